@@ -1,0 +1,126 @@
+"""Puts the parts together; holds no logic of its own."""
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from pathlib import Path
+
+from aiohttp import web
+
+from . import config, keys
+from .background import background
+from .config import Settings
+from .errors import ConfigError
+from .feed import Feed
+from .handlers.sessions import MAX_BODY
+from .hub import Hub
+from .metrics import Metrics
+from .middlewares import json_errors
+from .publisher import Publisher
+from .routes import add_routes
+from .stores import Store
+from .stores.files import FileStore
+from .stores.merge import MergedStore
+from .stores.redis import RedisStore, Subscriber, client
+
+logger = logging.getLogger(__name__)
+
+#: How long opening the port may wait for Redis to be subscribed.
+_FIRST_S = 1.0
+#: Long enough that a 10 kB session id gets our answer, not the parser's.
+_MAX_LINE = 32 * 1024
+
+
+def create_app(argv: list[str] | None = None) -> web.Application:
+    """Build the application from the environment; the entry point of ``python -m aiohttp.web``.
+
+    Settings that are wrong are told in one sentence on standard error, exit status 2.
+
+    Args:
+        argv: what ``python -m aiohttp.web`` did not take itself; there are no options.
+    """
+    try:
+        if argv:
+            raise ConfigError(f"There are no such options: {' '.join(argv)}; settings come from the environment.")
+        return build(config.load(os.environ))
+    except ConfigError as error:
+        print(f"rpa-server: {error}", file=sys.stderr)  # noqa: T201 - there is no log yet
+        raise SystemExit(2) from None
+
+
+def build(settings: Settings) -> web.Application:
+    """Build the application for *settings*."""
+    logging.getLogger("watchfiles").setLevel(logging.WARNING)  # it names every file it sees change
+    app = web.Application(
+        middlewares=[json_errors],
+        client_max_size=MAX_BODY,
+        handler_args={"handler_cancellation": True, "max_line_size": _MAX_LINE},
+    )
+    files = FileStore(Path(settings.data_dir))
+    stores: list[Store] = [files]
+    if settings.redis_url is not None:
+        redis = RedisStore(client(settings.redis_url))
+        stores.insert(0, redis)
+        app.on_cleanup.append(lambda _: redis.close())
+    store = MergedStore(stores)
+    hub = Hub(store.read, settings.max_connections, settings.heartbeat_s)
+    feed = Feed(hub)
+    subscriber = None
+    if settings.redis_url is not None:
+        subscriber = Subscriber(settings.redis_url, feed.message, hub.all_changed)
+    app[keys.SETTINGS] = settings
+    app[keys.STORE] = store
+    app[keys.FILES] = files
+    app[keys.HUB] = hub
+    app[keys.FEED] = feed
+    app[keys.SUBSCRIBER] = subscriber
+    app[keys.PUBLISHER] = Publisher(store)
+    app[keys.METRICS] = _metrics(hub, feed, files)
+    app.cleanup_ctx.append(_watch_files)
+    app.cleanup_ctx.append(_subscribe)
+    app.on_shutdown.append(lambda _: hub.close())
+    add_routes(app)
+    return app
+
+
+def _metrics(hub: Hub, feed: Feed, files: FileStore) -> Metrics:
+    metrics = Metrics()
+    metrics.add("connections", "Open streams and waiting polls", lambda: hub.connections, counter=False)
+    metrics.add("sessions_watched", "Sessions that somebody watches", lambda: len(hub.watched()), counter=False)
+    metrics.add("updates_delivered", "Updates written to clients", lambda: hub.delivered)
+    metrics.add("resets", "Clients told that continuity was lost", lambda: hub.resets)
+    metrics.add("clients_aborted", "Clients dropped for taking nothing", lambda: hub.aborted)
+    metrics.add("messages_received", "Updates that came from Redis", lambda: feed.received)
+    metrics.add("messages_foreign", "Updates that a foreign writer published", lambda: feed.foreign)
+    metrics.add("messages_garbage", "Messages that were dropped", lambda: feed.garbage)
+    metrics.add("files_broken", "Reads that found no usable file", lambda: files.broken)
+    return metrics
+
+
+async def _subscribe(app: web.Application) -> AsyncIterator[None]:
+    subscriber = app[keys.SUBSCRIBER]
+    if subscriber is None:
+        yield
+        return
+    async with background(subscriber.run, "subscribe"):
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_FIRST_S):
+                await subscriber.active.wait()
+        yield
+
+
+async def _watch_files(app: web.Application) -> AsyncIterator[None]:
+    files, hub = app[keys.FILES], app[keys.HUB]
+
+    async def follow() -> None:
+        async for session_ids in files.changes():
+            if not session_ids:
+                hub.all_changed()
+            for session_id in session_ids:
+                hub.changed(session_id)
+
+    async with background(follow, "watch files"):
+        yield

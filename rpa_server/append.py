@@ -1,0 +1,108 @@
+"""The one Redis script: append updates to a run, in order, once.
+
+Pure: the script's text, the call's keys and arguments, and what its answer means. The tracker (blocking) and
+the server (asyncio) both call it, so a run looks the same whoever wrote it. The call is idempotent: after a
+timeout it is simply repeated.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
+
+from . import naming, wirejson
+from .events import Update
+
+TTL_S = 86_400
+MAX_UPDATES = 500
+
+Mode = Literal["repeat", "exact", "over"]
+
+SCRIPT = """
+-- KEYS: stream, sessions, documents ...
+-- ARGV: epoch, seq of the first update, mode, ttl, stream length, now, session, channel, documents ...,
+--       updates ...
+local epoch, first, documents = ARGV[1], tonumber(ARGV[2]), #KEYS - 2
+local count = #ARGV - 8 - documents
+local newest = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
+local same = newest and newest[2][2] == epoch
+local held = same and tonumber(string.match(newest[1], '^%d+')) or 0
+local gap = first > held + 1
+if gap and ARGV[3] ~= 'over' or ARGV[3] == 'exact' and first ~= held + 1 then return {'gap', held} end
+if first + count - 1 <= held then return {'ok', held} end
+if newest and (gap or not same) then redis.call('DEL', KEYS[1]) end
+for i = 1, documents do redis.call('SET', KEYS[2 + i], ARGV[8 + i], 'EX', ARGV[4]) end
+for seq = math.max(first, held + 1), first + count - 1 do
+  local update = ARGV[8 + documents + seq - first + 1]
+  redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[5], string.format('%d-0', seq), 'epoch', epoch, 'data', update)
+  redis.call('PUBLISH', ARGV[8], update)
+end
+redis.call('EXPIRE', KEYS[1], ARGV[4])
+redis.call('ZADD', KEYS[2], ARGV[6], ARGV[7])
+redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', tonumber(ARGV[6]) - tonumber(ARGV[4]))
+redis.call('EXPIRE', KEYS[2], ARGV[4])
+return {'ok', first + count - 1}
+"""
+
+_KEYS = {
+    "progress": naming.progress_key,
+    "result": naming.result_key,
+    "session": naming.session_key,
+}
+
+
+class Call(NamedTuple):
+    """Keys and arguments of one call."""
+
+    keys: list[str]
+    args: list[Any]
+
+
+class Answer(NamedTuple):
+    """What Redis holds of the run now.
+
+    Attributes:
+        gap: nothing was written, since the first update given does not follow on *held*.
+        held: the last ``seq`` that is stored, 0 for none.
+    """
+
+    gap: bool
+    held: int
+
+
+def call(
+    session_id: str,
+    updates: Sequence[Update],
+    documents: dict[str, dict[str, Any]],
+    now_s: float,
+    mode: Mode = "repeat",
+) -> Call:
+    """Build the call that appends *updates* and stores *documents*.
+
+    Args:
+        updates: contiguous, of one epoch, at least one.
+        documents: by naming.KINDS, ``progress`` always; ``history`` is left out, the stream is it.
+        now_s: seconds since 1970, for the list of sessions.
+        mode: what to do where Redis holds something else than the update before the first one: ``repeat`` skips
+            what is held already, ``exact`` refuses that (somebody else numbered it), ``over`` writes even where
+            Redis lacks what came before, dropping what it holds.
+    """
+    kinds = [kind for kind in _KEYS if kind in documents]
+    keys = [naming.history_key(session_id), naming.SESSIONS_KEY, *(_KEYS[kind](session_id) for kind in kinds)]
+    first = updates[0]
+    args: list[Any] = [
+        first.epoch,
+        first.seq,
+        mode,
+        TTL_S,
+        MAX_UPDATES,
+        repr(now_s),
+        session_id,
+        naming.channel(session_id),
+        *(wirejson.dumps(documents[kind]) for kind in kinds),
+        *(update.raw for update in updates),
+    ]
+    return Call(keys, args)
+
+
+def answer(reply: Sequence[Any]) -> Answer:
+    """Read the script's reply."""
+    return Answer(reply[0] in (b"gap", "gap"), int(reply[1]))

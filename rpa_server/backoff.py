@@ -1,0 +1,46 @@
+"""When to try again. Pure: the caller gives time and randomness."""
+
+
+def delay(attempt: int, base_s: float, cap_s: float, random: float) -> float:
+    """Return the seconds to wait before try number *attempt* (1, 2, …).
+
+    Exponential from *base_s*, capped, then jittered over its upper half: the cap comes first, else all
+    waiting clients end up on the cap together.
+
+    Args:
+        random: in [0, 1).
+    """
+    ceiling = min(cap_s, base_s * 2.0 ** min(attempt - 1, 30))
+    return ceiling * (0.5 + random / 2)
+
+
+class Breaker:
+    """Lets one call through per pause while a peer is failing, all of them while it answers.
+
+    Args:
+        base_s, cap_s: the first and the longest pause.
+    """
+
+    def __init__(self, base_s: float = 0.5, cap_s: float = 5.0) -> None:
+        self._base_s = base_s
+        self._cap_s = cap_s
+        self._failures = 0
+        self._retry_at = 0.0
+
+    @property
+    def closed(self) -> bool:
+        """True while the peer answers."""
+        return self._failures == 0
+
+    def allows(self, now_s: float) -> bool:
+        """Tell whether a call may be tried at *now_s* (any steady clock)."""
+        return self.closed or now_s >= self._retry_at
+
+    def succeeded(self) -> None:
+        """Note an answer."""
+        self._failures = 0
+
+    def failed(self, now_s: float, random: float) -> None:
+        """Note a failure at *now_s*."""
+        self._failures += 1
+        self._retry_at = now_s + delay(self._failures, self._base_s, self._cap_s, random)

@@ -1,0 +1,154 @@
+"""The command line ``rpa-server``."""
+
+import asyncio
+import dataclasses
+import errno
+import os
+import socket
+import sys
+from pathlib import Path
+
+import click
+from aiohttp import web
+
+from . import app as application
+from . import config, demo, logs, replay, watch
+from .errors import BadDocument, BadSessionId, ConfigError
+from .naming import check_session_id
+from .version import __version__
+
+_CONFIG_STATUS = 2
+_SHUTDOWN_S = 3.0
+
+
+@click.group()
+@click.version_option(__version__, prog_name="rpa-server")
+def cli() -> None:
+    """Show a web page, live, what a robot is doing."""
+
+
+@cli.command()
+@click.option("--host", help="Address to listen on; else RPA_HOST, else localhost.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port, 0 for a free one; else RPA_PORT, else 8080.")
+def serve(host: str | None, port: int | None) -> None:
+    """Run the server."""
+    settings = config.load(os.environ)
+    settings = dataclasses.replace(
+        settings,
+        host=settings.host if host is None else host,
+        port=settings.port if port is None else port,
+    )
+    logs.configure()
+    _run(application.build(settings), _bind(settings.host, settings.port), settings.host)
+
+
+@cli.command("demo")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port; else 8080, or a free one where that is taken.")
+@click.option("--speed", type=click.FloatRange(0.01, 1000), default=1.0, show_default=True, help="Times as fast.")
+def demonstrate(host: str, port: int | None, speed: float) -> None:
+    """Run a server, a robot and a page, without Redis."""
+    logs.configure("WARNING")
+    with demo.directory() as data_dir:
+        settings = config.Settings(redis_url=None, data_dir=data_dir)
+        try:
+            sockets = _bind(host, settings.port if port is None else port)
+        except _PortTaken:
+            if port is not None:
+                raise
+            sockets = _bind(host, 0)
+        _run(demo.build(settings, speed), sockets, host, f"/?session={demo.SESSION}")
+
+
+@cli.command("replay")
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--speed", type=click.FloatRange(0.01, 100_000), default=1.0, show_default=True, help="Times as fast.")
+@click.option("--session", "session_id", help="Session id instead of the recorded one; with one FILE only.")
+def replay_files(files: tuple[Path, ...], speed: float, session_id: str | None) -> None:
+    """Play recorded runs (history_*.json) through the real tracker."""
+    if session_id is not None:
+        if len(files) > 1:
+            raise click.UsageError("--session goes with one FILE, since two runs can't share a session.")
+        check_session_id(session_id)
+    logs.configure("WARNING")
+    failed = False
+    for path in files:
+        try:
+            replay.play(path, speed, session_id)
+        except BadDocument as error:
+            click.echo(f"rpa-server: {error}", err=True)
+            failed = True
+    sys.exit(1 if failed else 0)
+
+
+@cli.command("watch")
+@click.argument("session_id", metavar="SESSION")
+@click.option("--url", default="http://localhost:8080", show_default=True, help="Address of the server.")
+def watch_session(session_id: str, url: str) -> None:
+    """Show a run in the terminal, live; ends with it, status 0 for a quote and 1 for none."""
+    watcher = watch.Watcher(check_session_id(session_id), url)
+    try:
+        asyncio.run(watcher.run())
+    except KeyboardInterrupt:
+        sys.exit(130)
+    click.echo(watcher.estado)
+    sys.exit(0 if watcher.estado == "sucesso" else 1)
+
+
+class _PortTaken(click.ClickException):
+    """Another program listens there."""
+
+
+def _bind(host: str, port: int) -> list[socket.socket]:
+    """Open the listening sockets, one per address of *host*."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except OSError as error:
+        raise click.ClickException(f"The address {host} can't be used ({error.strerror}).") from None
+    sockets: list[socket.socket] = []
+    for family, _, _, _, address in dict.fromkeys(found):
+        try:
+            bound = socket.create_server(address[:2], family=family, reuse_port=False, backlog=1024)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise _PortTaken(
+                    f"Port {port} on {host} is taken by another program (a robot serves its status on 8080); "
+                    "choose another one with --port or RPA_PORT."
+                ) from None
+            if error.errno == errno.EADDRNOTAVAIL and sockets:
+                continue  # "localhost" names ::1 on machines without IPv6, too
+            raise click.ClickException(f"Can't listen on {host} port {port} ({error.strerror}).") from None
+        sockets.append(bound)
+        port = bound.getsockname()[1]
+    return sockets
+
+
+def _run(app: web.Application, sockets: list[socket.socket], host: str, path: str = "/") -> None:
+    """Serve until a signal ends it."""
+    port = sockets[0].getsockname()[1]
+    shown = f"[{host}]" if ":" in host else host
+    click.echo(f"http://{shown}:{port}{path}")
+    web.run_app(
+        app, sock=sockets, print=None, shutdown_timeout=_SHUTDOWN_S, access_log=None, loop=_new_loop(), backlog=1024
+    )
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    """Return uvloop's event loop where it is installed."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
+
+
+def main() -> None:
+    """Run the command line; every failure is one sentence."""
+    try:
+        cli()
+    except ConfigError as error:
+        click.echo(f"rpa-server: {error}", err=True)
+        sys.exit(_CONFIG_STATUS)
+    except BadSessionId as error:
+        click.echo(f"rpa-server: {error}", err=True)
+        sys.exit(_CONFIG_STATUS)

@@ -1,0 +1,162 @@
+"""Settings: one frozen object, built once from a JSON file and the environment.
+
+The tracker and the server read the same names. Nothing else in the package reads ``os.environ``. A value
+that is wrong ends start-up with one sentence; nothing is corrected silently.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from marshmallow import RAISE, Schema, ValidationError, fields, validate
+
+from . import resources, schemas, wirejson
+from .errors import BadDocument, ConfigError
+
+_PORT = validate.Range(min=0, max=65535)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that can be set; the unit is in the name.
+
+    Attributes:
+        host: address that ``rpa-server serve`` listens on.
+        port: its port, 0 for any free one.
+        max_connections: open WebSockets, event streams and waiting polls; more are refused.
+        redis_url: ``redis://``, ``rediss://`` or ``unix://`` address; None = files only.
+        data_dir: directory of the JSON files, relative to the working directory.
+        heartbeat_s: seconds between heartbeats on an open stream.
+    """
+
+    host: str = "localhost"
+    port: int = 8080
+    max_connections: int = 1000
+    redis_url: str | None = "redis://localhost:6379/0"
+    data_dir: str = "rpa_data"
+    heartbeat_s: float = 15.0
+
+
+class _Server(Schema):
+    class Meta:
+        unknown = RAISE
+
+    host = fields.String(validate=validate.Length(min=1))
+    port = fields.Integer(validate=_PORT)
+    max_connections = fields.Integer(validate=validate.Range(min=1))
+    heartbeat_s = fields.Float(validate=validate.Range(min=0.1, max=3600))
+
+
+class _Redis(Schema):
+    class Meta:
+        unknown = RAISE
+
+    host = fields.String(validate=validate.Length(min=1))
+    port = fields.Integer(validate=validate.Range(min=1, max=65535))
+    db = fields.Integer(validate=validate.Range(min=0))
+    password = fields.String(allow_none=True)
+
+
+class _File(Schema):
+    """``conf/websocket_config.json``; the plan's shape is valid as it stands."""
+
+    class Meta:
+        unknown = RAISE
+
+    server = fields.Nested(_Server, load_default=dict)
+    redis = fields.Nested(_Redis, load_default=dict, allow_none=True)
+    redis_url = fields.String()
+    data_dir = fields.String(validate=validate.Length(min=1))
+
+
+#: Environment variable → where its value belongs in the file's shape.
+ENVIRONMENT = {
+    "RPA_HOST": ("server", "host"),
+    "RPA_PORT": ("server", "port"),
+    "RPA_MAX_CONNECTIONS": ("server", "max_connections"),
+    "RPA_HEARTBEAT_S": ("server", "heartbeat_s"),
+    "REDIS_HOST": ("redis", "host"),
+    "REDIS_PORT": ("redis", "port"),
+    "REDIS_DB": ("redis", "db"),
+    "REDIS_PASSWORD": ("redis", "password"),
+    "RPA_REDIS_URL": ("redis_url",),
+    "RPA_DATA_DIR": ("data_dir",),
+}
+
+
+def load(environ: Mapping[str, str]) -> Settings:
+    """Build the settings; an environment variable beats the file, an empty one counts as not set.
+
+    ``RPA_CONFIG`` names the file; without it the packaged ``conf/websocket_config.json`` is read.
+
+    Raises:
+        ConfigError: a file that can't be read, an unknown key, a value that is wrong.
+    """
+    name = environ.get("RPA_CONFIG") or str(resources.directory("conf") / "websocket_config.json")
+    values = _check(name, _read(Path(name)))
+    for variable, path in ENVIRONMENT.items():
+        if text := environ.get(variable):
+            change: Any = text
+            for key in reversed(path):
+                change = {key: change}
+            _merge(values, _check(variable, change))
+    return _settings(values)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return wirejson.load_object(path.read_bytes())
+    except OSError as error:
+        raise ConfigError(
+            f"The settings file {path} can't be read ({error.strerror}); RPA_CONFIG names it."
+        ) from None
+    except BadDocument as error:
+        raise ConfigError(f"The settings file {path} can't be used: {error}") from None
+
+
+def _check(source: str, values: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return dict(_File().load(values))
+    except ValidationError as error:
+        raise ConfigError(f"The setting in {source} is wrong: {schemas.explain(error)}") from None
+
+
+def _merge(values: dict[str, Any], change: dict[str, Any]) -> None:
+    for key, value in change.items():
+        if isinstance(value, dict):
+            values[key] = {**(values.get(key) or {}), **value}
+        else:
+            values[key] = value
+
+
+def _settings(values: dict[str, Any]) -> Settings:
+    chosen: dict[str, Any] = dict(values["server"])
+    if "data_dir" in values:
+        chosen["data_dir"] = values["data_dir"]
+    return Settings(**chosen, redis_url=_redis_url(values))
+
+
+def _redis_url(values: dict[str, Any]) -> str | None:
+    url = values.get("redis_url")
+    if url is None:
+        parts = values["redis"]
+        if parts is None:
+            return None
+        password = f":{quote(parts['password'], safe='')}@" if parts.get("password") else ""
+        host = parts.get("host", "localhost")
+        host = f"[{host}]" if ":" in host else host
+        return f"redis://{password}{host}:{parts.get('port', 6379)}/{parts.get('db', 0)}"
+    if url.strip().lower() == "none":
+        return None
+    try:
+        split = urlsplit(url)
+        usable = split.scheme == "unix" or bool(split.hostname and (split.port is None or split.port > 0))
+    except ValueError:
+        usable = False
+    if not usable or split.scheme not in ("redis", "rediss", "unix"):
+        raise ConfigError(
+            "The setting in RPA_REDIS_URL is wrong: use redis://host:port/db, rediss://…, unix://path or none."
+        )
+    return str(url)

@@ -1,0 +1,243 @@
+"""From stored documents to the state of a session.
+
+Pure. Reads what our tracker wrote (``epoch`` and ``seq`` are in it) and what the deployed robots wrote,
+whose cursor is derived so that every server, today and after a restart, derives the same one: the
+position in ``historico``, or, for a writer that keeps only a snapshot, its time of change.
+"""
+
+import hashlib
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from . import schemas, state, wirejson
+from .events import Cursor, Update, make_update, own_update
+
+Document = dict[str, Any]
+
+
+@dataclass(slots=True)
+class State:
+    """What is known of a session at one position.
+
+    Attributes:
+        epoch, seq: the position.
+        snapshot: see state.begin; no cursor in it.
+        updates: the updates that led here, contiguous, the last one at ``seq``; may be empty.
+        sparse: the writer keeps no history and its ``seq`` leaves holes, so the next snapshot is the next update.
+    """
+
+    epoch: str
+    seq: int
+    snapshot: state.Snapshot
+    updates: list[Update] = field(default_factory=list)
+    sparse: bool = False
+
+    @property
+    def cursor(self) -> Cursor:
+        """The position as a cursor."""
+        return Cursor(self.epoch, self.seq)
+
+    @property
+    def started(self) -> str:
+        """When the run began, ISO 8601 in the robot's local time: the later of two runs is the current one."""
+        return str(self.snapshot["timestamp_inicio"])
+
+    def view(self) -> Document:
+        """Return the snapshot as pages get it."""
+        return state.view(self.snapshot, self.epoch, self.seq)
+
+    def since(self, cursor: Cursor) -> list[Update] | None:
+        """Return the updates behind *cursor*, each once, in order; None where that can't be proven."""
+        if cursor.epoch not in ("", self.epoch) or cursor.seq > self.seq:
+            return None
+        missed = self.seq - cursor.seq
+        if missed == 0 and cursor.epoch:
+            return []
+        if self.sparse or missed > len(self.updates):
+            return None
+        return self.updates[len(self.updates) - missed :]
+
+
+def own_cursor(document: Document) -> Cursor | None:
+    """Return the cursor that our tracker wrote into *document*, None in a foreign one."""
+    epoch, seq = document.get("epoch"), document.get("seq")
+    if isinstance(epoch, str) and epoch.isalnum() and len(epoch) <= 64 and type(seq) is int and seq > 0:
+        return Cursor(epoch, seq)
+    return None
+
+
+def derived_epoch(kind: str, session_id: str, started: str) -> str:
+    """Make the epoch of a run whose writer gives none: the same on every server."""
+    digest = hashlib.blake2b(f"{session_id}\0{started}".encode(), digest_size=8)
+    return kind + digest.hexdigest()
+
+
+def from_files(session_id: str, progress: Document | None, history: Document | None) -> State | None:
+    """Build the state from the two documents a robot keeps while it runs.
+
+    The history wins, as it does in the deployed readers, unless our own progress document is ahead of it.
+
+    Raises:
+        BadDocument: a document is there but is no such document.
+    """
+    full = from_history(session_id, history) if history is not None else None
+    if progress is None:
+        return full
+    mark = own_cursor(progress)
+    if full is None or (mark is not None and (mark.epoch != full.epoch or mark.seq > full.seq)):
+        brief = from_progress(session_id, progress)
+        return brief if full is None or brief.started >= full.started else full
+    return full
+
+
+def from_redis(session_id: str, raw: bytes | None, stream: list[bytes]) -> State | None:
+    """Build the state from the snapshot key and the payloads of the stream, read in one transaction.
+
+    Raises:
+        BadDocument: the snapshot is there but is none.
+    """
+    updates = [update for payload in stream if (update := own_update(payload)) is not None]
+    if raw is None:
+        return _replayed(session_id, updates)
+    held = from_progress(session_id, wirejson.load_object(raw))
+    if not held.sparse:
+        held.updates = _leading_to(held.cursor, updates)
+    return held
+
+
+def _leading_to(cursor: Cursor, updates: list[Update]) -> list[Update]:
+    """Return the longest contiguous run of *updates* that ends at *cursor*."""
+    led: list[Update] = []
+    for update in reversed(updates):
+        if update.epoch == cursor.epoch and update.seq == cursor.seq - len(led):
+            led.append(update)
+    return led[::-1]
+
+
+def _replayed(session_id: str, updates: list[Update]) -> State | None:
+    """Rebuild a state whose snapshot was evicted; None where its history does not reach back to the start."""
+    if not updates or updates[0].seq != 1:
+        return None
+    last = updates[-1]
+    led = _leading_to(Cursor(str(last.epoch), last.seq), updates)
+    if len(led) != last.seq:
+        return None
+    snapshot = state.begin(session_id, led[0].data["timestamp"], led[0].data["total_etapas"])
+    for update in led:
+        snapshot = state.reduce(snapshot, state.entry_of(update.data))
+    return State(str(last.epoch), last.seq, snapshot, led)
+
+
+def from_history(session_id: str, document: Document) -> State:
+    """Build the state from a history document by replaying it."""
+    mark = own_cursor(document)
+    if mark is None or not _plausible(document):
+        document = schemas.history(document)
+    entries = document["historico"]
+    started = document["timestamp_inicio"]
+    epoch = mark.epoch if mark else derived_epoch("h", session_id, started)
+    snapshot = state.begin(session_id, started, document["total_etapas"])
+    updates = []
+    first = mark.seq - len(entries) + 1 if mark else 1
+    for seq, entry in enumerate(entries, first):
+        snapshot = state.reduce(snapshot, entry)
+        updates.append(make_update(state.describe(snapshot, entry, epoch, seq)))
+    return State(epoch, first + len(entries) - 1, snapshot, updates)
+
+
+def _plausible(document: Document) -> bool:
+    """Tell whether a document with our cursor has the parts that replaying it needs."""
+    entries = document.get("historico")
+    keys = ("etapa", "timestamp", "status", "mensagem")
+    return (
+        isinstance(entries, list)
+        and all(isinstance(entry, dict) and all(key in entry for key in keys) for entry in entries)
+        and isinstance(document.get("timestamp_inicio"), str)
+        and isinstance(document.get("total_etapas"), int)
+    )
+
+
+def from_progress(session_id: str, document: Document) -> State:
+    """Build the state from a snapshot alone."""
+    mark = own_cursor(document)
+    snapshot = state.begin(session_id, "", 15)
+    snapshot.update(schemas.progress(_modern(document)))
+    snapshot["dados_extra"] = snapshot["dados_extra"] or {}
+    snapshot["session_id"] = session_id
+    if not snapshot["timestamp_inicio"]:
+        snapshot["timestamp_inicio"] = snapshot["timestamp_atualizacao"]
+    for key in ("epoch", "seq"):
+        snapshot.pop(key, None)
+    if mark is not None:
+        return State(mark.epoch, mark.seq, snapshot)
+    return _foreign(session_id, snapshot)
+
+
+def _foreign(session_id: str, snapshot: state.Snapshot) -> State:
+    """Give a foreign snapshot its meaning and its derived cursor."""
+    status = str(snapshot["status"])
+    snapshot["etapa_atual"] = min(max(_whole(snapshot["etapa_atual"]), 0), snapshot["total_etapas"])
+    snapshot["final"] = status in ("success", "error", "warning")
+    snapshot["estado"] = (
+        state.outcome(status, None, snapshot["erros"]) if snapshot["final"] else "executando"
+    )
+    ceiling = 100.0 if snapshot["final"] else 99.0
+    snapshot["percentual"] = min(max(float(snapshot["percentual"]), 0.0), ceiling)
+    started, changed = str(snapshot["timestamp_inicio"]), str(snapshot["timestamp_atualizacao"])
+    epoch = derived_epoch("s", session_id, started)
+    seq = _microseconds(started, changed) + 1
+    entry = {
+        "etapa": snapshot["etapa_atual"],
+        "timestamp": changed,
+        "status": status,
+        "mensagem": snapshot["mensagem"],
+        "estimativas": snapshot["dados_extra"].get(state.ESTIMATES_KEY),
+    }
+    update = make_update(state.describe(snapshot, entry, epoch, seq))
+    return State(epoch, seq, snapshot, [update], sparse=True)
+
+
+def _modern(document: Document) -> Document:
+    """Give a v3.5.0 document today's key names; any other is returned as it is."""
+    if "timestamp_atualizacao" in document or not isinstance(document.get("timestamp"), (int, float)):
+        return document
+    changed = datetime.fromtimestamp(document["timestamp"]).isoformat()
+    return {
+        **document,
+        "mensagem": document.get("mensagem") or document.get("status") or "",
+        "dados_extra": document.get("dados_extra") or document.get("dados_extras") or {},
+        "timestamp_inicio": document.get("timestamp_inicio") or document.get("created_at") or changed,
+        "timestamp_atualizacao": changed,
+    }
+
+
+def _whole(number: float) -> float:
+    return int(number) if float(number).is_integer() else number
+
+
+def _microseconds(started: str, changed: str) -> int:
+    try:
+        passed = datetime.fromisoformat(changed) - datetime.fromisoformat(started)
+    except (ValueError, TypeError):
+        return 0
+    return max(0, round(passed.total_seconds() * 1_000_000))
+
+
+def later(one: State | None, other: State | None) -> State | None:
+    """Merge what two stores hold: of one run the position that is further, of two runs the later one."""
+    if one is None or other is None:
+        return one or other
+    if one.epoch != other.epoch:
+        return max(one, other, key=lambda held: (held.started, not held.sparse, held.seq))
+    ahead, behind = (one, other) if one.seq >= other.seq else (other, one)
+    if len(ahead.updates) < ahead.seq - behind.seq or not behind.updates:
+        return ahead
+    return State(ahead.epoch, ahead.seq, ahead.snapshot, _joined(behind, ahead), ahead.sparse)
+
+
+def _joined(behind: State, ahead: State) -> list[Update]:
+    """Return the longest contiguous history of two that overlap or touch."""
+    new = ahead.updates[len(ahead.updates) - (ahead.seq - behind.seq) :] if ahead.seq > behind.seq else []
+    joined = behind.updates + new
+    return joined if len(joined) > len(ahead.updates) else ahead.updates

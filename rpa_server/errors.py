@@ -1,0 +1,122 @@
+"""Every error this package raises, as one tree.
+
+Each carries what its reader needs: the HTTP status, a stable ``code`` for programs, whether trying
+again later can help, and a message that says what happened, why, and what to do. One middleware
+turns them into JSON; nothing else builds an error body.
+
+RpaError
+├── ConfigError          bad settings: start-up ends with status 2
+├── BadDocument          what a writer left behind can't be read: counted and dropped
+├── StorageUnavailable   neither Redis nor the files answer
+└── RequestError         the caller's mistake
+    ├── BadRequest
+    ├── BadSessionId
+    ├── BadCursor
+    ├── Forbidden
+    ├── SessionNotFound
+    ├── TooLarge
+    ├── UnsupportedMediaType
+    ├── UpgradeRequired
+    └── ServerFull
+"""
+
+from typing import Any
+
+
+class RpaError(Exception):
+    """Base of all errors of rpa-server."""
+
+    status = 500
+    code = "internal"
+    temporary = False
+    headers: dict[str, str] = {}  # noqa: RUF012 - subclasses replace it, nobody changes it
+
+
+class ConfigError(RpaError):
+    """A setting is wrong; the message names it and what it may be."""
+
+
+class BadDocument(RpaError):
+    """A stored or published document is broken, torn or not ours."""
+
+
+class StorageUnavailable(RpaError):
+    """No store could be read or written."""
+
+    status = 503
+    code = "storage_unavailable"
+    temporary = True
+
+
+class RequestError(RpaError):
+    """The request can't be served as it is."""
+
+    status = 400
+    code = "bad_request"
+
+
+class BadRequest(RequestError):
+    """The request's body or parameters are wrong."""
+
+
+class BadSessionId(RequestError):
+    """The session id is not one."""
+
+    code = "bad_session_id"
+
+
+class BadCursor(RequestError):
+    """The ``after`` parameter is not a cursor."""
+
+    code = "bad_cursor"
+
+
+class Forbidden(RequestError):
+    """The caller may not see this."""
+
+    status = 403
+    code = "forbidden"
+
+
+class SessionNotFound(RequestError):
+    """Nobody has written anything for this session (yet)."""
+
+    status = 404
+    code = "session_not_found"
+    temporary = True
+
+
+class TooLarge(RequestError):
+    """The body is larger than the route takes."""
+
+    status = 413
+    code = "too_large"
+
+
+class UnsupportedMediaType(RequestError):
+    """The body is not JSON."""
+
+    status = 415
+    code = "unsupported_media_type"
+
+
+class UpgradeRequired(RequestError):
+    """A plain GET on a WebSocket route."""
+
+    status = 426
+    code = "upgrade_required"
+    headers = {"Upgrade": "websocket", "Connection": "Upgrade"}  # noqa: RUF012
+
+
+class ServerFull(RequestError):
+    """The connection limit is reached."""
+
+    status = 503
+    code = "full"
+    temporary = True
+    headers = {"Retry-After": "5"}  # noqa: RUF012
+
+
+def body(code: str, message: str, temporary: bool = False) -> dict[str, Any]:
+    """Build the error object that HTTP bodies and WebSocket frames share."""
+    return {"type": "error", "code": code, "message": message, "temporary": temporary}

@@ -1,0 +1,69 @@
+"""From what arrives on a channel to what the hub takes: ours by its cursor, foreign by its schema.
+
+Garbage is counted and dropped; nothing that arrives may stop the task that reads.
+"""
+
+import logging
+import time
+
+from . import schemas, wirejson
+from .errors import BadDocument
+from .events import Update, own_update
+from .hub import Hub
+from .logs import Brake
+from .naming import session_of_channel
+
+logger = logging.getLogger(__name__)
+
+#: Ten times what a robot was seen to send; more on the channel is no update.
+MAX_BYTES = 1024 * 1024
+
+
+class Feed:
+    """Puts messages from Redis into the hub.
+
+    Attributes:
+        received: messages that were updates.
+        foreign: how many of them another writer made.
+        garbage: messages that were dropped.
+    """
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._brake = Brake()
+        self.received = self.foreign = self.garbage = 0
+
+    def message(self, channel: bytes, raw: bytes) -> None:
+        """Take one message; never raises for what is in it."""
+        session_id = session_of_channel(channel)
+        if session_id is None:
+            self._drop("the channel names no session")
+            return
+        update = own_update(raw)
+        if update is None:
+            try:
+                update = foreign_update(raw)
+            except BadDocument as error:
+                self._drop(str(error))
+                return
+            self.foreign += 1
+        self.received += 1
+        self._hub.publish(session_id, update)
+
+    def _drop(self, reason: str) -> None:
+        self.garbage += 1
+        held = self._brake.passes(time.monotonic())
+        if held is not None:
+            logger.warning("Dropped a message from Redis: %s (%d more before).", reason, held)
+
+
+def foreign_update(raw: bytes) -> Update:
+    """Build an update from a foreign message: flat, its keys untouched, ``type`` added, without a cursor.
+
+    Raises:
+        BadDocument: it is too large, no JSON object or not of the plan's shape.
+    """
+    if len(raw) > MAX_BYTES:
+        raise BadDocument(f"It is larger than {MAX_BYTES} bytes.")
+    data = schemas.foreign_update(wirejson.load_object(raw))
+    return Update(wirejson.dumps({"type": "progress_update", **data}), None, 0, False)

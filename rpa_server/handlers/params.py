@@ -1,0 +1,55 @@
+"""What requests carry, checked once, at the edge."""
+
+from aiohttp import web
+
+from ..errors import BadCursor, BadRequest
+from ..events import Cursor, parse_cursor
+from ..naming import check_session_id
+
+MAX_WAIT_S = 25.0
+
+
+def session_id(request: web.Request, *names: str) -> str:
+    """Return the session id from the path, or from the first of the query parameters *names*.
+
+    Raises:
+        BadSessionId: it is missing or not valid.
+    """
+    text = request.match_info.get("session")
+    if text is None:
+        text = next((request.query[name] for name in names if name in request.query), "")
+    return check_session_id(text)
+
+
+def after(request: web.Request) -> Cursor | None:
+    """Return the cursor that the client hands back, None where it has none.
+
+    A browser sends ``Last-Event-ID`` by itself, perhaps one of another server's, so an odd one counts as unknown.
+
+    Raises:
+        BadCursor: the parameter ``after`` is not a cursor.
+    """
+    if (text := request.query.get("after")) is not None:
+        return parse_cursor(text)
+    if (text := request.headers.get("Last-Event-ID")) is not None:
+        try:
+            return parse_cursor(text)
+        except BadCursor:
+            return None
+    return None
+
+
+def wait_s(request: web.Request) -> float:
+    """Return how long a poll may be held back, at most MAX_WAIT_S seconds.
+
+    Raises:
+        BadRequest: it is not a number of seconds.
+    """
+    text = request.query.get("wait", "0")
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < float("inf"):
+        raise BadRequest("The parameter wait is a number of seconds from 0 to 25.")
+    return min(seconds, MAX_WAIT_S)

@@ -1,0 +1,51 @@
+"""Server-sent events: the native stream, and the plan's."""
+
+import logging
+import random
+
+from aiohttp import web
+from aiohttp.http import HttpVersion11
+from aiohttp_sse import EventSourceResponse
+
+from .. import keys
+from ..transports import EventStream, PlainEventStream
+from . import params
+
+logger = logging.getLogger(__name__)
+
+_SEND_TIMEOUT_S = 10.0
+_RETRY_MS = (1000, 4000)
+
+
+async def events(request: web.Request) -> web.StreamResponse:
+    """Serve a session as a native event stream."""
+    return await _stream(request, EventStream)
+
+
+async def plain_events(request: web.Request) -> web.StreamResponse:
+    """Serve a session to the plan's script, which knows neither sync nor reset."""
+    return await _stream(request, PlainEventStream)
+
+
+async def _stream(request: web.Request, kind: type[EventStream]) -> web.StreamResponse:
+    session_id = params.session_id(request, "session_id", "session")
+    cursor = params.after(request)
+    assert request.transport is not None
+    response = EventSourceResponse(
+        sep="\n",
+        ping_interval=request.app[keys.SETTINGS].heartbeat_s,
+        send_timeout=_SEND_TIMEOUT_S,
+    )
+    response.headers["Cache-Control"] = "no-cache, no-store, no-transform"
+    client = kind(request.transport, request.version >= HttpVersion11, response.stop_streaming)
+    with request.app[keys.HUB].admit(session_id, client) as session:
+        await session.load()
+        if session.final and cursor is not None and cursor == session.cursor:
+            return web.Response(status=204)
+        await response.prepare(request)
+        async with response:
+            await response.write(b"retry: %d\n\n" % random.randint(*_RETRY_MS))
+            session.begin(client, cursor)
+            logger.info("SSE connected to %s.", session_id)
+            await response.wait()
+    return response

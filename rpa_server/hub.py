@@ -1,0 +1,150 @@
+"""The registry of sessions that somebody watches.
+
+It holds them weakly: a session lives exactly as long as a connection holds it, so nothing has to be cleaned up
+and nothing leaks. What must outlive the viewers is in the store, not here.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from typing import Any
+from weakref import WeakValueDictionary
+
+from .documents import State
+from .errors import ServerFull
+from .events import Update
+from .session import Client, Session
+
+logger = logging.getLogger(__name__)
+
+_CATCH_UP_S = 0.02
+_GOODBYE_S = 1.0
+
+
+class Hub:
+    """Connects what is published with who watches.
+
+    Args:
+        read: returns the stored state of a session; may raise StorageUnavailable.
+        max_connections: how many clients may be connected at once.
+        heartbeat_s: seconds between heartbeats, told to clients.
+
+    Attributes:
+        connections: clients connected now.
+        delivered, resets, aborted: updates sent, resets sent, clients dropped for taking nothing.
+    """
+
+    def __init__(
+        self, read: Callable[[str], Awaitable[State | None]], max_connections: int, heartbeat_s: float
+    ) -> None:
+        self.read = read
+        self.heartbeat_ms = round(heartbeat_s * 1000)
+        self._max_connections = max_connections
+        self._sessions: WeakValueDictionary[str, Session] = WeakValueDictionary()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._lagging: set[Session] = set()
+        self._closed = False
+        self.connections = self.delivered = self.resets = self.aborted = 0
+
+    def session(self, session_id: str) -> Session:
+        """Return the session, made where nobody watches it yet; it lives while the caller holds it."""
+        session = self._sessions.get(session_id)
+        if session is None:
+            session = self._sessions[session_id] = Session(session_id, self)
+        return session
+
+    def watched(self) -> list[Session]:
+        """Return the sessions that somebody watches."""
+        return list(self._sessions.values())
+
+    @contextmanager
+    def admit(self, session_id: str, client: Client) -> Iterator[Session]:
+        """Register *client* with its session for the length of the block.
+
+        Raises:
+            ServerFull: there are too many connections.
+        """
+        if self._closed or self.connections >= self._max_connections:
+            raise ServerFull(
+                f"The server is full ({self._max_connections} connections, RPA_MAX_CONNECTIONS); try again soon."
+            )
+        session = self.session(session_id)
+        session.join(client)
+        self.connections += 1
+        try:
+            yield session
+        finally:
+            self.connections -= 1
+            session.leave(client)
+
+    def publish(self, session_id: str, update: Update) -> None:
+        """Hand an update to whoever watches its session."""
+        session = self._sessions.get(session_id)
+        if session is not None:
+            session.publish(update)
+
+    def changed(self, session_id: str) -> None:
+        """Note that the store holds something new of a session."""
+        session = self._sessions.get(session_id)
+        if session is not None:
+            session.changed()
+
+    def all_changed(self) -> None:
+        """Re-read every watched session: messages may have been missed."""
+        for session in self.watched():
+            session.changed()
+
+    # -- what sessions need
+
+    def time(self) -> float:
+        """Return the steady time in seconds."""
+        return asyncio.get_running_loop().time()
+
+    def call_later(self, delay_s: float, callback: Callable[[], None]) -> asyncio.TimerHandle:
+        """Call back once, later."""
+        return asyncio.get_running_loop().call_later(delay_s, callback)
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run *work* as a task that is kept until it is done; what it raises is logged."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("A background task failed.", exc_info=error)
+
+    def watch_lagging(self, session: Session) -> None:
+        """Serve the session's lagging clients until there are none."""
+        if not self._lagging:
+            self.spawn(self._catch_up())
+        self._lagging.add(session)
+
+    async def _catch_up(self) -> None:
+        while self._lagging:
+            await asyncio.sleep(_CATCH_UP_S)
+            now_s = self.time()
+            for session in list(self._lagging):
+                if not session.catch_up(now_s):
+                    self._lagging.discard(session)
+
+    async def close(self) -> None:
+        """End every stream at once; clients are told to come back. Fine to call more than once."""
+        self._closed = True
+        for client in self._clients():
+            client.restart()
+        for _ in range(round(_GOODBYE_S / _CATCH_UP_S)):
+            if self.connections == 0:
+                break
+            await asyncio.sleep(_CATCH_UP_S)
+        for client in self._clients():
+            client.abort()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _clients(self) -> list[Client]:
+        return [client for session in self.watched() for client in session.clients()]

@@ -1,0 +1,22 @@
+"""What the application carries, by typed key."""
+
+from aiohttp import web
+
+from .config import Settings
+from .feed import Feed
+from .hub import Hub
+from .metrics import Metrics
+from .publisher import Publisher
+from .stores import Store
+from .stores.files import FileStore
+from .stores.redis import Subscriber
+
+SETTINGS = web.AppKey("settings", Settings)
+HUB = web.AppKey("hub", Hub)
+FEED = web.AppKey("feed", Feed)
+STORE = web.AppKey("store", Store)
+FILES = web.AppKey("files", FileStore)
+PUBLISHER = web.AppKey("publisher", Publisher)
+METRICS = web.AppKey("metrics", Metrics)
+#: None where there is no Redis to subscribe to.
+SUBSCRIBER = web.AppKey[Subscriber | None]("subscriber")

@@ -1,0 +1,56 @@
+"""The server's figures, for Prometheus and for ``/status``.
+
+They are counted where they happen, as plain integers, and only read here: a scrape costs, an update does not.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One figure.
+
+    Attributes:
+        name: without the prefix ``rpa_``.
+        text: what it counts.
+        read: returns its value now.
+        counter: it only grows; else it is a gauge.
+    """
+
+    name: str
+    text: str
+    read: Callable[[], float]
+    counter: bool = True
+
+
+class Metrics:
+    """All figures of one application."""
+
+    def __init__(self) -> None:
+        self._figures: list[Figure] = []
+        self._registry = CollectorRegistry()
+        self._registry.register(self)
+        self.add("start_time_seconds", "When the server started", time.time().__float__, counter=False)
+
+    def add(self, name: str, text: str, read: Callable[[], float], counter: bool = True) -> None:
+        """Add a figure."""
+        self._figures.append(Figure(name, text, read, counter))
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield every figure in the library's form."""
+        for figure in self._figures:
+            family = CounterMetricFamily if figure.counter else GaugeMetricFamily
+            yield family("rpa_" + figure.name, figure.text, value=figure.read())
+
+    def text(self) -> bytes:
+        """Return the Prometheus text format."""
+        return generate_latest(self._registry)
+
+    def values(self) -> dict[str, float]:
+        """Return every figure by name."""
+        return {figure.name: figure.read() for figure in self._figures}

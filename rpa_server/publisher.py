@@ -1,0 +1,72 @@
+"""Updates of robots that publish over HTTP, since they can't reach Redis.
+
+The server numbers them as the tracker would: it resumes the stored run, adds to it and stores it, and does so
+anew where another writer was faster. It keeps nothing in between, so any server can take the next one.
+"""
+
+import asyncio
+import secrets
+from datetime import datetime
+from typing import Any
+from weakref import WeakValueDictionary
+
+from .documents import State
+from .errors import StorageUnavailable
+from .events import Cursor
+from .run import Run
+from .stores import Store
+
+_TRIES = 5
+
+
+class Publisher:
+    """Adds publications to stored runs.
+
+    Args:
+        store: where runs are kept.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    async def publish(self, session_id: str, publication: dict[str, Any]) -> Cursor:
+        """Store one publication (see schemas.Publication) and return its position.
+
+        A step 0 behind the end of a run begins a new one.
+
+        Raises:
+            StorageUnavailable: no store takes it.
+        """
+        turn = self._turns.setdefault(session_id, asyncio.Lock())
+        async with turn:
+            for _ in range(_TRIES):
+                run = _run(session_id, await self._store.read(session_id), publication)
+                _add(run, publication)
+                if await self._store.append(run):
+                    return Cursor(run.epoch, run.seq)
+        raise StorageUnavailable("Other writers keep writing this session; one robot should.")
+
+
+def _run(session_id: str, held: State | None, publication: dict[str, Any]) -> Run:
+    begins = publication.get("etapa") == 0
+    if held is not None and not held.sparse and not (begins and held.snapshot["final"]):
+        return Run.resume(session_id, held)
+    run = Run(session_id, secrets.token_hex(8), datetime.now(), publication["total_etapas"])
+    run.start(datetime.now())
+    return run
+
+
+def _add(run: Run, publication: dict[str, Any]) -> None:
+    now = datetime.now()
+    if "etapa" in publication:
+        number = publication["etapa"]
+        number = int(number) if number.is_integer() else number
+        text = publication["mensagem"] or f"Etapa {number}"
+        run.step(number, text, now, publication["dados_extra"], publication["estimativas"])
+        if publication["estimativas"]:
+            run.estimates(publication["estimativas"], now)
+    elif "erro" in publication:
+        run.error(publication["erro"], publication["contexto"], now)
+    else:
+        run.finish(publication["status_final"], now, publication["dados_finais"], publication["erro_final"])

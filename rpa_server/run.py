@@ -1,0 +1,169 @@
+"""One run as its writer sees it: numbering, status words, the documents that are stored.
+
+Pure: the caller gives the time. The tracker holds a Run for as long as the robot works; the server makes
+one from stored state for robots that publish over HTTP. No store, no socket, no clock in here.
+"""
+
+from collections import deque
+from datetime import datetime
+from typing import Any, Self
+
+from . import state
+from .documents import State
+from .events import Update, make_update
+
+#: Updates that stay in memory and in a session's history.
+HISTORY = 500
+
+
+class Run:
+    """The updates of one run, numbered 1, 2, 3 … within *epoch*.
+
+    Args:
+        session_id: a checked session id.
+        epoch: a word that no other run of the session has, ``[0-9A-Za-z]{1,64}``.
+        started: the robot's local time.
+        total: number of steps, at least 1.
+
+    Attributes:
+        seq: the last update's number.
+        base: the number that the run was resumed at, 0 for a new one.
+        snapshot: the current state, see state.begin.
+        entries: the whole ``historico``.
+        updates: the last HISTORY updates.
+    """
+
+    def __init__(self, session_id: str, epoch: str, started: datetime, total: int = 15) -> None:
+        self.session_id = session_id
+        self.epoch = epoch
+        self.seq = self.base = 0
+        self.snapshot = state.begin(session_id, started.isoformat(), max(total, 1))
+        self.entries: list[state.Entry] = []
+        self.updates: deque[Update] = deque(maxlen=HISTORY)
+        self.result: dict[str, Any] | None = None
+
+    @classmethod
+    def resume(cls, session_id: str, held: State) -> Self:
+        """Return a run that goes on counting where stored state is."""
+        started = datetime.fromisoformat(held.started) if held.started else datetime.min
+        run = cls(session_id, held.epoch, started, held.snapshot["total_etapas"])
+        run.seq = run.base = held.seq
+        run.snapshot = dict(held.snapshot)
+        run.updates.extend(held.updates)
+        run.entries.extend(state.entry_of(update.data) for update in held.updates)
+        return run
+
+    def start(self, now: datetime) -> Update:
+        """Record that the tracker exists."""
+        return self._record("inicio", now, "iniciando", "ProgressTracker inicializado")
+
+    def step(
+        self,
+        etapa: Any,
+        mensagem: str,
+        now: datetime,
+        extra: dict[str, Any] | None = None,
+        estimates: dict[str, Any] | None = None,
+    ) -> Update:
+        """Record a step.
+
+        Args:
+            etapa: the step's number; what is no number leaves the step where it is.
+            extra: merged into the snapshot's ``dados_extra``.
+            estimates: as in estimates(), carried along.
+        """
+        number = etapa if state.is_number(etapa) else self._as_number(etapa)
+        status = state.status_of(number, self.snapshot["total_etapas"])
+        more = {"estimativas": estimates} if estimates else {}
+        return self._record(number, now, status, mensagem, extra, **more)
+
+    def estimates(self, estimates: dict[str, Any], now: datetime) -> Update:
+        """Record the estimates of step 5: ``{"coberturas_detalhadas": [...], ...}``."""
+        return self._record("estimativas", now, "completed", "Estimativas capturadas", estimates)
+
+    def error(self, text: str, context: str, now: datetime) -> Update:
+        """Record an error; it does not end the run."""
+        return self._record("erro", now, "error", f"Erro: {text}", erro=text, contexto=context)
+
+    def finish(
+        self, status: str, now: datetime, data: dict[str, Any] | None = None, error: str | None = None
+    ) -> list[Update]:
+        """Record the end: ``success``, ``error`` or ``warning``; an error text is recorded first.
+
+        A second end is recorded too, as the deployed robot makes one, but the first one's meaning stays.
+        """
+        updates = [self.error(error, "finalizacao", now)] if error else []
+        updates.append(self._record("final", now, status, f"RPA {status}", data, erro=error))
+        self.result = {
+            "status": status,
+            "timestamp_fim": now.isoformat(),
+            "dados_finais": data or {},
+            "session_id": self.session_id,
+        }
+        return updates
+
+    def _as_number(self, etapa: Any) -> float:
+        try:
+            number = float(etapa)
+        except (TypeError, ValueError, OverflowError):
+            number = float("nan")
+        if not state.is_number(number):
+            number = float(self.snapshot["etapa_atual"])
+        return int(number) if number.is_integer() else number
+
+    def _record(
+        self, etapa: Any, now: datetime, status: str, mensagem: str, extra: Any = None, **more: Any
+    ) -> Update:
+        entry: state.Entry = {
+            "etapa": etapa,
+            "timestamp": now.isoformat(),
+            "status": status,
+            "mensagem": mensagem,
+            "dados_extra": extra,
+            "erro": more.pop("erro", None),
+            **more,
+            "seq": self.seq + 1,
+        }
+        self.seq += 1
+        self.entries.append(entry)
+        self.snapshot = state.reduce(self.snapshot, entry)
+        update = make_update(state.describe(self.snapshot, entry, self.epoch, self.seq))
+        self.updates.append(update)
+        return update
+
+    def added(self) -> list[Update]:
+        """Return the updates recorded since the run was resumed."""
+        return [update for update in self.updates if update.seq > self.base]
+
+    def documents(self) -> dict[str, dict[str, Any]]:
+        """Return what is stored, by naming.KINDS: the deployed shapes plus ``epoch`` and ``seq``.
+
+        ``result`` and ``session`` are there once the run has ended.
+        """
+        mark = {"epoch": self.epoch, "seq": self.seq}
+        now = self.snapshot["timestamp_atualizacao"]
+        started, total = self.snapshot["timestamp_inicio"], self.snapshot["total_etapas"]
+        documents = {
+            "progress": {**self.snapshot, **mark},
+            "history": {
+                "session_id": self.session_id,
+                "timestamp_inicio": started,
+                "timestamp_fim": now,
+                "status_final": self.snapshot["status"],
+                "total_etapas": total,
+                "historico": self.entries,
+                **mark,
+            },
+        }
+        if self.result is not None:
+            documents["result"] = {**self.result, **mark}
+            documents["session"] = {
+                "session_id": self.session_id,
+                "timestamp_inicio": started,
+                "timestamp_fim": now,
+                "status": self.result["status"],
+                "total_etapas": total,
+                "etapas_executadas": self.snapshot["etapa_atual"],
+                **mark,
+            }
+        return documents

@@ -1,0 +1,335 @@
+"""One session that somebody watches: its state, the tail of its updates, its clients.
+
+Publishing is synchronous and never awaits a client: one that has nothing pending gets the frame at once, one
+that lags reads on from the log when its buffer is empty, one that does not is aborted.
+
+Invariants: within an epoch a client gets every numbered update once and in order, or one reset; nothing is
+awaited between the look into the state and the registration of a client.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, Protocol
+
+from . import state as rules
+from . import wirejson
+from .documents import Document, State, later
+from .errors import StorageUnavailable
+from .events import START, Cursor, Update
+from .run import HISTORY
+
+if TYPE_CHECKING:
+    from .hub import Hub
+
+logger = logging.getLogger(__name__)
+
+#: A stream stays open this long behind the final update: robots add a line or two after it.
+GRACE_S = 2.0
+#: A client that takes nothing for this long is aborted.
+STALL_S = 8.0
+
+
+class Client(Protocol):
+    """An open stream, whatever its transport. No method awaits, none raises for a peer that is gone."""
+
+    def push(self, update: Update) -> bool:
+        """Send one update unless something is pending; tell whether it was sent."""
+
+    def send(self, updates: Sequence[Update]) -> None:
+        """Send updates, whatever is pending."""
+
+    def sync(self, session: "Session", since: Cursor | None) -> None:
+        """Send the first message: updates behind *since* follow, or, where it is None, the whole state."""
+
+    def reset(self, session: "Session") -> None:
+        """Tell that continuity was lost and what the state is."""
+
+    def finish(self) -> None:
+        """End the stream: the run is over and everything was sent."""
+
+    def restart(self) -> None:
+        """End the stream: the server goes away and the client is to come back."""
+
+    def abort(self) -> None:
+        """Drop the connection at once."""
+
+    @property
+    def pending(self) -> int:
+        """Bytes that the peer has not taken yet."""
+
+
+class _Lag:
+    """Where a client that lags reads on, and until when it must have taken something."""
+
+    __slots__ = ("deadline_s", "index", "pending")
+
+    def __init__(self, index: int, deadline_s: float, pending: int) -> None:
+        self.index = index
+        self.deadline_s = deadline_s
+        self.pending = pending
+
+
+class Session:
+    """What the server knows of a session while somebody watches it.
+
+    Args:
+        session_id: a checked session id.
+        hub: gives the store, the clock and a home for tasks.
+    """
+
+    def __init__(self, session_id: str, hub: "Hub") -> None:
+        self.session_id = session_id
+        self._hub = hub
+        self._state: State | None = None
+        self._unfolded: list[Update] = []
+        self._early: deque[Update] = deque(maxlen=HISTORY)
+        self._log: deque[Update] = deque(maxlen=HISTORY)
+        self._end = 0  # the index behind the log's last update, counted since somebody watches
+        self._joining: dict[Client, int] = {}
+        self._clients: dict[Client, None] = {}
+        self._lagging: dict[Client, _Lag] = {}
+        self._reader: asyncio.Task[None] | None = None
+        self._stale = True
+        self._loaded = False
+        self._ending: asyncio.TimerHandle | None = None
+
+    # -- what is known
+
+    @property
+    def state(self) -> State | None:
+        """The current state, None while nothing is known; its snapshot is folded up to date here."""
+        held = self._state
+        if held is not None and self._unfolded:
+            for update in self._unfolded:
+                held.snapshot = rules.reduce(held.snapshot, rules.entry_of(update.data))
+            self._unfolded.clear()
+        return held
+
+    @property
+    def final(self) -> bool:
+        """True once the run has ended."""
+        if self._unfolded:
+            return self._unfolded[-1].final
+        return self._state is not None and bool(self._state.snapshot["final"])
+
+    @property
+    def cursor(self) -> Cursor | None:
+        """The position of the last numbered update, None while nothing is known."""
+        return None if self._state is None else self._state.cursor
+
+    def view(self) -> Document | None:
+        """Return the snapshot as pages get it, None while nothing is known."""
+        held = self.state
+        return None if held is None else held.view()
+
+    def sync_message(self, since: Cursor | None) -> bytes:
+        """Build the first message of a native stream, see Client.sync."""
+        at = since or self.cursor
+        return wirejson.dumps(
+            {
+                "type": "sync",
+                "session_id": self.session_id,
+                "epoch": at.epoch if at else None,
+                "seq": at.seq if at else 0,
+                "recovered": since is not None,
+                "snapshot": None if since else self.view(),
+                "heartbeat_ms": self._hub.heartbeat_ms,
+            }
+        )
+
+    def reset_message(self) -> bytes:
+        """Build the message that continuity was lost."""
+        at = self.cursor
+        return wirejson.dumps(
+            {
+                "type": "reset",
+                "session_id": self.session_id,
+                "epoch": at.epoch if at else None,
+                "seq": at.seq if at else 0,
+                "snapshot": self.view(),
+            }
+        )
+
+    async def load(self) -> None:
+        """Read the store unless that was done; callers share one read.
+
+        Raises:
+            StorageUnavailable: no store answers.
+        """
+        if not self._loaded:
+            await asyncio.shield(self._read_soon())
+        if not self._loaded:
+            raise StorageUnavailable("The session can't be read, because no store answers; try again soon.")
+
+    def changed(self) -> None:
+        """Read the store (again): it may hold more than is known here."""
+        self._stale = True
+        self._read_soon()
+
+    def _read_soon(self) -> asyncio.Task[None]:
+        if self._reader is None or self._reader.done():
+            self._reader = self._hub.spawn(self._read())
+        return self._reader
+
+    async def _read(self) -> None:
+        while self._stale:
+            self._stale = False
+            try:
+                held = await self._hub.read(self.session_id)
+            except StorageUnavailable as error:
+                logger.warning("Session %s: %s", self.session_id, error)
+                self._stale = True
+                return
+            self._loaded = True
+            self._adopt(held)
+            early, self._early = self._early, deque(maxlen=HISTORY)
+            for update in early:
+                self.publish(update)
+
+    def _adopt(self, new: State | None) -> None:
+        """Take over what the store holds, as far as it is further than what is known."""
+        old = self._state
+        if new is None or (old is not None and (new.cursor == old.cursor or later(old, new) is old)):
+            return
+        missed = new.since(START if old is None else old.cursor)
+        if new.sparse and (old is None or old.epoch == new.epoch):
+            missed = new.updates
+        self._state = State(new.epoch, new.seq, new.snapshot, new.updates[-HISTORY:], new.sparse)
+        self._unfolded.clear()
+        if missed is None:
+            self._reset()
+        elif self._clients:
+            for update in missed:
+                self._deliver(update)
+        self._end_soon()
+
+    # -- updates
+
+    def publish(self, update: Update) -> None:
+        """Take an update off the wire: deliver it where it is next, drop it where it was seen, else read."""
+        held = self._state
+        if update.epoch is None:
+            self._deliver(update)
+        elif held is None or not self._loaded or update.epoch != held.epoch or update.seq > held.seq + 1:
+            self._early.append(update)
+            self.changed()
+        elif update.seq == held.seq + 1:
+            self._extend(held, update)
+            self._deliver(update)
+            if update.final:
+                self._end_soon()
+
+    def _extend(self, held: State, update: Update) -> None:
+        held.seq = update.seq
+        held.updates.append(update)
+        if len(held.updates) >= 2 * HISTORY:
+            del held.updates[:-HISTORY]
+        self._unfolded.append(update)
+        if len(self._unfolded) >= HISTORY:
+            _ = self.state
+
+    def _deliver(self, update: Update) -> None:
+        self._log.append(update)
+        self._end += 1
+        reached = 0
+        for client in tuple(self._clients):
+            if client.push(update):
+                reached += 1
+            else:
+                self._lag(client, self._end - 1)
+        self._hub.delivered += reached
+
+    def _reset(self) -> None:
+        for client in (*self._clients, *self._lagging):
+            self._hub.resets += 1
+            client.reset(self)
+        self._clients.update(dict.fromkeys(self._lagging))
+        self._lagging.clear()
+
+    # -- clients
+
+    def join(self, client: Client) -> None:
+        """Register *client*: from here on it misses nothing."""
+        self._joining[client] = self._end
+
+    def begin(self, client: Client, cursor: Cursor | None) -> None:
+        """Send *client* what it has not seen and keep it up to date from here on; load() comes before.
+
+        Args:
+            cursor: the last position that the client knows, None for none.
+        """
+        joined = self._joining.pop(client)
+        missed = None if self._state is None or cursor is None else self._state.since(cursor)
+        client.sync(self, None if missed is None else self._position(cursor))
+        unnumbered = [update for update in self._since(joined) if update.epoch is None]
+        client.send([*(missed or ()), *unnumbered])
+        self._clients[client] = None
+        self._end_soon()
+
+    def _position(self, cursor: Cursor | None) -> Cursor | None:
+        """Name the run in a cursor that only says "from the beginning"."""
+        if cursor is None or self._state is None:
+            return None
+        return Cursor(self._state.epoch, cursor.seq)
+
+    def leave(self, client: Client) -> None:
+        """Forget *client*; fine at any time and more than once."""
+        self._joining.pop(client, None)
+        self._clients.pop(client, None)
+        self._lagging.pop(client, None)
+
+    def clients(self) -> list[Client]:
+        """Return everyone who watches or is about to."""
+        return [*self._joining, *self._clients, *self._lagging]
+
+    def _since(self, index: int) -> list[Update]:
+        """Return the log from *index* on, as far as it reaches back."""
+        return list(islice(self._log, max(0, len(self._log) - (self._end - index)), None))
+
+    def _lag(self, client: Client, index: int) -> None:
+        del self._clients[client]
+        self._lagging[client] = _Lag(index, self._hub.time() + STALL_S, client.pending)
+        self._hub.watch_lagging(self)
+
+    def catch_up(self, now_s: float) -> bool:
+        """Serve clients that lag, abort those that take nothing; tell whether any is left."""
+        for client, lag in list(self._lagging.items()):
+            pending = client.pending
+            if pending == 0:
+                self._resume(client, lag)
+            elif pending < lag.pending:
+                lag.pending, lag.deadline_s = pending, now_s + STALL_S
+            elif now_s >= lag.deadline_s:
+                self._hub.aborted += 1
+                self.leave(client)
+                client.abort()
+        return bool(self._lagging)
+
+    def _resume(self, client: Client, lag: _Lag) -> None:
+        del self._lagging[client]
+        self._clients[client] = None
+        if lag.index < self._end - len(self._log):
+            self._hub.resets += 1
+            client.reset(self)
+            return
+        missed = self._since(lag.index)
+        self._hub.delivered += len(missed)
+        client.send(missed)
+
+    # -- the end
+
+    def _end_soon(self) -> None:
+        if self._ending is None and self.final and (self._clients or self._lagging):
+            self._ending = self._hub.call_later(GRACE_S, self._finish)
+
+    def _finish(self) -> None:
+        self._ending = None
+        if not self.final:
+            return
+        for client in tuple(self._clients):
+            client.finish()
+        if self._lagging:
+            self._end_soon()

@@ -1,0 +1,215 @@
+"""What a run's updates add up to, and what they mean.
+
+Pure: no clock, no socket. One table of rules serves the tracker that writes a run, the server that reads
+the files of a robot that numbers nothing, and the tests. An *entry* is one element of ``historico`` in
+the deployed ``history_<sid>.json``: ``etapa`` (a number, or one of the words in EVENTS), ``timestamp``,
+``status``, ``mensagem``, ``dados_extra``, ``erro``; ours may add ``contexto`` and ``estimativas``.
+
+Invariants: ``final`` never goes back, ``percentual`` never falls and stays below 100 until ``final``, a
+milestone (estimates, result) stays once it was seen.
+"""
+
+import re
+from typing import Any
+
+Entry = dict[str, Any]
+Snapshot = dict[str, Any]
+
+#: The words that the deployed tracker writes as ``etapa``, and what we call such an event.
+EVENTS = {"inicio", "estimativas", "erro", "final"}
+ESTIMATES_KEY = "estimativas_tela_5"
+PLAN_KEYS = ("plano_recomendado", "plano_alternativo")
+
+_SUCCESS = {"success", "sucesso", "completed", "concluido", "concluído", "warning"}
+_STATES = {
+    "cancelado": "cancelado",
+    "cancelled": "cancelado",
+    "canceled": "cancelado",
+    "timeout": "expirado",
+    "expirado": "expirado",
+    "expired": "expirado",
+    "cotacao_manual": "cotacao_manual",
+    "manual_quotation": "cotacao_manual",
+}
+_MANUAL = re.compile(r"cota[çc][ãa]o\s+manual", re.IGNORECASE)
+
+
+def begin(session_id: str, started: str, total: int) -> Snapshot:
+    """Return the snapshot of a run that has not done anything yet.
+
+    Args:
+        session_id: a checked session id.
+        started: ISO 8601, the robot's local time.
+        total: number of steps.
+    """
+    return {
+        "etapa_atual": 0,
+        "total_etapas": total,
+        "percentual": 0.0,
+        "status": "iniciando",
+        "mensagem": "",
+        "timestamp_inicio": started,
+        "timestamp_atualizacao": started,
+        "dados_extra": {},
+        "erros": [],
+        "session_id": session_id,
+        "estado": "aguardando",
+        "final": False,
+    }
+
+
+def is_number(etapa: object) -> bool:
+    """Tell a step's number from a word; True and NaN are neither."""
+    return isinstance(etapa, (int, float)) and not isinstance(etapa, bool) and etapa == etapa
+
+
+def status_of(etapa: float, total: int) -> str:
+    """Return the deployed tracker's word for a step; its ``concluido`` means "the last step began"."""
+    if etapa <= 0:
+        return "iniciando"
+    return "executando" if etapa < total else "concluido"
+
+
+def reduce(snapshot: Snapshot, entry: Entry) -> Snapshot:
+    """Return the snapshot after *entry*; *snapshot* is left as it was."""
+    after = {**snapshot, "timestamp_atualizacao": entry["timestamp"]}
+    _EFFECTS.get(entry["etapa"], _step)(after, entry)
+    estimates = entry.get("estimativas")
+    if isinstance(estimates, dict):
+        after["dados_extra"] = {**after["dados_extra"], ESTIMATES_KEY: estimates}
+    if entry["etapa"] != "inicio" and after["estado"] == "aguardando":
+        after["estado"] = "executando"
+    return after
+
+
+def _started(after: Snapshot, entry: Entry) -> None:
+    after["status"] = entry["status"]
+    after["mensagem"] = entry["mensagem"]
+
+
+def _step(after: Snapshot, entry: Entry) -> None:
+    _started(after, entry)
+    extra = entry.get("dados_extra")
+    if isinstance(extra, dict) and extra:
+        after["dados_extra"] = {**after["dados_extra"], **extra}
+    if not is_number(entry["etapa"]):
+        return
+    total = after["total_etapas"]
+    after["etapa_atual"] = min(max(entry["etapa"], 0), total)
+    if not after["final"]:
+        percent = after["etapa_atual"] / total * 100 if total > 0 else 0.0
+        after["percentual"] = max(after["percentual"], min(percent, 99.0))
+
+
+def _estimates(after: Snapshot, entry: Entry) -> None:
+    if isinstance(entry.get("dados_extra"), dict):
+        after["dados_extra"] = {**after["dados_extra"], ESTIMATES_KEY: entry["dados_extra"]}
+
+
+def _error(after: Snapshot, entry: Entry) -> None:
+    record = {
+        "erro": entry.get("erro") or entry["mensagem"],
+        "contexto": entry.get("contexto") or "",
+        "timestamp": entry["timestamp"],
+    }
+    after["erros"] = [*after["erros"], record]
+
+
+def _final(after: Snapshot, entry: Entry) -> None:
+    extra = entry.get("dados_extra")
+    if isinstance(extra, dict):
+        after["dados_extra"] = {**after["dados_extra"], **extra}
+    after["etapa_atual"] = after["total_etapas"]
+    after["percentual"] = 100.0
+    after["status"] = entry["status"]
+    if not after["final"]:
+        after["final"] = True
+        after["estado"] = outcome(entry["status"], entry.get("erro"), after["erros"])
+
+
+_EFFECTS = {"inicio": _started, "estimativas": _estimates, "erro": _error, "final": _final}
+
+
+def outcome(status: str, error: object, errors: list[Any]) -> str:
+    """Return the ``estado`` of a run that ended with *status*, the robot's word for its end.
+
+    A word that is not known to mean success is an error: better a visitor who asks than one who is told
+    of a quote that does not exist.
+    """
+    word = status.strip().lower()
+    if word in _SUCCESS:
+        return "sucesso"
+    if word in _STATES:
+        return _STATES[word]
+    texts = [str(error or ""), *(str(item.get("erro", "")) for item in errors if isinstance(item, dict))]
+    return "cotacao_manual" if any(_MANUAL.search(text) for text in texts) else "erro"
+
+
+def describe(after: Snapshot, entry: Entry, epoch: str, seq: int) -> dict[str, Any]:
+    """Build the update that tells of *entry*; *after* is the snapshot behind it.
+
+    The keys stand in the order that events.own_update reads.
+    """
+    word = entry["etapa"]
+    event = word if word in EVENTS else "progresso"
+    extra = entry.get("dados_extra")
+    extra = extra if isinstance(extra, dict) else {}
+    update = {
+        "type": "progress_update",
+        "epoch": epoch,
+        "seq": seq,
+        "final": after["final"],
+        "estado": after["estado"],
+        "session_id": after["session_id"],
+        "evento": event,
+        "etapa": word if is_number(word) else after["etapa_atual"],
+        "total_etapas": after["total_etapas"],
+        "percentual": after["percentual"],
+        "status": entry["status"],
+        "mensagem": entry["mensagem"],
+        "timestamp": entry["timestamp"],
+        "dados_extra": extra if event not in ("estimativas", "final") else {},
+    }
+    estimates = extra if event == "estimativas" else entry.get("estimativas")
+    if isinstance(estimates, dict):
+        update["estimativas"] = estimates
+    if event == "final":
+        update["resultado"] = extra
+    if entry.get("erro"):
+        update["erro"] = entry["erro"]
+    return update
+
+
+def entry_of(update: dict[str, Any]) -> Entry:
+    """Return the entry that *update* tells of: the inverse of describe."""
+    event = update["evento"]
+    extra: dict[str, Any] | None = update["dados_extra"] or None
+    if event == "estimativas":
+        extra = update["estimativas"]
+    elif event == "final":
+        extra = update["resultado"] or None
+    entry = {
+        "etapa": update["etapa"] if event == "progresso" else event,
+        "timestamp": update["timestamp"],
+        "status": update["status"],
+        "mensagem": update["mensagem"],
+        "dados_extra": extra,
+        "erro": update.get("erro"),
+        "seq": update["seq"],
+    }
+    if event == "progresso" and "estimativas" in update:
+        entry["estimativas"] = update["estimativas"]
+    return entry
+
+
+def view(snapshot: Snapshot, epoch: str | None, seq: int) -> dict[str, Any]:
+    """Return the snapshot as pages get it: with its cursor and with the milestones by name."""
+    extra = snapshot["dados_extra"]
+    result = {key: extra[key] for key in PLAN_KEYS if key in extra}
+    return {
+        **snapshot,
+        "epoch": epoch,
+        "seq": seq,
+        "estimativas": extra.get(ESTIMATES_KEY),
+        "resultado": result if result and snapshot["final"] else None,
+    }

@@ -1,0 +1,172 @@
+"""Sessions in ``rpa_data/``: read tolerantly, watched for changes.
+
+Deployed robots truncate their files in place, so a read may meet an empty or torn file: it is tried again, and
+then the last good state stands in. Unchanged files are not read again.
+"""
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from watchfiles import Change, awatch
+
+from .. import jsonfiles, naming
+from ..documents import State, from_files
+from ..errors import BadDocument, StorageUnavailable
+from ..run import Run
+
+logger = logging.getLogger(__name__)
+
+_KEPT = 512
+_TRIES = 4
+_PAUSE_S = 0.005
+
+_Signature = tuple[tuple[int, int, int] | None, ...]
+
+
+class _Read(NamedTuple):
+    signature: _Signature
+    state: State | None
+
+
+class FileStore:
+    """The JSON files of all sessions.
+
+    Args:
+        directory: where they are; made when it is first needed.
+
+    Attributes:
+        broken: how many reads found nothing usable, not even a last good state.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._kept: OrderedDict[str, _Read] = OrderedDict()
+        self._writing = asyncio.Lock()
+        self.broken = 0
+
+    async def read(self, session_id: str) -> State | None:
+        """Return the current state of a session, None where there are no files of it."""
+        kept = self._kept.get(session_id)
+        for attempt in range(1, _TRIES + 1):
+            try:
+                read = await asyncio.to_thread(self._read, session_id, kept, attempt == _TRIES)
+            except BadDocument as error:
+                logger.debug("Session %s: %s", session_id, error)
+            else:
+                self._keep(session_id, read)
+                return read.state
+            await asyncio.sleep(_PAUSE_S)
+        self.broken += 1
+        return kept.state if kept else None
+
+    def _read(self, session_id: str, kept: _Read | None, last_try: bool) -> _Read:
+        """Read the documents; on the last try one good document of the two is enough."""
+        signature = tuple(_signature(self._path(kind, session_id)) for kind in ("progress", "history"))
+        if kept is not None and kept.signature == signature:
+            return kept
+        documents: list[dict[str, Any] | None] = []
+        for kind in ("progress", "history"):
+            try:
+                documents.append(jsonfiles.read(self._path(kind, session_id)))
+            except BadDocument:
+                if not last_try:
+                    raise
+                documents.append(None)
+        state = from_files(session_id, *documents)
+        if state is None and any(signature):
+            raise BadDocument("neither of its files can be read")
+        return _Read(signature, state)
+
+    def _path(self, kind: str, session_id: str) -> Path:
+        return self._directory / naming.file_name(kind, session_id)
+
+    def _keep(self, session_id: str, read: _Read) -> None:
+        if read.state is None:
+            self._kept.pop(session_id, None)
+            return
+        self._kept[session_id] = read
+        self._kept.move_to_end(session_id)
+        while len(self._kept) > _KEPT:
+            self._kept.popitem(last=False)
+
+    async def sessions(self, limit: int) -> list[str]:
+        """Return the ids of the sessions whose snapshot changed last, newest first."""
+        return await asyncio.to_thread(self._sessions, limit)
+
+    def _sessions(self, limit: int) -> list[str]:
+        found: dict[str, int] = {}
+        try:
+            for path in self._directory.iterdir():
+                name = naming.session_of_file(path.name)
+                signature = _signature(path)
+                if name is not None and name[0] in ("progress", "history") and signature is not None:
+                    found[name[1]] = max(signature[0], found.get(name[1], 0))
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise StorageUnavailable(f"{self._directory} can't be listed ({error.strerror}).") from None
+        return sorted(found, key=found.__getitem__, reverse=True)[:limit]
+
+    async def append(self, run: Run) -> bool:
+        """Write the documents of *run*, unless its session went on meanwhile."""
+        async with self._writing:
+            held = await self.read(run.session_id)
+            if held is not None and held.epoch == run.epoch and held.seq != run.base:
+                return False
+            try:
+                await asyncio.to_thread(
+                    jsonfiles.write_all, self._directory, run.session_id, run.documents()
+                )
+            except OSError as error:
+                raise StorageUnavailable(f"{self._directory} can't be written ({error.strerror}).") from None
+            return True
+
+    async def changes(self) -> AsyncIterator[set[str]]:
+        """Yield the ids of sessions whose files changed, for ever.
+
+        An empty set comes once the watch is (again) active: what happened before it may have been missed.
+        The directory may be missing, and may be replaced while it is watched.
+        """
+        while True:
+            self._directory.mkdir(parents=True, exist_ok=True)
+            identity = self._directory.stat().st_ino
+            first = True
+            async for batch in awatch(
+                self._directory,
+                watch_filter=_ours,
+                debounce=50,
+                step=5,
+                rust_timeout=1000,
+                yield_on_timeout=True,
+                recursive=False,
+                ignore_permission_denied=True,
+            ):
+                if first or batch:
+                    yield {named[1] for _, path in batch if (named := naming.session_of_file(Path(path).name))}
+                first = False
+                if _inode(self._directory) != identity:
+                    break
+
+
+def _ours(change: Change, path: str) -> bool:
+    named = naming.session_of_file(path.rpartition("/")[2])
+    return named is not None and named[0] in ("progress", "history")
+
+
+def _signature(path: Path) -> tuple[int, int, int] | None:
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino
+
+
+def _inode(path: Path) -> int | None:
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return None

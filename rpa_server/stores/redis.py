@@ -1,0 +1,197 @@
+"""Sessions in Redis: reads, writes, and the one subscription that feeds the hub.
+
+redis-py's PubSub can go deaf or spin for ever without raising, so it is not used: one connection is read
+directly, and a watchdog publishes to a channel of its own whenever the line is quiet. What does not come back in
+time is dead, and everything is built anew.
+"""
+
+import asyncio
+import logging
+import math
+import random
+import secrets
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import redis.asyncio
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from .. import append, naming
+from ..backoff import delay
+from ..documents import State, from_redis
+from ..errors import BadDocument, StorageUnavailable
+from ..logs import Brake
+from ..run import Run
+
+logger = logging.getLogger(__name__)
+
+TIMEOUT_S = 1.0
+IDLE_S = 1.5
+ECHO_S = 2.0
+_LISTED = 1000
+
+#: What a broken, refusing or vanished Redis may raise in asyncio.
+ERRORS = (redis.RedisError, OSError, EOFError, ValueError, RuntimeError, AttributeError)
+
+
+def client(url: str) -> redis.asyncio.Redis:
+    """Return a client for *url* that gives up after a second and never retries; nothing is sent yet."""
+    return redis.asyncio.Redis.from_url(
+        url,
+        socket_connect_timeout=TIMEOUT_S,
+        socket_timeout=TIMEOUT_S,
+        retry=Retry(NoBackoff(), 0),
+        health_check_interval=0,
+        protocol=2,
+    )
+
+
+class RedisStore:
+    """The sessions in one Redis.
+
+    Args:
+        connection: from client().
+    """
+
+    def __init__(self, connection: redis.asyncio.Redis) -> None:
+        self._client = connection
+        self._append = connection.register_script(append.SCRIPT)
+
+    async def read(self, session_id: str) -> State | None:
+        """Return the current state of a session, None where nothing is stored."""
+        try:
+            async with self._client.pipeline(transaction=True) as pipeline:
+                pipeline.get(naming.progress_key(session_id))
+                pipeline.xrange(naming.history_key(session_id))
+                raw, stream = await pipeline.execute()
+            return from_redis(session_id, raw, [fields.get(b"data", b"") for _, fields in stream])
+        except BadDocument as error:
+            logger.debug("Session %s in Redis: %s", session_id, error)
+            return None
+        except ERRORS as error:
+            raise StorageUnavailable(f"Redis can't be read ({error}).") from None
+
+    async def sessions(self, limit: int) -> list[str]:
+        """Return the ids of the sessions written last, newest first."""
+        try:
+            names: list[Any] = await self._client.zrevrange(naming.SESSIONS_KEY, 0, min(limit, _LISTED) - 1)
+        except ERRORS as error:
+            raise StorageUnavailable(f"Redis can't be read ({error}).") from None
+        return [text for name in names if naming.is_session_id(text := name.decode("utf-8", "replace"))]
+
+    async def append(self, run: Run) -> bool:
+        """Append the updates of *run*; False where another writer took their numbers."""
+        call = append.call(run.session_id, run.added(), run.documents(), time.time(), "exact")
+        try:
+            answer = append.answer(await self._append(keys=call.keys, args=call.args))
+        except ERRORS as error:
+            raise StorageUnavailable(f"Redis can't be written ({error}).") from None
+        return not answer.gap
+
+    async def close(self) -> None:
+        """Close the connections; never raises."""
+        with suppress(*ERRORS):
+            await self._client.aclose()
+
+
+class Subscriber:
+    """Hands every message on ``rpa_progress:*`` to *deliver*, for ever, over one connection.
+
+    Args:
+        url: the Redis to subscribe to.
+        deliver: called with the channel's and the message's bytes; must not await.
+        resubscribed: called each time the subscription is (again) active: what was published before may be lost.
+
+    Attributes:
+        active: set while the subscription is believed to work.
+        reason: why it does not, for operators; empty while it does.
+    """
+
+    def __init__(
+        self, url: str, deliver: Callable[[bytes, bytes], None], resubscribed: Callable[[], None]
+    ) -> None:
+        self._url = url
+        self._deliver = deliver
+        self._resubscribed = resubscribed
+        self._probe = (naming.PROBE_CHANNEL_PREFIX + secrets.token_hex(8)).encode()
+        self._heard_s = 0.0
+        self._brake = Brake()
+        self.active = asyncio.Event()
+        self.reason = "not connected yet"
+
+    async def run(self) -> None:
+        """Subscribe, and again whenever the connection is lost. Ends only by cancellation."""
+        attempt = 0
+        while True:
+            started = time.monotonic()
+            try:
+                await self._session()
+            except* Exception as group:  # whatever went wrong in there, the task must not die of it
+                self._down(group.exceptions[0])
+            attempt = 1 if time.monotonic() - started > 10.0 else attempt + 1
+            await asyncio.sleep(delay(attempt, 0.1, 1.0, random.random()))
+
+    def _down(self, error: BaseException) -> None:
+        self.active.clear()
+        self.reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        held = self._brake.passes(time.monotonic())
+        if held is not None:
+            logger.warning("The subscription to Redis is down (%s; %d like it before).", self.reason, held)
+
+    async def _session(self) -> None:
+        """Subscribe and read until something fails."""
+        source = client(self._url)
+        connection = source.connection_pool.make_connection()
+        try:
+            async with asyncio.timeout(2 * TIMEOUT_S):
+                await connection.connect()
+                await connection.send_command("PSUBSCRIBE", naming.CHANNEL_PATTERN)
+                await connection.send_command("SUBSCRIBE", self._probe)
+                await connection.read_response()
+                await connection.read_response()
+            self._up()
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._read(connection))
+                group.create_task(self._watch(source))
+        finally:
+            self.active.clear()
+            with suppress(Exception):
+                async with asyncio.timeout(TIMEOUT_S):
+                    await connection.disconnect(nowait=True)
+                    await source.aclose()
+
+    def _up(self) -> None:
+        self._heard_s = time.monotonic()
+        self.reason = ""
+        self.active.set()
+        logger.info("Subscribed to Redis.")
+        self._resubscribed()
+
+    async def _read(self, connection: Any) -> None:
+        """Deliver messages; hiredis hands out all that one read of the socket brought without waiting."""
+        deliver, read = self._deliver, connection.read_response
+        taken = 0
+        while True:
+            reply = await read(timeout=math.inf)
+            self._heard_s = time.monotonic()
+            if reply[0] == b"pmessage":
+                deliver(reply[2], reply[3])
+            taken += 1
+            if taken % 100 == 0:
+                await asyncio.sleep(0)
+
+    async def _watch(self, source: redis.asyncio.Redis) -> None:
+        """Raise when a quiet line turns out to be a dead one."""
+        while True:
+            await asyncio.sleep(IDLE_S / 3)
+            asked = time.monotonic()
+            if asked - self._heard_s < IDLE_S:
+                continue
+            await source.publish(self._probe, b"")
+            while self._heard_s < asked:
+                if time.monotonic() - asked > ECHO_S:
+                    raise TimeoutError("nothing comes through the subscription any more")
+                await asyncio.sleep(0.05)

@@ -1,0 +1,20 @@
+"""What a robot imports: ``from rpa_server.tracker import ProgressTracker``.
+
+Loads neither aiohttp nor the server. No call raises into the robot, none blocks it for a second.
+"""
+
+from .progress import (
+    ProgressTracker,
+    RedisProgressTracker,
+    criar_progress_tracker,
+    detectar_progress_tracker,
+    verificar_redis_disponivel,
+)
+
+__all__ = [
+    "ProgressTracker",
+    "RedisProgressTracker",
+    "criar_progress_tracker",
+    "detectar_progress_tracker",
+    "verificar_redis_disponivel",
+]

@@ -1,0 +1,156 @@
+"""Where a run goes: into Redis while it answers, into files otherwise.
+
+The choice is made anew at every write. While Redis is silent a background thread asks for it, so that the
+robot pays for one time-out and no more; when it answers, what it missed goes in, in order, once.
+Invariant: no method raises, none blocks for a second.
+"""
+
+import logging
+import random
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from ..backoff import Breaker
+from ..documents import State, later
+from ..errors import BadDocument
+from ..logs import Brake
+from ..run import Run
+from . import redis
+from .files import FileWriter
+
+logger = logging.getLogger(__name__)
+
+ONLINE = "[OK] Redis conectado para comunicação real-time"
+OFFLINE = "[AVISO] Redis não disponível, usando JSON Progress Tracker"
+
+
+class Storage:
+    """The stores of one tracker.
+
+    Args:
+        client: a ``redis.Redis`` or None.
+        data_dir: directory of the JSON files, None for no files.
+
+    Attributes:
+        lost: writes that no store took.
+    """
+
+    def __init__(self, client: Any, data_dir: Path | None) -> None:
+        self._redis = redis.RedisWriter(client) if client is not None else None
+        self._files = FileWriter(data_dir) if data_dir is not None else None
+        self._breaker = Breaker()
+        self._lock = threading.RLock()
+        self._run: Run | None = None
+        self._asking: threading.Thread | None = None
+        self._brake = Brake()
+        self.lost = 0
+        if self._redis is not None:
+            self._greet(self._redis)
+
+    @property
+    def backend(self) -> str:
+        """``redis``, ``json`` or ``none``: where the next update goes."""
+        if self._redis is not None and self._breaker.closed:
+            return "redis"
+        return "json" if self._files is not None else "none"
+
+    def write(self, run: Run) -> None:
+        """Store everything of *run* that is not stored yet."""
+        with self._lock:
+            self._run = run
+            if not self._write_redis(run):
+                self._write_files(run)
+
+    def read(self, session_id: str) -> State | None:
+        """Return the current state of a session, None where nothing is stored."""
+        held = []
+        for store in (self._redis, self._files):
+            if store is None:
+                continue
+            try:
+                held.append(store.read(session_id))
+            except (*redis.ERRORS, BadDocument) as error:
+                logger.warning("Session %s can't be read from %s (%s).", session_id, type(store).__name__, error)
+        return later(*held) if len(held) == 2 else (held[0] if held else None)
+
+    def delete(self, session_id: str) -> None:
+        """Delete what is stored of a session."""
+        for store in (self._redis, self._files):
+            if store is None:
+                continue
+            try:
+                store.delete(session_id)
+            except redis.ERRORS as error:
+                logger.warning("Session %s can't be deleted (%s).", session_id, error)
+
+    def _greet(self, writer: redis.RedisWriter) -> None:
+        try:
+            writer.ping()
+        except redis.ERRORS as error:
+            logger.warning(OFFLINE)
+            self._fail(error)
+        else:
+            logger.info(ONLINE)
+
+    def _write_redis(self, run: Run) -> bool:
+        if self._redis is None or not self._breaker.closed:
+            return False
+        try:
+            self._redis.write(run)
+        except redis.ERRORS as error:
+            logger.warning("Redis does not take updates (%s); files take them until it does.", error)
+            self._fail(error)
+            return False
+        return True
+
+    def _write_files(self, run: Run) -> None:
+        if self._files is None:
+            self._lose("there is no data directory")
+            return
+        try:
+            self._files.write(run)
+        except (OSError, ValueError) as error:
+            self._lose(str(error))
+
+    def _lose(self, reason: str) -> None:
+        self.lost += 1
+        if self._brake.passes(time.monotonic()) is not None:
+            logger.error(
+                "An update could not be stored anywhere (%s); %d so far. The robot goes on.", reason, self.lost
+            )
+
+    def _fail(self, error: Exception) -> None:
+        """Stop asking Redis in the robot's thread; ask in the background."""
+        self._breaker.failed(time.monotonic(), random.random())
+        if self._asking is None or not self._asking.is_alive():
+            self._asking = threading.Thread(target=self._ask, name="rpa-tracker-redis", daemon=True)
+            self._asking.start()
+
+    def _ask(self) -> None:
+        while not self._breaker.closed:
+            time.sleep(0.05)
+            if self._breaker.allows(time.monotonic()) and self._answers():
+                self._recover()
+
+    def _answers(self) -> bool:
+        assert self._redis is not None
+        try:
+            self._redis.ping()
+        except redis.ERRORS:
+            self._breaker.failed(time.monotonic(), random.random())
+            return False
+        return True
+
+    def _recover(self) -> None:
+        """Bring Redis up to date, then let updates go there again."""
+        with self._lock:
+            try:
+                if self._run is not None and self._redis is not None:
+                    self._redis.write(self._run)
+            except redis.ERRORS:
+                self._breaker.failed(time.monotonic(), random.random())
+                return
+            self._breaker.succeeded()
+        logger.info(ONLINE)

@@ -1,0 +1,77 @@
+"""A run in the terminal, live, over the native WebSocket."""
+
+import asyncio
+import random
+from typing import Any
+
+import aiohttp
+import click
+
+from . import wirejson
+from .backoff import delay
+from .errors import BadDocument
+from .handlers.websocket import PROTOCOL
+
+_FINAL_CODES = range(4400, 4500)
+
+
+class Watcher:
+    """Follows one session.
+
+    Args:
+        session_id: a checked session id.
+        url: ``http://host:port`` of the server.
+    """
+
+    def __init__(self, session_id: str, url: str) -> None:
+        self._address = f"{url.rstrip('/')}/rpa/{session_id}"
+        self._after: str | None = None
+        self._text = ""
+        self.estado = "aguardando"
+        self.final = False
+
+    async def run(self) -> None:
+        """Show the run until it has ended; reconnects as long as it takes."""
+        attempt = 0
+        bar: Any
+        with click.progressbar(length=100, label="aguardando", item_show_func=lambda _: self._text) as bar:
+            async with aiohttp.ClientSession() as http:
+                while not self.final:
+                    attempt += 1
+                    try:
+                        if await self._follow(http, bar):
+                            attempt = 0
+                    except (aiohttp.ClientError, OSError) as error:
+                        self._text = f"sem conexão ({error})"
+                        bar.update(0)
+                    if not self.final:
+                        await asyncio.sleep(delay(attempt + 1, 0.25, 10.0, random.random()))
+
+    async def _follow(self, http: aiohttp.ClientSession, bar: Any) -> bool:
+        """Read one connection to its end; tell whether anything came."""
+        query = {"after": self._after} if self._after else {}
+        heard = False
+        async with http.ws_connect(self._address, protocols=[PROTOCOL], params=query, heartbeat=20) as socket:
+            async for message in socket:
+                if message.type == aiohttp.WSMsgType.TEXT:
+                    heard = True
+                    self._show(message.data, bar)
+            if socket.close_code in _FINAL_CODES:
+                self.final = True
+        return heard
+
+    def _show(self, text: str, bar: Any) -> None:
+        try:
+            message = wirejson.load_object(text)
+        except BadDocument:
+            return
+        if message.get("epoch"):
+            self._after = f"{message['epoch']}:{message['seq']}"
+        shown = message.get("snapshot") or message
+        if "estado" not in shown:
+            return
+        self.estado, self.final = str(shown["estado"]), bool(shown["final"])
+        step = shown.get("etapa", shown.get("etapa_atual"))
+        self._text = f"{step}/{shown['total_etapas']} {shown['mensagem']}"[:60]
+        bar.label = self.estado
+        bar.update(max(0, round(float(shown["percentual"])) - bar.pos))
