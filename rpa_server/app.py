@@ -1,11 +1,11 @@
 """Puts the parts together; holds no logic of its own."""
 
 import asyncio
+import contextlib
 import logging
 import os
 import sys
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from pathlib import Path
 
 from aiohttp import web
@@ -20,6 +20,7 @@ from .hub import Hub
 from .metrics import Metrics
 from .middlewares import json_errors
 from .publisher import Publisher
+from .recovery import check_positions
 from .routes import add_routes
 from .stores import Store
 from .stores.files import FileStore
@@ -60,11 +61,8 @@ def build(settings: Settings) -> web.Application:
         handler_args={"handler_cancellation": True, "max_line_size": _MAX_LINE},
     )
     files = FileStore(Path(settings.data_dir))
-    stores: list[Store] = [files]
-    if settings.redis_url is not None:
-        redis = RedisStore(client(settings.redis_url))
-        stores.insert(0, redis)
-        app.on_cleanup.append(lambda _: redis.close())
+    redis = None if settings.redis_url is None else RedisStore(client(settings.redis_url))
+    stores: list[Store] = [files] if redis is None else [redis, files]
     store = MergedStore(stores)
     hub = Hub(store.read, settings.max_connections, settings.heartbeat_s)
     feed = Feed(hub)
@@ -74,6 +72,7 @@ def build(settings: Settings) -> web.Application:
     app[keys.SETTINGS] = settings
     app[keys.STORE] = store
     app[keys.FILES] = files
+    app[keys.REDIS] = redis
     app[keys.HUB] = hub
     app[keys.FEED] = feed
     app[keys.SUBSCRIBER] = subscriber
@@ -101,12 +100,16 @@ def _metrics(hub: Hub, feed: Feed, files: FileStore) -> Metrics:
 
 
 async def _subscribe(app: web.Application) -> AsyncIterator[None]:
-    subscriber = app[keys.SUBSCRIBER]
-    if subscriber is None:
+    subscriber, redis, hub = app[keys.SUBSCRIBER], app[keys.REDIS], app[keys.HUB]
+    if subscriber is None or redis is None:
         yield
         return
-    async with background(subscriber.run, "subscribe"):
-        with suppress(TimeoutError):
+    async with (
+        contextlib.aclosing(redis),
+        background(subscriber.run, "subscribe"),
+        background(lambda: check_positions(hub, redis), "check positions"),
+    ):
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_FIRST_S):
                 await subscriber.active.wait()
         yield

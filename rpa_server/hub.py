@@ -14,6 +14,7 @@ from weakref import WeakValueDictionary
 from .documents import State
 from .errors import ServerFull
 from .events import Update
+from .logs import Brake
 from .session import Client, Session
 
 logger = logging.getLogger(__name__)
@@ -45,6 +46,7 @@ class Hub:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._lagging: set[Session] = set()
         self._closed = False
+        self._brake = Brake()
         self.connections = self.delivered = self.resets = self.aborted = 0
 
     def session(self, session_id: str) -> Session:
@@ -104,6 +106,12 @@ class Hub:
     def call_later(self, delay_s: float, callback: Callable[[], None]) -> asyncio.TimerHandle:
         """Call back once, later."""
         return asyncio.get_running_loop().call_later(delay_s, callback)
+
+    def complain(self, error: Exception) -> None:
+        """Log that the store could not be read, now and then."""
+        held = self._brake.passes(self.time())
+        if held is not None:
+            logger.warning("A session could not be read: %s (%d times more before)", error, held)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run *work* as a task that is kept until it is done; what it raises is logged."""

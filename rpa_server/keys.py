@@ -9,14 +9,15 @@ from .metrics import Metrics
 from .publisher import Publisher
 from .stores import Store
 from .stores.files import FileStore
-from .stores.redis import Subscriber
+from .stores.redis import RedisStore, Subscriber
 
 SETTINGS = web.AppKey("settings", Settings)
 HUB = web.AppKey("hub", Hub)
 FEED = web.AppKey("feed", Feed)
 STORE = web.AppKey("store", Store)
 FILES = web.AppKey("files", FileStore)
+#: None where there is no Redis.
+REDIS = web.AppKey[RedisStore | None]("redis")
 PUBLISHER = web.AppKey("publisher", Publisher)
 METRICS = web.AppKey("metrics", Metrics)
-#: None where there is no Redis to subscribe to.
 SUBSCRIBER = web.AppKey[Subscriber | None]("subscriber")

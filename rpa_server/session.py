@@ -8,7 +8,6 @@ awaited between the look into the state and the registration of a client.
 """
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import Sequence
 from itertools import islice
@@ -23,8 +22,6 @@ from .run import HISTORY
 
 if TYPE_CHECKING:
     from .hub import Hub
-
-logger = logging.getLogger(__name__)
 
 #: A stream stays open this long behind the final update: robots add a line or two after it.
 GRACE_S = 2.0
@@ -116,6 +113,11 @@ class Session:
         return self._state is not None and bool(self._state.snapshot["final"])
 
     @property
+    def loaded(self) -> bool:
+        """True once the store was read."""
+        return self._loaded
+
+    @property
     def cursor(self) -> Cursor | None:
         """The position of the last numbered update, None while nothing is known."""
         return None if self._state is None else self._state.cursor
@@ -180,7 +182,7 @@ class Session:
             try:
                 held = await self._hub.read(self.session_id)
             except StorageUnavailable as error:
-                logger.warning("Session %s: %s", self.session_id, error)
+                self._hub.complain(error)
                 self._stale = True
                 return
             self._loaded = True

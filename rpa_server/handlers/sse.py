@@ -2,12 +2,14 @@
 
 import logging
 import random
+from contextlib import suppress
 
 from aiohttp import web
 from aiohttp.http import HttpVersion11
 from aiohttp_sse import EventSourceResponse
 
 from .. import keys
+from ..errors import StorageUnavailable
 from ..transports import EventStream, PlainEventStream
 from . import params
 
@@ -39,7 +41,8 @@ async def _stream(request: web.Request, kind: type[EventStream]) -> web.StreamRe
     response.headers["Cache-Control"] = "no-cache, no-store, no-transform"
     client = kind(request.transport, request.version >= HttpVersion11, response.stop_streaming)
     with request.app[keys.HUB].admit(session_id, client) as session:
-        await session.load()
+        with suppress(StorageUnavailable):  # what the store holds follows when it answers
+            await session.load()
         if session.final and cursor is not None and cursor == session.cursor:
             return web.Response(status=204)
         await response.prepare(request)

@@ -1,12 +1,13 @@
 """WebSockets: the native protocol and, without a subprotocol, the plan's dialect."""
 
 import logging
+from contextlib import suppress
 from typing import Any
 
 from aiohttp import WSMsgType, web
 
 from .. import errors, keys, wirejson
-from ..errors import BadDocument, RpaError, ServerFull, UpgradeRequired
+from ..errors import BadDocument, RpaError, ServerFull, StorageUnavailable, UpgradeRequired
 from ..transports import FULL, NativeSocket, PlainSocket
 from . import params
 
@@ -35,13 +36,12 @@ async def websocket(request: web.Request) -> web.StreamResponse:
         # Registered before the handshake: a robot may publish the moment the page sees the socket open.
         with hub.admit(session_id, client) as session:
             await socket.prepare(request)
-            await session.load()
+            with suppress(StorageUnavailable):  # what the store holds follows when it answers
+                await session.load()
             session.begin(client, cursor)
             logger.info("%s connected to %s.", "rpa.v1" if native else "plain", session_id)
             await _listen(socket, native)
     except ServerFull as error:
-        await _refuse(socket, request, FULL, error)
-    except errors.StorageUnavailable as error:
         await _refuse(socket, request, FULL, error)
     return socket
 
@@ -53,8 +53,7 @@ def _native(request: web.Request) -> bool:
 
 async def _refuse(socket: web.WebSocketResponse, request: web.Request, code: int, error: RpaError) -> None:
     """Say why in a frame and in the close code: a page can't read the answer of a failed handshake."""
-    if not socket.prepared:
-        await socket.prepare(request)
+    await socket.prepare(request)
     await socket.send_str(wirejson.dumps(errors.body(error.code, str(error), error.temporary)).decode())
     await socket.close(code=code, message=error.code.encode())
 

@@ -28,11 +28,19 @@ class MergedStore:
         self._stores = stores
 
     async def read(self, session_id: str) -> State | None:
-        """Return the furthest state that any store holds."""
+        """Return the furthest state that any store holds.
+
+        Raises:
+            StorageUnavailable: no store knows the session, but not every one could be asked.
+        """
         answers = await asyncio.gather(
             *(store.read(session_id) for store in self._stores), return_exceptions=True
         )
-        return functools.reduce(later, _usable(answers), None)
+        held = functools.reduce(later, _usable(answers), None)
+        failure = next((answer for answer in answers if isinstance(answer, StorageUnavailable)), None)
+        if held is None and failure is not None:
+            raise failure
+        return held
 
     async def sessions(self, limit: int) -> list[str]:
         """Return the ids that any store knows, the first store's first."""

@@ -11,8 +11,8 @@ import math
 import random
 import secrets
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import redis.asyncio
@@ -20,9 +20,10 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from .. import append, naming
-from ..backoff import delay
+from ..backoff import Breaker, delay
 from ..documents import State, from_redis
 from ..errors import BadDocument, StorageUnavailable
+from ..events import Cursor, own_update
 from ..logs import Brake
 from ..run import Run
 
@@ -59,39 +60,62 @@ class RedisStore:
     def __init__(self, connection: redis.asyncio.Redis) -> None:
         self._client = connection
         self._append = connection.register_script(append.SCRIPT)
+        self._breaker = Breaker(base_s=0.25, cap_s=1.0)
+
+    @asynccontextmanager
+    async def _asking(self, what: str) -> AsyncIterator[None]:
+        """Turn what Redis raises into StorageUnavailable, at once while it is known not to answer."""
+        if not self._breaker.allows(time.monotonic()):
+            raise StorageUnavailable(f"Redis can't be {what}, it has just failed to answer.")
+        try:
+            yield
+        except redis.ResponseError as error:  # Redis answers: this call is refused, the next may not be
+            raise StorageUnavailable(f"Redis can't be {what} ({error}).") from None
+        except ERRORS as error:
+            self._breaker.failed(time.monotonic(), random.random())
+            raise StorageUnavailable(f"Redis can't be {what} ({error}).") from None
+        self._breaker.succeeded()
 
     async def read(self, session_id: str) -> State | None:
         """Return the current state of a session, None where nothing is stored."""
+        async with self._asking("read"), self._client.pipeline(transaction=True) as pipeline:
+            pipeline.get(naming.progress_key(session_id))
+            pipeline.xrange(naming.history_key(session_id))
+            raw, stream = await pipeline.execute()
         try:
-            async with self._client.pipeline(transaction=True) as pipeline:
-                pipeline.get(naming.progress_key(session_id))
-                pipeline.xrange(naming.history_key(session_id))
-                raw, stream = await pipeline.execute()
             return from_redis(session_id, raw, [fields.get(b"data", b"") for _, fields in stream])
         except BadDocument as error:
             logger.debug("Session %s in Redis: %s", session_id, error)
             return None
-        except ERRORS as error:
-            raise StorageUnavailable(f"Redis can't be read ({error}).") from None
+
+    async def positions(self, session_ids: Sequence[str]) -> dict[str, Cursor]:
+        """Return the last cursor that Redis holds of each session, of those it knows."""
+        async with self._asking("read"), self._client.pipeline(transaction=False) as pipeline:
+            for session_id in session_ids:
+                pipeline.xrevrange(naming.history_key(session_id), count=1)
+            newest = await pipeline.execute(raise_on_error=False)
+        found = {}
+        for session_id, entries in zip(session_ids, newest, strict=True):
+            if isinstance(entries, list) and entries:
+                update = own_update(entries[0][1].get(b"data", b""))
+                if update is not None and update.cursor is not None:
+                    found[session_id] = update.cursor
+        return found
 
     async def sessions(self, limit: int) -> list[str]:
         """Return the ids of the sessions written last, newest first."""
-        try:
+        async with self._asking("read"):
             names: list[Any] = await self._client.zrevrange(naming.SESSIONS_KEY, 0, min(limit, _LISTED) - 1)
-        except ERRORS as error:
-            raise StorageUnavailable(f"Redis can't be read ({error}).") from None
         return [text for name in names if naming.is_session_id(text := name.decode("utf-8", "replace"))]
 
     async def append(self, run: Run) -> bool:
         """Append the updates of *run*; False where another writer took their numbers."""
         call = append.call(run.session_id, run.added(), run.documents(), time.time(), "exact")
-        try:
+        async with self._asking("written"):
             answer = append.answer(await self._append(keys=call.keys, args=call.args))
-        except ERRORS as error:
-            raise StorageUnavailable(f"Redis can't be written ({error}).") from None
         return not answer.gap
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         """Close the connections; never raises."""
         with suppress(*ERRORS):
             await self._client.aclose()

@@ -1,0 +1,55 @@
+"""What the documents promise is there."""
+
+import json
+import re
+from dataclasses import fields
+
+from aiohttp import web
+
+from rpa_server import app, config
+
+from .support import ROOT
+
+README = (ROOT / "README.rst").read_text(encoding="utf-8")
+API = (ROOT / "docs" / "api.rst").read_text(encoding="utf-8")
+
+
+def test_the_readme_is_short() -> None:
+    """The README stays under 200 lines."""
+    assert README.count("\n") < 200
+
+
+def test_every_variable_is_in_the_readme() -> None:
+    """Every environment variable that is read is told in the README."""
+    missing = [name for name in (*config.ENVIRONMENT, "RPA_CONFIG", "SESSION_ID") if name not in README]
+    assert missing == []
+
+
+def test_every_setting_is_in_the_shipped_file() -> None:
+    """conf/websocket_config.json shows every setting, with its default."""
+    document = json.loads((ROOT / "conf" / "websocket_config.json").read_text())
+    shown = {**document["server"], "data_dir": document["data_dir"]}
+    defaults = config.Settings()
+    for setting in fields(config.Settings):
+        if setting.name != "redis_url":
+            assert shown[setting.name] == getattr(defaults, setting.name), setting.name
+    assert config.load({}) == defaults
+
+
+def test_every_route_is_in_the_api_document() -> None:
+    """docs/api.rst names every address."""
+    names = set()
+    for resource in app.build(config.Settings(redis_url=None)).router.resources():
+        assert isinstance(resource, (web.PlainResource, web.DynamicResource, web.StaticResource))
+        names.add(resource.canonical)
+    missing = [name for name in names - {"/", "/static"} if name not in API]
+    assert missing == []
+
+
+def test_every_error_code_is_in_the_api_document() -> None:
+    """docs/api.rst names every code that an error body may carry."""
+    sources = [path.read_text() for path in (ROOT / "rpa_server").rglob("*.py")]
+    codes = {code for text in sources for code in re.findall(r'code = "([a-z_]+)"', text)}
+    codes |= {code for text in sources for code in re.findall(r'errors\.body\("([a-z_]+)"', text)}
+    missing = [code for code in codes if f"``{code}``" not in API]
+    assert missing == []
