@@ -20,7 +20,7 @@ from .hub import Hub
 from .metrics import Metrics
 from .middlewares import json_errors
 from .publisher import Publisher
-from .recovery import check_positions
+from .recovery import Adoption, check_positions
 from .routes import add_routes
 from .stores import Store
 from .stores.files import FileStore
@@ -68,7 +68,7 @@ def build(settings: Settings) -> web.Application:
     feed = Feed(hub)
     subscriber = None
     if settings.redis_url is not None:
-        subscriber = Subscriber(settings.redis_url, feed.message, hub.all_changed)
+        subscriber = Subscriber(settings.redis_url, feed.message)
     app[keys.SETTINGS] = settings
     app[keys.STORE] = store
     app[keys.FILES] = files
@@ -104,10 +104,13 @@ async def _subscribe(app: web.Application) -> AsyncIterator[None]:
     if subscriber is None or redis is None:
         yield
         return
+    adoption = Adoption(app[keys.FILES], redis)
+    subscriber.resubscribed += [hub.all_changed, adoption.want]
     async with (
         contextlib.aclosing(redis),
         background(subscriber.run, "subscribe"),
         background(lambda: check_positions(hub, redis), "check positions"),
+        background(adoption.run, "adopt files"),
     ):
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_FIRST_S):

@@ -103,6 +103,59 @@ def call(
     return Call(keys, args)
 
 
+class Plan(NamedTuple):
+    """What the script would do, for a Redis that forbids scripts.
+
+    Attributes:
+        answer: what it would answer.
+        commands: what it would run, to be sent in one MULTI while the stream is watched; empty for nothing.
+    """
+
+    answer: Answer
+    commands: list[tuple[Any, ...]]
+
+
+def plan(made: Call, newest: Sequence[Any]) -> Plan:
+    """Decide as the script does.
+
+    Args:
+        newest: what ``XREVRANGE stream + - COUNT 1`` answered.
+    """
+    epoch, first, mode, ttl, length, now, session_id, where = made.args[:8]
+    documents = len(made.keys) - 2
+    payloads = made.args[8 + documents :]
+    same = bool(newest) and newest[0][1].get(b"epoch") == str(epoch).encode()
+    held = int(newest[0][0].split(b"-")[0]) if same else 0
+    gap = first > held + 1
+    if (gap and mode != "over") or (mode == "exact" and first != held + 1):
+        return Plan(Answer(True, held), [])
+    last = first + len(payloads) - 1
+    if last <= held:
+        return Plan(Answer(False, held), [])
+    stream = made.keys[0]
+    commands: list[tuple[Any, ...]] = [("DEL", stream)] if newest and (gap or not same) else []
+    commands += [
+        ("SET", key, document, "EX", ttl) for key, document in zip(made.keys[2:], made.args[8:], strict=False)
+    ]
+    for seq in range(max(first, held + 1), last + 1):
+        update = payloads[seq - first]
+        commands.append(("XADD", stream, "MAXLEN", "~", length, f"{seq}-0", "epoch", epoch, "data", update))
+        commands.append(("PUBLISH", where, update))
+    commands += [
+        ("EXPIRE", stream, ttl),
+        ("ZADD", made.keys[1], now, session_id),
+        ("ZREMRANGEBYSCORE", made.keys[1], "-inf", float(now) - ttl),
+        ("EXPIRE", made.keys[1], ttl),
+    ]
+    return Plan(Answer(False, last), commands)
+
+
+def forbids_scripts(error: Exception) -> bool:
+    """Tell whether *error* is a Redis that does not run scripts for this user."""
+    text = str(error).lower()
+    return "eval" in text and ("permission" in text or "unknown command" in text)
+
+
 def answer(reply: Sequence[Any]) -> Answer:
     """Read the script's reply."""
     return Answer(reply[0] in (b"gap", "gap"), int(reply[1]))

@@ -6,6 +6,7 @@ position in ``historico``, or, for a writer that keeps only a snapshot, its time
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -14,6 +15,9 @@ from . import schemas, state, wirejson
 from .events import Cursor, Update, make_update, own_update
 
 Document = dict[str, Any]
+
+#: First letters of derived epochs; ours are hexadecimal.
+_DERIVED = ("h", "s")
 
 
 @dataclass(slots=True)
@@ -47,6 +51,11 @@ class State:
         """Return the snapshot as pages get it."""
         return state.view(self.snapshot, self.epoch, self.seq)
 
+    @property
+    def own(self) -> bool:
+        """True where our tracker wrote it; the cursor of any other writer is derived."""
+        return not self.epoch.startswith(_DERIVED)
+
     def since(self, cursor: Cursor) -> list[Update] | None:
         """Return the updates behind *cursor*, each once, in order; None where that can't be proven."""
         if cursor.epoch not in ("", self.epoch) or cursor.seq > self.seq:
@@ -73,22 +82,45 @@ def derived_epoch(kind: str, session_id: str, started: str) -> str:
     return kind + digest.hexdigest()
 
 
-def from_files(session_id: str, progress: Document | None, history: Document | None) -> State | None:
-    """Build the state from the two documents a robot keeps while it runs.
+def from_files(
+    session_id: str, progress: Document | None, history: Document | None, journal: Sequence[bytes] = ()
+) -> State | None:
+    """Build the state from what a robot keeps while it runs.
 
-    The history wins, as it does in the deployed readers, unless our own progress document is ahead of it.
+    The history wins, as it does in the deployed readers, unless our own snapshot is ahead of it or it no longer
+    reaches back to the first update; then *journal*, raw updates, tells what led to the snapshot.
 
     Raises:
         BadDocument: a document is there but is no such document.
     """
-    full = from_history(session_id, history) if history is not None else None
+    full = None if history is None or _first(history) > 1 else from_history(session_id, history)
     if progress is None:
         return full
     mark = own_cursor(progress)
-    if full is None or (mark is not None and (mark.epoch != full.epoch or mark.seq > full.seq)):
-        brief = from_progress(session_id, progress)
-        return brief if full is None or brief.started >= full.started else full
-    return full
+    if full is not None and (mark is None or (mark.epoch == full.epoch and mark.seq <= full.seq)):
+        return full
+    brief = from_progress(session_id, progress)
+    if full is not None and full.epoch != brief.epoch and full.started > brief.started:
+        return full
+    return brief if brief.sparse else _with_journal(brief, [own_update(line) for line in journal])
+
+
+def _first(history: Document) -> int:
+    """Return the number of the first entry of a history of ours, 1 for any other."""
+    entries = history.get("historico")
+    first = entries[0].get("seq") if isinstance(entries, list) and entries and isinstance(entries[0], dict) else 1
+    return first if type(first) is int and own_cursor(history) else 1
+
+
+def _with_journal(held: State, journal: list[Update | None]) -> State:
+    """Bring a snapshot up to the journal, which is written first, and give it its history."""
+    updates = [update for update in journal if update is not None and update.epoch == held.epoch]
+    for update in updates:
+        if update.seq == held.seq + 1:
+            held.snapshot = state.reduce(held.snapshot, state.entry_of(update.data))
+            held.seq = update.seq
+    held.updates = _leading_to(held.cursor, updates)
+    return held
 
 
 def from_redis(session_id: str, raw: bytes | None, stream: list[bytes]) -> State | None:
@@ -139,11 +171,10 @@ def from_history(session_id: str, document: Document) -> State:
     epoch = mark.epoch if mark else derived_epoch("h", session_id, started)
     snapshot = state.begin(session_id, started, document["total_etapas"])
     updates = []
-    first = mark.seq - len(entries) + 1 if mark else 1
-    for seq, entry in enumerate(entries, first):
+    for seq, entry in enumerate(entries, 1):
         snapshot = state.reduce(snapshot, entry)
         updates.append(make_update(state.describe(snapshot, entry, epoch, seq)))
-    return State(epoch, first + len(entries) - 1, snapshot, updates)
+    return State(epoch, len(entries), snapshot, updates)
 
 
 def _plausible(document: Document) -> bool:
@@ -167,6 +198,7 @@ def from_progress(session_id: str, document: Document) -> State:
     snapshot["session_id"] = session_id
     if not snapshot["timestamp_inicio"]:
         snapshot["timestamp_inicio"] = snapshot["timestamp_atualizacao"]
+    snapshot["etapa_atual"] = _whole(snapshot["etapa_atual"])
     for key in ("epoch", "seq"):
         snapshot.pop(key, None)
     if mark is not None:
@@ -177,7 +209,7 @@ def from_progress(session_id: str, document: Document) -> State:
 def _foreign(session_id: str, snapshot: state.Snapshot) -> State:
     """Give a foreign snapshot its meaning and its derived cursor."""
     status = str(snapshot["status"])
-    snapshot["etapa_atual"] = min(max(_whole(snapshot["etapa_atual"]), 0), snapshot["total_etapas"])
+    snapshot["etapa_atual"] = min(max(snapshot["etapa_atual"], 0), snapshot["total_etapas"])
     snapshot["final"] = status in ("success", "error", "warning")
     snapshot["estado"] = (
         state.outcome(status, None, snapshot["erros"]) if snapshot["final"] else "executando"

@@ -5,6 +5,7 @@ place, so reading expects empty and torn files all the same.
 """
 
 import os
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,10 @@ from typing import Any
 from . import naming, wirejson
 from .errors import BadDocument
 
-#: More than ten times the largest file a robot was seen to write.
+#: Far more than a history of 500 updates was seen to take.
 MAX_BYTES = 16 * 1024 * 1024
+#: How much of the end of a journal is read: 500 updates with room to spare.
+JOURNAL_BYTES = 1024 * 1024
 
 
 def write(path: Path, document: dict[str, Any]) -> None:
@@ -57,8 +60,32 @@ def write_all(directory: Path, session_id: str, documents: dict[str, dict[str, A
         write(directory / naming.file_name(kind, session_id), documents[kind])
 
 
+def append_lines(path: Path, lines: Iterable[bytes]) -> None:
+    """Append *lines* in one write; raises OSError."""
+    with path.open("ab") as file:
+        file.write(b"".join(line + b"\n" for line in lines))
+
+
+def last_lines(path: Path) -> list[bytes]:
+    """Return the whole lines among the last JOURNAL_BYTES of the file, none where there is no file.
+
+    Raises:
+        BadDocument: it can't be read.
+    """
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            start = file.seek(max(0, size - JOURNAL_BYTES))
+            lines = file.read(JOURNAL_BYTES).split(b"\n")
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise BadDocument(f"{path.name} can't be read ({error.strerror}).") from None
+    return lines[1 if start else 0 : -1]
+
+
 def remove_all(directory: Path, session_id: str) -> None:
     """Delete every file of a session."""
-    for kind in naming.KINDS:
+    for name in (*(naming.file_name(kind, session_id) for kind in naming.KINDS), naming.journal_name(session_id)):
         with suppress(FileNotFoundError):
-            (directory / naming.file_name(kind, session_id)).unlink()
+            (directory / name).unlink()

@@ -15,7 +15,7 @@ PROBE_CHANNEL_PREFIX = "rpa_probe:"
 KINDS = ("progress", "history", "result", "session")
 
 _SESSION_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
-_FILE = re.compile(rf"({'|'.join(KINDS)})_(.+)\.json")
+_FILE = re.compile(rf"({'|'.join(KINDS)}|updates)_(.+)\.jsonl?")
 
 
 def is_session_id(text: object) -> bool:
@@ -71,6 +71,11 @@ def session_of_channel(name: bytes) -> str | None:
 def file_name(kind: str, session_id: str) -> str:
     """Name the JSON file of one of KINDS."""
     return f"{kind}_{session_id}.json"
+
+
+def journal_name(session_id: str) -> str:
+    """Name the file of raw updates, one a line, that a run keeps once it outgrows its history document."""
+    return f"updates_{session_id}.jsonl"
 
 
 def session_of_file(name: str) -> tuple[str, str] | None:

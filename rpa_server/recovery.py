@@ -1,18 +1,29 @@
-"""What keeps viewers true when a message was lost on the way: a look at the positions, now and then.
+"""What the server does by itself to keep viewers, Redis and files in step.
 
-Pub/sub forgets, and a subscription may be deaf for seconds before that is noticed. So the position of every
-session that somebody watches is compared with the store's, and one that is behind reads again.
+Pub/sub forgets, and a subscription may be deaf for seconds before that is noticed: so the position of every
+session that somebody watches is compared with the store's, and one that is behind reads again. And a robot may
+have died while Redis was away: so the files that our tracker left behind go into Redis.
 """
 
 import asyncio
+import logging
+from contextlib import suppress
 
+from . import append
+from .documents import later
 from .errors import StorageUnavailable
 from .events import Cursor
 from .hub import Hub
+from .run import Run
 from .session import Session
+from .stores.files import FileStore
 from .stores.redis import RedisStore
 
+logger = logging.getLogger(__name__)
+
 CHECK_S = 2.0
+ADOPT_S = 60.0
+_SETTLE_S = 2.0
 _AT_ONCE = 500
 
 
@@ -41,3 +52,48 @@ async def _check(sessions: list[Session], store: RedisStore) -> None:
 
 def _further(cursor: Cursor, known: Cursor | None) -> bool:
     return known is None or cursor.epoch != known.epoch or cursor.seq > known.seq
+
+
+class Adoption:
+    """Puts runs that are only in files into Redis; a foreign robot's files are left alone.
+
+    A tracker that still works does the same by itself, and both may: every update is numbered.
+    """
+
+    def __init__(self, files: FileStore, redis: RedisStore) -> None:
+        self._files = files
+        self._redis = redis
+        self._settled: dict[str, Cursor] = {}
+        self._wanted = asyncio.Event()
+        self.adopted = 0
+
+    def want(self) -> None:
+        """Look soon: Redis is back."""
+        self._settled.clear()
+        self._wanted.set()
+
+    async def run(self) -> None:
+        """Look when wanted and every now and then, for ever."""
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(ADOPT_S):
+                    await self._wanted.wait()
+            await asyncio.sleep(_SETTLE_S)  # trackers that are alive are about to do it themselves
+            self._wanted.clear()
+            try:
+                await self._look()
+            except StorageUnavailable as error:
+                logger.info("Files are not adopted now: %s", error)
+
+    async def _look(self) -> None:
+        for session_id in await self._files.sessions(_AT_ONCE, newer_than_s=append.TTL_S):
+            held = await self._files.read(session_id)
+            if held is None or not held.own or not held.updates or self._settled.get(session_id) == held.cursor:
+                continue
+            stored = await self._redis.read(session_id)
+            if later(stored, held) is held:
+                if not await self._redis.replay(Run.resume(session_id, held)):
+                    continue
+                self.adopted += 1
+                logger.info("Session %s was only in files; it is in Redis now.", session_id)
+            self._settled[session_id] = held.cursor

@@ -29,7 +29,7 @@ class Run:
         seq: the last update's number.
         base: the number that the run was resumed at, 0 for a new one.
         snapshot: the current state, see state.begin.
-        entries: the whole ``historico``.
+        entries: the last HISTORY elements of ``historico``.
         updates: the last HISTORY updates.
     """
 
@@ -38,7 +38,7 @@ class Run:
         self.epoch = epoch
         self.seq = self.base = 0
         self.snapshot = state.begin(session_id, started.isoformat(), max(total, 1))
-        self.entries: list[state.Entry] = []
+        self.entries: deque[state.Entry] = deque(maxlen=HISTORY)
         self.updates: deque[Update] = deque(maxlen=HISTORY)
         self.result: dict[str, Any] | None = None
 
@@ -51,6 +51,8 @@ class Run:
         run.snapshot = dict(held.snapshot)
         run.updates.extend(held.updates)
         run.entries.extend(state.entry_of(update.data) for update in held.updates)
+        if held.snapshot["final"]:
+            run.result = run._result(str(held.snapshot["status"]), held.snapshot["dados_extra"])
         return run
 
     def start(self, now: datetime) -> Update:
@@ -94,13 +96,16 @@ class Run:
         """
         updates = [self.error(error, "finalizacao", now)] if error else []
         updates.append(self._record("final", now, status, f"RPA {status}", data, erro=error))
-        self.result = {
+        self.result = self._result(status, data or {})
+        return updates
+
+    def _result(self, status: str, data: dict[str, Any]) -> dict[str, Any]:
+        return {
             "status": status,
-            "timestamp_fim": now.isoformat(),
-            "dados_finais": data or {},
+            "timestamp_fim": self.snapshot["timestamp_atualizacao"],
+            "dados_finais": {key: value for key, value in data.items() if key != state.ESTIMATES_KEY},
             "session_id": self.session_id,
         }
-        return updates
 
     def _as_number(self, etapa: Any) -> float:
         try:
@@ -151,7 +156,7 @@ class Run:
                 "timestamp_fim": now,
                 "status_final": self.snapshot["status"],
                 "total_etapas": total,
-                "historico": self.entries,
+                "historico": list(self.entries),
                 **mark,
             },
         }

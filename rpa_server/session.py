@@ -69,6 +69,11 @@ class _Lag:
         self.pending = pending
 
 
+def _further(new: State, old: State) -> bool:
+    """Tell whether *new* is later than *old*: of one run by its number, of two runs by their beginning."""
+    return new.seq > old.seq if new.epoch == old.epoch else later(old, new) is new
+
+
 class Session:
     """What the server knows of a session while somebody watches it.
 
@@ -194,7 +199,7 @@ class Session:
     def _adopt(self, new: State | None) -> None:
         """Take over what the store holds, as far as it is further than what is known."""
         old = self._state
-        if new is None or (old is not None and (new.cursor == old.cursor or later(old, new) is old)):
+        if new is None or (old is not None and not _further(new, old)):
             return
         missed = new.since(START if old is None else old.cursor)
         if new.sparse and (old is None or old.epoch == new.epoch):

@@ -6,6 +6,8 @@ then the last good state stands in. Unchanged files are not read again.
 
 import asyncio
 import logging
+import math
+import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -16,13 +18,15 @@ from watchfiles import Change, awatch
 from .. import jsonfiles, naming
 from ..documents import State, from_files
 from ..errors import BadDocument, StorageUnavailable
-from ..run import Run
+from ..run import HISTORY, Run
 
 logger = logging.getLogger(__name__)
 
 _KEPT = 512
 _TRIES = 4
 _PAUSE_S = 0.005
+#: The files that change while a robot works; result and session come with the end.
+_WATCHED = ("progress", "history", "updates")
 
 _Signature = tuple[tuple[int, int, int] | None, ...]
 
@@ -65,18 +69,20 @@ class FileStore:
 
     def _read(self, session_id: str, kept: _Read | None, last_try: bool) -> _Read:
         """Read the documents; on the last try one good document of the two is enough."""
-        signature = tuple(_signature(self._path(kind, session_id)) for kind in ("progress", "history"))
+        paths = [self._path(kind, session_id) for kind in ("progress", "history")]
+        journal = self._directory / naming.journal_name(session_id)
+        signature = tuple(_signature(path) for path in (*paths, journal))
         if kept is not None and kept.signature == signature:
             return kept
         documents: list[dict[str, Any] | None] = []
-        for kind in ("progress", "history"):
+        for path in paths:
             try:
-                documents.append(jsonfiles.read(self._path(kind, session_id)))
+                documents.append(jsonfiles.read(path))
             except BadDocument:
                 if not last_try:
                     raise
                 documents.append(None)
-        state = from_files(session_id, *documents)
+        state = from_files(session_id, documents[0], documents[1], jsonfiles.last_lines(journal))
         if state is None and any(signature):
             raise BadDocument("neither of its files can be read")
         return _Read(signature, state)
@@ -93,17 +99,22 @@ class FileStore:
         while len(self._kept) > _KEPT:
             self._kept.popitem(last=False)
 
-    async def sessions(self, limit: int) -> list[str]:
-        """Return the ids of the sessions whose snapshot changed last, newest first."""
-        return await asyncio.to_thread(self._sessions, limit)
+    async def sessions(self, limit: int, newer_than_s: float = math.inf) -> list[str]:
+        """Return the ids of the sessions whose files changed last, newest first.
 
-    def _sessions(self, limit: int) -> list[str]:
+        Args:
+            newer_than_s: leave out those that have not changed for this long.
+        """
+        return await asyncio.to_thread(self._sessions, limit, newer_than_s)
+
+    def _sessions(self, limit: int, newer_than_s: float) -> list[str]:
         found: dict[str, int] = {}
+        oldest_ns = max(0.0, time.time() - newer_than_s) * 1e9
         try:
             for path in self._directory.iterdir():
                 name = naming.session_of_file(path.name)
                 signature = _signature(path)
-                if name is not None and name[0] in ("progress", "history") and signature is not None:
+                if name is not None and name[0] in _WATCHED and signature is not None and signature[0] >= oldest_ns:
                     found[name[1]] = max(signature[0], found.get(name[1], 0))
         except FileNotFoundError:
             return []
@@ -118,12 +129,18 @@ class FileStore:
             if held is not None and held.epoch == run.epoch and held.seq != run.base:
                 return False
             try:
-                await asyncio.to_thread(
-                    jsonfiles.write_all, self._directory, run.session_id, run.documents()
-                )
+                await asyncio.to_thread(self._write, run)
             except OSError as error:
                 raise StorageUnavailable(f"{self._directory} can't be written ({error.strerror}).") from None
             return True
+
+    def _write(self, run: Run) -> None:
+        if run.seq > HISTORY:
+            self._directory.mkdir(parents=True, exist_ok=True)
+            fresh = run.updates if run.base <= HISTORY else run.added()
+            journal = self._directory / naming.journal_name(run.session_id)
+            jsonfiles.append_lines(journal, (update.raw for update in fresh))
+        jsonfiles.write_all(self._directory, run.session_id, run.documents())
 
     async def changes(self) -> AsyncIterator[set[str]]:
         """Yield the ids of sessions whose files changed, for ever.
@@ -154,7 +171,7 @@ class FileStore:
 
 def _ours(change: Change, path: str) -> bool:
     named = naming.session_of_file(path.rpartition("/")[2])
-    return named is not None and named[0] in ("progress", "history")
+    return named is not None and named[0] in _WATCHED
 
 
 def _signature(path: Path) -> tuple[int, int, int] | None:

@@ -19,7 +19,8 @@ import redis.asyncio
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from .. import append, naming
+from .. import append as script
+from .. import naming
 from ..backoff import Breaker, delay
 from ..documents import State, from_redis
 from ..errors import BadDocument, StorageUnavailable
@@ -59,7 +60,8 @@ class RedisStore:
 
     def __init__(self, connection: redis.asyncio.Redis) -> None:
         self._client = connection
-        self._append = connection.register_script(append.SCRIPT)
+        self._append = connection.register_script(script.SCRIPT)
+        self._scripts = True
         self._breaker = Breaker(base_s=0.25, cap_s=1.0)
 
     @asynccontextmanager
@@ -110,10 +112,45 @@ class RedisStore:
 
     async def append(self, run: Run) -> bool:
         """Append the updates of *run*; False where another writer took their numbers."""
-        call = append.call(run.session_id, run.added(), run.documents(), time.time(), "exact")
+        call = script.call(run.session_id, run.added(), run.documents(), time.time(), "exact")
         async with self._asking("written"):
-            answer = append.answer(await self._append(keys=call.keys, args=call.args))
+            answer = await self._call(call)
         return not answer.gap
+
+    async def replay(self, run: Run) -> bool:
+        """Store a run that another writer left behind, whatever Redis holds of it; False where that failed."""
+        mode: script.Mode = "repeat"
+        for _ in range(2):
+            call = script.call(run.session_id, list(run.updates), run.documents(), time.time(), mode)
+            async with self._asking("written"):
+                answer = await self._call(call)
+            if not answer.gap:
+                return True
+            mode = "over"
+        return False
+
+    async def _call(self, call: script.Call) -> script.Answer:
+        if self._scripts:
+            try:
+                return script.answer(await self._append(keys=call.keys, args=call.args))
+            except redis.ResponseError as error:
+                if not script.forbids_scripts(error):
+                    raise
+                self._scripts = False
+        stream = call.keys[0]
+        while True:
+            try:
+                async with self._client.pipeline() as pipeline:
+                    await pipeline.watch(stream)
+                    newest: Any = await pipeline.xrevrange(stream, count=1)
+                    plan = script.plan(call, newest)
+                    pipeline.multi()
+                    for command in plan.commands:
+                        pipeline.execute_command(*command)
+                    await pipeline.execute()
+                    return plan.answer
+            except redis.WatchError:
+                continue
 
     async def aclose(self) -> None:
         """Close the connections; never raises."""
@@ -127,19 +164,18 @@ class Subscriber:
     Args:
         url: the Redis to subscribe to.
         deliver: called with the channel's and the message's bytes; must not await.
-        resubscribed: called each time the subscription is (again) active: what was published before may be lost.
 
     Attributes:
+        resubscribed: what to call each time the subscription is (again) active: what was published before may
+            be lost.
         active: set while the subscription is believed to work.
         reason: why it does not, for operators; empty while it does.
     """
 
-    def __init__(
-        self, url: str, deliver: Callable[[bytes, bytes], None], resubscribed: Callable[[], None]
-    ) -> None:
+    def __init__(self, url: str, deliver: Callable[[bytes, bytes], None]) -> None:
         self._url = url
         self._deliver = deliver
-        self._resubscribed = resubscribed
+        self.resubscribed: list[Callable[[], None]] = []
         self._probe = (naming.PROBE_CHANNEL_PREFIX + secrets.token_hex(8)).encode()
         self._heard_s = 0.0
         self._brake = Brake()
@@ -192,7 +228,8 @@ class Subscriber:
         self.reason = ""
         self.active.set()
         logger.info("Subscribed to Redis.")
-        self._resubscribed()
+        for call in self.resubscribed:
+            call()
 
     async def _read(self, connection: Any) -> None:
         """Deliver messages; hiredis hands out all that one read of the socket brought without waiting."""

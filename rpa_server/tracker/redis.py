@@ -32,6 +32,7 @@ class RedisWriter:
     def __init__(self, client: Any) -> None:
         self._client = client
         self._append = client.register_script(append.SCRIPT)
+        self._scripts = True
         self._stored = 0
 
     def ping(self) -> None:
@@ -50,11 +51,24 @@ class RedisWriter:
                 return
             mode: append.Mode = "over" if missing[0].seq > self._stored + 1 else "repeat"
             call = append.call(run.session_id, missing, run.documents(), time.time(), mode)
-            answer = append.answer(self._append(keys=call.keys, args=call.args))
+            answer = self._call(call)
             self._stored = answer.held
             if not answer.gap:
                 return
         raise redis.RedisError("Redis keeps losing what was just written")
+
+    def _call(self, call: append.Call) -> append.Answer:
+        if self._scripts:
+            try:
+                return append.answer(self._append(keys=call.keys, args=call.args))
+            except redis.ResponseError as error:
+                if not append.forbids_scripts(error):
+                    raise
+                self._scripts = False
+        answer: append.Answer = self._client.transaction(
+            lambda pipeline: _planned(pipeline, call), call.keys[0], value_from_callable=True
+        )
+        return answer
 
     def read(self, session_id: str) -> State | None:
         """Return what Redis holds of a session, None for nothing."""
@@ -72,6 +86,15 @@ class RedisWriter:
         pipeline.zrem(naming.SESSIONS_KEY, session_id)
         pipeline.execute()
         self._stored = 0
+
+
+def _planned(pipeline: Any, call: append.Call) -> append.Answer:
+    """Queue what the script would do; the pipeline watches the stream."""
+    plan = append.plan(call, pipeline.xrevrange(call.keys[0], count=1))
+    pipeline.multi()
+    for command in plan.commands:
+        pipeline.execute_command(*command)
+    return plan.answer
 
 
 def _data(fields: dict[Any, Any]) -> bytes:

@@ -9,6 +9,7 @@ import logging
 import random
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,9 @@ logger = logging.getLogger(__name__)
 
 ONLINE = "[OK] Redis conectado para comunicação real-time"
 OFFLINE = "[AVISO] Redis não disponível, usando JSON Progress Tracker"
+
+#: How long a new tracker waits for Redis.
+_GREETING_S = 0.8
 
 
 class Storage:
@@ -45,6 +49,7 @@ class Storage:
         self._run: Run | None = None
         self._asking: threading.Thread | None = None
         self._brake = Brake()
+        self._spilled = False  # files hold what Redis has not got
         self.lost = 0
         if self._redis is not None:
             self._greet(self._redis)
@@ -86,13 +91,22 @@ class Storage:
                 logger.warning("Session %s can't be deleted (%s).", session_id, error)
 
     def _greet(self, writer: redis.RedisWriter) -> None:
-        try:
-            writer.ping()
-        except redis.ERRORS as error:
-            logger.warning(OFFLINE)
-            self._fail(error)
-        else:
+        """Ask Redis in another thread: finding the address of its host may take longer than a robot waits."""
+        answered = threading.Event()
+
+        def ask() -> None:
+            with suppress(*redis.ERRORS):
+                writer.ping()
+                answered.set()
+
+        asking = threading.Thread(target=ask, name="rpa-tracker-greeting", daemon=True)
+        asking.start()
+        asking.join(_GREETING_S)
+        if answered.is_set():
             logger.info(ONLINE)
+        else:
+            logger.warning(OFFLINE)
+            self._fail()
 
     def _write_redis(self, run: Run) -> bool:
         if self._redis is None or not self._breaker.closed:
@@ -101,7 +115,7 @@ class Storage:
             self._redis.write(run)
         except redis.ERRORS as error:
             logger.warning("Redis does not take updates (%s); files take them until it does.", error)
-            self._fail(error)
+            self._fail()
             return False
         return True
 
@@ -111,6 +125,7 @@ class Storage:
             return
         try:
             self._files.write(run)
+            self._spilled = True
         except (OSError, ValueError) as error:
             self._lose(str(error))
 
@@ -121,7 +136,7 @@ class Storage:
                 "An update could not be stored anywhere (%s); %d so far. The robot goes on.", reason, self.lost
             )
 
-    def _fail(self, error: Exception) -> None:
+    def _fail(self) -> None:
         """Stop asking Redis in the robot's thread; ask in the background."""
         self._breaker.failed(time.monotonic(), random.random())
         if self._asking is None or not self._asking.is_alive():
@@ -153,4 +168,8 @@ class Storage:
                 self._breaker.failed(time.monotonic(), random.random())
                 return
             self._breaker.succeeded()
+            if self._spilled and self._run is not None and self._files is not None:
+                self._spilled = False
+                with suppress(OSError):
+                    self._files.delete(self._run.session_id)
         logger.info(ONLINE)
