@@ -13,6 +13,7 @@ from aiohttp import web
 from . import config, keys
 from .background import background
 from .config import Settings
+from .connections import Connections, descriptor_limit, short_log
 from .errors import ConfigError
 from .feed import Feed
 from .handlers.sessions import MAX_BODY
@@ -33,6 +34,7 @@ logger = logging.getLogger(__name__)
 _FIRST_S = 1.0
 #: Long enough that a 10 kB session id gets our answer, not the parser's.
 _MAX_LINE = 32 * 1024
+_KEEPALIVE_S = 75.0
 
 
 def create_app(argv: list[str] | None = None) -> web.Application:
@@ -55,16 +57,24 @@ def create_app(argv: list[str] | None = None) -> web.Application:
 def build(settings: Settings) -> web.Application:
     """Build the application for *settings*."""
     logging.getLogger("watchfiles").setLevel(logging.WARNING)  # it names every file it sees change
+    room = descriptor_limit()
+    if room < settings.max_connections:
+        logger.warning("Only %d connections fit into this process's descriptor limit (ulimit -n).", room)
+    connections = Connections(room)
     app = web.Application(
-        middlewares=[json_errors],
+        middlewares=[connections.middleware, json_errors],
         client_max_size=MAX_BODY,
-        handler_args={"handler_cancellation": True, "max_line_size": _MAX_LINE},
+        handler_args={
+            "handler_cancellation": True,
+            "max_line_size": _MAX_LINE,
+            "keepalive_timeout": _KEEPALIVE_S,
+        },
     )
     files = FileStore(Path(settings.data_dir))
     redis = None if settings.redis_url is None else RedisStore(client(settings.redis_url))
     stores: list[Store] = [files] if redis is None else [redis, files]
     store = MergedStore(stores)
-    hub = Hub(store.read, settings.max_connections, settings.heartbeat_s)
+    hub = Hub(store.read, min(settings.max_connections, room), settings.heartbeat_s)
     feed = Feed(hub)
     subscriber = None
     if settings.redis_url is not None:
@@ -77,15 +87,16 @@ def build(settings: Settings) -> web.Application:
     app[keys.FEED] = feed
     app[keys.SUBSCRIBER] = subscriber
     app[keys.PUBLISHER] = Publisher(store)
-    app[keys.METRICS] = _metrics(hub, feed, files)
-    app.cleanup_ctx.append(_watch_files)
-    app.cleanup_ctx.append(_subscribe)
+    app[keys.CONNECTIONS] = connections
+    app[keys.METRICS] = _metrics(app)
+    app.cleanup_ctx.extend([short_log, _sweep, _watch_files, _subscribe])
     app.on_shutdown.append(lambda _: hub.close())
     add_routes(app)
     return app
 
 
-def _metrics(hub: Hub, feed: Feed, files: FileStore) -> Metrics:
+def _metrics(app: web.Application) -> Metrics:
+    hub, feed, files, sweeper = app[keys.HUB], app[keys.FEED], app[keys.FILES], app[keys.CONNECTIONS]
     metrics = Metrics()
     metrics.add("connections", "Open streams and waiting polls", lambda: hub.connections, counter=False)
     metrics.add("sessions_watched", "Sessions that somebody watches", lambda: len(hub.watched()), counter=False)
@@ -96,7 +107,13 @@ def _metrics(hub: Hub, feed: Feed, files: FileStore) -> Metrics:
     metrics.add("messages_foreign", "Updates that a foreign writer published", lambda: feed.foreign)
     metrics.add("messages_garbage", "Messages that were dropped", lambda: feed.garbage)
     metrics.add("files_broken", "Reads that found no usable file", lambda: files.broken)
+    metrics.add("connections_dropped", "Connections dropped for sending no request", lambda: sweeper.dropped)
     return metrics
+
+
+async def _sweep(app: web.Application) -> AsyncIterator[None]:
+    async with background(app[keys.CONNECTIONS].run, "drop silent connections"):
+        yield
 
 
 async def _subscribe(app: web.Application) -> AsyncIterator[None]:
@@ -115,6 +132,7 @@ async def _subscribe(app: web.Application) -> AsyncIterator[None]:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_FIRST_S):
                 await subscriber.active.wait()
+                await redis.warn_of_eviction()
         yield
 
 

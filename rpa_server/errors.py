@@ -16,6 +16,7 @@ RpaError
     ├── SessionNotFound
     ├── TooLarge
     ├── UnsupportedMediaType
+    ├── TooSlow
     ├── UpgradeRequired
     └── ServerFull
 """
@@ -98,6 +99,13 @@ class UnsupportedMediaType(RequestError):
 
     status = 415
     code = "unsupported_media_type"
+
+
+class TooSlow(RequestError):
+    """The body does not arrive."""
+
+    status = 408
+    code = "too_slow"
 
 
 class UpgradeRequired(RequestError):

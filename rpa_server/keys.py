@@ -3,6 +3,7 @@
 from aiohttp import web
 
 from .config import Settings
+from .connections import Connections
 from .feed import Feed
 from .hub import Hub
 from .metrics import Metrics
@@ -19,5 +20,6 @@ FILES = web.AppKey("files", FileStore)
 #: None where there is no Redis.
 REDIS = web.AppKey[RedisStore | None]("redis")
 PUBLISHER = web.AppKey("publisher", Publisher)
+CONNECTIONS = web.AppKey("connections", Connections)
 METRICS = web.AppKey("metrics", Metrics)
 SUBSCRIBER = web.AppKey[Subscriber | None]("subscriber")

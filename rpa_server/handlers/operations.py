@@ -12,12 +12,15 @@ async def live(request: web.Request) -> web.StreamResponse:
 
 
 async def ready(request: web.Request) -> web.StreamResponse:
-    """Answer 200, with ``degraded`` and the reason where only files are served."""
+    """Answer ``ok``, ``degraded`` while only files are served, 503 where Redis refuses us: waiting mends nothing."""
     subscriber = request.app[keys.SUBSCRIBER]
-    redis = "none" if subscriber is None else ("ok" if subscriber.active.is_set() else "down")
-    body = {"status": "degraded" if redis == "down" else "ok", "redis": redis, "files": "ok"}
-    if subscriber is not None and subscriber.reason:
-        body["reason"] = subscriber.reason
+    if subscriber is None:
+        return answer({"status": "ok", "redis": "none"})
+    if subscriber.active.is_set():
+        return answer({"status": "ok", "redis": "ok"})
+    body = {"status": "degraded", "redis": "down", "reason": subscriber.reason}
+    if subscriber.refused:
+        return answer({**body, "status": "misconfigured", "redis": "refused"}, 503)
     return answer(body)
 
 

@@ -9,7 +9,16 @@ from aiohttp.web_exceptions import HTTPRequestEntityTooLarge
 
 from .. import keys, schemas, wirejson
 from ..documents import Document
-from ..errors import BadCursor, BadDocument, BadRequest, Forbidden, SessionNotFound, TooLarge, UnsupportedMediaType
+from ..errors import (
+    BadCursor,
+    BadDocument,
+    BadRequest,
+    Forbidden,
+    SessionNotFound,
+    TooLarge,
+    TooSlow,
+    UnsupportedMediaType,
+)
 from ..events import Cursor, parse_cursor
 from ..middlewares import answer
 from ..session import Session
@@ -17,6 +26,7 @@ from ..transports import Waiter
 from . import params
 
 MAX_BODY = 64 * 1024
+_BODY_S = 10.0
 _LISTED = 200
 _FORWARDED = ("X-Forwarded-For", "X-Real-IP", "Forwarded", "CF-Connecting-IP")
 _BRIEF = (
@@ -126,7 +136,11 @@ async def _body(request: web.Request) -> dict[str, Any]:
     if request.content_type != "application/json":
         raise UnsupportedMediaType("Send the update as application/json.")
     try:
-        return wirejson.load_object(await request.read())
+        async with asyncio.timeout(_BODY_S):
+            data = await request.read()
+        return wirejson.load_object(data)
+    except TimeoutError:
+        raise TooSlow(f"The body did not arrive within {_BODY_S:g} s.") from None
     except HTTPRequestEntityTooLarge:
         raise TooLarge(f"The body is larger than {MAX_BODY} bytes.") from None
     except BadDocument as error:

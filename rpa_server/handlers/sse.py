@@ -9,6 +9,7 @@ from aiohttp.http import HttpVersion11
 from aiohttp_sse import EventSourceResponse
 
 from .. import keys
+from ..connections import bound_silence
 from ..errors import StorageUnavailable
 from ..transports import EventStream, PlainEventStream
 from . import params
@@ -33,6 +34,7 @@ async def _stream(request: web.Request, kind: type[EventStream]) -> web.StreamRe
     session_id = params.session_id(request, "session_id", "session")
     cursor = params.after(request)
     assert request.transport is not None
+    bound_silence(request)
     response = EventSourceResponse(
         sep="\n",
         ping_interval=request.app[keys.SETTINGS].heartbeat_s,

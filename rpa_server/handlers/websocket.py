@@ -7,6 +7,7 @@ from typing import Any
 from aiohttp import WSMsgType, web
 
 from .. import errors, keys, wirejson
+from ..connections import bound_silence
 from ..errors import BadDocument, RpaError, ServerFull, StorageUnavailable, UpgradeRequired
 from ..transports import FULL, NativeSocket, PlainSocket
 from . import params
@@ -29,6 +30,7 @@ async def websocket(request: web.Request) -> web.StreamResponse:
     )
     if not socket.can_prepare(request) or request.transport is None:
         raise UpgradeRequired("This address speaks WebSocket; connect with an Upgrade request.")
+    bound_silence(request)
     native = _native(request)
     client = NativeSocket(request.transport) if native else PlainSocket(request.transport)
     hub = request.app[keys.HUB]

@@ -37,6 +37,8 @@ _LISTED = 1000
 
 #: What a broken, refusing or vanished Redis may raise in asyncio.
 ERRORS = (redis.RedisError, OSError, EOFError, ValueError, RuntimeError, AttributeError)
+#: Errors that waiting does not mend.
+_REFUSALS = (redis.AuthenticationError, redis.ResponseError)
 
 
 def client(url: str) -> redis.asyncio.Redis:
@@ -152,6 +154,22 @@ class RedisStore:
             except redis.WatchError:
                 continue
 
+    async def warn_of_eviction(self) -> None:
+        """Log it where Redis may drop live sessions for want of memory."""
+        try:
+            async with self._asking("asked for its memory policy"):
+                memory: Any = await self._client.info("memory")
+        except StorageUnavailable as error:
+            logger.info("%s", error)
+            return
+        policy = str(memory.get("maxmemory_policy", ""))
+        if policy.startswith("allkeys") and memory.get("maxmemory"):
+            logger.warning(
+                "Redis evicts any key when its memory is full (maxmemory-policy %s), a running session's too; "
+                "volatile-ttl or noeviction is safer.",
+                policy,
+            )
+
     async def aclose(self) -> None:
         """Close the connections; never raises."""
         with suppress(*ERRORS):
@@ -170,6 +188,7 @@ class Subscriber:
             be lost.
         active: set while the subscription is believed to work.
         reason: why it does not, for operators; empty while it does.
+        refused: Redis answers but does not let us in: wrong password, missing permission, bad certificate.
     """
 
     def __init__(self, url: str, deliver: Callable[[bytes, bytes], None]) -> None:
@@ -181,6 +200,7 @@ class Subscriber:
         self._brake = Brake()
         self.active = asyncio.Event()
         self.reason = "not connected yet"
+        self.refused = False
 
     async def run(self) -> None:
         """Subscribe, and again whenever the connection is lost. Ends only by cancellation."""
@@ -197,6 +217,7 @@ class Subscriber:
     def _down(self, error: BaseException) -> None:
         self.active.clear()
         self.reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        self.refused = isinstance(error, _REFUSALS) or "certificate" in self.reason.lower()
         held = self._brake.passes(time.monotonic())
         if held is not None:
             logger.warning("The subscription to Redis is down (%s; %d like it before).", self.reason, held)
@@ -226,6 +247,7 @@ class Subscriber:
     def _up(self) -> None:
         self._heard_s = time.monotonic()
         self.reason = ""
+        self.refused = False
         self.active.set()
         logger.info("Subscribed to Redis.")
         for call in self.resubscribed:

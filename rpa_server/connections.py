@@ -1,0 +1,118 @@
+"""What no request handler sees: connections that never finish a request, and running out of descriptors.
+
+aiohttp has no time limit for a request's header, and asyncio logs every accept that fails for want of a
+descriptor, a thousand lines at a time. Both are bounded here, for however the server was started.
+"""
+
+import asyncio
+import errno
+import logging
+import resource
+import socket
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from .logs import Brake
+
+logger = logging.getLogger(__name__)
+
+#: A connection must have sent a whole request header within this time.
+HEADER_S = 10.0
+#: What the kernel waits for an acknowledgement before it drops a connection.
+UNACKNOWLEDGED_MS = 10_000
+#: Descriptors kept for files, Redis, and saying no.
+_RESERVED = 64
+_SWEEP_S = 1.0
+_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+
+def descriptor_limit() -> int:
+    """Raise the limit of open descriptors as far as allowed; return how many connections that leaves."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return max(1, hard - _RESERVED)
+
+
+def bound_silence(request: web.Request) -> None:
+    """Let the kernel drop the connection when its peer acknowledges nothing for UNACKNOWLEDGED_MS."""
+    option = getattr(socket, "TCP_USER_TIMEOUT", None)
+    raw = None if request.transport is None else request.transport.get_extra_info("socket")
+    if option is not None and raw is not None and raw.family in (socket.AF_INET, socket.AF_INET6):
+        raw.setsockopt(socket.IPPROTO_TCP, option, UNACKNOWLEDGED_MS)
+
+
+class Connections:
+    """Drops connections that send no request.
+
+    Args:
+        limit: how many connections there may be before silent ones are dropped at once.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._served: set[Any] = set()
+        self._since: dict[Any, float] = {}
+        self._server: Any = None
+        self.dropped = 0
+
+    @property
+    def middleware(self) -> Any:
+        """Notes which connections did send a request."""
+
+        @web.middleware
+        async def note(request: web.Request, handler: Handler) -> web.StreamResponse:
+            self._served.add(request.protocol)
+            # The server object is in no public place, and python -m aiohttp.web hands out no runner.
+            self._server = self._server or getattr(request.protocol, "_manager", None)
+            return await handler(request)
+
+        return note
+
+    async def run(self) -> None:
+        """Sweep, for ever; the first request of all arms it."""
+        while True:
+            await asyncio.sleep(_SWEEP_S)
+            if self._server is not None:
+                self._sweep(self._server.connections, time.monotonic())
+
+    def _sweep(self, connections: list[Any], now_s: float) -> None:
+        self._served.intersection_update(connections)
+        silent = [connection for connection in connections if connection not in self._served]
+        self._since = {connection: self._since.get(connection, now_s) for connection in silent}
+        silent.sort(key=self._since.__getitem__)
+        excess = len(connections) - self._limit
+        for place, connection in enumerate(silent):
+            if place < excess or now_s - self._since[connection] > HEADER_S:
+                self._drop(connection)
+
+    def _drop(self, connection: Any) -> None:
+        if connection.transport is not None:
+            self.dropped += 1
+            connection.transport.abort()
+
+
+async def short_log(app: web.Application) -> AsyncIterator[None]:
+    """Log a failing accept once in a while instead of a thousand times a second."""
+    loop = asyncio.get_running_loop()
+    brake = Brake(10.0)
+
+    def handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        if not (isinstance(error, OSError) and error.errno in _EXHAUSTED and "accept" in str(context.get("message"))):
+            loop.default_exception_handler(context)
+        elif (held := brake.passes(time.monotonic())) is not None:
+            logger.error(
+                "No descriptor is left for a new connection (%s, %d times more before); raise the limit (ulimit -n, "
+                "LimitNOFILE) or lower RPA_MAX_CONNECTIONS.",
+                error.strerror,
+                held,
+            )
+
+    loop.set_exception_handler(handle)
+    yield
+    loop.set_exception_handler(None)
