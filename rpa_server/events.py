@@ -82,9 +82,18 @@ class Update:
 def own_update(raw: bytes) -> Update | None:
     """Read an update of our own tracker no further than its cursor; None where it is somebody else's."""
     match = _OWN.match(raw)
-    if match is None or raw[-1:] != b"}":
+    if match is None or raw[-1:] != b"}" or b"\n" in raw or b"\r" in raw or not _is_text(raw):
         return None
     return Update(raw, match[1].decode(), int(match[2]), match[3] == b"true")
+
+
+def _is_text(raw: bytes) -> bool:
+    """Tell whether *raw* is UTF-8: a text frame that is not ends the connection in every browser."""
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def make_update(data: dict[str, Any]) -> Update:

@@ -97,9 +97,14 @@ class Publication(Schema):
             raise ValidationError("give exactly one of etapa, erro, status_final")
 
 
+_TOLD = 3
+
+
 def explain(error: ValidationError) -> str:
-    """Put marshmallow's messages into one sentence: ``etapa: Not a valid number.``"""
-    return "; ".join(_flatten("", error.messages))
+    """Put marshmallow's messages into one sentence: ``etapa: Not a valid number.``, three at most."""
+    lines = _flatten("", error.messages)
+    more = f"; and {len(lines) - _TOLD} more" if len(lines) > _TOLD else ""
+    return "; ".join(lines[:_TOLD]) + more
 
 
 def _flatten(path: str, messages: Any) -> list[str]:

@@ -184,6 +184,8 @@ class Session:
     async def _read(self) -> None:
         while self._stale:
             self._stale = False
+            # What arrived before the read is in the store by now, or nowhere; what arrives during it may not be.
+            before, self._early = self._early, deque(maxlen=HISTORY)
             try:
                 held = await self._hub.read(self.session_id)
             except StorageUnavailable as error:
@@ -192,8 +194,11 @@ class Session:
                 return
             self._loaded = True
             self._adopt(held)
-            early, self._early = self._early, deque(maxlen=HISTORY)
-            for update in early:
+            during, self._early = self._early, deque(maxlen=HISTORY)
+            for update in before:
+                if self._follows(update):
+                    self.publish(update)
+            for update in during:
                 self.publish(update)
 
     def _adopt(self, new: State | None) -> None:
@@ -208,7 +213,7 @@ class Session:
         self._unfolded.clear()
         if missed is None:
             self._reset()
-        elif self._clients:
+        elif self._clients or self._lagging:
             for update in missed:
                 self._deliver(update)
         self._end_soon()
@@ -228,6 +233,10 @@ class Session:
             self._deliver(update)
             if update.final:
                 self._end_soon()
+
+    def _follows(self, update: Update) -> bool:
+        held = self._state
+        return held is not None and update.epoch == held.epoch and update.seq == held.seq + 1
 
     def _extend(self, held: State, update: Update) -> None:
         held.seq = update.seq

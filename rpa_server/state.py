@@ -175,8 +175,9 @@ def describe(after: Snapshot, entry: Entry, epoch: str, seq: int) -> dict[str, A
         update["estimativas"] = estimates
     if event == "final":
         update["resultado"] = extra
-    if entry.get("erro"):
-        update["erro"] = entry["erro"]
+    for key in ("erro", "contexto"):
+        if entry.get(key):
+            update[key] = entry[key]
     return update
 
 
@@ -197,6 +198,8 @@ def entry_of(update: dict[str, Any]) -> Entry:
         "erro": update.get("erro"),
         "seq": update["seq"],
     }
+    if "contexto" in update:
+        entry["contexto"] = update["contexto"]
     if event == "progresso" and "estimativas" in update:
         entry["estimativas"] = update["estimativas"]
     return entry

@@ -32,7 +32,8 @@ const FIELDS = [
   ['forma_pagamento', 'Forma de pagamento'], ['parcelamento', 'Parcelamento'], ['valor_franquia', 'Franquia'],
   ['tipo_franquia', 'Tipo de franquia'], ['valor_mercado', 'Valor de mercado'], ['assistencia', 'Assistência'],
   ['vidros', 'Vidros'], ['carro_reserva', 'Carro reserva'], ['danos_materiais', 'Danos materiais'],
-  ['danos_corporais', 'Danos corporais'], ['danos_morais', 'Danos morais'], ['morte_invalidez', 'Morte ou invalidez'],
+  ['danos_corporais', 'Danos corporais'], ['danos_morais', 'Danos morais'],
+  ['morte_invalidez', 'Morte ou invalidez'],
 ];
 const isObject = (value) => typeof value === 'object' && value !== null;
 const text = (value) => (value === undefined || value === null || isObject(value) ? '' : String(value).trim());
@@ -48,19 +49,21 @@ const stepText = (etapa, total) => { // half steps (5.5) are extra screens of th
   return etapa < 1 ? 'Preparação' : `Etapa ${Math.floor(etapa)}${total ? ` de ${text(total)}` : ''}`;
 };
 const duration = (ms) => {
-  const seconds = Math.max(0, Math.floor(ms / 1000));
-  return seconds < 60 ? `${seconds} s` : `${Math.floor(seconds / 60)} min ${String(seconds % 60).padStart(2, '0')} s`;
+  const all = Math.max(0, Math.floor(ms / 1000));
+  const seconds = String(all % 60);
+  return all < 60 ? `${seconds} s` : `${Math.floor(all / 60)} min ${seconds.padStart(2, '0')} s`;
 };
 const clock = (stamp) => /T(\d\d:\d\d:\d\d)/.exec(text(stamp))?.[1] ?? ''; // no zone in it: cut, not converted
-// A price stays on one line.
-const prices = (words) => words.split(/(R\$ [\d.,]+)/).map((part, i) => (i % 2 ? el('span', 'money', part) : part));
+const prices = (words) => words.split(/(R\$ [\d.,]+)/) // a price stays on one line
+  .map((part, i) => (i % 2 ? el('span', 'money', part) : part));
 const isSession = (id) => /^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/.test(id) && !id.includes('..');
 
 // ---- one run as one object
 
-const fresh = (epoch) => ({ epoch, seq: 0, known: false, etapa: null, total: null, percent: 0, mensagem: '', erro: '',
-  estado: 'aguardando', final: false, evento: '', estimativas: null, resultado: null, log: [],
-  start: null, last: 0, heard: 0 });
+const fresh = (epoch) => ({
+  epoch, seq: 0, known: false, etapa: null, total: null, percent: 0, mensagem: '', erro: '', evento: '',
+  estado: 'aguardando', final: false, estimativas: null, resultado: null, log: [], start: null, last: 0, heard: 0,
+});
 
 function apply(s, m, now = Date.now()) {
   const next = { ...s, known: true, evento: text(m.evento), log: [...s.log, m].slice(-500) };
@@ -73,8 +76,8 @@ function apply(s, m, now = Date.now()) {
   if (isKnown(m.erro)) next.erro = text(m.erro);
   if (isObject(m.estimativas)) next.estimativas = m.estimativas;
   if (isObject(m.resultado)) next.resultado = m.resultado;
-  // Durations come from the robot's clock alone. How old its last word is can be told only where its zone is the
-  // visitor's: an implausible age (no step takes 15 minutes) counts as none.
+  // Durations come from the robot's clock alone. How old its last word is can be told only where its zone is
+  // the visitor's: an implausible age (no step takes 15 minutes) counts as none.
   const stamp = Date.parse(text(m.timestamp));
   if (!Number.isNaN(stamp) || s.start === null) {
     next.last = Number.isNaN(stamp) ? now : stamp;
@@ -125,7 +128,8 @@ function draw(s) {
   $('run-view').dataset.estado = s.estado;
   $('estado').textContent = name;
   $('step').textContent = step;
-  setText($('message'), s.final && (message.includes(name) || (s.erro && message.includes(s.erro))) ? '' : message);
+  const isRepeated = s.final && [name, s.erro].some((said) => said && message.includes(said));
+  setText($('message'), isRepeated ? '' : message);
   setText($('hint'), s.final && ESTADOS[s.estado]?.[1]);
   // A manual quotation is an ordinary ending, told by its label and hint: no alarm.
   const failed = s.final ? ['erro', 'expirado', 'cancelado'].includes(s.estado) : s.evento === 'erro';
@@ -227,12 +231,12 @@ function connect(session) {
     link(isOver ? 'off' : 'lost');
     if (isOver && code !== 4410) setText($('error'), `O servidor recusou esta sessão (código ${code}).`);
     if (isOver) return;
-    // Only a connection that lasted starts the waits over: one that opens and falls would be hammered for ever.
+    // Only a connection that lasted starts the waits over: one that opens and falls would be hammered.
     attempts = Date.now() - since > 5000 ? 0 : attempts + 1;
     retry = setTimeout(connect, Math.random() * Math.min(15000, 500 * 2 ** attempts), session);
   };
-  // A dead network closes nothing: who leaves a ping unanswered for a heartbeat is given up. The missing answer is
-  // what counts, not time passed, because timers of hidden tabs come late.
+  // A dead network closes nothing: who leaves a ping unanswered for a heartbeat is given up. The missing answer
+  // is what counts, not time passed, because timers of hidden tabs come late.
   const beat = () => {
     if (asked) { lost(1006); return; }
     asked = true;
