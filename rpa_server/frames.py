@@ -22,12 +22,6 @@ def ws_text(payload: bytes) -> bytes:
     return b"\x81\x7f" + size.to_bytes(8, "big") + payload
 
 
-def ws_close(code: int, reason: str) -> bytes:
-    """Build a close frame; *reason* is ASCII of at most 123 bytes."""
-    payload = code.to_bytes(2, "big") + reason.encode("ascii")
-    return bytes((0x88, len(payload))) + payload
-
-
 def sse_event(payload: bytes, cursor: Cursor | None) -> bytes:
     """Wrap *payload* (one line) in an unnamed event, with the cursor as its id where there is one."""
     if cursor is None:

@@ -142,17 +142,13 @@ class Hub:
     async def close(self) -> None:
         """End every stream at once; clients are told to come back. Fine to call more than once."""
         self._closed = True
-        for client in self._clients():
-            client.restart()
+        clients = [client for session in self.watched() for client in session.dismiss()]
         for _ in range(round(_GOODBYE_S / _CATCH_UP_S)):
             if self.connections == 0:
                 break
             await asyncio.sleep(_CATCH_UP_S)
-        for client in self._clients():
+        for client in clients:
             client.abort()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    def _clients(self) -> list[Client]:
-        return [client for session in self.watched() for client in session.clients()]

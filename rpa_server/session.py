@@ -277,7 +277,9 @@ class Session:
         Args:
             cursor: the last position that the client knows, None for none.
         """
-        joined = self._joining.pop(client)
+        joined = self._joining.pop(client, None)
+        if joined is None:  # dismissed meanwhile
+            return
         missed = None if self._state is None or cursor is None else self._state.since(cursor)
         client.sync(self, None if missed is None else self._position(cursor))
         unnumbered = [update for update in self._since(joined) if update.epoch is None]
@@ -296,6 +298,14 @@ class Session:
         self._joining.pop(client, None)
         self._clients.pop(client, None)
         self._lagging.pop(client, None)
+
+    def dismiss(self) -> list[Client]:
+        """Tell everyone to come back to another server; return whom."""
+        clients = [*self._joining, *self._clients, *self._lagging]
+        for client in clients:
+            self.leave(client)
+            client.restart()
+        return clients
 
     def clients(self) -> list[Client]:
         """Return everyone who watches or is about to."""
@@ -346,6 +356,7 @@ class Session:
         if not self.final:
             return
         for client in tuple(self._clients):
+            self.leave(client)  # nothing may follow on the end of a stream
             client.finish()
         if self._lagging:
             self._end_soon()

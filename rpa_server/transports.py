@@ -44,10 +44,16 @@ class _Stream:
 
 
 class NativeSocket(_Stream):
-    """A WebSocket with subprotocol ``rpa.v1``."""
+    """A WebSocket with subprotocol ``rpa.v1``.
 
-    def __init__(self, transport: asyncio.Transport) -> None:
+    Args:
+        close: starts the closing handshake with a code and a reason. It is the handler's, since whoever receives
+            the answer has to know that the close frame was sent: a second one is a protocol error.
+    """
+
+    def __init__(self, transport: asyncio.Transport, close: Callable[[int, str], None]) -> None:
         super().__init__(transport, frames.ws)
+        self._close = close
 
     def sync(self, session: Session, since: Cursor | None) -> None:
         self.transport.write(frames.ws_text(session.sync_message(since)))
@@ -56,10 +62,10 @@ class NativeSocket(_Stream):
         self.transport.write(frames.ws_text(session.reset_message()))
 
     def finish(self) -> None:
-        self.transport.write(frames.ws_close(FINISHED, "finished"))
+        self._close(FINISHED, "finished")
 
     def restart(self) -> None:
-        self.transport.write(frames.ws_close(RESTART, "restart"))
+        self._close(RESTART, "restart")
 
 
 class PlainSocket(_Stream):

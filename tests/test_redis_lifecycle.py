@@ -397,9 +397,9 @@ async def test_foreign_message_reaches_every_viewer_of_its_session_alone(line: L
 def _own(epoch: str, seq: int, session_id: str, **more: Any) -> bytes:
     """Build an update as our tracker publishes it."""
     update = {
-        **{"type": "progress_update", "epoch": epoch, "seq": seq, "final": False, "estado": "executando"},
-        **{"session_id": session_id, "evento": "progresso", "etapa": 1, "total_etapas": 15, "percentual": 6.7},
-        **{"status": "executando", "mensagem": "passo", "timestamp": "2026-03-02T10:15:00.120000"},
+        "type": "progress_update", "epoch": epoch, "seq": seq, "final": False, "estado": "executando",
+        "session_id": session_id, "evento": "progresso", "etapa": 1, "total_etapas": 15, "percentual": 6.7,
+        "status": "executando", "mensagem": "passo", "timestamp": "2026-03-02T10:15:00.120000",
         "dados_extra": {},
         **more,
     }
@@ -441,7 +441,7 @@ async def test_what_only_looks_like_an_update_of_ours_reaches_no_page(line: Line
         assert (await _next(websocket))["seq"] == 1
         line.client.publish(f"rpa_progress:{session_id}", head % 2 + b"\xff\xfe garbage}")
         line.client.publish(f"rpa_progress:{session_id}", b'{"etapa": 9}')
-        texts = []
+        texts: list[bytes] = []
         while not texts or b'"etapa":9' not in texts[-1].replace(b" ", b""):
             texts.append(await asyncio.wait_for(websocket.recv(decode=False), 5))
     for text in texts:
@@ -451,9 +451,9 @@ async def test_what_only_looks_like_an_update_of_ours_reaches_no_page(line: Line
 def _snapshot(epoch: str, seq: int) -> bytes:
     return json.dumps(
         {
-            **{"etapa_atual": 1, "total_etapas": 15, "percentual": 6.7, "status": "executando", "mensagem": "passo"},
-            **{"timestamp_inicio": "2026-03-02T10:15:00", "timestamp_atualizacao": "2026-03-02T10:15:00.120000"},
-            **{"dados_extra": {}, "erros": [], "session_id": "forged", "estado": "executando", "final": False},
-            **{"epoch": epoch, "seq": seq},
+            "etapa_atual": 1, "total_etapas": 15, "percentual": 6.7, "status": "executando", "mensagem": "passo",
+            "timestamp_inicio": "2026-03-02T10:15:00", "timestamp_atualizacao": "2026-03-02T10:15:00.120000",
+            "dados_extra": {}, "erros": [], "session_id": "forged", "estado": "executando", "final": False,
+            "epoch": epoch, "seq": seq,
         }
     ).encode()

@@ -32,8 +32,12 @@ async def websocket(request: web.Request) -> web.StreamResponse:
         raise UpgradeRequired("This address speaks WebSocket; connect with an Upgrade request.")
     bound_silence(request)
     native = _native(request)
-    client = NativeSocket(request.transport) if native else PlainSocket(request.transport)
     hub = request.app[keys.HUB]
+
+    def close(code: int, reason: str) -> None:
+        hub.spawn(_close(socket, code, reason))
+
+    client = NativeSocket(request.transport, close) if native else PlainSocket(request.transport)
     try:
         # Registered before the handshake: a robot may publish the moment the page sees the socket open.
         with hub.admit(session_id, client) as session:
@@ -58,6 +62,11 @@ async def _refuse(socket: web.WebSocketResponse, request: web.Request, code: int
     await socket.prepare(request)
     await socket.send_str(wirejson.dumps(errors.body(error.code, str(error), error.temporary)).decode())
     await socket.close(code=code, message=error.code.encode())
+
+
+async def _close(socket: web.WebSocketResponse, code: int, reason: str) -> None:
+    if socket.prepared:
+        await socket.close(code=code, message=reason.encode())
 
 
 async def _listen(socket: web.WebSocketResponse, native: bool) -> None:

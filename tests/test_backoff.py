@@ -1,0 +1,69 @@
+"""When to try again, by given time and randomness."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rpa_server.backoff import Breaker, delay
+
+RANDOM = st.floats(0, 1, exclude_max=True)
+
+
+@given(st.integers(1, 10_000), RANDOM)
+def test_a_delay_lies_in_the_upper_half_below_its_ceiling(attempt: int, random: float) -> None:
+    """Never at once, never beyond the cap."""
+    ceiling = min(60.0, 0.5 * 2.0 ** min(attempt - 1, 100))
+    assert ceiling / 2 <= delay(attempt, 0.5, 60.0, random) < ceiling
+
+
+@given(st.integers(1, 100), RANDOM)
+def test_a_later_attempt_never_waits_less_for_the_same_luck(attempt: int, random: float) -> None:
+    """The delay grows until the cap holds it."""
+    assert delay(attempt, 0.5, 60.0, random) <= delay(attempt + 1, 0.5, 60.0, random)
+
+
+def test_clients_at_the_cap_are_still_spread() -> None:
+    """The jitter comes behind the cap, so those who wait longest do not come back together."""
+    waits = {delay(50, 0.5, 10.0, number / 100) for number in range(100)}
+    assert len(waits) == 100
+    assert min(waits) == 5.0
+    assert max(waits) < 10.0
+
+
+def test_a_new_breaker_lets_calls_through() -> None:
+    """Nothing has failed yet."""
+    breaker = Breaker()
+    assert breaker.closed
+    assert breaker.allows(0.0)
+
+
+def test_a_failing_peer_is_left_alone_until_the_pause_is_over() -> None:
+    """One failure, one pause."""
+    breaker = Breaker(base_s=1.0, cap_s=8.0)
+    breaker.failed(100.0, 0.0)
+    assert not breaker.closed
+    assert not breaker.allows(100.4)
+    assert breaker.allows(100.5)
+
+
+def test_pauses_grow_to_the_cap() -> None:
+    """The tenth failure costs no more than the cap."""
+    breaker = Breaker(base_s=1.0, cap_s=8.0)
+    now_s, pauses = 0.0, []
+    for _ in range(10):
+        breaker.failed(now_s, 0.0)
+        pause = next(tenths / 10 for tenths in range(1, 100) if breaker.allows(now_s + tenths / 10))
+        pauses.append(pause)
+        now_s += pause
+    assert pauses == [0.5, 1.0, 2.0, 4.0, 4.0, 4.0, 4.0, 4.0, 4.0, 4.0]
+
+
+def test_an_answer_closes_the_breaker_and_forgets_the_failures() -> None:
+    """The next failure is a first one again."""
+    breaker = Breaker(base_s=1.0, cap_s=8.0)
+    for _ in range(5):
+        breaker.failed(0.0, 0.0)
+    breaker.succeeded()
+    assert breaker.closed
+    assert breaker.allows(0.0)
+    breaker.failed(0.0, 0.0)
+    assert breaker.allows(0.5)

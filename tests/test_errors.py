@@ -1,0 +1,76 @@
+"""The tree of errors and the object that tells of one."""
+
+import inspect
+import re
+
+import pytest
+
+from rpa_server import errors, wirejson
+
+from .support import ROOT
+
+CLASSES = [thing for _, thing in inspect.getmembers(errors, inspect.isclass) if issubclass(thing, errors.RpaError)]
+#: Class → status, code, temporary.
+TABLE = {
+    "RpaError": (500, "internal", False),
+    "ConfigError": (500, "internal", False),
+    "BadDocument": (500, "internal", False),
+    "StorageUnavailable": (503, "storage_unavailable", True),
+    "RequestError": (400, "bad_request", False),
+    "BadRequest": (400, "bad_request", False),
+    "BadSessionId": (400, "bad_session_id", False),
+    "BadCursor": (400, "bad_cursor", False),
+    "Forbidden": (403, "forbidden", False),
+    "SessionNotFound": (404, "session_not_found", True),
+    "TooLarge": (413, "too_large", False),
+    "TooSlow": (408, "too_slow", False),
+    "UnsupportedMediaType": (415, "unsupported_media_type", False),
+    "UpgradeRequired": (426, "upgrade_required", False),
+    "ServerFull": (503, "full", True),
+}
+
+
+def test_every_error_has_its_status_code_and_hope() -> None:
+    """Programs decide by these three."""
+    assert {error.__name__: (error.status, error.code, error.temporary) for error in CLASSES} == TABLE
+
+
+@pytest.mark.parametrize("error", CLASSES, ids=lambda error: error.__name__)
+def test_every_code_is_in_the_contract_with_its_status(error: type[errors.RpaError]) -> None:
+    """The list of statuses in docs/api.rst names every code."""
+    statuses = (ROOT / "docs" / "api.rst").read_text(encoding="utf-8").rpartition("\nStatuses\n")[2]
+    groups = dict(re.findall(r"(\d{3}) (.*?)(?=; \d{3}|;\s\d{3}|\.\s*$|$)", statuses.replace("\n", " ")))
+    assert f"``{error.code}``" in groups[str(error.status)]
+
+
+def test_the_tree_in_the_docstring_names_every_error() -> None:
+    """The drawing is what is there."""
+    drawn = re.findall(r"[├└]── (\w+)", errors.__doc__ or "")
+    assert sorted([*drawn, "RpaError"]) == sorted(error.__name__ for error in CLASSES)
+
+
+def test_the_callers_mistakes_are_below_500_and_only_they() -> None:
+    """Except for a full server, which is nobody's mistake."""
+    for error in CLASSES:
+        if issubclass(error, errors.RequestError) and error is not errors.ServerFull:
+            assert 400 <= error.status < 500
+        else:
+            assert error.status >= 500
+
+
+def test_a_full_server_says_when_to_come_back() -> None:
+    """Retry-After goes with the 503, the upgrade's name with the 426."""
+    assert errors.ServerFull.headers == {"Retry-After": "5"}
+    assert errors.UpgradeRequired.headers["Upgrade"] == "websocket"
+    assert errors.BadRequest.headers == {}
+
+
+def test_the_error_object_has_the_contracts_shape() -> None:
+    """One object for HTTP bodies and frames."""
+    body = errors.body("full", "Cheio, não dá.", temporary=True)
+    assert wirejson.loads(wirejson.dumps(body)) == {
+        "type": "error",
+        "code": "full",
+        "message": "Cheio, não dá.",
+        "temporary": True,
+    }

@@ -1,0 +1,71 @@
+"""The brake for repeating lines, and the set-up of the log."""
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from rpa_server import logs
+from rpa_server.logs import Brake
+
+
+def test_the_first_message_passes_and_the_next_is_held_back() -> None:
+    """One line a period."""
+    brake = Brake(30.0)
+    assert brake.passes(0.0) == 0
+    assert brake.passes(0.0) is None
+    assert brake.passes(29.9) is None
+
+
+def test_the_message_behind_the_period_tells_how_many_were_held_back() -> None:
+    """Nothing is lost silently, and nothing is counted twice."""
+    brake = Brake(30.0)
+    brake.passes(100.0)
+    for second in range(101, 130):
+        assert brake.passes(float(second)) is None
+    assert brake.passes(130.0) == 29
+    assert brake.passes(160.0) == 0
+
+
+def test_a_quiet_time_does_not_save_up_messages() -> None:
+    """After an hour of silence one message passes, not a hundred."""
+    brake = Brake(30.0)
+    brake.passes(0.0)
+    assert brake.passes(3600.0) == 0
+    assert brake.passes(3600.1) is None
+
+
+def test_the_first_message_passes_on_any_steady_clock() -> None:
+    """A steady clock may begin below zero."""
+    assert Brake().passes(-1e9) == 0
+
+
+@pytest.fixture
+def log() -> Iterator[None]:
+    """Put the root logger back as it was."""
+    root, access = logging.getLogger(), logging.getLogger("aiohttp.access")
+    before = root.handlers[:], root.level, access.level
+    yield
+    root.handlers[:], level, access.level = before
+    root.setLevel(level)
+
+
+@pytest.mark.usefixtures("log")
+def test_the_log_goes_to_standard_error_a_line_a_record(capsys: pytest.CaptureFixture[str]) -> None:
+    """Time, level, module, message; standard output is left to the command."""
+    logs.configure()
+    logging.getLogger("rpa_server.test").info("tudo certo")
+    logging.getLogger("rpa_server.test").debug("nunca")
+    output = capsys.readouterr()
+    assert output.out == ""
+    lines = output.err.splitlines()
+    assert len(lines) == 1
+    assert lines[0].endswith(" INFO rpa_server.test: tudo certo")
+
+
+@pytest.mark.usefixtures("log")
+def test_requests_are_not_logged_one_by_one(capsys: pytest.CaptureFixture[str]) -> None:
+    """A thousand polls a second must not fill the disk."""
+    logs.configure()
+    logging.getLogger("aiohttp.access").info("GET /")
+    assert capsys.readouterr().err == ""
