@@ -15,7 +15,7 @@ PROBE_CHANNEL_PREFIX = "rpa_probe:"
 KINDS = ("progress", "history", "result", "session")
 
 _SESSION_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
-_FILE = re.compile(rf"({'|'.join(KINDS)}|updates)_(.+)\.jsonl?")
+_FILE = re.compile(rf"({'|'.join(KINDS)})_(.+)\.json|(updates)_(.+)\.jsonl")
 
 
 def is_session_id(text: object) -> bool:
@@ -64,8 +64,8 @@ def channel(session_id: str) -> str:
 
 def session_of_channel(name: bytes) -> str | None:
     """Return the session a channel belongs to, None where it is no session's."""
-    session_id = name[len(CHANNEL_PREFIX) :].decode("ascii", "replace")
-    return session_id if is_session_id(session_id) else None
+    prefix, session_id = name[: len(CHANNEL_PREFIX)], name[len(CHANNEL_PREFIX) :].decode("ascii", "replace")
+    return session_id if prefix == CHANNEL_PREFIX.encode() and is_session_id(session_id) else None
 
 
 def file_name(kind: str, session_id: str) -> str:
@@ -81,6 +81,7 @@ def journal_name(session_id: str) -> str:
 def session_of_file(name: str) -> tuple[str, str] | None:
     """Return ``(kind, session_id)`` of a file name, None for any other file."""
     match = _FILE.fullmatch(name)
-    if match is None or not is_session_id(match[2]):
+    if match is None:
         return None
-    return match[1], match[2]
+    kind, session_id = match[1] or match[3], match[2] or match[4]
+    return (kind, session_id) if is_session_id(session_id) else None

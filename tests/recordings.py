@@ -186,7 +186,7 @@ def failed_without_end() -> Document:
 
 
 def five_steps() -> Document:
-    """Build a run of the robot that knows five screens: its steps 5 and 5.5 are "concluido", its end brings nothing."""
+    """Build a run of the robot with five screens: steps 5 and 5.5 are "concluido", the end brings nothing."""
     robot = _Robot("aa05five", 5, datetime(2025, 12, 31, 23, 59, 40, 5))
     for etapa in (1, 2, 3, 4, 5):
         robot.screen(etapa)

@@ -12,7 +12,7 @@ RANDOM = st.floats(0, 1, exclude_max=True)
 def test_a_delay_lies_in_the_upper_half_below_its_ceiling(attempt: int, random: float) -> None:
     """Never at once, never beyond the cap."""
     ceiling = min(60.0, 0.5 * 2.0 ** min(attempt - 1, 100))
-    assert ceiling / 2 <= delay(attempt, 0.5, 60.0, random) < ceiling
+    assert ceiling / 2 <= delay(attempt, 0.5, 60.0, random) <= ceiling
 
 
 @given(st.integers(1, 100), RANDOM)

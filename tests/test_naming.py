@@ -101,8 +101,8 @@ def test_a_channel_without_the_prefix_is_no_sessions(name: bytes) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "progress_.json", "progress_a..b.json", "progress_-a.json", "progress_a", "notes_a.json", ".progress_a.json.7.tmp",
-        "progress_a.json.bak", "progress_a.json\n", "result_a b.json",
+        "progress_.json", "progress_a..b.json", "progress_-a.json", "progress_a", "notes_a.json",
+        ".progress_a.json.7.tmp", "progress_a.json.bak", "progress_a.json\n", "result_a b.json",
     ],
 )  # fmt: skip
 def test_another_file_is_no_sessions(name: str) -> None:

@@ -155,8 +155,8 @@ class FileStore:
             async for batch in awatch(
                 self._directory,
                 watch_filter=_ours,
-                debounce=50,
-                step=5,
+                debounce=20,
+                step=10,
                 rust_timeout=1000,
                 yield_on_timeout=True,
                 recursive=False,
