@@ -45,14 +45,14 @@ class Run:
     @classmethod
     def resume(cls, session_id: str, held: State) -> Self:
         """Return a run that goes on counting where stored state is."""
-        started = datetime.fromisoformat(held.started) if held.started else datetime.min
-        run = cls(session_id, held.epoch, started, held.snapshot["total_etapas"])
+        run = cls(session_id, held.epoch, datetime.min, held.snapshot["total_etapas"])
         run.seq = run.base = held.seq
         run.snapshot = dict(held.snapshot)
         run.updates.extend(held.updates)
         run.entries.extend(state.entry_of(update.data) for update in held.updates)
-        if held.snapshot["final"]:
-            run.result = run._result(str(held.snapshot["status"]), held.snapshot["dados_extra"])
+        ends = [entry for entry in run.entries if entry["etapa"] == "final"]
+        if ends:
+            run.result = run._result(ends[-1]["status"], ends[-1]["timestamp"], ends[-1]["dados_extra"])
         return run
 
     def start(self, now: datetime) -> Update:
@@ -96,14 +96,14 @@ class Run:
         """
         updates = [self.error(error, "finalizacao", now)] if error else []
         updates.append(self._record("final", now, status, f"RPA {status}", data, erro=error))
-        self.result = self._result(status, data or {})
+        self.result = self._result(status, now.isoformat(), data)
         return updates
 
-    def _result(self, status: str, data: dict[str, Any]) -> dict[str, Any]:
+    def _result(self, status: str, time: str, data: dict[str, Any] | None) -> dict[str, Any]:
         return {
             "status": status,
-            "timestamp_fim": self.snapshot["timestamp_atualizacao"],
-            "dados_finais": {key: value for key, value in data.items() if key != state.ESTIMATES_KEY},
+            "timestamp_fim": time,
+            "dados_finais": data or {},
             "session_id": self.session_id,
         }
 

@@ -9,6 +9,7 @@ Invariants: ``final`` never goes back, ``percentual`` never falls and stays belo
 milestone (estimates, result) stays once it was seen.
 """
 
+import math
 import re
 from typing import Any
 
@@ -59,8 +60,8 @@ def begin(session_id: str, started: str, total: int) -> Snapshot:
 
 
 def is_number(etapa: object) -> bool:
-    """Tell a step's number from a word; True and NaN are neither."""
-    return isinstance(etapa, (int, float)) and not isinstance(etapa, bool) and etapa == etapa
+    """Tell a step's number from a word; True, NaN and infinity are neither."""
+    return isinstance(etapa, (int, float)) and not isinstance(etapa, bool) and math.isfinite(etapa)
 
 
 def status_of(etapa: float, total: int) -> str:
@@ -89,9 +90,7 @@ def _started(after: Snapshot, entry: Entry) -> None:
 
 def _step(after: Snapshot, entry: Entry) -> None:
     _started(after, entry)
-    extra = entry.get("dados_extra")
-    if isinstance(extra, dict) and extra:
-        after["dados_extra"] = {**after["dados_extra"], **extra}
+    _merge(after, entry.get("dados_extra"))
     if not is_number(entry["etapa"]):
         return
     total = after["total_etapas"]
@@ -99,6 +98,16 @@ def _step(after: Snapshot, entry: Entry) -> None:
     if not after["final"]:
         percent = after["etapa_atual"] / total * 100 if total > 0 else 0.0
         after["percentual"] = max(after["percentual"], min(percent, 99.0))
+
+
+def _merge(after: Snapshot, extra: object) -> None:
+    """Add what a step attached; estimates that are there are not replaced by something that is none."""
+    if not isinstance(extra, dict) or not extra:
+        return
+    held = after["dados_extra"]
+    if isinstance(held.get(ESTIMATES_KEY), dict) and not isinstance(extra.get(ESTIMATES_KEY, {}), dict):
+        extra = {**extra, ESTIMATES_KEY: held[ESTIMATES_KEY]}
+    after["dados_extra"] = {**held, **extra}
 
 
 def _estimates(after: Snapshot, entry: Entry) -> None:
@@ -116,9 +125,7 @@ def _error(after: Snapshot, entry: Entry) -> None:
 
 
 def _final(after: Snapshot, entry: Entry) -> None:
-    extra = entry.get("dados_extra")
-    if isinstance(extra, dict):
-        after["dados_extra"] = {**after["dados_extra"], **extra}
+    _merge(after, entry.get("dados_extra"))
     after["etapa_atual"] = after["total_etapas"]
     after["percentual"] = 100.0
     after["status"] = entry["status"]
@@ -170,7 +177,7 @@ def describe(after: Snapshot, entry: Entry, epoch: str, seq: int) -> dict[str, A
         "timestamp": entry["timestamp"],
         "dados_extra": extra if event not in ("estimativas", "final") else {},
     }
-    estimates = extra if event == "estimativas" else entry.get("estimativas")
+    estimates = entry.get("dados_extra") if event == "estimativas" else entry.get("estimativas")
     if isinstance(estimates, dict):
         update["estimativas"] = estimates
     if event == "final":
@@ -186,7 +193,7 @@ def entry_of(update: dict[str, Any]) -> Entry:
     event = update["evento"]
     extra: dict[str, Any] | None = update["dados_extra"] or None
     if event == "estimativas":
-        extra = update["estimativas"]
+        extra = update.get("estimativas")
     elif event == "final":
         extra = update["resultado"] or None
     entry = {
@@ -213,6 +220,6 @@ def view(snapshot: Snapshot, epoch: str | None, seq: int) -> dict[str, Any]:
         **snapshot,
         "epoch": epoch,
         "seq": seq,
-        "estimativas": extra.get(ESTIMATES_KEY),
+        "estimativas": estimates if isinstance(estimates := extra.get(ESTIMATES_KEY), dict) else None,
         "resultado": result if result and snapshot["final"] else None,
     }

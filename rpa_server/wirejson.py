@@ -11,30 +11,77 @@ from typing import Any, NoReturn
 from .errors import BadDocument
 
 _MAX_DEPTH = 50
+_MAX_ITEMS = 100_000
+_MAX_INTEGER = 10**300  # what a float, and so every browser, can still hold
 
 
 def dumps(value: Any, *, indent: int | None = None) -> bytes:
-    """Encode *value* as UTF-8 JSON.
+    """Encode *value* as UTF-8 JSON; never raises.
 
-    What JSON can't hold is replaced, not refused: NaN and infinity by null, objects by ``str()``,
-    keys by their ``str()``, what is nested deeper than 50 levels (or in itself) by null.
+    What JSON can't hold is replaced, not refused, see plain().
     """
     separators = (",", ":") if indent is None else None
     try:
-        text = json.dumps(
-            value, ensure_ascii=False, allow_nan=False, default=_plain, separators=separators, indent=indent
-        )
-    except (ValueError, TypeError, RecursionError):
-        text = json.dumps(_plain(value), ensure_ascii=False, separators=separators, indent=indent)
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=separators, indent=indent)
+    except Exception:  # whatever an object of a robot's does when it is looked at
+        text = json.dumps(plain(value), ensure_ascii=False, separators=separators, indent=indent)
     return text.encode("utf-8", "replace")
 
 
-def loads(data: bytes | str) -> Any:
-    """Decode JSON, or raise BadDocument (bad UTF-8, syntax, NaN, nesting beyond the interpreter's)."""
+def plain(value: Any) -> Any:
+    """Rebuild *value* out of what JSON knows.
+
+    NaN, infinity and integers beyond 10**300 become null; sets and tuples lists; any other object its ``str()``; a key
+    what JSON makes of it, else its ``str()``. Null stands where something contains itself, is nested deeper than 50
+    levels, or comes behind 100,000 items.
+    """
+    return _Plainer().rebuild(value, ())
+
+
+class _Plainer:
+    def __init__(self) -> None:
+        self._left = _MAX_ITEMS
+
+    def rebuild(self, value: Any, within: tuple[int, ...]) -> Any:
+        self._left -= 1
+        if value is None or isinstance(value, (str, bool)):
+            return value
+        if isinstance(value, float):
+            return value if math.isfinite(value) else None
+        if isinstance(value, int):
+            return value if abs(value) < _MAX_INTEGER else None
+        if not isinstance(value, (dict, list, tuple, set, frozenset)):
+            return _text(value)
+        if self._left <= 0 or len(within) >= _MAX_DEPTH or id(value) in within:
+            return None
+        within = (*within, id(value))
+        if isinstance(value, dict):
+            return {_key(key): self.rebuild(item, within) for key, item in value.items() if self._left > 0}
+        return [self.rebuild(item, within) for item in value if self._left > 0]
+
+
+def _key(key: Any) -> str:
+    if isinstance(key, str):
+        return key
+    if key is None or isinstance(key, bool):
+        return {None: "null", True: "true", False: "false"}[key]
+    return _text(key) or "?"
+
+
+def _text(value: Any) -> str | None:
     try:
-        return json.loads(data, parse_constant=_no_constant)
+        return str(value)
+    except Exception:  # a robot's object may do anything in __str__
+        return None
+
+
+def loads(data: bytes | str) -> Any:
+    """Decode JSON, or raise BadDocument (not UTF-8, bad syntax, NaN, nested beyond the interpreter's depth)."""
+    try:
+        text = data if isinstance(data, str) else data.decode()
+        return json.loads(text, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
-        raise BadDocument(f"This is not valid JSON ({error or type(error).__name__}).") from None
+        raise BadDocument(f"This is not valid JSON ({str(error)[:200] or type(error).__name__}).") from None
 
 
 def load_object(data: bytes | str) -> dict[str, Any]:
@@ -47,25 +94,3 @@ def load_object(data: bytes | str) -> dict[str, Any]:
 
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
-
-
-def _plain(value: Any, depth: int = 0) -> Any:
-    """Rebuild *value* out of what JSON knows."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if value is None or isinstance(value, (str, int, bool)):
-        return value
-    if depth >= _MAX_DEPTH:
-        return None
-    if isinstance(value, dict):
-        return {str(key): _plain(item, depth + 1) for key, item in value.items()}
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return [_plain(item, depth + 1) for item in value]
-    return _text(value)
-
-
-def _text(value: Any) -> str | None:
-    try:
-        return str(value)
-    except Exception:  # a robot's object may do anything in __str__
-        return None

@@ -40,7 +40,8 @@ def test_version_and_help() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("RPA_PORT", "x"), ("RPA_MAX_CONNECTIONS", "0"), ("RPA_REDIS_URL", "http://x"), ("RPA_CONFIG", "/no")]
+    ("name", "value"),
+    [("RPA_PORT", "x"), ("RPA_MAX_CONNECTIONS", "0"), ("RPA_REDIS_URL", "http://x"), ("RPA_CONFIG", "/no")],
 )
 def test_a_wrong_setting_ends_start_up_with_one_sentence(name: str, value: str) -> None:
     """Exit status 2 and one line that names the setting, for both ways of starting."""

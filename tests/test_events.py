@@ -1,5 +1,6 @@
 """Cursors, and updates as bytes."""
 
+import contextlib
 from typing import Any
 
 import pytest
@@ -115,10 +116,8 @@ def test_reading_our_own_never_raises(raw: bytes) -> None:
         return
     assert update.raw is raw
     assert update.cursor == ("a1", 7)
-    try:
+    with contextlib.suppress(BadDocument):
         assert isinstance(update.data, dict)
-    except BadDocument:
-        pass
 
 
 def test_the_bytes_of_the_writer_are_kept_untouched() -> None:

@@ -84,7 +84,8 @@ def test_files_have_the_deployed_shapes(data_dir: Path) -> None:
     tracker.update_progress_with_estimativas(5, "Tela 5", {"x": 1}, ESTIMATES)
     tracker.add_error("Placa recusada", "tela 5")
     tracker.finalizar("success", {"plano_recomendado": {"valor": "R$1"}})
-    documents = {kind: json.loads((data_dir / f"{kind}_a.json").read_text()) for kind in ("progress", "history", "result", "session")}
+    kinds = ("progress", "history", "result", "session")
+    documents = {kind: json.loads((data_dir / f"{kind}_a.json").read_text()) for kind in kinds}
     assert {(document["epoch"], document["seq"]) for document in documents.values()} == {(tracker._run.epoch, 5)}
     assert [entry["etapa"] for entry in documents["history"]["historico"]] == ["inicio", 5, "estimativas", "erro", "final"]
     progress = documents["progress"]
@@ -158,7 +159,8 @@ def test_nothing_raises_into_the_robot(data_dir: Path) -> None:
         tracker.update_progress_with_estimativas(5, thing, thing, thing)
         tracker.add_estimativas(thing)
         tracker.add_error(thing, thing)
-    tracker.update_progress(6, "m", {1: {2, 3}, "x": Hostile(), "deep": loop, "nan": float("nan")})
+    extra: dict[Any, Any] = {1: {2, 3}, "x": Hostile(), "deep": loop, "nan": float("nan")}
+    tracker.update_progress(6, "m", extra)
     tracker.finalizar(Hostile(), Hostile(), Hostile())  # type: ignore[arg-type]
     document = json.loads((data_dir / "history_a.json").read_text())
     assert [entry["seq"] for entry in document["historico"]] == list(range(1, len(document["historico"]) + 1))
@@ -197,7 +199,7 @@ def test_a_black_hole_costs_one_wait(monkeypatch: pytest.MonkeyPatch) -> None:
         slow = redis_py.Redis(host="127.0.0.1", port=port)  # a minute, as it comes
         timed(worst, lambda: ProgressTracker(session_id="b", redis_client=slow))
         slow.close()
-    print(f"R5: first {worst[0]:.3f} s, worst of the next {max(worst[1:-1]) * 1000:.1f} ms, own client {worst[-1]:.3f} s")
+    print(f"R5: first {worst[0]:.3f} s, next at worst {max(worst[1:-1]) * 1000:.1f} ms, own client {worst[-1]:.3f} s")
     assert max(worst[0], worst[-1]) < 1.0
     assert max(worst[1:-1]) < 0.1
 
@@ -278,5 +280,6 @@ def test_a_run_longer_than_its_history_stays_cheap(data_dir: Path) -> None:
 
 def test_the_tracker_loads_neither_aiohttp_nor_the_server() -> None:
     """A robot pays for what it uses."""
-    code = "import sys, rpa_server.tracker; sys.exit(any(m in sys.modules for m in ('aiohttp', 'rpa_server.app', 'rpa_server.hub')))"
+    heavy = ("aiohttp", "rpa_server.app", "rpa_server.hub")
+    code = f"import sys, rpa_server.tracker; sys.exit(any(name in sys.modules for name in {heavy}))"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=os.environ, check=False).returncode == 0

@@ -1,6 +1,7 @@
 """What a run's updates add up to."""
 
 import copy
+import itertools
 import json
 from typing import Any
 
@@ -44,7 +45,7 @@ def replay(entries: list[Entry], total: int = 15) -> list[state.Snapshot]:
 def test_percentual_never_falls_and_is_100_only_at_the_end(entries: list[Entry], total: int) -> None:
     """A bar that goes back, or is full while the robot works, would lie."""
     snapshots = replay(entries, total)
-    for before, after in zip(snapshots, snapshots[1:], strict=False):
+    for before, after in itertools.pairwise(snapshots):
         assert before["percentual"] <= after["percentual"]
     for snapshot in snapshots:
         assert 0 <= snapshot["percentual"] <= (100 if snapshot["final"] else 99)
@@ -55,7 +56,7 @@ def test_percentual_never_falls_and_is_100_only_at_the_end(entries: list[Entry],
 def test_final_and_its_meaning_never_go_back(entries: list[Entry], total: int) -> None:
     """The deployed robot goes on writing after its end, and ends twice."""
     snapshots = replay(entries, total)
-    for before, after in zip(snapshots, snapshots[1:], strict=False):
+    for before, after in itertools.pairwise(snapshots):
         if before["final"]:
             assert after["final"]
             assert after["estado"] == before["estado"]
@@ -74,7 +75,7 @@ def test_the_step_stays_between_nothing_and_the_total(entries: list[Entry], tota
 def test_a_milestone_stays_once_it_was_seen(entries: list[Entry]) -> None:
     """Estimates and result are shown from then on."""
     views = [state.view(snapshot, "a1", 1) for snapshot in replay(entries)]
-    for before, after in zip(views, views[1:], strict=False):
+    for before, after in itertools.pairwise(views):
         for milestone in ("estimativas", "resultado"):
             assert before[milestone] is None or after[milestone] is not None
 

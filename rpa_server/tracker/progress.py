@@ -243,7 +243,7 @@ def _copy(value: Any) -> dict[str, Any] | None:
     """Take over what the robot gave, as plain JSON: it may change its own objects afterwards."""
     if value is None:
         return None
-    plain = wirejson.loads(wirejson.dumps(value))
+    plain = wirejson.plain(value)
     return plain if isinstance(plain, dict) else {"dados": plain}
 
 

@@ -1,0 +1,282 @@
+"""Settings from a file and the environment."""
+
+import dataclasses
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rpa_server import config
+from rpa_server.config import Settings, load
+from rpa_server.errors import ConfigError
+
+from .support import ROOT
+
+#: The plan's own file, word for word in its shape.
+PLAN = {
+    "server": {"host": "localhost", "port": 8080, "max_connections": 1000},
+    "redis": {"host": "localhost", "port": 6379, "db": 0},
+}
+
+
+def settings_file(directory: Path, content: Any) -> dict[str, str]:
+    """Write a settings file; return the environment that names it."""
+    path = directory / "settings.json"
+    path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
+    return {"RPA_CONFIG": str(path)}
+
+
+def refused(environ: dict[str, str]) -> str:
+    """Return the one sentence that loading ends with."""
+    with pytest.raises(ConfigError) as caught:
+        load(environ)
+    text = str(caught.value)
+    assert "\n" not in text
+    assert text.endswith(".")
+    assert len(re.findall(r"[.!?](?:\s|$)", text)) == 1, text
+    return text
+
+
+def test_without_anything_the_defaults_hold() -> None:
+    """The packaged file says the same as the class."""
+    assert load({}) == Settings()
+
+
+def test_the_plans_file_is_valid_as_it_stands(tmp_path: Path) -> None:
+    """Keys that it does not have keep their defaults."""
+    assert load(settings_file(tmp_path, PLAN)) == Settings()
+
+
+def test_an_empty_object_is_a_valid_file(tmp_path: Path) -> None:
+    """Nothing is required."""
+    assert load(settings_file(tmp_path, {})) == Settings()
+
+
+def test_every_setting_can_be_set_in_the_file(tmp_path: Path) -> None:
+    """No field is out of its reach."""
+    content = {
+        "server": {"host": "0.0.0.0", "port": 9000, "max_connections": 7, "heartbeat_s": 2.5},
+        "redis_url": "rediss://:secret@example:6380/3",
+        "data_dir": "/srv/rpa",
+    }
+    found = load(settings_file(tmp_path, content))
+    assert found == Settings("0.0.0.0", 9000, 7, "rediss://:secret@example:6380/3", "/srv/rpa", 2.5)
+    _assert_all_differ(found)
+
+
+def test_every_setting_can_be_set_in_the_environment() -> None:
+    """No field is out of its reach, and no file is needed."""
+    found = load({
+        "RPA_HOST": "0.0.0.0",
+        "RPA_PORT": "0",
+        "RPA_MAX_CONNECTIONS": "7",
+        "RPA_HEARTBEAT_S": "0.5",
+        "RPA_REDIS_URL": "none",
+        "RPA_DATA_DIR": "/srv/rpa",
+    })  # fmt: skip
+    assert found == Settings("0.0.0.0", 0, 7, None, "/srv/rpa", 0.5)
+    _assert_all_differ(found)
+
+
+def _assert_all_differ(found: Settings) -> None:
+    for field in dataclasses.fields(Settings):
+        assert getattr(found, field.name) != field.default, field.name
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "field", "value"),
+    [
+        ("RPA_HOST", "::1", "host", "::1"),
+        ("RPA_PORT", "9001", "port", 9001),
+        ("RPA_MAX_CONNECTIONS", "3", "max_connections", 3),
+        ("RPA_HEARTBEAT_S", "1", "heartbeat_s", 1.0),
+        ("RPA_DATA_DIR", "other", "data_dir", "other"),
+        ("RPA_REDIS_URL", "unix:///run/redis.sock", "redis_url", "unix:///run/redis.sock"),
+        ("REDIS_HOST", "elsewhere", "redis_url", "redis://elsewhere:6379/0"),
+        ("REDIS_PORT", "6400", "redis_url", "redis://localhost:6400/0"),
+        ("REDIS_DB", "2", "redis_url", "redis://localhost:6379/2"),
+        ("REDIS_PASSWORD", "p@ss/w:rd", "redis_url", "redis://:p%40ss%2Fw%3Ard@localhost:6379/0"),
+    ],
+)
+def test_the_environment_beats_the_file(tmp_path: Path, variable: str, text: str, field: str, value: object) -> None:
+    """And leaves the other settings of the file alone."""
+    content = {**PLAN, "server": {**PLAN["server"], "heartbeat_s": 99}, "data_dir": "from_file"}
+    named = settings_file(tmp_path, content)
+    before, after = load(named), load({**named, variable: text})
+    assert getattr(after, field) == value
+    assert dataclasses.replace(after, **{field: getattr(before, field)}) == before
+
+
+def test_every_variable_is_tested_here() -> None:
+    """A new one needs a case above and one below."""
+    assert set(config.ENVIRONMENT) == {
+        "RPA_HOST", "RPA_PORT", "RPA_MAX_CONNECTIONS", "RPA_HEARTBEAT_S", "RPA_DATA_DIR", "RPA_REDIS_URL",
+        "REDIS_HOST", "REDIS_PORT", "REDIS_DB", "REDIS_PASSWORD",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("variable", [*config.ENVIRONMENT, "RPA_CONFIG"])
+def test_an_empty_variable_counts_as_not_set(variable: str) -> None:
+    """Compose files pass variables on empty."""
+    assert load({variable: ""}) == Settings()
+
+
+def test_other_variables_are_not_looked_at() -> None:
+    """HOST and PORT belong to others."""
+    assert load({"HOST": "x", "PORT": "x", "RPA_SOMETHING": "x", "SESSION_ID": "x"}) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("variable", "text"),
+    [
+        ("RPA_PORT", "http"),
+        ("RPA_PORT", "-1"),
+        ("RPA_PORT", "65536"),
+        ("RPA_PORT", "80.5"),
+        ("RPA_PORT", "1e3"),
+        ("RPA_MAX_CONNECTIONS", "0"),
+        ("RPA_MAX_CONNECTIONS", "many"),
+        ("RPA_HEARTBEAT_S", "0"),
+        ("RPA_HEARTBEAT_S", "nan"),
+        ("RPA_HEARTBEAT_S", "inf"),
+        ("RPA_HEARTBEAT_S", "3601"),
+        ("RPA_HEARTBEAT_S", "soon"),
+        ("REDIS_PORT", "0"),
+        ("REDIS_PORT", "65536"),
+        ("REDIS_PORT", "x"),
+        ("REDIS_DB", "-1"),
+        ("REDIS_DB", "first"),
+        ("RPA_REDIS_URL", "localhost:6379"),
+        ("RPA_REDIS_URL", "http://localhost"),
+        ("RPA_REDIS_URL", "redis://"),
+        ("RPA_REDIS_URL", "redis://:6379"),
+        ("RPA_REDIS_URL", "redis://localhost:99999"),
+        ("RPA_REDIS_URL", "redis://localhost:0"),
+        ("RPA_REDIS_URL", "redis://localhost:port"),
+        ("RPA_REDIS_URL", "redis://[::1"),
+        ("RPA_REDIS_URL", "nil"),
+    ],
+)
+def test_a_wrong_variable_is_one_sentence_that_names_it(variable: str, text: str) -> None:
+    """Nothing is corrected silently."""
+    assert variable in refused({variable: text})
+
+
+@pytest.mark.parametrize("url", ["unix://", "redis://localhost/0?socket_timeout=soon", "redis://localhost/0?db=first"])
+def test_an_address_that_the_redis_library_refuses_is_refused_here(url: str) -> None:
+    """Later it would be a traceback, or a server that never finds its Redis."""
+    assert "RPA_REDIS_URL" in refused({"RPA_REDIS_URL": url})
+
+
+@pytest.mark.parametrize("host", ["a b", "a/b", "a@b", "redis://localhost", "a?b", "a#b"])
+def test_a_redis_host_that_is_no_host_is_refused(host: str) -> None:
+    """Put into an address it would mean something else."""
+    assert "REDIS_HOST" in refused({"REDIS_HOST": host})
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["redis://localhost", "redis://user:pw@host:1/5", "rediss://host", "unix:///tmp/r.sock?db=1", "redis://[::1]:6379"],
+)
+def test_addresses_of_redis_pass_untouched(url: str) -> None:
+    """What redis-py understands."""
+    assert load({"RPA_REDIS_URL": url}).redis_url == url
+
+
+@pytest.mark.parametrize("text", ["none", "NONE", " none "])
+def test_none_means_files_only(text: str) -> None:
+    """The server without a Redis."""
+    assert load({"RPA_REDIS_URL": text}).redis_url is None
+
+
+def test_no_redis_in_the_file_means_files_only(tmp_path: Path) -> None:
+    """And a variable brings it back."""
+    named = settings_file(tmp_path, {"redis": None})
+    assert load(named).redis_url is None
+    assert load({**named, "REDIS_PORT": "7000"}).redis_url == "redis://localhost:7000/0"
+
+
+@given(st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), min_size=1, max_size=20))
+def test_any_password_arrives_as_it_was(password: str) -> None:
+    """Slashes, at signs and umlauts included."""
+    import redis
+
+    url = load({"REDIS_PASSWORD": password, "REDIS_HOST": "::1", "REDIS_DB": "3"}).redis_url
+    assert url is not None
+    client = redis.Redis.from_url(url)
+    with client:
+        found = client.connection_pool.connection_kwargs
+    assert (found["password"], found["host"], found["port"], found["db"]) == (password, "::1", 6379, 3)
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        ("", "JSON"),
+        ("{", "JSON"),
+        ("[]", "object"),
+        ({"server": {"prot": 8080}}, "server.prot"),
+        ({"sever": {}}, "sever"),
+        ({"server": None}, "server"),
+        ({"server": {"port": "http"}}, "server.port"),
+        ({"server": {"port": 70000}}, "server.port"),
+        ({"server": {"port": True}}, "server.port"),
+        ({"server": {"host": ""}}, "server.host"),
+        ({"server": {"host": 5}}, "server.host"),
+        ({"server": {"max_connections": 0}}, "server.max_connections"),
+        ({"server": {"heartbeat_s": 0}}, "server.heartbeat_s"),
+        ({"redis": {"db": -1}}, "redis.db"),
+        ({"redis": {"password": 5}}, "redis.password"),
+        ({"redis": []}, "redis"),
+        ({"redis_url": None}, "redis_url"),
+        ({"redis_url": "http://localhost"}, "redis_url"),
+        ({"redis_url": ""}, "redis_url"),
+        ({"data_dir": ""}, "data_dir"),
+        ({"data_dir": None}, "data_dir"),
+    ],
+)
+def test_a_wrong_file_is_one_sentence_that_names_file_and_key(tmp_path: Path, content: Any, named: str) -> None:
+    """An unknown key is most often a misspelt one."""
+    environ = settings_file(tmp_path, content)
+    text = refused(environ)
+    assert named in text
+    assert environ["RPA_CONFIG"] in text
+
+
+@pytest.mark.parametrize("key", ["port", "max_connections"])
+def test_a_broken_whole_number_in_the_file_is_refused(tmp_path: Path, key: str) -> None:
+    """8080.7 is no port, and must not become one silently."""
+    assert f"server.{key}" in refused(settings_file(tmp_path, {"server": {key: 80.7}}))
+
+
+def test_two_wrong_keys_are_told_in_one_sentence(tmp_path: Path) -> None:
+    """Both can be put right at once."""
+    text = refused(settings_file(tmp_path, {"server": {"port": "x"}, "redis": {"db": "x"}}))
+    assert "server.port" in text
+    assert "redis.db" in text
+
+
+@pytest.mark.parametrize("path", ["/nowhere/settings.json", "/", "/dev/null/x"])
+def test_a_file_that_cannot_be_read_is_one_sentence_that_names_the_variable(path: str) -> None:
+    """It was asked for, so its absence is no default."""
+    text = refused({"RPA_CONFIG": path})
+    assert path in text
+    assert "RPA_CONFIG" in text
+
+
+def test_the_packaged_file_is_the_one_in_conf() -> None:
+    """What people read and change is what is used."""
+    content = json.loads((ROOT / "conf" / "websocket_config.json").read_bytes())
+    assert load({"RPA_CONFIG": str(ROOT / "conf" / "websocket_config.json")}) == load({})
+    assert {key: content["server"][key] for key in PLAN["server"]} == PLAN["server"]
+    assert content["redis"] == PLAN["redis"]
+
+
+def test_settings_cannot_be_changed() -> None:
+    """One frozen object, built once."""
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Settings().port = 1  # type: ignore[misc]

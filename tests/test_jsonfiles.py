@@ -1,0 +1,237 @@
+"""The JSON files of a session."""
+
+import errno
+import json
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rpa_server import jsonfiles, naming
+from rpa_server.errors import BadDocument
+
+from .recordings import json_objects
+
+
+def test_a_document_is_read_back_as_it_was_written(tmp_path: Path) -> None:
+    """UTF-8, indented for people, nothing else in the directory."""
+    path = tmp_path / "progress_s1.json"
+    jsonfiles.write(path, {"mensagem": "Tela 5 concluída", "n": [1, 2.5, None]})
+    assert jsonfiles.read(path) == {"mensagem": "Tela 5 concluída", "n": [1, 2.5, None]}
+    assert "concluída" in path.read_text(encoding="utf-8")
+    assert os.listdir(tmp_path) == ["progress_s1.json"]
+
+
+@settings(deadline=None)
+@given(json_objects)
+def test_any_document_can_be_read_back(document: dict[str, Any]) -> None:
+    """Whatever a robot attached."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory, "progress_s1.json")
+        jsonfiles.write(path, document)
+        assert json.loads(path.read_bytes()) == jsonfiles.read(path)
+
+
+def test_a_file_that_is_not_there_is_none(tmp_path: Path) -> None:
+    """Nothing is known of that session; a missing directory is the same."""
+    assert jsonfiles.read(tmp_path / "progress_s1.json") is None
+    assert jsonfiles.read(tmp_path / "nowhere" / "progress_s1.json") is None
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b'{"a": 1', b"[]", b"null", b"\xff\xfe", b'{"a": NaN}', b"\0" * 100])
+def test_an_empty_or_torn_file_is_a_bad_document(tmp_path: Path, data: bytes) -> None:
+    """The deployed writers truncate in place."""
+    path = tmp_path / "progress_s1.json"
+    path.write_bytes(data)
+    with pytest.raises(BadDocument):
+        jsonfiles.read(path)
+
+
+def test_what_cannot_be_read_is_a_bad_document(tmp_path: Path) -> None:
+    """A directory of that name, or a file where the directory should be."""
+    (tmp_path / "progress_s1.json").mkdir()
+    with pytest.raises(BadDocument, match=r"progress_s1\.json"):
+        jsonfiles.read(tmp_path / "progress_s1.json")
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(BadDocument):
+        jsonfiles.read(tmp_path / "file" / "progress_s1.json")
+
+
+def test_a_file_too_large_is_a_bad_document(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No stranger's file fills the memory; the limit itself is fine."""
+    monkeypatch.setattr(jsonfiles, "MAX_BYTES", 100)
+    path = tmp_path / "progress_s1.json"
+    path.write_bytes(b'{"a": "' + b"x" * 91 + b'"}')
+    assert jsonfiles.read(path) is not None
+    path.write_bytes(b'{"a": "' + b"x" * 92 + b'"}')
+    with pytest.raises(BadDocument, match="larger"):
+        jsonfiles.read(path)
+
+
+def test_readers_see_the_old_document_or_the_new_one(tmp_path: Path) -> None:
+    """Never half of one, never none, while a writer replaces it a hundred times."""
+    path = tmp_path / "progress_s1.json"
+    jsonfiles.write(path, {"n": 0, "filling": ["x" * 1000] * 100})
+    done = threading.Event()
+    seen: list[Any] = []
+
+    def look() -> None:
+        while not done.is_set():
+            try:
+                seen.append(jsonfiles.read(path))
+            except BadDocument as error:
+                seen.append(error)
+
+    reader = threading.Thread(target=look)
+    reader.start()
+    for number in range(1, 101):
+        jsonfiles.write(path, {"n": number, "filling": ["x" * 1000] * 100})
+    done.set()
+    reader.join()
+    assert seen
+    assert all(isinstance(each, dict) and len(each["filling"]) == 100 for each in seen)
+    numbers = [each["n"] for each in seen]
+    assert numbers == sorted(numbers)
+
+
+@pytest.mark.parametrize("step", ["write_bytes", "replace"])
+def test_a_failed_write_leaves_the_old_document_and_no_litter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """The disk is full; the caller hears of it."""
+    path = tmp_path / "progress_s1.json"
+    jsonfiles.write(path, {"n": 1})
+
+    def full(self: Path, *args: Any) -> None:
+        if step == "write_bytes":
+            self.touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, step, full)
+    with pytest.raises(OSError, match="No space"):
+        jsonfiles.write(path, {"n": 2})
+    assert jsonfiles.read(path) == {"n": 1}
+    assert os.listdir(tmp_path) == ["progress_s1.json"]
+
+
+def test_two_writers_of_one_file_do_not_take_each_others_half(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two threads, or two containers with the same process number, may write one session at a time."""
+    path = tmp_path / "progress_s1.json"
+    replace = Path.replace
+    others = [{"n": 2}]
+
+    def interrupted(self: Path, target: Path) -> Path:
+        if others:
+            jsonfiles.write(path, others.pop())
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", interrupted)
+    jsonfiles.write(path, {"n": 1})
+    assert jsonfiles.read(path) == {"n": 1}
+    assert os.listdir(tmp_path) == ["progress_s1.json"]
+
+
+def test_the_temporary_file_is_no_file_of_a_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever watches the directory leaves it alone."""
+    seen: list[str] = []
+    replace = Path.replace
+
+    def listening(self: Path, target: Path) -> Path:
+        seen.append(self.name)
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", listening)
+    jsonfiles.write(tmp_path / "progress_s1.json", {})
+    assert len(seen) == 1
+    assert naming.session_of_file(seen[0]) is None
+
+
+def test_the_longest_session_id_makes_a_file_name_that_fits(tmp_path: Path) -> None:
+    """255 bytes is what file systems take, the temporary name included."""
+    session_id = "s" * 128
+    jsonfiles.write_all(tmp_path, session_id, {"progress": {}, "history": {}})
+    assert jsonfiles.read(tmp_path / naming.file_name("progress", session_id)) == {}
+
+
+def test_the_snapshot_is_written_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who sees the new snapshot finds the history, the result and the session that belong to it."""
+    order: list[str] = []
+    monkeypatch.setattr(jsonfiles, "write", lambda path, document: order.append(path.name))
+    jsonfiles.write_all(tmp_path / "new", "s1", {kind: {} for kind in naming.KINDS})
+    assert order[0] == "history_s1.json"
+    assert order[-1] == "progress_s1.json"
+    assert sorted(order) == sorted(naming.file_name(kind, "s1") for kind in naming.KINDS)
+
+
+def test_the_directory_is_made_when_it_is_needed(tmp_path: Path) -> None:
+    """With its parents, and without a complaint when it is there."""
+    directory = tmp_path / "a" / "b"
+    for _ in range(2):
+        jsonfiles.write_all(directory, "s1", {"progress": {"n": 1}})
+    assert jsonfiles.read(directory / "progress_s1.json") == {"n": 1}
+
+
+def test_removing_takes_every_file_of_the_session_and_no_other(tmp_path: Path) -> None:
+    """The journal too; what is missing is no mistake."""
+    for session_id in ("s1", "s10"):
+        jsonfiles.write_all(tmp_path, session_id, {kind: {} for kind in naming.KINDS})
+        jsonfiles.append_lines(tmp_path / naming.journal_name(session_id), [b"{}"])
+    for _ in range(2):
+        jsonfiles.remove_all(tmp_path, "s1")
+        assert len(os.listdir(tmp_path)) == 5
+        assert all("s10" in name for name in os.listdir(tmp_path))
+
+
+# -- journals
+
+
+def test_lines_are_read_back_in_order(tmp_path: Path) -> None:
+    """Each append adds behind what is there."""
+    path = tmp_path / "updates_s1.jsonl"
+    assert jsonfiles.last_lines(path) == []
+    jsonfiles.append_lines(path, [b'{"n":1}', b'{"n":2}'])
+    jsonfiles.append_lines(path, [])
+    jsonfiles.append_lines(path, [b'{"n":3}'])
+    assert jsonfiles.last_lines(path) == [b'{"n":1}', b'{"n":2}', b'{"n":3}']
+
+
+def test_a_line_that_is_still_being_written_is_left_out(tmp_path: Path) -> None:
+    """Only what ends with a line feed is whole."""
+    path = tmp_path / "updates_s1.jsonl"
+    path.write_bytes(b'{"n":1}\n{"n":2')
+    assert jsonfiles.last_lines(path) == [b'{"n":1}']
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 60), max_size=12))
+def test_of_a_long_journal_only_whole_lines_of_its_end_are_read(lengths: list[int]) -> None:
+    """As many as fit, and never a part of one."""
+    import tempfile
+
+    lines = [b"%d" % number + b"x" * length for number, length in enumerate(lengths)]
+    with tempfile.TemporaryDirectory() as directory, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jsonfiles, "JOURNAL_BYTES", 100)
+        path = Path(directory, "updates_s1.jsonl")
+        jsonfiles.append_lines(path, lines)
+        found = jsonfiles.last_lines(path)
+    assert lines[len(lines) - len(found) :] == found
+    size = sum(len(line) + 1 for line in lines)
+    if size <= 100:
+        assert found == lines
+    else:
+        next_longer = sum(len(line) + 1 for line in lines[len(lines) - len(found) - 1 :])
+        assert next_longer >= 100
+
+
+def test_a_journal_that_cannot_be_read_is_a_bad_document(tmp_path: Path) -> None:
+    """A directory of that name."""
+    path = tmp_path / "updates_s1.jsonl"
+    path.mkdir()
+    with pytest.raises(BadDocument):
+        jsonfiles.last_lines(path)
