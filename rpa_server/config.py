@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import parse_qsl, quote, urlsplit
 
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
@@ -16,6 +16,33 @@ from . import resources, schemas, wirejson
 from .errors import BadDocument, ConfigError
 
 _PORT = validate.Range(min=0, max=65535)
+_HOST = validate.Regexp(r"[A-Za-z0-9._:-]+\Z", error="Not a host name or address.")
+_NUMBERS = {"db": int, "protocol": int, "socket_timeout": float, "socket_connect_timeout": float}
+
+
+class _Whole(fields.Integer):
+    """A whole number, from JSON or from the environment; 80.5 is none, and neither is true."""
+
+    def _validated(self, value: Any) -> Any:
+        if isinstance(value, bool) or (isinstance(value, float) and not value.is_integer()):
+            raise self.make_error("invalid", input=value)
+        return super()._validated(value)
+
+
+def _redis_address(url: str) -> None:
+    """Raise ValidationError unless the Redis library will take *url*."""
+    if url.strip().lower() == "none":
+        return
+    try:
+        split = urlsplit(url)
+        place = split.path if split.scheme == "unix" else split.hostname
+        usable = split.scheme in ("redis", "rediss", "unix") and bool(place) and split.port != 0
+        for key, value in parse_qsl(split.query):
+            _NUMBERS.get(key, str)(value)
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ValidationError("use redis://host:port/db, rediss://…, unix://path or none.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +71,8 @@ class _Server(Schema):
         unknown = RAISE
 
     host = fields.String(validate=validate.Length(min=1))
-    port = fields.Integer(validate=_PORT)
-    max_connections = fields.Integer(validate=validate.Range(min=1))
+    port = _Whole(validate=_PORT)
+    max_connections = _Whole(validate=validate.Range(min=1))
     heartbeat_s = fields.Float(validate=validate.Range(min=0.1, max=3600))
 
 
@@ -53,9 +80,9 @@ class _Redis(Schema):
     class Meta:
         unknown = RAISE
 
-    host = fields.String(validate=validate.Length(min=1))
-    port = fields.Integer(validate=validate.Range(min=1, max=65535))
-    db = fields.Integer(validate=validate.Range(min=0))
+    host = fields.String(validate=_HOST)
+    port = _Whole(validate=validate.Range(min=1, max=65535))
+    db = _Whole(validate=validate.Range(min=0))
     password = fields.String(allow_none=True)
 
 
@@ -67,7 +94,7 @@ class _File(Schema):
 
     server = fields.Nested(_Server, load_default=dict)
     redis = fields.Nested(_Redis, load_default=dict, allow_none=True)
-    redis_url = fields.String()
+    redis_url = fields.String(validate=_redis_address)
     data_dir = fields.String(validate=validate.Length(min=1))
 
 
@@ -148,15 +175,4 @@ def _redis_url(values: dict[str, Any]) -> str | None:
         host = parts.get("host", "localhost")
         host = f"[{host}]" if ":" in host else host
         return f"redis://{password}{host}:{parts.get('port', 6379)}/{parts.get('db', 0)}"
-    if url.strip().lower() == "none":
-        return None
-    try:
-        split = urlsplit(url)
-        usable = split.scheme == "unix" or bool(split.hostname and (split.port is None or split.port > 0))
-    except ValueError:
-        usable = False
-    if not usable or split.scheme not in ("redis", "rediss", "unix"):
-        raise ConfigError(
-            "The setting in RPA_REDIS_URL is wrong: use redis://host:port/db, rediss://…, unix://path or none."
-        )
-    return str(url)
+    return None if url.strip().lower() == "none" else str(url)

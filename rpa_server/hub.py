@@ -32,7 +32,6 @@ class Hub:
         heartbeat_s: seconds between heartbeats, told to clients.
 
     Attributes:
-        connections: clients connected now.
         delivered, resets, aborted: updates sent, resets sent, clients dropped for taking nothing.
     """
 
@@ -47,7 +46,13 @@ class Hub:
         self._lagging: set[Session] = set()
         self._closed = False
         self._brake = Brake()
-        self.connections = self.delivered = self.resets = self.aborted = 0
+        self._admitted: set[Client] = set()
+        self.delivered = self.resets = self.aborted = 0
+
+    @property
+    def connections(self) -> int:
+        """Clients connected now."""
+        return len(self._admitted)
 
     def session(self, session_id: str) -> Session:
         """Return the session, made where nobody watches it yet; it lives while the caller holds it."""
@@ -73,11 +78,11 @@ class Hub:
             )
         session = self.session(session_id)
         session.join(client)
-        self.connections += 1
+        self._admitted.add(client)
         try:
             yield session
         finally:
-            self.connections -= 1
+            self._admitted.discard(client)
             session.leave(client)
 
     def publish(self, session_id: str, update: Update) -> None:
@@ -142,12 +147,13 @@ class Hub:
     async def close(self) -> None:
         """End every stream at once; clients are told to come back. Fine to call more than once."""
         self._closed = True
-        clients = [client for session in self.watched() for client in session.dismiss()]
+        for session in self.watched():
+            session.dismiss()
         for _ in range(round(_GOODBYE_S / _CATCH_UP_S)):
-            if self.connections == 0:
+            if not self._admitted:
                 break
             await asyncio.sleep(_CATCH_UP_S)
-        for client in clients:
+        for client in tuple(self._admitted):
             client.abort()
         for task in list(self._tasks):
             task.cancel()

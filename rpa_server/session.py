@@ -299,13 +299,11 @@ class Session:
         self._clients.pop(client, None)
         self._lagging.pop(client, None)
 
-    def dismiss(self) -> list[Client]:
-        """Tell everyone to come back to another server; return whom."""
-        clients = [*self._joining, *self._clients, *self._lagging]
-        for client in clients:
-            self.leave(client)
+    def dismiss(self) -> None:
+        """Tell everyone to come back to another server."""
+        for client in self.clients():
+            self.leave(client)  # nothing may follow on the end of a stream
             client.restart()
-        return clients
 
     def clients(self) -> list[Client]:
         """Return everyone who watches or is about to."""

@@ -82,6 +82,7 @@ async def test_nothing_is_left_where_a_viewer_left_during_the_read() -> None:
     staying = asyncio.create_task(Guest().stay(hub))
     await settle()
     staying.cancel()
+    del staying  # its traceback holds the session
     store.release()
     await settle()
     gc.collect()

@@ -84,7 +84,7 @@ def test_a_milestone_stays_once_it_was_seen(entries: list[Entry]) -> None:
 @pytest.mark.parametrize("etapa", [6, "final"])
 def test_a_milestone_is_not_taken_back_by_extra_data_of_its_name(etapa: Any, spoiling: Any) -> None:
     """To a page the estimates are an object or null, and they stay once they were seen."""
-    estimates = {"coberturas_detalhadas": []}
+    estimates: dict[str, Any] = {"coberturas_detalhadas": []}
     last = replay([entry("estimativas", dados_extra=estimates), entry(etapa, dados_extra={"estimativas_tela_5": spoiling})])
     assert state.view(last[-1], "a1", 2)["estimativas"] == estimates
 
@@ -254,7 +254,7 @@ def test_extra_data_is_merged_and_estimates_keep_their_place() -> None:
 
 def test_estimates_that_came_with_a_step_are_estimates() -> None:
     """Both calls of the robot lead to the same milestone."""
-    estimates = {"coberturas_detalhadas": []}
+    estimates: dict[str, Any] = {"coberturas_detalhadas": []}
     alone = replay([entry("estimativas", dados_extra=estimates)])[-1]
     carried = replay([entry(5, estimativas=estimates)])[-1]
     assert state.view(alone, "a1", 1)["estimativas"] == state.view(carried, "a1", 1)["estimativas"] == estimates
