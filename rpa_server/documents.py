@@ -5,17 +5,21 @@ whose cursor is derived so that every server, today and after a restart, derives
 position in ``historico``, or, for a writer that keeps only a snapshot, its time of change.
 """
 
+import functools
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from . import schemas, state, wirejson
-from .events import Cursor, Update, make_update, own_update
+from .errors import BadCursor, BadDocument
+from .events import Cursor, Update, make_update, own_update, parse_cursor
 
 Document = dict[str, Any]
 
+#: The longest run that a derived cursor counts, 31 years.
+_LONGEST_US = 10**15
 #: First letters of derived epochs; ours are hexadecimal.
 _DERIVED = ("h", "s")
 
@@ -71,17 +75,40 @@ class State:
 def own_cursor(document: Document) -> Cursor | None:
     """Return the cursor that our tracker wrote into *document*, None in a foreign one."""
     epoch, seq = document.get("epoch"), document.get("seq")
-    if isinstance(epoch, str) and epoch.isalnum() and len(epoch) <= 64 and type(seq) is int and seq > 0:
-        return Cursor(epoch, seq)
-    return None
+    if type(epoch) is not str or type(seq) is not int or seq < 1:
+        return None
+    try:
+        return parse_cursor(f"{epoch}:{seq}")
+    except BadCursor:
+        return None
 
 
 def derived_epoch(kind: str, session_id: str, started: str) -> str:
     """Make the epoch of a run whose writer gives none: the same on every server."""
-    digest = hashlib.blake2b(f"{session_id}\0{started}".encode(), digest_size=8)
+    digest = hashlib.blake2b(f"{session_id}\0{started}".encode("utf-8", "replace"), digest_size=8)
     return kind + digest.hexdigest()
 
 
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def _strange_is_bad(function: _Function) -> _Function:
+    """Raise BadDocument where the rules stumble over what a foreign writer put where nobody does.
+
+    The schemas check what robots vary; a document that passes them and still breaks a rule is broken, not the rule.
+    """
+
+    @functools.wraps(function)
+    def checked(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, OSError) as error:
+            raise BadDocument(f"The document can't be understood ({type(error).__name__}: {error}).") from None
+
+    return checked  # type: ignore[return-value]
+
+
+@_strange_is_bad
 def from_files(
     session_id: str, progress: Document | None, history: Document | None, journal: Sequence[bytes] = ()
 ) -> State | None:
@@ -123,6 +150,7 @@ def _with_journal(held: State, journal: list[Update | None]) -> State:
     return held
 
 
+@_strange_is_bad
 def from_redis(session_id: str, raw: bytes | None, stream: list[bytes]) -> State | None:
     """Build the state from the snapshot key and the payloads of the stream, read in one transaction.
 
@@ -161,6 +189,7 @@ def _replayed(session_id: str, updates: list[Update]) -> State | None:
     return State(str(last.epoch), last.seq, snapshot, led)
 
 
+@_strange_is_bad
 def from_history(session_id: str, document: Document) -> State:
     """Build the state from a history document by replaying it."""
     mark = own_cursor(document)
@@ -189,6 +218,7 @@ def _plausible(document: Document) -> bool:
     )
 
 
+@_strange_is_bad
 def from_progress(session_id: str, document: Document) -> State:
     """Build the state from a snapshot alone."""
     mark = own_cursor(document)
@@ -253,7 +283,7 @@ def _microseconds(started: str, changed: str) -> int:
         passed = datetime.fromisoformat(changed) - datetime.fromisoformat(started)
     except (ValueError, TypeError):
         return 0
-    return max(0, round(passed.total_seconds() * 1_000_000))
+    return min(max(0, round(passed.total_seconds() * 1_000_000)), _LONGEST_US)
 
 
 def later(one: State | None, other: State | None) -> State | None:
@@ -261,7 +291,7 @@ def later(one: State | None, other: State | None) -> State | None:
     if one is None or other is None:
         return one or other
     if one.epoch != other.epoch:
-        return max(one, other, key=lambda held: (held.started, not held.sparse, held.seq))
+        return max(one, other, key=lambda held: (held.started, not held.sparse, held.seq, held.epoch))
     ahead, behind = (one, other) if one.seq >= other.seq else (other, one)
     if len(ahead.updates) < ahead.seq - behind.seq or not behind.updates:
         return ahead

@@ -5,6 +5,7 @@ place, so reading expects empty and torn files all the same.
 """
 
 import os
+import secrets
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -25,7 +26,7 @@ def write(path: Path, document: dict[str, Any]) -> None:
     Raises:
         OSError: the disk is full, read-only, forbidden ...
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
     try:
         temporary.write_bytes(wirejson.dumps(document, indent=2))
         temporary.replace(path)

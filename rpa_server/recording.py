@@ -102,6 +102,7 @@ def _calls(entries: list[state.Entry]) -> Iterator[tuple[state.Entry, Callable[[
 def _made_by_finalizar(entry: state.Entry, following: state.Entry | None) -> bool:
     return (
         entry["etapa"] == "erro"
+        and entry["erro"] is not None
         and following is not None
         and following["etapa"] == "final"
         and following["erro"] == entry["erro"]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 from . import state as rules
 from . import wirejson
 from .documents import Document, State, later
-from .errors import StorageUnavailable
+from .errors import BadDocument, StorageUnavailable
 from .events import START, Cursor, Update
 from .run import HISTORY
 
@@ -105,9 +105,14 @@ class Session:
         """The current state, None while nothing is known; its snapshot is folded up to date here."""
         held = self._state
         if held is not None and self._unfolded:
-            for update in self._unfolded:
-                held.snapshot = rules.reduce(held.snapshot, rules.entry_of(update.data))
-            self._unfolded.clear()
+            folding, self._unfolded = self._unfolded, []
+            try:
+                for update in folding:
+                    held.snapshot = rules.reduce(held.snapshot, rules.entry_of(update.data))
+            except (BadDocument, LookupError, TypeError, ValueError) as error:
+                # It looked like ours and is not; the stored snapshot will do.
+                self._hub.complain(error)
+                self.changed()
         return held
 
     @property

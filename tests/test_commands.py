@@ -68,7 +68,8 @@ def test_serve_prints_its_address_and_ends_on_sigterm(tmp_path: Path) -> None:
     assert process.stdout
     address = process.stdout.readline().strip()
     port = int(address.rsplit(":", 1)[1].strip("/"))
-    wait_until(lambda: socket.create_connection(("localhost", port), 1).close() is None)
+    with socket.create_connection(("localhost", port), 5):
+        pass
     status, _, errors = result("serve", "--port", str(port), RPA_DATA_DIR=str(tmp_path / "e"))
     assert status == 1
     assert f"Port {port} on localhost is taken" in errors

@@ -125,7 +125,7 @@ def test_frames_of_an_update_are_encoded_once() -> None:
 
 def messages(data: bytes) -> list[dict[str, Any]]:
     """Return what the text frames in *data* hold."""
-    return [json.loads(frame.data) for frame in received(data)]
+    return [json.loads(bytes(frame.data)) for frame in received(data)]
 
 
 def test_an_update_without_estimates_is_one_plain_frame() -> None:

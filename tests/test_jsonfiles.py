@@ -2,7 +2,6 @@
 
 import errno
 import json
-import os
 import threading
 from pathlib import Path
 from typing import Any
@@ -17,13 +16,18 @@ from rpa_server.errors import BadDocument
 from .recordings import json_objects
 
 
+def names(directory: Path) -> list[str]:
+    """Return what is in *directory*."""
+    return sorted(path.name for path in directory.iterdir())
+
+
 def test_a_document_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     """UTF-8, indented for people, nothing else in the directory."""
     path = tmp_path / "progress_s1.json"
     jsonfiles.write(path, {"mensagem": "Tela 5 concluída", "n": [1, 2.5, None]})
     assert jsonfiles.read(path) == {"mensagem": "Tela 5 concluída", "n": [1, 2.5, None]}
     assert "concluída" in path.read_text(encoding="utf-8")
-    assert os.listdir(tmp_path) == ["progress_s1.json"]
+    assert names(tmp_path) == ["progress_s1.json"]
 
 
 @settings(deadline=None)
@@ -117,7 +121,7 @@ def test_a_failed_write_leaves_the_old_document_and_no_litter(
     with pytest.raises(OSError, match="No space"):
         jsonfiles.write(path, {"n": 2})
     assert jsonfiles.read(path) == {"n": 1}
-    assert os.listdir(tmp_path) == ["progress_s1.json"]
+    assert names(tmp_path) == ["progress_s1.json"]
 
 
 def test_two_writers_of_one_file_do_not_take_each_others_half(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,7 +138,7 @@ def test_two_writers_of_one_file_do_not_take_each_others_half(tmp_path: Path, mo
     monkeypatch.setattr(Path, "replace", interrupted)
     jsonfiles.write(path, {"n": 1})
     assert jsonfiles.read(path) == {"n": 1}
-    assert os.listdir(tmp_path) == ["progress_s1.json"]
+    assert names(tmp_path) == ["progress_s1.json"]
 
 
 def test_the_temporary_file_is_no_file_of_a_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -184,8 +188,8 @@ def test_removing_takes_every_file_of_the_session_and_no_other(tmp_path: Path) -
         jsonfiles.append_lines(tmp_path / naming.journal_name(session_id), [b"{}"])
     for _ in range(2):
         jsonfiles.remove_all(tmp_path, "s1")
-        assert len(os.listdir(tmp_path)) == 5
-        assert all("s10" in name for name in os.listdir(tmp_path))
+        assert len(names(tmp_path)) == 5
+        assert all("s10" in name for name in names(tmp_path))
 
 
 # -- journals

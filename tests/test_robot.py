@@ -204,7 +204,9 @@ def test_a_black_hole_costs_one_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     assert max(worst[1:-1]) < 0.1
 
 
-def test_redis_gone_and_back_in_mid_run(redis_process: RedisServer, monkeypatch: pytest.MonkeyPatch, data_dir: Path) -> None:
+def test_redis_gone_and_back_in_mid_run(
+    redis_process: RedisServer, monkeypatch: pytest.MonkeyPatch, data_dir: Path
+) -> None:
     """Files from the failing call on; then what is missing goes in, in order, once, and the files go."""
     monkeypatch.setenv("RPA_REDIS_URL", redis_process.url)
     tracker = ProgressTracker(session_id="a")

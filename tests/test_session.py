@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from hypothesis import given, settings
@@ -15,9 +15,10 @@ from rpa_server.errors import StorageUnavailable
 from rpa_server.events import START, Cursor, Update
 from rpa_server.hub import Hub
 from rpa_server.run import HISTORY, Run
-from rpa_server.session import STALL_S, Session
+from rpa_server.session import STALL_S, Client, Session
 
 SESSION = "2d4c17d1"
+AnyClient = TypeVar("AnyClient", bound=Client)
 BEGAN = datetime(2025, 10, 9, 19, 19, 39)
 
 
@@ -153,7 +154,7 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
-async def watch(session: Session, viewer: Viewer, cursor: Cursor | None = None) -> Viewer:
+async def watch(session: Session, viewer: AnyClient, cursor: Cursor | None = None) -> AnyClient:
     """Join, load and begin as a handler does."""
     session.join(viewer)
     await session.load()

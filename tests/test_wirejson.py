@@ -26,7 +26,6 @@ class Raising:
         raise RuntimeError("no text")
 
 
-
 class Colour(enum.Enum):
     RED = 1
 
@@ -135,7 +134,7 @@ def test_a_number_too_long_to_print_does_not_stop_an_update() -> None:
 
 def test_a_key_has_one_name_whatever_else_the_object_holds() -> None:
     """One bad value elsewhere must not rename the keys."""
-    good = {None: 1, True: 2, 1.5: 3}
+    good: dict[Any, Any] = {None: 1, True: 2, 1.5: 3}
     spoilt = {**good, "x": float("nan")}
     assert [*wirejson.loads(wirejson.dumps(good)), "x"] == list(wirejson.loads(wirejson.dumps(spoilt)))
 

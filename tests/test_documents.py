@@ -1,0 +1,553 @@
+"""From stored documents to the state of a session."""
+
+import copy
+import json
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rpa_server import documents, state, wirejson
+from rpa_server.documents import State, from_files, from_history, from_redis, later
+from rpa_server.errors import BadDocument
+from rpa_server.events import START, Cursor, Update, parse_cursor
+from rpa_server.run import Run
+
+from . import recordings
+from .recordings import Document, any_entries, json_values
+
+BEGAN = datetime(2026, 1, 15, 9, 30)
+
+
+def make(steps: int, epoch: str = "aaaa", minute: int = 0) -> Run:
+    """Return a run of ours with *steps* updates behind its first one."""
+    made = Run("s1", epoch, BEGAN + timedelta(minutes=minute))
+    made.start(BEGAN)
+    for number in range(1, steps + 1):
+        made.step(number % 15, f"Passo {number}", BEGAN + timedelta(seconds=number), {"passo": number})
+    return made
+
+
+def held(made: Run, kept: int | None = None) -> State:
+    """Return what a store has of a run, with the last *kept* of its updates."""
+    updates = list(made.updates)
+    return State(made.epoch, made.seq, made.snapshot, updates if kept is None else updates[len(updates) - kept :])
+
+
+def stored(made: Run) -> dict[str, Document]:
+    """Return the documents as a file or Redis gives them back."""
+    data: dict[str, Document] = wirejson.load_object(wirejson.dumps(made.documents()))
+    return data
+
+
+def seqs(updates: list[Update] | None) -> list[int] | None:
+    return None if updates is None else [update.seq for update in updates]
+
+
+def assert_sound(found: State, marked: bool = False) -> None:
+    """Check what every state promises; figures in a document with our mark are believed."""
+    assert parse_cursor(str(found.cursor)) == found.cursor
+    numbers = [update.seq for update in found.updates]
+    assert numbers == list(range(found.seq - len(numbers) + 1, found.seq + 1))
+    assert all(number > 0 for number in numbers)
+    assert all(update.epoch == found.epoch for update in found.updates)
+    view = found.view()
+    assert wirejson.loads(wirejson.dumps(view)) is not None
+    if not marked:
+        assert 0 <= view["percentual"] <= (100 if view["final"] else 99)
+        assert 0 <= view["etapa_atual"] <= view["total_etapas"]
+    assert set(state.begin("s1", "", 15)) <= set(view)
+
+
+# -- cursors
+
+
+@settings(deadline=None)
+@given(st.integers(0, 8), st.integers(0, 9), st.sampled_from(["", "aaaa", "bbbb"]), st.integers(0, 12))
+def test_since_is_exactly_the_missing_suffix_or_nothing(steps: int, kept: int, epoch: str, seq: int) -> None:
+    """Every update behind the cursor, each once, in order, or a plain no."""
+    made = make(steps)
+    found = held(made, min(kept, made.seq))
+    cursor = START if epoch == "" else Cursor(epoch, seq)
+    missing = list(range(cursor.seq + 1, found.seq + 1))
+    known = set(seqs(found.updates) or [])
+    provable = epoch in ("", "aaaa") and cursor.seq <= found.seq and known.issuperset(missing)
+    assert seqs(found.since(cursor)) == (missing if provable else None)
+
+
+def test_cursor_of_another_epoch_is_never_recovered() -> None:
+    """Numbers of two runs have nothing to do with each other."""
+    found = held(make(5))
+    assert [found.since(Cursor("bbbb", seq)) for seq in range(8)] == [None] * 8
+
+
+def test_cursor_ahead_of_what_is_known_is_never_recovered() -> None:
+    """The store lost something, or the client made it up."""
+    found = held(make(5))
+    assert found.since(Cursor("aaaa", 6)) == []
+    assert found.since(Cursor("aaaa", 7)) is None
+
+
+def test_cursor_before_what_is_kept_is_never_recovered() -> None:
+    """A hole is not passed over in silence."""
+    found = held(make(5), 2)
+    assert seqs(found.since(Cursor("aaaa", 4))) == [5, 6]
+    assert found.since(Cursor("aaaa", 3)) is None
+    assert found.since(START) is None
+
+
+def test_cursor_of_a_writer_that_keeps_no_history_is_recovered_only_at_the_end() -> None:
+    """What lies between two of its snapshots nobody knows."""
+    found = from_files("s1", recordings.progress_of(recordings.ALL["success"]), None)
+    assert found is not None
+    assert found.sparse
+    assert found.since(found.cursor) == []
+    assert found.since(Cursor(found.epoch, found.seq - 1)) is None
+    assert found.since(START) is None
+
+
+@pytest.mark.parametrize("epoch", ["é", "²", "١", "a b", "", "a:b", "a" * 65, 5, None])
+def test_an_epoch_that_no_cursor_can_carry_is_not_ours(epoch: Any) -> None:
+    """What is handed out must be taken when it comes back."""
+    assert documents.own_cursor({"epoch": epoch, "seq": 1}) is None
+
+
+@pytest.mark.parametrize("seq", [0, -1, 1.0, True, "1", None, 10**16])
+def test_a_number_that_no_cursor_can_carry_is_not_ours(seq: Any) -> None:
+    """Updates are numbered 1, 2, 3 …"""
+    assert documents.own_cursor({"epoch": "aaaa", "seq": seq}) is None
+
+
+# -- files
+
+
+@pytest.mark.parametrize("name", recordings.ALL)
+def test_a_deployed_history_is_numbered_by_position(name: str) -> None:
+    """Today and after a restart, every server derives the same cursor."""
+    history = recordings.ALL[name]
+    found = from_files("s1", None, copy.deepcopy(history))
+    again = from_files("s1", recordings.progress_of(history), copy.deepcopy(history))
+    assert found is not None
+    assert again is not None
+    assert found.cursor == again.cursor
+    assert found.seq == len(history["historico"])
+    assert seqs(found.since(START)) == list(range(1, found.seq + 1))
+    assert not found.own
+    assert_sound(found)
+
+
+def test_a_growing_deployed_history_stays_in_its_epoch() -> None:
+    """A viewer's cursor of a minute ago is recovered from the file of now."""
+    history = recordings.ALL["success"]
+    for length in range(1, len(history["historico"]) + 1):
+        found = from_history("s1", {**history, "historico": history["historico"][:length]})
+        whole = from_history("s1", history)
+        assert seqs(whole.since(found.cursor)) == list(range(length + 1, whole.seq + 1))
+
+
+def test_another_run_of_a_deployed_session_is_another_epoch() -> None:
+    """Its start tells it from the one before."""
+    history = recordings.ALL["success"]
+    other = {**history, "timestamp_inicio": "2026-01-16T08:00:00"}
+    assert from_history("s1", history).epoch != from_history("s1", other).epoch
+    assert from_history("s1", history).epoch != from_history("s2", history).epoch
+
+
+@pytest.mark.parametrize("name", recordings.ALL)
+def test_a_deployed_snapshot_alone_gives_the_same_picture(name: str) -> None:
+    """A robot that keeps no history is shown all the same."""
+    history = recordings.ALL[name]
+    progress = recordings.progress_of(history)
+    full, brief = from_files("s1", None, history), from_files("s1", copy.deepcopy(progress), None)
+    assert full is not None
+    assert brief is not None
+    for key in ("etapa_atual", "total_etapas", "percentual", "status", "mensagem", "dados_extra", "estado", "final"):
+        assert brief.snapshot[key] == full.snapshot[key], key
+    assert brief.snapshot["session_id"] == "s1"
+    assert_sound(brief)
+
+
+def test_a_later_deployed_snapshot_has_a_higher_number() -> None:
+    """Its time of change is its number, so the next snapshot is the next update."""
+    progress = recordings.progress_of(recordings.ALL["failed_without_end"])
+    first = from_files("s1", progress, None)
+    changed = datetime.fromisoformat(progress["timestamp_atualizacao"]) + timedelta(microseconds=1)
+    second = from_files("s1", {**progress, "timestamp_atualizacao": changed.isoformat()}, None)
+    assert first is not None
+    assert second is not None
+    assert second.epoch == first.epoch
+    assert second.seq == first.seq + 1
+
+
+def test_a_failure_that_looks_finished_is_not_final() -> None:
+    """Step 15 of 15, 100 %, "concluido", "Tela 15 falhou"."""
+    progress = {**recordings.progress_of(recordings.ALL["success"]), "status": "concluido", "mensagem": "Tela 15 falhou"}
+    found = from_files("s1", progress, None)
+    assert found is not None
+    assert found.snapshot["final"] is False
+    assert found.snapshot["percentual"] == 99.0
+    assert found.snapshot["estado"] == "executando"
+
+
+def test_a_document_of_the_oldest_robot_is_understood() -> None:
+    """v3.5.0 gives a number for the time and calls things differently."""
+    found = from_files(
+        "s1",
+        {"etapa_atual": 0, "total_etapas": 15, "percentual": 0.0, "status": "Abrindo o site", "descricao_etapa": "",
+         "dados_extras": None, "timestamp": 1768469400.25, "created_at": "2026-01-15T09:30:00.250000"},
+        None,
+    )  # fmt: skip
+    assert found is not None
+    assert found.snapshot["mensagem"] == "Abrindo o site"
+    assert found.started == "2026-01-15T09:30:00.250000"
+    assert_sound(found)
+
+
+def test_no_document_is_no_state() -> None:
+    """Nothing is known of such a session."""
+    assert from_files("s1", None, None) is None
+
+
+@settings(deadline=None)
+@given(st.integers(0, 5), st.integers(0, 5))
+def test_our_own_files_give_the_further_position(old: int, new: int) -> None:
+    """The history is written first, so either may be ahead; nothing goes back."""
+    history, progress = stored(make(old))["history"], stored(make(new))["progress"]
+    found = from_files("s1", progress, history)
+    assert found is not None
+    assert found.cursor == Cursor("aaaa", max(old, new) + 1)
+    assert found.snapshot == make(max(old, new)).snapshot
+    assert_sound(found)
+
+
+def test_a_new_runs_snapshot_beats_the_old_runs_history() -> None:
+    """Between the two writes of a run's first update the old history is still there."""
+    found = from_files("s1", stored(make(0, "bbbb", minute=5))["progress"], stored(make(9))["history"])
+    assert found is not None
+    assert found.cursor == ("bbbb", 1)
+
+
+def test_a_new_runs_history_beats_the_old_runs_snapshot() -> None:
+    """The other way round."""
+    found = from_files("s1", stored(make(9))["progress"], stored(make(0, "bbbb", minute=5))["history"])
+    assert found is not None
+    assert found.cursor == ("bbbb", 1)
+
+
+def test_a_long_run_has_its_history_from_the_journal() -> None:
+    """Its history document no longer reaches back to the first update."""
+    made = make(900)
+    journal = [update.raw for update in made.updates]
+    found = from_files("s1", stored(made)["progress"], stored(made)["history"], journal)
+    assert found is not None
+    assert found.cursor == ("aaaa", 901)
+    assert found.snapshot == made.snapshot
+    assert seqs(found.updates) == list(range(402, 902))
+    assert_sound(found)
+
+
+def test_a_journal_ahead_of_the_snapshot_wins() -> None:
+    """It is written first."""
+    made, before = make(600), make(598)
+    journal = [update.raw for update in made.updates]
+    found = from_files("s1", stored(before)["progress"], stored(before)["history"], journal)
+    assert found is not None
+    assert found.cursor == made.updates[-1].cursor
+    assert found.snapshot == made.snapshot
+    assert_sound(found)
+
+
+@pytest.mark.parametrize("torn", [0, 3, 7])
+def test_a_torn_journal_line_leaves_the_rest(torn: int) -> None:
+    """What is behind the hole is the history; the hole is not passed over."""
+    made = make(600)
+    journal = [update.raw for update in made.updates][-8:]
+    journal[torn] = journal[torn][:40]
+    found = from_files("s1", stored(made)["progress"], None, journal)
+    assert found is not None
+    assert found.seq == 601
+    assert_sound(found)
+
+
+# -- Redis
+
+
+@settings(deadline=None)
+@given(st.integers(0, 12), st.integers(0, 13))
+def test_snapshot_and_stream_give_the_state(steps: int, kept: int) -> None:
+    """As much history as the stream holds."""
+    made = make(steps)
+    stream = [update.raw for update in made.updates][made.seq - min(kept, made.seq) :]
+    found = from_redis("s1", wirejson.dumps(made.documents()["progress"]), stream)
+    assert found is not None
+    assert found.cursor == ("aaaa", steps + 1)
+    assert found.snapshot == made.snapshot
+    assert seqs(found.updates) == list(range(made.seq - len(stream) + 1, made.seq + 1))
+    assert_sound(found)
+
+
+def test_a_stream_of_another_run_is_no_history() -> None:
+    """Nor is one with a hole before its end."""
+    made, other = make(5), make(5, "bbbb")
+    raw = wirejson.dumps(made.documents()["progress"])
+    found = from_redis("s1", raw, [update.raw for update in other.updates])
+    assert found is not None
+    assert found.updates == []
+    holed = [update.raw for update in made.updates if update.seq != 4]
+    found = from_redis("s1", raw, holed)
+    assert found is not None
+    assert seqs(found.updates) == [5, 6]
+
+
+def test_an_evicted_snapshot_is_rebuilt_from_a_whole_stream_only() -> None:
+    """From half a stream nobody knows what came before."""
+    made = make(5)
+    stream = [update.raw for update in made.updates]
+    found = from_redis("s1", None, stream)
+    assert found is not None
+    assert found.cursor == ("aaaa", 6)
+    assert found.snapshot == made.snapshot
+    assert from_redis("s1", None, stream[1:]) is None
+    assert from_redis("s1", None, []) is None
+
+
+def test_a_foreign_snapshot_in_redis_is_understood() -> None:
+    """The deployed robot's own shape, under the same key."""
+    progress = recordings.progress_of(recordings.ALL["manual"])
+    found = from_redis("s1", wirejson.dumps(progress), [])
+    assert found is not None
+    assert found.sparse
+    assert found.snapshot["estado"] == "cotacao_manual"
+    assert_sound(found)
+
+
+@pytest.mark.parametrize("raw", [b"", b"[]", b"{", b'{"total_etapas":0}', b'{"dados_extra":5}'])
+def test_a_snapshot_that_is_none_is_a_bad_document(raw: bytes) -> None:
+    """Counted and dropped by the reader."""
+    with pytest.raises(BadDocument):
+        from_redis("s1", raw, [])
+
+
+# -- two stores
+
+
+def _state(steps: int, kept: int, run: tuple[str, int], sparse: bool) -> State:
+    made = make(steps, *run)
+    found = held(made, min(kept, made.seq))
+    found.sparse = sparse and run[0] == "cccc"
+    return found
+
+
+STATES = st.builds(
+    _state,
+    st.integers(0, 6),
+    st.integers(0, 7),
+    st.sampled_from([("aaaa", 0), ("bbbb", 1), ("cccc", 1)]),
+    st.booleans(),
+)
+
+
+@settings(deadline=None)
+@given(STATES | st.none(), STATES | st.none())
+def test_merging_two_stores_does_not_depend_on_their_order(one: State | None, other: State | None) -> None:
+    """Every server comes to the same position, whichever store it asks first."""
+    first, second = later(one, other), later(other, one)
+    assert (first and first.cursor) == (second and second.cursor)
+
+
+@settings(deadline=None)
+@given(STATES, STATES)
+def test_merging_two_stores_never_goes_back(one: State, other: State) -> None:
+    """Within a run the further position wins, and its history is sound."""
+    found = later(one, other)
+    assert found is not None
+    if one.epoch == other.epoch:
+        assert found.seq == max(one.seq, other.seq)
+        assert found.snapshot == max(one, other, key=lambda each: each.seq).snapshot
+        assert len(found.updates) >= len(max(one, other, key=lambda each: each.seq).updates)
+    else:
+        assert found.started == max(one.started, other.started)
+    assert_sound(found)
+
+
+@settings(deadline=None)
+@given(STATES, STATES)
+def test_merging_leaves_both_states_as_they_were(one: State, other: State) -> None:
+    """Stores keep what they answered."""
+    before = [(each.seq, list(each.updates), dict(each.snapshot)) for each in (one, other)]
+    later(one, other)
+    assert before == [(each.seq, list(each.updates), dict(each.snapshot)) for each in (one, other)]
+
+
+def test_histories_that_touch_are_joined() -> None:
+    """Redis has the beginning, the files have the end."""
+    whole = make(9)
+    beginning = held(make(4))
+    ending = held(whole, 5)
+    found = later(beginning, ending)
+    assert found is not None
+    assert seqs(found.updates) == list(range(1, 11))
+
+
+# -- anything at all
+
+
+def _document(keys: dict[str, st.SearchStrategy[Any]]) -> st.SearchStrategy[Document]:
+    """Return documents in which any key may be missing, right, or anything."""
+    optional: Any = {key: plausible | json_values for key, plausible in keys.items()}
+    return st.fixed_dictionaries({}, optional=optional)
+
+
+_moments = st.sampled_from(["2026-01-15T09:30:00", "2026-01-15T09:30:00Z", "0001-01-01T00:00:00", "ontem", "", "\ud800"])
+_numbers = st.sampled_from([0, 1, 5, 5.5, 15, -1, 1e300, float("inf"), 10**400, 1e20])
+_marks = {"epoch": st.sampled_from(["aaaa", "é", "h0"]), "seq": st.integers(-1, 6) | _numbers}
+_words = st.sampled_from(["inicio", "estimativas", "erro", "final", "pausa", "success", "error"])
+_entries = _document({
+    "etapa": _numbers | _words,
+    "timestamp": _moments,
+    "status": _words,
+    "mensagem": st.sampled_from(["m", "", None]),
+    "dados_extra": st.none() | recordings.json_objects,
+    "erro": st.sampled_from(["e", "", None]),
+    "contexto": st.just("c"),
+    "estimativas": recordings.json_objects,
+    "seq": st.integers(-1, 6),
+})  # fmt: skip
+HISTORIES = _document({
+    "session_id": st.just("s1"),
+    "timestamp_inicio": _moments,
+    "timestamp_fim": _moments,
+    "total_etapas": st.sampled_from([15, 5, 0, -1, True, 10**400]),
+    "historico": st.lists(_entries, max_size=3) | any_entries,
+    **_marks,
+})  # fmt: skip
+PROGRESSES = _document({
+    "session_id": st.just("s1"),
+    "etapa_atual": _numbers,
+    "total_etapas": st.sampled_from([15, 5, 0, -1, 10**400]),
+    "percentual": _numbers,
+    "status": _words,
+    "mensagem": st.sampled_from(["m", "", None]),
+    "timestamp_inicio": _moments,
+    "timestamp_atualizacao": _moments,
+    "timestamp": _numbers,
+    "created_at": _moments,
+    "dados_extra": recordings.json_objects,
+    "erros": st.lists(json_values, max_size=2),
+    "final": st.booleans(),
+    "estado": _words,
+    **_marks,
+})  # fmt: skip
+
+
+def _own_line(content: Document, seq: int) -> bytes:
+    """Return a line that begins like an update of ours and goes on as it likes."""
+    head = f'{{"type":"progress_update","epoch":"aaaa","seq":{seq},"final":false,'
+    return head.encode() + (wirejson.dumps({"evento": "progresso", **content})[1:])
+
+
+JOURNALS = st.lists(
+    st.binary(max_size=20) | st.builds(_own_line, _entries | st.just({}), st.integers(1, 6)),
+    max_size=3,
+)
+
+
+def _marked(document: Document | None) -> bool:
+    return document is not None and "epoch" in document and "seq" in document
+
+
+@settings(deadline=None, max_examples=300)
+@given(PROGRESSES | st.none(), HISTORIES | st.none(), JOURNALS)
+def test_any_json_object_is_a_state_or_a_bad_document(
+    progress: Document | None, history: Document | None, journal: list[bytes]
+) -> None:
+    """A file may hold anything; the reader expects nothing but BadDocument, and a sound state."""
+    try:
+        found = from_files("s1", progress, history, journal)
+    except BadDocument:
+        return
+    if found is not None:
+        assert_sound(found, _marked(progress))
+
+
+@settings(deadline=None, max_examples=200)
+@given(PROGRESSES.map(wirejson.dumps) | st.binary(max_size=20) | st.none(), JOURNALS)
+def test_any_value_in_redis_is_a_state_or_a_bad_document(raw: bytes | None, stream: list[bytes]) -> None:
+    """Other programs share the Redis."""
+    try:
+        found = from_redis("s1", raw, stream)
+    except BadDocument:
+        return
+    if found is not None:
+        assert_sound(found, raw is not None and _marked(wirejson.loads(raw)))
+
+
+STEP = {"etapa": 5.5, "timestamp": "t", "status": "executando", "mensagem": "m"}
+
+
+@pytest.mark.parametrize(
+    "history",
+    [
+        {"timestamp_inicio": "\ud800", "historico": []},
+        {"timestamp_inicio": "t", "total_etapas": 10**400, "historico": [STEP]},
+        {"timestamp_inicio": "t", "historico": [{**STEP, "etapa": float("inf")}]},
+        {"epoch": "aaaa", "seq": 1, "timestamp_inicio": "t", "total_etapas": 15, "historico": [{**STEP, "etapa": []}]},
+        {"epoch": "aaaa", "seq": 1, "timestamp_inicio": "t", "total_etapas": 15,
+         "historico": [{**STEP, "etapa": "final", "status": 5}]},
+        {"epoch": "aaaa", "seq": 1, "timestamp_inicio": "t", "total_etapas": 0, "historico": [STEP]},
+        {"epoch": "aaaa", "seq": 0, "timestamp_inicio": "t", "total_etapas": 15, "historico": []},
+        {"epoch": "aaaa", "seq": 3, "timestamp_inicio": "t", "total_etapas": 15, "historico": []},
+    ],
+    ids=["surrogate", "endless total", "infinite step", "list for a step", "number for a word", "no steps",
+         "empty", "empty but numbered"],
+)  # fmt: skip
+def test_a_strange_history_is_a_state_or_a_bad_document(history: Document) -> None:
+    """The same promise, one strangeness at a time."""
+    try:
+        found = from_files("s1", None, history)
+    except BadDocument:
+        return
+    if found is not None:
+        for update in found.updates:
+            assert state.is_number(json.loads(update.raw)["etapa"])
+        assert found.seq > 0 or not found.updates
+
+
+@pytest.mark.parametrize(
+    "progress",
+    [
+        {"timestamp": 1e20},
+        {"timestamp": float("inf")},
+        {"timestamp": -(10**400)},
+        {"timestamp_inicio": "\ud800"},
+        {"etapa_atual": 5.5, "total_etapas": 10**400},
+        {"percentual": 250.0},
+        {"percentual": -5.0, "etapa_atual": 99},
+        {"epoch": "é", "seq": 3},
+        {"epoch": "aaaa", "seq": 10**20},
+        {"timestamp_inicio": "0001-01-01T00:00:00", "timestamp_atualizacao": "2026-01-15T09:30:00"},
+    ],
+    ids=["late", "never", "early", "surrogate", "endless total", "too much", "too little", "epoch", "number", "long ago"],
+)
+def test_a_strange_snapshot_is_a_state_or_a_bad_document(progress: Document) -> None:
+    """The same promise for a snapshot alone."""
+    try:
+        found = from_files("s1", progress, None)
+    except BadDocument:
+        return
+    assert found is not None
+    assert_sound(found)
+
+
+@pytest.mark.parametrize("content", [b'"x":1}', b'"evento":"final"}', b'"evento":5}', b"}", b'"x":}'])
+def test_a_forged_update_is_dropped_or_a_bad_document(content: bytes) -> None:
+    """It begins like one of ours and lacks the rest."""
+    line = b'{"type":"progress_update","epoch":"aaaa","seq":1,"final":false,' + content
+    ahead = line.replace(b'"seq":1', b'"seq":2')
+    try:
+        from_redis("s1", None, [line])
+        from_files("s1", {"epoch": "aaaa", "seq": 1}, None, [ahead])
+    except BadDocument:
+        pass
