@@ -57,6 +57,9 @@ def create_app(argv: list[str] | None = None) -> web.Application:
 def build(settings: Settings) -> web.Application:
     """Build the application for *settings*."""
     logging.getLogger("watchfiles").setLevel(logging.WARNING)  # it names every file it sees change
+    data_dir = Path(settings.data_dir)
+    if data_dir.exists() and not data_dir.is_dir():
+        raise ConfigError(f"The setting in RPA_DATA_DIR is wrong: {data_dir} is not a directory.")
     room = descriptor_limit()
     if room < settings.max_connections:
         logger.warning("Only %d connections fit into this process's descriptor limit (ulimit -n).", room)
@@ -67,10 +70,11 @@ def build(settings: Settings) -> web.Application:
         handler_args={
             "handler_cancellation": True,
             "max_line_size": _MAX_LINE,
+            "max_field_size": _MAX_LINE,
             "keepalive_timeout": _KEEPALIVE_S,
         },
     )
-    files = FileStore(Path(settings.data_dir))
+    files = FileStore(data_dir)
     redis = None if settings.redis_url is None else RedisStore(client(settings.redis_url))
     stores: list[Store] = [files] if redis is None else [redis, files]
     store = MergedStore(stores)

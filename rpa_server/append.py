@@ -5,6 +5,7 @@ the server (asyncio) both call it, so a run looks the same whoever wrote it. The
 timeout it is simply repeated.
 """
 
+import hashlib
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -41,6 +42,8 @@ redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', tonumber(ARGV[6]) - tonumber(ARG
 redis.call('EXPIRE', KEYS[2], ARGV[4])
 return {'ok', first + count - 1}
 """
+
+SHA = hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
 
 _KEYS = {
     "progress": naming.progress_key,

@@ -7,6 +7,7 @@ import os
 import socket
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import click
 from aiohttp import web
@@ -70,6 +71,7 @@ def replay_files(files: tuple[Path, ...], speed: float, session_id: str | None) 
         if len(files) > 1:
             raise click.UsageError("--session goes with one FILE, since two runs can't share a session.")
         check_session_id(session_id)
+    config.load(os.environ)
     logs.configure("WARNING")
     failed = False
     for path in files:
@@ -86,6 +88,8 @@ def replay_files(files: tuple[Path, ...], speed: float, session_id: str | None) 
 @click.option("--url", default="http://localhost:8080", show_default=True, help="Address of the server.")
 def watch_session(session_id: str, url: str) -> None:
     """Show a run in the terminal, live; ends with it, status 0 for a quote and 1 for none."""
+    if urlsplit(url).scheme not in ("http", "https"):
+        raise click.UsageError("--url is the server's address: http://host:port or https://host.")
     watcher = watch.Watcher(check_session_id(session_id), url)
     try:
         asyncio.run(watcher.run())
@@ -104,7 +108,7 @@ def _bind(host: str, port: int) -> list[socket.socket]:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError as error:
-        raise click.ClickException(f"The address {host} can't be used ({error.strerror}).") from None
+        raise ConfigError(f"The address {host} can't be used ({error.strerror}); RPA_HOST names it.") from None
     sockets: list[socket.socket] = []
     for family, _, _, _, address in dict.fromkeys(found):
         try:

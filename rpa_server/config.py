@@ -4,7 +4,7 @@ The tracker and the server read the same names. Nothing else in the package read
 that is wrong ends start-up with one sentence; nothing is corrected silently.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,17 @@ from .errors import BadDocument, ConfigError
 
 _PORT = validate.Range(min=0, max=65535)
 _HOST = validate.Regexp(r"[A-Za-z0-9._:-]+\Z", error="Not a host name or address.")
-_NUMBERS = {"db": int, "protocol": int, "socket_timeout": float, "socket_connect_timeout": float}
+#: What may stand behind the ``?`` of a Redis address, and what it must be.
+_OPTIONS: dict[str, Callable[[str], object]] = {
+    "db": int,
+    "username": str,
+    "password": str,
+    "client_name": str,
+    "ssl_ca_certs": str,
+    "ssl_certfile": str,
+    "ssl_keyfile": str,
+    "ssl_cert_reqs": str,
+}
 
 
 class _Whole(fields.Integer):
@@ -37,9 +47,10 @@ def _redis_address(url: str) -> None:
         split = urlsplit(url)
         place = split.path if split.scheme == "unix" else split.hostname
         usable = split.scheme in ("redis", "rediss", "unix") and bool(place) and split.port != 0
-        for key, value in parse_qsl(split.query):
-            _NUMBERS.get(key, str)(value)
-    except ValueError:
+        usable = usable and (split.scheme == "unix" or split.path.strip("/").isdecimal() or split.path in ("", "/"))
+        for key, value in parse_qsl(split.query, keep_blank_values=True):
+            _OPTIONS[key](value)
+    except (ValueError, KeyError):
         usable = False
     if not usable:
         raise ValidationError("use redis://host:port/db, rediss://…, unix://path or none.")

@@ -17,6 +17,8 @@ logger = logging.getLogger(__name__)
 
 #: Ten times what a robot was seen to send; more on the channel is no update.
 MAX_BYTES = 1024 * 1024
+#: What only our own writers may say: which message this is, where it stands, whether the run is over.
+_OURS = ("type", "epoch", "seq", "final", "estado")
 
 
 class Feed:
@@ -58,7 +60,7 @@ class Feed:
 
 
 def foreign_update(raw: bytes) -> Update:
-    """Build an update from a foreign message: flat, its keys untouched, ``type`` added, without a cursor.
+    """Build an update from a foreign message: flat, ``type`` added, its keys untouched but for _OURS.
 
     Raises:
         BadDocument: it is too large, no JSON object or not of the plan's shape.
@@ -66,4 +68,5 @@ def foreign_update(raw: bytes) -> Update:
     if len(raw) > MAX_BYTES:
         raise BadDocument(f"It is larger than {MAX_BYTES} bytes.")
     data = schemas.foreign_update(wirejson.load_object(raw))
-    return Update(wirejson.dumps({"type": "progress_update", **data}), None, 0, False)
+    kept = {key: value for key, value in data.items() if key not in _OURS}
+    return Update(wirejson.dumps({"type": "progress_update", **kept}), None, 0, False)

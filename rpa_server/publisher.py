@@ -50,7 +50,7 @@ class Publisher:
 
 def _run(session_id: str, held: State | None, publication: dict[str, Any]) -> Run:
     begins = publication.get("etapa") == 0
-    if held is not None and not held.sparse and not (begins and held.snapshot["final"]):
+    if held is not None and held.own and not (begins and held.snapshot["final"]):
         return Run.resume(session_id, held)
     run = Run(session_id, secrets.token_hex(8), datetime.now(), publication["total_etapas"])
     run.start(datetime.now())

@@ -10,7 +10,7 @@ import logging
 from contextlib import suppress
 
 from . import append
-from .documents import later
+from .documents import State, later
 from .errors import StorageUnavailable
 from .events import Cursor
 from .hub import Hub
@@ -54,6 +54,13 @@ def _further(cursor: Cursor, known: Cursor | None) -> bool:
     return known is None or cursor.epoch != known.epoch or cursor.seq > known.seq
 
 
+def _lacks(stored: State, held: State) -> bool:
+    """Tell whether *held* is of a later run than *stored*, or of the same and further."""
+    if stored.epoch == held.epoch:
+        return held.seq > stored.seq
+    return later(stored, held) is held
+
+
 class Adoption:
     """Puts runs that are only in files into Redis; a foreign robot's files are left alone.
 
@@ -91,7 +98,7 @@ class Adoption:
             if held is None or not held.own or not held.updates or self._settled.get(session_id) == held.cursor:
                 continue
             stored = await self._redis.read(session_id)
-            if later(stored, held) is held:
+            if stored is None or _lacks(stored, held):
                 if not await self._redis.replay(Run.resume(session_id, held)):
                     continue
                 self.adopted += 1

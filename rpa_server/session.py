@@ -44,8 +44,8 @@ class Client(Protocol):
     def reset(self, session: "Session") -> None:
         """Tell that continuity was lost and what the state is."""
 
-    def finish(self) -> None:
-        """End the stream: the run is over and everything was sent."""
+    def finish(self) -> bool:
+        """End the stream: the run is over and everything was sent; False where the client stays nevertheless."""
 
     def restart(self) -> None:
         """End the stream: the server goes away and the client is to come back."""
@@ -359,7 +359,7 @@ class Session:
         if not self.final:
             return
         for client in tuple(self._clients):
-            self.leave(client)  # nothing may follow on the end of a stream
-            client.finish()
+            if client.finish():
+                self.leave(client)  # nothing may follow on the end of a stream
         if self._lagging:
             self._end_soon()

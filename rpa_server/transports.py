@@ -61,8 +61,9 @@ class NativeSocket(_Stream):
     def reset(self, session: Session) -> None:
         self.transport.write(frames.ws_text(session.reset_message()))
 
-    def finish(self) -> None:
+    def finish(self) -> bool:
         self._close(FINISHED, "finished")
+        return True
 
     def restart(self) -> None:
         self._close(RESTART, "restart")
@@ -85,8 +86,9 @@ class PlainSocket(_Stream):
         if (raw := plain_snapshot(session)) is not None:
             self.transport.write(frames.plain_ws(Update(raw, None, 0, False)))
 
-    def finish(self) -> None:
-        """Leave the socket open: the page closes it when it likes."""
+    def finish(self) -> bool:
+        """Leave the socket open: the page closes it when it likes, and may see the session's next run."""
+        return False
 
     def restart(self) -> None:
         self.transport.abort()
@@ -116,8 +118,9 @@ class EventStream(_Stream):
     def reset(self, session: Session) -> None:
         self.transport.write(self._wrap(frames.sse_event(session.reset_message(), session.cursor)))
 
-    def finish(self) -> None:
+    def finish(self) -> bool:
         self._stop()
+        return True
 
     def restart(self) -> None:
         self._stop()
@@ -157,8 +160,9 @@ class Waiter:
     def reset(self, session: Session) -> None:
         self._wake()
 
-    def finish(self) -> None:
+    def finish(self) -> bool:
         self._wake()
+        return True
 
     def restart(self) -> None:
         self._wake()

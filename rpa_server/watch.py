@@ -41,6 +41,13 @@ class Watcher:
                     try:
                         if await self._follow(http, bar):
                             attempt = 0
+                    except aiohttp.WSServerHandshakeError as error:
+                        if error.status in (400, 401, 403, 404, 426):
+                            raise click.ClickException(
+                                f"{self._address} is no session of an rpa-server (it answered {error.status})."
+                            ) from None
+                        self._text = f"sem conexão ({error.status})"
+                        bar.update(0)
                     except (aiohttp.ClientError, OSError) as error:
                         self._text = f"sem conexão ({error})"
                         bar.update(0)

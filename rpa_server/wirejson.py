@@ -55,9 +55,12 @@ class _Plainer:
         if self._left <= 0 or len(within) >= _MAX_DEPTH or id(value) in within:
             return None
         within = (*within, id(value))
-        if isinstance(value, dict):
-            return {_key(key): self.rebuild(item, within) for key, item in value.items() if self._left > 0}
-        return [self.rebuild(item, within) for item in value if self._left > 0]
+        try:
+            if isinstance(value, dict):
+                return {_key(key): self.rebuild(item, within) for key, item in value.items() if self._left > 0}
+            return [self.rebuild(item, within) for item in value if self._left > 0]
+        except Exception:  # a container of a robot's own making, or one that another thread changes
+            return None
 
 
 def _key(key: Any) -> str:

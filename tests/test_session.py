@@ -82,16 +82,18 @@ class Viewer:
 
     Attributes:
         pending: bytes that it has not taken; with any it takes no push.
+        stays: it is still there behind the end of the run.
         got: what it was sent, in order: ``sync``, ``reset``, ``update``, ``finish``, ``restart``, ``abort``, each
             with the position behind it (None where there is none).
         recovered: whether the sync said that the updates follow.
-        texts: the ``mensagem`` of every update.
+        updates: every update.
     """
 
-    def __init__(self, pending: int = 0) -> None:
-        self.pending = pending
+    def __init__(self, stays: bool = False) -> None:
+        self.pending = 0
+        self.stays = stays
         self.got: list[tuple[str, Cursor | None]] = []
-        self.texts: list[str] = []
+        self.updates: list[Update] = []
         self.recovered: bool | None = None
 
     def push(self, update: Update) -> bool:
@@ -102,7 +104,7 @@ class Viewer:
 
     def send(self, updates: Sequence[Update]) -> None:
         self.got += [("update", update.cursor) for update in updates]
-        self.texts += [update.data["mensagem"] for update in updates]
+        self.updates += updates
 
     def sync(self, session: Session, since: Cursor | None) -> None:
         self.recovered = since is not None
@@ -111,14 +113,20 @@ class Viewer:
     def reset(self, session: Session) -> None:
         self.got.append(("reset", session.cursor))
 
-    def finish(self) -> None:
+    def finish(self) -> bool:
         self.got.append(("finish", None))
+        return True
 
     def restart(self) -> None:
         self.got.append(("restart", None))
 
     def abort(self) -> None:
         self.got.append(("abort", None))
+
+    @property
+    def texts(self) -> list[str]:
+        """The ``mensagem`` of every update."""
+        return [update.data["mensagem"] for update in self.updates]
 
     @property
     def seqs(self) -> list[int]:
@@ -775,6 +783,24 @@ async def test_a_new_run_within_the_grace_keeps_streams_open() -> None:
     session.publish(new.step())
     assert viewer.count("finish") == 0
     assert viewer.check() == Cursor("bbbb", 2)
+
+
+@pytest.mark.usefixtures("short_grace")
+async def test_who_stays_behind_the_end_sees_the_next_run() -> None:
+    """A client that does not end with the run gets what follows on it, who ended gets nothing more."""
+    old, new = Robot(steps=1), Robot("bbbb", steps=1, minute=5)
+    store = SlowStore(old.state())
+    session = make_hub(store).session(SESSION)
+    ending, staying = await watch(session, Viewer()), await watch(session, Viewer(stays=True))
+    session.publish(old.finish())
+    await asyncio.sleep(0.04)
+    session.publish(old.step())
+    store.held = new.state()
+    session.publish(new.run.updates[-1])
+    await settle()
+    assert [kind for kind, _ in ending.got] == ["sync", "update", "finish"]
+    assert [kind for kind, _ in staying.got if kind != "finish"] == ["sync", "update", "update", "reset"]
+    assert staying.check() == Cursor("bbbb", 1)
 
 
 @pytest.mark.usefixtures("short_grace")

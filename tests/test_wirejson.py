@@ -127,6 +127,26 @@ def test_a_key_without_a_text_does_not_stop_an_update() -> None:
     assert isinstance(wirejson.loads(wirejson.dumps({Raising(): 1, "b": 2})), dict)
 
 
+class RaisingDict(dict[str, Any]):
+    """A mapping that loads its content when it is looked at, and can't."""
+
+    def items(self) -> Any:
+        raise RuntimeError("gone")
+
+
+class RaisingList(list[Any]):
+    """A sequence of that kind."""
+
+    def __iter__(self) -> Any:
+        raise RuntimeError("gone")
+
+
+@pytest.mark.parametrize("value", [RaisingDict(a=1), {"b": RaisingList([1]), "nan": float("nan")}])
+def test_a_container_that_cannot_be_looked_into_does_not_stop_an_update(value: Any) -> None:
+    """A robot's containers may do anything too."""
+    wirejson.loads(wirejson.dumps(value))
+
+
 def test_a_number_too_long_to_print_does_not_stop_an_update() -> None:
     """Python refuses to print more than 4300 digits."""
     wirejson.loads(wirejson.dumps({"n": 10**5000}))

@@ -76,7 +76,7 @@ def _known(request: web.Request) -> Cursor | None:
 
 
 def _nothing_new(session: Session, cursor: Cursor | None) -> bool:
-    return session.cursor is None or (cursor is not None and cursor == session.cursor and not session.final)
+    return session.cursor is None or (cursor is not None and cursor == session.cursor)
 
 
 def _answer(session: Session, cursor: Cursor | None, known: Cursor | None) -> web.Response:
@@ -143,5 +143,5 @@ async def _body(request: web.Request) -> dict[str, Any]:
         raise TooSlow(f"The body did not arrive within {_BODY_S:g} s.") from None
     except HTTPRequestEntityTooLarge:
         raise TooLarge(f"The body is larger than {MAX_BODY} bytes.") from None
-    except BadDocument as error:
+    except (BadDocument, web.RequestPayloadError) as error:
         raise BadRequest(f"The body can't be read. {error}") from None

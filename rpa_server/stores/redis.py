@@ -117,6 +117,8 @@ class RedisStore:
         call = script.call(run.session_id, run.added(), run.documents(), time.time(), "exact")
         async with self._asking("written"):
             answer = await self._call(call)
+        if answer.gap and run.base and not answer.held:
+            return await self.replay(run)  # so far the run was in files only
         return not answer.gap
 
     async def replay(self, run: Run) -> bool:

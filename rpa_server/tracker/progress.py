@@ -8,7 +8,7 @@ on: a failure of ours is logged, never raised.
 import functools
 import logging
 import os
-import random
+import secrets
 import threading
 import uuid
 from collections.abc import Callable
@@ -83,8 +83,7 @@ class ProgressTracker:
         self._lock = threading.RLock()
         self._finished = False
         self.session_id = str(session_id or os.environ.get("SESSION_ID") or uuid.uuid4())
-        epoch = f"{random.SystemRandom().getrandbits(64):016x}"
-        self._run = Run(self.session_id, epoch, datetime.now(), total)
+        self._run = _new_run(self.session_id, total)
         self._storage = _storage(self.session_id, files, client, tipo)
 
     @_never_raises
@@ -145,7 +144,7 @@ class ProgressTracker:
     def add_error(self, erro: str, contexto: str = "") -> None:
         """Report an error. It does not end the run: that is what finalizar is for."""
         with self._lock:
-            self._run.error(str(erro), str(contexto), datetime.now())
+            self._run.error(_words(erro), "" if contexto == "" else _words(contexto), datetime.now())
             self._storage.write(self._run)
 
     @_never_raises
@@ -163,25 +162,28 @@ class ProgressTracker:
             erro_final: what went wrong.
         """
         with self._lock:
+            error = None if erro_final is None else _words(erro_final)
+            self._run.finish(_words(status_final), datetime.now(), _copy(dados_finais), error)
             self._finished = True
-            error = None if erro_final is None else str(erro_final)
-            self._run.finish(str(status_final), datetime.now(), _copy(dados_finais), error)
             self._storage.write(self._run)
 
     def get_progress(self) -> dict[str, Any]:
         """Return the current snapshot, in the shape of ``progress_<sid>.json``."""
-        return dict(self._run.documents()["progress"])
+        with self._lock:
+            snapshot: dict[str, Any] = wirejson.plain(self._run.documents()["progress"])
+        return snapshot
 
     def get_estimativas(self) -> dict[str, Any] | None:
         """Return the estimates, None until there are some."""
         estimates = self._run.snapshot["dados_extra"].get(ESTIMATES_KEY)
-        return estimates if isinstance(estimates, dict) else None
+        return wirejson.plain(estimates) if isinstance(estimates, dict) else None
 
     @_never_raises
     def limpar_dados(self) -> None:
-        """Delete everything that is stored of this session."""
+        """Delete everything that is stored of this session; the next update begins a new run."""
         with self._lock:
             self._storage.delete(self.session_id)
+            self._run = _new_run(self.session_id, self._run.snapshot["total_etapas"])
 
     limpar_arquivos = limpar_dados
 
@@ -210,7 +212,7 @@ class ProgressTracker:
         if self._finished:
             return
         if error is not None:
-            self.finalizar("error", erro_final=f"RPA interrompido por erro: {error or type(error).__name__}")
+            self.finalizar("error", erro_final=f"RPA interrompido por erro: {_words(error)}")
             return
         logger.warning("The run of session %s ended without finalizar(); it counts as failed.", self.session_id)
         self.finalizar("error", erro_final=UNFINISHED)
@@ -230,13 +232,27 @@ def _sorted_out(
         session_id, total = session_id or total, 15
     try:
         number = int(total)
-    except (TypeError, ValueError, OverflowError):
+    except Exception:  # whatever __int__ does
         number = 15
     return number, files is None or bool(files), session_id, client
 
 
+def _new_run(session_id: str, total: int) -> Run:
+    return Run(session_id, secrets.token_hex(8), datetime.now(), total)
+
+
 def _text(mensagem: Any, etapa: Any) -> str:
-    return str(mensagem) if mensagem else f"Etapa {etapa}"
+    if mensagem is None or (isinstance(mensagem, str) and not mensagem):
+        return f"Etapa {_words(etapa)}"
+    return _words(mensagem)
+
+
+def _words(value: Any) -> str:
+    """Return the text of *value*, its type's name where it has none or can't tell it."""
+    try:
+        return str(value) or type(value).__name__
+    except Exception:  # a robot's object may do anything in __str__
+        return type(value).__name__
 
 
 def _copy(value: Any) -> dict[str, Any] | None:
@@ -295,6 +311,6 @@ def verificar_redis_disponivel() -> bool:
         return False
     try:
         redis.connect(url).ping()
-    except redis.ERRORS:
+    except (*redis.ERRORS, TypeError):
         return False
     return True

@@ -9,6 +9,7 @@ import logging
 import random
 import threading
 import time
+import weakref
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,7 @@ class Storage:
         self._redis = redis.RedisWriter(client) if client is not None else None
         self._files = FileWriter(data_dir) if data_dir is not None else None
         self._breaker = Breaker()
+        self._random = random.Random().random  # the robot's own use of the module stays repeatable
         self._lock = threading.RLock()
         self._run: Run | None = None
         self._asking: threading.Thread | None = None
@@ -63,6 +65,8 @@ class Storage:
 
     def write(self, run: Run) -> None:
         """Store everything of *run* that is not stored yet."""
+        if self._redis is None and self._files is None:
+            return  # nothing is to be stored; the reason was told when it was chosen
         with self._lock:
             self._run = run
             if not self._write_redis(run):
@@ -71,9 +75,7 @@ class Storage:
     def read(self, session_id: str) -> State | None:
         """Return the current state of a session, None where nothing is stored."""
         held = []
-        for store in (self._redis, self._files):
-            if store is None:
-                continue
+        for store in self._answering():
             try:
                 held.append(store.read(session_id))
             except (*redis.ERRORS, BadDocument) as error:
@@ -82,13 +84,17 @@ class Storage:
 
     def delete(self, session_id: str) -> None:
         """Delete what is stored of a session."""
-        for store in (self._redis, self._files):
-            if store is None:
-                continue
+        self._run = None
+        for store in self._answering():
             try:
                 store.delete(session_id)
             except redis.ERRORS as error:
                 logger.warning("Session %s can't be deleted (%s).", session_id, error)
+
+    def _answering(self) -> list[redis.RedisWriter | FileWriter]:
+        """Return the stores that may be asked in the robot's thread now."""
+        stores = (self._redis if self._breaker.closed else None, self._files)
+        return [store for store in stores if store is not None]
 
     def _greet(self, writer: redis.RedisWriter) -> None:
         """Ask Redis in another thread: finding the address of its host may take longer than a robot waits."""
@@ -138,23 +144,24 @@ class Storage:
 
     def _fail(self) -> None:
         """Stop asking Redis in the robot's thread; ask in the background."""
-        self._breaker.failed(time.monotonic(), random.random())
+        self._breaker.failed(time.monotonic(), self._random())
         if self._asking is None or not self._asking.is_alive():
-            self._asking = threading.Thread(target=self._ask, name="rpa-tracker-redis", daemon=True)
-            self._asking.start()
+            asking = threading.Thread(target=_ask, args=(weakref.ref(self),), name="rpa-tracker-redis", daemon=True)
+            self._asking = asking
+            asking.start()
 
-    def _ask(self) -> None:
-        while not self._breaker.closed:
-            time.sleep(0.05)
-            if self._breaker.allows(time.monotonic()) and self._answers():
-                self._recover()
+    def ask(self) -> bool:
+        """Ask for Redis if it is time to; tell whether to go on asking."""
+        if self._breaker.allows(time.monotonic()) and self._answers():
+            self._recover()
+        return not self._breaker.closed
 
     def _answers(self) -> bool:
         assert self._redis is not None
         try:
             self._redis.ping()
         except redis.ERRORS:
-            self._breaker.failed(time.monotonic(), random.random())
+            self._breaker.failed(time.monotonic(), self._random())
             return False
         return True
 
@@ -165,7 +172,7 @@ class Storage:
                 if self._run is not None and self._redis is not None:
                     self._redis.write(self._run)
             except redis.ERRORS:
-                self._breaker.failed(time.monotonic(), random.random())
+                self._breaker.failed(time.monotonic(), self._random())
                 return
             self._breaker.succeeded()
             if self._spilled and self._run is not None and self._files is not None:
@@ -173,3 +180,13 @@ class Storage:
                 with suppress(OSError):
                     self._files.delete(self._run.session_id)
         logger.info(ONLINE)
+
+
+def _ask(storage: "weakref.ref[Storage]") -> None:
+    """Ask until Redis answers or the tracker is gone; what it left in files the server takes over."""
+    while True:
+        time.sleep(0.05)
+        held = storage()
+        if held is None or not held.ask():
+            return
+        del held
