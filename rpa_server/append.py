@@ -15,7 +15,7 @@ from .events import Update
 TTL_S = 86_400
 MAX_UPDATES = 500
 
-Mode = Literal["repeat", "exact", "over"]
+Mode = Literal["repeat", "exact", "new", "over"]
 
 SCRIPT = """
 -- KEYS: stream, sessions, documents ...
@@ -28,6 +28,7 @@ local same = newest and newest[2][2] == epoch
 local held = same and tonumber(string.match(newest[1], '^%d+')) or 0
 local gap = first > held + 1
 if gap and ARGV[3] ~= 'over' or ARGV[3] == 'exact' and first ~= held + 1 then return {'gap', held} end
+if ARGV[3] == 'new' and newest then return {'gap', held} end
 if first + count - 1 <= held then return {'ok', held} end
 if newest and (gap or not same) then redis.call('DEL', KEYS[1]) end
 for i = 1, documents do redis.call('SET', KEYS[2 + i], ARGV[8 + i], 'EX', ARGV[4]) end
@@ -85,8 +86,8 @@ def call(
         documents: by naming.KINDS, ``progress`` always; ``history`` is left out, the stream is it.
         now_s: seconds since 1970, for the list of sessions.
         mode: what to do where Redis holds something else than the update before the first one: ``repeat`` skips
-            what is held already, ``exact`` refuses that (somebody else numbered it), ``over`` writes even where
-            Redis lacks what came before, dropping what it holds.
+            what is held already, ``exact`` refuses that (somebody else numbered it), ``new`` refuses any other run,
+            ``over`` writes even where Redis lacks what came before, dropping what it holds.
     """
     kinds = [kind for kind in _KEYS if kind in documents]
     keys = [naming.history_key(session_id), naming.SESSIONS_KEY, *(_KEYS[kind](session_id) for kind in kinds)]
@@ -130,7 +131,7 @@ def plan(made: Call, newest: Sequence[Any]) -> Plan:
     same = bool(newest) and newest[0][1].get(b"epoch") == str(epoch).encode()
     held = int(newest[0][0].split(b"-")[0]) if same else 0
     gap = first > held + 1
-    if (gap and mode != "over") or (mode == "exact" and first != held + 1):
+    if (gap and mode != "over") or (mode == "exact" and first != held + 1) or (mode == "new" and newest):
         return Plan(Answer(True, held), [])
     last = first + len(payloads) - 1
     if last <= held:

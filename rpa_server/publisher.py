@@ -5,6 +5,7 @@ anew where another writer was faster. It keeps nothing in between, so any server
 """
 
 import asyncio
+import random
 import secrets
 from datetime import datetime
 from typing import Any
@@ -16,7 +17,8 @@ from .events import Cursor
 from .run import Run
 from .stores import Store
 
-_TRIES = 5
+_TRIES = 20
+_PAUSE_S = 0.02
 
 
 class Publisher:
@@ -45,6 +47,7 @@ class Publisher:
                 _add(run, publication)
                 if await self._store.append(run):
                     return Cursor(run.epoch, run.seq)
+                await asyncio.sleep(random.random() * _PAUSE_S)
         raise StorageUnavailable("Other writers keep writing this session; one robot should.")
 
 
@@ -53,6 +56,7 @@ def _run(session_id: str, held: State | None, publication: dict[str, Any]) -> Ru
     if held is not None and held.own and not (begins and held.snapshot["final"]):
         return Run.resume(session_id, held)
     run = Run(session_id, secrets.token_hex(8), datetime.now(), publication["total_etapas"])
+    run.replaces = held is not None
     run.start(datetime.now())
     return run
 

@@ -31,6 +31,7 @@ class Run:
         snapshot: the current state, see state.begin.
         entries: the last HISTORY elements of ``historico``.
         updates: the last HISTORY updates.
+        replaces: an earlier run of the session is known, and this one takes its place.
     """
 
     def __init__(self, session_id: str, epoch: str, started: datetime, total: int = 15) -> None:
@@ -40,6 +41,7 @@ class Run:
         self.snapshot = state.begin(session_id, started.isoformat(), max(total, 1))
         self.entries: deque[state.Entry] = deque(maxlen=HISTORY)
         self.updates: deque[Update] = deque(maxlen=HISTORY)
+        self.replaces = False
         self.result: dict[str, Any] | None = None
 
     @classmethod

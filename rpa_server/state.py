@@ -21,6 +21,7 @@ EVENTS = {"inicio", "estimativas", "erro", "final"}
 ESTIMATES_KEY = "estimativas_tela_5"
 PLAN_KEYS = ("plano_recomendado", "plano_alternativo")
 
+_MAX_STEP = 10**9
 _SUCCESS = {"success", "sucesso", "completed", "concluido", "concluído", "warning"}
 _STATES = {
     "cancelado": "cancelado",
@@ -60,8 +61,10 @@ def begin(session_id: str, started: str, total: int) -> Snapshot:
 
 
 def is_number(etapa: object) -> bool:
-    """Tell a step's number from a word; True, NaN and infinity are neither."""
-    return isinstance(etapa, (int, float)) and not isinstance(etapa, bool) and math.isfinite(etapa)
+    """Tell a step's number from a word; True, NaN, infinity and absurd numbers are neither."""
+    if not isinstance(etapa, (int, float)) or isinstance(etapa, bool):
+        return False
+    return math.isfinite(etapa) if isinstance(etapa, float) else abs(etapa) < _MAX_STEP
 
 
 def status_of(etapa: float, total: int) -> str:

@@ -115,7 +115,7 @@ class Viewer:
 
     def finish(self) -> bool:
         self.got.append(("finish", None))
-        return True
+        return not self.stays
 
     def restart(self) -> None:
         self.got.append(("restart", None))

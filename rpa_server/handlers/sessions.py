@@ -76,7 +76,7 @@ def _known(request: web.Request) -> Cursor | None:
 
 
 def _nothing_new(session: Session, cursor: Cursor | None) -> bool:
-    return session.cursor is None or (cursor is not None and cursor == session.cursor)
+    return session.cursor is None or (cursor is not None and cursor == session.cursor and not session.final)
 
 
 def _answer(session: Session, cursor: Cursor | None, known: Cursor | None) -> web.Response:

@@ -1,5 +1,6 @@
 """Server-sent events: the native stream, and the plan's."""
 
+import asyncio
 import logging
 import random
 from contextlib import suppress
@@ -41,7 +42,14 @@ async def _stream(request: web.Request, kind: type[EventStream]) -> web.StreamRe
         send_timeout=_SEND_TIMEOUT_S,
     )
     response.headers["Cache-Control"] = "no-cache, no-store, no-transform"
-    client = kind(request.transport, request.version >= HttpVersion11, response.stop_streaming)
+    stopped = asyncio.Event()
+
+    def stop() -> None:
+        stopped.set()
+        if response.prepared:
+            response.stop_streaming()
+
+    client = kind(request.transport, request.version >= HttpVersion11, stop)
     with request.app[keys.HUB].admit(session_id, client) as session:
         with suppress(StorageUnavailable):  # what the store holds follows when it answers
             await session.load()
@@ -52,5 +60,6 @@ async def _stream(request: web.Request, kind: type[EventStream]) -> web.StreamRe
             await response.write(b"retry: %d\n\n" % random.randint(*_RETRY_MS))
             session.begin(client, cursor)
             logger.info("SSE connected to %s.", session_id)
-            await response.wait()
+            if not stopped.is_set():
+                await response.wait()
     return response

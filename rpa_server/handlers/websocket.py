@@ -46,7 +46,8 @@ async def websocket(request: web.Request) -> web.StreamResponse:
                 await session.load()
             session.begin(client, cursor)
             logger.info("%s connected to %s.", "rpa.v1" if native else "plain", session_id)
-            await _listen(socket, native)
+            with suppress(ConnectionResetError):  # gone while it was being answered
+                await _listen(socket, native)
     except ServerFull as error:
         await _refuse(socket, request, FULL, error)
     return socket

@@ -6,7 +6,6 @@ then the last good state stands in. Unchanged files are not read again.
 
 import asyncio
 import logging
-import math
 import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator
@@ -15,7 +14,7 @@ from typing import Any, NamedTuple
 
 from watchfiles import Change, awatch
 
-from .. import jsonfiles, naming
+from .. import append, jsonfiles, naming
 from ..documents import State, from_files
 from ..errors import BadDocument, StorageUnavailable
 from ..run import HISTORY, Run
@@ -99,7 +98,7 @@ class FileStore:
         while len(self._kept) > _KEPT:
             self._kept.popitem(last=False)
 
-    async def sessions(self, limit: int, newer_than_s: float = math.inf) -> list[str]:
+    async def sessions(self, limit: int, newer_than_s: float = append.TTL_S) -> list[str]:
         """Return the ids of the sessions whose files changed last, newest first.
 
         Args:
@@ -126,7 +125,7 @@ class FileStore:
         """Write the documents of *run*, unless its session went on meanwhile."""
         async with self._writing:
             held = await self.read(run.session_id)
-            if held is not None and held.epoch == run.epoch and held.seq != run.base:
+            if held is not None and (held.seq != run.base if held.epoch == run.epoch else not run.replaces):
                 return False
             try:
                 await asyncio.to_thread(self._write, run)

@@ -114,7 +114,8 @@ class RedisStore:
 
     async def append(self, run: Run) -> bool:
         """Append the updates of *run*; False where another writer took their numbers."""
-        call = script.call(run.session_id, run.added(), run.documents(), time.time(), "exact")
+        mode: script.Mode = "exact" if run.base else "over" if run.replaces else "new"
+        call = script.call(run.session_id, run.added(), run.documents(), time.time(), mode)
         async with self._asking("written"):
             answer = await self._call(call)
         if answer.gap and run.base and not answer.held:

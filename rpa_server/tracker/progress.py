@@ -82,7 +82,8 @@ class ProgressTracker:
     def _open(self, total: int, files: bool, session_id: str | None, client: Any, tipo: str) -> None:
         self._lock = threading.RLock()
         self._finished = False
-        self.session_id = str(session_id or os.environ.get("SESSION_ID") or uuid.uuid4())
+        given = session_id is not None and not (isinstance(session_id, str) and not session_id)
+        self.session_id = _words(session_id) if given else os.environ.get("SESSION_ID") or str(uuid.uuid4())
         self._run = _new_run(self.session_id, total)
         self._storage = _storage(self.session_id, files, client, tipo)
 
@@ -229,7 +230,7 @@ def _sorted_out(
     if not isinstance(files, (bool, int)) and files is not None:
         client, files = (client if client is not None else files), True
     if isinstance(total, str):
-        session_id, total = session_id or total, 15
+        session_id, total = (total if session_id is None else session_id), 15
     try:
         number = int(total)
     except Exception:  # whatever __int__ does
@@ -294,7 +295,7 @@ def _settings() -> config.Settings:
 
 def detectar_progress_tracker(tipo: str = "auto") -> type[ProgressTracker] | None:
     """Return the class to use for *tipo*, None for ``none``."""
-    return None if tipo == "none" else ProgressTracker
+    return None if isinstance(tipo, str) and tipo == "none" else ProgressTracker
 
 
 def criar_progress_tracker(
@@ -311,6 +312,6 @@ def verificar_redis_disponivel() -> bool:
         return False
     try:
         redis.connect(url).ping()
-    except (*redis.ERRORS, TypeError):
+    except redis.ERRORS:
         return False
     return True

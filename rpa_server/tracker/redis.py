@@ -18,8 +18,8 @@ from ..run import Run
 CONNECT_TIMEOUT_S = 0.3
 TIMEOUT_S = 0.5
 
-#: What a broken, refusing or vanished Redis may raise.
-ERRORS = (redis.RedisError, OSError, ValueError)
+#: What a broken, refusing or vanished Redis may raise, or a client that is none.
+ERRORS = (redis.RedisError, OSError, ValueError, TypeError, AttributeError)
 
 
 class RedisWriter:

@@ -1,0 +1,185 @@
+"""From the channel to the hub: ours untouched, foreign made harmless, garbage counted."""
+
+import json
+import logging
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rpa_server.errors import BadDocument
+from rpa_server.feed import MAX_BYTES, Feed, foreign_update
+from rpa_server.session import Session
+
+from .test_session import SESSION, Robot, SlowStore, Viewer, make_hub, settle, watch
+
+CHANNEL = f"rpa_progress:{SESSION}".encode()
+PLAN = {"etapa": 3, "mensagem": "Tela 3", "timestamp": "2025-10-09T19:19:39", "dados_extra": {"a": 1}}
+
+
+class Line:
+    """A feed, and a viewer of the session that it feeds."""
+
+    def __init__(self, steps: int = 1) -> None:
+        self.robot = Robot(steps=steps)
+        self.store = SlowStore(self.robot.state())
+        self.hub = make_hub(self.store)
+        self.feed = Feed(self.hub)
+        self.viewer = Viewer()
+        self.session: Session = self.hub.session(SESSION)
+
+    async def open(self) -> "Line":
+        await watch(self.session, self.viewer)
+        return self
+
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        return self.feed.received, self.feed.foreign, self.feed.garbage
+
+
+async def test_an_update_of_ours_is_delivered() -> None:
+    """What our tracker published reaches the viewers and is counted as received."""
+    line = await Line().open()
+    line.feed.message(CHANNEL, line.robot.step().raw)
+    assert line.viewer.seqs == [2]
+    assert line.counts == (1, 0, 0)
+
+
+async def test_a_message_of_the_plan_is_delivered_without_a_cursor() -> None:
+    """A bare PUBLISH in the plan's shape reaches the viewers and is counted as foreign."""
+    line = await Line().open()
+    line.feed.message(CHANNEL, json.dumps(PLAN).encode())
+    assert line.viewer.texts == ["Tela 3"]
+    assert line.viewer.got[-1] == ("update", None)
+    assert line.counts == (1, 1, 0)
+
+
+@pytest.mark.parametrize(
+    "channel",
+    [b"rpa_progress:", b"rpa_progress:../x", b"rpa_progress:*", b"rpa_progress:\xff", b"rpa_progress:a b", b"rpa_", b""],
+)
+async def test_a_channel_that_names_no_session_is_garbage(channel: bytes) -> None:
+    """A channel that is no session's is counted and dropped."""
+    line = await Line().open()
+    line.feed.message(channel, line.robot.step().raw)
+    assert line.viewer.seqs == []
+    assert line.counts == (0, 0, 1)
+
+
+GARBAGE = {
+    "nothing": b"",
+    "no JSON": b"{",
+    "a list": b"[]",
+    "a number": b"5",
+    "NaN": b'{"etapa": NaN}',
+    "bad UTF-8": b'{"mensagem": "\xff"}',
+    "a step that is none": b'{"etapa": true}',
+    "a step that is a list": b'{"etapa": [1]}',
+    "a message that is none": b'{"mensagem": 5}',
+    "extras that are none": b'{"dados_extra": []}',
+    "estimates that are none": b'{"estimativas": "x"}',
+    "too deep": b'{"a":' * 100_000,
+    "too large": b'{"mensagem": "%b"}' % (b"x" * MAX_BYTES),
+}
+
+
+@pytest.mark.parametrize("raw", GARBAGE.values(), ids=GARBAGE.keys())
+async def test_garbage_is_counted_and_dropped(raw: bytes) -> None:
+    """What is no update reaches nobody and stops nothing."""
+    line = await Line().open()
+    line.feed.message(CHANNEL, raw)
+    line.feed.message(CHANNEL, line.robot.step().raw)
+    assert line.viewer.seqs == [2]
+    assert len(line.viewer.got) == 2
+    assert line.counts == (1, 0, 1)
+
+
+OWN_LOOKING = {
+    "cut off": b'{"type":"progress_update","epoch":"aaaa","seq":2,"final":false,"estado":"exec}',
+    "binary": b'{"type":"progress_update","epoch":"aaaa","seq":2,"final":false,\xff\xfe}',
+    "without what it needs": b'{"type":"progress_update","epoch":"aaaa","seq":2,"final":false,"x":1}',
+    "of the wrong types": b'{"type":"progress_update","epoch":"aaaa","seq":2,"final":false,"evento":[],"etapa":{},'
+    b'"dados_extra":5,"status":5,"mensagem":5,"timestamp":5}',
+}
+
+
+@pytest.mark.parametrize("raw", OWN_LOOKING.values(), ids=OWN_LOOKING.keys())
+async def test_what_only_looks_like_ours_spoils_no_session(raw: bytes) -> None:
+    """A broken message that begins like one of ours keeps nobody from joining and later updates from nobody."""
+    line = await Line().open()
+    line.feed.message(CHANNEL, raw)
+    await settle()
+    joined = await watch(line.session, Viewer())
+    assert line.session.view() is not None
+    line.robot.steps(2)
+    line.store.held = line.robot.state()
+    line.feed.message(CHANNEL, line.robot.run.updates[-1].raw)
+    await settle()
+    assert line.session.view() is not None
+    assert joined.check() == line.robot.run.updates[-1].cursor
+
+
+async def test_garbage_is_logged_now_and_then(caplog: pytest.LogCaptureFixture) -> None:
+    """A robot that sends nothing but garbage is one line in the log, not one a message."""
+    line = await Line().open()
+    for _ in range(100):
+        line.feed.message(CHANNEL, b"garbage")
+    assert [record.levelno for record in caplog.records] == [logging.WARNING]
+    assert line.feed.garbage == 100
+
+
+# -- foreign messages
+
+
+def test_a_foreign_message_keeps_its_keys() -> None:
+    """A foreign message is relayed flat, with ``type`` added and its keys as they were."""
+    update = foreign_update(json.dumps({**PLAN, "extra": [1, None]}).encode())
+    assert json.loads(update.raw) == {"type": "progress_update", **PLAN, "extra": [1, None]}
+    assert update.cursor is None
+    assert update.final is False
+
+
+FORGED: dict[str, dict[str, Any]] = {
+    "a reset": {"type": "reset", "snapshot": None},
+    "a sync": {"type": "sync", "snapshot": None},
+    "a cursor": {"epoch": "aaaa", "seq": 99},
+    "half a cursor": {"epoch": "aaaa"},
+}
+
+
+@pytest.mark.parametrize("forged", FORGED.values(), ids=FORGED.keys())
+def test_a_foreign_message_can_only_be_an_update_without_a_cursor(forged: dict[str, Any]) -> None:
+    """The frame of a bare PUBLISH is a progress_update with neither ``epoch`` nor ``seq``, whatever is in it."""
+    message = json.loads(foreign_update(json.dumps({**PLAN, **forged}).encode()).raw)
+    assert message["type"] == "progress_update"
+    assert "epoch" not in message
+    assert "seq" not in message
+
+
+def test_an_update_of_ours_that_was_written_anew_has_no_cursor() -> None:
+    """One of our updates in another JSON writer's spelling is foreign: it can't move the clients' position."""
+    spaced = json.dumps(json.loads(Robot().step().raw)).encode()
+    message = json.loads(foreign_update(spaced).raw)
+    assert "epoch" not in message
+    assert "seq" not in message
+
+
+def test_the_largest_foreign_message_is_a_megabyte() -> None:
+    """A message of MAX_BYTES passes, one byte more does not."""
+    raw = b'{"mensagem":"%b"}'
+    fits = raw % (b"x" * (MAX_BYTES - len(raw) + 2))
+    assert len(fits) == MAX_BYTES
+    foreign_update(fits)
+    with pytest.raises(BadDocument):
+        foreign_update(fits + b" ")
+
+
+@given(st.binary() | st.recursive(st.none() | st.booleans() | st.floats() | st.text(), lambda inner: st.lists(
+    inner) | st.dictionaries(st.sampled_from(["etapa", "mensagem", "dados_extra", "estimativas", "type", "seq"]),
+                             inner)).map(lambda value: json.dumps(value).encode()))  # fmt: skip
+def test_no_message_raises(raw: bytes) -> None:
+    """Whatever arrives is an update or garbage, never an exception."""
+    feed = Feed(make_hub(SlowStore()))
+    feed.message(CHANNEL, raw)
+    assert feed.received + feed.garbage == 1

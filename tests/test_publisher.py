@@ -1,0 +1,303 @@
+"""Updates of robots that publish over HTTP: numbered as the tracker would, by whichever server takes them."""
+
+import asyncio
+import contextlib
+import gc
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rpa_server import naming, schemas
+from rpa_server.documents import State
+from rpa_server.errors import StorageUnavailable
+from rpa_server.events import Cursor
+from rpa_server.publisher import Publisher
+from rpa_server.run import HISTORY, Run
+from rpa_server.stores import Store
+from rpa_server.stores.files import FileStore
+from rpa_server.stores.merge import MergedStore
+from rpa_server.stores.redis import RedisStore, client
+
+from .support import RedisServer
+from .test_session import SESSION, Robot
+
+
+def publication(**body: Any) -> dict[str, Any]:
+    """Check a body as the handler does."""
+    return schemas.publication(body)
+
+
+@contextlib.asynccontextmanager
+async def redis_store(server: RedisServer) -> AsyncIterator[RedisStore]:
+    store = RedisStore(client(server.url))
+    async with contextlib.aclosing(store):
+        yield store
+
+
+@pytest.fixture(params=["files", "redis"])
+async def store(request: pytest.FixtureRequest, data_dir: Path) -> AsyncIterator[Store]:
+    """A store of each kind."""
+    if request.param == "files":
+        yield FileStore(data_dir)
+        return
+    async with redis_store(request.getfixturevalue("redis_process")) as made:
+        yield made
+
+
+async def state(store: Store) -> State:
+    held = await store.read(SESSION)
+    assert held is not None
+    return held
+
+
+async def test_the_first_step_begins_a_run(store: Store) -> None:
+    """A session that nobody has written begins with ``inicio``; the step follows on it."""
+    cursor = await Publisher(store).publish(SESSION, publication(etapa=1, mensagem="Tela 1", total_etapas=5))
+    held = await state(store)
+    assert held.cursor == cursor
+    assert [update.data["evento"] for update in held.updates] == ["inicio", "progresso"]
+    assert (held.snapshot["etapa_atual"], held.snapshot["total_etapas"], held.snapshot["mensagem"]) == (1, 5, "Tela 1")
+
+
+async def test_numbering_goes_on(store: Store) -> None:
+    """Each publication follows on the one before, in one run."""
+    publisher = Publisher(store)
+    cursors = [await publisher.publish(SESSION, publication(etapa=number)) for number in range(1, 6)]
+    assert [cursor.seq for cursor in cursors] == [2, 3, 4, 5, 6]
+    assert len({cursor.epoch for cursor in cursors}) == 1
+    assert [update.seq for update in (await state(store)).updates] == [1, 2, 3, 4, 5, 6]
+
+
+async def test_another_server_goes_on_where_this_one_was(store: Store) -> None:
+    """Nothing is kept between two publications, so any server can take the next one."""
+    one, other = Publisher(store), Publisher(store)
+    cursors = [await (one if number % 2 else other).publish(SESSION, publication(etapa=number)) for number in range(6)]
+    assert [cursor.seq for cursor in cursors] == [2, 3, 4, 5, 6, 7]
+
+
+async def test_two_servers_take_turns_on_the_same_files(data_dir: Path) -> None:
+    """A server sees what another one wrote to the files, although it had read them before."""
+    one, other = Publisher(FileStore(data_dir)), Publisher(FileStore(data_dir))
+    cursors = [await (one if number % 2 else other).publish(SESSION, publication(etapa=number)) for number in range(8)]
+    assert [cursor.seq for cursor in cursors] == list(range(2, 10))
+
+
+async def test_publications_at_once_never_collide(store: Store) -> None:
+    """Twenty publications at once get twenty numbers in a row, and all of them are stored."""
+    publisher = Publisher(store)
+    cursors = await asyncio.gather(
+        *(publisher.publish(SESSION, publication(etapa=1, mensagem=f"m{number}")) for number in range(20))
+    )
+    assert sorted(cursor.seq for cursor in cursors) == list(range(2, 22))
+    updates = (await state(store)).updates
+    assert {update.data["mensagem"] for update in updates} >= {f"m{number}" for number in range(20)}
+    assert [update.seq for update in updates] == list(range(1, 22))
+
+
+async def test_two_servers_at_once_never_collide_on_redis(redis_process: RedisServer) -> None:
+    """Twenty publications at once over two servers on one Redis get twenty numbers in a row too."""
+    async with redis_store(redis_process) as first, redis_store(redis_process) as second:
+        publishers = (Publisher(first), Publisher(second))
+        await publishers[0].publish(SESSION, publication(etapa=0))
+        cursors = await asyncio.gather(
+            *(publishers[number % 2].publish(SESSION, publication(etapa=1)) for number in range(20))
+        )
+        assert sorted(cursor.seq for cursor in cursors) == list(range(3, 23))
+        assert len({cursor.epoch for cursor in cursors}) == 1
+        assert [update.seq for update in (await state(first)).updates] == list(range(1, 23))
+
+
+async def test_two_servers_begin_one_run_on_redis(redis_process: RedisServer) -> None:
+    """Two first publications at once, over two servers, lose nothing: both are in the run that is stored."""
+    async with redis_store(redis_process) as first, redis_store(redis_process) as second:
+        cursors = await asyncio.gather(
+            *(Publisher(store).publish(SESSION, publication(etapa=1)) for store in (first, second))
+        )
+        held = await state(first)
+        assert {cursor.epoch for cursor in cursors} == {held.epoch}
+        assert sorted(cursor.seq for cursor in cursors) == [2, 3]
+
+
+# -- the kinds of publication
+
+
+async def test_a_step_with_estimates_tells_of_both(store: Store) -> None:
+    """A step that brings estimates is a step and the estimates, as the tracker makes them."""
+    estimates = {"coberturas_detalhadas": [{"nome_cobertura": "Compreensiva"}]}
+    cursor = await Publisher(store).publish(SESSION, publication(etapa=5, estimativas=estimates))
+    held = await state(store)
+    assert cursor == held.cursor
+    assert [update.data["evento"] for update in held.updates] == ["inicio", "progresso", "estimativas"]
+    assert held.view()["estimativas"] == estimates
+
+
+async def test_an_error_does_not_end_the_run(store: Store) -> None:
+    """An error is in the snapshot with its context; the run goes on."""
+    publisher = Publisher(store)
+    await publisher.publish(SESSION, publication(etapa=2))
+    await publisher.publish(SESSION, publication(erro="Placa recusada", contexto="tela 2"))
+    held = await state(store)
+    assert held.snapshot["final"] is False
+    assert [(error["erro"], error["contexto"]) for error in held.snapshot["erros"]] == [("Placa recusada", "tela 2")]
+
+
+@pytest.mark.parametrize(("status", "estado"), [("success", "sucesso"), ("error", "erro"), ("cancelado", "cancelado")])
+async def test_the_end_is_final(store: Store, status: str, estado: str) -> None:
+    """The end is recorded with its meaning and its result."""
+    publisher = Publisher(store)
+    await publisher.publish(SESSION, publication(etapa=1))
+    plans = {"plano_recomendado": {"valor": "R$ 1"}}
+    await publisher.publish(SESSION, publication(status_final=status, dados_finais=plans))
+    view = (await state(store)).view()
+    assert (view["final"], view["estado"], view["percentual"]) == (True, estado, 100.0)
+    assert view["resultado"] == plans
+
+
+async def test_the_error_of_the_end_comes_before_it(store: Store) -> None:
+    """An end with an error text records the error first; the answer names the last of both."""
+    publisher = Publisher(store)
+    cursor = await publisher.publish(SESSION, publication(status_final="error", erro_final="Cotação manual"))
+    held = await state(store)
+    assert [update.data["evento"] for update in held.updates] == ["inicio", "erro", "final"]
+    assert held.cursor == cursor
+    assert held.snapshot["estado"] == "cotacao_manual"
+
+
+async def test_step_0_behind_the_end_begins_a_new_run(store: Store) -> None:
+    """A step 0 behind the end is a new epoch that counts from 1; any other step stays in the old one."""
+    publisher = Publisher(store)
+    old = await publisher.publish(SESSION, publication(status_final="success"))
+    late = await publisher.publish(SESSION, publication(etapa=15, mensagem="tarde"))
+    assert late == Cursor(old.epoch, old.seq + 1)
+    new = await publisher.publish(SESSION, publication(etapa=0, mensagem="De novo"))
+    assert new.epoch != old.epoch
+    assert new.seq == 2
+    held = await state(store)
+    assert (held.epoch, held.snapshot["final"], held.snapshot["mensagem"]) == (new.epoch, False, "De novo")
+
+
+async def test_step_0_of_a_running_run_is_a_step(store: Store) -> None:
+    """A step 0 while the run goes on belongs to it."""
+    publisher = Publisher(store)
+    first = await publisher.publish(SESSION, publication(etapa=3))
+    second = await publisher.publish(SESSION, publication(etapa=0))
+    assert second == Cursor(first.epoch, first.seq + 1)
+
+
+async def test_a_message_is_made_where_none_is_given(store: Store) -> None:
+    """A step without a text is named by its number, halves included."""
+    publisher = Publisher(store)
+    await publisher.publish(SESSION, publication(etapa=5))
+    await publisher.publish(SESSION, publication(etapa=5.5))
+    held = await state(store)
+    assert [update.data["mensagem"] for update in held.updates[1:]] == ["Etapa 5", "Etapa 5.5"]
+    assert [update.data["etapa"] for update in held.updates[1:]] == [5, 5.5]
+
+
+# -- what others have written
+
+
+async def test_a_run_that_only_the_files_know_goes_on(data_dir: Path, redis_process: RedisServer) -> None:
+    """A run that began in the files, while Redis was away, goes on with its numbers when Redis is back."""
+    files = FileStore(data_dir)
+    publisher = Publisher(files)
+    began = [await publisher.publish(SESSION, publication(etapa=number)) for number in (1, 2)][-1]
+    async with redis_store(redis_process) as redis:
+        both = MergedStore([redis, files])
+        cursor = await Publisher(both).publish(SESSION, publication(etapa=3))
+        held = await state(both)
+    assert cursor == held.cursor == Cursor(began.epoch, began.seq + 1)
+    assert [update.seq for update in held.updates] == [1, 2, 3, 4]
+
+
+async def test_a_run_longer_than_its_history_goes_on(data_dir: Path, redis_process: RedisServer) -> None:
+    """A run of more updates than are kept goes on counting, in the files and in Redis."""
+    robot = Robot(steps=HISTORY + 20)
+    async with redis_store(redis_process) as redis:
+        stores: list[Store] = [FileStore(data_dir), redis]
+        for store in stores:
+            run = Run.resume(SESSION, robot.state())
+            run.base = 0
+            if isinstance(store, RedisStore):
+                await store.replay(run)
+            else:
+                await store.append(run)
+            cursor = await Publisher(store).publish(SESSION, publication(etapa=3))
+            assert cursor == Cursor("aaaa", HISTORY + 21)
+
+
+async def test_a_robot_without_numbers_gets_a_run_of_ours(data_dir: Path) -> None:
+    """Behind a snapshot of a robot that numbers nothing a new run begins."""
+    data_dir.mkdir()
+    document = {"etapa_atual": 3, "total_etapas": 15, "status": "executando", "mensagem": "x", "percentual": 20.0,
+                "timestamp_inicio": "2025-10-09T19:19:39", "timestamp_atualizacao": "2025-10-09T19:20:39",
+                "dados_extra": {}, "erros": []}  # fmt: skip
+    (data_dir / naming.file_name("progress", SESSION)).write_text(json.dumps(document))
+    store = FileStore(data_dir)
+    cursor = await Publisher(store).publish(SESSION, publication(etapa=4))
+    assert cursor.seq == 2
+    assert (await state(store)).cursor == cursor
+
+
+class Contested:
+    """A store in which somebody else is always faster."""
+
+    def __init__(self) -> None:
+        self.tries = 0
+
+    async def read(self, session_id: str) -> State | None:
+        return None
+
+    async def sessions(self, limit: int) -> list[str]:
+        return []
+
+    async def append(self, run: Run) -> bool:
+        self.tries += 1
+        return False
+
+
+async def test_a_session_that_others_keep_writing_is_given_up() -> None:
+    """Where another writer is faster every time the caller is told to come back; nothing is tried for ever."""
+    contested = Contested()
+    with pytest.raises(StorageUnavailable):
+        async with asyncio.timeout(5):
+            await Publisher(contested).publish(SESSION, publication(etapa=1))
+    assert 1 < contested.tries < 100
+
+
+async def test_sessions_do_not_wait_for_each_other() -> None:
+    """A store that hangs over one session holds up no other one."""
+    hanging = asyncio.Event()
+
+    class Hanging(Contested):
+        async def read(self, session_id: str) -> State | None:
+            if session_id == "slow":
+                await hanging.wait()
+            return None
+
+        async def append(self, run: Run) -> bool:
+            return True
+
+    publisher = Publisher(Hanging())
+    slow = asyncio.create_task(publisher.publish("slow", publication(etapa=1)))
+    async with asyncio.timeout(1):
+        assert (await publisher.publish("quick", publication(etapa=1))).seq == 2
+    hanging.set()
+    await slow
+
+
+async def test_nothing_is_kept_of_a_session() -> None:
+    """A server that takes updates of a million sessions keeps none of them."""
+
+    class Accepting(Contested):
+        async def append(self, run: Run) -> bool:
+            return True
+
+    publisher = Publisher(Accepting())
+    for number in range(50):
+        await publisher.publish(f"s{number}", publication(etapa=1))
+    gc.collect()
+    assert len(publisher._turns) == 0
