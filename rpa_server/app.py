@@ -83,6 +83,7 @@ def build(settings: Settings) -> web.Application:
     subscriber = None
     if settings.redis_url is not None:
         subscriber = Subscriber(settings.redis_url, feed.message)
+    app.on_response_prepare.append(_harden)
     app[keys.SETTINGS] = settings
     app[keys.STORE] = store
     app[keys.FILES] = files
@@ -97,6 +98,10 @@ def build(settings: Settings) -> web.Application:
     app.on_shutdown.append(lambda _: hub.close())
     add_routes(app)
     return app
+
+
+async def _harden(request: web.Request, response: web.StreamResponse) -> None:
+    response.headers.setdefault("X-Content-Type-Options", "nosniff")
 
 
 def _metrics(app: web.Application) -> Metrics:

@@ -2,7 +2,6 @@
 
 from aiohttp import web
 
-from . import resources
 from .handlers import operations, page, sessions, sse, websocket
 
 
@@ -11,7 +10,7 @@ def add_routes(app: web.Application) -> None:
     app.add_routes(
         [
             web.get("/", page.index),
-            web.static("/static", resources.directory("web")),
+            web.get("/static/{name:.*}", page.static),
             # native
             web.get("/rpa/{session}", websocket.websocket),
             web.get("/events/{session}", sse.events),

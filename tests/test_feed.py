@@ -183,3 +183,11 @@ def test_no_message_raises(raw: bytes) -> None:
     feed = Feed(make_hub(SlowStore()))
     feed.message(CHANNEL, raw)
     assert feed.received + feed.garbage == 1
+
+
+def test_a_foreign_message_can_not_pass_for_one_of_ours() -> None:
+    """What kind of message it is, where it stands and whether the run is over is not for a stranger to say."""
+    raw = b'{"type":"reset","etapa":1,"epoch":"x","seq":9,"final":true,"estado":"sucesso","mensagem":"m"}'
+    update = foreign_update(raw)
+    assert update.data == {"type": "progress_update", "etapa": 1, "mensagem": "m"}
+    assert (update.cursor, update.final) == (None, False)

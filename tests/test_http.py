@@ -88,7 +88,7 @@ async def test_what_is_not_there_is_told_in_json(client: Client) -> None:
     assert "GET" in response.headers["Allow"]
     assert await error_of(await client.get("/rpa/abc"), 426) == "upgrade_required"
     assert await error_of(await client.get("/api/sessions/unknown"), 404) == "session_not_found"
-    assert await error_of(await client.get("/static/"), 403) == "forbidden"
+    assert await error_of(await client.get("/static/"), 404) == "not_found"
     assert await error_of(await client.get("/api/sessions/a?after=zzz"), 400) == "bad_cursor"
     assert await error_of(await client.get("/api/sessions/a?wait=soon"), 400) == "bad_request"
     assert await error_of(await client.get("/api/sessions", headers={"X-Forwarded-For": "10.0.0.1"}), 403) == "forbidden"

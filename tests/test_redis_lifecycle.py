@@ -351,7 +351,6 @@ FOREIGN: dict[str, dict[str, Any]] = {
     },
     "unordered": {"zebra": 1, "mensagem": None, "etapa": "cinco", "apple": {"b": {}, "a": []}},
     "fraction": {"etapa": 5.5},
-    "numbers_of_its_own": {"etapa": 1, "seq": 7, "epoch": "abc", "final": True},
     "empty": {},
     "long": {"etapa": 1, "mensagem": "ç" * 100_000},
 }

@@ -327,17 +327,6 @@ async def test_a_plain_event_stream_gets_updates_alone() -> None:
     assert [(cursor, message["type"]) for cursor, message in wire.events()] == [("aaaa:3", "progress_update")] * 2
 
 
-async def test_a_plain_event_stream_tells_of_estimates_as_the_plain_dialect_does() -> None:
-    """An update with estimates is followed by an event of them in which every item has ``nome``."""
-    wire, robot = Wire(), Robot()
-    PlainEventStream(wire, False, nothing).push(
-        robot.run.estimates({"coberturas_detalhadas": [{"nome_cobertura": "Compreensiva"}]}, robot.run_time())
-    )
-    messages = [message for _, message in wire.events()]
-    assert [message["type"] for message in messages] == ["progress_update", "estimativas"]
-    assert messages[1]["estimativas"]["coberturas_detalhadas"][0]["nome"] == "Compreensiva"
-
-
 @pytest.mark.parametrize("end", ["finish", "restart"])
 def test_an_event_stream_is_ended_by_its_handler(end: str) -> None:
     """The end of the run and a restart end the response: the browser comes back by itself."""

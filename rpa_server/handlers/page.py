@@ -1,5 +1,7 @@
 """The page and its files."""
 
+import re
+
 from aiohttp import web
 
 from .. import resources
@@ -15,6 +17,18 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-cache",
 }
+
+
+_FILE = re.compile(r"[a-z0-9_-]+\.(css|html|js)")
+
+
+async def static(request: web.Request) -> web.StreamResponse:
+    """Serve one of the page's files; what is none of them is not there."""
+    name = request.match_info["name"]
+    path = resources.directory("web") / name
+    if _FILE.fullmatch(name) is None or not path.is_file():
+        raise web.HTTPNotFound
+    return web.FileResponse(path, headers=_HEADERS)
 
 
 async def index(request: web.Request) -> web.StreamResponse:

@@ -56,7 +56,7 @@ class FileStore:
         kept = self._kept.get(session_id)
         for attempt in range(1, _TRIES + 1):
             try:
-                read = await asyncio.to_thread(self._read, session_id, kept, attempt == _TRIES)
+                read = await asyncio.to_thread(self._read, session_id, kept, attempt == _TRIES and kept is None)
             except BadDocument as error:
                 logger.debug("Session %s: %s", session_id, error)
             else:
@@ -67,7 +67,7 @@ class FileStore:
         return kept.state if kept else None
 
     def _read(self, session_id: str, kept: _Read | None, last_try: bool) -> _Read:
-        """Read the documents; on the last try one good document of the two is enough."""
+        """Read the documents; on the last try one good document of the two is enough where nothing is known yet."""
         paths = [self._path(kind, session_id) for kind in ("progress", "history")]
         journal = self._directory / naming.journal_name(session_id)
         signature = tuple(_signature(path) for path in (*paths, journal))
