@@ -6,7 +6,7 @@ place, so reading expects empty and torn files all the same.
 
 import os
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -20,15 +20,34 @@ MAX_BYTES = 16 * 1024 * 1024
 JOURNAL_BYTES = 1024 * 1024
 
 
-def write(path: Path, document: dict[str, Any]) -> None:
+def encode(document: dict[str, Any]) -> bytes:
+    """Encode a document, one line for each of its keys."""
+    lines = (b"%b: %b" % (wirejson.dumps(key), wirejson.dumps(value)) for key, value in document.items())
+    return b"{\n  %b\n}" % b",\n  ".join(lines)
+
+
+def encode_history(head: dict[str, Any], entries: Iterable[bytes]) -> bytes:
+    """Encode a history document, one line for each entry of ``historico``.
+
+    Args:
+        head: the document without ``historico``.
+        entries: encoded already: a run's history grows, and most of it is what it was.
+    """
+    return b'%b,\n  "historico": [\n    %b\n  ]\n}' % (encode(head)[:-2], b",\n    ".join(entries))
+
+
+def write(path: Path, document: dict[str, Any] | bytes) -> None:
     """Replace the file at *path* in one step: a reader sees the old document or the new one.
+
+    Args:
+        document: an object, or one that is encoded already.
 
     Raises:
         OSError: the disk is full, read-only, forbidden ...
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
     try:
-        temporary.write_bytes(wirejson.dumps(document, indent=2))
+        temporary.write_bytes(document if isinstance(document, bytes) else encode(document))
         temporary.replace(path)
     except OSError:
         with suppress(OSError):
@@ -54,7 +73,7 @@ def read(path: Path) -> dict[str, Any] | None:
     return wirejson.load_object(data)
 
 
-def write_all(directory: Path, session_id: str, documents: dict[str, dict[str, Any]]) -> None:
+def write_all(directory: Path, session_id: str, documents: Mapping[str, dict[str, Any] | bytes]) -> None:
     """Write the documents of a session, by naming.KINDS, the history before the snapshot."""
     directory.mkdir(parents=True, exist_ok=True)
     for kind in sorted(documents, key=("history", "result", "session", "progress").index):

@@ -147,30 +147,34 @@ class Run:
 
         ``result`` and ``session`` are there once the run has ended.
         """
+        history = {**self.history_head(), "historico": list(self.entries)}
+        return {**self.brief_documents(), "history": history}
+
+    def brief_documents(self) -> dict[str, dict[str, Any]]:
+        """Return documents() without ``history``, whose size grows with the run."""
         mark = {"epoch": self.epoch, "seq": self.seq}
-        now = self.snapshot["timestamp_atualizacao"]
-        started, total = self.snapshot["timestamp_inicio"], self.snapshot["total_etapas"]
-        documents = {
-            "progress": {**self.snapshot, **mark},
-            "history": {
-                "session_id": self.session_id,
-                "timestamp_inicio": started,
-                "timestamp_fim": now,
-                "status_final": self.snapshot["status"],
-                "total_etapas": total,
-                "historico": list(self.entries),
-                **mark,
-            },
-        }
+        documents: dict[str, dict[str, Any]] = {"progress": {**self.snapshot, **mark}}
         if self.result is not None:
             documents["result"] = {**self.result, **mark}
             documents["session"] = {
                 "session_id": self.session_id,
-                "timestamp_inicio": started,
-                "timestamp_fim": now,
+                "timestamp_inicio": self.snapshot["timestamp_inicio"],
+                "timestamp_fim": self.snapshot["timestamp_atualizacao"],
                 "status": self.result["status"],
-                "total_etapas": total,
+                "total_etapas": self.snapshot["total_etapas"],
                 "etapas_executadas": self.snapshot["etapa_atual"],
                 **mark,
             }
         return documents
+
+    def history_head(self) -> dict[str, Any]:
+        """Return the ``history`` document but for ``historico``."""
+        return {
+            "session_id": self.session_id,
+            "timestamp_inicio": self.snapshot["timestamp_inicio"],
+            "timestamp_fim": self.snapshot["timestamp_atualizacao"],
+            "status_final": self.snapshot["status"],
+            "total_etapas": self.snapshot["total_etapas"],
+            "epoch": self.epoch,
+            "seq": self.seq,
+        }

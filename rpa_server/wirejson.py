@@ -15,16 +15,19 @@ _MAX_ITEMS = 100_000
 _MAX_INTEGER = 10**300  # what a float, and so every browser, can still hold
 
 
-def dumps(value: Any, *, indent: int | None = None) -> bytes:
+#: Made once: json.dumps makes a new one at every call that is not all defaults.
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+
+
+def dumps(value: Any) -> bytes:
     """Encode *value* as UTF-8 JSON; never raises.
 
     What JSON can't hold is replaced, not refused, see plain().
     """
-    separators = (",", ":") if indent is None else None
     try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=separators, indent=indent)
+        text = _encode(value)
     except Exception:  # whatever an object of a robot's does when it is looked at
-        text = json.dumps(plain(value), ensure_ascii=False, separators=separators, indent=indent)
+        text = _encode(plain(value))
     return text.encode("utf-8", "replace")
 
 

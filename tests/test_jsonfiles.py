@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rpa_server import jsonfiles, naming
+from rpa_server import jsonfiles, naming, wirejson
 from rpa_server.errors import BadDocument
 
 from .recordings import json_objects
@@ -40,6 +40,15 @@ def test_any_document_can_be_read_back(document: dict[str, Any]) -> None:
         path = Path(directory, "progress_s1.json")
         jsonfiles.write(path, document)
         assert json.loads(path.read_bytes()) == jsonfiles.read(path)
+
+
+@given(json_objects, st.lists(json_objects, max_size=4))
+def test_a_history_of_encoded_entries_is_the_same_document(head: dict[str, Any], entries: list[dict[str, Any]]) -> None:
+    """Encoding each entry once changes nothing but the line breaks."""
+    head = {**head, "session_id": "s1"}
+    data = jsonfiles.encode_history(head, [wirejson.dumps(entry) for entry in entries])
+    expected = {**head, "historico": entries}
+    assert json.loads(data) == wirejson.loads(wirejson.dumps(expected))
 
 
 def test_a_file_that_is_not_there_is_none(tmp_path: Path) -> None:

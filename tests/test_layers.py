@@ -31,6 +31,7 @@ tracker
 tracker.progress
 tracker.storage
 tracker.files tracker.redis stores.files stores.merge stores.redis
+tracker.connection
 stores
 append jsonfiles
 run recording
@@ -45,11 +46,11 @@ LEVELS = {name: level for level, line in enumerate(reversed(LAYERS.split("\n")))
 #: Imports that point up, and why each is allowed all the same.
 UPWARDS = {("session", "hub"): "for the type checker only"}
 #: Modules of other packages → who may import them.
-REDIS = {"stores.redis", "tracker.redis"}
+REDIS = {"stores.redis", "tracker.connection", "tracker.redis"}
 AIOHTTP = {"app", "cli", "connections", "demo", "keys", "middlewares", "routes", "watch"}
 ENVIRONMENT = {"app", "cli", "demo", "tracker.progress"}
 #: What a robot loads; nothing in here may need a web server.
-TRACKER_SIDE = {"tracker", "tracker.progress", "tracker.storage", "tracker.files", "tracker.redis"}
+TRACKER_SIDE = {"tracker", "tracker.progress", "tracker.storage", "tracker.files", "tracker.redis", "tracker.connection"}
 
 
 class Import(NamedTuple):

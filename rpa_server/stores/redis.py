@@ -115,7 +115,7 @@ class RedisStore:
     async def append(self, run: Run) -> bool:
         """Append the updates of *run*; False where another writer took their numbers."""
         mode: script.Mode = "exact" if run.base else "over" if run.replaces else "new"
-        call = script.call(run.session_id, run.added(), run.documents(), time.time(), mode)
+        call = script.call(run.session_id, run.added(), run.brief_documents(), time.time(), mode)
         async with self._asking("written"):
             answer = await self._call(call)
         if answer.gap and run.base and not answer.held:
@@ -126,7 +126,7 @@ class RedisStore:
         """Store a run that another writer left behind, whatever Redis holds of it; False where that failed."""
         mode: script.Mode = "repeat"
         for _ in range(2):
-            call = script.call(run.session_id, list(run.updates), run.documents(), time.time(), mode)
+            call = script.call(run.session_id, list(run.updates), run.brief_documents(), time.time(), mode)
             async with self._asking("written"):
                 answer = await self._call(call)
             if not answer.gap:

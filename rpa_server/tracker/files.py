@@ -5,9 +5,11 @@ update, so that a long outage costs each update the same; its history document t
 """
 
 import time
+from collections import deque
 from pathlib import Path
+from typing import Any
 
-from .. import jsonfiles, naming
+from .. import jsonfiles, naming, wirejson
 from ..documents import State, from_files
 from ..run import HISTORY, Run
 
@@ -23,20 +25,35 @@ class FileWriter:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._journalled = 0
+        self._epoch = ""
+        self._encoded: deque[bytes] = deque(maxlen=HISTORY)  # the history's entries, so that each is encoded once
+        self._encoded_seq = self._journalled = 0
         self._history_due_s = 0.0
 
     def write(self, run: Run) -> None:
         """Write the run's documents; raises OSError."""
-        documents = run.documents()
+        if run.epoch != self._epoch:
+            self._forget(run.epoch)
+        self._encode(run)
+        documents: dict[str, dict[str, Any] | bytes] = {**run.brief_documents()}
+        now_s = time.monotonic()
         if run.seq > HISTORY:
             self._journal(run)
-            now_s = time.monotonic()
-            if now_s < self._history_due_s and not run.snapshot["final"]:
-                del documents["history"]
-            else:
-                self._history_due_s = now_s + _HISTORY_EVERY_S
+        if run.seq <= HISTORY or now_s >= self._history_due_s or run.snapshot["final"]:
+            self._history_due_s = now_s + _HISTORY_EVERY_S
+            documents["history"] = jsonfiles.encode_history(run.history_head(), self._encoded)
         jsonfiles.write_all(self._directory, run.session_id, documents)
+
+    def _forget(self, epoch: str) -> None:
+        self._epoch = epoch
+        self._encoded.clear()
+        self._encoded_seq = self._journalled = 0
+        self._history_due_s = 0.0
+
+    def _encode(self, run: Run) -> None:
+        lacking = min(run.seq - self._encoded_seq, len(run.entries))
+        self._encoded.extend(wirejson.dumps(run.entries[place]) for place in range(-lacking, 0))
+        self._encoded_seq = run.seq
 
     def _journal(self, run: Run) -> None:
         self._directory.mkdir(parents=True, exist_ok=True)

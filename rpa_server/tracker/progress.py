@@ -9,7 +9,6 @@ import functools
 import logging
 import os
 import secrets
-import threading
 import uuid
 from collections.abc import Callable
 from datetime import datetime
@@ -80,12 +79,12 @@ class ProgressTracker:
         self._begin()
 
     def _open(self, total: int, files: bool, session_id: str | None, client: Any, tipo: str) -> None:
-        self._lock = threading.RLock()
         self._finished = False
         given = session_id is not None and not (isinstance(session_id, str) and not session_id)
         self.session_id = _words(session_id) if given else os.environ.get("SESSION_ID") or str(uuid.uuid4())
         self._run = _new_run(self.session_id, total)
         self._storage = _storage(self.session_id, files, client, tipo)
+        self._lock = self._storage.lock
 
     @_never_raises
     def _begin(self) -> None:
@@ -275,7 +274,7 @@ def _storage(session_id: str, files: bool, client: Any, tipo: str) -> Storage:
         if tipo in ("none", "json"):
             return Storage(None, data_dir)
         if client is not None:
-            return Storage(redis.bounded(client), data_dir)
+            return Storage(client, data_dir)
         if settings.redis_url is None:
             logger.warning(OFFLINE)
             return Storage(None, data_dir)
@@ -310,8 +309,4 @@ def verificar_redis_disponivel() -> bool:
     url = _settings().redis_url
     if url is None:
         return False
-    try:
-        redis.connect(url).ping()
-    except redis.ERRORS:
-        return False
-    return True
+    return Storage(redis.connect(url), None).backend == "redis"

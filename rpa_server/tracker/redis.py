@@ -1,24 +1,22 @@
 """The tracker's way into Redis: bounded in time, never retried, replayed from where Redis is.
 
-Blocking, called in the robot's thread. A dead or frozen Redis costs one short timeout, after which the tracker
-asks again only as often as its breaker allows.
+Blocking. The robot's thread writes over a connection that is open; opening it, and what takes longer than a robot
+waits, is another thread's work, see storage.py. The two never use it at once: while the one does, the other does not.
 """
 
 import time
 from typing import Any
 
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from .. import append, naming
 from ..documents import State, from_redis
 from ..run import Run
+from .connection import TIMEOUT_S, BoundedConnection, Command
 
-CONNECT_TIMEOUT_S = 0.3
-TIMEOUT_S = 0.5
-
-#: What a broken, refusing or vanished Redis may raise, or a client that is none.
+#: How long a thread that nobody waits for may take to bring Redis up to date.
+PATIENCE_S = 5.0
+#: What a broken, refusing or vanished Redis may raise.
 ERRORS = (redis.RedisError, OSError, ValueError, TypeError, AttributeError)
 
 
@@ -26,113 +24,108 @@ class RedisWriter:
     """Stores one run in Redis.
 
     Args:
-        client: a ``redis.Redis``; its own time limits and retries are not used (see bounded).
+        client: a ``redis.Redis``; its server is used, not its time limits and retries.
+
+    Raises:
+        AttributeError: *client* is none.
     """
 
     def __init__(self, client: Any) -> None:
-        self._client = client
+        self._connection = BoundedConnection(client.connection_pool)
         self._scripts = True
+        self._epoch = ""
         self._stored = 0
 
-    def ping(self) -> None:
-        """Raise one of ERRORS where Redis does not answer."""
-        self._client.ping()
+    def open(self) -> None:
+        """Connect, or raise one of ERRORS; may take long."""
+        self._connection.open()
+        self._connection.ask(time.monotonic() + TIMEOUT_S, "PING")
 
     def write(self, run: Run) -> None:
-        """Bring Redis up to the run's last update, replaying what it lacks.
+        """Bring Redis up to the run's last update, replaying what it lacks, within TIMEOUT_S.
 
         Raises:
             One of ERRORS; it is not known then whether Redis has the update, and calling again is safe.
         """
-        began = time.monotonic()
-        while time.monotonic() - began < TIMEOUT_S:
-            missing = [update for update in run.updates if update.seq > self._stored]
-            if not missing:
-                return
-            mode: append.Mode = "over" if missing[0].seq > self._stored + 1 else "repeat"
-            call = append.call(run.session_id, missing, run.documents(), time.time(), mode)
-            answer = self._call(call)
-            self._stored = answer.held
-            if not answer.gap:
-                return
-        raise redis.TimeoutError("Redis is too slow, or keeps losing what was just written")
+        deadline_s = time.monotonic() + TIMEOUT_S
+        while (call := self.next_call(run)) is not None:
+            self.send(call, deadline_s)
 
-    def _call(self, call: append.Call) -> append.Answer:
+    def next_call(self, run: Run) -> append.Call | None:
+        """Build the call that hands Redis what it lacks of *run*; None where it has everything."""
+        if run.epoch != self._epoch:
+            self._epoch, self._stored = run.epoch, 0
+        lacking = min(run.seq - self._stored, len(run.updates))
+        if lacking <= 0:
+            return None
+        missing = [run.updates[place] for place in range(-lacking, 0)]
+        mode: append.Mode = "over" if missing[0].seq > self._stored + 1 else "repeat"
+        return append.call(run.session_id, missing, run.brief_documents(), time.time(), mode)
+
+    def send(self, call: append.Call, deadline_s: float) -> None:
+        """Send a call of next_call; afterwards that knows what Redis holds.
+
+        Raises:
+            One of ERRORS, as write().
+        """
+        self._stored = self._call(call, deadline_s).held
+
+    def _call(self, call: append.Call, deadline_s: float) -> append.Answer:
         if self._scripts:
             try:
-                return append.answer(self._evaluate(call))
+                return append.answer(self._evaluate(call, deadline_s))
             except redis.ResponseError as error:
                 if not append.forbids_scripts(error):
                     raise
                 self._scripts = False
-        answer: append.Answer = self._client.transaction(
-            lambda pipeline: _planned(pipeline, call), call.keys[0], value_from_callable=True
-        )
-        return answer
+        while True:
+            stream = call.keys[0]
+            _, newest = self._connection.ask_all(
+                deadline_s, [("WATCH", stream), ("XREVRANGE", stream, "+", "-", "COUNT", 1)]
+            )
+            plan = append.plan(call, [(name, _fields(pairs)) for name, pairs in newest])
+            if self._transaction(plan.commands, deadline_s) is not None:
+                return plan.answer
 
-    def _evaluate(self, call: append.Call) -> Any:
+    def _evaluate(self, call: append.Call, deadline_s: float) -> Any:
         """Run the script; a Redis that does not know it costs one trip more, not two."""
+        ask = self._connection.ask
         try:
-            return self._client.evalsha(append.SHA, len(call.keys), *call.keys, *call.args)
+            return ask(deadline_s, "EVALSHA", append.SHA, len(call.keys), *call.keys, *call.args)
         except redis.exceptions.NoScriptError:
-            return self._client.eval(append.SCRIPT, len(call.keys), *call.keys, *call.args)
+            return ask(deadline_s, "EVAL", append.SCRIPT, len(call.keys), *call.keys, *call.args)
+
+    def _transaction(self, commands: list[tuple[Any, ...]], deadline_s: float) -> list[Any] | None:
+        """Run commands in one step and return their replies; None where what was watched has changed."""
+        framed: list[Command] = [("MULTI",), *commands, ("EXEC",)]
+        replies: list[Any] | None = self._connection.ask_all(deadline_s, framed)[-1]
+        return replies
 
     def read(self, session_id: str) -> State | None:
         """Return what Redis holds of a session, None for nothing."""
-        pipeline = self._client.pipeline()
-        pipeline.get(naming.progress_key(session_id))
-        pipeline.xrange(naming.history_key(session_id))
-        raw, stream = pipeline.execute()
-        return from_redis(session_id, raw, [_data(fields) for _, fields in stream])
+        commands = [
+            ("GET", naming.progress_key(session_id)),
+            ("XRANGE", naming.history_key(session_id), "-", "+"),
+        ]
+        replies = self._transaction(commands, time.monotonic() + TIMEOUT_S)
+        assert replies is not None  # nothing is watched
+        raw, stream = replies
+        return from_redis(session_id, raw, [_fields(pairs).get(b"data", b"") for _, pairs in stream])
 
     def delete(self, session_id: str) -> None:
         """Delete every key of a session."""
         keys = (naming.progress_key, naming.history_key, naming.result_key, naming.session_key)
-        pipeline = self._client.pipeline()
-        pipeline.delete(*(key(session_id) for key in keys))
-        pipeline.zrem(naming.SESSIONS_KEY, session_id)
-        pipeline.execute()
+        commands = [("DEL", *(key(session_id) for key in keys)), ("ZREM", naming.SESSIONS_KEY, session_id)]
+        self._transaction(commands, time.monotonic() + TIMEOUT_S)
         self._stored = 0
 
 
-def _planned(pipeline: Any, call: append.Call) -> append.Answer:
-    """Queue what the script would do; the pipeline watches the stream."""
-    plan = append.plan(call, pipeline.xrevrange(call.keys[0], count=1))
-    pipeline.multi()
-    for command in plan.commands:
-        pipeline.execute_command(*command)
-    return plan.answer
-
-
-def _data(fields: dict[Any, Any]) -> bytes:
-    data = fields.get(b"data", fields.get("data", b""))
-    return data.encode() if isinstance(data, str) else data
+def _fields(pairs: list[Any]) -> dict[bytes, bytes]:
+    """Return the fields of a stream's entry; a robot's client may have been set to decode them."""
+    plain = [part.encode() if isinstance(part, str) else part for part in pairs]
+    return dict(zip(plain[::2], plain[1::2], strict=True))
 
 
 def connect(url: str) -> Any:
-    """Return a client for *url* with the tracker's time limits; nothing is sent yet."""
-    return redis.Redis.from_url(url, **_limits())
-
-
-def bounded(client: Any) -> Any:
-    """Return a client to the same server as *client*, with the tracker's time limits.
-
-    A robot's own ``redis.Redis(host=...)`` may block for a minute when the host is gone. Where a client can't be
-    rebuilt (a cluster, a sentinel) it is used as it is.
-    """
-    try:
-        pool = client.connection_pool
-        settings = {**pool.connection_kwargs, **_limits(), "decode_responses": False}
-        return redis.Redis(connection_pool=type(pool)(connection_class=pool.connection_class, **settings))
-    except (AttributeError, TypeError, redis.RedisError):
-        return client
-
-
-def _limits() -> dict[str, Any]:
-    return {
-        "socket_connect_timeout": CONNECT_TIMEOUT_S,
-        "socket_timeout": TIMEOUT_S,
-        "retry": Retry(NoBackoff(), 0),
-        "retry_on_timeout": False,
-        "health_check_interval": 0,
-    }
+    """Return a client for *url*; nothing is sent yet."""
+    return redis.Redis.from_url(url)

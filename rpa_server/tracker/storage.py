@@ -2,7 +2,9 @@
 
 The choice is made anew at every write. While Redis is silent a background thread asks for it, so that the
 robot pays for one time-out and no more; when it answers, what it missed goes in, in order, once.
-Invariant: no method raises, none blocks for a second.
+
+Invariants: no method raises, none blocks for a second. The lock guards the run and the choice, never a wait: the
+robot's thread uses Redis while the breaker is closed, the background thread while it is open.
 """
 
 import logging
@@ -29,6 +31,7 @@ OFFLINE = "[AVISO] Redis não disponível, usando JSON Progress Tracker"
 
 #: How long a new tracker waits for Redis.
 _GREETING_S = 0.8
+_LOOK_S = 0.05
 
 
 class Storage:
@@ -39,22 +42,24 @@ class Storage:
         data_dir: directory of the JSON files, None for no files.
 
     Attributes:
+        lock: held by whoever changes the run or writes it.
         lost: writes that no store took.
     """
 
     def __init__(self, client: Any, data_dir: Path | None) -> None:
-        self._redis = redis.RedisWriter(client) if client is not None else None
+        self.lock = threading.RLock()
+        self.lost = 0
+        self._redis = _writer(client)
         self._files = FileWriter(data_dir) if data_dir is not None else None
         self._breaker = Breaker()
         self._random = random.Random().random  # the robot's own use of the module stays repeatable
-        self._lock = threading.RLock()
         self._run: Run | None = None
         self._asking: threading.Thread | None = None
         self._brake = Brake()
         self._spilled = False  # files hold what Redis has not got
-        self.lost = 0
+        self._doomed: str | None = None  # the session that is still to be deleted in Redis
         if self._redis is not None:
-            self._greet(self._redis)
+            self._greet()
 
     @property
     def backend(self) -> str:
@@ -67,7 +72,7 @@ class Storage:
         """Store everything of *run* that is not stored yet."""
         if self._redis is None and self._files is None:
             return  # nothing is to be stored; the reason was told when it was chosen
-        with self._lock:
+        with self.lock:
             self._run = run
             if not self._write_redis(run):
                 self._write_files(run)
@@ -83,39 +88,38 @@ class Storage:
         return later(*held) if len(held) == 2 else (held[0] if held else None)
 
     def delete(self, session_id: str) -> None:
-        """Delete what is stored of a session."""
-        self._run = None
-        for store in self._answering():
-            try:
-                store.delete(session_id)
-            except redis.ERRORS as error:
-                logger.warning("Session %s can't be deleted (%s).", session_id, error)
+        """Delete what is stored of a session; where Redis does not answer, once it does."""
+        with self.lock:
+            self._run = None
+            self._doomed = session_id if self._redis is not None else None
+            for store in self._answering():
+                try:
+                    store.delete(session_id)
+                    if store is self._redis:
+                        self._doomed = None
+                except redis.ERRORS as error:
+                    logger.warning("Session %s can't be deleted now (%s).", session_id, error)
+                    if store is self._redis:
+                        self._fail()
 
     def _answering(self) -> list[redis.RedisWriter | FileWriter]:
         """Return the stores that may be asked in the robot's thread now."""
         stores = (self._redis if self._breaker.closed else None, self._files)
         return [store for store in stores if store is not None]
 
-    def _greet(self, writer: redis.RedisWriter) -> None:
-        """Ask Redis in another thread: finding the address of its host may take longer than a robot waits."""
-        answered = threading.Event()
-
-        def ask() -> None:
-            with suppress(*redis.ERRORS):
-                writer.ping()
-                answered.set()
-
-        asking = threading.Thread(target=ask, name="rpa-tracker-greeting", daemon=True)
-        asking.start()
-        asking.join(_GREETING_S)
-        if answered.is_set():
-            logger.info(ONLINE)
-        else:
+    def _greet(self) -> None:
+        """Let the background thread connect: finding the address of a host may take longer than a robot waits."""
+        self._fail()
+        assert self._asking is not None
+        self._asking.join(_GREETING_S)
+        if not self._breaker.closed:
             logger.warning(OFFLINE)
-            self._fail()
 
     def _write_redis(self, run: Run) -> bool:
-        if self._redis is None or not self._breaker.closed:
+        if self._redis is None:
+            return False
+        if not self._breaker.closed:
+            self._ask_on()
             return False
         try:
             self._redis.write(run)
@@ -143,50 +147,69 @@ class Storage:
             )
 
     def _fail(self) -> None:
-        """Stop asking Redis in the robot's thread; ask in the background."""
-        self._breaker.failed(time.monotonic(), self._random())
+        """Stop using Redis in the robot's thread; ask for it in the background, at once the first time."""
+        self._breaker.failed(float("-inf"), self._random())
+        self._ask_on()
+
+    def _ask_on(self) -> None:
+        """See to it that the background thread is there; a robot that has forked has lost it."""
         if self._asking is None or not self._asking.is_alive():
             asking = threading.Thread(target=_ask, args=(weakref.ref(self),), name="rpa-tracker-redis", daemon=True)
             self._asking = asking
             asking.start()
 
+    # -- in the background thread
+
     def ask(self) -> bool:
         """Ask for Redis if it is time to; tell whether to go on asking."""
-        if self._breaker.allows(time.monotonic()) and self._answers():
-            self._recover()
-        return not self._breaker.closed
-
-    def _answers(self) -> bool:
-        assert self._redis is not None
-        try:
-            self._redis.ping()
-        except redis.ERRORS:
-            self._breaker.failed(time.monotonic(), self._random())
-            return False
-        return True
-
-    def _recover(self) -> None:
-        """Bring Redis up to date, then let updates go there again."""
-        with self._lock:
+        if self._breaker.allows(time.monotonic()):
             try:
-                if self._run is not None and self._redis is not None:
-                    self._redis.write(self._run)
+                self._recover()
             except redis.ERRORS:
                 self._breaker.failed(time.monotonic(), self._random())
-                return
-            self._breaker.succeeded()
-            if self._spilled and self._run is not None and self._files is not None:
-                self._spilled = False
-                with suppress(OSError):
-                    self._files.delete(self._run.session_id)
+        return not self._breaker.closed
+
+    def _recover(self) -> None:
+        """Connect and bring Redis up to date, then let updates go there again."""
+        assert self._redis is not None
+        self._redis.open()
+        if self._doomed is not None:
+            self._redis.delete(self._doomed)
+            self._doomed = None
+        deadline_s = time.monotonic() + redis.PATIENCE_S
+        while True:
+            with self.lock:  # never while waiting for Redis
+                call = None if self._run is None else self._redis.next_call(self._run)
+                if call is None:
+                    self._breaker.succeeded()
+                    self._clean_up()
+                    break
+            self._redis.send(call, deadline_s)
         logger.info(ONLINE)
+
+    def _clean_up(self) -> None:
+        """Delete the files of an outage: Redis has everything."""
+        if self._spilled and self._run is not None and self._files is not None:
+            self._spilled = False
+            with suppress(OSError):
+                self._files.delete(self._run.session_id)
+
+
+def _writer(client: Any) -> redis.RedisWriter | None:
+    if client is None:
+        return None
+    try:
+        return redis.RedisWriter(client)
+    except redis.ERRORS as error:
+        logger.error("The Redis client can't be used (%r), so files are: hand in a redis.Redis.", error)
+        return None
 
 
 def _ask(storage: "weakref.ref[Storage]") -> None:
     """Ask until Redis answers or the tracker is gone; what it left in files the server takes over."""
     while True:
-        time.sleep(0.05)
         held = storage()
         if held is None or not held.ask():
             return
         del held
+        time.sleep(_LOOK_S)
