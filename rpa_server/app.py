@@ -21,7 +21,7 @@ from .hub import Hub
 from .metrics import Metrics
 from .middlewares import json_errors
 from .publisher import Publisher
-from .recovery import Adoption, check_positions
+from .recovery import Adoption, PositionCheck
 from .routes import add_routes
 from .stores import Store
 from .stores.files import FileStore
@@ -115,6 +115,8 @@ def _metrics(app: web.Application) -> Metrics:
     metrics.add("messages_received", "Updates that came from Redis", lambda: feed.received)
     metrics.add("messages_foreign", "Updates that a foreign writer published", lambda: feed.foreign)
     metrics.add("messages_garbage", "Messages that were dropped", lambda: feed.garbage)
+    if (subscriber := app[keys.SUBSCRIBER]) is not None:
+        metrics.add("subscription_losses", "Times that the subscription to Redis was lost", lambda: subscriber.losses)
     metrics.add("files_broken", "Reads that found no usable file", lambda: files.broken)
     metrics.add("connections_dropped", "Connections dropped for sending no request", lambda: sweeper.dropped)
     return metrics
@@ -131,11 +133,12 @@ async def _subscribe(app: web.Application) -> AsyncIterator[None]:
         yield
         return
     adoption = Adoption(app[keys.FILES], redis)
-    subscriber.resubscribed += [hub.all_changed, adoption.want]
+    check = PositionCheck(hub, redis)
+    subscriber.resubscribed += [check.missed, adoption.want]
     async with (
         contextlib.aclosing(redis),
         background(subscriber.run, "subscribe"),
-        background(lambda: check_positions(hub, redis), "check positions"),
+        background(check.run, "check positions"),
         background(adoption.run, "adopt files"),
     ):
         with contextlib.suppress(TimeoutError):

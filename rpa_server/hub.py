@@ -1,18 +1,20 @@
 """The registry of sessions that somebody watches.
 
 It holds them weakly: a session lives exactly as long as a connection holds it, so nothing has to be cleaned up
-and nothing leaks. What must outlive the viewers is in the store, not here.
+and nothing leaks. What must outlive the viewers is in the store, not here; only between two polls of one client is a
+session kept for a while, so that a store which loses it in mid-run does not make the page go back to nothing.
 """
 
 import asyncio
 import logging
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 from weakref import WeakValueDictionary
 
 from .documents import State
-from .errors import ServerFull
+from .errors import ServerFull, StorageUnavailable
 from .events import Update
 from .logs import Brake
 from .session import Client, Session
@@ -21,6 +23,9 @@ logger = logging.getLogger(__name__)
 
 _CATCH_UP_S = 0.02
 _GOODBYE_S = 1.0
+#: How long a session is kept behind a poll, and how many at most.
+LINGER_S = 30.0
+_LINGERING = 1000
 
 
 class Hub:
@@ -47,6 +52,7 @@ class Hub:
         self._closed = False
         self._brake = Brake()
         self._admitted: set[Client] = set()
+        self._lingering: OrderedDict[Session, float] = OrderedDict()
         self.delivered = self.resets = self.aborted = 0
 
     @property
@@ -64,6 +70,22 @@ class Hub:
     def watched(self) -> list[Session]:
         """Return the sessions that somebody watches."""
         return list(self._sessions.values())
+
+    def linger(self, session: Session) -> None:
+        """Keep *session* for LINGER_S: its client polls, and will be back."""
+        if not self._lingering and not self._closed:
+            self.call_later(LINGER_S, self._let_go)
+        self._lingering[session] = self.time() + LINGER_S
+        self._lingering.move_to_end(session)
+        while len(self._lingering) > _LINGERING:
+            self._lingering.popitem(last=False)
+
+    def _let_go(self) -> None:
+        now_s = self.time()
+        while self._lingering and next(iter(self._lingering.values())) <= now_s:
+            self._lingering.popitem(last=False)
+        if self._lingering:
+            self.call_later(LINGER_S / 2, self._let_go)
 
     @contextmanager
     def admit(self, session_id: str, client: Client) -> Iterator[Session]:
@@ -96,6 +118,13 @@ class Hub:
         session = self._sessions.get(session_id)
         if session is not None:
             session.changed()
+
+    async def refresh(self, session_id: str) -> None:
+        """Read a session now if somebody watches it."""
+        session = self._sessions.get(session_id)
+        if session is not None:
+            with suppress(StorageUnavailable):
+                await session.refresh()
 
     def all_changed(self) -> None:
         """Re-read every watched session: messages may have been missed."""
@@ -147,6 +176,7 @@ class Hub:
     async def close(self) -> None:
         """End every stream at once; clients are told to come back. Fine to call more than once."""
         self._closed = True
+        self._lingering.clear()
         for session in self.watched():
             session.dismiss()
         for _ in range(round(_GOODBYE_S / _CATCH_UP_S)):

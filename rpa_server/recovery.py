@@ -27,27 +27,47 @@ _SETTLE_S = 2.0
 _AT_ONCE = 500
 
 
-async def check_positions(hub: Hub, store: RedisStore) -> None:
-    """Compare, for ever."""
-    while True:
-        await asyncio.sleep(CHECK_S)
-        watched = hub.watched()
-        for start in range(0, len(watched), _AT_ONCE):
-            await _check(watched[start : start + _AT_ONCE], store)
+class PositionCheck:
+    """Finds the watched sessions that are behind Redis.
 
+    Args:
+        hub: what is watched.
+        store: one short question for hundreds of sessions; those that are behind are read whole.
+    """
 
-async def _check(sessions: list[Session], store: RedisStore) -> None:
-    for session in sessions:
-        if not session.loaded:
-            session.changed()
-    try:
-        held = await store.positions([session.session_id for session in sessions])
-    except StorageUnavailable:
-        return
-    for session in sessions:
-        cursor = held.get(session.session_id)
-        if cursor is not None and _further(cursor, session.cursor):
-            session.changed()
+    def __init__(self, hub: Hub, store: RedisStore) -> None:
+        self._hub = hub
+        self._store = store
+        self._missed = asyncio.Event()
+
+    def missed(self) -> None:
+        """Look now: messages may have been missed."""
+        self._missed.set()
+
+    async def run(self) -> None:
+        """Compare, for ever."""
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CHECK_S):
+                    await self._missed.wait()
+            missed = self._missed.is_set()
+            self._missed.clear()
+            watched = self._hub.watched()
+            for start in range(0, len(watched), _AT_ONCE):
+                await self._check(watched[start : start + _AT_ONCE], missed)
+
+    async def _check(self, sessions: list[Session], missed: bool) -> None:
+        for session in sessions:
+            if not session.loaded or (missed and not session.numbered):
+                session.changed()  # its updates have no position that could tell what was missed
+        try:
+            held = await self._store.positions([session.session_id for session in sessions])
+        except StorageUnavailable:
+            return
+        for session in sessions:
+            cursor = held.get(session.session_id)
+            if cursor is not None and _further(cursor, session.cursor):
+                session.changed()
 
 
 def _further(cursor: Cursor, known: Cursor | None) -> bool:

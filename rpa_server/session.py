@@ -128,6 +128,11 @@ class Session:
         return self._loaded
 
     @property
+    def numbered(self) -> bool:
+        """True where our tracker numbers the run, so that a hole in it would show."""
+        return self._state is not None and self._state.own
+
+    @property
     def cursor(self) -> Cursor | None:
         """The position of the last numbered update, None while nothing is known."""
         return None if self._state is None else self._state.cursor
@@ -172,7 +177,16 @@ class Session:
             StorageUnavailable: no store answers.
         """
         if not self._loaded:
-            await asyncio.shield(self._read_soon())
+            await self.refresh()
+
+    async def refresh(self) -> None:
+        """Read the store as it is now; what is known already stays known where that fails or finds less.
+
+        Raises:
+            StorageUnavailable: no store answers, and nothing was read before.
+        """
+        self._stale = True
+        await asyncio.shield(self._read_soon())
         if not self._loaded:
             raise StorageUnavailable("The session can't be read, because no store answers; try again soon.")
 

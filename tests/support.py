@@ -193,7 +193,7 @@ class Watcher:
 
     @property
     def final(self) -> bool:
-        return any(update["final"] for update in self.updates)
+        return any(update.get("final") for update in self.updates)
 
     @property
     def query(self) -> dict[str, str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from rpa_server import hub as hub_module
 from rpa_server import jsonfiles, keys, naming, schemas
 from rpa_server import session as session_module
 from rpa_server.handlers import params
@@ -213,16 +214,28 @@ async def test_waiting_polls_count_as_connections(serve: Serve) -> None:
     assert (await waiting)[0] == 200
 
 
-async def test_who_hangs_up_is_forgotten(serve: Serve) -> None:
-    """A client that gives up its waiting poll leaves nothing behind."""
+async def test_who_hangs_up_is_forgotten(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that gives up its waiting poll leaves nothing behind, and its session only for a while."""
+    monkeypatch.setattr(hub_module, "LINGER_S", 0.1)
     client = await serve()
     reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
     writer.write(f"GET {POLL}?wait=20 HTTP/1.1\r\nHost: x\r\n\r\n".encode())
     await until(lambda: hub_of(client).connections == 1)
     writer.close()
     await until(lambda: hub_of(client).connections == 0, 1)
-    assert hub_of(client).watched() == []
+    await until(lambda: hub_of(client).watched() == [], 1)
     assert await reader.read() == b""
+
+
+async def test_a_polled_session_survives_a_store_that_loses_it(serve: Serve, data_dir: Path) -> None:
+    """What was answered once is answered again, also where the store was emptied meanwhile."""
+    stored(data_dir, Robot(steps=3))
+    client = await serve()
+    assert (await poll(client))[0] == 200
+    for path in data_dir.iterdir():
+        path.unlink()
+    status, body, _ = await poll(client)
+    assert (status, body["seq"]) == (200, 3)
 
 
 async def test_a_restart_answers_waiting_polls(serve: Serve) -> None:

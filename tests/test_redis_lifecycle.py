@@ -160,8 +160,8 @@ async def test_server_survives_the_death_and_the_return_of_redis(
         await until(lambda: seq in numbered(watcher), 2)
         await robot.report()
         await asyncio.to_thread(robot.tracker.finalizar)
-        await until(lambda: watcher.updates[-1]["final"])
-        last = watcher.updates[-1]["seq"]
+        await until(lambda: watcher.final)
+        last = numbered(watcher)[-1]
     print(
         f"through files {max(gaps_s):.3f} s at worst, live {returned_s:.2f} s after Redis returned, "
         f"longest call {robot.worst_s:.3f} s"
@@ -202,8 +202,8 @@ async def test_server_recovers_when_a_frozen_redis_goes_on(
         await until(lambda: robot.tracker.backend == "redis", 10)
         await robot.report()
         await asyncio.to_thread(robot.tracker.finalizar)
-        await until(lambda: watcher.updates[-1]["final"])
-        last = watcher.updates[-1]["seq"]
+        await until(lambda: watcher.final)
+        last = numbered(watcher)[-1]
     print(
         f"through files {max(gaps_s):.3f} s at worst of {len(gaps_s)}, live {returned_s:.2f} s after SIGCONT, "
         f"longest call {robot.worst_s:.3f} s"

@@ -48,14 +48,17 @@ async def poll(request: web.Request) -> web.StreamResponse:
     known = _known(request)
     cursor = params.after(request) or known
     wait_s = params.wait_s(request)
+    hub = request.app[keys.HUB]
     if not wait_s:
-        session = request.app[keys.HUB].session(session_id)
-        await session.load()
+        session = hub.session(session_id)
+        hub.linger(session)
+        await session.refresh()
         return _answer(session, cursor, known)
     moved = asyncio.Event()
     client = Waiter(moved.set)
-    with request.app[keys.HUB].admit(session_id, client) as session:
-        await session.load()
+    with hub.admit(session_id, client) as session:
+        hub.linger(session)
+        await session.refresh()
         if _nothing_new(session, cursor):
             session.begin(client, session.cursor)
             try:
@@ -129,6 +132,7 @@ async def publish(request: web.Request) -> web.StreamResponse:
     session_id = params.session_id(request)
     publication = schemas.publication(await _body(request))
     cursor = await request.app[keys.PUBLISHER].publish(session_id, publication)
+    await request.app[keys.HUB].refresh(session_id)  # whoever asks next sees it
     return answer({"session_id": session_id, "epoch": cursor.epoch, "seq": cursor.seq}, 201)
 
 

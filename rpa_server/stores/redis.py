@@ -34,6 +34,8 @@ TIMEOUT_S = 1.0
 IDLE_S = 1.5
 ECHO_S = 2.0
 _LISTED = 1000
+#: Connections to Redis at once, so that a thousand sessions that are read at once cost no thousand descriptors.
+_CONNECTIONS = 16
 
 #: What a broken, refusing or vanished Redis may raise in asyncio.
 ERRORS = (redis.RedisError, OSError, EOFError, ValueError, RuntimeError, AttributeError)
@@ -65,20 +67,22 @@ class RedisStore:
         self._append = connection.register_script(script.SCRIPT)
         self._scripts = True
         self._breaker = Breaker(base_s=0.25, cap_s=1.0)
+        self._turns = asyncio.Semaphore(_CONNECTIONS)
 
     @asynccontextmanager
     async def _asking(self, what: str) -> AsyncIterator[None]:
         """Turn what Redis raises into StorageUnavailable, at once while it is known not to answer."""
-        if not self._breaker.allows(time.monotonic()):
-            raise StorageUnavailable(f"Redis can't be {what}, it has just failed to answer.")
-        try:
-            yield
-        except redis.ResponseError as error:  # Redis answers: this call is refused, the next may not be
-            raise StorageUnavailable(f"Redis can't be {what} ({error}).") from None
-        except ERRORS as error:
-            self._breaker.failed(time.monotonic(), random.random())
-            raise StorageUnavailable(f"Redis can't be {what} ({error}).") from None
-        self._breaker.succeeded()
+        async with self._turns:
+            if not self._breaker.allows(time.monotonic()):
+                raise StorageUnavailable(f"Redis can't be {what}, it has just failed to answer.")
+            try:
+                yield
+            except redis.ResponseError as error:  # Redis answers: this call is refused, the next may not be
+                raise StorageUnavailable(f"Redis can't be {what} ({error}).") from None
+            except ERRORS as error:
+                self._breaker.failed(time.monotonic(), random.random())
+                raise StorageUnavailable(f"Redis can't be {what} ({error}).") from None
+            self._breaker.succeeded()
 
     async def read(self, session_id: str) -> State | None:
         """Return the current state of a session, None where nothing is stored."""
@@ -190,6 +194,7 @@ class Subscriber:
         resubscribed: what to call each time the subscription is (again) active: what was published before may
             be lost.
         active: set while the subscription is believed to work.
+        losses: how many times it ended.
         reason: why it does not, for operators; empty while it does.
         refused: Redis answers but does not let us in: wrong password, missing permission, bad certificate.
     """
@@ -202,6 +207,7 @@ class Subscriber:
         self._heard_s = 0.0
         self._brake = Brake()
         self.active = asyncio.Event()
+        self.losses = 0
         self.reason = "not connected yet"
         self.refused = False
 
@@ -219,6 +225,7 @@ class Subscriber:
 
     def _down(self, error: BaseException) -> None:
         self.active.clear()
+        self.losses += 1
         self.reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         self.refused = isinstance(error, _REFUSALS) or "certificate" in self.reason.lower()
         held = self._brake.passes(time.monotonic())
