@@ -10,7 +10,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from . import config, keys
+from . import config, cors, keys
 from .background import background
 from .config import Settings
 from .connections import Connections, descriptor_limit, short_log
@@ -20,6 +20,7 @@ from .handlers.sessions import MAX_BODY
 from .hub import Hub
 from .metrics import Metrics
 from .middlewares import json_errors
+from .origins import Origins
 from .publisher import Publisher
 from .recovery import Adoption, PositionCheck
 from .routes import add_routes
@@ -83,8 +84,9 @@ def build(settings: Settings) -> web.Application:
     subscriber = None
     if settings.redis_url is not None:
         subscriber = Subscriber(settings.redis_url, feed.message)
-    app.on_response_prepare.append(_harden)
+    app.on_response_prepare.extend([_harden, cors.add_headers])
     app[keys.SETTINGS] = settings
+    app[keys.ORIGINS] = Origins(settings.allowed_origins)
     app[keys.STORE] = store
     app[keys.FILES] = files
     app[keys.REDIS] = redis

@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, quote, urlsplit
 
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
-from . import resources, schemas, wirejson
+from . import origins, resources, schemas, wirejson
 from .errors import BadDocument, ConfigError
 
 _PORT = validate.Range(min=0, max=65535)
@@ -37,6 +37,19 @@ class _Whole(fields.Integer):
         if isinstance(value, bool) or (isinstance(value, float) and not value.is_integer()):
             raise self.make_error("invalid", input=value)
         return super()._validated(value)
+
+
+class _Origins(fields.Field[tuple[str, ...]]):
+    """A list of origins, or their list in one text, with commas."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> tuple[str, ...]:
+        entries = value.split(",") if isinstance(value, str) else value
+        if not isinstance(entries, list) or not all(isinstance(entry, str) for entry in entries):
+            raise ValidationError("Not a list of origins.")
+        try:
+            return origins.parse(entries)
+        except ValueError as error:
+            raise ValidationError(f"{error}.") from None
 
 
 def _redis_address(url: str) -> None:
@@ -67,6 +80,7 @@ class Settings:
         redis_url: ``redis://``, ``rediss://`` or ``unix://`` address; None = files only.
         data_dir: directory of the JSON files, relative to the working directory.
         heartbeat_s: seconds between heartbeats on an open stream.
+        allowed_origins: whose pages may read, as origins.parse() returns it.
     """
 
     host: str = "localhost"
@@ -75,6 +89,7 @@ class Settings:
     redis_url: str | None = "redis://localhost:6379/0"
     data_dir: str = "rpa_data"
     heartbeat_s: float = 15.0
+    allowed_origins: tuple[str, ...] = (origins.ANY,)
 
 
 class _Server(Schema):
@@ -85,6 +100,7 @@ class _Server(Schema):
     port = _Whole(validate=_PORT)
     max_connections = _Whole(validate=validate.Range(min=1))
     heartbeat_s = fields.Float(validate=validate.Range(min=0.1, max=3600))
+    allowed_origins = _Origins()
 
 
 class _Redis(Schema):
@@ -115,6 +131,7 @@ ENVIRONMENT = {
     "RPA_PORT": ("server", "port"),
     "RPA_MAX_CONNECTIONS": ("server", "max_connections"),
     "RPA_HEARTBEAT_S": ("server", "heartbeat_s"),
+    "RPA_ALLOWED_ORIGINS": ("server", "allowed_origins"),
     "REDIS_HOST": ("redis", "host"),
     "REDIS_PORT": ("redis", "port"),
     "REDIS_DB": ("redis", "db"),

@@ -7,6 +7,7 @@ from .connections import Connections
 from .feed import Feed
 from .hub import Hub
 from .metrics import Metrics
+from .origins import Origins
 from .publisher import Publisher
 from .stores import Store
 from .stores.files import FileStore
@@ -20,6 +21,7 @@ FILES = web.AppKey("files", FileStore)
 #: None where there is no Redis.
 REDIS = web.AppKey[RedisStore | None]("redis")
 PUBLISHER = web.AppKey("publisher", Publisher)
+ORIGINS = web.AppKey("origins", Origins)
 CONNECTIONS = web.AppKey("connections", Connections)
 METRICS = web.AppKey("metrics", Metrics)
 SUBSCRIBER = web.AppKey[Subscriber | None]("subscriber")

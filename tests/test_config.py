@@ -22,6 +22,8 @@ PLAN = {
     "redis": {"host": "localhost", "port": 6379, "db": 0},
 }
 
+ORIGINS = ("https://a.example", "https://*.b.example")
+
 
 def settings_file(directory: Path, content: Any) -> dict[str, str]:
     """Write a settings file; return the environment that names it."""
@@ -59,12 +61,18 @@ def test_an_empty_object_is_a_valid_file(tmp_path: Path) -> None:
 def test_every_setting_can_be_set_in_the_file(tmp_path: Path) -> None:
     """No field is out of its reach."""
     content = {
-        "server": {"host": "0.0.0.0", "port": 9000, "max_connections": 7, "heartbeat_s": 2.5},
+        "server": {
+            "host": "0.0.0.0",
+            "port": 9000,
+            "max_connections": 7,
+            "heartbeat_s": 2.5,
+            "allowed_origins": ["https://a.example", "*.b.example"],
+        },
         "redis_url": "rediss://:secret@example:6380/3",
         "data_dir": "/srv/rpa",
     }
     found = load(settings_file(tmp_path, content))
-    assert found == Settings("0.0.0.0", 9000, 7, "rediss://:secret@example:6380/3", "/srv/rpa", 2.5)
+    assert found == Settings("0.0.0.0", 9000, 7, "rediss://:secret@example:6380/3", "/srv/rpa", 2.5, ORIGINS)
     _assert_all_differ(found)
 
 
@@ -77,8 +85,9 @@ def test_every_setting_can_be_set_in_the_environment() -> None:
         "RPA_HEARTBEAT_S": "0.5",
         "RPA_REDIS_URL": "none",
         "RPA_DATA_DIR": "/srv/rpa",
+        "RPA_ALLOWED_ORIGINS": "https://a.example, *.b.example",
     })  # fmt: skip
-    assert found == Settings("0.0.0.0", 0, 7, None, "/srv/rpa", 0.5)
+    assert found == Settings("0.0.0.0", 0, 7, None, "/srv/rpa", 0.5, ORIGINS)
     _assert_all_differ(found)
 
 
@@ -95,6 +104,7 @@ def _assert_all_differ(found: Settings) -> None:
         ("RPA_MAX_CONNECTIONS", "3", "max_connections", 3),
         ("RPA_HEARTBEAT_S", "1", "heartbeat_s", 1.0),
         ("RPA_DATA_DIR", "other", "data_dir", "other"),
+        ("RPA_ALLOWED_ORIGINS", "none", "allowed_origins", ()),
         ("RPA_REDIS_URL", "unix:///run/redis.sock", "redis_url", "unix:///run/redis.sock"),
         ("REDIS_HOST", "elsewhere", "redis_url", "redis://elsewhere:6379/0"),
         ("REDIS_PORT", "6400", "redis_url", "redis://localhost:6400/0"),
@@ -115,6 +125,7 @@ def test_every_variable_is_tested_here() -> None:
     """A new one needs a case above and one below."""
     assert set(config.ENVIRONMENT) == {
         "RPA_HOST", "RPA_PORT", "RPA_MAX_CONNECTIONS", "RPA_HEARTBEAT_S", "RPA_DATA_DIR", "RPA_REDIS_URL",
+        "RPA_ALLOWED_ORIGINS",
         "REDIS_HOST", "REDIS_PORT", "REDIS_DB", "REDIS_PASSWORD",
     }  # fmt: skip
 
@@ -145,6 +156,9 @@ def test_other_variables_are_not_looked_at() -> None:
         ("RPA_HEARTBEAT_S", "inf"),
         ("RPA_HEARTBEAT_S", "3601"),
         ("RPA_HEARTBEAT_S", "soon"),
+        ("RPA_ALLOWED_ORIGINS", "https://a.example/"),
+        ("RPA_ALLOWED_ORIGINS", "https://a.example, *"),
+        ("RPA_ALLOWED_ORIGINS", "null"),
         ("REDIS_PORT", "0"),
         ("REDIS_PORT", "65536"),
         ("REDIS_PORT", "x"),
@@ -229,6 +243,10 @@ def test_any_password_arrives_as_it_was(password: str) -> None:
         ({"server": {"host": 5}}, "server.host"),
         ({"server": {"max_connections": 0}}, "server.max_connections"),
         ({"server": {"heartbeat_s": 0}}, "server.heartbeat_s"),
+        ({"server": {"allowed_origins": "https://a.example/"}}, "server.allowed_origins"),
+        ({"server": {"allowed_origins": ["https://a.example", "*"]}}, "server.allowed_origins"),
+        ({"server": {"allowed_origins": [5]}}, "server.allowed_origins"),
+        ({"server": {"allowed_origins": None}}, "server.allowed_origins"),
         ({"redis": {"db": -1}}, "redis.db"),
         ({"redis": {"password": 5}}, "redis.password"),
         ({"redis": []}, "redis"),

@@ -23,6 +23,7 @@ app
 routes
 handlers.operations handlers.page handlers.sessions handlers.sse handlers.websocket
 handlers.params handlers
+cors
 keys middlewares
 recovery publisher feed transports connections metrics
 hub
@@ -38,7 +39,7 @@ run recording
 documents config
 frames state schemas
 events
-wirejson naming background
+wirejson naming background origins
 errors version resources backoff logs
 """
 LEVELS = {name: level for level, line in enumerate(reversed(LAYERS.split("\n"))) for name in line.split()}
@@ -47,7 +48,7 @@ LEVELS = {name: level for level, line in enumerate(reversed(LAYERS.split("\n")))
 UPWARDS = {("session", "hub"): "for the type checker only"}
 #: Modules of other packages → who may import them.
 REDIS = {"stores.redis", "tracker.connection", "tracker.redis"}
-AIOHTTP = {"app", "cli", "connections", "demo", "keys", "middlewares", "routes", "watch"}
+AIOHTTP = {"app", "cli", "connections", "cors", "demo", "keys", "middlewares", "routes", "watch"}
 ENVIRONMENT = {"app", "cli", "demo", "tracker.progress"}
 #: What a robot loads; nothing in here may need a web server.
 TRACKER_SIDE = {"tracker", "tracker.progress", "tracker.storage", "tracker.files", "tracker.redis", "tracker.connection"}
@@ -195,8 +196,8 @@ def test_only_the_edges_touch_the_environment() -> None:
 
 #: No clock, socket, file or randomness of their own.
 PURE = [
-    "append", "backoff", "documents", "errors", "events", "frames", "naming", "recording", "run", "schemas", "state",
-    "wirejson",
+    "append", "backoff", "documents", "errors", "events", "frames", "naming", "origins", "recording", "run", "schemas",
+    "state", "wirejson",
 ]  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from aiohttp import web
 from aiohttp.web_exceptions import HTTPRequestEntityTooLarge
 
-from .. import keys, schemas, wirejson
+from .. import cors, keys, schemas, wirejson
 from ..documents import Document
 from ..errors import (
     BadCursor,
@@ -130,6 +130,7 @@ def _local(request: web.Request) -> bool:
 async def publish(request: web.Request) -> web.StreamResponse:
     """Take an update from a robot that can't reach Redis."""
     session_id = params.session_id(request)
+    cors.check_writing(request)
     publication = schemas.publication(await _body(request))
     cursor = await request.app[keys.PUBLISHER].publish(session_id, publication)
     await request.app[keys.HUB].refresh(session_id)  # whoever asks next sees it

@@ -6,7 +6,7 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
-from .. import errors, keys, wirejson
+from .. import cors, errors, keys, wirejson
 from ..connections import bound_silence
 from ..errors import BadDocument, RpaError, ServerFull, StorageUnavailable, UpgradeRequired
 from ..transports import FULL, NativeSocket, PlainSocket
@@ -22,6 +22,7 @@ async def websocket(request: web.Request) -> web.StreamResponse:
     """Serve a session over a WebSocket until the client leaves."""
     session_id = params.session_id(request)
     cursor = params.after(request)
+    cors.check_connecting(request)
     socket = web.WebSocketResponse(
         protocols=(PROTOCOL,),
         heartbeat=request.app[keys.SETTINGS].heartbeat_s,

@@ -1,0 +1,80 @@
+"""Which web origins pages may come from: an allow-list of exact origins and ``*.`` host patterns.
+
+Pure: it knows text alone, neither requests nor settings. Origins are compared as browsers write them (RFC 6454:
+lower case, no usual port) and nothing is repaired, so what no browser sends matches nothing.
+"""
+
+import re
+from collections.abc import Iterable
+
+#: The entry that stands for every origin, and the list that it makes.
+ANY = "*"
+_NONE = "none"
+_USUAL_PORTS = {"http": ":80", "https": ":443"}
+_LABEL = r"[a-z0-9](?:[a-z0-9_-]*[a-z0-9])?"
+_ENTRY = re.compile(
+    r"(?:(?P<scheme>https?)://)?"
+    rf"(?P<host>{_LABEL}(?:\.{_LABEL})*|\*(?:\.{_LABEL}){{2,}}|\[[0-9a-f:.]+\])"
+    r"(?::(?P<port>[0-9]{1,5}))?"
+)
+
+
+def parse(entries: Iterable[str]) -> tuple[str, ...]:
+    """Read the entries of an allow-list; return them as Origins takes them.
+
+    An entry is ``scheme://host`` or ``scheme://*.host`` (every host below it, not itself), with ``:port`` where it is
+    not the scheme's usual one; without a scheme it means https. ``*`` alone is every origin, ``none`` alone no other.
+
+    Raises:
+        ValueError: an entry is none of these; the message is a sentence without its full stop.
+    """
+    texts = [text for entry in entries if (text := entry.strip().lower())]
+    if texts in ([ANY], [_NONE]):
+        return (ANY,) if texts == [ANY] else ()
+    return tuple(dict.fromkeys(map(_canonical, texts)))
+
+
+def _canonical(text: str) -> str:
+    if text in (ANY, _NONE):
+        raise ValueError(f"{text} stands alone or not at all")
+    match = _ENTRY.fullmatch(text)
+    if match is None or text == "null" or not 0 < int(match["port"] or 1) < 65536:
+        raise ValueError(
+            f"{text!r} is no origin; write https://host or https://*.host, with :port where it is not the usual one"
+        )
+    scheme = match["scheme"] or "https"
+    port = f":{int(match['port'])}" if match["port"] else ""
+    return f"{scheme}://{match['host']}{'' if port == _USUAL_PORTS[scheme] else port}"
+
+
+class Origins:
+    """An allow-list of origins.
+
+    Args:
+        patterns: what parse() returned.
+
+    Attributes:
+        everyone: every origin is allowed.
+    """
+
+    def __init__(self, patterns: tuple[str, ...]) -> None:
+        self.everyone = patterns == (ANY,)
+        self._allowed = re.compile("|".join(map(_expression, patterns))) if patterns else None
+
+    def allows(self, origin: str) -> bool:
+        """Tell whether pages of *origin*, the value of an ``Origin`` header, are on the list."""
+        return self.everyone or (self._allowed is not None and self._allowed.fullmatch(origin) is not None)
+
+
+def _expression(pattern: str) -> str:
+    return re.escape(pattern).replace(r"\*\.", r"(?:[a-z0-9_-]+\.)+")
+
+
+def same_host(origin: str, host: str) -> bool:
+    """Tell whether a page of *origin* was loaded from *host*, the value of a ``Host`` header.
+
+    The scheme is not compared: behind a proxy that speaks TLS the server does not see it.
+    """
+    scheme, _, place = origin.partition("://")
+    usual = _USUAL_PORTS.get(scheme)
+    return usual is not None and place != "" and place == host.lower().removesuffix(usual)

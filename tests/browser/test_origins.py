@@ -1,0 +1,110 @@
+"""Pages of other sites in a real Chromium: what its own rules let them do with our answers."""
+
+import functools
+import shutil
+import threading
+from collections.abc import AsyncIterator, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+import pytest_asyncio
+from playwright.async_api import Page, async_playwright
+
+from ..support import Server, running
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")]
+
+#: What a page of another site tries; each answers with what it got to see, or "refused".
+SCRIPT = """
+async ([kind, base]) => {
+  const refused = () => 'refused';
+  const tries = {
+    poll: () => fetch(`${base}/api/sessions/a`).then(async (first) => {
+      const tag = first.headers.get('ETag');
+      const again = await fetch(`${base}/api/sessions/a`, {headers: {'If-None-Match': tag}, cache: 'no-store'});
+      return [(await first.json()).seq, again.status];
+    }),
+    unknown: () => fetch(`${base}/api/sessions/b`).then(async (answer) => [answer.status, (await answer.json()).code]),
+    stream: () => fetch(`${base}/events/a?after=0`).then(async (answer) => {
+      const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+      let text = '';
+      while (!text.includes('"seq":2')) text += (await reader.read()).value;
+      await reader.cancel();
+      return text.startsWith('retry: ');
+    }),
+    events: () => new Promise((done) => {
+      const source = new EventSource(`${base}/events/a`);
+      source.onmessage = (event) => { source.close(); done(JSON.parse(event.data).type); };
+      source.onerror = () => { source.close(); done('refused'); };
+    }),
+    socket: () => new Promise((done) => {
+      const socket = new WebSocket(`${base.replace('http', 'ws')}/rpa/a`, 'rpa.v1');
+      socket.onmessage = (event) => { socket.close(); done(JSON.parse(event.data).type); };
+      socket.onerror = () => done('refused');
+    }),
+    list: () => fetch(`${base}/api/sessions`).then((answer) => answer.status),
+    publish: () => fetch(`${base}/api/sessions/a/events`, {
+      method: 'POST', headers: {'Content-Type': 'application/json'}, body: '{"etapa": 9, "mensagem": "forjada"}',
+    }).then((answer) => answer.status),
+    forge: () => fetch(`${base}/api/sessions/a/events`, {method: 'POST', mode: 'no-cors', body: '{"etapa": 9}'})
+      .then((answer) => answer.type),
+  };
+  return Promise.resolve(tries[kind]()).catch(refused);
+}
+"""
+READ = {"poll": [2, 304], "unknown": [404, "session_not_found"], "stream": True, "events": "sync", "socket": "sync"}
+#: An opaque answer: it was sent, and the page sees nothing of it.
+NEVER = {"list": "refused", "publish": "refused", "forge": "opaque"}
+
+
+class _Blank(BaseHTTPRequestHandler):
+    """Answers every request with an empty page."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.end_headers()
+
+    def log_message(self, *arguments: Any) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def site() -> Iterator[int]:
+    """The port of another web server; 127.0.0.1 and localhost are two origins on it."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Blank) as server:
+        thread = threading.Thread(target=functools.partial(server.serve_forever, 0.05))
+        thread.start()
+        yield server.server_address[1]
+        server.shutdown()
+        thread.join()
+
+
+@pytest_asyncio.fixture
+async def page() -> AsyncIterator[Page]:
+    """A page of a fresh browser."""
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        yield await browser.new_page()
+        await browser.close()
+
+
+async def tried(page: Page, origin: str, base: str) -> dict[str, Any]:
+    """Try everything from a page of *origin*; return what came of it."""
+    await page.goto(origin)
+    return {kind: await page.evaluate(SCRIPT, [kind, base]) for kind in (*READ, *NEVER)}
+
+
+async def test_pages_on_the_list_read_and_others_see_nothing(page: Page, site: int, data_dir: Path) -> None:
+    """Streams, polls with a cursor and sockets for the one; neither gets the list of sessions or publishes."""
+    with running(Server(data_dir, RPA_ALLOWED_ORIGINS=f"http://127.0.0.1:{site}")) as server:
+        async with aiohttp.ClientSession(server.url) as http:
+            assert (await http.post("/api/sessions/a/events", json={"etapa": 1, "mensagem": "Tela 1"})).status == 201
+        assert await tried(page, f"http://127.0.0.1:{site}/", server.url) == {**READ, **NEVER}
+        assert await tried(page, f"http://localhost:{site}/", server.url) == dict.fromkeys(READ, "refused") | NEVER
+        await page.goto(f"{server.url}/health/live")
+        assert await page.evaluate(SCRIPT, ["poll", server.url]) == [2, 304]
