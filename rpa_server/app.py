@@ -96,7 +96,7 @@ def build(settings: Settings) -> web.Application:
     app[keys.PUBLISHER] = Publisher(store)
     app[keys.CONNECTIONS] = connections
     app[keys.METRICS] = _metrics(app)
-    app.cleanup_ctx.extend([short_log, _sweep, _watch_files, _subscribe])
+    app.cleanup_ctx.extend([short_log, _keep_connections, _watch_files, _subscribe])
     app.on_shutdown.append(lambda _: hub.close())
     add_routes(app)
     return app
@@ -124,8 +124,11 @@ def _metrics(app: web.Application) -> Metrics:
     return metrics
 
 
-async def _sweep(app: web.Application) -> AsyncIterator[None]:
-    async with background(app[keys.CONNECTIONS].run, "drop silent connections"):
+async def _keep_connections(app: web.Application) -> AsyncIterator[None]:
+    async with (
+        background(app[keys.CONNECTIONS].run, "drop silent connections"),
+        background(app[keys.HUB].pulse.run, "heartbeat"),
+    ):
         yield
 
 

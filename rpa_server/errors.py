@@ -113,7 +113,11 @@ class UpgradeRequired(RequestError):
 
     status = 426
     code = "upgrade_required"
-    headers = {"Upgrade": "websocket", "Connection": "Upgrade"}  # noqa: RUF012
+    headers = {  # noqa: RUF012
+        "Upgrade": "websocket",
+        "Connection": "Upgrade",
+        "Sec-WebSocket-Version": "13",
+    }
 
 
 class ServerFull(RequestError):

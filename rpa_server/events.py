@@ -48,10 +48,10 @@ class Update:
         raw: the JSON object.
         epoch, seq: the cursor; None and 0 where the writer doesn't number.
         final: the run has ended with or before this update.
-        ws, plain_ws, sse: the encoded frames, None until frames.py was asked for them.
+        ws, plain_ws, sse, sse_chunk: the encoded frames, None until frames.py was asked for them.
     """
 
-    __slots__ = ("_data", "epoch", "final", "plain_ws", "raw", "seq", "sse", "ws")
+    __slots__ = ("_data", "epoch", "final", "plain_ws", "raw", "seq", "sse", "sse_chunk", "ws")
 
     def __init__(self, raw: bytes, epoch: str | None, seq: int, final: bool) -> None:
         self.raw = raw
@@ -62,6 +62,7 @@ class Update:
         self.ws: bytes | None = None
         self.plain_ws: bytes | None = None
         self.sse: bytes | None = None
+        self.sse_chunk: bytes | None = None
 
     def __repr__(self) -> str:
         return f"<Update {self.epoch}:{self.seq}{' final' if self.final else ''}, {len(self.raw)} bytes>"

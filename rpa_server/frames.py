@@ -22,6 +22,21 @@ def ws_text(payload: bytes) -> bytes:
     return b"\x81\x7f" + size.to_bytes(8, "big") + payload
 
 
+def ws_control(opcode: int, payload: bytes = b"") -> bytes:
+    """Make a control frame; *payload* is at most 125 bytes."""
+    return bytes((0x80 | opcode, len(payload))) + payload
+
+
+def ws_pong(payload: bytes) -> bytes:
+    """Make the answer to a ping."""
+    return ws_control(0xA, payload)
+
+
+def ws_close(code: int, reason: str) -> bytes:
+    """Make a close frame."""
+    return ws_control(0x8, code.to_bytes(2, "big") + reason.encode())
+
+
 def sse_event(payload: bytes, cursor: Cursor | None) -> bytes:
     """Wrap *payload* (one line) in an unnamed event, with the cursor as its id where there is one."""
     if cursor is None:
@@ -46,6 +61,13 @@ def sse(update: Update) -> bytes:
     if update.sse is None:
         update.sse = sse_event(update.raw, update.cursor)
     return update.sse
+
+
+def sse_chunk(update: Update) -> bytes:
+    """Return the event of *update* in a chunk, encoded at the first call."""
+    if update.sse_chunk is None:
+        update.sse_chunk = chunk(sse(update))
+    return update.sse_chunk
 
 
 def plain_ws(update: Update) -> bytes:

@@ -17,6 +17,7 @@ from .documents import State
 from .errors import ServerFull, StorageUnavailable
 from .events import Update
 from .logs import Brake
+from .pulse import Pulse
 from .session import Client, Session
 
 logger = logging.getLogger(__name__)
@@ -37,6 +38,7 @@ class Hub:
         heartbeat_s: seconds between heartbeats, told to clients.
 
     Attributes:
+        pulse: the heartbeat of open streams.
         delivered, resets, aborted: updates sent, resets sent, clients dropped for taking nothing.
     """
 
@@ -45,6 +47,7 @@ class Hub:
     ) -> None:
         self.read = read
         self.heartbeat_ms = round(heartbeat_s * 1000)
+        self.pulse = Pulse(heartbeat_s)
         self._max_connections = max_connections
         self._sessions: WeakValueDictionary[str, Session] = WeakValueDictionary()
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -87,9 +90,8 @@ class Hub:
         if self._lingering:
             self.call_later(LINGER_S / 2, self._let_go)
 
-    @contextmanager
-    def admit(self, session_id: str, client: Client) -> Iterator[Session]:
-        """Register *client* with its session for the length of the block.
+    def enter(self, session_id: str, client: Client) -> Session:
+        """Register *client* with its session until leave(); from here on it misses nothing.
 
         Raises:
             ServerFull: there are too many connections.
@@ -101,11 +103,21 @@ class Hub:
         session = self.session(session_id)
         session.join(client)
         self._admitted.add(client)
+        return session
+
+    def leave(self, session: Session, client: Client) -> None:
+        """Forget *client*; fine more than once."""
+        self._admitted.discard(client)
+        session.leave(client)
+
+    @contextmanager
+    def admit(self, session_id: str, client: Client) -> Iterator[Session]:
+        """Register *client* for the length of the block; see enter()."""
+        session = self.enter(session_id, client)
         try:
             yield session
         finally:
-            self._admitted.discard(client)
-            session.leave(client)
+            self.leave(session, client)
 
     def publish(self, session_id: str, update: Update) -> None:
         """Hand an update to whoever watches its session."""

@@ -1,9 +1,11 @@
-"""The clients of a session, by transport: how updates become bytes on an asyncio transport.
+"""The clients of a session, by transport: how updates become bytes on an open connection.
 
-They know neither HTTP nor aiohttp: a handler makes the connection and hands its transport over. Nothing in here
-awaits, and writing to a connection that is gone is silently nothing.
+Streams are asyncio protocols: a handler answers the request, hands the connection over, and is gone, so an idle
+client costs neither task nor timer. They know neither HTTP nor aiohttp. Nothing in here awaits, and writing to a
+connection that is gone is silently nothing. WebSockets, which also listen, are in sockets.py.
 """
 
+import abc
 import asyncio
 from collections.abc import Callable, Sequence
 
@@ -14,21 +16,55 @@ from .session import Session
 #: A client with more than this pending lags: it gets no more until it has taken all of it.
 HIGH_WATER = 32 * 1024
 
-RESTART, FINISHED, FULL = 1012, 4410, 1013
+#: How long a connection that was closed may take to go.
+CLOSING_S = 5.0
+_BEAT = b":\n\n"
+_LAST_CHUNK = b"0\r\n\r\n"
 
 
-class _Stream:
-    """What all streams share; *encode* makes the bytes of one update."""
+class Stream(asyncio.Protocol, abc.ABC):
+    """What all streams share.
+
+    Args:
+        transport: the connection.
+        encode: makes the bytes of one update.
+
+    Attributes:
+        gone: called once when the connection is lost, however that came.
+    """
+
+    __slots__ = ("_encode", "_paused", "gone", "transport")
 
     def __init__(self, transport: asyncio.Transport, encode: Callable[[Update], bytes]) -> None:
         self.transport = transport
         self._encode = encode
+        self._paused = False
+        self.gone: Callable[[], None] | None = None
+        transport.set_write_buffer_limits(high=HIGH_WATER, low=0)
+
+    # -- what asyncio calls
+
+    def pause_writing(self) -> None:
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        self._paused = False
+
+    def data_received(self, data: bytes) -> None:
+        """Ignore it: nothing is expected."""
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Tell whoever wants to know; fine more than once."""
+        gone, self.gone = self.gone, None
+        if gone is not None:
+            gone()
+
+    # -- what the session calls
 
     def push(self, update: Update) -> bool:
-        transport = self.transport
-        if transport.get_write_buffer_size() > HIGH_WATER:
+        if self._paused:
             return False
-        transport.write(self._encode(update))
+        self.transport.write(self._encode(update))
         return True
 
     def send(self, updates: Sequence[Update]) -> None:
@@ -38,104 +74,97 @@ class _Stream:
     def abort(self) -> None:
         self.transport.abort()
 
+    def abort_soon(self) -> None:
+        """See to it that the connection goes, whatever the peer does: closing waits for what is not yet taken."""
+        asyncio.get_running_loop().call_later(CLOSING_S, self.transport.abort)
+
     @property
     def pending(self) -> int:
         return self.transport.get_write_buffer_size()
 
+    @abc.abstractmethod
+    def sync(self, session: Session, since: Cursor | None) -> None: ...
 
-class NativeSocket(_Stream):
-    """A WebSocket with subprotocol ``rpa.v1``.
+    @abc.abstractmethod
+    def reset(self, session: Session) -> None: ...
 
-    Args:
-        close: starts the closing handshake with a code and a reason. It is the handler's, since whoever receives
-            the answer has to know that the close frame was sent: a second one is a protocol error.
-    """
+    @abc.abstractmethod
+    def finish(self) -> bool: ...
 
-    def __init__(self, transport: asyncio.Transport, close: Callable[[int, str], None]) -> None:
-        super().__init__(transport, frames.ws)
-        self._close = close
+    @abc.abstractmethod
+    def restart(self) -> None: ...
 
-    def sync(self, session: Session, since: Cursor | None) -> None:
-        self.transport.write(frames.ws_text(session.sync_message(since)))
+    # -- what the pulse calls
 
-    def reset(self, session: Session) -> None:
-        self.transport.write(frames.ws_text(session.reset_message()))
+    @abc.abstractmethod
+    def beat(self) -> None: ...
 
-    def finish(self) -> bool:
-        self._close(FINISHED, "finished")
-        return True
+    @abc.abstractmethod
+    def check(self) -> None: ...
 
-    def restart(self) -> None:
-        self._close(RESTART, "restart")
-
-
-class PlainSocket(_Stream):
-    """A WebSocket in the plan's dialect: no sync, no reset, no clean close.
-
-    The plan's script never comes back after a clean close, so a restart drops the connection instead.
-    """
-
-    def __init__(self, transport: asyncio.Transport) -> None:
-        super().__init__(transport, frames.plain_ws)
-
-    def sync(self, session: Session, since: Cursor | None) -> None:
-        if since is None:
-            self.reset(session)
-
-    def reset(self, session: Session) -> None:
-        if (raw := plain_snapshot(session)) is not None:
-            self.transport.write(frames.plain_ws(Update(raw, None, 0, False)))
-
-    def finish(self) -> bool:
-        """Leave the socket open: the page closes it when it likes, and may see the session's next run."""
-        return False
-
-    def restart(self) -> None:
-        self.transport.abort()
+    @property
+    def ending(self) -> str:
+        """How the stream ended, in a word, for the log."""
+        return "closed"
 
 
-class EventStream(_Stream):
+class EventStream(Stream):
     """A native stream of server-sent events.
 
     Args:
         chunked: the response is in HTTP/1.1's chunked coding.
-        stop: makes the handler end the response.
     """
 
-    def __init__(self, transport: asyncio.Transport, chunked: bool, stop: Callable[[], None]) -> None:
-        self._wrap = frames.chunk if chunked else bytes
-        super().__init__(transport, self._event)
-        self._stop = stop
+    __slots__ = ("_chunked",)
 
-    def _event(self, update: Update) -> bytes:
-        return self._wrap(frames.sse(update))
+    def __init__(self, transport: asyncio.Transport, chunked: bool) -> None:
+        super().__init__(transport, frames.sse_chunk if chunked else frames.sse)
+        self._chunked = chunked
+
+    def write(self, data: bytes) -> None:
+        """Write a part of the stream."""
+        self.transport.write(frames.chunk(data) if self._chunked else data)
 
     def sync(self, session: Session, since: Cursor | None) -> None:
         # While updates are still to follow the id must not run ahead of them.
         at = session.cursor if since is None else None
-        self.transport.write(self._wrap(frames.sse_event(session.sync_message(since), at)))
+        self.write(frames.sse_event(session.sync_message(since), at))
 
     def reset(self, session: Session) -> None:
-        self.transport.write(self._wrap(frames.sse_event(session.reset_message(), session.cursor)))
+        self.write(frames.sse_event(session.reset_message(), session.cursor))
 
     def finish(self) -> bool:
-        self._stop()
+        """End the response; the client comes back, and is told that there is nothing more."""
+        if self._chunked:
+            self.transport.write(_LAST_CHUNK)
+        self.transport.close()
+        self.abort_soon()
         return True
 
     def restart(self) -> None:
-        self._stop()
+        self.finish()
+
+    def beat(self) -> None:
+        """Send a comment."""
+        if not self._paused:
+            self.write(_BEAT)
+
+    def check(self) -> None:
+        """Nothing answers a comment; the kernel drops a connection that acknowledges nothing."""
 
 
 class PlainEventStream(EventStream):
     """Server-sent events for the plan's script: updates alone, no sync, no reset."""
 
+    __slots__ = ()
+
     def sync(self, session: Session, since: Cursor | None) -> None:
         if since is None:
             self.reset(session)
 
     def reset(self, session: Session) -> None:
         if (raw := plain_snapshot(session)) is not None:
-            self.transport.write(self._wrap(frames.sse_event(raw, session.cursor)))
+            self.write(frames.sse_event(raw, session.cursor))
 
 
 class Waiter:

@@ -22,9 +22,10 @@ rpa_server
 app
 routes
 handlers.operations handlers.page handlers.sessions handlers.sse handlers.websocket
-handlers.params handlers
+handlers.params handlers.streams handlers
 cors
 keys middlewares
+sockets
 recovery publisher feed transports connections metrics
 hub
 session
@@ -37,7 +38,7 @@ stores
 append jsonfiles
 run recording
 documents config
-frames state schemas
+frames state schemas wsframes pulse
 events
 wirejson naming background origins
 errors version resources backoff logs

@@ -10,15 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rpa_server.events import Cursor, Update
-from rpa_server.session import Client, Session
+from rpa_server.session import Session
+from rpa_server.sockets import FINISHED, RESTART, NativeSocket, PlainSocket
 from rpa_server.transports import (
-    FINISHED,
     HIGH_WATER,
-    RESTART,
     EventStream,
-    NativeSocket,
     PlainEventStream,
-    PlainSocket,
+    Stream,
     Waiter,
     plain_snapshot,
 )
@@ -33,7 +31,17 @@ class Wire(asyncio.Transport):
         super().__init__()
         self.unsent = unsent
         self.written: list[bytes] = []
-        self.aborted = False
+        self.limits: tuple[int | None, int | None] = (None, None)
+        self.aborted = self.closed = False
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        self.limits = (low, high)
+
+    def is_closing(self) -> bool:
+        return self.closed or self.aborted
+
+    def close(self) -> None:
+        self.closed = True
 
     def write(self, data: Any) -> None:
         self.written.append(bytes(data))
@@ -82,19 +90,11 @@ class Wire(asyncio.Transport):
         return plain
 
 
-def nothing() -> None:
-    """Stop no stream."""
-
-
-def no_close(code: int, reason: str) -> None:
-    """Close no socket."""
-
-
-STREAMS: dict[str, Callable[[Wire], Client]] = {
-    "native socket": lambda wire: NativeSocket(wire, no_close),
+STREAMS: dict[str, Callable[[Wire], Stream]] = {
+    "native socket": NativeSocket,
     "plain socket": PlainSocket,
-    "events": lambda wire: EventStream(wire, True, nothing),
-    "plain events": lambda wire: PlainEventStream(wire, True, nothing),
+    "events": lambda wire: EventStream(wire, True),
+    "plain events": lambda wire: PlainEventStream(wire, True),
 }
 
 
@@ -113,21 +113,36 @@ async def known(robot: Robot) -> Session:
 
 
 @stream_names()
-def test_a_stream_with_too_much_pending_takes_nothing(name: str) -> None:
-    """Above the high-water mark an update is not written and the caller is told."""
+def test_a_stream_that_is_behind_takes_nothing(name: str) -> None:
+    """From the high-water mark until all is taken an update is not written, and the caller is told."""
     wire = Wire(unsent=HIGH_WATER + 1)
     client = STREAMS[name](wire)
+    assert wire.limits == (0, HIGH_WATER)
+    client.pause_writing()
     assert client.push(Robot().step()) is False
     assert wire.written == []
     assert client.pending == HIGH_WATER + 1
+    client.resume_writing()
+    assert client.push(Robot().step()) is True
 
 
 @stream_names()
-def test_a_stream_below_the_mark_takes_an_update_in_one_write(name: str) -> None:
-    """Up to the high-water mark an update is written at once, in one piece."""
-    wire = Wire(unsent=HIGH_WATER)
+def test_a_stream_takes_an_update_in_one_write(name: str) -> None:
+    """An update is written at once, in one piece."""
+    wire = Wire()
     assert STREAMS[name](wire).push(Robot().step()) is True
     assert len(wire.written) == 1
+
+
+@stream_names()
+def test_whoever_wants_to_know_is_told_once_that_the_connection_is_lost(name: str) -> None:
+    """However often and for whatever reason it is lost."""
+    told: list[bool] = []
+    client = STREAMS[name](Wire())
+    client.gone = lambda: told.append(True)
+    client.connection_lost(None)
+    client.connection_lost(OSError())
+    assert told == [True]
 
 
 @stream_names()
@@ -157,7 +172,7 @@ async def test_a_native_socket_gets_updates_untouched() -> None:
     """A frame holds the very bytes that the robot published."""
     wire, robot = Wire(), Robot()
     updates = robot.steps(2)
-    client = NativeSocket(wire, no_close)
+    client = NativeSocket(wire)
     for update in updates:
         client.push(update)
     assert [update.raw in wire.data for update in updates] == [True, True]
@@ -168,7 +183,7 @@ async def test_a_native_socket_is_synced_with_the_whole_state() -> None:
     """The sync message has the position, the snapshot and the heartbeat."""
     wire, robot = Wire(), Robot(steps=3)
     session = await known(robot)
-    NativeSocket(wire, no_close).sync(session, None)
+    NativeSocket(wire).sync(session, None)
     (message,) = wire.frames()
     assert message == {
         "type": "sync",
@@ -184,7 +199,7 @@ async def test_a_native_socket_is_synced_with_the_whole_state() -> None:
 async def test_a_recovered_sync_names_the_position_that_updates_follow_on() -> None:
     """Where the updates follow the sync carries the client's own position and no snapshot."""
     wire = Wire()
-    NativeSocket(wire, no_close).sync(await known(Robot(steps=3)), Cursor("aaaa", 1))
+    NativeSocket(wire).sync(await known(Robot(steps=3)), Cursor("aaaa", 1))
     (message,) = wire.frames()
     assert (message["epoch"], message["seq"], message["recovered"], message["snapshot"]) == ("aaaa", 1, True, None)
 
@@ -192,7 +207,7 @@ async def test_a_recovered_sync_names_the_position_that_updates_follow_on() -> N
 async def test_a_sync_of_an_unknown_session_is_empty() -> None:
     """Where nothing is known snapshot and epoch are null and seq is 0."""
     wire = Wire()
-    NativeSocket(wire, no_close).sync(make_hub(SlowStore()).session(SESSION), None)
+    NativeSocket(wire).sync(make_hub(SlowStore()).session(SESSION), None)
     (message,) = wire.frames()
     assert (message["epoch"], message["seq"], message["recovered"], message["snapshot"]) == (None, 0, False, None)
 
@@ -200,19 +215,22 @@ async def test_a_sync_of_an_unknown_session_is_empty() -> None:
 async def test_a_native_reset_has_the_whole_state() -> None:
     """A reset carries the position and the snapshot behind it."""
     wire, session = Wire(), await known(Robot(steps=3))
-    NativeSocket(wire, no_close).reset(session)
+    NativeSocket(wire).reset(session)
     assert wire.frames() == [
         {"type": "reset", "session_id": SESSION, "epoch": "aaaa", "seq": 3, "snapshot": session.view()}
     ]
 
 
-def test_a_native_socket_is_closed_with_the_reason_in_the_code() -> None:
-    """The end of the run is 4410, a restart is 1012."""
-    codes: list[int] = []
-    client = NativeSocket(Wire(), lambda code, reason: codes.append(code))
-    client.finish()
+@pytest.mark.parametrize(("end", "code"), [("finish", FINISHED), ("restart", RESTART)])
+async def test_a_native_socket_is_closed_with_the_reason_in_the_code(end: str, code: int) -> None:
+    """The end of the run is 4410, a restart is 1012; the first reason stays."""
+    wire = Wire()
+    client = NativeSocket(wire)
+    getattr(client, end)()
     client.restart()
-    assert codes == [FINISHED, RESTART] == [4410, 1012]
+    assert len(wire.written) == 1
+    assert wire.data[:2] == bytes((0x88, len(wire.data) - 2))
+    assert int.from_bytes(wire.data[2:4], "big") == code == client.close_code
 
 
 # -- the plain socket
@@ -288,7 +306,7 @@ async def test_an_event_has_its_cursor_as_id(chunked: bool) -> None:
     """Every update is an unnamed event with its position as id, chunked for HTTP/1.1 alone."""
     wire, robot = Wire(), Robot()
     updates = robot.steps(2)
-    client = EventStream(wire, chunked, nothing)
+    client = EventStream(wire, chunked)
     client.push(updates[0])
     client.send([updates[1], Update(b'{"type":"progress_update"}', None, 0, False)])
     plain = wire.chunks() if chunked else wire
@@ -303,8 +321,8 @@ async def test_the_id_never_runs_ahead_of_the_updates() -> None:
     """A sync has an id only where the snapshot is in it: else a lost connection would skip what follows."""
     session = await known(Robot(steps=3))
     ahead, behind = Wire(), Wire()
-    EventStream(ahead, False, nothing).sync(session, None)
-    EventStream(behind, False, nothing).sync(session, Cursor("aaaa", 1))
+    EventStream(ahead, False).sync(session, None)
+    EventStream(behind, False).sync(session, Cursor("aaaa", 1))
     assert [cursor for cursor, _ in ahead.events()] == ["aaaa:3"]
     assert [cursor for cursor, _ in behind.events()] in ([None], ["aaaa:1"])
 
@@ -312,7 +330,7 @@ async def test_the_id_never_runs_ahead_of_the_updates() -> None:
 async def test_a_reset_event_has_the_new_position() -> None:
     """Behind a reset the id is that of the new state."""
     wire, session = Wire(), await known(Robot(steps=3))
-    EventStream(wire, False, nothing).reset(session)
+    EventStream(wire, False).reset(session)
     ((cursor, message),) = wire.events()
     assert (cursor, message["type"], message["seq"]) == ("aaaa:3", "reset", 3)
 
@@ -320,7 +338,7 @@ async def test_a_reset_event_has_the_new_position() -> None:
 async def test_a_plain_event_stream_gets_updates_alone() -> None:
     """The plan's script gets the stored state as an update, and neither sync nor reset."""
     wire, session = Wire(), await known(Robot(steps=3))
-    client = PlainEventStream(wire, False, nothing)
+    client = PlainEventStream(wire, False)
     client.sync(session, None)
     client.reset(session)
     client.sync(session, Cursor("aaaa", 1))
@@ -328,11 +346,24 @@ async def test_a_plain_event_stream_gets_updates_alone() -> None:
 
 
 @pytest.mark.parametrize("end", ["finish", "restart"])
-def test_an_event_stream_is_ended_by_its_handler(end: str) -> None:
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_an_event_stream_ends_as_its_coding_has_it(end: str, chunked: bool) -> None:
     """The end of the run and a restart end the response: the browser comes back by itself."""
-    stopped: list[bool] = []
-    getattr(EventStream(Wire(), True, lambda: stopped.append(True)), end)()
-    assert stopped == [True]
+    wire = Wire()
+    getattr(EventStream(wire, chunked), end)()
+    assert wire.data == (b"0\r\n\r\n" if chunked else b"")
+    assert wire.closed
+
+
+def test_the_beat_of_an_event_stream_is_a_comment() -> None:
+    """It tells nobody anything, and is left out where the client is behind anyway."""
+    wire = Wire()
+    client = EventStream(wire, False)
+    client.beat()
+    client.check()
+    client.pause_writing()
+    client.beat()
+    assert wire.data == b":\n\n"
 
 
 # -- polls that wait
@@ -373,7 +404,7 @@ def test_any_text_survives_every_framing(text: str, chunked: bool) -> None:
     """No text of a robot breaks a frame, an event or a chunk."""
     robot, socket, stream = Robot(), Wire(), Wire()
     update = robot.step(text.encode("utf-8", "replace").decode())
-    NativeSocket(socket, no_close).push(update)
-    EventStream(stream, chunked, nothing).push(update)
+    NativeSocket(socket).push(update)
+    EventStream(stream, chunked).push(update)
     plain = stream.chunks() if chunked else stream
     assert socket.frames() == [message for _, message in plain.events()] == [update.data]

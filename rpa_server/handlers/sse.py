@@ -1,24 +1,23 @@
 """Server-sent events: the native stream, and the plan's."""
 
-import asyncio
-import logging
 import random
 from contextlib import suppress
+from email.utils import formatdate
 
 from aiohttp import web
 from aiohttp.http import HttpVersion11
-from aiohttp_sse import EventSourceResponse
 
-from .. import keys
 from ..connections import bound_silence
 from ..errors import StorageUnavailable
 from ..transports import EventStream, PlainEventStream
-from . import params
+from . import params, streams
 
-logger = logging.getLogger(__name__)
-
-_SEND_TIMEOUT_S = 10.0
 _RETRY_MS = (1000, 4000)
+_HEADERS = {
+    "Content-Type": "text/event-stream",
+    "Cache-Control": "no-cache, no-store, no-transform",
+    "X-Accel-Buffering": "no",  # nginx would hold events back until its buffer is full
+}
 
 
 async def events(request: web.Request) -> web.StreamResponse:
@@ -34,32 +33,36 @@ async def plain_events(request: web.Request) -> web.StreamResponse:
 async def _stream(request: web.Request, kind: type[EventStream]) -> web.StreamResponse:
     session_id = params.session_id(request, "session_id", "session")
     cursor = params.after(request)
-    assert request.transport is not None
+    response = web.Response(headers=_HEADERS)
+    if request.method == "HEAD" or request.transport is None:
+        return response
+    await request.app.on_response_prepare.send(request, response)
     bound_silence(request)
-    response = EventSourceResponse(
-        sep="\n",
-        ping_interval=request.app[keys.SETTINGS].heartbeat_s,
-        send_timeout=_SEND_TIMEOUT_S,
-    )
-    response.headers["Cache-Control"] = "no-cache, no-store, no-transform"
-    stopped = asyncio.Event()
-
-    def stop() -> None:
-        stopped.set()
-        if response.prepared:
-            response.stop_streaming()
-
-    client = kind(request.transport, request.version >= HttpVersion11, stop)
-    with request.app[keys.HUB].admit(session_id, client) as session:
+    chunked = request.version >= HttpVersion11
+    client = kind(request.transport, chunked)
+    session = streams.join(request, session_id, client, "SSE")
+    try:
         with suppress(StorageUnavailable):  # what the store holds follows when it answers
             await session.load()
-        if session.final and cursor is not None and cursor == session.cursor:
-            return web.Response(status=204)
-        await response.prepare(request)
-        async with response:
-            await response.write(b"retry: %d\n\n" % random.randint(*_RETRY_MS))
-            session.begin(client, cursor)
-            logger.info("SSE connected to %s.", session_id)
-            if not stopped.is_set():
-                await response.wait()
+    except BaseException:
+        client.connection_lost(None)
+        raise
+    if session.final and cursor is not None and cursor == session.cursor:
+        client.connection_lost(None)
+        return web.Response(status=204)
+    streams.take_over(request, client)
+    client.transport.write(_head(response, chunked))
+    client.write(b"retry: %d\n\n" % random.randint(*_RETRY_MS))
+    session.begin(client, cursor)
+    streams.resume(request, client)
     return response
+
+
+def _head(response: web.Response, chunked: bool) -> bytes:
+    """Write down a response's head; it is the last one on its connection."""
+    headers = {**response.headers, "Date": formatdate(usegmt=True), "Connection": "close"}
+    if chunked:
+        headers["Transfer-Encoding"] = "chunked"
+    headers.pop("Content-Length", None)
+    lines = ["HTTP/1.1 200 OK", *(f"{name}: {value}" for name, value in headers.items())]
+    return "\r\n".join([*lines, "\r\n"]).encode()

@@ -1,0 +1,59 @@
+"""What both kinds of open stream need of a request: a place in the hub, and its connection for themselves.
+
+aiohttp keeps a task, a parser and the request for as long as a handler runs: four times what an idle stream needs.
+So the handler answers, gives the connection to the client (transports.py) and returns; aiohttp is told that the
+connection is lost, which is what it is to it.
+"""
+
+import logging
+import time
+from functools import partial
+
+from aiohttp import web
+
+from .. import keys
+from ..hub import Hub
+from ..session import Session
+from ..transports import Stream
+
+logger = logging.getLogger(__name__)
+
+
+def join(request: web.Request, session_id: str, client: Stream, name: str) -> Session:
+    """Register *client* until its connection is lost; the session lives as long.
+
+    Args:
+        name: of the transport, for the log.
+
+    Raises:
+        ServerFull: there are too many connections.
+    """
+    hub = request.app[keys.HUB]
+    session = hub.enter(session_id, client)
+    hub.pulse.add(client)
+    client.gone = partial(_gone, hub, session, client, name, time.monotonic())
+    logger.info("%s connected to %s.", name, session_id)
+    return session
+
+
+def _gone(hub: Hub, session: Session, client: Stream, name: str, since_s: float) -> None:
+    hub.pulse.remove(client)
+    hub.leave(session, client)
+    logger.info("%s left %s after %.0f s (%s).", name, session.session_id, time.monotonic() - since_s, client.ending)
+
+
+def take_over(request: web.Request, client: Stream) -> None:
+    """Let *client* have what happens on the connection; nothing is read before resume()."""
+    assert request.transport is not None
+    request.transport.pause_reading()
+    request.transport.set_protocol(client)
+
+
+def resume(request: web.Request, client: Stream) -> None:
+    """Let *client* read, and aiohttp forget the connection; the handler must return without another await."""
+    early: bytes = getattr(request.protocol, "_message_tail", b"")  # sent before the handshake was answered
+    if early:
+        client.data_received(early)
+    client.transport.resume_reading()
+    request.protocol.transport = None
+    request.protocol.connection_lost(None)

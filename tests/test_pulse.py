@@ -1,0 +1,59 @@
+"""The heartbeat of many streams."""
+
+import asyncio
+
+from rpa_server.pulse import Pulse
+
+
+class Stream:
+    """Notes when it is beaten and asked."""
+
+    def __init__(self) -> None:
+        self.beats: list[float] = []
+        self.checks: list[float] = []
+
+    def beat(self) -> None:
+        self.beats.append(asyncio.get_running_loop().time())
+
+    def check(self) -> None:
+        self.checks.append(asyncio.get_running_loop().time())
+
+
+async def run(pulse: Pulse, seconds: float) -> None:
+    task = asyncio.create_task(pulse.run())
+    await asyncio.sleep(seconds)
+    task.cancel()
+
+
+async def test_every_stream_is_beaten_once_a_period_and_asked_in_between() -> None:
+    """However many there are, each gets its beat, and its answer is looked for half a period later."""
+    pulse, streams = Pulse(0.3), [Stream() for _ in range(100)]
+    for stream in streams:
+        pulse.add(stream)
+    await run(pulse, 1.0)
+    for stream in streams:
+        assert 2 <= len(stream.beats) <= 4
+        assert 2 <= len(stream.checks) <= 4
+        later = [check - stream.beats[0] for check in stream.checks if check > stream.beats[0]]
+        assert 0.1 < later[0] < 0.25
+
+
+async def test_the_beats_are_spread_over_the_period() -> None:
+    """Thousands of writes at once would delay everything else."""
+    pulse, streams = Pulse(0.3), [Stream() for _ in range(60)]
+    for stream in streams:
+        pulse.add(stream)
+    await run(pulse, 0.4)
+    first = sorted(stream.beats[0] for stream in streams)
+    assert max(first.count(time) for time in first) <= 2
+    assert first[-1] - first[0] > 0.2
+
+
+async def test_a_stream_that_left_is_left_alone() -> None:
+    """Once removed, and one that was never there is no mistake."""
+    pulse, gone = Pulse(0.05), Stream()
+    pulse.add(gone)
+    pulse.remove(gone)
+    pulse.remove(gone)
+    await run(pulse, 0.15)
+    assert gone.beats == gone.checks == []
