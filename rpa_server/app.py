@@ -27,7 +27,8 @@ from .routes import add_routes
 from .stores import Store
 from .stores.files import FileStore
 from .stores.merge import MergedStore
-from .stores.redis import RedisStore, Subscriber, client
+from .stores.redis import RedisStore, client
+from .stores.subscription import Subscriber
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,8 @@ from .origins import Origins
 from .publisher import Publisher
 from .stores import Store
 from .stores.files import FileStore
-from .stores.redis import RedisStore, Subscriber
+from .stores.redis import RedisStore
+from .stores.subscription import Subscriber
 
 SETTINGS = web.AppKey("settings", Settings)
 HUB = web.AppKey("hub", Hub)

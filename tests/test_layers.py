@@ -32,6 +32,7 @@ session
 tracker
 tracker.progress
 tracker.storage
+stores.subscription
 tracker.files tracker.redis stores.files stores.merge stores.redis
 tracker.connection
 stores
@@ -48,7 +49,7 @@ LEVELS = {name: level for level, line in enumerate(reversed(LAYERS.split("\n")))
 #: Imports that point up, and why each is allowed all the same.
 UPWARDS = {("session", "hub"): "for the type checker only"}
 #: Modules of other packages → who may import them.
-REDIS = {"stores.redis", "tracker.connection", "tracker.redis"}
+REDIS = {"stores.redis", "stores.subscription", "tracker.connection", "tracker.redis"}
 AIOHTTP = {"app", "cli", "connections", "cors", "demo", "keys", "middlewares", "routes", "watch"}
 ENVIRONMENT = {"app", "cli", "demo", "tracker.progress"}
 #: What a robot loads; nothing in here may need a web server.

@@ -1,17 +1,10 @@
-"""Sessions in Redis: reads, writes, and the one subscription that feeds the hub.
-
-redis-py's PubSub can go deaf or spin for ever without raising, so it is not used: one connection is read
-directly, and a watchdog publishes to a channel of its own whenever the line is quiet. What does not come back in
-time is dead, and everything is built anew.
-"""
+"""Sessions in Redis: reads and writes. What is published there comes through subscription.py."""
 
 import asyncio
 import logging
-import math
 import random
-import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -21,26 +14,21 @@ from redis.backoff import NoBackoff
 
 from .. import append as script
 from .. import naming
-from ..backoff import Breaker, delay
+from ..backoff import Breaker
 from ..documents import State, from_redis
 from ..errors import BadDocument, StorageUnavailable
 from ..events import Cursor, own_update
-from ..logs import Brake
 from ..run import Run
 
 logger = logging.getLogger(__name__)
 
 TIMEOUT_S = 1.0
-IDLE_S = 1.5
-ECHO_S = 2.0
 _LISTED = 1000
 #: Connections to Redis at once, so that a thousand sessions that are read at once cost no thousand descriptors.
 _CONNECTIONS = 16
 
 #: What a broken, refusing or vanished Redis may raise in asyncio.
 ERRORS = (redis.RedisError, OSError, EOFError, ValueError, RuntimeError, AttributeError)
-#: Errors that waiting does not mend.
-_REFUSALS = (redis.AuthenticationError, redis.ResponseError)
 
 
 def client(url: str) -> redis.asyncio.Redis:
@@ -181,110 +169,3 @@ class RedisStore:
         """Close the connections; never raises."""
         with suppress(*ERRORS):
             await self._client.aclose()
-
-
-class Subscriber:
-    """Hands every message on ``rpa_progress:*`` to *deliver*, for ever, over one connection.
-
-    Args:
-        url: the Redis to subscribe to.
-        deliver: called with the channel's and the message's bytes; must not await.
-
-    Attributes:
-        resubscribed: what to call each time the subscription is (again) active: what was published before may
-            be lost.
-        active: set while the subscription is believed to work.
-        losses: how many times it ended.
-        reason: why it does not, for operators; empty while it does.
-        refused: Redis answers but does not let us in: wrong password, missing permission, bad certificate.
-    """
-
-    def __init__(self, url: str, deliver: Callable[[bytes, bytes], None]) -> None:
-        self._url = url
-        self._deliver = deliver
-        self.resubscribed: list[Callable[[], None]] = []
-        self._probe = (naming.PROBE_CHANNEL_PREFIX + secrets.token_hex(8)).encode()
-        self._heard_s = 0.0
-        self._brake = Brake()
-        self.active = asyncio.Event()
-        self.losses = 0
-        self.reason = "not connected yet"
-        self.refused = False
-
-    async def run(self) -> None:
-        """Subscribe, and again whenever the connection is lost. Ends only by cancellation."""
-        attempt = 0
-        while True:
-            started = time.monotonic()
-            try:
-                await self._session()
-            except* Exception as group:  # whatever went wrong in there, the task must not die of it
-                self._down(group.exceptions[0])
-            attempt = 1 if time.monotonic() - started > 10.0 else attempt + 1
-            await asyncio.sleep(delay(attempt, 0.1, 1.0, random.random()))
-
-    def _down(self, error: BaseException) -> None:
-        self.active.clear()
-        self.losses += 1
-        self.reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        self.refused = isinstance(error, _REFUSALS) or "certificate" in self.reason.lower()
-        held = self._brake.passes(time.monotonic())
-        if held is not None:
-            logger.warning("The subscription to Redis is down (%s; %d like it before).", self.reason, held)
-
-    async def _session(self) -> None:
-        """Subscribe and read until something fails."""
-        source = client(self._url)
-        connection = source.connection_pool.make_connection()
-        try:
-            async with asyncio.timeout(2 * TIMEOUT_S):
-                await connection.connect()
-                await connection.send_command("PSUBSCRIBE", naming.CHANNEL_PATTERN)
-                await connection.send_command("SUBSCRIBE", self._probe)
-                await connection.read_response()
-                await connection.read_response()
-            self._up()
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._read(connection))
-                group.create_task(self._watch(source))
-        finally:
-            self.active.clear()
-            with suppress(Exception):
-                async with asyncio.timeout(TIMEOUT_S):
-                    await connection.disconnect(nowait=True)
-                    await source.aclose()
-
-    def _up(self) -> None:
-        self._heard_s = time.monotonic()
-        self.reason = ""
-        self.refused = False
-        self.active.set()
-        logger.info("Subscribed to Redis.")
-        for call in self.resubscribed:
-            call()
-
-    async def _read(self, connection: Any) -> None:
-        """Deliver messages; hiredis hands out all that one read of the socket brought without waiting."""
-        deliver, read = self._deliver, connection.read_response
-        taken = 0
-        while True:
-            reply = await read(timeout=math.inf)
-            self._heard_s = time.monotonic()
-            if reply[0] == b"pmessage":
-                deliver(reply[2], reply[3])
-            taken += 1
-            if taken % 100 == 0:
-                await asyncio.sleep(0)
-
-    async def _watch(self, source: redis.asyncio.Redis) -> None:
-        """Raise when a quiet line turns out to be a dead one."""
-        while True:
-            await asyncio.sleep(IDLE_S / 3)
-            asked = time.monotonic()
-            if asked - self._heard_s < IDLE_S:
-                continue
-            await source.publish(self._probe, b"")
-            while self._heard_s < asked:
-                if time.monotonic() - asked > ECHO_S:
-                    raise TimeoutError("nothing comes through the subscription any more")
-                await asyncio.sleep(0.05)
