@@ -1,0 +1,111 @@
+"""What a connection costs: to open and hold, to join late, and to somebody else's update."""
+
+import contextlib
+import time
+from functools import partial
+
+from .bench import Bench, Figures, Scene, peer, scene
+from .load import Load
+
+_IDLE = 4000
+_SETTLE_S = 1.0
+_HISTORY = 500
+_JOINING = 100
+_CROWD = 1000
+_LEVELS = (100, 1000, 10_000)
+_GROWTH_PER_S = 500.0
+#: What a server does every now and then must happen as often with updates as without.
+_PERIOD_S = 2.0
+
+
+def idle(bench: Bench, name: str, *, each: bool = False) -> Figures:
+    """Open connections that are never sent an update, all on one session, or *each* on its own.
+
+    What the first few cost the server once is left out.
+    """
+    count = bench.count(_IDLE)
+    sessions = count if each else 1
+    made = peer(name)
+    with made.running(bench.directory) as place:
+        made.seed(place, sessions)
+        server, way = place.server, made.ways["ws"]
+        Load(bench.load, server.port, way, connections=50).close()
+        time.sleep(_SETTLE_S)
+        memory, cpu = server.resident(), server.cpu_us()
+        with Load(bench.load, server.port, way, connections=count, sessions=sessions) as load:
+            cpu = server.cpu_us() - cpu
+            time.sleep(_SETTLE_S)
+            return {
+                "setup_us": cpu / count,
+                "resident": (server.resident() - memory) / count,
+                "per_s": count / load.opened["wall_us"] * 1e6,
+                "load": load.opened["cpu_us"] / load.opened["wall_us"],
+            }
+
+
+def idle_each(bench: Bench, name: str) -> Figures:
+    """Open connections that are never sent an update, each on a session of its own."""
+    return idle(bench, name, each=True)
+
+
+def late(bench: Bench, name: str) -> Figures:
+    """Join sessions with 500 updates behind them: one after the other, each another session; then many, all the same."""
+    count, crowd = bench.count(_JOINING), bench.count(_CROWD)
+    made = peer(name)
+    with made.running(bench.directory) as place:
+        made.seed(place, count + 1, updates=_HISTORY)
+        server, way = place.server, made.ways["state"]
+        Load(bench.load, server.port, way, connections=1, first=count, state=True).close()
+        cpu = server.cpu_us()
+        with Load(bench.load, server.port, way, connections=count, sessions=count, window=1, state=True) as load:
+            one, one_us = load.opened["state_us"], server.cpu_us() - cpu
+        cpu = server.cpu_us()
+        with Load(bench.load, server.port, way, connections=crowd, first=count, window=crowd, state=True) as load:
+            all_us, crowd_us = load.opened["wall_us"], server.cpu_us() - cpu
+    return {
+        "p50_us": one["p50"],
+        "p99_us": one["p99"],
+        "cpu_us": one_us / count,
+        "crowd_ms": all_us / 1000,
+        "crowd_cpu_us": crowd_us / crowd,
+    }
+
+
+def growth(bench: Bench, name: str) -> Figures:
+    """Update one session, 500 times a second, while 100, 1,000 and 10,000 others are open and quiet.
+
+    ``net`` is what an update costs beyond what the server uses in the same time without any.
+    """
+    figures: Figures = {"lost": 0.0}
+    seconds = max(_PERIOD_S, bench.seconds(2 * _PERIOD_S))
+    with contextlib.ExitStack() as stack:
+        held = stack.enter_context(scene(bench, name, "ws", viewers=1, sessions=1))
+        held.warm_up(_GROWTH_PER_S, 250)
+        reached = 0
+        for level in _LEVELS:
+            more = bench.most_viewers(level) - reached
+            peer(name).seed(held.place, more, first=1 + reached)
+            stack.enter_context(
+                Load(
+                    bench.load, held.place.server.port, peer(name).ways["ws"],
+                    connections=more, sessions=more, first=1 + reached,
+                )
+            )  # fmt: skip
+            reached += more
+            figures["lost"] += _level(held, seconds, level, figures)
+    first, *_, last = _LEVELS
+    return figures | {"others": reached} | {kind: figures[f"{kind}_{last}"] / figures[f"{kind}_{first}"] for kind in ("gross", "net")}
+
+
+def _level(held: Scene, seconds: float, level: int, figures: Figures) -> float:
+    """Add the figures of one level; return how many updates were lost."""
+    time.sleep(_SETTLE_S)
+    server, updates = held.place.server, round(_GROWTH_PER_S * seconds)
+    cpu = server.cpu_us()
+    time.sleep(seconds)
+    quiet = server.cpu_us() - cpu
+    measured = held.measure(partial(held.publisher.steady, _GROWTH_PER_S, updates))
+    figures[f"gross_{level}"] = measured["cpu_us"]
+    figures[f"net_{level}"] = measured["cpu_us"] - quiet / updates
+    figures[f"quiet_{level}"] = quiet / seconds / 1000
+    return measured["lost"]

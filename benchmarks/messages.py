@@ -1,0 +1,45 @@
+"""What is published: the tracker's own bytes, with a number and the time of sending in them.
+
+Pure. All sessions share one epoch word, so that one template serves them all.
+"""
+
+from datetime import datetime
+
+from rpa_server.run import Run
+
+EPOCH = "5f0c9a1be2d34c77"
+#: The number of the first message; the update before it is stored by whoever stores, see stored().
+FIRST = 2
+
+_BEGAN = datetime(2025, 10, 9, 19, 19, 39, 930000)
+_TIME = 1111111111111111
+_TEXT = "Selecionando tipo de veículo"
+
+
+def session_id(number: int) -> str:
+    """Name a session; load.c writes the same six digits."""
+    return f"bench-{number:06d}"
+
+
+def stored(name: str, updates: int = 1) -> Run:
+    """Return a run of *updates* updates, as the tracker would have stored it before anything is published."""
+    run = Run(name, EPOCH, _BEGAN)
+    run.start(_BEGAN)
+    for count in range(1, updates):
+        run.step(1 + count % 14, _TEXT, _BEGAN, {"tela": "selecao_tipo_veiculo", "tentativa": 1})
+    return run
+
+
+def _template() -> bytes:
+    run = stored(session_id(0))
+    raw = run.step(5, _TEXT, _BEGAN, {"t": _TIME, "tela": "selecao_tipo_veiculo", "tentativa": 1}).raw
+    raw = raw.replace(b"%", b"%%").replace(session_id(0).encode(), b"%b")
+    return raw.replace(b'"seq":%d,' % FIRST, b'"seq":%d,').replace(b"%d" % _TIME, b"%d")
+
+
+_TEMPLATE = _template()
+
+
+def message(name: bytes, number: int, sent_us: int) -> bytes:
+    """Build update *number* of a session: about 400 bytes."""
+    return _TEMPLATE % (number, name, sent_us)

@@ -1,0 +1,33 @@
+"""The servers that are compared, each as its own makers would run it on one process.
+
+A peer knows how its server is started, how a viewer asks it for a stream, and how a robot tells it of an update. It
+measures nothing.
+"""
+
+from ..load import Way
+from ..publishers import RedisWire, SocketIoWire
+from .base import Peer, Place
+from .nchan import Nchan
+from .ours import Ours
+from .python import Module
+
+__all__ = ["PEERS", "Peer", "Place"]
+
+_PLAIN = Way("ws", "/rpa/bench-{}")
+_SOCKET_IO = Way("sio", "/socket.io/?EIO=4&transport=websocket&session=bench-{}")
+_SERVE = ("-m", "rpa_server", "serve", "--host")
+
+#: By name.
+PEERS: dict[str, Peer] = {
+    peer.name: peer
+    for peer in (
+        Nchan("nchan", "nchan on nginx"),
+        Module("plan", "the plan, on websockets", "plan_server", _PLAIN, RedisWire),
+        Module("socketio", "python-socketio, Redis manager", "socketio_server", _SOCKET_IO, SocketIoWire),
+        Module("aiohttp", "aiohttp, send_str in a loop", "aiohttp_server", _PLAIN, RedisWire),
+        Ours("rpa", "rpa-server, python -m aiohttp.web", ("-m", "aiohttp.web", "rpa_server:create_app", "-H"), "-P"),
+        Ours("rpa-uvloop", "rpa-server serve, uvloop", _SERVE, "--port"),
+        Ours("rpa-1", "rpa-server serve --workers 1", _SERVE, "--port", ("--workers", "1")),
+        Ours("rpa-2", "rpa-server serve --workers 2", _SERVE, "--port", ("--workers", "2")),
+    )
+}

@@ -1,0 +1,93 @@
+"""nchan, the module of nginx for streams, as Debian packages it: one worker, in memory, no log of requests."""
+
+import getpass
+import grp
+import os
+import resource
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..load import Way
+from ..messages import FIRST, message, session_id
+from ..publishers import HttpWire, Wire
+from .base import Peer, Place
+
+MODULE = Path("/usr/lib/nginx/modules/ngx_nchan_module.so")
+
+# The same depth of history as ours. Whoever joins a stream of /state is sent the newest message first.
+_CONFIG = """
+{user}
+load_module {module};
+daemon off;
+worker_processes 1;
+worker_rlimit_nofile {files};
+pid {directory}/nginx.pid;
+error_log {directory}/nginx.log warn;
+events {{ worker_connections {connections}; }}
+http {{
+    access_log off;
+    keepalive_requests 100000000;
+    client_body_temp_path {directory}/body;
+    proxy_temp_path {directory}/proxy;
+    fastcgi_temp_path {directory}/fastcgi;
+    uwsgi_temp_path {directory}/uwsgi;
+    scgi_temp_path {directory}/scgi;
+    nchan_shared_memory_size 512M;
+    nchan_message_buffer_length 500;
+    nchan_message_timeout 1d;
+    nchan_channel_id $1;
+    nchan_subscriber_first_message newest;
+    server {{
+        listen 127.0.0.1:{port} backlog=4096;
+        location ~ ^/pub/(.+)$ {{ nchan_publisher; }}
+        location ~ ^/ws/(.+)$ {{ nchan_subscriber websocket; }}
+        location ~ ^/sse/(.+)$ {{ nchan_subscriber eventsource; }}
+        location ~ ^/state/(.+)$ {{ nchan_subscriber websocket; nchan_subscriber_first_message -1; }}
+        location ~ ^/poll/(.+)$ {{ nchan_subscriber longpoll; nchan_subscriber_first_message -1; }}
+    }}
+}}
+"""
+
+
+class Nchan(Peer):
+    """nginx with nchan; robots publish by HTTP."""
+
+    needs_redis = False
+
+    def __init__(self, name: str, title: str) -> None:
+        self.name = name
+        self.title = title
+        self.ways = {
+            "ws": Way("ws", "/ws/bench-{}"),
+            "sse": Way("sse", "/sse/bench-{}"),
+            "state": Way("ws", "/state/bench-{}"),
+            "poll": Way("poll", "/poll/bench-{}"),
+        }
+
+    def argv(self, port: int, redis_url: str, directory: Path) -> Sequence[str]:
+        files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        # The master drops root; where it is not root the line would only bring a warning.
+        user = f"user {getpass.getuser()} {grp.getgrgid(os.getgid()).gr_name};" if os.getuid() == 0 else ""
+        config = directory / "nginx.conf"
+        config.write_text(
+            _CONFIG.format(
+                user=user, module=MODULE, directory=directory, port=port, files=files, connections=files - 64
+            )
+        )
+        return (shutil.which("nginx") or "nginx", "-c", str(config), "-p", str(directory))
+
+    def wire(self, place: Place) -> Wire:
+        return HttpWire(place.server.port)
+
+    def seed(self, place: Place, sessions: int, *, first: int = 0, updates: int = 1) -> None:
+        """Publish the history; a single update is none, since nobody would be sent it."""
+        if updates == 1:
+            return
+        wire = self.wire(place)
+        for number in range(first, first + sessions):
+            name = session_id(number).encode()
+            for count in range(updates):
+                wire.send(wire.encode(name, message(name, FIRST + count, 0)), 1)
+        wire.settle()
+        wire.close()

@@ -1,0 +1,76 @@
+"""rpa-server, started in one of its two documented ways."""
+
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import redis
+
+from rpa_server import append
+
+from ..load import Way
+from ..messages import session_id, stored
+from ..publishers import RedisWire, Wire
+from .base import Peer, Place
+
+_CONNECTIONS = "100000"
+_AT_ONCE = 200
+
+
+class Ours(Peer):
+    """rpa-server.
+
+    Args:
+        name, title: see Peer.
+        arguments: what Python is told, up to the option that takes the address.
+        port_option: the option that takes the port.
+        more: options behind that.
+    """
+
+    def __init__(
+        self, name: str, title: str, arguments: Sequence[str], port_option: str, more: Sequence[str] = ()
+    ) -> None:
+        self.name = name
+        self.title = title
+        self._arguments = arguments
+        self._port_option = port_option
+        self._more = more
+        socket = Way("ws", "/rpa/bench-{}", "Sec-WebSocket-Protocol: rpa.v1\r\n")
+        self.ways = {
+            "ws": socket,
+            "sse": Way("sse", "/events/bench-{}"),
+            "state": socket,
+            "poll": Way("poll", "/api/sessions/bench-{}"),
+        }
+
+    def argv(self, port: int, redis_url: str, directory: Path) -> Sequence[str]:
+        return (sys.executable, *self._arguments, "127.0.0.1", self._port_option, str(port), *self._more)
+
+    def environ(self, redis_url: str, directory: Path) -> dict[str, str]:
+        return {
+            "RPA_REDIS_URL": redis_url,
+            "RPA_DATA_DIR": str(directory / "rpa_data"),
+            "RPA_MAX_CONNECTIONS": _CONNECTIONS,
+        }
+
+    def wire(self, place: Place) -> Wire:
+        assert place.redis
+        return RedisWire(place.redis.port)
+
+    def seed(self, place: Place, sessions: int, *, first: int = 0, updates: int = 1) -> None:
+        """Store the runs as the tracker would have: what is published then follows on them."""
+        assert place.redis
+        with place.redis.client() as client:
+            client.script_load(append.SCRIPT)
+            for start in range(first, first + sessions, _AT_ONCE):
+                _store(client, range(start, min(start + _AT_ONCE, first + sessions)), updates)
+
+
+def _store(client: redis.Redis, numbers: range, updates: int) -> None:
+    with client.pipeline(transaction=False) as pipeline:
+        for number in numbers:
+            run = stored(session_id(number), updates)
+            call = append.call(run.session_id, run.added(), run.documents(), time.time())
+            pipeline.evalsha(append.SHA, len(call.keys), *call.keys, *call.args)
+        pipeline.execute()

@@ -1,0 +1,50 @@
+"""The figures that matter most as one picture: times of nchan's CPU, by kind of work."""
+
+import statistics
+from collections.abc import Mapping
+from pathlib import Path
+
+import matplotlib
+from matplotlib import pyplot
+
+from .report import Results, ratios
+
+_BARS = {
+    "broadcast": ("cpu_us", "broadcast"),
+    "broadcast-sse": ("cpu_us", "broadcast, SSE"),
+    "wide": ("cpu_us", "18,000 viewers"),
+    "unicast": ("cpu_us", "unicast"),
+    "unicast-sse": ("cpu_us", "unicast, SSE"),
+    "idle": ("setup_us", "set-up"),
+}
+_COLORS = ("#9aa0a6", "#e8a33d", "#c9504c", "#7aa874", "#7fb2e5", "#1f6fb2")
+
+
+def draw(results: Results, titles: Mapping[str, str], path: Path) -> bool:
+    """Write the picture to *path*; False where nothing in it was measured."""
+    held = {name: results["measurements"][name] for name in _BARS if name in results["measurements"]}
+    held = {name: rounds for name, rounds in held.items() if "nchan" in rounds}
+    if not held:
+        return False
+    subjects = list(dict.fromkeys(subject for rounds in held.values() for subject in rounds))
+    matplotlib.use("svg")
+    # Text stays text, and two runs of the same figures give the same file.
+    matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "rpa-server", "font.size": 9})
+    figure, axes = pyplot.subplots(figsize=(8, 3.6), layout="constrained")
+    width = 0.8 / len(subjects)
+    for place, subject in enumerate(subjects):
+        at, heights = [], []
+        for group, (name, rounds) in enumerate(held.items()):
+            if subject in rounds and (found := ratios(rounds[subject], rounds["nchan"], _BARS[name][0])):
+                at.append(group + (place - (len(subjects) - 1) / 2) * width)
+                heights.append(statistics.median(found))
+        axes.bar(at, heights, width, label=titles.get(subject, subject), color=_COLORS[place % len(_COLORS)])
+    axes.axhline(1, color="#444444", linewidth=0.8)
+    axes.set_yscale("log", base=2)
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.set_ylabel("CPU, times nchan's")
+    axes.set_xticks(range(len(held)), [_BARS[name][1] for name in held])
+    axes.legend(frameon=False, ncols=2, fontsize=8)
+    figure.savefig(path, metadata={"Date": None})
+    pyplot.close(figure)
+    return True

@@ -1,0 +1,160 @@
+"""The robots' side of a measurement: messages on a raw socket, by a schedule or as fast as they go.
+
+A wire knows how a server is told of an update; the publisher knows numbers and times. Nothing in here waits for an
+answer before it sends the next message, and nothing is sent without its answer being counted in the end.
+"""
+
+import socket
+import time
+from dataclasses import dataclass
+
+from rpa_server import naming
+
+from .messages import FIRST, message, session_id
+
+_BATCH = 50
+_ON_THE_WAY = 1000
+_ANSWER_S = 60.0
+
+
+class Wire:
+    """A connection that takes messages.
+
+    Args:
+        mark: what every answer holds exactly once, and nothing else does.
+    """
+
+    def __init__(self, port: int, mark: bytes) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port), _ANSWER_S)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._mark = mark
+        self._rest = b""
+        self._open = 0
+
+    def encode(self, name: bytes, raw: bytes) -> bytes:
+        """Return the bytes that publish *raw* to the session *name*."""
+        raise NotImplementedError
+
+    def send(self, data: bytes, count: int) -> None:
+        """Send *count* encoded messages, taking the answers that are there."""
+        self._socket.sendall(data)
+        self._open += count
+        while self._open and self._take(block=self._open > _ON_THE_WAY):
+            pass
+
+    def _take(self, *, block: bool) -> bool:
+        try:
+            data = self._socket.recv(1 << 18, 0 if block else socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        if not data:
+            raise ConnectionError("the publisher's connection was closed")
+        data = self._rest + data
+        self._open -= data.count(self._mark)
+        # A mark that is cut by the end of the data is counted with its other half.
+        kept = len(self._mark) - 1
+        self._rest = data[len(data) - kept :] if kept else b""
+        return True
+
+    def settle(self) -> None:
+        """Wait until everything sent is answered."""
+        while self._open:
+            self._take(block=True)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._socket.close()
+
+
+class RedisWire(Wire):
+    """``PUBLISH`` to the tracker's channel."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__(port, b"\n")
+
+    def encode(self, name: bytes, raw: bytes) -> bytes:
+        return self.publish(naming.CHANNEL_PREFIX.encode() + name, raw)
+
+    def publish(self, channel: bytes, raw: bytes) -> bytes:
+        """Return the command."""
+        return b"*3\r\n$7\r\nPUBLISH\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n" % (len(channel), channel, len(raw), raw)
+
+
+class SocketIoWire(RedisWire):
+    """``PUBLISH`` as python-socketio's Redis manager does it when a process without clients emits to a room."""
+
+    def encode(self, name: bytes, raw: bytes) -> bytes:
+        envelope = (
+            b'{"method": "emit", "event": "progress_update", "data": [%b], "binary": false, "namespace": "/", '
+            b'"room": "%b", "skip_sid": null, "callback": null, "host_id": "robot"}'
+        )
+        return self.publish(b"socketio", envelope % (raw, name))
+
+
+class HttpWire(Wire):
+    """``POST`` to nchan, pipelined on one connection."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__(port, b"HTTP/1.1 20")
+
+    def encode(self, name: bytes, raw: bytes) -> bytes:
+        head = b"POST /pub/%b HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+        return head % (name, len(raw)) + raw
+
+
+@dataclass(frozen=True)
+class Published:
+    """What publishing took.
+
+    Attributes:
+        updates: how many were sent.
+        seconds: from the first to the last answer.
+        cpu_us: this process's own CPU for it.
+    """
+
+    updates: int
+    seconds: float
+    cpu_us: float
+
+
+class Publisher:
+    """Numbers the messages of *sessions* sessions and sends them in turn.
+
+    Args:
+        first: the number of the first session.
+    """
+
+    def __init__(self, wire: Wire, sessions: int, first: int = 0) -> None:
+        self._wire = wire
+        self._names = [session_id(first + number).encode() for number in range(sessions)]
+        self._next = [FIRST] * sessions
+        self._turn = 0
+
+    def _message(self) -> bytes:
+        turn = self._turn
+        self._turn = (turn + 1) % len(self._names)
+        name, number = self._names[turn], self._next[turn]
+        self._next[turn] += 1
+        return self._wire.encode(name, message(name, number, time.time_ns() // 1000))
+
+    def steady(self, rate: float, updates: int) -> Published:
+        """Send *updates* messages, *rate* a second, each at its own time."""
+        began, cpu = time.perf_counter(), time.process_time()
+        for count in range(updates):
+            ahead = began + count / rate - time.perf_counter()
+            if ahead > 0:
+                time.sleep(ahead)
+            self._wire.send(self._message(), 1)
+        return self._published(updates, began, cpu)
+
+    def burst(self, updates: int) -> Published:
+        """Send *updates* messages as fast as the wire takes them."""
+        began, cpu = time.perf_counter(), time.process_time()
+        for start in range(0, updates, _BATCH):
+            size = min(_BATCH, updates - start)
+            self._wire.send(b"".join(self._message() for _ in range(size)), size)
+        return self._published(updates, began, cpu)
+
+    def _published(self, updates: int, began: float, cpu: float) -> Published:
+        self._wire.settle()
+        return Published(updates, time.perf_counter() - began, (time.process_time() - cpu) * 1e6)

@@ -1,0 +1,81 @@
+"""What telling of a step costs the robot, against the least that storing its state would cost in any way.
+
+Both calls take turns in one process, so that they meet the same machine. A run has 30 updates, as real ones have.
+"""
+
+import os
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from rpa_server import wirejson
+from rpa_server.append import TTL_S
+from rpa_server.tracker import ProgressTracker
+from tests.support import redis_server
+
+from .bench import Bench, Figures
+
+_RUNS = 60
+_UPDATES = 30
+
+
+def robot(bench: Bench, store: str) -> Figures:
+    """Time ``update_progress`` and its bare counterpart; *store* is ``redis`` or ``files``."""
+    ours: list[float] = []
+    bare: list[float] = []
+    data = bench.directory / "rpa_data"
+    with ExitStack() as stack:
+        redis = stack.enter_context(redis_server()) if store == "redis" else None
+        stack.enter_context(_environment(RPA_REDIS_URL=redis.url if redis else "none", RPA_DATA_DIR=str(data)))
+        client = stack.enter_context(redis.client()) if redis else None
+        for count in range(bench.count(_RUNS)):
+            tracker = ProgressTracker(session_id=f"robot-{count}", tipo="redis" if redis else "json")
+            body = wirejson.dumps(tracker.get_progress(), indent=None if client else 2)
+            write = _setex(client, body) if client else _replace(data, body)
+            for step in range(_UPDATES):
+                bare.append(_seconds(write))
+                ours.append(_seconds(tracker.update_progress, 1 + step % 14, "Selecionando tipo de veículo"))
+    figures = {f"{name}_{key}": value for name, of in (("ours", ours), ("bare", bare)) for key, value in _cuts(of)}
+    return figures | {"ratio": figures["ours_p50_us"] / figures["bare_p50_us"]}
+
+
+def _cuts(seconds: list[float]) -> Iterator[tuple[str, float]]:
+    cuts = statistics.quantiles(seconds, n=100)
+    yield "p50_us", cuts[49] * 1e6
+    yield "p99_us", cuts[98] * 1e6
+
+
+def _seconds(call: Callable[..., object], *arguments: Any) -> float:
+    began = time.perf_counter()
+    call(*arguments)
+    return time.perf_counter() - began
+
+
+def _setex(client: Any, body: bytes) -> Callable[[], object]:
+    return lambda: client.setex("bare", TTL_S, body)
+
+
+def _replace(directory: Path, body: bytes) -> Callable[[], object]:
+    """Return a call that replaces a file in one step and does no more."""
+    path, temporary = directory / "bare.json", directory / "bare.json.tmp"
+
+    def write() -> None:
+        temporary.write_bytes(body)
+        temporary.replace(path)
+
+    return write
+
+
+@contextmanager
+def _environment(**variables: str) -> Iterator[None]:
+    """Set variables for the length of the block."""
+    before: Mapping[str, str] = dict(os.environ)
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)

@@ -1,0 +1,51 @@
+"""Updates to many viewers of one session, and to one viewer each of many."""
+
+from .bench import Bench, Figures, scene
+
+VIEWERS = 1000
+BURST = 20_000
+_PER_S = 20.0
+_WIDE = 18_000
+_WIDE_PER_S = 1.0
+
+
+def broadcast(bench: Bench, name: str, way: str = "ws") -> Figures:
+    """One session, 1,000 viewers, 20 updates a second."""
+    with scene(bench, name, way, viewers=VIEWERS, sessions=1) as held:
+        held.warm_up(_PER_S, 10)
+        return held.measure(lambda: held.publisher.steady(_PER_S, round(_PER_S * bench.seconds(4))))
+
+
+def broadcast_events(bench: Bench, name: str) -> Figures:
+    """Do the same over server-sent events."""
+    return broadcast(bench, name, "sse")
+
+
+def wide(bench: Bench, name: str, way: str = "ws") -> Figures:
+    """One session, as many viewers as there are descriptors for, an update a second."""
+    viewers = bench.most_viewers(bench.count(_WIDE))
+    with scene(bench, name, way, viewers=viewers, sessions=1) as held:
+        held.warm_up(_WIDE_PER_S, 1)
+        figures = held.measure(lambda: held.publisher.steady(_WIDE_PER_S, round(_WIDE_PER_S * bench.seconds(6))))
+        return {"viewers": viewers, **figures}
+
+
+def wide_events(bench: Bench, name: str) -> Figures:
+    """Do the same over server-sent events."""
+    return wide(bench, name, "sse")
+
+
+def unicast(bench: Bench, name: str, way: str = "ws") -> Figures:
+    """1,000 sessions, one viewer each: 1,000 updates a second, then 20,000 as fast as they go."""
+    with scene(bench, name, way, viewers=VIEWERS, sessions=VIEWERS) as held:
+        held.warm_up(VIEWERS, VIEWERS)
+        figures = held.measure(lambda: held.publisher.steady(VIEWERS, round(VIEWERS * bench.seconds(4))))
+        burst = held.measure(lambda: held.publisher.burst(BURST))
+    for name in ("lost", "duplicated", "closed"):
+        figures[name] += burst.pop(name)
+    return figures | {f"burst_{name}": value for name, value in burst.items()}
+
+
+def unicast_events(bench: Bench, name: str) -> Figures:
+    """Do the same over server-sent events."""
+    return unicast(bench, name, "sse")

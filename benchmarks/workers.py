@@ -1,0 +1,37 @@
+"""What a second process of ours brings: deliveries as fast as they go, to the same viewers.
+
+On a machine with as many cores as workers the load generator takes its share from them, so that besides what was
+reached it is told what the busiest process could reach alone on its core.
+"""
+
+import subprocess
+import sys
+
+from .bench import Bench, Figures, Scene, scene
+from .processes import cpu_us, family
+from .streams import VIEWERS
+
+_UPDATES = 1000
+_MANY = 4
+
+
+def missing() -> str | None:
+    """Tell why it can't be measured, None where it can."""
+    argv = [sys.executable, "-m", "rpa_server", "serve", "--help"]
+    told = subprocess.run(argv, capture_output=True, text=True, check=True)
+    return None if "--workers" in told.stdout else "rpa-server serve has no option --workers"
+
+
+def workers(bench: Bench, name: str) -> Figures:
+    """Publish 1,000 updates at once to 4 sessions of 250 viewers; *name* ends with the number of workers."""
+    with scene(bench, name, "ws", viewers=VIEWERS, sessions=_MANY) as held:
+        held.warm_up(20, 20)
+        before = _by_process(held)
+        figures = held.measure(lambda: held.publisher.burst(_UPDATES))
+        after = _by_process(held)
+    busiest = max(after[pid] - before.get(pid, 0.0) for pid in after)
+    return figures | {"ideal_per_s": (_UPDATES * VIEWERS // _MANY) / busiest * 1e6}
+
+
+def _by_process(held: Scene) -> dict[int, float]:
+    return {pid: cpu_us(pid) for pid in family(held.place.server.pid)}
