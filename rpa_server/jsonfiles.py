@@ -44,12 +44,13 @@ def read(path: Path) -> dict[str, Any] | None:
     """
     try:
         with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
+            # One that is too large is not even read.
+            data = b"" if (size := os.fstat(file.fileno()).st_size) > MAX_BYTES else file.read(MAX_BYTES + 1)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise BadDocument(f"{path.name} can't be read ({error.strerror}).") from None
-    if len(data) > MAX_BYTES:
+    if max(size, len(data)) > MAX_BYTES:
         raise BadDocument(f"{path.name} is larger than {MAX_BYTES} bytes.")
     return wirejson.load_object(data)
 

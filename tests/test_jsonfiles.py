@@ -3,6 +3,7 @@
 import errno
 import json
 import threading
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,20 @@ def test_a_file_too_large_is_a_bad_document(tmp_path: Path, monkeypatch: pytest.
     path.write_bytes(b'{"a": "' + b"x" * 92 + b'"}')
     with pytest.raises(BadDocument, match="larger"):
         jsonfiles.read(path)
+
+
+def test_a_file_far_too_large_is_not_read(tmp_path: Path) -> None:
+    """Its size is known before: refusing it costs neither time nor memory."""
+    path = tmp_path / "progress_s1.json"
+    with path.open("wb") as file:
+        file.truncate(jsonfiles.MAX_BYTES + 1)
+    tracemalloc.start()
+    try:
+        with pytest.raises(BadDocument, match="larger"):
+            jsonfiles.read(path)
+        assert tracemalloc.get_traced_memory()[1] < 1024 * 1024
+    finally:
+        tracemalloc.stop()
 
 
 def test_readers_see_the_old_document_or_the_new_one(tmp_path: Path) -> None:
