@@ -23,11 +23,15 @@ class FileWriter:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
+        self._swept = False
         self._journalled = 0
         self._history_due_s = 0.0
 
     def write(self, run: Run) -> None:
         """Write the run's documents; raises OSError."""
+        if not self._swept:
+            self._swept = True
+            jsonfiles.sweep(self._directory)
         documents = run.documents()
         if run.seq > HISTORY:
             self._journal(run)
