@@ -13,7 +13,7 @@ from aiohttp import web
 from . import config, cors, keys
 from .background import background
 from .config import Settings
-from .connections import Connections, descriptor_limit, short_log
+from .connections import Connections, descriptor_limit, open_descriptors, short_log
 from .errors import ConfigError
 from .feed import Feed
 from .handlers.sessions import MAX_BODY
@@ -122,6 +122,8 @@ def _metrics(app: web.Application) -> Metrics:
         metrics.add("subscription_losses", "Times that the subscription to Redis was lost", lambda: subscriber.losses)
     metrics.add("files_broken", "Reads that found no usable file", lambda: files.broken)
     metrics.add("connections_dropped", "Connections dropped for sending no request", lambda: sweeper.dropped)
+    metrics.add("tasks", "Tasks of the event loop", lambda: len(asyncio.all_tasks()), counter=False)
+    metrics.add("descriptors", "Open file descriptors", open_descriptors, counter=False)
     return metrics
 
 

@@ -11,6 +11,7 @@ import resource
 import socket
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 from aiohttp import web
@@ -36,6 +37,14 @@ def descriptor_limit() -> int:
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return max(1, hard - _RESERVED)
+
+
+def open_descriptors() -> int:
+    """Return how many descriptors this process has open; the limit where not even looking is possible any more."""
+    try:
+        return len(list(Path("/dev/fd").iterdir())) - 1  # one is the look itself
+    except OSError:
+        return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
 def bound_silence(request: web.Request) -> None:

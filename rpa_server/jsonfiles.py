@@ -6,6 +6,7 @@ place, so reading expects empty and torn files all the same.
 
 import os
 import secrets
+import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +19,8 @@ from .errors import BadDocument
 MAX_BYTES = 16 * 1024 * 1024
 #: How much of the end of a journal is read: 500 updates with room to spare.
 JOURNAL_BYTES = 1024 * 1024
+#: A temporary file of this age has no writer any more.
+ABANDONED_S = 600.0
 
 
 def encode(document: dict[str, Any]) -> bytes:
@@ -55,6 +58,20 @@ def write(path: Path, document: dict[str, Any] | bytes) -> None:
         raise
 
 
+def sweep(directory: Path) -> None:
+    """Delete the temporary files of writers that were killed; never raises.
+
+    Whoever begins to work in a directory does it once: so what the killed leave behind does not pile up.
+    """
+    oldest_s = time.time() - ABANDONED_S
+    with suppress(OSError):
+        for path in directory.glob(".*.tmp"):
+            target = path.name[1:].rsplit(".", 2)[0]
+            with suppress(OSError):  # another one sweeps, too
+                if naming.session_of_file(target) is not None and path.stat().st_mtime < oldest_s:
+                    path.unlink()
+
+
 def read(path: Path) -> dict[str, Any] | None:
     """Read the document at *path*; None where there is none.
 
@@ -63,12 +80,13 @@ def read(path: Path) -> dict[str, Any] | None:
     """
     try:
         with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
+            # One that is too large is not even read.
+            data = b"" if (size := os.fstat(file.fileno()).st_size) > MAX_BYTES else file.read(MAX_BYTES + 1)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise BadDocument(f"{path.name} can't be read ({error.strerror}).") from None
-    if len(data) > MAX_BYTES:
+    if max(size, len(data)) > MAX_BYTES:
         raise BadDocument(f"{path.name} is larger than {MAX_BYTES} bytes.")
     return wirejson.load_object(data)
 

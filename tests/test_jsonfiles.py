@@ -1,8 +1,13 @@
 """The JSON files of a session."""
 
+import asyncio
 import errno
 import json
+import os
 import threading
+import time
+import tracemalloc
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +17,9 @@ from hypothesis import strategies as st
 
 from rpa_server import jsonfiles, naming, wirejson
 from rpa_server.errors import BadDocument
+from rpa_server.run import Run
+from rpa_server.stores.files import FileStore
+from rpa_server.tracker.files import FileWriter
 
 from .recordings import json_objects
 
@@ -85,6 +93,20 @@ def test_a_file_too_large_is_a_bad_document(tmp_path: Path, monkeypatch: pytest.
     path.write_bytes(b'{"a": "' + b"x" * 92 + b'"}')
     with pytest.raises(BadDocument, match="larger"):
         jsonfiles.read(path)
+
+
+def test_a_file_far_too_large_is_not_read(tmp_path: Path) -> None:
+    """Its size is known before: refusing it costs neither time nor memory."""
+    path = tmp_path / "progress_s1.json"
+    with path.open("wb") as file:
+        file.truncate(jsonfiles.MAX_BYTES + 1)
+    tracemalloc.start()
+    try:
+        with pytest.raises(BadDocument, match="larger"):
+            jsonfiles.read(path)
+        assert tracemalloc.get_traced_memory()[1] < 1024 * 1024
+    finally:
+        tracemalloc.stop()
 
 
 def test_readers_see_the_old_document_or_the_new_one(tmp_path: Path) -> None:
@@ -163,6 +185,53 @@ def test_the_temporary_file_is_no_file_of_a_session(tmp_path: Path, monkeypatch:
     jsonfiles.write(tmp_path / "progress_s1.json", {})
     assert len(seen) == 1
     assert naming.session_of_file(seen[0]) is None
+
+
+def litter(directory: Path, monkeypatch: pytest.MonkeyPatch, age_s: float) -> Path:
+    """Leave behind what a writer does that is killed before it replaces the document; return the temporary file."""
+
+    class Killed(BaseException):
+        pass
+
+    def kill(self: Path, target: Path) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(Path, "replace", kill)
+        jsonfiles.write(directory / "progress_s1.json", {"n": 1})
+    (left,) = directory.glob(".*")
+    then = time.time() - age_s
+    os.utime(left, (then, then))
+    return left
+
+
+def test_what_killed_writers_left_is_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only what is old, and only what this package's writers may have left."""
+    litter(tmp_path, monkeypatch, jsonfiles.ABANDONED_S + 5)
+    jsonfiles.sweep(tmp_path)
+    assert names(tmp_path) == []
+    fresh = litter(tmp_path, monkeypatch, jsonfiles.ABANDONED_S - 60)
+    others = [".x.tmp", "progress_s1.json.0a1b.tmp", ".progress_s1.txt.0a1b.tmp", "progress_s1.json"]
+    for name in others:
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (0, 0))
+    jsonfiles.sweep(tmp_path)
+    assert names(tmp_path) == sorted([fresh.name, *others])
+    jsonfiles.sweep(tmp_path / "nowhere")
+
+
+def test_who_begins_to_work_in_a_directory_sweeps_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A robot's first write does, and so does the server that starts to watch."""
+    litter(tmp_path, monkeypatch, jsonfiles.ABANDONED_S + 5)
+    FileWriter(tmp_path).write(Run("s2", "e", datetime(2026, 1, 1), 15))
+    assert not list(tmp_path.glob(".*"))
+    litter(tmp_path, monkeypatch, jsonfiles.ABANDONED_S + 5)
+
+    async def watch() -> None:
+        await anext(FileStore(tmp_path).changes())
+
+    asyncio.run(watch())
+    assert not list(tmp_path.glob(".*"))
 
 
 def test_the_longest_session_id_makes_a_file_name_that_fits(tmp_path: Path) -> None:

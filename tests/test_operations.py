@@ -1,12 +1,17 @@
 """What operators ask: alive, ready, figures."""
 
 import asyncio
+import contextlib
+import errno
 import json
+import resource
 from pathlib import Path
 from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+
+from rpa_server import connections
 
 from .support import RedisServer, until
 from .test_session import SESSION
@@ -141,6 +146,30 @@ async def test_a_reset_is_counted(serve: Serve) -> None:
         await post(client, etapa=0)
         assert (await receive(stream))["type"] == "reset"
         assert (await figures(client))["resets"] == 1
+
+
+async def test_tasks_and_descriptors_are_counted(serve: Serve) -> None:
+    """Ten open streams are ten descriptors at each end and ten tasks; behind them the figures fall back."""
+    client = await serve()
+    before = await figures(client)
+    async with contextlib.AsyncExitStack() as stack:
+        for _ in range(10):
+            await receive(await stack.enter_async_context(native(client)))
+        during = await figures(client)
+        assert during["descriptors"] >= before["descriptors"] + 18
+        assert during["tasks"] >= before["tasks"] + 10
+    await becomes(client, "/status", "tasks", before["tasks"])
+    assert (await figures(client))["descriptors"] <= during["descriptors"] - 18
+
+
+def test_without_a_descriptor_left_the_limit_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A scrape does not fail for want of the descriptor that counting needs."""
+
+    def exhausted(self: Path) -> list[Path]:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(Path, "iterdir", exhausted)
+    assert connections.open_descriptors() == resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
 async def test_a_broken_file_is_counted(serve: Serve, data_dir: Path) -> None:

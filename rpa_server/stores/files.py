@@ -147,6 +147,7 @@ class FileStore:
         An empty set comes once the watch is (again) active: what happened before it may have been missed.
         The directory may be missing, and may be replaced while it is watched.
         """
+        await asyncio.to_thread(jsonfiles.sweep, self._directory)
         while True:
             self._directory.mkdir(parents=True, exist_ok=True)
             identity = self._directory.stat().st_ino

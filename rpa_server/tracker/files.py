@@ -28,10 +28,14 @@ class FileWriter:
         self._epoch = ""
         self._encoded: deque[bytes] = deque(maxlen=HISTORY)  # the history's entries, so that each is encoded once
         self._encoded_seq = self._journalled = 0
+        self._swept = False
         self._history_due_s = 0.0
 
     def write(self, run: Run) -> None:
         """Write the run's documents; raises OSError."""
+        if not self._swept:
+            self._swept = True
+            jsonfiles.sweep(self._directory)
         if run.epoch != self._epoch:
             self._forget(run.epoch)
         self._encode(run)

@@ -1,16 +1,52 @@
-"""Collects the figures of the fault scenarios and prints them as one table behind the run."""
+"""Collects the figures of the fault scenarios and prints them as one table behind the run.
+
+``--faults-full`` runs every scenario at the length that RELIABILITY tables ask for; without it most run in a short
+form, and those marked ``faults_full`` not at all.
+"""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from .table import Row, render
 
 ROWS = pytest.StashKey[list[Row]]()
+_HERE = Path(__file__).parent
+#: The longest scenario takes ten minutes and what is around it.
+_FULL_TIMEOUT_S = 1200
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--faults-full", action="store_true", help="run the fault scenarios at their full length")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[ROWS] = []
+    config.addinivalue_line("markers", "faults_full: a fault scenario that has no short form")
+
+
+def _is_full(config: pytest.Config) -> bool:
+    # Where this file was not there when the command line was read, the option is not known.
+    return bool(config.getoption("--faults-full", default=False))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    mine = [item for item in items if _HERE in item.path.parents]
+    if _is_full(config):
+        for item in mine:
+            item.add_marker(pytest.mark.timeout(_FULL_TIMEOUT_S))
+        return
+    left_out = [item for item in mine if item.get_closest_marker("faults_full")]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
+@pytest.fixture
+def full(pytestconfig: pytest.Config) -> bool:
+    """True where every scenario runs at its full length."""
+    return _is_full(pytestconfig)
 
 
 @pytest.fixture

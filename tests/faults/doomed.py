@@ -1,0 +1,38 @@
+"""Robots that are killed while they write files. Run as ``python -m tests.faults.doomed TIMES SESSION …``.
+
+Each is a process of its own that reports as fast as it can until SIGKILL comes, at a random moment; the next one
+then takes another session. ``RPA_DATA_DIR`` tells where. Prints how many of them there were.
+"""
+
+import itertools
+import os
+import random
+import signal
+import sys
+import time
+
+from rpa_server.tracker import ProgressTracker
+
+_LIFE_S = (0.002, 0.06)
+
+
+def _write(session_id: str) -> None:
+    tracker = ProgressTracker(session_id=session_id, tipo="json")
+    for number in itertools.count(1):
+        tracker.update_progress(1 + number % 14, f"passo {number}", {"texto": "x" * 2000})
+
+
+def main(times: int, sessions: list[str]) -> None:
+    """Kill *times* writers."""
+    for number in range(times):
+        writer = os.fork()
+        if writer == 0:
+            _write(sessions[number % len(sessions)])
+        time.sleep(random.uniform(*_LIFE_S))
+        os.kill(writer, signal.SIGKILL)
+        os.waitpid(writer, 0)
+    print(times)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), sys.argv[2:])

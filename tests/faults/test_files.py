@@ -1,0 +1,381 @@
+"""Files that are empty, torn, huge or nonsense, and files that are read while they are written."""
+
+import asyncio
+import itertools
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import aiohttp
+import pytest
+
+from rpa_server import jsonfiles, naming
+from rpa_server.jsonfiles import ABANDONED_S
+from rpa_server.tracker import ProgressTracker
+
+from ..support import ROOT, Server
+from .robots import Plan, Robots, working
+from .table import Row
+
+pytestmark = pytest.mark.faults
+Record = Callable[[Row], None]
+
+KINDS = ("progress", "history")
+_AT_ONCE = 16
+
+
+# -- H3: what may be found instead of a document
+
+
+class Damage(NamedTuple):
+    """What stands in place of a document.
+
+    Attributes:
+        name: in words, for the failure's message.
+        spoil: makes it out of the document's bytes.
+        readable: it is an object, and a reader may make something of it.
+    """
+
+    name: str
+    spoil: Callable[[bytes], bytes]
+    readable: bool = False
+
+
+def _torn(length: int) -> Damage:
+    """Keep so many bytes, at least one less than there are."""
+    return Damage(f"torn at {length}", lambda data: data[: min(length, len(data) - 1)])
+
+
+def _bad_utf8(share: float) -> Damage:
+    def spoil(data: bytes) -> bytes:
+        place = int(share * len(data))
+        return data[:place] + b"\xff" + data[place:]
+
+    return Damage(f"bad UTF-8 at {share}", spoil)
+
+
+def _whole(text: bytes) -> Damage:
+    return Damage(f"nothing but {text[:20]!r}", lambda data: text)
+
+
+def _with(key: str, value: object) -> Damage:
+    """Put a strange value at one key."""
+
+    def spoil(data: bytes) -> bytes:
+        document = json.loads(data)
+        document[key] = value
+        return json.dumps(document).encode()
+
+    return Damage(f"{key}={json.dumps(value)[:20]}", spoil, readable=True)
+
+
+def _deep() -> object:
+    found: object = 1
+    for _ in range(200):
+        found = [found]
+    return found
+
+
+STRANGE: Sequence[object] = (None, True, -1, 1e308, "", "x", [], [1], {}, {"a": 1}, _deep())
+NO_OBJECT = [_whole(text) for text in (b"", b" ", b"null", b"[]", b'"x"', b"1", b"{}{}", b"\0" * 4096, b"[" * 100_000)]
+OTHER = [_whole(b"{}")._replace(readable=True), _whole(b'{"historico": 5}')._replace(readable=True)]
+
+
+def damages(documents: dict[str, bytes], step: int) -> Iterator[Damage]:
+    """Yield every damage; torn at each byte where *step* is 1."""
+    yield from NO_OBJECT
+    yield from OTHER
+    yield from map(_bad_utf8, (0.0, 0.1, 0.5, 0.9))
+    for key in sorted({key for data in documents.values() for key in json.loads(data)}):
+        yield from (_with(key, value) for value in STRANGE)
+    yield from map(_torn, range(1, max(map(len, documents.values())), step))
+
+
+class Case(NamedTuple):
+    """One file or two damaged, of a session that the server has seen before or not."""
+
+    damage: Damage
+    kinds: tuple[str, ...]
+    known: bool
+
+
+class Spoiler:
+    """Puts damaged files in front of a server and asks it for them.
+
+    Attributes:
+        statuses: how often it answered what.
+        wrong: in words, the answers that were none of the right ones.
+    """
+
+    def __init__(self, server: Server, data_dir: Path, documents: dict[str, bytes], http: aiohttp.ClientSession) -> None:
+        self._server = server
+        self._data_dir = data_dir
+        self._documents = documents
+        self._http = http
+        self._good = json.loads(documents["progress"])
+        self._numbers = itertools.count()
+        self.statuses: Counter[int] = Counter()
+        self.wrong: list[str] = []
+
+    async def try_all(self, cases: Iterator[Case]) -> None:
+        """Try the cases, some at a time."""
+
+        async def some() -> None:
+            for case in cases:
+                await self._try(case)
+
+        await asyncio.gather(*(some() for _ in range(_AT_ONCE)))
+
+    async def _try(self, case: Case) -> None:
+        session_id = f"h3-{next(self._numbers)}"
+        paths = {kind: self._data_dir / naming.file_name(kind, session_id) for kind in KINDS}
+        if case.known:
+            self._write(paths, self._documents)
+            await self._ask(session_id, case, (200,))
+        self._write(paths, {**self._documents, **{kind: case.damage.spoil(self._documents[kind]) for kind in case.kinds}})
+        there = case.known or len(case.kinds) < len(KINDS)
+        right = (200, 404) if case.damage.readable else (200,) if there else (404,)
+        await self._ask(session_id, case, right)
+        for path in paths.values():
+            path.unlink()
+
+    def _write(self, paths: dict[str, Path], documents: dict[str, bytes]) -> None:
+        """Write in place, as the deployed robots do."""
+        for kind, path in paths.items():
+            path.write_bytes(documents[kind])
+
+    async def _ask(self, session_id: str, case: Case, right: tuple[int, ...]) -> None:
+        async with self._http.get(f"{self._server.url}/api/sessions/{session_id}") as response:
+            self.statuses[response.status] += 1
+            answer = json.loads(await response.text())
+            fine = response.status in right and response.content_type == "application/json"
+        if fine and response.status == 404:
+            fine = answer["code"] == "session_not_found"
+        elif fine and not case.damage.readable:
+            fine = (answer["epoch"], answer["seq"]) == (self._good["epoch"], self._good["seq"])
+        if not fine:
+            self.wrong.append(f"{case.damage.name} in {case.kinds}, known={case.known}: {response.status} {answer}"[:300])
+
+
+def run_documents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, session_id: str = "s") -> dict[str, bytes]:
+    """Return what a robot has in its files in mid-run, by kind."""
+    directory = tmp_path / "made"
+    monkeypatch.setenv("RPA_DATA_DIR", str(directory))
+    tracker = ProgressTracker(session_id=session_id, tipo="json")
+    for step in range(1, 6):
+        tracker.update_progress(step, f"Tela {step} concluída", {"placa": "ABC1D23"})
+    estimates = {"coberturas_detalhadas": [{"nome_cobertura": "Compreensiva", "valores": {"de": "1", "ate": "2"}}]}
+    tracker.update_progress_with_estimativas(5, "Estimativas", None, estimates)
+    return {kind: (directory / naming.file_name(kind, session_id)).read_bytes() for kind in KINDS}
+
+
+@asynccontextmanager
+async def client() -> AsyncIterator[aiohttp.ClientSession]:
+    """An HTTP client that waits for as long as it takes."""
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as http:
+        yield http
+
+
+async def test_H3_broken_files(
+    tmp_path: Path, data_dir: Path, server: Server, record: Record, full: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Empty, torn at each byte, not UTF-8, no object, of the wrong shape: the last good state, or 404 in JSON."""
+    documents = run_documents(tmp_path, monkeypatch)
+    data_dir.mkdir(exist_ok=True)
+    cases = (
+        Case(damage, kinds, known)
+        for damage in damages(documents, 1 if full else 61)
+        for kinds in (("progress",), ("history",), KINDS)
+        for known in (False, True)
+    )
+    async with client() as http:
+        spoiler = Spoiler(server, data_dir, documents, http)
+        await spoiler.try_all(cases)
+    failed = sum(count for status, count in spoiler.statuses.items() if status >= 500)
+    sizes = "+".join(str(len(data)) for data in documents.values())
+    record(
+        Row(
+            f"H3 files of {sizes} bytes damaged",
+            more=f"{spoiler.statuses.total()} answers, {failed} of them 5xx, {len(spoiler.wrong)} wrong",
+        )
+    )
+    assert failed == 0
+    assert spoiler.wrong == []
+    assert spoiler.statuses[404] > 50 < spoiler.statuses[200]
+
+
+def _read_so_far(pid: int) -> int:
+    """Return the bytes that a process has read by system calls."""
+    lines = Path(f"/proc/{pid}/io").read_text().splitlines()
+    return int(lines[0].removeprefix("rchar: "))
+
+
+async def test_H3_huge_files(
+    tmp_path: Path, data_dir: Path, server: Server, record: Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """50 MB of valid JSON are refused by their size: less than 1 MB is read, by all tries together."""
+    documents = run_documents(tmp_path, monkeypatch)
+    data_dir.mkdir(exist_ok=True)
+    huge = Damage("50 MB", lambda _: b'{"a": "' + b"x" * 50_000_000 + b'"}')
+    most = 0
+    async with client() as http:
+        spoiler = Spoiler(server, data_dir, documents, http)
+        for kinds in (("progress",), ("history",), KINDS):
+            for known in (False, True):
+                before = _read_so_far(server.pid)
+                await spoiler.try_all(iter([Case(huge, kinds, known)]))
+                most = max(most, _read_so_far(server.pid) - before)
+    record(Row("H3 files of 50 MB", more=f"at most {most} bytes read, {len(spoiler.wrong)} wrong"))
+    assert spoiler.wrong == []
+    assert most <= 1_000_000
+
+
+# -- H4: reading what is being written
+
+
+class Reader:
+    """Reads every document of a directory again and again, in threads, as strictly as a program can.
+
+    Attributes:
+        reads, torn: how many in all, and how many that were no JSON object.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._done = threading.Event()
+        self.reads = self.torn = 0
+
+    def _read(self) -> None:
+        while not self._done.is_set():
+            for path in self._directory.glob("*.json"):
+                try:
+                    good = isinstance(json.loads(path.read_bytes()), dict)
+                except FileNotFoundError:
+                    continue
+                except ValueError:
+                    good = False
+                self.reads += 1
+                self.torn += not good
+
+    @contextmanager
+    def reading(self) -> Iterator["Reader"]:
+        """Read beside the block."""
+        thread = threading.Thread(target=self._read)
+        thread.start()
+        try:
+            yield self
+        finally:
+            self._done.set()
+            thread.join()
+
+
+class Asker:
+    """Asks a server for sessions again and again.
+
+    Attributes:
+        answers: how many.
+        failed: those that were not 200.
+        back: those that were behind an earlier one of the same run.
+    """
+
+    def __init__(self, server: Server, sessions: Sequence[str]) -> None:
+        self._server = server
+        self._sessions = sessions
+        self.answers = self.failed = self.back = 0
+
+    async def _ask(self, http: aiohttp.ClientSession, session_id: str) -> None:
+        seen: tuple[str, int] = ("", 0)
+        while True:
+            async with http.get(f"{self._server.url}/api/sessions/{session_id}") as response:
+                self.answers += 1
+                if response.status != 200:
+                    self.failed += 1
+                    continue
+                answer = await response.json()
+            now = (answer["epoch"], answer["seq"])
+            self.back += now[0] == seen[0] and now[1] < seen[1]
+            seen = now
+            await asyncio.sleep(0.02)
+
+    @asynccontextmanager
+    async def asking(self) -> AsyncIterator["Asker"]:
+        """Ask beside the block."""
+        async with client() as http:
+            tasks = [asyncio.create_task(self._ask(http, session_id)) for session_id in self._sessions]
+            try:
+                yield self
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_H4_read_while_written(tmp_path: Path, data_dir: Path, server: Server, record: Record, full: bool) -> None:
+    """500 updates a second go into files that others read: none finds half a document, the server never goes back."""
+    length_s = 60.0 if full else 4.0
+    sessions = [f"h4-{number}" for number in range(20)]
+    robots = Robots(tmp_path, Plan(sessions, every_s=0.04), "none", data_dir)
+    with working(robots), Reader(data_dir).reading() as reader:
+        async with Asker(server, sessions[:4]).asking() as asker:
+            await asyncio.sleep(length_s)
+    reports = [report for calls in robots.reports().values() for report in calls]
+    rate = len(reports) / (max(report.called_s for report in reports) - min(report.called_s for report in reports))
+    record(
+        Row(
+            f"H4 read while written, {length_s:g} s",
+            clients=len(sessions[:4]),
+            updates=len(reports),
+            block_s=max(report.block_s for report in reports),
+            more=f"{rate:.0f} updates/s, {reader.torn} torn of {reader.reads} reads; "
+            f"of the server's {asker.answers} answers {asker.failed} failed, {asker.back} went back",
+        )
+    )
+    assert (reader.torn, asker.failed, asker.back) == (0, 0, 0)
+    assert reader.reads >= (10_000 if full else 1_000)
+    assert rate >= 300
+
+
+async def test_H4_writers_killed(tmp_path: Path, data_dir: Path, server: Server, record: Record, full: bool) -> None:
+    """Writers are killed at any moment: every document stays whole, and what they leave behind is swept."""
+    times = 200 if full else 30
+    sessions = [f"doomed-{number}" for number in range(5)]
+    data_dir.mkdir(exist_ok=True)
+    words = [sys.executable, "-m", "tests.faults.doomed", str(times), *sessions]
+    with Reader(data_dir).reading() as reader:
+        process = await asyncio.create_subprocess_exec(
+            *words, cwd=ROOT, env={**os.environ, "RPA_DATA_DIR": str(data_dir)}, stdout=subprocess.PIPE
+        )
+        out, _ = await process.communicate()
+    assert int(out) == times
+    corrupt = [path.name for path in data_dir.glob("*.json") if not _whole_document(path)]
+    async with client() as http:
+        for session_id in sessions:
+            async with http.get(f"{server.url}/api/sessions/{session_id}") as response:
+                assert response.status == 200
+    left = list(data_dir.glob(".*"))
+    for path in left:
+        os.utime(path, (time.time() - ABANDONED_S - 1,) * 2)
+    jsonfiles.sweep(data_dir)
+    still = list(data_dir.glob(".*"))
+    record(
+        Row(
+            f"H4 writers killed x{times}",
+            more=f"{reader.torn} torn of {reader.reads} reads, {len(corrupt)} corrupt files, "
+            f"{len(left)} temporary files left, {len(still)} after sweeping",
+        )
+    )
+    assert reader.torn == 0
+    assert corrupt == []
+    assert still == []
+
+
+def _whole_document(path: Path) -> bool:
+    return jsonfiles.read(path) is not None

@@ -1,0 +1,306 @@
+"""Clients that do what docs/api.rst tells clients to do, and keep what they saw.
+
+Each keeps its cursor, comes back with jittered back-off whenever its stream ends, hands the cursor in, and stops
+where it is told that the run is over. One that has several transports takes the next one each time it comes back.
+Nothing here judges; judge.py does.
+"""
+
+import asyncio
+import contextlib
+import json
+import random
+import re
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Literal, NamedTuple
+
+import aiohttp
+
+Transport = Literal["ws", "sse", "poll"]
+#: What a fleet is made of: who stays with one transport, and who changes at every reconnect.
+MIX: Sequence[Sequence[Transport]] = (("ws",), ("sse",), ("ws", "sse"), ("poll",), ("ws", "poll", "sse"))
+
+#: Back-off of a client: the first pause, the longest one.
+FIRST_S, LONGEST_S = 0.1, 1.0
+#: An answer must begin within this time.
+ANSWER_S = 10.0
+#: How long a poll asks to be held back.
+WAIT_S = 5.0
+#: Times the heartbeat that a stream may be silent.
+SILENT_BEATS = 2.5
+
+_UPDATE = re.compile(r'\{"type":"progress_update","epoch":"(\w+)","seq":(\d+),"final":(true|false),')
+_TYPE = re.compile(r'\{"type": ?"(\w+)"')
+_NATIVE = "rpa.v1"
+
+#: What happened to a client. ``update`` and ``bare`` (without number) are updates. The others brought a whole state
+#: or none: ``join`` without or with a cursor that said nothing, ``sync``, ``reset`` and ``poll`` in place of
+#: continuity. ``up`` and ``down`` are the connection's.
+Kind = Literal["update", "bare", "join", "sync", "reset", "poll", "up", "down"]
+
+
+class Event(NamedTuple):
+    """One thing that happened to a client, by the system's steady clock; cursors are ``""`` and 0 where there is none."""
+
+    kind: Kind
+    at_s: float
+    epoch: str = ""
+    seq: int = 0
+
+
+class Gone(Exception):
+    """The stream ended."""
+
+
+class Viewer:
+    """One client.
+
+    Args:
+        urls: servers to choose from, the next one at every reconnect.
+        session_id: what to watch.
+        transports: at least one.
+        after: the first cursor handed in; None for none.
+
+    Attributes:
+        events: what happened.
+        statuses: how often each HTTP status was answered.
+        last: the last state or update received, as text; "" for none.
+        done: it was told that the run is over.
+        tries: connections it asked for.
+        opened: when each stream of it was opened.
+    """
+
+    def __init__(
+        self, urls: Sequence[str], session_id: str, transports: Sequence[Transport] = ("ws",), after: str | None = "0"
+    ) -> None:
+        self.session_id = session_id
+        self.transports = transports
+        self.events: list[Event] = []
+        self.statuses: dict[int, int] = {}
+        self.cursor = after
+        self.last = ""
+        self.done = False
+        self.final = False
+        self.tries = 0
+        self.opened: list[float] = []
+        self.silence_s = ANSWER_S
+        self._urls = urls
+        self._up = False
+
+    # -- what others ask
+
+    @property
+    def seq(self) -> int:
+        """The last number seen."""
+        return next((event.seq for event in reversed(self.events) if event.kind not in ("bare", "up", "down")), 0)
+
+    def state(self) -> dict[str, Any]:
+        """Return the last state or update received."""
+        found: dict[str, Any] = json.loads(self.last) if self.last else {}
+        return found
+
+    @property
+    def up(self) -> bool:
+        """True while a stream is open, or, for a poll, while the last one was answered."""
+        return self._up
+
+    # -- what happened
+
+    def _note(self, kind: Kind, epoch: str = "", seq: int = 0) -> None:
+        self.events.append(Event(kind, time.monotonic(), epoch, seq))
+
+    def _connected(self, up: bool) -> None:
+        if up != self._up:
+            self._up = up
+            self._note("up" if up else "down")
+            if up:
+                self.opened.append(time.monotonic())
+
+    def _take(self, text: str) -> None:
+        """Take one message of a stream."""
+        match = _UPDATE.match(text)
+        if match is not None:
+            self._step(match[1], int(match[2]), match[3] == "true", text)
+            return
+        named = _TYPE.match(text)
+        kind = named[1] if named else ""
+        if kind == "progress_update":
+            self._note("bare")
+        elif kind in ("sync", "reset"):
+            self._whole(json.loads(text))
+        else:
+            raise AssertionError(f"a client of {self.session_id} got {text[:200]}")
+
+    def _step(self, epoch: str, seq: int, final: bool, text: str) -> None:
+        self._note("update", epoch, seq)
+        self.cursor = f"{epoch}:{seq}"
+        self.last = text
+        self.final = self.final or final
+
+    def _whole(self, message: dict[str, Any]) -> None:
+        """Take a sync or a reset."""
+        if "heartbeat_ms" in message:
+            self.silence_s = SILENT_BEATS * message["heartbeat_ms"] / 1000
+        if message["type"] == "sync" and message["recovered"]:
+            return
+        self._jump(message["type"], message["epoch"] or "", message["seq"], message["snapshot"])
+
+    def _jump(self, kind: Kind, epoch: str, seq: int, snapshot: dict[str, Any] | None) -> None:
+        """Take a state that came in place of updates."""
+        news = self.cursor not in (None, "0") or (self.cursor == "0" and snapshot is not None)
+        self._note(kind if news or kind == "reset" else "join", epoch, seq)
+        if snapshot is not None:
+            self.cursor = f"{epoch}:{seq}"
+            self.last = json.dumps(snapshot)
+            self.final = self.final or bool(snapshot["final"])
+
+    # -- streams
+
+    async def run(self, http: aiohttp.ClientSession) -> None:
+        """Watch until the run is over."""
+        streams = {"ws": self._socket, "sse": self._event_stream, "poll": self._polls}
+        failures = 0
+        while not self.done:
+            url = self._urls[self.tries % len(self._urls)]
+            stream = streams[self.transports[self.tries % len(self.transports)]]
+            self.tries += 1
+            before = len(self.opened)
+            with contextlib.suppress(aiohttp.ClientError, OSError, TimeoutError, Gone):
+                await stream(http, url)
+            self._connected(False)
+            failures = 1 if len(self.opened) > before else failures + 1
+            if not self.done:
+                ceiling = min(LONGEST_S, FIRST_S * 2.0 ** min(failures - 1, 10))
+                await asyncio.sleep(ceiling * (0.5 + random.random() / 2))
+
+    @property
+    def _query(self) -> dict[str, str]:
+        return {} if self.cursor is None else {"after": self.cursor}
+
+    async def _socket(self, http: aiohttp.ClientSession, url: str) -> None:
+        connecting = http.ws_connect(
+            f"{url}/rpa/{self.session_id}", protocols=[_NATIVE], params=self._query, autoping=False, max_msg_size=0
+        )
+        async with asyncio.timeout(ANSWER_S):
+            stream = await connecting
+        try:
+            assert stream.protocol == _NATIVE
+            self._connected(True)
+            while True:
+                message = await stream.receive(timeout=self.silence_s)
+                if message.type == aiohttp.WSMsgType.TEXT:
+                    self._take(message.data)
+                elif message.type == aiohttp.WSMsgType.PING:
+                    await stream.pong(message.data)
+                elif message.type != aiohttp.WSMsgType.PONG:
+                    break
+            self.done = stream.close_code is not None and 4400 <= stream.close_code < 4500
+        finally:
+            self._connected(False)
+            with contextlib.suppress(Exception):
+                async with asyncio.timeout(1.0):
+                    await stream.close()
+
+    async def _event_stream(self, http: aiohttp.ClientSession, url: str) -> None:
+        async with asyncio.timeout(ANSWER_S) as limit:
+            async with http.get(f"{url}/events/{self.session_id}", params=self._query) as response:
+                self._answered(response.status)
+                self.done = response.status == 204
+                if response.status != 200:
+                    return
+                self._connected(True)
+                loop = asyncio.get_running_loop()
+                buffer = ""
+                async for data in response.content.iter_any():
+                    limit.reschedule(loop.time() + self.silence_s)
+                    *whole, buffer = (buffer + data.decode()).split("\n\n")
+                    for event in whole:
+                        self._event(event)
+
+    def _event(self, event: str) -> None:
+        for line in event.split("\n"):
+            if line.startswith("data: "):
+                self._take(line[6:])
+
+    async def _polls(self, http: aiohttp.ClientSession, url: str) -> None:
+        """Poll until one fails; who has other transports too leaves for the next after a few."""
+        turns = 10 if len(self.transports) > 1 else 1_000_000_000
+        while turns and not self.done:
+            turns -= 1
+            async with asyncio.timeout(ANSWER_S):
+                await self._poll(http, url)
+
+    async def _poll(self, http: aiohttp.ClientSession, url: str) -> None:
+        address = f"{url}/api/sessions/{self.session_id}"
+        async with http.get(address, params={**self._query, "wait": str(WAIT_S)}) as response:
+            self._answered(response.status)
+            if response.status != 200:
+                raise Gone
+            answer = json.loads(await response.text())
+        self._connected(True)
+        if answer["recovered"]:
+            for update in answer["updates"]:
+                self._step(update["epoch"], update["seq"], update["final"], json.dumps(update))
+        else:
+            self._jump("poll", answer["epoch"], answer["seq"], answer["snapshot"])
+        self.done = answer["snapshot"]["final"]
+
+    def _answered(self, status: int) -> None:
+        self.statuses[status] = self.statuses.get(status, 0) + 1
+
+
+class Crowd:
+    """Viewers of several sessions, on one event loop.
+
+    Args:
+        urls: see Viewer.
+        sessions: what they watch, in turn.
+        count: how many they are.
+        mix: who has which transports, in turn.
+    """
+
+    def __init__(
+        self,
+        urls: Sequence[str],
+        sessions: Sequence[str],
+        count: int,
+        mix: Sequence[Sequence[Transport]] = MIX,
+    ) -> None:
+        # Every session gets every kind, whatever the two lengths have in common.
+        kinds = deque(mix)
+        self.viewers = []
+        for number in range(count):
+            if number and number % len(sessions) == 0:
+                kinds.rotate(-1)
+            self.viewers.append(Viewer(urls, sessions[number % len(sessions)], kinds[number % len(kinds)]))
+
+    def __len__(self) -> int:
+        return len(self.viewers)
+
+    @contextlib.asynccontextmanager
+    async def watching(self) -> AsyncIterator[None]:
+        """Watch beside the block; behind it everyone is stopped. What fails in a viewer fails the block."""
+        connector = aiohttp.TCPConnector(limit=0)
+        async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=None)) as http:
+            self._tasks = [asyncio.create_task(viewer.run(http)) for viewer in self.viewers]
+            try:
+                yield
+            finally:
+                for task in self._tasks:
+                    task.cancel()
+                results = await asyncio.gather(*self._tasks, return_exceptions=True)
+        for result in results:
+            if isinstance(result, Exception):
+                raise result
+
+    async def until_up(self, timeout_s: float = 20.0) -> None:
+        """Wait until everyone has a stream."""
+        async with asyncio.timeout(timeout_s):
+            while not all(viewer.up for viewer in self.viewers):  # noqa: ASYNC110 - they set no event
+                await asyncio.sleep(0.02)
+
+    async def until_done(self, timeout_s: float = 30.0) -> bool:
+        """Wait until everyone was told that the run is over; tell whether that came."""
+        _, pending = await asyncio.wait(self._tasks, timeout=timeout_s)
+        return not pending
