@@ -4,8 +4,10 @@ Blocking; the tracker calls it in the robot's process, the server in a thread. T
 place, so reading expects empty and torn files all the same.
 """
 
+import errno
 import os
 import secrets
+import stat
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -36,6 +38,15 @@ def write(path: Path, document: dict[str, Any]) -> None:
         raise
 
 
+def _opener(name: str, flags: int) -> int:
+    """Open a file for reading; refuse a pipe, which would keep the reader waiting for a writer."""
+    descriptor = os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "not a regular file", name)
+    return descriptor
+
+
 def read(path: Path) -> dict[str, Any] | None:
     """Read the document at *path*; None where there is none.
 
@@ -43,7 +54,7 @@ def read(path: Path) -> dict[str, Any] | None:
         BadDocument: empty, torn, larger than MAX_BYTES, not a JSON object, not readable.
     """
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=_opener) as file:
             data = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
         return None
@@ -74,7 +85,7 @@ def last_lines(path: Path) -> list[bytes]:
         BadDocument: it can't be read.
     """
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=_opener) as file:
             size = file.seek(0, os.SEEK_END)
             start = file.seek(max(0, size - JOURNAL_BYTES))
             lines = file.read(JOURNAL_BYTES).split(b"\n")
