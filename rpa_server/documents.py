@@ -210,11 +210,13 @@ def _plausible(document: Document) -> bool:
     """Tell whether a document with our cursor has the parts that replaying it needs."""
     entries = document.get("historico")
     keys = ("etapa", "timestamp", "status", "mensagem")
+    total = document.get("total_etapas")
     return (
         isinstance(entries, list)
         and all(isinstance(entry, dict) and all(key in entry for key in keys) for entry in entries)
         and isinstance(document.get("timestamp_inicio"), str)
-        and isinstance(document.get("total_etapas"), int)
+        and isinstance(total, int)
+        and total >= 1
     )
 
 

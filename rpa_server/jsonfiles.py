@@ -4,8 +4,10 @@ Blocking; the tracker calls it in the robot's process, the server in a thread. T
 place, so reading expects empty and torn files all the same.
 """
 
+import errno
 import os
 import secrets
+import stat
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -72,6 +74,15 @@ def sweep(directory: Path) -> None:
                     path.unlink()
 
 
+def _opener(name: str, flags: int) -> int:
+    """Open a file for reading; refuse a pipe, which would keep the reader waiting for a writer."""
+    descriptor = os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "not a regular file", name)
+    return descriptor
+
+
 def read(path: Path) -> dict[str, Any] | None:
     """Read the document at *path*; None where there is none.
 
@@ -79,7 +90,7 @@ def read(path: Path) -> dict[str, Any] | None:
         BadDocument: empty, torn, larger than MAX_BYTES, not a JSON object, not readable.
     """
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=_opener) as file:
             # One that is too large is not even read.
             data = b"" if (size := os.fstat(file.fileno()).st_size) > MAX_BYTES else file.read(MAX_BYTES + 1)
     except FileNotFoundError:
@@ -111,7 +122,7 @@ def last_lines(path: Path) -> list[bytes]:
         BadDocument: it can't be read.
     """
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=_opener) as file:
             size = file.seek(0, os.SEEK_END)
             start = file.seek(max(0, size - JOURNAL_BYTES))
             lines = file.read(JOURNAL_BYTES).split(b"\n")

@@ -499,9 +499,11 @@ STEP = {"etapa": 5.5, "timestamp": "t", "status": "executando", "mensagem": "m"}
         {"epoch": "aaaa", "seq": 1, "timestamp_inicio": "t", "total_etapas": 0, "historico": [STEP]},
         {"epoch": "aaaa", "seq": 0, "timestamp_inicio": "t", "total_etapas": 15, "historico": []},
         {"epoch": "aaaa", "seq": 3, "timestamp_inicio": "t", "total_etapas": 15, "historico": []},
+        {"epoch": "aaaa", "seq": 1, "timestamp_inicio": "t", "total_etapas": -1, "historico": []},
+        {"epoch": "aaaa", "seq": 1, "timestamp_inicio": "t", "total_etapas": -1, "historico": [STEP]},
     ],
     ids=["surrogate", "endless total", "infinite step", "list for a step", "number for a word", "no steps",
-         "empty", "empty but numbered"],
+         "empty", "empty but numbered", "less than no steps, empty", "less than no steps"],
 )  # fmt: skip
 def test_a_strange_history_is_a_state_or_a_bad_document(history: Document) -> None:
     """The same promise, one strangeness at a time."""
@@ -513,6 +515,7 @@ def test_a_strange_history_is_a_state_or_a_bad_document(history: Document) -> No
         for update in found.updates:
             assert state.is_number(json.loads(update.raw)["etapa"])
         assert found.seq > 0 or not found.updates
+        assert found.view()["total_etapas"] > 0
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,16 @@ def test_what_cannot_be_read_is_a_bad_document(tmp_path: Path) -> None:
         jsonfiles.read(tmp_path / "file" / "progress_s1.json")
 
 
+@pytest.mark.timeout(5)
+def test_a_pipe_is_a_bad_document_and_is_not_waited_for(tmp_path: Path) -> None:
+    """A named pipe that nobody ever writes to, under any of our names, holds nobody up."""
+    path = tmp_path / "progress_s1.json"
+    os.mkfifo(path)
+    for read in (jsonfiles.read, jsonfiles.last_lines):
+        with pytest.raises(BadDocument, match="not a regular file"):
+            read(path)
+
+
 def test_a_file_too_large_is_a_bad_document(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No stranger's file fills the memory; the limit itself is fine."""
     monkeypatch.setattr(jsonfiles, "MAX_BYTES", 100)

@@ -6,9 +6,11 @@ then the last good state stands in. Unchanged files are not read again.
 
 import asyncio
 import logging
+import os
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +26,8 @@ logger = logging.getLogger(__name__)
 _KEPT = 512
 _TRIES = 4
 _PAUSE_S = 0.005
+#: How often a quiet directory is looked at, whether it is still the same one.
+_LOOK_MS = 1000
 #: The files that change while a robot works; result and session come with the end.
 _WATCHED = ("progress", "history", "updates")
 
@@ -150,23 +154,25 @@ class FileStore:
         await asyncio.to_thread(jsonfiles.sweep, self._directory)
         while True:
             self._directory.mkdir(parents=True, exist_ok=True)
-            identity = self._directory.stat().st_ino
-            first = True
-            async for batch in awatch(
-                self._directory,
-                watch_filter=_ours,
-                debounce=20,
-                step=10,
-                rust_timeout=1000,
-                yield_on_timeout=True,
-                recursive=False,
-                ignore_permission_denied=True,
-            ):
-                if first or batch:
-                    yield {named[1] for _, path in batch if (named := naming.session_of_file(Path(path).name))}
-                first = False
-                if _inode(self._directory) != identity:
-                    break
+            with _held(self._directory) as identity:
+                first = True
+                async for batch in awatch(
+                    self._directory,
+                    watch_filter=_ours,
+                    debounce=20,
+                    step=10,
+                    rust_timeout=_LOOK_MS,
+                    yield_on_timeout=True,
+                    recursive=False,
+                    ignore_permission_denied=True,
+                ):
+                    if first:
+                        yield set()
+                    if batch:
+                        yield {named[1] for _, path in batch if (named := naming.session_of_file(Path(path).name))}
+                    first = False
+                    if _inode(self._directory) != identity:
+                        break
 
 
 def _ours(change: Change, path: str) -> bool:
@@ -180,6 +186,15 @@ def _signature(path: Path) -> tuple[int, int, int] | None:
     except OSError:
         return None
     return stat.st_mtime_ns, stat.st_size, stat.st_ino
+
+
+@contextmanager
+def _held(directory: Path) -> Iterator[int | None]:
+    """Yield the directory's inode, and keep its successor from getting the same one meanwhile."""
+    with ExitStack() as stack:
+        with suppress(OSError):  # Windows opens no directory, and gives no number twice
+            stack.callback(os.close, os.open(directory, os.O_RDONLY))
+        yield _inode(directory)
 
 
 def _inode(path: Path) -> int | None:
