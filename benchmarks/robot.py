@@ -33,7 +33,7 @@ def robot(bench: Bench, store: str) -> Figures:
         client = stack.enter_context(redis.client()) if redis else None
         for count in range(bench.count(_RUNS)):
             tracker = ProgressTracker(session_id=f"robot-{count}", tipo="redis" if redis else "json")
-            body = wirejson.dumps(tracker.get_progress(), indent=None if client else 2)
+            body = wirejson.dumps(tracker.get_progress())
             write = _setex(client, body) if client else _replace(data, body)
             for step in range(_UPDATES):
                 bare.append(_seconds(write))
