@@ -8,6 +8,7 @@ have died while Redis was away: so the files that our tracker left behind go int
 import asyncio
 import logging
 from contextlib import suppress
+from weakref import WeakKeyDictionary
 
 from . import append
 from .documents import State, later
@@ -30,15 +31,20 @@ _AT_ONCE = 500
 class PositionCheck:
     """Finds the watched sessions that are behind Redis.
 
+    Hundreds of sessions cost one short question: when was each last written? The position of one that was written is
+    asked for once it is quiet again, since as long as updates come a hole in their numbers shows by itself.
+
     Args:
         hub: what is watched.
-        store: one short question for hundreds of sessions; those that are behind are read whole.
+        store: what is asked; a session that is behind is read whole.
     """
 
     def __init__(self, hub: Hub, store: RedisStore) -> None:
         self._hub = hub
         self._store = store
         self._missed = asyncio.Event()
+        self._seen: WeakKeyDictionary[Session, float | None] = WeakKeyDictionary()
+        self._verified: WeakKeyDictionary[Session, float | None] = WeakKeyDictionary()
 
     def missed(self) -> None:
         """Look now: messages may have been missed."""
@@ -54,20 +60,31 @@ class PositionCheck:
             self._missed.clear()
             watched = self._hub.watched()
             for start in range(0, len(watched), _AT_ONCE):
-                await self._check(watched[start : start + _AT_ONCE], missed)
+                with suppress(StorageUnavailable):
+                    await self._check(watched[start : start + _AT_ONCE], missed)
+                await asyncio.sleep(0.01)  # others have their turn
 
     async def _check(self, sessions: list[Session], missed: bool) -> None:
         for session in sessions:
             if not session.loaded or (missed and not session.numbered):
                 session.changed()  # its updates have no position that could tell what was missed
-        try:
-            held = await self._store.positions([session.session_id for session in sessions])
-        except StorageUnavailable:
+        times = await self._store.written([session.session_id for session in sessions])
+        quiet = [session for session, time in zip(sessions, times, strict=True) if missed or self._quiet(session, time)]
+        if not quiet:
             return
-        for session in sessions:
+        held = await self._store.positions([session.session_id for session in quiet])
+        for session in quiet:
+            self._verified[session] = self._seen.get(session)
             cursor = held.get(session.session_id)
             if cursor is not None and _further(cursor, session.cursor):
                 session.changed()
+
+    def _quiet(self, session: Session, time: float | None) -> bool:
+        """Tell whether *session* was written since it was compared, and not since the last look."""
+        if self._seen.get(session, ...) != time:
+            self._seen[session] = time
+            return False
+        return self._verified.get(session, ...) != time
 
 
 def _further(cursor: Cursor, known: Cursor | None) -> bool:

@@ -139,6 +139,19 @@ async def test_positions_are_read_in_one_go(store: RedisStore) -> None:
     assert await store.positions([SESSION, "unknown"]) == {SESSION: Cursor("aaaa", 5)}
 
 
+@pytest.mark.parametrize("old", [False, True], ids=["", "before 6.2"])
+async def test_times_of_writing_are_read_in_one_go(store: RedisStore, redis_process: RedisServer, old: bool) -> None:
+    """Of the sessions that are known; others have none."""
+    await fill(store, Robot(steps=3))
+    if old:
+        with redis_process.client() as connected:
+            connected.execute_command("ACL", "SETUSER", "default", "-zmscore")
+    first, second = await store.written([SESSION, "nobody"])
+    assert first is not None
+    assert abs(first - time.time()) < 60
+    assert second is None
+
+
 async def test_sessions_are_listed_newest_first(store: RedisStore, redis_process: RedisServer) -> None:
     """The session that was written last comes first; what is no session id is left out."""
     for name in ("a", "b", "c", "a"):

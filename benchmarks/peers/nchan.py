@@ -40,7 +40,9 @@ http {{
         listen 127.0.0.1:{port} backlog=4096;
         location ~ ^/pub/(.+)$ {{ nchan_channel_id $1; nchan_publisher; }}
         location ~ ^/ws/(.+)$ {{ nchan_channel_id $1; nchan_subscriber websocket; nchan_subscriber_first_message newest; }}
-        location ~ ^/sse/(.+)$ {{ nchan_channel_id $1; nchan_subscriber eventsource; nchan_subscriber_first_message newest; }}
+        location ~ ^/sse/(.+)$ {{
+            nchan_channel_id $1; nchan_subscriber eventsource; nchan_subscriber_first_message newest;
+        }}
         location ~ ^/state/(.+)$ {{ nchan_channel_id $1; nchan_subscriber websocket; nchan_subscriber_first_message -1; }}
         location ~ ^/poll/(.+)$ {{ nchan_channel_id $1; nchan_subscriber longpoll; nchan_subscriber_first_message -1; }}
     }}

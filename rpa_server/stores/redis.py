@@ -84,6 +84,18 @@ class RedisStore:
             logger.debug("Session %s in Redis: %s", session_id, error)
             return None
 
+    async def written(self, session_ids: Sequence[str]) -> list[float | None]:
+        """Return when each session was last written, by the clock of its robot; None where that is not known."""
+        async with self._asking("read"):
+            try:
+                times: list[float | None] = await self._client.zmscore(naming.SESSIONS_KEY, list(session_ids))
+            except redis.ResponseError:  # older than 6.2
+                async with self._client.pipeline(transaction=False) as pipeline:
+                    for session_id in session_ids:
+                        pipeline.zscore(naming.SESSIONS_KEY, session_id)
+                    times = await pipeline.execute()
+        return times
+
     async def positions(self, session_ids: Sequence[str]) -> dict[str, Cursor]:
         """Return the last cursor that Redis holds of each session, of those it knows."""
         async with self._asking("read"), self._client.pipeline(transaction=False) as pipeline:
