@@ -36,10 +36,10 @@ http {{
     nchan_shared_memory_size 512M;
     nchan_message_buffer_length 500;
     nchan_message_timeout 1d;
-    nchan_channel_id $1;
-    nchan_subscriber_first_message newest;
     server {{
         listen 127.0.0.1:{port} backlog=4096;
+        nchan_channel_id $1;
+        nchan_subscriber_first_message newest;
         location ~ ^/pub/(.+)$ {{ nchan_publisher; }}
         location ~ ^/ws/(.+)$ {{ nchan_subscriber websocket; }}
         location ~ ^/sse/(.+)$ {{ nchan_subscriber eventsource; }}
