@@ -38,13 +38,13 @@ http {{
     nchan_message_timeout 1d;
     server {{
         listen 127.0.0.1:{port} backlog=4096;
-        location ~ ^/pub/(.+)$ {{ nchan_channel_id $1; nchan_publisher; }}
-        location ~ ^/ws/(.+)$ {{ nchan_channel_id $1; nchan_subscriber websocket; nchan_subscriber_first_message newest; }}
-        location ~ ^/sse/(.+)$ {{
-            nchan_channel_id $1; nchan_subscriber eventsource; nchan_subscriber_first_message newest;
-        }}
-        location ~ ^/state/(.+)$ {{ nchan_channel_id $1; nchan_subscriber websocket; nchan_subscriber_first_message -1; }}
-        location ~ ^/poll/(.+)$ {{ nchan_channel_id $1; nchan_subscriber longpoll; nchan_subscriber_first_message -1; }}
+        nchan_channel_id $1;
+        nchan_subscriber_first_message newest;
+        location ~ ^/pub/(.+)$ {{ nchan_publisher; }}
+        location ~ ^/ws/(.+)$ {{ nchan_subscriber websocket; }}
+        location ~ ^/sse/(.+)$ {{ nchan_subscriber eventsource; }}
+        location ~ ^/state/(.+)$ {{ nchan_subscriber websocket; nchan_subscriber_first_message -1; }}
+        location ~ ^/poll/(.+)$ {{ nchan_subscriber longpoll; nchan_subscriber_first_message -1; }}
     }}
 }}
 """
