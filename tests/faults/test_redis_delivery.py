@@ -1,0 +1,105 @@
+"""Redis loses connections, dies with its data, freezes: what robots report still reaches every viewer once."""
+
+import asyncio
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ..support import RedisServer
+from .fleet import Fleet, eventually, kill_subscribers, outage, ready, scene
+from .table import Row
+
+pytestmark = pytest.mark.faults
+Record = Callable[[Row], None]
+
+CLEAN = (0, 0, 0, 0, 0)
+
+
+def live_again_s(fleet: Fleet, since_s: float) -> float:
+    """Return how long after *since_s* the last viewer got an update again; infinity where one never did."""
+    firsts = (
+        next((event.at_s for event in viewer.events if event.kind == "update" and event.at_s > since_s), float("inf"))
+        for viewer in fleet.crowd.viewers
+    )
+    return max(firsts) - since_s
+
+
+async def test_R1_subscriptions_killed(tmp_path: Path, redis_process: RedisServer, record: Record, full: bool) -> None:
+    """100 times Redis closes every subscription, five times a second, while 200 updates a second pass."""
+    times = 100 if full else 25
+    async with scene(tmp_path, redis_process.url, near=10, far=10, viewers=50) as fleet:
+        killed = 0
+        while killed < times:
+            killed += await asyncio.to_thread(kill_subscribers, redis_process)
+            await asyncio.sleep(0.2)
+        verdict = await fleet.end()
+    record(verdict.row(f"R1 subscriptions killed x{killed} at 5/s"))
+    assert verdict.faults == CLEAN, verdict.worst
+    assert verdict.delay_s(0.99) <= 0.5
+    assert verdict.block_s <= 1.0
+
+
+async def test_R2_data_wiped(tmp_path: Path, redis_process: RedisServer, record: Record, full: bool) -> None:
+    """Redis is gone for 3 s and comes back empty."""
+    viewers = 200 if full else 60
+    async with scene(tmp_path, redis_process.url, near=10, far=10, viewers=viewers, every_s=0.2) as fleet:
+        await asyncio.sleep(2.0)
+        opened_s = await outage(redis_process, 3.0)
+        await asyncio.sleep(6.0)
+        verdict = await fleet.end()
+        live_s = live_again_s(fleet, opened_s)
+    record(verdict.row("R2 shut down for 3 s, data wiped", f"live {live_s:.2f} s after the port opened"))
+    assert verdict.faults == CLEAN, verdict.worst
+    assert verdict.most_resets <= 1
+    assert live_s <= 2.0
+    assert verdict.block_s <= 1.0
+
+
+async def test_R3_frozen(tmp_path: Path, redis_process: RedisServer, record: Record, full: bool) -> None:
+    """Redis keeps its connections and says nothing for 10 s."""
+    length_s = 10.0 if full else 6.0
+    async with scene(tmp_path, redis_process.url, near=5, far=5, viewers=50, every_s=0.2) as fleet:
+
+        async def degraded() -> bool:
+            return (await ready(fleet.server))[1]["status"] == "degraded"
+
+        await asyncio.sleep(1.0)
+        redis_process.signal(signal.SIGSTOP)
+        try:
+            frozen_s = time.monotonic()
+            noticed_s = await eventually(degraded, 8.0)
+            await asyncio.sleep(frozen_s + length_s - time.monotonic())
+        finally:
+            redis_process.signal(signal.SIGCONT)
+        thawed_s = time.monotonic()
+        await asyncio.sleep(6.0)
+        verdict = await fleet.end()
+        live_s = live_again_s(fleet, thawed_s)
+    more = f"degraded after {noticed_s:.2f} s, live {live_s:.2f} s after SIGCONT"
+    record(verdict.row(f"R3 frozen for {length_s:g} s", more))
+    assert verdict.faults == CLEAN, verdict.worst
+    assert noticed_s <= 5.0
+    assert live_s <= 5.0
+    assert verdict.block_s <= 1.0
+
+
+async def test_R6_paused(tmp_path: Path, redis_process: RedisServer, record: Record, full: bool) -> None:
+    """Redis takes commands and answers them 3 s later: nobody knows which were done, and none is done twice."""
+    async with scene(tmp_path, redis_process.url, near=5, far=5, viewers=50) as fleet:
+        for _ in range(5 if full else 2):
+            await asyncio.sleep(0.7)
+            with redis_process.client() as client:
+                client.client_pause(3000)
+            await asyncio.sleep(4.0)
+        verdict = await fleet.end(settle_s=2.0)
+        with redis_process.client() as client:
+            numbers = {session: [int(name.split(b"-")[0]) for name, _ in client.xrange(f"rpa:history:{session}")]  # type: ignore[union-attr]
+                       for session in {viewer.session_id for viewer in fleet.crowd.viewers}}  # fmt: skip
+    record(verdict.row("R6 paused for 3 s, again and again"))
+    assert verdict.faults == CLEAN, verdict.worst
+    assert verdict.resets == 0
+    assert all(held == list(range(held[0], held[-1] + 1)) for held in numbers.values())
+    assert verdict.block_s <= 1.0
