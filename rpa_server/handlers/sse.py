@@ -18,7 +18,8 @@ from . import params
 logger = logging.getLogger(__name__)
 
 _SEND_TIMEOUT_S = 10.0
-_RETRY_MS = (1000, 4000)
+#: Wide enough that browsers, who all lose a server at once, do not all come back at once.
+_RETRY_MS = (3000, 7500)
 
 
 async def events(request: web.Request) -> web.StreamResponse:

@@ -1,9 +1,13 @@
 """The server ends, dies, comes back, is run over and runs out of descriptors."""
 
 import asyncio
+import bisect
+import random
 import resource
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -93,3 +97,62 @@ async def test_L1_stopped(tmp_path: Path, redis_process: RedisServer, record: Re
     assert goodbyes == []
     assert all(data.startswith(b"HTTP/1.1 101 ") for data in seen)
     assert verdict.faults == CLEAN, verdict.worst
+
+
+# -- L2
+
+
+class Returning(Viewer):
+    """Comes back as docs/api.rst asks clients to; on an event stream as browsers do, when the server said.
+
+    Its random numbers are the same in every run: what is measured is the rule, not luck.
+    """
+
+    _count = 0
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        Returning._count += 1
+        self._random = random.Random(Returning._count)
+
+    def pause_s(self, failures: int) -> float:
+        if self.transports == SSE:
+            return 0.1 if self.final else (self.retry_ms or 3000) / 1000  # only the answer 204 is missing then
+        return 5.0 * self._random.random() if failures == 1 else 5.0
+
+
+def most_within(times: Sequence[float], length: float = 1.0) -> int:
+    """Return how many of *times* fall into the fullest window."""
+    ordered = sorted(times)
+    return max(bisect.bisect_right(ordered, start + length) - place for place, start in enumerate(ordered))
+
+
+async def test_L2_killed(tmp_path: Path, redis_process: RedisServer, record: Record) -> None:
+    """SIGKILL, and a new server 2 s later: everyone is back soon, but not all at once, and nothing is lost."""
+    Returning._count = 0
+    servers = [Server(tmp_path / "rpa_data", redis_process.url, RPA_MAX_CONNECTIONS="2000")]
+    mix = [WS] * 4 + [SSE] * 4 + [POLL] * 2
+    async with scene(
+        tmp_path, redis_process.url, near=10, viewers=1000, every_s=0.5, mix=mix, servers=servers, kind=Returning
+    ) as fleet:
+        await asyncio.sleep(0.5)
+        await asyncio.to_thread(fleet.server.kill)
+        killed_s = time.monotonic()
+        await asyncio.sleep(2.0)
+        await asyncio.to_thread(fleet.server.start)
+        opened_s = time.monotonic()
+        await fleet.crowd.until_up()
+        verdict = await fleet.end()
+        back_s = sorted(
+            next(at_s for at_s in viewer.opened if at_s > killed_s) - opened_s for viewer in fleet.crowd.viewers
+        )
+    p95_s, most = back_s[int(0.95 * len(back_s))], most_within(back_s) / len(back_s)
+    record(
+        verdict.row(
+            f"L2 SIGKILL, again {opened_s - killed_s:.1f} s later",
+            f"back p95 {p95_s:.2f} s, last {back_s[-1]:.2f} s after the port opened, {most:.1%} of them within 1 s",
+        )
+    )
+    assert verdict.faults == CLEAN, verdict.worst
+    assert p95_s <= 5.0
+    assert most <= 0.25
