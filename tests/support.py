@@ -102,7 +102,12 @@ class Server:
         data_dir: its ``RPA_DATA_DIR``.
         redis_url: its ``RPA_REDIS_URL``.
         environ: more variables.
+
+    Attributes:
+        host: the address it listens on.
     """
+
+    host = "127.0.0.1"
 
     def __init__(self, data_dir: Path, redis_url: str = "none", port: int | None = None, **environ: str) -> None:
         self.port = port or free_port()
@@ -117,15 +122,14 @@ class Server:
         self.log = data_dir.with_name(f"server-{self.port}.log")
         self._process: subprocess.Popen[bytes] | None = None
 
+    def command(self) -> list[str]:
+        """Return the words that start it."""
+        module = ("-m", "aiohttp.web", "-H", self.host, "-P", str(self.port))
+        return [sys.executable, *module, "rpa_server:create_app"]
+
     def start(self, wait_s: float = 10.0) -> Self:
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, *("-m", "aiohttp.web", "-H", "127.0.0.1", "-P", str(self.port)),
-                 "rpa_server:create_app"],
-                env=self.environ,
-                stdout=log,
-                stderr=log,
-            )  # fmt: skip
+            self._process = subprocess.Popen(self.command(), env=self.environ, stdout=log, stderr=log)
         wait_until(self.listens, wait_s)
         return self
 
@@ -133,7 +137,7 @@ class Server:
         """Tell whether the port is open; fails when the process ended."""
         assert self._process is not None
         assert self._process.poll() is None, self.log.read_text()
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
+        with contextlib.suppress(OSError), socket.create_connection((self.host, self.port), 1):
             return True
         return False
 
@@ -158,6 +162,13 @@ class Server:
             self._process.kill()
             self._process.wait()
             self._process = None
+
+
+class CommandServer(Server):
+    """The server as ``rpa-server serve`` starts it, on uvloop where that is installed."""
+
+    def command(self) -> list[str]:
+        return [sys.executable, "-m", "rpa_server", "serve", "--host", self.host, "--port", str(self.port)]
 
 
 @contextlib.contextmanager

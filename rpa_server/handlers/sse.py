@@ -12,7 +12,8 @@ from ..errors import StorageUnavailable
 from ..transports import EventStream, PlainEventStream
 from . import params, streams
 
-_RETRY_MS = (1000, 4000)
+#: Wide enough that browsers, who all lose a server at once, do not all come back at once.
+_RETRY_MS = (3000, 7500)
 _HEADERS = {
     "Content-Type": "text/event-stream",
     "Cache-Control": "no-cache, no-store, no-transform",

@@ -25,7 +25,7 @@ from redis.retry import Retry
 from ..support import RedisServer, Server, running
 from .judge import Verdict, judge
 from .robots import End, Plan, Robots, working
-from .viewers import MIX, Crowd, Transport
+from .viewers import MIX, Crowd, Transport, Viewer
 
 
 @dataclass
@@ -95,6 +95,7 @@ async def scene(
     mix: Sequence[Sequence[Transport]] = MIX,
     robots_url: str | None = None,
     servers: Sequence[Server] = (),
+    kind: type[Viewer] = Viewer,
     **environ: str,
 ) -> AsyncIterator[Fleet]:
     """Start a server, robots and viewers; end them behind the block.
@@ -105,6 +106,7 @@ async def scene(
         far: robots with a data directory of their own, as on another machine: only Redis connects them.
         every_s: seconds between two calls of a robot.
         servers: the servers to start; one on ``directory/rpa_data`` where there are none.
+        kind: what the viewers are.
         environ: more variables for the server.
     """
     data_dir = directory / "rpa_data"
@@ -118,7 +120,7 @@ async def scene(
         for server in servers:
             await asyncio.to_thread(stack.enter_context, running(server))
         sessions = [session for robots in plans for session in robots.plan.sessions]
-        crowd = Crowd([server.url for server in servers], sessions, viewers, mix)
+        crowd = Crowd([server.url for server in servers], sessions, viewers, mix, kind)
         await stack.enter_async_context(crowd.watching())
         await asyncio.to_thread(stack.enter_context, working(*plans))
         await crowd.until_up()

@@ -65,11 +65,16 @@ class Viewer:
     Attributes:
         events: what happened.
         statuses: how often each HTTP status was answered.
+        codes: how often a socket was closed with each code; 1006 where it was dropped.
+        ended: event streams that came to a proper end.
+        retry_ms: what the last event stream asked to wait before coming back.
         last: the last state or update received, as text; "" for none.
         done: it was told that the run is over.
         tries: connections it asked for.
         opened: when each stream of it was opened.
     """
+
+    answer_s = ANSWER_S
 
     def __init__(
         self, urls: Sequence[str], session_id: str, transports: Sequence[Transport] = ("ws",), after: str | None = "0"
@@ -78,13 +83,16 @@ class Viewer:
         self.transports = transports
         self.events: list[Event] = []
         self.statuses: dict[int, int] = {}
+        self.codes: dict[int, int] = {}
+        self.ended = 0
+        self.retry_ms: int | None = None
         self.cursor = after
         self.last = ""
         self.done = False
         self.final = False
         self.tries = 0
         self.opened: list[float] = []
-        self.silence_s = ANSWER_S
+        self.silence_s = self.answer_s
         self._urls = urls
         self._up = False
 
@@ -171,8 +179,12 @@ class Viewer:
             self._connected(False)
             failures = 1 if len(self.opened) > before else failures + 1
             if not self.done:
-                ceiling = min(LONGEST_S, FIRST_S * 2.0 ** min(failures - 1, 10))
-                await asyncio.sleep(ceiling * (0.5 + random.random() / 2))
+                await asyncio.sleep(self.pause_s(failures))
+
+    def pause_s(self, failures: int) -> float:
+        """Return how long to wait when a stream ended (1) or after so many tries in a row that gave none."""
+        ceiling = min(LONGEST_S, FIRST_S * 2.0 ** min(failures - 1, 10))
+        return ceiling * (0.5 + random.random() / 2)
 
     @property
     def _query(self) -> dict[str, str]:
@@ -182,7 +194,7 @@ class Viewer:
         connecting = http.ws_connect(
             f"{url}/rpa/{self.session_id}", protocols=[_NATIVE], params=self._query, autoping=False, max_msg_size=0
         )
-        async with asyncio.timeout(ANSWER_S):
+        async with asyncio.timeout(self.answer_s):
             stream = await connecting
         try:
             assert stream.protocol == _NATIVE
@@ -195,7 +207,9 @@ class Viewer:
                     await stream.pong(message.data)
                 elif message.type != aiohttp.WSMsgType.PONG:
                     break
-            self.done = stream.close_code is not None and 4400 <= stream.close_code < 4500
+            code = stream.close_code or 1006
+            self.codes[code] = self.codes.get(code, 0) + 1
+            self.done = 4400 <= code < 4500
         finally:
             self._connected(False)
             with contextlib.suppress(Exception):
@@ -203,7 +217,7 @@ class Viewer:
                     await stream.close()
 
     async def _event_stream(self, http: aiohttp.ClientSession, url: str) -> None:
-        async with asyncio.timeout(ANSWER_S) as limit:
+        async with asyncio.timeout(self.answer_s) as limit:
             async with http.get(f"{url}/events/{self.session_id}", params=self._query) as response:
                 self._answered(response.status)
                 self.done = response.status == 204
@@ -217,18 +231,21 @@ class Viewer:
                     *whole, buffer = (buffer + data.decode()).split("\n\n")
                     for event in whole:
                         self._event(event)
+                self.ended += 1
 
     def _event(self, event: str) -> None:
         for line in event.split("\n"):
             if line.startswith("data: "):
                 self._take(line[6:])
+            elif line.startswith("retry: "):
+                self.retry_ms = int(line[7:])
 
     async def _polls(self, http: aiohttp.ClientSession, url: str) -> None:
         """Poll until one fails; who has other transports too leaves for the next after a few."""
         turns = 10 if len(self.transports) > 1 else 1_000_000_000
         while turns and not self.done:
             turns -= 1
-            async with asyncio.timeout(ANSWER_S):
+            async with asyncio.timeout(self.answer_s):
                 await self._poll(http, url)
 
     async def _poll(self, http: aiohttp.ClientSession, url: str) -> None:
@@ -258,6 +275,7 @@ class Crowd:
         sessions: what they watch, in turn.
         count: how many they are.
         mix: who has which transports, in turn.
+        kind: what they are.
     """
 
     def __init__(
@@ -266,6 +284,7 @@ class Crowd:
         sessions: Sequence[str],
         count: int,
         mix: Sequence[Sequence[Transport]] = MIX,
+        kind: type[Viewer] = Viewer,
     ) -> None:
         # Every session gets every kind, whatever the two lengths have in common.
         kinds = deque(mix)
@@ -273,7 +292,7 @@ class Crowd:
         for number in range(count):
             if number and number % len(sessions) == 0:
                 kinds.rotate(-1)
-            self.viewers.append(Viewer(urls, sessions[number % len(sessions)], kinds[number % len(kinds)]))
+            self.viewers.append(kind(urls, sessions[number % len(sessions)], kinds[number % len(kinds)]))
 
     def __len__(self) -> int:
         return len(self.viewers)

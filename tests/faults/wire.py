@@ -1,0 +1,77 @@
+"""Clients below any library: they stall, vanish in mid-handshake, and read every byte that a server sends."""
+
+import asyncio
+import socket
+import struct
+from collections.abc import Iterator
+
+_KEY = "dGhlIHNhbXBsZSBub25jZQ=="
+_CLOSE = 8
+
+
+def upgrade(path: str, protocol: str | None = "rpa.v1") -> bytes:
+    """Return the request that opens a WebSocket."""
+    offer = f"Sec-WebSocket-Protocol: {protocol}\r\n" if protocol else ""
+    return (
+        f"GET {path} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"Sec-WebSocket-Key: {_KEY}\r\nSec-WebSocket-Version: 13\r\n{offer}\r\n"
+    ).encode()
+
+
+def get(path: str) -> bytes:
+    """Return a plain request, of an event stream for example."""
+    return f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+
+
+async def connect(port: int, receive_buffer: int | None = None) -> socket.socket:
+    """Return a connection to 127.0.0.1, non-blocking.
+
+    Args:
+        receive_buffer: bytes that the kernel takes while nobody reads.
+    """
+    made = socket.socket()
+    made.setblocking(False)
+    try:
+        if receive_buffer is not None:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        await asyncio.get_running_loop().sock_connect(made, ("127.0.0.1", port))
+    except BaseException:
+        made.close()
+        raise
+    return made
+
+
+def vanish(connection: socket.socket) -> None:
+    """Reset a connection."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+
+
+async def until_gone(connection: socket.socket, timeout_s: float = 20.0) -> bytes:
+    """Read until the server ends or resets the connection; return what came."""
+    loop = asyncio.get_running_loop()
+    data = bytearray()
+    async with asyncio.timeout(timeout_s):
+        try:
+            while part := await loop.sock_recv(connection, 65536):
+                data += part
+        except ConnectionResetError:
+            pass
+    return bytes(data)
+
+
+def close_codes(data: bytes) -> list[int]:
+    """Return the codes of the close frames in what a server sent on a WebSocket, the handshake's answer included."""
+    frames = _frames(data.partition(b"\r\n\r\n")[2])
+    return [int.from_bytes(payload[:2], "big") for opcode, payload in frames if opcode == _CLOSE]
+
+
+def _frames(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield opcode and payload of unmasked frames."""
+    while len(data) >= 2:
+        length, head = data[1] & 127, 2
+        if length >= 126:
+            head += 2 if length == 126 else 8
+            length = int.from_bytes(data[2:head], "big")
+        yield data[0] & 15, data[head : head + length]
+        data = data[head + length :]
