@@ -21,7 +21,7 @@ class Breaker:
         base_s, cap_s: the first and the longest pause.
     """
 
-    def __init__(self, base_s: float = 0.5, cap_s: float = 5.0) -> None:
+    def __init__(self, base_s: float, cap_s: float) -> None:
         self._base_s = base_s
         self._cap_s = cap_s
         self._failures = 0

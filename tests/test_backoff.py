@@ -31,7 +31,7 @@ def test_clients_at_the_cap_are_still_spread() -> None:
 
 def test_a_new_breaker_lets_calls_through() -> None:
     """Nothing has failed yet."""
-    breaker = Breaker()
+    breaker = Breaker(0.5, 5.0)
     assert breaker.closed
     assert breaker.allows(0.0)
 

@@ -27,8 +27,6 @@ logger = logging.getLogger(__name__)
 
 IDLE_S = 1.5
 ECHO_S = 2.0
-#: A connection that lasted this long was a good one: the next try comes soon.
-_STEADY_S = 10.0
 #: Errors that waiting does not mend.
 _REFUSALS = (redis.AuthenticationError, redis.ResponseError)
 _NOTHING = object()
@@ -122,13 +120,14 @@ class Subscriber:
         """Subscribe, and again whenever the connection is lost. Ends only by cancellation."""
         attempt = 0
         while True:
-            started = time.monotonic()
+            attempt += 1
             try:
                 await self._session()
             except Exception as error:  # whatever went wrong in there, the task must not die of it
+                if self.active.is_set():
+                    attempt = 1  # it worked: the next try comes at once
                 self._down(error)
-            attempt = 1 if time.monotonic() - started > _STEADY_S else attempt + 1
-            await asyncio.sleep(delay(attempt, 0.1, 1.0, random.random()))
+            await asyncio.sleep(delay(attempt, 0.05, 1.0, random.random()))
 
     def _down(self, error: Exception) -> None:
         self.active.clear()
@@ -157,7 +156,6 @@ class Subscriber:
             self._up()
             await self._watch(line, source)
         finally:
-            self.active.clear()
             line.lost.cancel()
             if transport is not None:
                 transport.abort()

@@ -51,7 +51,7 @@ class Storage:
         self.lost = 0
         self._redis = _writer(client)
         self._files = FileWriter(data_dir) if data_dir is not None else None
-        self._breaker = Breaker()
+        self._breaker = Breaker(base_s=0.25, cap_s=1.0)
         self._random = random.Random().random  # the robot's own use of the module stays repeatable
         self._run: Run | None = None
         self._asking: threading.Thread | None = None
