@@ -92,7 +92,7 @@ def certificate(directory: Path) -> tuple[Path, Path]:
     assert program, "openssl is not installed"
     subprocess.run(
         [program, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
-         "-subj", "/CN=localhost", "-keyout", str(key), "-out", str(chain)],
+         "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-keyout", str(key), "-out", str(chain)],
         check=True, capture_output=True, timeout=30,
     )  # fmt: skip
     return chain, key
