@@ -46,9 +46,9 @@ const ROUTES = [
 const STATUSES = [200, 204, 304, 400, 404, 503];
 const DEPLOYED_STATUSES = [200, 204];
 const PASSED_HEADERS = [
-    'content-type', 'etag', 'cache-control', 'expires', 'retry-after', 'vary', 'access-control-allow-origin',
-    'access-control-expose-headers', 'access-control-allow-methods', 'access-control-allow-headers',
-    'access-control-max-age',
+    'Content-Type', 'ETag', 'Cache-Control', 'Expires', 'Retry-After', 'Vary', 'Access-Control-Allow-Origin',
+    'Access-Control-Expose-Headers', 'Access-Control-Allow-Methods', 'Access-Control-Allow-Headers',
+    'Access-Control-Max-Age',
 ];
 
 /** What is asked for: one of ROUTES, and a session id that is not checked yet. */
@@ -173,8 +173,8 @@ final class Answer
     {
         http_response_code($this->status);
         foreach (PASSED_HEADERS as $name) {
-            if (isset($this->headers[$name])) {
-                header($name . ': ' . $this->headers[$name]);
+            if (isset($this->headers[strtolower($name)])) {
+                header($name . ': ' . $this->headers[strtolower($name)]);
             }
         }
     }
