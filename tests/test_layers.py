@@ -35,7 +35,9 @@ stores
 append jsonfiles
 run recording
 documents config
+foreign
 frames state schemas
+endings
 events
 wirejson naming background
 errors version resources backoff logs
@@ -194,8 +196,8 @@ def test_only_the_edges_touch_the_environment() -> None:
 
 #: No clock, socket, file or randomness of their own.
 PURE = [
-    "append", "backoff", "documents", "errors", "events", "frames", "naming", "recording", "run", "schemas", "state",
-    "wirejson",
+    "append", "backoff", "documents", "endings", "errors", "events", "foreign", "frames", "naming", "recording", "run",
+    "schemas", "state", "wirejson",
 ]  # fmt: skip
 
 
