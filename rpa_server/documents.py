@@ -56,6 +56,10 @@ class State:
         """Return the snapshot as pages get it; *silence_s*: how long the robot has said nothing."""
         return state.view(self.snapshot, self.epoch, self.seq, silence_s)
 
+    def silence_s(self, now_s: float) -> float:
+        """Return for how long nothing was written at *now_s* (seconds since 1970), 0 where the store can't tell."""
+        return 0.0 if self.written_s is None else max(0.0, now_s - self.written_s)
+
     @property
     def own(self) -> bool:
         """True where our tracker wrote it; the cursor of any other writer is derived."""

@@ -92,6 +92,12 @@ def is_end(status: str) -> bool:
     return word in ends
 
 
+def claims_success(status: str) -> bool:
+    """Tell whether the robot's word for its end is one for success, whatever there is to show for it."""
+    word = status.strip().lower()
+    return word in _SUCCESS - _AMBIGUOUS
+
+
 def says_failure(mensagem: str) -> bool:
     """Tell whether the robot's text says that it gave up: ``Tela 2 falhou``, ``Erro: …``."""
     return _FAILED_TEXT.match(mensagem) is not None
