@@ -125,6 +125,9 @@ class EventStream(_Stream):
     def restart(self) -> None:
         self._stop()
 
+    def close(self) -> None:
+        """Let go of what the stream holds besides its connection."""
+
 
 class PlainEventStream(EventStream):
     """Server-sent events for the plan's script: updates alone, no sync, no reset."""
