@@ -66,6 +66,11 @@ final class Asked
         $this->session = $session;
     }
 
+    public function isMissing(): bool
+    {
+        return $this->parameter === 'session' && $this->session === '';
+    }
+
     public function isValid(): bool
     {
         return preg_match(SESSION_ID, $this->session) === 1 && strpos($this->session, '..') === false;
@@ -92,7 +97,7 @@ final class Answer
     public int $limit;
     public int $status = 0;
     private bool $streams;
-    private bool $bodiless;
+    private string $method;
     private array $statuses;
     private array $headers = [];
     private string $body = '';
@@ -102,7 +107,7 @@ final class Answer
     public function __construct(Asked $asked, string $method)
     {
         $this->streams = $asked->streams && $method === 'GET';
-        $this->bodiless = $method === 'HEAD';
+        $this->method = $method;
         $this->statuses = $asked->deployed ? DEPLOYED_STATUSES : STATUSES;
         $this->limit = $this->streams ? STREAM_S : POLL_S;
         $this->ends = microtime(true) + $this->limit;
@@ -151,12 +156,12 @@ final class Answer
     /** Tell whether a body of ours has come, and all of it. */
     private function isWhole(): bool
     {
-        if ($this->status === 204 || $this->status === 304) {
+        if ($this->status === 204 || $this->status === 304 || $this->method === 'OPTIONS') {
             return $this->body === '';
         }
         $length = (int) ($this->headers['content-length'] ?? 0);
         return ($this->isJson() || $this->isStream()) && strlen($this->body) <= MAX_BODY
-            && ($this->bodiless || strlen($this->body) >= $length);
+            && ($this->method === 'HEAD' || strlen($this->body) >= $length);
     }
 
     private function isStream(): bool
@@ -192,11 +197,16 @@ function main(): void
     $method = $_SERVER['REQUEST_METHOD'] ?? 'GET';
     if (!in_array($method, $asked->streams ? ['GET', 'OPTIONS'] : ['GET', 'HEAD', 'OPTIONS'], true)) {
         header('Allow: GET, OPTIONS');
-        refuse($asked, 405, 'method_not_allowed', 'This address does not take this method.', 'Método não permitido');
+        $mensagem = in_array($method, ['POST', 'DELETE'], true) ? 'Endpoint não encontrado' : 'Método não permitido';
+        refuse($asked, 405, 'method_not_allowed', 'This address does not take this method.', $mensagem);
         return;
     }
+    if ($method === 'OPTIONS') {
+        $asked->session = '0'; // a preflight is about the address: it needs no session, not even a valid one
+    }
     if (!$asked->isValid()) {
-        refuse($asked, 400, 'bad_session_id', 'The session id is not valid.', 'Session ID inválido');
+        $mensagem = $asked->isMissing() ? 'Session ID obrigatório' : 'Session ID inválido';
+        refuse($asked, 400, 'bad_session_id', 'The session id is not valid.', $mensagem);
         return;
     }
     $answer = new Answer($asked, $method);
@@ -354,7 +364,7 @@ function fail(Asked $asked): void
         return;
     }
     header('Retry-After: 3');
-    refuse($asked, 503, 'unavailable', 'rpa-server does not answer.', 'Erro ao obter progresso: serviço indisponível');
+    refuse($asked, 503, 'unavailable', 'rpa-server does not answer.', 'Serviço indisponível');
 }
 
 /** Send an error: as rpa-server does, or with status 200 as the deployed pages expect it. */
@@ -366,18 +376,29 @@ function refuse(?Asked $asked, int $status, string $code, string $message, strin
     if ($deployed && $asked->streams) {
         http_response_code(200);
         header('Content-Type: text/event-stream');
-        echo 'data: ' . json_encode(['status' => 'error', 'message' => $mensagem]) . "\n\n";
+        $told = ['status' => 'error', 'session_id' => $asked->session, 'message' => $mensagem];
+        echo 'data: ' . json_encode($told, JSON_INVALID_UTF8_SUBSTITUTE) . "\n\n";
         return;
     }
     header('Content-Type: application/json; charset=utf-8');
     if ($deployed) {
         http_response_code(200);
-        $body = ['success' => false, 'error' => $mensagem, 'message' => $mensagem, 'code' => $status];
-        echo json_encode($body + ['timestamp' => date('Y-m-d H:i:s')], JSON_PRETTY_PRINT | JSON_UNESCAPED_UNICODE);
+        echo json_encode(deployedBody($asked, $status, $mensagem), JSON_PRETTY_PRINT | JSON_UNESCAPED_UNICODE);
         return;
     }
     http_response_code($status);
     echo json_encode(['type' => 'error', 'code' => $code, 'message' => $message, 'temporary' => $status === 503]);
+}
+
+/** Return what the deployed API and the older reader said of an error. */
+function deployedBody(Asked $asked, int $status, string $mensagem): array
+{
+    $at = date('Y-m-d H:i:s');
+    if ($asked->parameter !== null) {
+        return ['success' => false, 'message' => $mensagem, 'timestamp' => $at, 'error' => $mensagem];
+    }
+    $body = ['success' => false, 'error' => $mensagem];
+    return ($status === 405 ? $body : $body + ['code' => $status, 'timestamp' => $at]) + ['message' => $mensagem];
 }
 
 main();
