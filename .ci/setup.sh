@@ -68,10 +68,20 @@ find_chromium() {
     return 1
 }
 
-# What the tests need besides Python: a real Redis and a real browser.
+# has PROGRAM: nginx is in /usr/sbin, which is not in everybody's PATH.
+has() { command -v "$1" >/dev/null || [ -x "/usr/sbin/$1" ]; }
+
+# What the tests need besides Python: a real Redis, a real browser, and what stands before the server.
 need_test_tools() {
     missing=
-    command -v redis-server >/dev/null || missing=redis-server
+    has redis-server || missing=redis-server
+    has nginx || missing="$missing nginx"
+    has openssl || missing="$missing openssl"
+    if ! has php; then
+        missing="$missing php-cli php-curl"
+    elif ! php -m | grep -qix curl; then
+        missing="$missing php-curl"
+    fi
     if ! find_chromium; then
         # Ubuntu's package is named otherwise.
         case $(. /etc/os-release 2>/dev/null && echo "${ID-}") in
@@ -83,6 +93,9 @@ need_test_tools() {
     # Unquoted: one word per package.
     # shellcheck disable=SC2086
     install "$(echo $missing | sed 's/ / and /')" $missing
-    command -v redis-server >/dev/null || fail 'redis-server was installed but is not in PATH'
+    for name in redis-server nginx openssl php; do
+        has "$name" || fail "$name was installed but is not in PATH"
+    done
+    php -m | grep -qix curl || fail 'php-curl was installed but php -m does not list it'
     find_chromium || fail 'Chromium was installed but does not start: try chromium --version'
 }

@@ -5,6 +5,7 @@ import contextlib
 import logging
 import os
 import sys
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from aiohttp import web
 
 from . import config, cors, keys
 from .background import background
+from .census import Census
 from .config import Settings
 from .connections import Connections, descriptor_limit, open_descriptors, short_log
 from .errors import ConfigError
@@ -20,6 +22,7 @@ from .handlers.sessions import MAX_BODY
 from .hub import Hub
 from .metrics import Metrics
 from .middlewares import json_errors
+from .observed import Observed
 from .origins import Origins
 from .publisher import Publisher
 from .recovery import Adoption, PositionCheck
@@ -94,11 +97,13 @@ def build(settings: Settings) -> web.Application:
     app[keys.HUB] = hub
     app[keys.FEED] = feed
     app[keys.SUBSCRIBER] = subscriber
+    app[keys.OBSERVED] = Observed()
+    app[keys.CENSUS] = Census(store, time.time)
     app[keys.PUBLISHER] = Publisher(store)
     app[keys.CONNECTIONS] = connections
     app[keys.METRICS] = _metrics(app)
     app.cleanup_ctx.extend([short_log, _keep_connections, _watch_files, _subscribe])
-    app.on_shutdown.append(lambda _: hub.close())
+    app.on_shutdown.extend([lambda _: hub.close(), lambda app: app[keys.CENSUS].close()])
     add_routes(app)
     return app
 

@@ -1,7 +1,7 @@
 """What pages of other origins may do: read the data of the routes that are shared, and nothing else.
 
-Which origins those are is origins.py's matter. A route is shared when it answers OPTIONS: shared() gives it that
-answer, add_headers() looks for it. No answer ever allows credentials.
+Which origins those are is origins.py's matter. A route is shared when it answers OPTIONS: the deployed ones do so by
+themselves, shared() gives that answer to others, and add_headers() looks for it. No answer ever allows credentials.
 """
 
 from collections.abc import Iterable
@@ -31,7 +31,7 @@ async def _preflight(request: web.Request) -> web.StreamResponse:
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
     """Say, on the answers of shared routes, who may read them; a signal handler of ``on_response_prepare``."""
     resource = request.match_info.route.resource
-    if resource is None or not any(route.method == "OPTIONS" for route in resource):
+    if resource is None or not any(route.method in ("OPTIONS", "*") for route in resource):
         return
     origins, origin = request.app[keys.ORIGINS], request.headers.get("Origin", "")
     if not origins.everyone:

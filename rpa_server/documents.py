@@ -8,18 +8,15 @@ position in ``historico``, or, for a writer that keeps only a snapshot, its time
 import functools
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-from . import schemas, state, wirejson
+from . import endings, foreign, schemas, state, wirejson
 from .errors import BadCursor, BadDocument
 from .events import Cursor, Update, make_update, own_update, parse_cursor
 
 Document = dict[str, Any]
 
-#: The longest run that a derived cursor counts, 31 years.
-_LONGEST_US = 10**15
 #: First letters of derived epochs; ours are hexadecimal.
 _DERIVED = ("h", "s")
 
@@ -33,6 +30,8 @@ class State:
         snapshot: see state.begin; no cursor in it.
         updates: the updates that led here, contiguous, the last one at ``seq``; may be empty.
         sparse: the writer keeps no history and its ``seq`` leaves holes, so the next snapshot is the next update.
+        end: what the robot's own documents of the end say, None where there are none.
+        written_s: when it was last written, seconds since 1970, None where the store can't tell.
     """
 
     epoch: str
@@ -40,6 +39,8 @@ class State:
     snapshot: state.Snapshot
     updates: list[Update] = field(default_factory=list)
     sparse: bool = False
+    end: foreign.End | None = None
+    written_s: float | None = None
 
     @property
     def cursor(self) -> Cursor:
@@ -51,9 +52,13 @@ class State:
         """When the run began, ISO 8601 in the robot's local time: the later of two runs is the current one."""
         return str(self.snapshot["timestamp_inicio"])
 
-    def view(self) -> Document:
-        """Return the snapshot as pages get it."""
-        return state.view(self.snapshot, self.epoch, self.seq)
+    def view(self, silence_s: float = 0.0) -> Document:
+        """Return the snapshot as pages get it; *silence_s*: how long the robot has said nothing."""
+        return state.view(self.snapshot, self.epoch, self.seq, silence_s)
+
+    def silence_s(self, now_s: float) -> float:
+        """Return for how long nothing was written at *now_s* (seconds since 1970), 0 where the store can't tell."""
+        return 0.0 if self.written_s is None else max(0.0, now_s - self.written_s)
 
     @property
     def own(self) -> bool:
@@ -110,16 +115,56 @@ def _strange_is_bad(function: _Function) -> _Function:
 
 @_strange_is_bad
 def from_files(
-    session_id: str, progress: Document | None, history: Document | None, journal: Sequence[bytes] = ()
+    session_id: str,
+    progress: Document | None,
+    history: Document | None,
+    journal: Sequence[bytes] = (),
+    *,
+    result: Document | None = None,
+    session: Document | None = None,
+    before: State | None = None,
 ) -> State | None:
-    """Build the state from what a robot keeps while it runs.
+    """Build the state from the files of a session.
 
     The history wins, as it does in the deployed readers, unless our own snapshot is ahead of it or it no longer
     reaches back to the first update; then *journal*, raw updates, tells what led to the snapshot.
 
+    Args:
+        result, session: what a robot leaves at the end. They end a run whose snapshot does not say so, and have its
+            plans where the snapshot lacks them.
+        before: what was read before; of a run without a history nothing that was seen goes back.
+
     Raises:
         BadDocument: a document is there but is no such document.
     """
+    found = _running(session_id, progress, history, journal)
+    if found is None:
+        return _ended(session_id, result, session)
+    end = foreign.end_of(result, session, found.started)
+    if found.sparse and progress is not None:
+        return _sparse(session_id, found.snapshot, foreign.is_old(progress), end, before)
+    if end is not None and found.snapshot["final"]:
+        plans = foreign.lacking_plans(found.snapshot, end)
+        found.snapshot["dados_extra"] = {**found.snapshot["dados_extra"], **plans}
+        found.end = end
+    return found
+
+
+def _ended(session_id: str, result: Document | None, session: Document | None) -> State | None:
+    """Build the state of a session of which nothing is left but its end."""
+    end = foreign.end_of(result, session, "")
+    if end is None:
+        return None
+    total = (session or {}).get("total_etapas")
+    snapshot = state.begin(session_id, foreign.began(result, session), 15)
+    snapshot["total_etapas"] = total if type(total) is int and total > 0 else 15
+    return _sparse(session_id, snapshot, False, end, None)
+
+
+def _running(
+    session_id: str, progress: Document | None, history: Document | None, journal: Sequence[bytes]
+) -> State | None:
+    """Build the state from what a robot keeps while it runs."""
     full = None if history is None or _first(history) > 1 else from_history(session_id, history)
     if progress is None:
         return full
@@ -225,7 +270,7 @@ def from_progress(session_id: str, document: Document) -> State:
     """Build the state from a snapshot alone."""
     mark = own_cursor(document)
     snapshot = state.begin(session_id, "", 15)
-    snapshot.update(schemas.progress(_modern(document)))
+    snapshot.update(schemas.progress(foreign.modern(document)))
     snapshot["dados_extra"] = snapshot["dados_extra"] or {}
     snapshot["session_id"] = session_id
     if not snapshot["timestamp_inicio"]:
@@ -235,57 +280,37 @@ def from_progress(session_id: str, document: Document) -> State:
         snapshot.pop(key, None)
     if mark is not None:
         return State(mark.epoch, mark.seq, snapshot)
-    return _foreign(session_id, snapshot)
+    return _sparse(session_id, snapshot, foreign.is_old(document), None, None)
 
 
-def _foreign(session_id: str, snapshot: state.Snapshot) -> State:
-    """Give a foreign snapshot its meaning and its derived cursor."""
-    status = str(snapshot["status"])
-    snapshot["etapa_atual"] = min(max(snapshot["etapa_atual"], 0), snapshot["total_etapas"])
-    snapshot["final"] = status in ("success", "error", "warning")
-    snapshot["estado"] = (
-        state.outcome(status, None, snapshot["erros"]) if snapshot["final"] else "executando"
-    )
-    ceiling = 100.0 if snapshot["final"] else 99.0
-    snapshot["percentual"] = min(max(float(snapshot["percentual"]), 0.0), ceiling)
-    started, changed = str(snapshot["timestamp_inicio"]), str(snapshot["timestamp_atualizacao"])
-    epoch = derived_epoch("s", session_id, started)
-    seq = _microseconds(started, changed) + 1
+def _sparse(
+    session_id: str, snapshot: state.Snapshot, old: bool, end: foreign.End | None, before: State | None
+) -> State:
+    """Give a foreign snapshot its meaning and its derived cursor.
+
+    Args:
+        old: its robot is one that does not say when the run began.
+    """
+    epoch = derived_epoch("s", session_id, "" if old else str(snapshot["timestamp_inicio"]))
+    foreign.conclude(snapshot, end)
+    if before is not None and before.epoch == epoch:
+        foreign.follow(before.snapshot, snapshot)
+    seq = foreign.number(snapshot, old)
+    extra = snapshot["dados_extra"]
     entry = {
-        "etapa": snapshot["etapa_atual"],
-        "timestamp": changed,
-        "status": status,
+        "etapa": "final" if snapshot["final"] else snapshot["etapa_atual"],
+        "timestamp": str(snapshot["timestamp_atualizacao"]),
+        "status": str(snapshot["status"]),
         "mensagem": snapshot["mensagem"],
-        "estimativas": snapshot["dados_extra"].get(state.ESTIMATES_KEY),
+        "estimativas": extra.get(state.ESTIMATES_KEY),
+        "dados_extra": {key: extra[key] for key in endings.PLAN_KEYS if key in extra} if snapshot["final"] else None,
     }
     update = make_update(state.describe(snapshot, entry, epoch, seq))
-    return State(epoch, seq, snapshot, [update], sparse=True)
-
-
-def _modern(document: Document) -> Document:
-    """Give a v3.5.0 document today's key names; any other is returned as it is."""
-    if "timestamp_atualizacao" in document or not isinstance(document.get("timestamp"), (int, float)):
-        return document
-    changed = datetime.fromtimestamp(document["timestamp"]).isoformat()
-    return {
-        **document,
-        "mensagem": document.get("mensagem") or document.get("status") or "",
-        "dados_extra": document.get("dados_extra") or document.get("dados_extras") or {},
-        "timestamp_inicio": document.get("timestamp_inicio") or document.get("created_at") or changed,
-        "timestamp_atualizacao": changed,
-    }
+    return State(epoch, seq, snapshot, [update], sparse=True, end=end)
 
 
 def _whole(number: float) -> float:
     return int(number) if float(number).is_integer() else number
-
-
-def _microseconds(started: str, changed: str) -> int:
-    try:
-        passed = datetime.fromisoformat(changed) - datetime.fromisoformat(started)
-    except (ValueError, TypeError):
-        return 0
-    return min(max(0, round(passed.total_seconds() * 1_000_000)), _LONGEST_US)
 
 
 def later(one: State | None, other: State | None) -> State | None:
@@ -295,9 +320,11 @@ def later(one: State | None, other: State | None) -> State | None:
     if one.epoch != other.epoch:
         return max(one, other, key=lambda held: (held.started, not held.sparse, held.seq, held.epoch))
     ahead, behind = (one, other) if one.seq >= other.seq else (other, one)
-    if len(ahead.updates) < ahead.seq - behind.seq or not behind.updates:
-        return ahead
-    return State(ahead.epoch, ahead.seq, ahead.snapshot, _joined(behind, ahead), ahead.sparse)
+    written_s = max((held.written_s for held in (one, other) if held.written_s is not None), default=None)
+    merged = replace(ahead, end=ahead.end or behind.end, written_s=written_s)
+    if len(ahead.updates) >= ahead.seq - behind.seq and behind.updates:
+        merged.updates = _joined(behind, ahead)
+    return merged
 
 
 def _joined(behind: State, ahead: State) -> list[Update]:

@@ -2,11 +2,13 @@
 
 from aiohttp import web
 
+from .census import Census
 from .config import Settings
 from .connections import Connections
 from .feed import Feed
 from .hub import Hub
 from .metrics import Metrics
+from .observed import Observed
 from .origins import Origins
 from .publisher import Publisher
 from .stores import Store
@@ -21,6 +23,8 @@ STORE = web.AppKey("store", Store)
 FILES = web.AppKey("files", FileStore)
 #: None where there is no Redis.
 REDIS = web.AppKey[RedisStore | None]("redis")
+OBSERVED = web.AppKey("observed", Observed)
+CENSUS = web.AppKey("census", Census)
 PUBLISHER = web.AppKey("publisher", Publisher)
 ORIGINS = web.AppKey("origins", Origins)
 CONNECTIONS = web.AppKey("connections", Connections)

@@ -3,7 +3,10 @@
 from aiohttp import web
 
 from . import cors
-from .handlers import operations, page, sessions, sse, websocket
+from .handlers import legacy, operations, page, sessions, sse, websocket
+
+#: What the deployed API has under its prefix, which proxies take off.
+_DEPLOYED = "progress|health|metrics|sessions|status|monitor|logs|start|stop|cleanup"
 
 
 def add_routes(app: web.Application) -> None:
@@ -12,6 +15,15 @@ def add_routes(app: web.Application) -> None:
         [
             web.get("/", page.index),
             web.get("/static/{name:.*}", page.static),
+            # deployed, before the sessions that could have such a name
+            web.route("*", "/api/rpa{path:(?:/.*)?}", legacy.api),
+            web.route("*", f"/rpa/{{path:(?:{_DEPLOYED})(?:/.*)?}}", legacy.api),
+            web.route("*", "/progress/{path:.+}", legacy.api),
+            web.route("*", "/health{path:/?}", legacy.api),
+            web.route("*", "/get_progress.php", legacy.full_progress),
+            web.route("*", "/get_progress_completo.php", legacy.full_progress),
+            web.route("*", "/get_progress_fixed.php", legacy.full_progress),
+            web.route("*", "/progress_sse.php", legacy.progress_events),
             # native
             web.get("/rpa/{session}", websocket.websocket),
             web.get("/api/sessions", sessions.listing),

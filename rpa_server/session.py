@@ -10,6 +10,7 @@ awaited between the look into the state and the registration of a client.
 import asyncio
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 
@@ -228,7 +229,7 @@ class Session:
         missed = new.since(START if old is None else old.cursor)
         if new.sparse and (old is None or old.epoch == new.epoch):
             missed = new.updates
-        self._state = State(new.epoch, new.seq, new.snapshot, new.updates[-HISTORY:], new.sparse)
+        self._state = replace(new, updates=new.updates[-HISTORY:])
         self._unfolded.clear()
         if missed is None:
             self._reset()

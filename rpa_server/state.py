@@ -10,8 +10,9 @@ milestone (estimates, result) stays once it was seen.
 """
 
 import math
-import re
 from typing import Any
+
+from .endings import PLAN_KEYS, outcome, silent
 
 Entry = dict[str, Any]
 Snapshot = dict[str, Any]
@@ -19,21 +20,8 @@ Snapshot = dict[str, Any]
 #: The words that the deployed tracker writes as ``etapa``, and what we call such an event.
 EVENTS = {"inicio", "estimativas", "erro", "final"}
 ESTIMATES_KEY = "estimativas_tela_5"
-PLAN_KEYS = ("plano_recomendado", "plano_alternativo")
 
 _MAX_STEP = 10**9
-_SUCCESS = {"success", "sucesso", "completed", "concluido", "concluído", "warning"}
-_STATES = {
-    "cancelado": "cancelado",
-    "cancelled": "cancelado",
-    "canceled": "cancelado",
-    "timeout": "expirado",
-    "expirado": "expirado",
-    "expired": "expirado",
-    "cotacao_manual": "cotacao_manual",
-    "manual_quotation": "cotacao_manual",
-}
-_MANUAL = re.compile(r"cota[çc][ãa]o\s+manual", re.IGNORECASE)
 
 
 def begin(session_id: str, started: str, total: int) -> Snapshot:
@@ -97,7 +85,8 @@ def _step(after: Snapshot, entry: Entry) -> None:
     if not is_number(entry["etapa"]):
         return
     total = after["total_etapas"]
-    after["etapa_atual"] = min(max(entry["etapa"], 0), total)
+    # The deployed robot's exception handler says step 0: that is where it is, not where the run is.
+    after["etapa_atual"] = min(max(entry["etapa"], 0), total) or after["etapa_atual"]
     if not after["final"]:
         percent = after["etapa_atual"] / total * 100 if total > 0 else 0.0
         after["percentual"] = max(after["percentual"], min(percent, 99.0))
@@ -134,25 +123,10 @@ def _final(after: Snapshot, entry: Entry) -> None:
     after["status"] = entry["status"]
     if not after["final"]:
         after["final"] = True
-        after["estado"] = outcome(entry["status"], entry.get("erro"), after["erros"])
+        after["estado"] = outcome(entry["status"], entry.get("erro"), after["erros"], after["dados_extra"])
 
 
 _EFFECTS = {"inicio": _started, "estimativas": _estimates, "erro": _error, "final": _final}
-
-
-def outcome(status: str, error: object, errors: list[Any]) -> str:
-    """Return the ``estado`` of a run that ended with *status*, the robot's word for its end.
-
-    A word that is not known to mean success is an error: better a visitor who asks than one who is told
-    of a quote that does not exist.
-    """
-    word = status.strip().lower()
-    if word in _SUCCESS:
-        return "sucesso"
-    if word in _STATES:
-        return _STATES[word]
-    texts = [str(error or ""), *(str(item.get("erro", "")) for item in errors if isinstance(item, dict))]
-    return "cotacao_manual" if any(_MANUAL.search(text) for text in texts) else "erro"
 
 
 def describe(after: Snapshot, entry: Entry, epoch: str, seq: int) -> dict[str, Any]:
@@ -215,12 +189,30 @@ def entry_of(update: dict[str, Any]) -> Entry:
     return entry
 
 
-def view(snapshot: Snapshot, epoch: str | None, seq: int) -> dict[str, Any]:
-    """Return the snapshot as pages get it: with its cursor and with the milestones by name."""
+def estado(snapshot: Snapshot, silence_s: float = 0.0) -> str:
+    """Return what the snapshot means after *silence_s* seconds without a word from the robot.
+
+    A run that has ended means what it meant. Of any other a long silence is told as ``expirado``, or as ``erro``
+    where the robot's last word was a failure; ``final`` stays false, since the robot may come back.
+    """
+    held = str(snapshot["estado"])
+    if snapshot["final"]:
+        return held
+    text = str(snapshot["mensagem"] or "")
+    return silent(snapshot["etapa_atual"], text, snapshot["erros"], silence_s) or held
+
+
+def view(snapshot: Snapshot, epoch: str | None, seq: int, silence_s: float = 0.0) -> dict[str, Any]:
+    """Return the snapshot as pages get it: with its cursor and with the milestones by name.
+
+    Args:
+        silence_s: how long the robot has said nothing, see estado().
+    """
     extra = snapshot["dados_extra"]
     result = {key: extra[key] for key in PLAN_KEYS if key in extra}
     return {
         **snapshot,
+        "estado": estado(snapshot, silence_s),
         "epoch": epoch,
         "seq": seq,
         "estimativas": estimates if isinstance(estimates := extra.get(ESTIMATES_KEY), dict) else None,

@@ -152,6 +152,9 @@ class EventStream(Stream):
     def check(self) -> None:
         """Nothing answers a comment; the kernel drops a connection that acknowledges nothing."""
 
+    def close(self) -> None:
+        """Let go of what the stream holds besides its connection."""
+
 
 class PlainEventStream(EventStream):
     """Server-sent events for the plan's script: updates alone, no sync, no reset."""

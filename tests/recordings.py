@@ -4,8 +4,10 @@ Each function builds one history document. ``progress_of`` tells what the robot'
 like, by rules written down a second time: it knows nothing of rpa_server.state.
 """
 
+import json
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from hypothesis import strategies as st
@@ -82,7 +84,15 @@ class _Robot:
     def fail(self, erro: str) -> None:
         """End the run as the deployed robot does where there is no quote."""
         self.step(15, f"Erro: {erro}", 0.007)
+        self.end_with(erro)
+
+    def report(self, erro: str) -> None:
+        """Report an error that ends nothing."""
         self._write("erro", "error", f"Erro: {erro}", erro=erro)
+
+    def end_with(self, erro: str) -> None:
+        """End the run with an error."""
+        self.report(erro)
         self._write("final", "error", "RPA error", erro=erro, after_s=0.0015)
 
     def succeed(self, extra: Document) -> None:
@@ -196,17 +206,78 @@ def five_steps() -> Document:
     return robot.document()
 
 
-_BUILDERS: tuple[Callable[[], Document], ...] = (success, manual, stuck, failed_without_end, five_steps)
+def interrupted() -> Document:
+    """Build a run that an exception ends at screen 7: the robot says step 0 and then that it failed."""
+    robot = _Robot("aa06interrupted", 15, datetime(2026, 1, 16, 8, 0, 1, 2))
+    for etapa in (1, 2, 3, 4, 5):
+        robot.screen(etapa)
+    robot.estimates()
+    robot.step(7, SCREENS[7][0])
+    robot.step(0, "RPA interrompido por erro: Timeout 30000ms exceeded", 30.2)
+    robot.end_with("Timeout 30000ms exceeded")
+    return robot.document()
+
+
+def unpriced() -> Document:
+    """Build a run that ends as a success though it read no price."""
+    robot = _until_the_last_screen("aa07unpriced", datetime(2026, 1, 16, 9, 15, 30, 40))
+    robot.step(15, f"Erro: {MANUAL}", SCREENS[15][1])
+    robot.step(15, "Tela 15 concluída")
+    robot.step(15, "RPA concluído com sucesso")
+    robot.succeed({key: {**plan, "valor": "N/A", "valor_franquia": "N/A"} for key, plan in plans().items()})
+    return robot.document()
+
+
+def hiccup() -> Document:
+    """Build a run that reports an error on its way and ends with both plans all the same."""
+    robot = _Robot("aa08hiccup", 15, datetime(2026, 1, 16, 10, 20, 40, 60))
+    robot.screen(1)
+    robot.report("Elemento não encontrado, nova tentativa")
+    for etapa in (2, 3, 4, 5):
+        robot.screen(etapa)
+    robot.estimates()
+    robot.screen(6)
+    robot.step(15, SCREENS[15][0])
+    robot.step(15, "RPA concluído com sucesso", SCREENS[15][1])
+    robot.succeed(plans())
+    return robot.document()
+
+
+_BUILDERS: tuple[Callable[[], Document], ...] = (
+    success, manual, stuck, failed_without_end, five_steps, interrupted, unpriced, hiccup,
+)  # fmt: skip
 
 #: Every recording by the name of its builder.
 ALL: dict[str, Document] = {build.__name__: build() for build in _BUILDERS}
 
 
-def progress_of(history: Document) -> Document:
-    """Return the robot's last snapshot of a recorded run."""
+def _file_sets() -> dict[str, dict[str, Document]]:
+    """Return the real file sets beside a checkout, by session and kind; none where they are not there."""
+    found: dict[str, dict[str, Document]] = {}
+    for path in sorted(_SAMPLES.glob("*_*.json")):
+        kind, _, session_id = path.stem.partition("_")
+        found.setdefault(session_id, {})[kind] = json.loads(path.read_bytes())
+    return found
+
+
+_SAMPLES = Path(__file__).resolve().parent.parent.parent / "shared" / "samples"
+#: Real sessions: their files by kind.
+FILE_SETS = _file_sets()
+#: Every run of which there is a history: those built here, the real ones where they are.
+RUNS = ALL | {f"sample {name}": files["history"] for name, files in FILE_SETS.items() if "history" in files}
+
+
+def progress_of(history: Document, whole: Document | None = None) -> Document:
+    """Return the robot's snapshot behind the last entry of a recorded run.
+
+    Args:
+        whole: what *history* is the beginning of: an error that the end reports is marked before the end is written.
+    """
     entries: list[Entry] = history["historico"]
+    all_entries = entries if whole is None else whole["historico"]
     total = history["total_etapas"]
-    last_step = [entry for entry in entries if not isinstance(entry["etapa"], str)][-1]
+    steps = [entry for entry in entries if not isinstance(entry["etapa"], str)]
+    last_step = steps[-1] if steps else {"etapa": 0, "mensagem": ""}
     ends = [entry for entry in entries if entry["etapa"] == "final"]
     extra: Document = {}
     for entry in entries:
@@ -217,19 +288,48 @@ def progress_of(history: Document) -> Document:
     return {
         "etapa_atual": total if ends else min(last_step["etapa"], total),
         "total_etapas": total,
-        "percentual": 100.0 if ends else last_step["etapa"] / total * 100,
+        "percentual": 100.0 if ends else min(last_step["etapa"] / total * 100, 100.0),
         "status": [entry["status"] for entry in entries if entry["etapa"] not in ("estimativas", "erro")][-1],
         "mensagem": last_step["mensagem"],
         "timestamp_inicio": history["timestamp_inicio"],
         "timestamp_atualizacao": history["timestamp_fim"],
         "dados_extra": extra,
         "erros": [
-            {"erro": entry["erro"], "contexto": "finalizacao", "timestamp": entry["timestamp"]}
-            for entry in entries
+            {"erro": entry["erro"], "contexto": _context(all_entries, place), "timestamp": entry["timestamp"]}
+            for place, entry in enumerate(entries)
             if entry["etapa"] == "erro"
         ],
         "session_id": history["session_id"],
     }
+
+
+def _context(entries: list[Entry], place: int) -> str:
+    """Tell an error that the end reports, which is written right behind it, from one on the way."""
+    last = place + 1 == len(entries)
+    return "finalizacao" if not last and entries[place + 1]["etapa"] == "final" else ""
+
+
+def result_of(history: Document) -> Document | None:
+    """Return what the robot's ``result_<sid>.json`` holds; None before the run's end."""
+    ends = [entry for entry in history["historico"] if entry["etapa"] == "final"]
+    if not ends:
+        return None
+    written = datetime.fromisoformat(ends[-1]["timestamp"]) - timedelta(microseconds=600)
+    return {
+        "status": ends[-1]["status"],
+        "timestamp_fim": written.isoformat(timespec="microseconds"),
+        "dados_finais": ends[-1]["dados_extra"] or {},
+        "session_id": history["session_id"],
+    }
+
+
+def prefixes(history: Document) -> list[Document]:
+    """Return the history as it was behind each of its entries."""
+    entries = history["historico"]
+    return [
+        {**history, "historico": entries[:length], "timestamp_fim": entries[length - 1]["timestamp"]}
+        for length in range(1, len(entries) + 1)
+    ]
 
 
 # -- arbitrary runs, for hypothesis

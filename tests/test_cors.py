@@ -13,7 +13,12 @@ GOOD, EVIL = "https://www.good.com", "https://evil.com"
 LIST = ("https://good.com", "https://*.good.com")
 SOCKETS = ["/rpa/a", "/ws/rpa/a", "/session/a"]
 STREAMS = ["/events/a", "/rpa_progress_sse.php?session_id=a"]
-SHARED = [*STREAMS, "/api/sessions/a"]
+NATIVE = [*STREAMS, "/api/sessions/a"]
+DEPLOYED = [
+    "/api/rpa/progress/a", "/rpa/progress/a", "/progress/a", "/api/rpa/health", "/api/rpa/metrics", "/api/rpa/start",
+    "/get_progress.php?session=a", "/get_progress.php", "/progress_sse.php?session_id=a", "/progress_sse.php",
+]  # fmt: skip
+SHARED = [*NATIVE, *DEPLOYED]
 CLOSED = ["/", "/static/page.js", "/api/sessions", "/health/live", "/health/ready", "/metrics", "/status", "/nothing"]
 STEP = {"etapa": 1, "mensagem": "Tela 1"}
 
@@ -123,7 +128,7 @@ async def test_errors_and_304_can_be_read_too(serve: Serve) -> None:
         assert response.headers.getall("Access-Control-Allow-Origin") == ["*"]
 
 
-@pytest.mark.parametrize("path", SHARED)
+@pytest.mark.parametrize("path", NATIVE)
 async def test_a_preflight_opens_reading(serve: Serve, path: str) -> None:
     """204 without a body: the methods, the headers that pages send, and for how long that holds."""
     client = await serve(allowed_origins=LIST)

@@ -13,6 +13,7 @@ from rpa_server import documents, state, wirejson
 from rpa_server.documents import State, from_files, from_history, from_redis, later
 from rpa_server.errors import BadDocument
 from rpa_server.events import START, Cursor, Update, parse_cursor
+from rpa_server.foreign import End
 from rpa_server.run import Run
 
 from . import recordings
@@ -191,18 +192,116 @@ def test_a_failure_that_looks_finished_is_not_final() -> None:
     assert found.snapshot["estado"] == "executando"
 
 
-def test_a_document_of_the_oldest_robot_is_understood() -> None:
-    """v3.5.0 gives a number for the time and calls things differently."""
-    found = from_files(
-        "s1",
-        {"etapa_atual": 0, "total_etapas": 15, "percentual": 0.0, "status": "Abrindo o site", "descricao_etapa": "",
-         "dados_extras": None, "timestamp": 1768469400.25, "created_at": "2026-01-15T09:30:00.250000"},
-        None,
-    )  # fmt: skip
+@pytest.mark.parametrize("name", recordings.RUNS)
+def test_behind_every_entry_a_snapshot_alone_is_true(name: str) -> None:
+    """A robot without a history: final from its first finalizar on; percent, step and final never go back."""
+    history = recordings.RUNS[name]
+    before: State | None = None
+    ended = False
+    for part in recordings.prefixes(history):
+        progress = recordings.progress_of(part, history)
+        found = from_files("s1", progress, None, before=before)
+        assert found is not None
+        ended = ended or any(error["contexto"] == "finalizacao" for error in progress["erros"])
+        ended = ended or part["historico"][-1]["etapa"] == "final"
+        assert found.snapshot["final"] is ended
+        assert (found.snapshot["percentual"] == 100) is ended
+        if before is not None:
+            assert found.seq > before.seq
+            assert found.snapshot["percentual"] >= before.snapshot["percentual"]
+            assert found.snapshot["etapa_atual"] >= before.snapshot["etapa_atual"]
+        assert_sound(found)
+        before = found
+    assert before is not None
+    assert before.snapshot["estado"] == from_history("s1", history).snapshot["estado"]
+
+
+@pytest.mark.parametrize("name", recordings.RUNS)
+def test_a_snapshot_alone_is_as_final_to_who_comes_late(name: str) -> None:
+    """What was read before is a help, not a need: the robot that goes on behind its end left a trace of it."""
+    history = recordings.RUNS[name]
+    ended = False
+    for part in recordings.prefixes(history):
+        found = from_files("s1", recordings.progress_of(part, history), None)
+        assert found is not None
+        ended = ended or found.snapshot["final"]
+        assert found.snapshot["final"] is ended
+
+
+def test_a_result_has_the_plans_that_a_snapshot_lacks() -> None:
+    """And it is an update: a viewer of the snapshot gets them."""
+    history = recordings.ALL["success"]
+    progress, result = recordings.progress_of(history), recordings.result_of(history)
+    bare = {**progress, "dados_extra": {}}
+    early, late = from_files("s1", bare, None), from_files("s1", bare, None, result=result)
+    assert early is not None
+    assert late is not None
+    assert early.view()["resultado"] is None
+    assert late.view()["resultado"] == recordings.plans()
+    assert late.updates[-1].data["resultado"] == recordings.plans()
+    assert late.epoch == early.epoch
+    assert late.seq > early.seq
+    whole = from_files("s1", progress, None, result=result)
+    assert whole is not None
+    assert whole.cursor == early.cursor
+
+
+def test_a_result_has_the_plans_that_a_history_lacks() -> None:
+    """Some end with them in the result file alone."""
+    history = copy.deepcopy(recordings.ALL["success"])
+    result = recordings.result_of(history)
+    history["historico"][-1]["dados_extra"] = None
+    found = from_files("s1", None, history, result=result)
     assert found is not None
-    assert found.snapshot["mensagem"] == "Abrindo o site"
-    assert found.started == "2026-01-15T09:30:00.250000"
+    assert found.view()["resultado"] == recordings.plans()
+    assert found.end is not None
+    assert found.end.at == (result or {})["timestamp_fim"]
+
+
+def test_a_result_ends_a_run_whose_snapshot_does_not() -> None:
+    """Older robots never touched the snapshot at the end."""
+    history = recordings.ALL["success"]
+    progress = {**recordings.progress_of(history), "status": "concluido", "percentual": 99.0}
+    found = from_files("s1", progress, None, result=recordings.result_of(history))
+    assert found is not None
+    assert found.snapshot["final"] is True
+    assert found.snapshot["estado"] == "sucesso"
+    assert found.snapshot["percentual"] == 100.0
+
+
+@pytest.mark.parametrize("kept", ["progress", "history"])
+def test_the_result_of_an_earlier_run_is_not_this_ones(kept: str) -> None:
+    """Every robot that is given no id says ``default``: a customer must not see the one before."""
+    history = recordings.ALL["stuck"]
+    earlier = {**(recordings.result_of(recordings.ALL["success"]) or {}), "timestamp_fim": "2026-01-15T10:59:59.999999"}
+    progress = recordings.progress_of(history) if kept == "progress" else None
+    found = from_files("s1", progress, history if kept == "history" else None, result=earlier)
+    assert found is not None
+    assert found.snapshot["final"] is False
+    assert found.end is None
+    assert "plano_recomendado" not in found.snapshot["dados_extra"]
+
+
+def test_a_result_alone_is_an_end() -> None:
+    """The deployed host deletes snapshots after a day, results never."""
+    history = recordings.ALL["success"]
+    session = {"timestamp_inicio": history["timestamp_inicio"], "total_etapas": 15, "status": "success"}
+    found = from_files("s1", None, None, result=recordings.result_of(history), session=session)
+    assert found is not None
+    assert found.snapshot["estado"] == "sucesso"
+    assert found.started == history["timestamp_inicio"]
+    assert found.view()["resultado"] == recordings.plans()
     assert_sound(found)
+    assert from_files("s1", None, None, session={**session, "status": "running"}) is None
+
+
+def test_merging_keeps_what_one_store_alone_knows() -> None:
+    """The files know when they were written and how the run ended; Redis may be further."""
+    ahead, behind = held(make(5)), held(make(3))
+    behind.end, behind.written_s = End("success", "t", {}), 100.0
+    found = later(ahead, behind)
+    assert found is not None
+    assert (found.seq, found.end, found.written_s) == (6, behind.end, 100.0)
 
 
 def test_no_document_is_no_state() -> None:

@@ -21,11 +21,12 @@ demo replay watch
 rpa_server
 app
 routes
-handlers.operations handlers.page handlers.sessions handlers.sse handlers.websocket
+handlers.legacy
+handlers.legacy_status handlers.operations handlers.page handlers.sessions handlers.sse handlers.websocket
 handlers.params handlers.streams handlers
 cors
 keys middlewares
-sockets
+sockets legacy_stream
 recovery publisher feed transports connections metrics
 hub
 session
@@ -34,12 +35,17 @@ tracker.progress
 tracker.storage
 stores.subscription
 tracker.files tracker.redis stores.files stores.merge stores.redis
-tracker.connection
+tracker.connection census observed
 stores
 append jsonfiles
 run recording
+legacy_full legacy_events
+legacy
 documents config
+foreign
 frames state schemas wsframes pulse
+private php
+endings
 events
 wirejson naming background origins
 errors version resources backoff logs
@@ -198,8 +204,8 @@ def test_only_the_edges_touch_the_environment() -> None:
 
 #: No clock, socket, file or randomness of their own.
 PURE = [
-    "append", "backoff", "documents", "errors", "events", "frames", "naming", "origins", "recording", "run", "schemas",
-    "state", "wirejson",
+    "append", "backoff", "documents", "endings", "errors", "events", "foreign", "frames", "legacy", "legacy_events",
+    "legacy_full", "naming", "observed", "origins", "php", "private", "recording", "run", "schemas", "state", "wirejson",
 ]  # fmt: skip
 
 

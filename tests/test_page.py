@@ -9,7 +9,8 @@ import pytest
 from .support import ROOT
 from .test_websocket import Connect, Serve, starter
 
-ASSETS = sorted(path.relative_to(ROOT / "web").as_posix() for path in (ROOT / "web").rglob("*") if path.is_file())
+FILES = (path for path in (ROOT / "web").rglob("*.*") if path.suffix != ".php")
+ASSETS = sorted(path.relative_to(ROOT / "web").as_posix() for path in FILES)
 TYPES = {
     ".html": {"text/html"},
     ".js": {"text/javascript", "application/javascript"},

@@ -155,13 +155,13 @@ async def test_a_quiet_stream_has_a_heartbeat(serve: Serve) -> None:
 # -- resuming
 
 
-@pytest.mark.parametrize("way", ["header", "parameter", "parameter before header"])
+@pytest.mark.parametrize("way", ["header", "parameter", "header before parameter"])
 async def test_a_stream_is_resumed(serve: Serve, data_dir: Path, way: str) -> None:
-    """Behind ``Last-Event-ID`` or ``after`` every update follows; the parameter wins."""
+    """Behind ``Last-Event-ID`` or ``after`` every update follows; EventSource repeats the latter, so the former wins."""
     stored(data_dir, Robot(steps=5))
     client = await serve()
-    last = {"header": "aaaa:3", "parameter": None, "parameter before header": "aaaa:5"}[way]
-    query = {} if way == "header" else {"after": "aaaa:3"}
+    last = None if way == "parameter" else "aaaa:3"
+    query = {"header": {}, "parameter": {"after": "aaaa:3"}, "header before parameter": {"after": "0"}}[way]
     async with listen(client, last=last, **query) as stream:
         sync = await stream.event()
         assert sync.message is not None
@@ -214,13 +214,15 @@ async def test_the_stream_ends_behind_the_final_update(serve: Serve, address: st
 
 @pytest.mark.parametrize("address", [EVENTS, PLAIN])
 async def test_the_reconnect_that_has_everything_is_told_to_stop(serve: Serve, data_dir: Path, address: str) -> None:
-    """EventSource comes back behind the end; 204 is what makes it stop."""
+    """EventSource comes back behind the end, with the parameters it began with; 204 is what makes it stop."""
     robot = Robot(steps=3)
     robot.finish()
     stored(data_dir, robot)
-    async with (await serve()).get(address, headers={"Last-Event-ID": "aaaa:4"}) as response:
-        assert response.status == 204
-        assert await response.read() == b""
+    client = await serve()
+    for query in ({}, {"after": "0"}):
+        async with client.get(address, params=query, headers={"Last-Event-ID": "aaaa:4"}) as response:
+            assert response.status == 204
+            assert await response.read() == b""
 
 
 @pytest.mark.usefixtures("short_grace")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rpa_server import state
+from rpa_server import endings, state
 from rpa_server.events import make_update
 
 from . import recordings
@@ -195,37 +195,46 @@ def test_concluido_does_not_mean_finished() -> None:
     assert last["estado"] == "executando"
 
 
-@pytest.mark.parametrize(
-    ("status", "error", "errors", "estado"),
-    [
-        ("success", None, [], "sucesso"),
-        ("SUCCESS ", None, [], "sucesso"),
-        ("warning", None, [], "sucesso"),
-        ("concluído", None, [], "sucesso"),
-        ("success", "Cotação manual necessária", [], "sucesso"),
-        ("error", "Cotação manual necessária", [], "cotacao_manual"),
-        ("error", "COTACAO  MANUAL", [], "cotacao_manual"),
-        ("error", None, [{"erro": "Cotação manual necessária"}], "cotacao_manual"),
-        ("error", "Placa recusada", [], "erro"),
-        ("error", None, ["Cotação manual"], "erro"),
-        ("error", None, [None, 5], "erro"),
-        ("timeout", None, [], "expirado"),
-        ("cancelled", None, [], "cancelado"),
-        ("manual_quotation", None, [], "cotacao_manual"),
-        ("", None, [], "erro"),
-        ("quase", None, [], "erro"),
-    ],
-)
-def test_the_end_means_what_its_word_and_its_errors_say(status: str, error: object, errors: list[Any], estado: str) -> None:
-    """A word that is not known to mean success is an error."""
-    assert state.outcome(status, error, errors) == estado
-
-
 def test_a_second_end_changes_the_status_and_not_the_meaning() -> None:
     """The first end decides."""
     *_, first, second = replay([entry("final", status="success"), entry("final", status="error", erro="tarde")])
     assert first["estado"] == second["estado"] == "sucesso"
     assert second["status"] == "error"
+
+
+def test_a_step_of_zero_does_not_take_the_run_back() -> None:
+    """The deployed robot's exception handler says step 0 of a run that came further."""
+    last = replay([entry(7), entry(0, mensagem="RPA interrompido por erro: x")])[-1]
+    assert last["etapa_atual"] == 7
+    assert last["mensagem"] == "RPA interrompido por erro: x"
+
+
+@pytest.mark.parametrize(("given", "shown"), [(20, 15), (-1, 0), (5.5, 5.5)])
+def test_a_step_beyond_the_scale_is_put_on_it(given: float, shown: float) -> None:
+    """The robot clamps above only."""
+    assert replay([entry(given)])[-1]["etapa_atual"] == shown
+
+
+def test_a_success_whose_plans_have_no_price_is_none() -> None:
+    """Whichever entry brought the plans."""
+    unread = {"plano_recomendado": {"valor": "N/A"}}
+    at_the_end = replay([entry("final", dados_extra=unread)])[-1]
+    before = replay([entry(15, dados_extra=unread), entry("final")])[-1]
+    assert at_the_end["estado"] == before["estado"] == "cotacao_manual"
+
+
+@settings(deadline=None)
+@given(any_entries, st.floats(0, 1e6))
+def test_silence_is_told_and_ends_nothing(entries: list[Entry], silence_s: float) -> None:
+    """``final`` is the robot's to say; what silence makes of a run is taken back by its next word."""
+    for snapshot in replay(entries):
+        view = state.view(snapshot, "a1", 1, silence_s)
+        assert view["final"] is snapshot["final"]
+        assert view["percentual"] == snapshot["percentual"]
+        if snapshot["final"] or silence_s < endings.SILENCE_AFTER_FAILURE_S:
+            assert view["estado"] == snapshot["estado"]
+        if not snapshot["final"] and silence_s >= endings.SILENCE_S:
+            assert view["estado"] in {"expirado", "erro", "cotacao_manual"}
 
 
 def test_an_error_is_kept_with_its_context_and_ends_nothing() -> None:
@@ -305,13 +314,29 @@ def test_a_recorded_run_adds_up_to_the_robots_own_snapshot(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "final", "estado"),
     [("success", True, "sucesso"), ("manual", True, "cotacao_manual"), ("stuck", False, "executando"),
-     ("failed_without_end", False, "executando"), ("five_steps", True, "sucesso")],
+     ("failed_without_end", False, "executando"), ("five_steps", True, "sucesso"), ("interrupted", True, "erro"),
+     ("unpriced", True, "cotacao_manual"), ("hiccup", True, "sucesso")],
 )  # fmt: skip
 def test_a_recorded_run_means_what_it_meant(name: str, final: bool, estado: str) -> None:
     """Success, manual quotation, and runs that nobody ended."""
     history = recordings.ALL[name]
     last = replay(history["historico"], history["total_etapas"])[-1]
     assert (last["final"], last["estado"]) == (final, estado)
+
+
+@pytest.mark.parametrize("name", recordings.RUNS)
+def test_behind_every_entry_of_a_recorded_run_the_state_is_true(name: str) -> None:
+    """Final exactly from the robot's first end on, percent and final never back, 100 % only at the end."""
+    history = recordings.RUNS[name]
+    snapshots = replay(history["historico"], history["total_etapas"])[1:]
+    ended = False
+    for each, before, after in zip(history["historico"], [begin(), *snapshots], snapshots, strict=False):
+        ended = ended or each["etapa"] == "final"
+        assert after["final"] is ended
+        assert after["percentual"] >= before["percentual"]
+        assert (after["percentual"] == 100) is ended
+        assert after["etapa_atual"] >= before["etapa_atual"]
+        assert (after["estado"] in {"aguardando", "executando"}) is not ended
 
 
 def test_the_demonstrations_recording_ends_well() -> None:
@@ -322,4 +347,4 @@ def test_the_demonstrations_recording_ends_well() -> None:
     view = state.view(replay(history["historico"], history["total_etapas"])[-1], "a1", 1)
     assert view["estado"] == "sucesso"
     assert view["estimativas"]["coberturas_detalhadas"]
-    assert set(view["resultado"]) == set(state.PLAN_KEYS)
+    assert set(view["resultado"]) == set(endings.PLAN_KEYS)

@@ -32,7 +32,8 @@ class Wire(asyncio.Transport):
         self.unsent = unsent
         self.written: list[bytes] = []
         self.limits: tuple[int | None, int | None] = (None, None)
-        self.aborted = self.closed = False
+        self.aborted = False
+        self.closes = 0
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         self.limits = (low, high)
@@ -41,7 +42,11 @@ class Wire(asyncio.Transport):
         return self.closed or self.aborted
 
     def close(self) -> None:
-        self.closed = True
+        self.closes += 1
+
+    @property
+    def closed(self) -> bool:
+        return self.closes > 0
 
     def write(self, data: Any) -> None:
         self.written.append(bytes(data))

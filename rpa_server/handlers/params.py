@@ -24,19 +24,18 @@ def session_id(request: web.Request, *names: str) -> str:
 def after(request: web.Request) -> Cursor | None:
     """Return the cursor that the client hands back, None where it has none.
 
-    A browser sends ``Last-Event-ID`` by itself, perhaps one of another server's, so an odd one counts as unknown.
+    A browser repeats the address with its old ``after`` when it comes back, and says in ``Last-Event-ID`` what it has
+    got meanwhile, so that goes first. It may be another server's: an odd one counts as unknown.
 
     Raises:
         BadCursor: the parameter ``after`` is not a cursor.
     """
-    if (text := request.query.get("after")) is not None:
-        return parse_cursor(text)
-    if (text := request.headers.get("Last-Event-ID")) is not None:
-        try:
-            return parse_cursor(text)
-        except BadCursor:
-            return None
-    return None
+    text = request.query.get("after")
+    asked = None if text is None else parse_cursor(text)
+    try:
+        return parse_cursor(request.headers["Last-Event-ID"])
+    except (KeyError, BadCursor):
+        return asked
 
 
 def wait_s(request: web.Request) -> float:

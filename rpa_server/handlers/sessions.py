@@ -2,6 +2,7 @@
 
 import asyncio
 import ipaddress
+import time
 from typing import Any
 
 from aiohttp import web
@@ -95,7 +96,7 @@ def _answer(session: Session, cursor: Cursor | None, known: Cursor | None) -> we
         "epoch": held.epoch,
         "seq": held.seq,
         "recovered": missed is not None,
-        "snapshot": held.view(),
+        "snapshot": held.view(held.silence_s(time.time())),
         "updates": [update.data for update in missed or ()],
     }
     return answer(body, headers=headers)
@@ -108,7 +109,8 @@ async def listing(request: web.Request) -> web.StreamResponse:
     store = request.app[keys.STORE]
     names = await store.sessions(_LISTED)
     states = await asyncio.gather(*(store.read(name) for name in names))
-    briefs = [_brief(held.view()) for held in states if held is not None]
+    now_s = time.time()
+    briefs = [_brief(held.view(held.silence_s(now_s))) for held in states if held is not None]
     briefs.sort(key=lambda brief: str(brief["timestamp_atualizacao"]), reverse=True)
     return answer({"sessions": briefs})
 

@@ -1,6 +1,8 @@
 """Server-sent events: the native stream, and the plan's."""
 
+import asyncio
 import random
+from collections.abc import Callable
 from contextlib import suppress
 from email.utils import formatdate
 
@@ -23,18 +25,28 @@ _HEADERS = {
 
 async def events(request: web.Request) -> web.StreamResponse:
     """Serve a session as a native event stream."""
-    return await _stream(request, EventStream)
+    return await stream(request, EventStream)
 
 
 async def plain_events(request: web.Request) -> web.StreamResponse:
     """Serve a session to the plan's script, which knows neither sync nor reset."""
-    return await _stream(request, PlainEventStream)
+    return await stream(request, PlainEventStream)
 
 
-async def _stream(request: web.Request, kind: type[EventStream]) -> web.StreamResponse:
+async def stream(
+    request: web.Request,
+    kind: Callable[[asyncio.Transport, bool], EventStream],
+    headers: dict[str, str] | None = None,
+) -> web.StreamResponse:
+    """Serve a session as a stream of *kind* until either side ends it.
+
+    Args:
+        kind: makes the stream of a transport and of whether it is chunked.
+        headers: more headers of the answer.
+    """
     session_id = params.session_id(request, "session_id", "session")
     cursor = params.after(request)
-    response = web.Response(headers=_HEADERS)
+    response = web.Response(headers={**_HEADERS, **(headers or {})})
     if request.method == "HEAD" or request.transport is None:
         return response
     await request.app.on_response_prepare.send(request, response)
@@ -50,7 +62,7 @@ async def _stream(request: web.Request, kind: type[EventStream]) -> web.StreamRe
         raise
     if session.final and cursor is not None and cursor == session.cursor:
         client.connection_lost(None)
-        return web.Response(status=204)
+        return web.Response(status=204, headers=headers)
     streams.take_over(request, client)
     client.transport.write(_head(response, chunked))
     client.write(b"retry: %d\n\n" % random.randint(*_RETRY_MS))

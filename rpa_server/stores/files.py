@@ -28,8 +28,9 @@ _TRIES = 4
 _PAUSE_S = 0.005
 #: How often a quiet directory is looked at, whether it is still the same one.
 _LOOK_MS = 1000
-#: The files that change while a robot works; result and session come with the end.
-_WATCHED = ("progress", "history", "updates")
+#: The files that say something new of a run; what session has, the result has too.
+_WATCHED = ("progress", "history", "updates", "result")
+_RUNNING, _ENDS = ("progress", "history"), ("result", "session")
 
 _Signature = tuple[tuple[int, int, int] | None, ...]
 
@@ -60,7 +61,7 @@ class FileStore:
         kept = self._kept.get(session_id)
         for attempt in range(1, _TRIES + 1):
             try:
-                read = await asyncio.to_thread(self._read, session_id, kept, attempt == _TRIES and kept is None)
+                read = await asyncio.to_thread(self._read, session_id, kept, attempt == _TRIES)
             except BadDocument as error:
                 logger.debug("Session %s: %s", session_id, error)
             else:
@@ -71,24 +72,43 @@ class FileStore:
         return kept.state if kept else None
 
     def _read(self, session_id: str, kept: _Read | None, last_try: bool) -> _Read:
-        """Read the documents; on the last try one good document of the two is enough where nothing is known yet."""
-        paths = [self._path(kind, session_id) for kind in ("progress", "history")]
+        """Read the documents.
+
+        On the last try those of the end may be broken, and where nothing is known yet one good document of the
+        other two is enough.
+        """
         journal = self._directory / naming.journal_name(session_id)
-        signature = tuple(_signature(path) for path in (*paths, journal))
+        paths = [*(self._path(kind, session_id) for kind in _RUNNING), journal]
+        signature = tuple(_signature(path) for path in (*paths, *(self._path(kind, session_id) for kind in _ENDS)))
         if kept is not None and kept.signature == signature:
             return kept
-        documents: list[dict[str, Any] | None] = []
-        for path in paths:
-            try:
-                documents.append(jsonfiles.read(path))
-            except BadDocument:
-                if not last_try:
-                    raise
-                documents.append(None)
-        state = from_files(session_id, documents[0], documents[1], jsonfiles.last_lines(journal))
-        if state is None and any(signature):
-            raise BadDocument("neither of its files can be read")
+        partly = last_try and kept is None
+        documents = {
+            kind: self._document(kind, session_id, last_try if kind in _ENDS else partly)
+            for kind in (*_RUNNING, *_ENDS)
+        }
+        state = from_files(
+            session_id,
+            documents["progress"],
+            documents["history"],
+            jsonfiles.last_lines(journal),
+            result=documents["result"],
+            session=documents["session"],
+            before=kept.state if kept else None,
+        )
+        if state is None and any(signature[: len(paths)]):
+            raise BadDocument("none of its files can be read")
+        if state is not None:
+            state.written_s = max((file[0] for file in signature if file), default=0) / 1e9
         return _Read(signature, state)
+
+    def _document(self, kind: str, session_id: str, may_be_broken: bool) -> dict[str, Any] | None:
+        try:
+            return jsonfiles.read(self._path(kind, session_id))
+        except BadDocument:
+            if not may_be_broken:
+                raise
+            return None
 
     def _path(self, kind: str, session_id: str) -> Path:
         return self._directory / naming.file_name(kind, session_id)

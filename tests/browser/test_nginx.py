@@ -1,0 +1,100 @@
+"""Event streams in a real Chromium, through a real nginx with the shipped configuration."""
+
+import shutil
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+import pytest_asyncio
+from playwright.async_api import Page, async_playwright
+
+from ..frontends import Nginx
+from ..support import Server, until
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")]
+
+#: As simple as a page can be: no code for errors, none for coming back.
+OPEN = """
+(number) => {
+  window.seen = Array.from({length: number}, () => []);
+  window.sources = seen.map((list) => {
+    const source = new EventSource('/events/a?after=0');
+    source.onmessage = (event) => list.push(JSON.parse(event.data));
+    return source;
+  });
+}
+"""
+SEQS = "seen.map((list) => list.filter((m) => m.type === 'progress_update').map((m) => m.seq))"
+
+
+class Site:
+    """A server that can be stopped and started behind an nginx that stays."""
+
+    def __init__(self, directory: Path) -> None:
+        directory.mkdir()
+        self.server = Server(directory / "rpa_data")
+        self.nginx = Nginx(directory / "nginx", self.server.port)
+
+    async def publish(self) -> int:
+        """Publish to the server itself; return the update's number."""
+        address = f"{self.server.url}/api/sessions/a/events"
+        step = {"etapa": 1, "mensagem": "Tela 1"}
+        async with aiohttp.ClientSession() as http, http.post(address, json=step) as response:
+            assert response.status == 201
+            return int((await response.json())["seq"])
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    """A running site."""
+    site = Site(tmp_path / "site")
+    site.server.start()
+    with site.nginx.start():
+        yield site
+    site.server.stop()
+
+
+@pytest_asyncio.fixture
+async def page(site: Site) -> AsyncIterator[Page]:
+    """A page of the site's origin, in a fresh browser."""
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        page = await browser.new_page(ignore_https_errors=True)
+        await page.goto(f"{site.nginx.url}/api/sessions/a")
+        yield page
+        await browser.close()
+
+
+async def seen(page: Page, last: int, timeout_s: float) -> list[list[Any]]:
+    """Wait until every stream has brought update *last*; return the numbers that each brought."""
+    await page.wait_for_function(f"{SEQS}.every((seqs) => seqs.includes({last}))", timeout=timeout_s * 1000)
+    return list(await page.evaluate(SEQS))
+
+
+async def test_a_dozen_streams_of_one_browser_are_served_at_once(site: Site, page: Page) -> None:
+    """On HTTP/1.1 the seventh would wait for ever, and so would the page's other requests."""
+    last = await site.publish()
+    await page.evaluate(OPEN, 12)
+    assert await seen(page, last, 5) == [list(range(1, last + 1))] * 12
+    began = time.monotonic()
+    assert await page.evaluate("fetch('/api/sessions/a').then((answer) => answer.status)") == 200
+    assert time.monotonic() - began < 1.0
+    last = await site.publish()
+    await seen(page, last, 1)
+
+
+async def test_a_bare_event_source_survives_a_restart(site: Site, page: Page) -> None:
+    """While the server is away nginx answers for it, so that the browser comes back by itself and misses nothing."""
+    last = await site.publish()
+    await page.evaluate(OPEN, 1)
+    await seen(page, last, 5)
+    site.server.stop()
+    # The stream that ended, and two answers of nginx's own.
+    await until(lambda: site.nginx.access_log.read_text().count('"GET /events/a" 200') >= 3, 15)
+    site.server.start()
+    last = await site.publish()
+    assert await seen(page, last, 10) == [list(range(1, last + 1))]

@@ -1,0 +1,92 @@
+"""What the deployed PHP answers, by its rules written down a second time, and its pages' decisions.
+
+It knows nothing of rpa_server. ``files`` are the documents of one session by kind, as a reader would find them.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+Document = dict[str, Any]
+Files = Mapping[str, Document]
+
+
+def php(value: Any) -> Any:
+    """Return what PHP makes of a JSON value that it decodes and encodes again."""
+    if isinstance(value, dict):
+        return {key: php(item) for key, item in value.items()} if value else []
+    if isinstance(value, list):
+        return [php(item) for item in value]
+    return int(value) if isinstance(value, float) and value == int(value) else value
+
+
+def progress(session_id: str, files: Files, now: str) -> Document:
+    """Answer ``/api/rpa/progress/{session_id}`` as MonitorService does."""
+    if "history" in files:
+        body = _from_history(files)
+    elif "progress" in files:
+        body = _from_progress(files["progress"])
+    else:
+        body = _initial()
+    return {"success": True, "session_id": session_id, "progress": php(body), "timestamp": now}
+
+
+def _from_history(files: Files) -> Document:
+    history = files["history"]
+    entries = history.get("historico", [])
+    step, status, text = 0, "waiting", "Aguardando início"
+    for entry in entries:
+        if not isinstance(entry["etapa"], str):
+            step = max(step, int(entry["etapa"]))
+        status, text = entry["status"], entry["mensagem"]
+    places = [place for place, entry in enumerate(entries) if entry["etapa"] == "estimativas"]
+    captured = bool(places) and len(entries) > places[0] + 1
+    finished = any(entry["status"] in ("success", "completed") for entry in entries)
+    return {
+        "etapa_atual": step,
+        "total_etapas": history.get("total_etapas", 5),
+        "percentual": step / 5 * 100,
+        "status": status,
+        "mensagem": text,
+        "estimativas": {
+            "capturadas": captured,
+            "dados": (entries[places[0]]["dados_extra"] or []) if captured else None,
+        },
+        "resultados_finais": {"rpa_finalizado": finished, "dados": files.get("result", []) if finished else None},
+        "timeline": [
+            {key: entry.get(key) for key in ("etapa", "timestamp", "status", "mensagem", "dados_extra", "erro")}
+            for entry in entries[-10:]
+        ],
+        "source": "history",
+    }
+
+
+def _from_progress(document: Document) -> Document:
+    extra = document.get("dados_extra") or {}
+    return {
+        "etapa_atual": document.get("etapa_atual", 0),
+        "total_etapas": document.get("total_etapas", 5),
+        "percentual": document.get("percentual", 0.0),
+        "status": document.get("status", "unknown"),
+        "mensagem": document.get("mensagem", "Status desconhecido"),
+        "estimativas": {
+            "capturadas": "estimativas_tela_4" in extra,
+            "dados": extra.get("estimativas_tela_4"),
+        },
+        "resultados_finais": {"rpa_finalizado": document.get("status") == "success", "dados": None},
+        "timeline": [],
+        "source": "progress",
+    }
+
+
+def _initial() -> Document:
+    return {
+        "etapa_atual": 0,
+        "total_etapas": 5,
+        "percentual": 0.0,
+        "status": "waiting",
+        "mensagem": "Aguardando início da execução",
+        "estimativas": {"capturadas": False, "dados": None},
+        "resultados_finais": {"rpa_finalizado": False, "dados": None},
+        "timeline": [],
+        "source": "initial",
+    }

@@ -1,0 +1,198 @@
+"""The pages that poll the deployed system today: what each would tell its visitor of an answer.
+
+Each function is one page's decision, from its published script: where it looks, what it takes for success and for
+failure, and which prices it prints. They know nothing of rpa_server.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+Document = dict[str, Any]
+
+NOTHING = "R$ 0,00"
+_KEYS = ("plano_recomendado", "plano_alternativo")
+#: Words in ``mensagem`` that the production page takes for a failure.
+FATAL = ("falhou", "erro", "failed", "error", "exception", "timeout", "denied", "invalid", "blocked", "cancelled")
+_FATAL_STATUS = (*FATAL[2:], "failure", "aborted")
+
+
+class Told(NamedTuple):
+    """What a page tells: ``waits``, ``success`` or ``failure``, and the prices that it prints."""
+
+    verdict: str
+    prices: tuple[str, ...] = ()
+
+
+WAITS = Told("waits")
+FAILURE = Told("failure")
+
+
+def _plans(answer: Document) -> list[Document]:
+    """Return both plans where ``resultados_finais.dados.dados_finais`` has them; to PHP nothing is a list."""
+    data = (answer["progress"]["resultados_finais"]["dados"] or {}) if answer["success"] else {}
+    return _of(data.get("dados_finais") if isinstance(data, dict) else None)
+
+
+def _of(data: object) -> list[Document]:
+    return [data[key] for key in _KEYS if key in data] if isinstance(data, dict) else []
+
+
+def _reals(value: object, scaled: bool) -> str:
+    """Format a price as the pages do: one comma becomes a point, what follows a second point is lost."""
+    if not value:
+        return NOTHING
+    digits = re.match(r"-?\d+(\.\d+)?", re.sub(r"[^\d,.-]", "", str(value)).replace(",", ".", 1))
+    if digits is None:
+        return NOTHING
+    number = float(digits[0])
+    if scaled and 0.1 <= number <= 100:
+        number *= 1000
+    return "R$ " + f"{number:,.2f}".translate(str.maketrans(",.", ".,"))
+
+
+def production(answer: Document) -> Told:
+    """``webflow_injection_limpo.js``."""
+    if not answer["success"]:
+        return WAITS
+    progress = answer["progress"]
+    status, text = (progress.get("status") or "processing").lower(), (progress.get("mensagem") or "").lower()
+    if progress.get("error_code") or progress.get("status_code"):
+        return FAILURE
+    if any(word in status for word in _FATAL_STATUS) or any(word in text for word in FATAL):
+        return FAILURE
+    if progress.get("fase_atual") or (progress.get("dados_extra") and status != "success"):
+        return Told("success")  # it announces a call by the broker, once more at every poll
+    if progress.get("status") != "success":
+        return WAITS
+    final: Document = next((entry for entry in progress["timeline"] if entry["etapa"] == "final"), {})
+    plans = _plans(answer) or _of(final.get("dados_extra")) or _of(progress.get("dados_extra"))
+    if len(plans) != 2:
+        return Told("success", (NOTHING, NOTHING))  # what stands in the form from the beginning
+    prices = [str(plan.get("valor") or "") for plan in plans]
+    return Told("success", tuple(price if "R$" in price else _reals(price, False) for price in prices))
+
+
+def modal_v62(answer: Document) -> Told:
+    """``js/modal-progress.js``: a text with "falhou" beats every status."""
+    progress = answer.get("progress") or {}
+    status, text = progress.get("status") or answer.get("status"), progress.get("mensagem") or answer.get("mensagem") or ""
+    if "falhou" in text or status in ("failed", "error", "erro"):
+        return FAILURE
+    if status not in ("success", "completed"):
+        return WAITS
+    return Told("success", tuple(_reals(plan["valor"], True) for plan in _plans(answer) if plan.get("valor")))
+
+
+def modal_v63(answer: Document) -> Told:
+    """``js/modal-progress-v6.3.0.js``: stops at the first answer that is no success."""
+    if not answer["success"]:
+        return FAILURE
+    progress = answer["progress"].get("progress") or answer["progress"]
+    status = progress.get("current_status") or progress["status"]
+    if status in ("success", "completed"):
+        return Told("success", tuple(_reals(plan.get("valor_total"), True) for plan in _plans(answer)))
+    return FAILURE if status in ("failed", "error", "erro") else WAITS
+
+
+def modal_v63_phase(answer: Document) -> float:
+    """The phase that the same page prints: "Fase 0 de 16" where it finds none."""
+    progress = answer["progress"]
+    return float(progress.get("current_etapa") or progress.get("etapa") or 0)
+
+
+def modal_v5(answer: Document) -> Told:
+    """``modal_rpa_real.js``."""
+    if not answer["success"]:
+        return FAILURE
+    progress = answer["progress"]
+    if progress["status"] in ("success", "CONCLUIDO", "completed"):
+        return Told("success", _final_value(progress))
+    failed = progress["status"] in ("failed", "error", "erro") or "falhou" in progress["mensagem"]
+    return FAILURE if failed else WAITS
+
+
+def _final_value(progress: Document) -> tuple[str, ...]:
+    data = progress["resultados_finais"]["dados"]
+    return ((data.get("valor_final") if isinstance(data, dict) else None) or "N/A",)
+
+
+def modal_v6(answer: Document) -> Told:
+    """``modal_rpa_real_v6.js`` and ``js/rpa-integration.js``."""
+    told = modal_v5(answer)
+    prices = tuple(str(plan["valor"]) for plan in _plans(answer) if plan.get("valor"))
+    return Told("success", prices) if told.verdict == "success" else told
+
+
+def webflow_v4(answer: Document) -> Told:
+    """``rpa-v4/public/js/webflow-integration.js``: knows no failure."""
+    return Told("success") if answer["success"] and answer["progress"]["status"] in ("success", "completed") else WAITS
+
+
+def integration(answer: Document) -> Told:
+    """``MODAL_PROGRESSO_RPA_INTEGRACAO.js`` and two like it: a full bar reads "Concluído com sucesso!"."""
+    if not answer["success"]:
+        return FAILURE
+    progress = answer["progress"]
+    shown = _final_value(progress) if progress["resultados_finais"]["rpa_finalizado"] else ()
+    if progress["status"] == "success" or progress["percentual"] >= 100 or shown:
+        return Told("success", shown)
+    return WAITS
+
+
+def integration_v690(answer: Document) -> Told:
+    """``rpa-integration-v6.9.0.js``."""
+    if not answer["success"]:
+        return FAILURE
+    return Told("success") if answer["progress"]["status"] == "success" else WAITS
+
+
+def complete(answer: Document) -> Told:
+    """``webflow-rpa-complete.js``: looks at the top level alone."""
+    status, results = answer.get("status"), answer.get("results") or {}
+    if status == "success":
+        return Told("success", tuple(results.get(key) or NOTHING for key in ("premio_seguro", "premio_total")))
+    return FAILURE if status in ("error", "manual_quotation") else WAITS
+
+
+def shell(answer: Document) -> Told:
+    """The test scripts with curl and jq."""
+    progress = answer.get("progress") or {}
+    if progress.get("status") == "success":
+        return Told("success")
+    return FAILURE if progress.get("status") in ("failed", "error") else WAITS
+
+
+def simulation(full: Document) -> Told:
+    """``simulacao/frontend/js/rpa-modal.js``, of ``/get_progress.php``."""
+    return Told("success") if full["success"] and full["data"].get("percentual", 0) >= 100 else WAITS
+
+
+def monitor(full: Document) -> Told:
+    """``monitor_tempo_real.php``, of ``/get_progress.php``."""
+    return Told("success") if full["success"] and full["data"]["etapa_atual"] >= full["data"]["total_etapas"] else WAITS
+
+
+def tracker(message: Document) -> Told:
+    """``webflow_progress_tracker.js``, of one message of ``/progress_sse.php``."""
+    if message["status"] == "completed":
+        plans = message["progresso"]["details"].get("planos") or {}
+        return Told("success", tuple((plans.get(key) or {}).get("valor") or "N/A" for key in _KEYS) if plans else ())
+    return FAILURE if message["status"] in ("timeout", "error") else WAITS
+
+
+#: Pages of ``/api/rpa/progress``, and whether each can tell a failure.
+PAGES: dict[Callable[[Document], Told], bool] = {
+    production: True,
+    modal_v62: True,
+    modal_v63: True,
+    modal_v5: True,
+    modal_v6: True,
+    webflow_v4: False,
+    integration: False,
+    integration_v690: False,
+    complete: True,
+    shell: True,
+}
+#: Pages of ``/get_progress.php``; neither can tell a failure.
+FULL_PAGES = (simulation, monitor)

@@ -1,0 +1,404 @@
+<?php
+
+/**
+ * Hands polls and event streams of rpa-server through a PHP host that has no other way to it.
+ *
+ * One file, no dependencies, PHP 7.4 or later. It reads: GET, HEAD and OPTIONS of the addresses in ROUTES, the session
+ * id, the cursor, and nothing else of what a visitor sends. What it answers is rpa-server's own answer, or, where that
+ * is missing or looks like anybody else's, one of its own that says nothing about why; the why goes to PHP's error log.
+ *
+ * Every stream holds one PHP process for as long as it lasts. A host with a handful of them should let its pages poll.
+ */
+
+declare(strict_types=1);
+
+namespace RpaServer\Proxy;
+
+/** Where rpa-server listens; the environment's RPA_SERVER_URL beats it. */
+const SERVER = 'http://127.0.0.1:8080';
+
+const CONNECT_S = 2;
+/** A poll may be held back for 25 s by rpa-server. */
+const POLL_S = 30;
+/** A stream without even a heartbeat (every 15 s) for this long is dead. */
+const SILENCE_S = 60;
+/** Then the stream ends, and the browser comes back by itself with its cursor: so PHP's processes turn over. */
+const STREAM_S = 300;
+const MAX_BODY = 1048576;
+const MAX_HEAD = 16384;
+
+const SESSION_ID = '/^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/D';
+
+/**
+ * What may be asked => what rpa-server calls it; the parameter that holds the session id, null where it is the rest of
+ * the path; whether it is a stream; and whether it is a deployed page's, which knows no other status than 200.
+ */
+const ROUTES = [
+    '~/events/(.*)$~s' => ['/events/%s', null, true, false],
+    '~/rpa_progress_sse\.php$~' => ['/rpa_progress_sse.php', 'session_id', true, false],
+    '~/progress_sse\.php$~' => ['/progress_sse.php', 'session_id', true, true],
+    '~/api/sessions/(.*)$~s' => ['/api/sessions/%s', null, false, false],
+    '~/get_progress\.php$~' => ['/get_progress.php', 'session', false, true],
+    '~/progress/(.*)$~s' => ['/api/rpa/progress/%s', null, false, true],
+];
+
+/** Of rpa-server's answer. */
+const STATUSES = [200, 204, 304, 400, 404, 503];
+const DEPLOYED_STATUSES = [200, 204];
+const PASSED_HEADERS = [
+    'Content-Type', 'ETag', 'Cache-Control', 'Expires', 'Retry-After', 'Vary', 'Access-Control-Allow-Origin',
+    'Access-Control-Expose-Headers', 'Access-Control-Allow-Methods', 'Access-Control-Allow-Headers',
+    'Access-Control-Max-Age',
+];
+
+/** What is asked for: one of ROUTES, and a session id that is not checked yet. */
+final class Asked
+{
+    public string $path;
+    public ?string $parameter;
+    public bool $streams;
+    public bool $deployed;
+    public string $session;
+
+    public function __construct(array $route, string $session)
+    {
+        list($this->path, $this->parameter, $this->streams, $this->deployed) = $route;
+        $this->session = $session;
+    }
+
+    public function isMissing(): bool
+    {
+        return $this->parameter === 'session' && $this->session === '';
+    }
+
+    public function isValid(): bool
+    {
+        return preg_match(SESSION_ID, $this->session) === 1 && strpos($this->session, '..') === false;
+    }
+
+    /** Return rpa-server's path and query; the id is checked, so that it needs no escaping. */
+    public function target(): string
+    {
+        $query = $this->parameter === null ? [] : [$this->parameter => $this->session];
+        foreach ($this->deployed ? [] : ['after', 'wait'] as $name) {
+            if (isset($_GET[$name]) && is_string($_GET[$name])) {
+                $query[$name] = substr($_GET[$name], 0, 200);
+            }
+        }
+        $path = sprintf($this->path, $this->session);
+        return $query ? $path . '?' . http_build_query($query, '', '&', PHP_QUERY_RFC3986) : $path;
+    }
+}
+
+/** rpa-server's answer as it comes in: a stream goes out piece by piece, anything else as a whole. */
+final class Answer
+{
+    /** Seconds that it may take. */
+    public int $limit;
+    public int $status = 0;
+    private bool $streams;
+    private string $method;
+    private array $statuses;
+    private array $headers = [];
+    private string $body = '';
+    private bool $begun = false;
+    private float $ends;
+
+    public function __construct(Asked $asked, string $method)
+    {
+        $this->streams = $asked->streams && $method === 'GET';
+        $this->method = $method;
+        $this->statuses = $asked->deployed ? DEPLOYED_STATUSES : STATUSES;
+        $this->limit = $this->streams ? STREAM_S : POLL_S;
+        $this->ends = microtime(true) + $this->limit;
+    }
+
+    public function takeHeader(string $line): void
+    {
+        if (preg_match('~^HTTP/\S+ (\d{3})~', $line, $found)) {
+            $this->status = (int) $found[1];
+            $this->headers = [];
+        } elseif (preg_match('~^([A-Za-z-]+):[ \t]*([\x20-\x7e]*?)[ \t]*$~', rtrim($line, "\r\n"), $found)) {
+            $this->headers[strtolower($found[1])] = $found[2];
+        }
+    }
+
+    /** Take a piece of the body; return false when no more is wanted. */
+    public function take(string $piece): bool
+    {
+        if (!$this->streams || !$this->isStream()) {
+            $this->body .= $piece;
+            return strlen($this->body) <= MAX_BODY && microtime(true) < $this->ends;
+        }
+        if (!$this->begun) {
+            $this->begun = true;
+            $this->sendHead();
+        }
+        echo $piece;
+        flush();
+        return !connection_aborted() && microtime(true) < $this->ends;
+    }
+
+    /** Send what take() did not send yet; return false where there is nothing that may be sent. */
+    public function finish(): bool
+    {
+        if ($this->begun) {
+            return true;
+        }
+        if (!in_array($this->status, $this->statuses, true) || !$this->isWhole()) {
+            return false;
+        }
+        $this->sendHead();
+        echo $this->body;
+        return true;
+    }
+
+    /** Tell whether a body of ours has come, and all of it. */
+    private function isWhole(): bool
+    {
+        if ($this->status === 204 || $this->status === 304 || $this->method === 'OPTIONS') {
+            return $this->body === '';
+        }
+        $length = (int) ($this->headers['content-length'] ?? 0);
+        return ($this->isJson() || $this->isStream()) && strlen($this->body) <= MAX_BODY
+            && ($this->method === 'HEAD' || strlen($this->body) >= $length);
+    }
+
+    private function isStream(): bool
+    {
+        return $this->status === 200 && strpos($this->headers['content-type'] ?? '', 'text/event-stream') === 0;
+    }
+
+    private function isJson(): bool
+    {
+        return strpos($this->headers['content-type'] ?? '', 'application/json') === 0;
+    }
+
+    private function sendHead(): void
+    {
+        http_response_code($this->status);
+        foreach (PASSED_HEADERS as $name) {
+            if (isset($this->headers[strtolower($name)])) {
+                header($name . ': ' . $this->headers[strtolower($name)]);
+            }
+        }
+    }
+}
+
+/** Answer the request. */
+function main(): void
+{
+    quiet();
+    $asked = asked();
+    if ($asked === null) {
+        refuse(null, 404, 'not_found', 'There is nothing at this address.', 'Endpoint não encontrado');
+        return;
+    }
+    $method = $_SERVER['REQUEST_METHOD'] ?? 'GET';
+    if (!in_array($method, $asked->streams ? ['GET', 'OPTIONS'] : ['GET', 'HEAD', 'OPTIONS'], true)) {
+        header('Allow: GET, OPTIONS');
+        $mensagem = in_array($method, ['POST', 'DELETE'], true) ? 'Endpoint não encontrado' : 'Método não permitido';
+        refuse($asked, 405, 'method_not_allowed', 'This address does not take this method.', $mensagem);
+        return;
+    }
+    if ($method === 'OPTIONS') {
+        $asked->session = '0'; // a preflight is about the address: it needs no session, not even a valid one
+    }
+    if (!$asked->isValid()) {
+        $mensagem = $asked->isMissing() ? 'Session ID obrigatório' : 'Session ID inválido';
+        refuse($asked, 400, 'bad_session_id', 'The session id is not valid.', $mensagem);
+        return;
+    }
+    $answer = new Answer($asked, $method);
+    $reason = fetch($method, server() . $asked->target(), requestHeaders(), $answer);
+    if (!$answer->finish()) {
+        error_log('rpa_proxy: no usable answer from ' . server() . " (status $answer->status; $reason)");
+        fail($asked);
+    }
+}
+
+/** Let nothing but the answer out, and that at once. */
+function quiet(): void
+{
+    ini_set('display_errors', '0');
+    ini_set('default_mimetype', ''); // no type of PHP's on a 304
+    ini_set('default_charset', ''); // nor a charset after rpa-server's type
+    ini_set('zlib.output_compression', '0');
+    while (ob_get_level() > 0 && ob_end_clean()) {
+        continue;
+    }
+    if (function_exists('set_time_limit')) {
+        set_time_limit(0);
+    }
+    ignore_user_abort(true); // else PHP leaves from within curl, which then keeps the connection; take() ends it
+    if (function_exists('apache_setenv')) {
+        apache_setenv('no-gzip', '1');
+    }
+    if (function_exists('session_status') && session_status() === PHP_SESSION_ACTIVE) {
+        session_write_close(); // a visitor's next request would wait for this one's end
+    }
+    header_remove('X-Powered-By');
+    header('X-Content-Type-Options: nosniff');
+    header('X-Accel-Buffering: no');
+}
+
+/** Return what is asked for, null where it is no address of ours. */
+function asked(): ?Asked
+{
+    $path = $_SERVER['PATH_INFO'] ?? '';
+    if ($path === '') {
+        $path = rawurldecode((string) strtok($_SERVER['REQUEST_URI'] ?? '', '?'));
+    }
+    foreach (ROUTES as $pattern => $route) {
+        if (preg_match($pattern, $path, $found)) {
+            $session = $route[1] === null ? rtrim($found[1], '/') : ($_GET[$route[1]] ?? '');
+            return new Asked($route, is_string($session) ? $session : '');
+        }
+    }
+    return null;
+}
+
+function server(): string
+{
+    $set = getenv('RPA_SERVER_URL') ?: ($_SERVER['RPA_SERVER_URL'] ?? '');
+    return rtrim($set !== '' ? $set : SERVER, '/');
+}
+
+/** Return the header lines that rpa-server gets: the cursor, the page's origin, the visitor's address. */
+function requestHeaders(): array
+{
+    $lines = ['X-Forwarded-For: ' . ($_SERVER['REMOTE_ADDR'] ?? 'unknown')];
+    $passed = ['Last-Event-ID' => 'HTTP_LAST_EVENT_ID', 'If-None-Match' => 'HTTP_IF_NONE_MATCH', 'Origin' => 'HTTP_ORIGIN'];
+    foreach ($passed as $name => $key) {
+        if (preg_match('~^[\x21-\x7e]{1,200}$~D', (string) ($_SERVER[$key] ?? ''))) {
+            $lines[] = $name . ': ' . $_SERVER[$key];
+        }
+    }
+    return $lines;
+}
+
+/** Ask rpa-server, feed its answer to $answer, and return what went wrong, for the log alone. */
+function fetch(string $method, string $url, array $headers, Answer $answer): string
+{
+    return function_exists('curl_init')
+        ? fetchByCurl($method, $url, $headers, $answer)
+        : fetchBySocket($method, $url, $headers, $answer);
+}
+
+function fetchByCurl(string $method, string $url, array $headers, Answer $answer): string
+{
+    $curl = curl_init($url);
+    curl_setopt_array($curl, [
+        CURLOPT_CUSTOMREQUEST => $method,
+        CURLOPT_NOBODY => $method === 'HEAD',
+        CURLOPT_HTTPHEADER => $headers,
+        CURLOPT_PROTOCOLS => CURLPROTO_HTTP | CURLPROTO_HTTPS,
+        CURLOPT_HTTP_VERSION => CURL_HTTP_VERSION_1_1,
+        CURLOPT_FOLLOWLOCATION => false,
+        CURLOPT_PROXY => '',
+        CURLOPT_CONNECTTIMEOUT => CONNECT_S,
+        CURLOPT_TIMEOUT => $answer->limit,
+        CURLOPT_LOW_SPEED_LIMIT => 1,
+        CURLOPT_LOW_SPEED_TIME => SILENCE_S,
+        CURLOPT_HEADERFUNCTION => function ($curl, string $line) use ($answer): int {
+            $answer->takeHeader($line);
+            return strlen($line);
+        },
+        CURLOPT_WRITEFUNCTION => function ($curl, string $piece) use ($answer): int {
+            return $answer->take($piece) ? strlen($piece) : 0;
+        },
+    ]);
+    curl_exec($curl);
+    return curl_error($curl);
+}
+
+/** By hand, since PHP's own "http://" is switched off on many hosts. HTTP/1.0 knows no chunks to put together. */
+function fetchBySocket(string $method, string $url, array $headers, Answer $answer): string
+{
+    $parts = parse_url($url);
+    $secure = ($parts['scheme'] ?? '') === 'https';
+    $port = $parts['port'] ?? ($secure ? 443 : 80);
+    $address = ($secure ? 'tls://' : 'tcp://') . $parts['host'] . ':' . $port;
+    $socket = @stream_socket_client($address, $code, $text, CONNECT_S);
+    if ($socket === false) {
+        return (string) $text;
+    }
+    stream_set_timeout($socket, min(SILENCE_S, $answer->limit));
+    $target = $parts['path'] . (isset($parts['query']) ? '?' . $parts['query'] : '');
+    $host = $parts['host'] . (isset($parts['port']) ? ':' . $port : '');
+    array_unshift($headers, "$method $target HTTP/1.0", "Host: $host", 'Connection: close');
+    fwrite($socket, implode("\r\n", $headers) . "\r\n\r\n");
+    $head = '';
+    // No fgets() for the head: what it leaves in PHP's buffer would wait there for the next event.
+    while (strpos($head, "\r\n\r\n") === false && strlen($head) < MAX_HEAD && ($piece = read($socket)) !== '') {
+        $head .= $piece;
+    }
+    $parts = explode("\r\n\r\n", $head, 2);
+    if (count($parts) < 2) {
+        return 'no header came';
+    }
+    array_map([$answer, 'takeHeader'], explode("\r\n", $parts[0]));
+    for ($piece = $parts[1]; $piece === '' || $answer->take($piece); ) {
+        if (($piece = read($socket)) === '') {
+            break;
+        }
+    }
+    return '';
+}
+
+/** Return what has come as soon as there is something; nothing at the end and after too long a silence. */
+function read($socket): string
+{
+    return (string) fread($socket, 8192);
+}
+
+/** Say that it can't be said now: in the deployed words, as an error, or as a stream that asks to come back. */
+function fail(Asked $asked): void
+{
+    header('Access-Control-Allow-Origin: *');
+    header('Cache-Control: no-store');
+    if ($asked->streams) {
+        http_response_code(200); // EventSource gives up for good on anything else
+        header('Content-Type: text/event-stream');
+        echo "retry: 3000\n: rpa-server does not answer\n\n";
+        return;
+    }
+    header('Retry-After: 3');
+    refuse($asked, 503, 'unavailable', 'rpa-server does not answer.', 'Serviço indisponível');
+}
+
+/** Send an error: as rpa-server does, or with status 200 as the deployed pages expect it. */
+function refuse(?Asked $asked, int $status, string $code, string $message, string $mensagem): void
+{
+    header('Access-Control-Allow-Origin: *');
+    header('Cache-Control: no-store');
+    $deployed = $asked !== null && $asked->deployed;
+    if ($deployed && $asked->streams) {
+        http_response_code(200);
+        header('Content-Type: text/event-stream');
+        $told = ['status' => 'error', 'session_id' => $asked->session, 'message' => $mensagem];
+        echo 'data: ' . json_encode($told, JSON_INVALID_UTF8_SUBSTITUTE) . "\n\n";
+        return;
+    }
+    header('Content-Type: application/json; charset=utf-8');
+    if ($deployed) {
+        http_response_code(200);
+        echo json_encode(deployedBody($asked, $status, $mensagem), JSON_PRETTY_PRINT | JSON_UNESCAPED_UNICODE);
+        return;
+    }
+    http_response_code($status);
+    echo json_encode(['type' => 'error', 'code' => $code, 'message' => $message, 'temporary' => $status === 503]);
+}
+
+/** Return what the deployed API and the older reader said of an error. */
+function deployedBody(Asked $asked, int $status, string $mensagem): array
+{
+    $at = date('Y-m-d H:i:s');
+    if ($asked->parameter !== null) {
+        return ['success' => false, 'message' => $mensagem, 'timestamp' => $at, 'error' => $mensagem];
+    }
+    $body = ['success' => false, 'error' => $mensagem];
+    return ($status === 405 ? $body : $body + ['code' => $status, 'timestamp' => $at]) + ['message' => $mensagem];
+}
+
+main();
