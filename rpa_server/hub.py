@@ -7,6 +7,7 @@ session kept for a while, so that a store which loses it in mid-run does not mak
 
 import asyncio
 import logging
+import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
@@ -148,6 +149,11 @@ class Hub:
     def time(self) -> float:
         """Return the steady time in seconds."""
         return asyncio.get_running_loop().time()
+
+    @staticmethod
+    def wall_time() -> float:
+        """Return the time of day in seconds since 1970, as stores have it."""
+        return time.time()
 
     def call_later(self, delay_s: float, callback: Callable[[], None]) -> asyncio.TimerHandle:
         """Call back once, later."""

@@ -141,7 +141,7 @@ class Session:
     def view(self) -> Document | None:
         """Return the snapshot as pages get it, None while nothing is known."""
         held = self.state
-        return None if held is None else held.view()
+        return None if held is None else held.view(held.silence_s(self._hub.wall_time()))
 
     def sync_message(self, since: Cursor | None) -> bytes:
         """Build the first message of a native stream, see Client.sync."""
@@ -260,6 +260,7 @@ class Session:
 
     def _extend(self, held: State, update: Update) -> None:
         held.seq = update.seq
+        held.written_s = None  # just now
         held.updates.append(update)
         if len(held.updates) >= 2 * HISTORY:
             del held.updates[:-HISTORY]

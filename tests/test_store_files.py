@@ -336,7 +336,7 @@ async def test_only_sessions_are_listed(store: FileStore, data_dir: Path) -> Non
     """Other files, half-written ones, directories of other names and bad ids are left out."""
     path(data_dir, "progress").write_text("{}")
     for name in ("notes.txt", "progress_.json", "progress_x.txt", "progress_..x.json", ".progress_x.json.5.tmp",
-                 "progress_a b.json", "result_only.json", "session_only.json", "xprogress_x.json"):  # fmt: skip
+                 "progress_a b.json", "session_only.json", "xprogress_x.json"):  # fmt: skip
         (data_dir / name).write_text("{}")
     assert await store.sessions(10) == [SESSION]
 

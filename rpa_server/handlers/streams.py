@@ -30,7 +30,6 @@ def join(request: web.Request, session_id: str, client: Stream, name: str) -> Se
     """
     hub = request.app[keys.HUB]
     session = hub.enter(session_id, client)
-    hub.pulse.add(client)
     client.gone = partial(_gone, hub, session, client, name, time.monotonic())
     logger.info("%s connected to %s.", name, session_id)
     return session
@@ -55,5 +54,7 @@ def resume(request: web.Request, client: Stream) -> None:
     if early:
         client.data_received(early)
     client.transport.resume_reading()
+    if client.gone is not None:  # it was not refused
+        request.app[keys.HUB].pulse.add(client)
     request.protocol.transport = None
     request.protocol.connection_lost(None)

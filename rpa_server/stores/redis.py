@@ -77,12 +77,17 @@ class RedisStore:
         async with self._asking("read"), self._client.pipeline(transaction=True) as pipeline:
             pipeline.get(naming.progress_key(session_id))
             pipeline.xrange(naming.history_key(session_id))
-            raw, stream = await pipeline.execute()
+            pipeline.pttl(naming.progress_key(session_id))
+            raw, stream, left_ms = await pipeline.execute()
         try:
-            return from_redis(session_id, raw, [fields.get(b"data", b"") for _, fields in stream])
+            held = from_redis(session_id, raw, [fields.get(b"data", b"") for _, fields in stream])
         except BadDocument as error:
             logger.debug("Session %s in Redis: %s", session_id, error)
             return None
+        if held is not None and left_ms > 0:
+            # Every writer, the deployed one too, gives the snapshot a day from each write on.
+            held.written_s = time.time() - (script.TTL_S - left_ms / 1000)
+        return held
 
     async def written(self, session_ids: Sequence[str]) -> list[float | None]:
         """Return when each session was last written, by the clock of its robot; None where that is not known."""
