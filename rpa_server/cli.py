@@ -88,7 +88,7 @@ def replay_files(files: tuple[Path, ...], speed: float, session_id: str | None) 
 @click.option("--url", default="http://localhost:8080", show_default=True, help="Address of the server.")
 def watch_session(session_id: str, url: str) -> None:
     """Show a run in the terminal, live; ends with it, status 0 for a quote and 1 for none."""
-    if urlsplit(url).scheme not in ("http", "https"):
+    if not _is_address(url):
         raise click.UsageError("--url is the server's address: http://host:port or https://host.")
     watcher = watch.Watcher(check_session_id(session_id), url)
     try:
@@ -97,6 +97,15 @@ def watch_session(session_id: str, url: str) -> None:
         sys.exit(130)
     click.echo(watcher.estado)
     sys.exit(0 if watcher.estado == "sucesso" else 1)
+
+
+def _is_address(url: str) -> bool:
+    """Tell whether a server can be at *url*; at any other text a watcher would wait for ever."""
+    try:
+        split = urlsplit(url)
+        return split.scheme in ("http", "https") and bool(split.hostname) and split.port != 0
+    except ValueError:
+        return False
 
 
 class _PortTaken(click.ClickException):
@@ -128,10 +137,14 @@ def _bind(host: str, port: int) -> list[socket.socket]:
 
 
 def _run(app: web.Application, sockets: list[socket.socket], host: str, path: str = "/") -> None:
-    """Serve until a signal ends it."""
+    """Serve until a signal ends it; the address is told once one would end it in order."""
     port = sockets[0].getsockname()[1]
     shown = f"[{host}]" if ":" in host else host
-    click.echo(f"http://{shown}:{port}{path}")
+
+    async def tell(app: web.Application) -> None:
+        click.echo(f"http://{shown}:{port}{path}")
+
+    app.on_startup.append(tell)
     web.run_app(
         app, sock=sockets, print=None, shutdown_timeout=_SHUTDOWN_S, access_log=None, loop=_new_loop(), backlog=1024
     )

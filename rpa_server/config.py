@@ -156,7 +156,7 @@ def load(environ: Mapping[str, str]) -> Settings:
             change: Any = text
             for key in reversed(path):
                 change = {key: change}
-            _merge(values, _check(variable, change))
+            _merge(values, _check(variable, change, partial=True))
     return _settings(values)
 
 
@@ -171,9 +171,9 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigError(f"The settings file {path} can't be used: {error}") from None
 
 
-def _check(source: str, values: dict[str, Any]) -> dict[str, Any]:
+def _check(source: str, values: dict[str, Any], partial: bool = False) -> dict[str, Any]:
     try:
-        return dict(_File().load(values))
+        return dict(_File().load(values, partial=partial))
     except ValidationError as error:
         raise ConfigError(f"The setting in {source} is wrong: {schemas.explain(error)}") from None
 

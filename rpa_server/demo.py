@@ -24,7 +24,8 @@ def build(settings: Settings, speed: float) -> web.Application:
     app = application.build(settings)
 
     async def robot(app: web.Application) -> AsyncIterator[None]:
-        environ = {**os.environ, "RPA_REDIS_URL": "none", "RPA_DATA_DIR": settings.data_dir}
+        ours = {name: value for name, value in os.environ.items() if not name.startswith(("RPA_", "REDIS_"))}
+        environ = {**ours, "RPA_REDIS_URL": "none", "RPA_DATA_DIR": settings.data_dir}
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "rpa_server", "replay", str(RECORDING)),
             *("--session", SESSION, "--speed", str(speed)),

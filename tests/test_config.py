@@ -211,6 +211,8 @@ def test_no_redis_in_the_file_means_files_only(tmp_path: Path) -> None:
     """And a variable brings it back."""
     named = settings_file(tmp_path, {"redis": None})
     assert load(named).redis_url is None
+    assert load({**named, "RPA_PORT": "1", "RPA_DATA_DIR": "elsewhere"}).redis_url is None
+    assert load({**named, "REDIS_HOST": "there"}).redis_url == "redis://there:6379/0"
     assert load({**named, "REDIS_PORT": "7000"}).redis_url == "redis://localhost:7000/0"
 
 

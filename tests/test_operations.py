@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import errno
 import json
+import logging
 import resource
 from pathlib import Path
 from typing import Any
@@ -72,8 +73,10 @@ async def test_without_its_redis_it_is_degraded(serve: Serve, redis_process: Red
     assert await becomes(client, "/health/ready", "status", "ok") == (200, {"status": "ok", "redis": "ok"})
 
 
-async def test_refused_by_redis_it_is_not_ready(serve: Serve, redis_process: RedisServer) -> None:
-    """Where Redis refuses the password waiting mends nothing: 503 ``misconfigured`` with the reason."""
+async def test_refused_by_redis_it_is_not_ready(
+    serve: Serve, redis_process: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where Redis refuses the password waiting mends nothing: 503 ``misconfigured`` with the reason, told once."""
     with redis_process.client() as connection:
         connection.config_set("requirepass", "secret")
     client = await serve(redis_url=redis_process.url)
@@ -81,6 +84,7 @@ async def test_refused_by_redis_it_is_not_ready(serve: Serve, redis_process: Red
     assert (status, body["status"], body["redis"]) == (503, "misconfigured", "refused")
     assert body["reason"]
     assert "Traceback" not in body["reason"]
+    assert [record.levelname for record in caplog.records if record.levelno >= logging.WARNING] == ["WARNING"]
 
 
 async def test_the_password_is_told_nobody(serve: Serve, redis_process: RedisServer) -> None:
@@ -90,6 +94,17 @@ async def test_the_password_is_told_nobody(serve: Serve, redis_process: RedisSer
         connection.config_set("requirepass", "other")
     client = await serve(redis_url=url)
     assert "hush" not in json.dumps(await ask(client, "/health/ready"))
+
+
+async def test_a_redis_that_may_drop_live_sessions_is_told_of_at_start(
+    serve: Serve, redis_process: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The operator reads it in the log before the first session is gone."""
+    with redis_process.client() as connection:
+        connection.config_set("maxmemory-policy", "allkeys-lru")
+        connection.config_set("maxmemory", "8mb")
+    await serve(redis_url=redis_process.url)
+    assert "evicts any key" in caplog.text
 
 
 # -- figures

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -26,35 +26,14 @@ from rpa_server.tracker import (
     verificar_redis_disponivel,
 )
 
-from .support import ROOT, RedisServer, free_port, redis_server
+from .support import ROOT, RedisServer, free_port
 
 ONLINE = "[OK] Redis conectado para comunicação real-time"
 OFFLINE = "[AVISO] Redis não disponível, usando JSON Progress Tracker"
 READY = "[OK] ProgressTracker ativado com comunicação real-time"
 
 
-@pytest.fixture(autouse=True)
-def surroundings(monkeypatch: pytest.MonkeyPatch, data_dir: Path) -> None:
-    """A robot without Redis whose files go to the test's directory."""
-    for name in ("SESSION_ID", "RPA_CONFIG", "REDIS_HOST", "REDIS_PORT", "REDIS_DB", "REDIS_PASSWORD"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("RPA_REDIS_URL", "none")
-    monkeypatch.setenv("RPA_DATA_DIR", str(data_dir))
-
-
-@pytest.fixture(scope="module")
-def backend() -> Iterator[RedisServer]:
-    """One redis-server for the tests that don't break it; they empty it."""
-    with redis_server() as server:
-        yield server
-
-
-@pytest.fixture
-def client(backend: RedisServer) -> Iterator[redis.Redis]:
-    """A client of an empty Redis."""
-    with backend.client() as connected:
-        connected.flushall()
-        yield connected
+pytestmark = pytest.mark.usefixtures("robot_alone")
 
 
 def stored(directory: Path, kind: str, session_id: str = "s") -> dict[str, Any]:
