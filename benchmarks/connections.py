@@ -94,7 +94,8 @@ def growth(bench: Bench, name: str) -> Figures:
             reached += more
             figures["lost"] += _level(held, seconds, level, figures)
     first, *_, last = _LEVELS
-    return figures | {"others": reached} | {kind: figures[f"{kind}_{last}"] / figures[f"{kind}_{first}"] for kind in ("gross", "net")}
+    figures["others"] = reached
+    return figures | {kind: figures[f"{kind}_{last}"] / figures[f"{kind}_{first}"] for kind in ("gross", "net")}
 
 
 def _level(held: Scene, seconds: float, level: int, figures: Figures) -> float:
