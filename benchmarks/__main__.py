@@ -33,6 +33,7 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--peers", help="peers, with commas between; the first of each table is always measured")
     parser.add_argument("--rounds", type=int, help=f"else {_ROUNDS}, or {_QUICK_ROUNDS} with --quick")
     parser.add_argument("--output", type=Path, default=_OUTPUT, help="directory for results.json, .txt and .svg")
+    parser.add_argument("--add", action="store_true", help="keep what results.json holds of other measurements")
     parser.add_argument("--docs", action="store_true", help="put table and plot into docs/, too")
     options = parser.parse_args(argv)
     options.only = options.only.split(",") if options.only else names
@@ -86,6 +87,15 @@ def _run(options: argparse.Namespace, directory: Path) -> dict[str, Any]:
     return results
 
 
+def _add(results: dict[str, Any], output: Path) -> None:
+    """Put the measurements of an earlier run beside those of this one."""
+    earlier = json.loads((output / "results.json").read_text())
+    for part in ("measurements", "skipped"):
+        results[part] = {**earlier[part], **results[part]}
+    for name in results["measurements"]:
+        results["skipped"].pop(name, None)
+
+
 def _write(results: dict[str, Any], output: Path, *, docs: bool) -> None:
     from . import plot
 
@@ -114,6 +124,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Directly under /tmp: nginx's worker is not root and must get there.
     with tempfile.TemporaryDirectory(prefix="rpa-bench-") as name:
         results = _run(options, Path(name))
+    if options.add and (options.output / "results.json").exists():
+        _add(results, options.output)
     _write(results, options.output, docs=options.docs)
     return 0
 

@@ -1,6 +1,7 @@
 """What a connection costs: to open and hold, to join late, and to somebody else's update."""
 
 import contextlib
+import statistics
 import time
 from functools import partial
 
@@ -14,8 +15,7 @@ _JOINING = 100
 _CROWD = 1000
 _LEVELS = (100, 1000, 10_000)
 _GROWTH_PER_S = 500.0
-#: What a server does every now and then must happen as often with updates as without.
-_PERIOD_S = 2.0
+_STRETCHES, _STRETCH_S = 12, 0.2
 
 
 def idle(bench: Bench, name: str, *, each: bool = False) -> Figures:
@@ -74,10 +74,10 @@ def late(bench: Bench, name: str) -> Figures:
 def growth(bench: Bench, name: str) -> Figures:
     """Update one session, 500 times a second, while 100, 1,000 and 10,000 others are open and quiet.
 
-    ``net`` is what an update costs beyond what the server uses in the same time without any.
+    Stretches with updates and without take turns. ``net`` is what an update costs in the middle one of the former beyond
+    the middle one of the latter; ``gross`` is everything that the server used, whatever for, over all updates.
     """
     figures: Figures = {"lost": 0.0}
-    seconds = max(_PERIOD_S, bench.seconds(2 * _PERIOD_S))
     with contextlib.ExitStack() as stack:
         held = stack.enter_context(scene(bench, name, "ws", viewers=1, sessions=1))
         held.warm_up(_GROWTH_PER_S, 250)
@@ -92,21 +92,32 @@ def growth(bench: Bench, name: str) -> Figures:
                 )
             )  # fmt: skip
             reached += more
-            figures["lost"] += _level(held, seconds, level, figures)
+            time.sleep(_SETTLE_S)
+            told = _level(held, bench.count(_STRETCHES))
+            figures["lost"] += told.pop("lost")
+            figures |= {f"{key}_{level}": value for key, value in told.items()}
     first, *_, last = _LEVELS
-    ratios = {kind: figures[f"{kind}_{last}"] / figures[f"{kind}_{first}"] for kind in ("gross", "net")}
-    return figures | {"others": reached} | ratios
+    figures["others"] = reached
+    return figures | {kind: figures[f"{kind}_{last}"] / figures[f"{kind}_{first}"] for kind in ("gross", "net")}
 
 
-def _level(held: Scene, seconds: float, level: int, figures: Figures) -> float:
-    """Add the figures of one level; return how many updates were lost."""
-    time.sleep(_SETTLE_S)
-    server, updates = held.place.server, round(_GROWTH_PER_S * seconds)
-    cpu = server.cpu_us()
-    time.sleep(seconds)
-    quiet = server.cpu_us() - cpu
-    measured = held.measure(partial(held.publisher.steady, _GROWTH_PER_S, updates))
-    figures[f"gross_{level}"] = measured["cpu_us"]
-    figures[f"net_{level}"] = measured["cpu_us"] - quiet / updates
-    figures[f"quiet_{level}"] = quiet / seconds / 1000
-    return measured["lost"]
+def _level(held: Scene, stretches: int) -> Figures:
+    """Measure at one number of others; ``upkeep`` is in microseconds a second."""
+    server, updates = held.place.server, round(_GROWTH_PER_S * _STRETCH_S)
+    busy, quiet, lost = [], [], 0.0
+    began, cpu = time.monotonic(), server.cpu_us()
+    for _ in range(stretches):
+        before = server.cpu_us()
+        time.sleep(_STRETCH_S)
+        quiet.append((server.cpu_us() - before) / updates)
+        measured = held.measure(partial(held.publisher.steady, _GROWTH_PER_S, updates))
+        busy.append(measured["cpu_us"])
+        lost += measured["lost"]
+    spent, sent = server.cpu_us() - cpu, updates * stretches
+    net = statistics.median(busy) - statistics.median(quiet)
+    return {
+        "net": net,
+        "gross": spent / sent,
+        "upkeep": (spent - net * sent) / (time.monotonic() - began),
+        "lost": lost,
+    }

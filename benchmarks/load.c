@@ -498,14 +498,19 @@ static void connected(struct connection *c)
 
 /* -- reports */
 
+static void start_clocks(void)
+{
+    marked_us = clock_us(CLOCK_MONOTONIC);
+    marked_cpu_us = cpu_us();
+}
+
 static void mark(void)
 {
     delivered = duplicated = lost = other = closed = refused = first_us = last_us = 0;
     memset(&latencies, 0, sizeof latencies);
     for (uint32_t i = 0; i < begun; i++)
         all[i].delivered = 0;
-    marked_us = clock_us(CLOCK_MONOTONIC);
-    marked_cpu_us = cpu_us();
+    start_clocks();
 }
 
 static void report_opened(void)
@@ -603,14 +608,14 @@ static void run(void)
 {
     bool told = false;
     look_at_clocks();
-    mark();
+    start_clocks();
     for (;;) {
         begin_some();
         turn();
         if (!told && settled == option.connections) {
             told = true;
             report_opened();
-            mark();
+            start_clocks();
         }
         if (told && command.waiting && command_due()) {
             command.waiting = false;

@@ -81,10 +81,10 @@ _IDLE = (
     Column("load", "load gen. %", 100, 0),
 )
 _GROWTH = (
-    *(Column(f"net_{level}", f"us at {level}") for level in (100, 1000, 10_000)),
+    *(Column(f"net_{level}", f"us at {level:,}") for level in (100, 1000, 10_000)),
     Column("net", "10,000 : 100", digits=2),
-    Column("gross", "with upkeep", digits=2),
-    *(Column(f"quiet_{level}", f"upkeep ms/s at {level}", digits=2) for level in (100, 10_000)),
+    *(Column(f"upkeep_{level}", f"upkeep ms/s at {level:,}", 1e-3, digits=2) for level in (100, 10_000)),
+    Column("gross", "10,000 : 100 with it", digits=2),
     Column("others", "others", digits=0),
     Column("lost", "lost", digits=0),
 )
@@ -96,7 +96,7 @@ MEASUREMENTS = (
     ),
     Measurement(
         "wide", "1 session x 18,000 viewers (or the descriptor limit), 1 update/s, WebSocket",
-        streams.wide, ("nchan", "plan", "rpa", "rpa-uvloop"), (*_DELIVERY, Column("viewers", "viewers", digits=0)),
+        streams.wide, ("nchan", "plan", "rpa-uvloop"), (*_DELIVERY, Column("viewers", "viewers", digits=0)),
     ),
     Measurement(
         "wide-sse", "1 session x 18,000 viewers (or the descriptor limit), 1 update/s, SSE",
@@ -112,8 +112,7 @@ MEASUREMENTS = (
     ),
     Measurement("idle", "connections that wait, WebSocket, all on one session", connections.idle, _STREAMS, _IDLE),
     Measurement(
-        "idle-each", "connections that wait, WebSocket, each on its own session",
-        connections.idle_each, _STREAMS, _IDLE,
+        "idle-each", "connections that wait, WebSocket, each on its own session", connections.idle_each, _BOTH, _IDLE
     ),
     Measurement(
         "late", "first state behind 500 updates, WebSocket: one joiner at a time; then 1,000 at once",

@@ -4,6 +4,7 @@ A wire knows how a server is told of an update; the publisher knows numbers and 
 answer before it sends the next message, and nothing is sent without its answer being counted in the end.
 """
 
+import select
 import socket
 import time
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ class Wire:
     """
 
     def __init__(self, port: int, mark: bytes) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), _ANSWER_S)
+        self._socket = socket.create_connection(("127.0.0.1", port))
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._mark = mark
         self._rest = b""
@@ -43,8 +44,11 @@ class Wire:
             pass
 
     def _take(self, *, block: bool) -> bool:
+        # A time limit on the socket itself would make recv() wait even where it is told not to.
+        if block and not select.select([self._socket], [], [], _ANSWER_S)[0]:
+            raise TimeoutError(f"{self._open} messages were not answered")
         try:
-            data = self._socket.recv(1 << 18, 0 if block else socket.MSG_DONTWAIT)
+            data = self._socket.recv(1 << 18, socket.MSG_DONTWAIT)
         except BlockingIOError:
             return False
         if not data:

@@ -32,6 +32,7 @@ from .stores.files import FileStore
 from .stores.merge import MergedStore
 from .stores.redis import RedisStore, client
 from .stores.subscription import Subscriber
+from .sweep import Sweep
 
 logger = logging.getLogger(__name__)
 
@@ -87,7 +88,7 @@ def build(settings: Settings) -> web.Application:
     feed = Feed(hub)
     subscriber = None
     if settings.redis_url is not None:
-        subscriber = Subscriber(settings.redis_url, feed.message)
+        subscriber = Subscriber(settings.redis_url, feed.message, feed.written)
     app.on_response_prepare.extend([_harden, cors.add_headers])
     app[keys.SETTINGS] = settings
     app[keys.ORIGINS] = Origins(settings.allowed_origins)
@@ -152,6 +153,7 @@ async def _subscribe(app: web.Application) -> AsyncIterator[None]:
         contextlib.aclosing(redis),
         background(subscriber.run, "subscribe"),
         background(check.run, "check positions"),
+        background(Sweep(hub, redis, subscriber).run, "look for snapshots"),
         background(adoption.run, "adopt files"),
     ):
         with contextlib.suppress(TimeoutError):

@@ -11,7 +11,7 @@ from .errors import BadDocument
 from .events import Update, own_update
 from .hub import Hub
 from .logs import Brake
-from .naming import session_of_channel
+from .naming import session_of_channel, session_of_keyspace
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +51,15 @@ class Feed:
             self.foreign += 1
         self.received += 1
         self._hub.publish(session_id, update)
+
+    def written(self, channel: bytes) -> None:
+        """Take note that a snapshot was written: the deployed robot does that, and publishes nothing.
+
+        Our own tracker's writes are told, too; what they say comes as a message.
+        """
+        session_id = session_of_keyspace(channel)
+        if session_id is not None:
+            self._hub.written(session_id)
 
     def _drop(self, reason: str) -> None:
         self.garbage += 1

@@ -132,6 +132,12 @@ class Hub:
         if session is not None:
             session.changed()
 
+    def written(self, session_id: str) -> None:
+        """Note that a snapshot was written; of a run that our tracker numbers that is no news."""
+        session = self._sessions.get(session_id)
+        if session is not None and (session.final or not session.numbered):
+            session.changed()
+
     async def refresh(self, session_id: str) -> None:
         """Read a session now if somebody watches it."""
         session = self._sessions.get(session_id)

@@ -68,6 +68,17 @@ def session_of_channel(name: bytes) -> str | None:
     return session_id if prefix == CHANNEL_PREFIX.encode() and is_session_id(session_id) else None
 
 
+def keyspace_pattern(database: int) -> str:
+    """Name the channels on which Redis tells that a snapshot was written."""
+    return f"__keyspace@{database}__:{progress_key('*')}"
+
+
+def session_of_keyspace(name: bytes) -> str | None:
+    """Return the session whose snapshot a keyspace channel is of, None where it is no session's."""
+    session_id = name.decode("ascii", "replace").partition(progress_key(""))[2]
+    return session_id if is_session_id(session_id) else None
+
+
 def file_name(kind: str, session_id: str) -> str:
     """Name the JSON file of one of KINDS."""
     return f"{kind}_{session_id}.json"

@@ -27,7 +27,7 @@ handlers.params handlers.streams handlers
 cors
 keys middlewares
 sockets legacy_stream
-recovery publisher feed transports connections metrics
+recovery sweep publisher feed transports connections metrics
 hub
 session
 tracker

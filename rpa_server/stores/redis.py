@@ -89,6 +89,12 @@ class RedisStore:
             held.written_s = time.time() - (script.TTL_S - left_ms / 1000)
         return held
 
+    async def snapshots(self, session_ids: Sequence[str]) -> list[bytes | None]:
+        """Return the snapshot of each session as it is stored, None where there is none."""
+        async with self._asking("read"):
+            raw: list[Any] = await self._client.mget([naming.progress_key(name) for name in session_ids])
+        return raw
+
     async def written(self, session_ids: Sequence[str]) -> list[float | None]:
         """Return when each session was last written, by the clock of its robot; None where that is not known."""
         async with self._asking("read"):

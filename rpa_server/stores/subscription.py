@@ -1,4 +1,7 @@
-"""The one subscription that feeds the hub: every message on ``rpa_progress:*``.
+"""The one subscription that feeds the hub: every message on ``rpa_progress:*``, and word of every snapshot written.
+
+The deployed robot writes its snapshot and publishes nothing. Redis tells of that itself where it is set to, which is
+done here where the server may.
 
 redis-py's PubSub can go deaf or spin for ever without raising, and costs more than everything behind it, so it is
 not used: the library connects (password, TLS, unix socket), then the connection is ours, and what one read of the
@@ -30,8 +33,10 @@ ECHO_S = 2.0
 #: Errors that waiting does not mend.
 _REFUSALS = (redis.AuthenticationError, redis.ResponseError)
 _NOTHING = object()
+_OURS = naming.CHANNEL_PATTERN.encode()
 
 Deliver = Callable[[bytes, bytes], None]
+Written = Callable[[bytes], None]
 
 
 class _Line(asyncio.Protocol):
@@ -41,11 +46,14 @@ class _Line(asyncio.Protocol):
         heard_s: when it last sent anything, on the clock of time.monotonic.
         confirmed: done once as many subscriptions as were asked for are active.
         lost: fails when the connection ends, with the reason.
+        told: Redis is subscribed for word of snapshots, too.
     """
 
-    def __init__(self, deliver: Deliver, subscriptions: int) -> None:
+    def __init__(self, deliver: Deliver, written: Written, subscriptions: int) -> None:
         loop = asyncio.get_running_loop()
         self._deliver = deliver
+        self._written = written
+        self.told = False
         self._reader = hiredis.Reader(replyError=redis.ResponseError, notEnoughData=_NOTHING)
         self._missing = subscriptions
         self.heard_s = time.monotonic()
@@ -59,7 +67,10 @@ class _Line(asyncio.Protocol):
             reader.feed(data)
             while (reply := reader.gets()) is not _NOTHING:
                 if type(reply) is list and reply[0] == b"pmessage":
-                    deliver(reply[2], reply[3])
+                    if reply[1] == _OURS:
+                        deliver(reply[2], reply[3])
+                    elif reply[3] == b"set":
+                        self._written(reply[2])
                 else:
                     self._other(reply)
         except Exception as error:  # whatever it is, reading on would be reading nonsense
@@ -67,10 +78,13 @@ class _Line(asyncio.Protocol):
 
     def _other(self, reply: Any) -> None:
         if isinstance(reply, Exception):
-            raise reply
-        if reply[0] in (b"psubscribe", b"subscribe"):
+            if not self.confirmed.done():
+                raise reply
+            logger.info("Redis gives no word of snapshots (%s); they are looked for.", reply)
+        elif reply[0] in (b"psubscribe", b"subscribe"):
             self._missing -= 1
-            if self._missing == 0 and not self.confirmed.done():
+            self.told = self._missing < 0
+            if self._missing == 0:
                 self.confirmed.set_result(None)
 
     def _fail(self, error: Exception) -> None:
@@ -95,6 +109,7 @@ class Subscriber:
     Args:
         url: the Redis to subscribe to.
         deliver: called with the channel's and the message's bytes; must not await.
+        written: called with the channel's bytes where a snapshot was written; must not await.
 
     Attributes:
         resubscribed: what to call each time the subscription is (again) active: what was published before may
@@ -103,11 +118,14 @@ class Subscriber:
         losses: how many times it ended.
         reason: why it does not work, for operators; empty while it does.
         refused: Redis answers but does not let us in: wrong password, missing permission, bad certificate.
+        told: Redis gives word of snapshots, so nobody has to look for them.
     """
 
-    def __init__(self, url: str, deliver: Deliver) -> None:
+    def __init__(self, url: str, deliver: Deliver, written: Written = lambda channel: None) -> None:
         self._url = url
         self._deliver = deliver
+        self._written = written
+        self._line: _Line | None = None
         self.resubscribed: list[Callable[[], None]] = []
         self._probe = naming.PROBE_CHANNEL_PREFIX + secrets.token_hex(8)
         self._brake = Brake()
@@ -115,6 +133,10 @@ class Subscriber:
         self.losses = 0
         self.reason = "not connected yet"
         self.refused = False
+
+    @property
+    def told(self) -> bool:
+        return self._line is not None and self._line.told
 
     async def run(self) -> None:
         """Subscribe, and again whenever the connection is lost. Ends only by cancellation."""
@@ -142,7 +164,7 @@ class Subscriber:
         """Subscribe and deliver until something fails."""
         source = client(self._url)
         connection = source.connection_pool.make_connection()
-        line = _Line(self._deliver, subscriptions=2)
+        line = _Line(self._deliver, self._written, subscriptions=2)
         transport: asyncio.Transport | None = None
         try:
             async with asyncio.timeout(2 * TIMEOUT_S):
@@ -153,9 +175,15 @@ class Subscriber:
             for command in (("PSUBSCRIBE", naming.CHANNEL_PATTERN), ("SUBSCRIBE", self._probe)):
                 transport.write(b"".join(connection.pack_command(*command)))
             await line.wait(line.confirmed, TIMEOUT_S)
+            if await _switch_on(source):
+                # Behind the others: a Redis that refuses this one is none that refuses us.
+                pattern = naming.keyspace_pattern(source.connection_pool.connection_kwargs.get("db") or 0)
+                transport.write(b"".join(connection.pack_command("PSUBSCRIBE", pattern)))
+            self._line = line
             self._up()
             await self._watch(line, source)
         finally:
+            self._line = None
             line.lost.cancel()
             if transport is not None:
                 transport.abort()
@@ -184,3 +212,18 @@ class Subscriber:
                 if time.monotonic() - asked > ECHO_S:
                     raise TimeoutError("nothing comes through the subscription any more")
                 await line.wait(None, 0.05)
+
+
+async def _switch_on(source: redis.asyncio.Redis) -> bool:
+    """Let Redis tell of keys that are set, beside what it tells already; False where it may not be asked to."""
+    try:
+        setting: Any = await source.config_get("notify-keyspace-events")
+        flags = str(setting.get("notify-keyspace-events", ""))
+        lacking = ("" if "K" in flags else "K") + ("" if "A" in flags or "$" in flags else "$")
+        if lacking:
+            await source.config_set("notify-keyspace-events", flags + lacking)
+            logger.info("Redis now tells of keys that are set (notify-keyspace-events %s%s).", flags, lacking)
+    except redis.ResponseError as error:
+        logger.info("Redis does not say whether it gives word of snapshots (%s).", error)
+        return False
+    return True

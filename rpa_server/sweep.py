@@ -1,0 +1,55 @@
+"""Looks for snapshots that a robot wrote without a word, where Redis gives none either.
+
+The deployed Redis tracker writes ``rpa:progress:<sid>`` and publishes nothing. Redis tells of that where it may be set
+to (stores/subscription.py); elsewhere the watched sessions of such robots, and those that nobody has written yet, are
+compared with what was there a moment ago. Runs that our tracker numbers need none of it.
+"""
+
+import asyncio
+from contextlib import suppress
+from weakref import WeakKeyDictionary
+
+from .errors import StorageUnavailable
+from .hub import Hub
+from .session import Session
+from .stores.redis import RedisStore
+from .stores.subscription import Subscriber
+
+PERIOD_S = 0.3
+#: Snapshots that are asked for at once: 100 of them are half a megabyte.
+_AT_ONCE = 100
+
+
+
+class Sweep:
+    """Compares snapshots.
+
+    Args:
+        hub: what is watched.
+        store: what is asked.
+        subscriber: tells whether anything has to be done.
+    """
+
+    def __init__(self, hub: Hub, store: RedisStore, subscriber: Subscriber) -> None:
+        self._hub = hub
+        self._store = store
+        self._subscriber = subscriber
+        self._seen: WeakKeyDictionary[Session, int] = WeakKeyDictionary()
+
+    async def run(self) -> None:
+        """Look, for ever."""
+        while True:
+            await asyncio.sleep(PERIOD_S)
+            if self._subscriber.told:
+                continue
+            sessions = [session for session in self._hub.watched() if not session.numbered]
+            for start in range(0, len(sessions), _AT_ONCE):
+                with suppress(StorageUnavailable):
+                    await self._look(sessions[start : start + _AT_ONCE])
+
+    async def _look(self, sessions: list[Session]) -> None:
+        snapshots = await self._store.snapshots([session.session_id for session in sessions])
+        for session, raw in zip(sessions, snapshots, strict=True):
+            if raw is not None and self._seen.get(session) != (mark := hash(raw)):
+                self._seen[session] = mark
+                session.changed()
