@@ -55,30 +55,37 @@ class Watcher:
                         await asyncio.sleep(delay(attempt + 1, 0.25, 10.0, random.random()))
 
     async def _follow(self, http: aiohttp.ClientSession, bar: Any) -> bool:
-        """Read one connection to its end; tell whether anything came."""
+        """Read one connection to its end; tell whether anything of the session came."""
         query = {"after": self._after} if self._after else {}
         heard = False
         async with http.ws_connect(self._address, protocols=[PROTOCOL], params=query, heartbeat=20) as socket:
             async for message in socket:
                 if message.type == aiohttp.WSMsgType.TEXT:
-                    heard = True
-                    self._show(message.data, bar)
+                    heard = self._show(message.data, bar) or heard
             if socket.close_code in _FINAL_CODES:
                 self.final = True
         return heard
 
-    def _show(self, text: str, bar: Any) -> None:
+    def _show(self, text: str, bar: Any) -> bool:
+        """Show a message; tell whether it is of the session, and no error or nonsense."""
         try:
             message = wirejson.load_object(text)
         except BadDocument:
-            return
+            return False
         if message.get("epoch"):
             self._after = f"{message['epoch']}:{message['seq']}"
-        shown = message.get("snapshot") or message
-        if "estado" not in shown:
-            return
-        self.estado, self.final = str(shown["estado"]), bool(shown["final"])
-        step = shown.get("etapa", shown.get("etapa_atual"))
-        self._text = f"{step}/{shown['total_etapas']} {shown['mensagem']}"[:60]
-        bar.label = self.estado
-        bar.update(max(0, round(float(shown["percentual"])) - bar.pos))
+        kind = message.get("type")
+        shown = message.get("snapshot") if kind in ("sync", "reset") else message
+        if shown and "estado" in shown:  # only we say it, and then the rest is there, too
+            self.estado, self.final = str(shown["estado"]), bool(shown["final"])
+            self._text = line(shown)
+            bar.label = self.estado
+            bar.update(max(0, round(float(shown["percentual"])) - bar.pos))
+        return kind in ("sync", "reset", "progress_update")
+
+
+def line(shown: dict[str, Any]) -> str:
+    """Return a snapshot or an update as one line of at most 60 characters, none of which a terminal obeys."""
+    step = shown.get("etapa", shown.get("etapa_atual"))
+    text = f"{step}/{shown['total_etapas']} {shown['mensagem']}"[:60]
+    return "".join(character if character.isprintable() else " " for character in text)
