@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 from . import endings, frames, php, private, state
 from .documents import Document, State
 from .endings import PLAN_KEYS
+from .errors import BadDocument
+from .events import Update
 
 NOT_FOUND = "Endpoint não encontrado"
 NOT_ALLOWED = "Método não permitido"
@@ -57,11 +59,23 @@ class Run(NamedTuple):
 
 def look(held: State, silence_s: float) -> Run:
     """Work out what the answers need; *silence_s*: how long the robot has said nothing."""
-    entries = [] if held.sparse else [state.entry_of(update.data) for update in held.updates]
+    told = () if held.sparse else map(_entry, held.updates)
+    entries = [entry for entry in told if entry is not None]
     steps = [entry["etapa"] for entry in entries if state.is_number(entry["etapa"])]
     total = held.snapshot["total_etapas"]
     step = min(max(0, *map(int, steps)), total) if steps else held.snapshot["etapa_atual"]
     return Run(held, state.estado(held.snapshot, silence_s), entries, step)
+
+
+def _entry(update: Update) -> state.Entry | None:
+    """Return the entry that an update tells of; None for one that only begins like one of ours."""
+    try:
+        entry = state.entry_of(update.data)
+        step_or_word = state.is_number(entry["etapa"]) or entry["etapa"] in state.EVENTS
+    except (BadDocument, LookupError, TypeError, AttributeError):
+        return None
+    texts = (entry["timestamp"], entry["status"], entry["mensagem"] or "")
+    return entry if step_or_word and all(isinstance(text, str) for text in texts) else None
 
 
 def percent(run: Run) -> float:

@@ -11,14 +11,15 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rpa_server import endings, legacy, php
-from rpa_server.documents import State, from_files, from_history
+from rpa_server import endings, legacy, legacy_events, legacy_full, php, wirejson
+from rpa_server.documents import State, from_files, from_history, from_redis
 from rpa_server.errors import BadDocument
 
 from . import deployed, pages, recordings
@@ -276,15 +277,15 @@ CORRECTIONS: dict[str, Callable[[Difference, Case], bool]] = {
 }
 #: Corrections that are not seen in one answer, and the tests that show them.
 BEHAVIOUR = {
-    "torn-files": "test_store_files, test_legacy_http.test_a_torn_file_is_waited_out",
+    "torn-files": "test_legacy_http.test_a_torn_file_is_waited_out",
     "dotted-ids": "test_legacy_http.test_an_id_with_dots_is_served",
     "one-session": "test_legacy_http.test_the_older_readers_answer_for_the_session_that_was_asked_for",
-    "older-readers": "test_legacy_full",
+    "older-readers": "test_legacy_full.test_step_percentage_and_status_are_told_while_the_robot_works",
     "another-runs-result": "test_documents.test_the_result_of_an_earlier_run_is_not_this_ones",
     "result-alone": "test_documents.test_a_result_alone_is_an_end",
-    "private": "test_private, test_legacy_http.test_no_answer_holds_anything_of_the_form",
+    "private": "test_legacy_http.test_no_answer_holds_anything_of_the_form",
     "watching-starts-nothing": "test_legacy_http.test_the_event_stream_starts_nothing",
-    "stream-ends-with-the-run": "test_legacy_stream",
+    "stream-ends-with-the-run": "test_legacy_events.test_the_page_tells_what_happened_and_not_before_it_did",
     "true-figures": "test_legacy_http.test_health_and_metrics_are_true_and_name_nobody",
     "left-to-php": "test_legacy_http.test_what_is_not_served_is_refused_in_the_deployed_words",
 }
@@ -342,6 +343,14 @@ def test_the_corrections_are_those_of_the_document() -> None:
     text = (ROOT / "docs" / "migrating.rst").read_text(encoding="utf-8")
     table = text.partition("\nCorrections\n")[2].partition("\nWhat a client")[0]
     assert sorted(re.findall(r"^``([a-z-]+)``", table, re.MULTILINE)) == sorted({**CORRECTIONS, **BEHAVIOUR})
+
+
+@pytest.mark.parametrize("name", BEHAVIOUR)
+def test_a_correction_that_no_single_answer_shows_has_its_test(name: str) -> None:
+    """What the table promises is checked where it says."""
+    module, _, function = BEHAVIOUR[name].partition(".")
+    source = (ROOT / "tests" / f"{module}.py").read_text(encoding="utf-8")
+    assert f"def {function}(" in source
 
 
 def test_the_deployed_keys_come_in_the_deployed_order_and_first() -> None:
@@ -519,3 +528,40 @@ def test_any_run_is_answered_in_the_deployed_shape(entries: list[Document], tota
     for entry in progress["timeline"]:
         assert list(entry) == ["etapa", "timestamp", "status", "mensagem", "dados_extra", "erro"]
     assert not any(path and path[-1] == "cpf" for path, _ in _walk(answer))
+
+
+def _anything(*keys: str) -> st.SearchStrategy[Document]:
+    return st.fixed_dictionaries({}, optional=dict.fromkeys(keys, recordings.json_values))
+
+
+_strange = _anything(
+    "evento", "etapa", "mensagem", "status", "timestamp", "dados_extra", "resultado", "estimativas", "erro"
+)
+
+
+def _forged(content: Document, seq: int) -> bytes:
+    """Return an update that begins like one of ours and goes on as it likes."""
+    head = f'{{"type":"progress_update","epoch":"aaaa","seq":{seq},"final":false,'
+    return head.encode() + wirejson.dumps({"evento": "progresso", **content})[1:]
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    _anything("estado", "final", "erros", "mensagem", "dados_extra", "percentual"),
+    st.integers(1, 4),
+    st.lists(_strange, max_size=4),
+)
+def test_what_only_looks_like_ours_is_answered_all_the_same(
+    snapshot: Document, seq: int, contents: list[Document]
+) -> None:
+    """Other programs share the Redis; none of them may end a page's poll or another viewer's stream."""
+    stream = [_forged(content, number) for number, content in enumerate(contents, 1)]
+    try:
+        held = from_redis("s1", wirejson.dumps({**snapshot, "epoch": "aaaa", "seq": seq}), stream)
+    except BadDocument:
+        return
+    assert held is not None
+    assert json.loads(php.pretty(legacy.progress("s1", held, 0.0, NOW)))["success"] is True
+    assert json.loads(php.pretty(legacy_full.progress("s1", held, 0.0, datetime(2026, 1, 15))))["success"] is True
+    for message in legacy_events.of("s1", held, 0.0, NOW):
+        assert json.loads(php.compact(message))["session_id"] == "s1"

@@ -407,3 +407,13 @@ async def test_no_answer_holds_anything_of_the_form(serve: Serve, data_dir: Path
             for text in texts:
                 for part in ("444.777", "Maria", "maria@", "98765", "parametros"):
                     assert part not in text, (session_id, part)
+
+
+async def test_the_list_tells_a_silence_too(serve: Serve, data_dir: Path) -> None:
+    """By the same rules; ``final`` is the robot's to say."""
+    client = await serve()
+    path = put(data_dir, "history", "s1", recordings.ALL["failed_without_end"])
+    half_a_minute_ago = time.time() - endings.SILENCE_AFTER_FAILURE_S - 1
+    os.utime(path, (half_a_minute_ago, half_a_minute_ago))
+    (listed,) = (await (await client.get("/api/sessions")).json())["sessions"]
+    assert (listed["session_id"], listed["estado"], listed["final"]) == ("s1", "erro", False)

@@ -92,7 +92,7 @@ async def metrics(app: web.Application, now: str) -> Document:
     counted = await app[keys.CENSUS].count()
     words: Counter[str] = Counter()
     for estado, number in counted.items():
-        words[_WORDS[estado]] += number
+        words[_WORDS.get(estado, "running")] += number
     total, completed = words.total(), words["completed"]
     rates = {
         "sessions_24h": total,
