@@ -4,6 +4,7 @@ import json
 import re
 from dataclasses import fields
 
+import pytest
 from aiohttp import web
 
 from rpa_server import app, config
@@ -12,6 +13,8 @@ from .support import ROOT
 
 README = (ROOT / "README.rst").read_text(encoding="utf-8")
 API = (ROOT / "docs" / "api.rst").read_text(encoding="utf-8")
+DOCUMENTS = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "docs").glob("*.rst")} | {"README.rst": README}
+NGINX = (ROOT / "conf" / "nginx.conf").read_text(encoding="utf-8")
 
 
 def test_the_readme_is_short() -> None:
@@ -35,6 +38,25 @@ def test_every_setting_is_in_the_shipped_file() -> None:
         if setting.name != "redis_url":
             assert shown[setting.name] == getattr(defaults, setting.name), setting.name
     assert config.load({}) == defaults
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_what_a_document_names_is_there(name: str) -> None:
+    """Every variable is read, every file exists."""
+    text = DOCUMENTS[name]
+    read = {*config.ENVIRONMENT, "RPA_CONFIG", "RPA_SERVER_URL"}
+    assert set(re.findall(r"\b(?:RPA|REDIS)_[A-Z_]*[A-Z]\b", text)) <= read
+    files = re.findall(r"\b(?:conf|docs|examples|tests|web)/[a-z_/-]+(?:\.[a-z]+)?\b", text)
+    assert [file for file in files if not (ROOT / file).exists()] == []
+
+
+def test_what_is_explained_of_the_nginx_configuration_is_in_it() -> None:
+    """The table of docs/deployment.rst speaks of the file as it is."""
+    table = DOCUMENTS["deployment.rst"].partition("What each part of nginx.conf is for")[2].partition("\n\nTwo lines")[0]
+    parts = [part for line in table.split("\n") for part in re.findall(r"``(.+?)``", line[:47])]
+    assert len(parts) > 15
+    missing = [part for part in parts if not all(piece in NGINX for piece in re.split(r"\s*…\s*", part))]
+    assert missing == []
 
 
 def test_every_route_is_in_the_api_document() -> None:

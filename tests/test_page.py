@@ -9,7 +9,7 @@ import pytest
 from .support import ROOT
 from .test_websocket import Connect, Serve, starter
 
-FILES = (path for path in (ROOT / "web").rglob("*.*") if path.suffix != ".php")
+FILES = (path for path in (ROOT / "web").rglob("*.*") if path.parent.name != "php")
 ASSETS = sorted(path.relative_to(ROOT / "web").as_posix() for path in FILES)
 TYPES = {
     ".html": {"text/html"},

@@ -289,14 +289,14 @@ class Upstream:
         writer.close()
 
 
-def quick(directory: Path) -> Path:
-    """Copy web/php with time limits that a test can wait for; return the copy."""
+def quick(directory: Path, **constants: str) -> Path:
+    """Copy web/php with time limits that a test can wait for, and other *constants*; return the copy."""
     directory.mkdir()
     for path in PHP.iterdir():
         text = path.read_text()
         if path == PROXY:
-            for name, value in (("POLL_S", 1), ("SILENCE_S", 1), ("STREAM_S", 1)):
-                text, count = re.subn(rf"const {name} = \d+;", f"const {name} = {value};", text)
+            for name, value in {"POLL_S": 1, "SILENCE_S": 1, "STREAM_S": 1, **constants}.items():
+                text, count = re.subn(rf"const {name} = \w+;", f"const {name} = {value};", text)
                 assert count == 1
         (directory / path.name).write_text(text)
     return directory
@@ -509,6 +509,52 @@ async def test_a_stream_ends_after_its_time_so_that_processes_turn_over(
     assert seen == list(range(1, last))
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+async def test_where_apache_would_hold_events_back_each_is_filled_up(
+    server: Server, http: aiohttp.ClientSession, tmp_path: Path, backend: str
+) -> None:
+    """With comments, which no browser shows: what it makes of the stream stays the same."""
+    last = 0
+    for number in range(3):
+        last = await publish(server, f"pad-{backend}", etapa=number + 1, mensagem="x")
+    directory, path = quick(tmp_path / "php", PADDED="true"), f"/events/pad-{backend}?after=0"
+    async with before(server.url, directory, backend) as url, http.get(url + path) as response:
+        text = await response.text()
+    assert [int(number) for number in re.findall(r"^id: \S+:(\d+)$", text, re.MULTILINE)] == list(range(1, last + 1))
+    written = re.split(r"^: {4096}\n\n", text, flags=re.MULTILINE)
+    assert len(written) >= 3  # the events, and the heartbeats
+    assert written[-1] == ""
+    assert all(part.endswith("\n\n") for part in written[:-1])
+
+
+def test_apache_sends_the_addresses_of_pages_to_the_proxy_and_no_others() -> None:
+    """By the rules of htaccess.txt."""
+    rules = re.findall(r"^RewriteRule (\S+) (\S+) \[END\]$", (PHP / "htaccess.txt").read_text(), re.MULTILINE)
+    assert len(rules) == 3
+
+    def target(address: str) -> str | None:
+        for pattern, to in rules:
+            if found := re.search(pattern, address):
+                return str(found.expand(to.replace("$1", r"\1")))
+        return None
+
+    for address in ("api/rpa/progress/a", "rpa/progress/a", "progress/a", "events/a", "api/sessions/a"):
+        assert target(address) == "php/rpa_proxy.php", address
+    for name in ("progress_sse.php", "rpa_progress_sse.php", "get_progress.php"):
+        assert target(name) == f"php/{name}"
+        assert (PHP / name).is_file()
+    for address in (
+        "",
+        "index.php",
+        "api/rpa/start",
+        "api/rpa/status/a",
+        "api/sessions",
+        "x/progress/a",
+        "php/rpa_proxy.php",
+    ):
+        assert target(address) is None, address
+
+
 def test_the_syntax_is_php_7_4s() -> None:
     """What came with PHP 8 is not used, since many hosts stay behind."""
     for path in PHP.glob("*.php"):
@@ -526,7 +572,7 @@ def test_the_syntax_is_php_7_4s() -> None:
 def test_the_files_come_with_the_package_and_are_never_served_as_text(server: Server) -> None:
     """Beside the rest of web; a page has no business reading them."""
     assert {path.name for path in PHP.iterdir()} == {
-        "rpa_proxy.php", "progress_sse.php", "rpa_progress_sse.php", "get_progress.php",
+        "rpa_proxy.php", "progress_sse.php", "rpa_progress_sse.php", "get_progress.php", "htaccess.txt",
     }  # fmt: skip
     with pytest.raises(urllib.error.HTTPError) as caught:
         urllib.request.urlopen(f"{server.url}/static/php/rpa_proxy.php", timeout=5)
