@@ -77,6 +77,14 @@ class Fleet:
     def _ends(self) -> dict[str, End]:
         return {session: end for robots in self.robots for session, end in robots.ends().items()}
 
+    def live_again_s(self, since_s: float) -> float:
+        """Return how long after *since_s* the last viewer got an update again; infinity where one never did."""
+        firsts = (
+            next((event.at_s for event in viewer.events if event.kind == "update" and event.at_s > since_s), float("inf"))
+            for viewer in self.crowd.viewers
+        )
+        return max(firsts) - since_s
+
     def verdict(self) -> Verdict:
         """Judge what was seen so far."""
         reports = {session: calls for robots in self.robots for session, calls in robots.reports().items()}

@@ -9,22 +9,13 @@ from pathlib import Path
 import pytest
 
 from ..support import RedisServer
-from .fleet import Fleet, eventually, kill_subscribers, outage, ready, scene
+from .fleet import eventually, kill_subscribers, outage, ready, scene
 from .table import Row
 
 pytestmark = pytest.mark.faults
 Record = Callable[[Row], None]
 
 CLEAN = (0, 0, 0, 0, 0)
-
-
-def live_again_s(fleet: Fleet, since_s: float) -> float:
-    """Return how long after *since_s* the last viewer got an update again; infinity where one never did."""
-    firsts = (
-        next((event.at_s for event in viewer.events if event.kind == "update" and event.at_s > since_s), float("inf"))
-        for viewer in fleet.crowd.viewers
-    )
-    return max(firsts) - since_s
 
 
 async def test_R1_subscriptions_killed(tmp_path: Path, redis_process: RedisServer, record: Record, full: bool) -> None:
@@ -50,7 +41,7 @@ async def test_R2_data_wiped(tmp_path: Path, redis_process: RedisServer, record:
         opened_s = await outage(redis_process, 3.0)
         await asyncio.sleep(6.0)
         verdict = await fleet.end()
-        live_s = live_again_s(fleet, opened_s)
+        live_s = fleet.live_again_s(opened_s)
     record(verdict.row("R2 shut down for 3 s, data wiped", f"live {live_s:.2f} s after the port opened"))
     assert verdict.faults == CLEAN, verdict.worst
     assert verdict.most_resets <= 1
@@ -77,7 +68,7 @@ async def test_R3_frozen(tmp_path: Path, redis_process: RedisServer, record: Rec
         thawed_s = time.monotonic()
         await asyncio.sleep(6.0)
         verdict = await fleet.end()
-        live_s = live_again_s(fleet, thawed_s)
+        live_s = fleet.live_again_s(thawed_s)
     more = f"degraded after {noticed_s:.2f} s, live {live_s:.2f} s after SIGCONT"
     record(verdict.row(f"R3 frozen for {length_s:g} s", more))
     assert verdict.faults == CLEAN, verdict.worst

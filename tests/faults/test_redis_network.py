@@ -1,0 +1,220 @@
+"""Between the server, the robots and Redis the network breaks: packets vanish, names don't resolve, masters change."""
+
+import asyncio
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import aiohttp
+import pytest
+
+from ..support import RedisServer, Server, free_port, redis_server
+from .fleet import Pulse, scene
+from .network import FarRedis, Link, Proxy, why_no_namespaces
+from .robots import Plan, Report, Robots, working
+from .table import Row
+
+pytestmark = pytest.mark.faults
+Record = Callable[[Row], None]
+
+CLEAN = (0, 0, 0, 0, 0)
+
+
+class Severable(NamedTuple):
+    """A Redis whose network can be cut: no packet passes, no connection is told."""
+
+    url: str
+    cut: Callable[[], None]
+    mend: Callable[[], None]
+    how: str
+
+
+@contextmanager
+def severable() -> Iterator[Severable]:
+    """Run a Redis behind a link of its own, or, where namespaces are not allowed, behind a proxy that swallows."""
+    with ExitStack() as stack:
+        if not why_no_namespaces():
+            link = stack.enter_context(Link())
+            far = FarRedis(link).start()
+            stack.callback(far.kill)
+            yield Severable(far.url, link.down, link.up, "link down")
+        else:
+            proxy = stack.enter_context(Proxy(stack.enter_context(redis_server()).port).running())
+            yield Severable(
+                proxy.url, lambda: setattr(proxy, "swallows", True), lambda: setattr(proxy, "swallows", False), "swallowed"
+            )
+
+
+async def test_R4_unreachable(tmp_path: Path, record: Record, full: bool) -> None:
+    """For two minutes no packet reaches Redis; the server goes on turning and is live soon after."""
+    length_s = 120.0 if full else 8.0
+    with severable() as backend:
+        async with scene(tmp_path, backend.url, near=2, far=2, viewers=20, every_s=0.5) as fleet:
+            await asyncio.sleep(1.0)
+            async with Pulse(fleet.server).taken() as pulse:
+                await asyncio.to_thread(backend.cut)
+                await asyncio.sleep(length_s)
+                await asyncio.to_thread(backend.mend)
+                mended_s = time.monotonic()
+            await asyncio.sleep(6.0)
+            verdict = await fleet.end()
+            live_s = fleet.live_again_s(mended_s)
+    more = f"live {live_s:.2f} s after, loop lag p99 {pulse.p99_s * 1000:.1f} ms, CPU {pulse.cpu * 100:.1f} %"
+    record(verdict.row(f"R4 {backend.how} for {length_s:g} s", more))
+    assert verdict.faults == CLEAN, verdict.worst
+    assert pulse.p99_s <= 0.1
+    assert pulse.cpu <= 0.1
+    assert live_s <= 5.0
+    assert verdict.block_s <= 1.0
+
+
+# -- the robot's side
+
+#: What a call may take while Redis is known to be away: two files are written.
+FILES_S = 0.005
+
+
+def calls_of(robots: Robots) -> list[Report]:
+    return robots.reports()[robots.plan.sessions[0]]
+
+
+def note(record: Record, what: str, calls: Sequence[Report], since_s: float) -> tuple[float, float]:
+    """Record a row about one robot; return its longest call, and what 99 of 100 took behind the longest since *since_s*."""
+    worst = max(calls, key=lambda call: call.block_s)
+    later = sorted(call.block_s for call in calls if call.called_s > max(since_s, worst.called_s))
+    p99_s = later[int(0.99 * len(later))]
+    more = f"behind it p99 {p99_s * 1000:.1f} ms, at most {later[-1] * 1000:.1f} ms"
+    record(Row(f"R5 {what}", updates=len(calls), block_s=worst.block_s, more=more))
+    return worst.block_s, p99_s
+
+
+def one_robot(directory: Path, url: str, prefix: Sequence[str] = ()) -> Robots:
+    return Robots(directory, Plan(["alone"], every_s=0.02, start_s=0), url, directory / "rpa_data", prefix)
+
+
+@pytest.mark.parametrize("when", ["at the start", "in mid-run"])
+def test_R5_black_hole(tmp_path: Path, record: Record, full: bool, when: str) -> None:
+    """A Redis that has vanished costs a robot one short wait."""
+    with severable() as backend:
+        if when == "at the start":
+            backend.cut()
+        robots = one_robot(tmp_path, backend.url)
+        with working(robots):
+            time.sleep(1.0)
+            cut_s = time.monotonic()
+            backend.cut()
+            time.sleep(30.0 if full else 4.0)
+            robots.stop()
+    block_s, later_s = note(record, f"{backend.how} {when}", calls_of(robots), cut_s)
+    assert block_s <= 1.0
+    assert later_s <= FILES_S
+
+
+def test_R5_no_names(tmp_path: Path, record: Record, full: bool) -> None:
+    """The connection is closed and the name of the host no longer resolves: a robot does not wait for either."""
+    if why_no_namespaces():
+        pytest.skip(why_no_namespaces())
+    with Link() as link, redis_server() as local:
+        local.kill()
+        local.start("--bind", "0.0.0.0", "--protected-mode", "no")
+        # Behind a name server that never answers, a name costs ten seconds and more.
+        link.resolver("10.213.255.1", f"{link.near} redis.example")
+        robots = one_robot(tmp_path, f"redis://redis.example:{local.port}/0", link.prefix)
+        with working(robots):
+            time.sleep(1.0)
+            assert robots.ends() == {} and not any("away" in line for line in robots.complaints)
+            link.resolver("10.213.255.1")
+            cut_s = time.monotonic()
+            local.kill()
+            time.sleep(30.0 if full else 4.0)
+            robots.stop()
+    block_s, later_s = note(record, "connection closed, no name server", calls_of(robots), cut_s)
+    assert block_s <= 1.0
+    assert later_s <= FILES_S
+
+
+@pytest.mark.parametrize("delay_s", [0.2, 0.45])
+def test_R5_slow(tmp_path: Path, record: Record, full: bool, delay_s: float) -> None:
+    """A Redis that takes nearly as long as it may for every answer: the waits of one call do not add up."""
+    with redis_server() as backend, backend.client() as client:
+        client.config_set("requirepass", "segredo")
+        with Proxy(backend.port).running() as proxy:
+            robots = one_robot(tmp_path, f"redis://:segredo@127.0.0.1:{proxy.port}/3")
+            with working(robots):
+                for _ in range(5 if full else 2):
+                    time.sleep(0.5)
+                    proxy.delay_s = delay_s
+                    time.sleep(1.0)
+                    proxy.reset()
+                    client.script_flush()
+                    time.sleep(1.5)
+                    proxy.delay_s = 0.0
+                    proxy.reset()
+                robots.stop()
+    calls = calls_of(robots)
+    worst_s = max(call.block_s for call in calls)
+    record(Row(f"R5 every answer {delay_s:g} s late", updates=len(calls), block_s=worst_s))
+    assert worst_s <= 1.0
+
+
+# -- failover
+
+
+async def post(server: Server, session_id: str) -> int:
+    """Publish over HTTP; return the status."""
+    event = {"etapa": 1, "mensagem": "passo"}
+    async with aiohttp.ClientSession() as http:
+        async with http.post(f"{server.url}/api/sessions/{session_id}/events", json=event) as response:
+            return response.status
+
+
+@pytest.mark.parametrize("how", ["killed", "frozen", "demoted"])
+async def test_R10_failover(tmp_path: Path, record: Record, full: bool, how: str) -> None:
+    """The replica becomes the master and new connections go to it; old ones stay where they are."""
+    with redis_server() as old, replica_of(old) as new, Proxy(old.port).running() as proxy:
+        async with scene(tmp_path, proxy.url, near=2, far=4, viewers=30, every_s=0.2) as fleet:
+            await asyncio.sleep(2.0)
+            with new.client() as client, old.client() as old_client:
+                if how == "killed":
+                    old.kill()
+                elif how == "frozen":
+                    old.signal(signal.SIGSTOP)
+                client.replicaof("NO", "ONE")
+                if how == "demoted":
+                    old_client.replicaof("127.0.0.1", new.port)
+            switched_s = time.monotonic()
+            proxy.target = new.port
+            await asyncio.sleep(12.0 if full else 6.0)
+            # The first may find out; the second brings both.
+            posted = [await post(fleet.server, "posted") for _ in range(2)]
+            with new.client() as client:
+                stored = client.xlen("rpa:history:posted")
+            verdict = await fleet.end()
+            live_s = fleet.live_again_s(switched_s)
+            backends = {end.backend for robots in fleet.robots for end in robots.ends().values()}
+        if how == "frozen":
+            old.signal(signal.SIGCONT)
+    record(verdict.row(f"R10 failover, old master {how}", f"live {live_s:.2f} s after"))
+    assert verdict.faults == CLEAN, verdict.worst
+    assert live_s <= 10.0
+    assert backends == {"redis"}
+    assert (posted, stored) == ([201, 201], 3)
+    assert verdict.block_s <= 1.0
+
+
+@contextmanager
+def replica_of(of: RedisServer) -> Iterator[RedisServer]:
+    """Run a replica for the length of the block."""
+    replica = RedisServer(free_port()).start("--replicaof", "127.0.0.1", str(of.port))
+    try:
+        with replica.client() as client:
+            deadline = time.monotonic() + 10
+            while client.info("replication")["master_link_status"] != "up":
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+        yield replica
+    finally:
+        replica.kill()
