@@ -33,6 +33,7 @@ from .stores.merge import MergedStore
 from .stores.redis import RedisStore, client
 from .stores.subscription import Subscriber
 from .sweep import Sweep
+from .workers import Siblings
 
 logger = logging.getLogger(__name__)
 
@@ -60,8 +61,8 @@ def create_app(argv: list[str] | None = None) -> web.Application:
         raise SystemExit(2) from None
 
 
-def build(settings: Settings) -> web.Application:
-    """Build the application for *settings*."""
+def build(settings: Settings, place: Path | None = None) -> web.Application:
+    """Build the application for *settings*; *place*: see workers.Siblings."""
     logging.getLogger("watchfiles").setLevel(logging.WARNING)  # it names every file it sees change
     data_dir = Path(settings.data_dir)
     if data_dir.exists() and not data_dir.is_dir():
@@ -103,7 +104,8 @@ def build(settings: Settings) -> web.Application:
     app[keys.PUBLISHER] = Publisher(store)
     app[keys.CONNECTIONS] = connections
     app[keys.METRICS] = _metrics(app)
-    app.cleanup_ctx.extend([short_log, _keep_connections, _watch_files, _subscribe])
+    app[keys.SIBLINGS] = Siblings(app[keys.METRICS].values, place)
+    app.cleanup_ctx.extend([short_log, app[keys.SIBLINGS].serve, _keep_connections, _watch_files, _subscribe])
     app.on_shutdown.extend([lambda _: hub.close(), lambda app: app[keys.CENSUS].close()])
     add_routes(app)
     return app

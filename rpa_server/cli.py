@@ -6,14 +6,16 @@ import errno
 import os
 import socket
 import sys
+import tempfile
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import click
 from aiohttp import web
 
 from . import app as application
-from . import config, demo, logs, replay, watch
+from . import config, demo, logs, replay, watch, workers
 from .errors import BadDocument, BadSessionId, ConfigError
 from .naming import check_session_id
 from .version import __version__
@@ -31,7 +33,9 @@ def cli() -> None:
 @cli.command()
 @click.option("--host", help="Address to listen on; else RPA_HOST, else localhost.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port, 0 for a free one; else RPA_PORT, else 8080.")
-def serve(host: str | None, port: int | None) -> None:
+@click.option("--workers", "count", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes on the port.")
+@click.option("--place", type=click.Path(path_type=Path), hidden=True, help="Where the other processes ask this one.")
+def serve(host: str | None, port: int | None, count: int, place: Path | None) -> None:
     """Run the server."""
     settings = config.load(os.environ)
     settings = dataclasses.replace(
@@ -40,7 +44,31 @@ def serve(host: str | None, port: int | None) -> None:
         port=settings.port if port is None else port,
     )
     logs.configure()
-    _run(application.build(settings), _bind(settings.host, settings.port), settings.host)
+    if count > 1:
+        _supervise(settings, count)
+    else:
+        _run(
+            application.build(settings, place),
+            _bind(settings.host, settings.port, place is not None),
+            None if place else settings.host,
+        )
+
+
+def _supervise(settings: config.Settings, count: int) -> None:
+    """Run *count* processes on one port; each takes its share of the connections."""
+    for probe in _bind(settings.host, settings.port):  # taken by another program? It could share the port, too
+        settings = dataclasses.replace(settings, port=probe.getsockname()[1])
+        probe.close()
+    reserved = _bind(settings.host, settings.port, share=True, listen=False)
+    os.environ["RPA_MAX_CONNECTIONS"] = str(-(-settings.max_connections // count))
+    with tempfile.TemporaryDirectory(prefix="rpa-server-") as directory:
+        command = [sys.executable, "-m", "rpa_server", "serve", "--host", settings.host, "--port", str(settings.port)]
+        places = [str(workers.place(directory, number)) for number in range(count)]
+        supervisor = workers.Supervisor([[*command, "--place", place] for place in places])
+        click.echo(_address(settings.host, settings.port))
+        asyncio.run(supervisor.run())
+    for held in reserved:
+        held.close()
 
 
 @cli.command("demo")
@@ -112,8 +140,13 @@ class _PortTaken(click.ClickException):
     """Another program listens there."""
 
 
-def _bind(host: str, port: int) -> list[socket.socket]:
-    """Open the listening sockets, one per address of *host*."""
+def _bind(host: str, port: int, share: bool = False, listen: bool = True) -> list[socket.socket]:
+    """Open the listening sockets, one per address of *host*.
+
+    Args:
+        share: other processes of ours listen there, too.
+        listen: else the port is only kept from others.
+    """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError as error:
@@ -121,7 +154,7 @@ def _bind(host: str, port: int) -> list[socket.socket]:
     sockets: list[socket.socket] = []
     for family, _, _, _, address in dict.fromkeys(found):
         try:
-            bound = socket.create_server(address[:2], family=family, reuse_port=False, backlog=1024)
+            bound = _open(family, address[:2], share, listen)
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 raise _PortTaken(
@@ -136,13 +169,28 @@ def _bind(host: str, port: int) -> list[socket.socket]:
     return sockets
 
 
-def _run(app: web.Application, sockets: list[socket.socket], host: str, path: str = "/") -> None:
-    """Serve until a signal ends it; the address is told once one would end it in order."""
+def _open(family: int, address: Any, share: bool, listen: bool) -> socket.socket:
+    if listen:
+        return socket.create_server(address, family=family, reuse_port=share, backlog=1024)
+    held = socket.socket(family)
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    if family == socket.AF_INET6:
+        held.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    held.bind(address)
+    return held
+
+
+def _address(host: str, port: int, path: str = "/") -> str:
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}{path}"
+
+
+def _run(app: web.Application, sockets: list[socket.socket], host: str | None, path: str = "/") -> None:
+    """Serve until a signal ends it; the address is told once one would end it in order, where *host* is given."""
     port = sockets[0].getsockname()[1]
-    shown = f"[{host}]" if ":" in host else host
 
     async def tell(app: web.Application) -> None:
-        click.echo(f"http://{shown}:{port}{path}")
+        if host is not None:
+            click.echo(_address(host, port, path))
 
     app.on_startup.append(tell)
     web.run_app(

@@ -15,6 +15,7 @@ from .stores import Store
 from .stores.files import FileStore
 from .stores.redis import RedisStore
 from .stores.subscription import Subscriber
+from .workers import Siblings
 
 SETTINGS = web.AppKey("settings", Settings)
 HUB = web.AppKey("hub", Hub)
@@ -29,4 +30,5 @@ PUBLISHER = web.AppKey("publisher", Publisher)
 ORIGINS = web.AppKey("origins", Origins)
 CONNECTIONS = web.AppKey("connections", Connections)
 METRICS = web.AppKey("metrics", Metrics)
+SIBLINGS = web.AppKey("siblings", Siblings)
 SUBSCRIBER = web.AppKey[Subscriber | None]("subscriber")

@@ -4,7 +4,7 @@ They are counted where they happen, as plain integers, and only read here: a scr
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -33,24 +33,31 @@ class Metrics:
 
     def __init__(self) -> None:
         self._figures: list[Figure] = []
-        self._registry = CollectorRegistry()
-        self._registry.register(self)
         self.add("start_time_seconds", "When the server started", time.time().__float__, counter=False)
 
     def add(self, name: str, text: str, read: Callable[[], float], counter: bool = True) -> None:
         """Add a figure."""
         self._figures.append(Figure(name, text, read, counter))
 
-    def collect(self) -> Iterator[Metric]:
-        """Yield every figure in the library's form."""
-        for figure in self._figures:
-            family = CounterMetricFamily if figure.counter else GaugeMetricFamily
-            yield family("rpa_" + figure.name, figure.text, value=figure.read())
-
-    def text(self) -> bytes:
-        """Return the Prometheus text format."""
-        return generate_latest(self._registry)
-
     def values(self) -> dict[str, float]:
         """Return every figure by name."""
         return {figure.name: figure.read() for figure in self._figures}
+
+    def text(self, values: Mapping[str, float]) -> bytes:
+        """Return *values*, as values() returns them, in the Prometheus text format."""
+        registry = CollectorRegistry()
+        registry.register(_Told(self._figures, values))
+        return generate_latest(registry)
+
+
+class _Told:
+    """Figures with their values, in the library's form."""
+
+    def __init__(self, figures: Sequence[Figure], values: Mapping[str, float]) -> None:
+        self._figures = figures
+        self._values = values
+
+    def collect(self) -> Iterator[Metric]:
+        for figure in self._figures:
+            family = CounterMetricFamily if figure.counter else GaugeMetricFamily
+            yield family("rpa_" + figure.name, figure.text, value=self._values[figure.name])

@@ -27,7 +27,7 @@ handlers.params handlers.streams handlers
 cors
 keys middlewares
 sockets legacy_stream
-recovery sweep publisher feed transports connections metrics
+recovery sweep publisher feed transports connections metrics workers
 hub
 session
 tracker
@@ -56,7 +56,7 @@ LEVELS = {name: level for level, line in enumerate(reversed(LAYERS.split("\n")))
 UPWARDS = {("session", "hub"): "for the type checker only"}
 #: Modules of other packages → who may import them.
 REDIS = {"stores.redis", "stores.subscription", "tracker.connection", "tracker.redis"}
-AIOHTTP = {"app", "cli", "connections", "cors", "demo", "keys", "middlewares", "routes", "watch"}
+AIOHTTP = {"app", "cli", "connections", "cors", "demo", "keys", "middlewares", "routes", "watch", "workers"}
 ENVIRONMENT = {"app", "cli", "demo", "tracker.progress"}
 #: What a robot loads; nothing in here may need a web server.
 TRACKER_SIDE = {"tracker", "tracker.progress", "tracker.storage", "tracker.files", "tracker.redis", "tracker.connection"}

@@ -21,7 +21,7 @@ def test_a_figure_is_read_when_it_is_asked_for() -> None:
     assert metrics.values()["updates_delivered"] == 0
     count.number = 7
     assert metrics.values()["updates_delivered"] == 7
-    assert "rpa_updates_delivered_total 7.0" in metrics.text().decode()
+    assert "rpa_updates_delivered_total 7.0" in metrics.text(metrics.values()).decode()
 
 
 def test_both_forms_have_the_same_figures() -> None:
@@ -29,7 +29,7 @@ def test_both_forms_have_the_same_figures() -> None:
     metrics = Metrics()
     metrics.add("connections", "Open streams", lambda: 3, counter=False)
     metrics.add("resets", "Resets", lambda: 4)
-    families = {family.name: family for family in text_string_to_metric_families(metrics.text().decode())}
+    families = {family.name: family for family in text_string_to_metric_families(metrics.text(metrics.values()).decode())}
     assert {name.removeprefix("rpa_") for name in families} == set(metrics.values())
     for name, value in metrics.values().items():
         (sample,) = families["rpa_" + name].samples
@@ -41,7 +41,7 @@ def test_the_kind_of_a_figure_is_told() -> None:
     metrics = Metrics()
     metrics.add("connections", "Open streams", lambda: 3, counter=False)
     metrics.add("resets", "Resets", lambda: 4)
-    text = metrics.text().decode()
+    text = metrics.text(metrics.values()).decode()
     assert "# TYPE rpa_connections gauge" in text
     assert "# TYPE rpa_resets_total counter" in text
     assert "# HELP rpa_connections Open streams" in text

@@ -27,11 +27,11 @@ async def ready(request: web.Request) -> web.StreamResponse:
 async def metrics(request: web.Request) -> web.StreamResponse:
     """Answer in the Prometheus text format."""
     return web.Response(
-        body=request.app[keys.METRICS].text(),
+        body=request.app[keys.METRICS].text(await request.app[keys.SIBLINGS].totals()),
         headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8", "Cache-Control": "no-store"},
     )
 
 
 async def status(request: web.Request) -> web.StreamResponse:
     """Answer with every figure as one JSON object."""
-    return answer(request.app[keys.METRICS].values())
+    return answer(await request.app[keys.SIBLINGS].totals())
