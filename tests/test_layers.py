@@ -1,9 +1,12 @@
 """Which module may import which: always downwards, and what is heavy only where it belongs."""
 
 import ast
+import configparser
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import NamedTuple
 
@@ -247,3 +250,15 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
 def test_every_module_can_be_imported_first(name: str) -> None:
     """No circle that only works when somebody else was there before."""
     loaded("import rpa_server" + ("" if name == "rpa_server" else f".{name}"))
+
+
+def test_every_package_that_is_imported_is_required() -> None:
+    """pip installs what is imported, and nothing more but what makes it faster."""
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg", encoding="utf-8")
+    required = [re.findall(r"[\w-]+", line.split(">")[0]) for line in setup["options"]["install_requires"].split()]
+    optional = [re.findall(r"[\w-]+", line.split(">")[0]) for line in setup["options.extras_require"]["speed"].split()]
+    imported = {other for name in MODULES for other in _of_others(name)} - sys.stdlib_module_names
+    found = {name.replace("_", "-").lower() for other in imported for name in packages_distributions()[other]}
+    assert found - {name for names in required + optional for name in names} == set()
+    assert {names[0] for names in required} - found == set()

@@ -221,6 +221,6 @@ async def test_latency_through_files_is_below_100_ms_with_10_watchers(tmp_path: 
         await _assert_fast(
             "Files, 10 watchers",
             lambda attempt: _ages(
-                server, f"latency{attempt}-", sessions=5, viewers=10, updates=300, pause_s=0.015
+                server, f"latency{attempt}-", sessions=5, viewers=10, updates=300, pause_s=0.012
             ),
         )
