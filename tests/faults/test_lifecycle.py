@@ -2,18 +2,21 @@
 
 import asyncio
 import bisect
-import random
+import math
 import resource
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import psutil
 import pytest
 
-from ..support import CommandServer, RedisServer, Server
+from rpa_server.hub import LINGER_S
+
+from ..support import CommandServer, RedisServer, Server, running
 from . import wire
-from .fleet import scene
+from .fleet import eventually, figures, scene
 from .table import Row
 from .viewers import Transport, Viewer
 
@@ -24,9 +27,10 @@ CLEAN = (0, 0, 0, 0, 0)
 WS: Sequence[Transport] = ("ws",)
 SSE: Sequence[Transport] = ("sse",)
 POLL: Sequence[Transport] = ("poll",)
+FULL = pytest.mark.faults_full
 #: Both ways to start a server; they differ in the event loop.
 both = pytest.mark.parametrize(
-    "kind", [pytest.param(Server, id="aiohttp"), pytest.param(CommandServer, id="uvloop", marks=pytest.mark.faults_full)]
+    "kind", [pytest.param(Server, id="aiohttp"), pytest.param(CommandServer, id="uvloop", marks=FULL)]
 )
 
 
@@ -105,7 +109,8 @@ async def test_L1_stopped(tmp_path: Path, redis_process: RedisServer, record: Re
 class Returning(Viewer):
     """Comes back as docs/api.rst asks clients to; on an event stream as browsers do, when the server said.
 
-    Its random numbers are the same in every run: what is measured is the rule, not luck.
+    What the clients draw is spread evenly, as it is where there are very many: the rule is measured, not luck. What
+    the server draws is what it is.
     """
 
     _count = 0
@@ -113,12 +118,12 @@ class Returning(Viewer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         Returning._count += 1
-        self._random = random.Random(Returning._count)
+        self._drawn = Returning._count * (math.sqrt(5) - 1) / 2 % 1
 
     def pause_s(self, failures: int) -> float:
         if self.transports == SSE:
             return 0.1 if self.final else (self.retry_ms or 3000) / 1000  # only the answer 204 is missing then
-        return 5.0 * self._random.random() if failures == 1 else 5.0
+        return 5.0 * self._drawn if failures == 1 else 5.0
 
 
 def most_within(times: Sequence[float], length: float = 1.0) -> int:
@@ -156,3 +161,121 @@ async def test_L2_killed(tmp_path: Path, redis_process: RedisServer, record: Rec
     assert verdict.faults == CLEAN, verdict.worst
     assert p95_s <= 5.0
     assert most <= 0.25
+
+
+# -- L6
+
+
+class Figures(NamedTuple):
+    """What a server holds.
+
+    Attributes:
+        connections, sessions, tasks: by its own figures.
+        sockets: connections to its port, by the system's.
+        rss: bytes of memory.
+    """
+
+    connections: float
+    sessions: float
+    tasks: float
+    sockets: int
+    rss: int
+
+
+async def held(server: Server) -> Figures:
+    """Ask the server and the system for it."""
+    shown = await figures(server)
+    process = psutil.Process(server.pid)
+    connections, sessions, tasks = (shown[f"rpa_{name}"] for name in ("connections", "sessions_watched", "tasks"))
+    places = [place for place in process.net_connections("tcp") if place.laddr.port == server.port]
+    sockets = len([place for place in places if place.status != psutil.CONN_LISTEN])
+    return Figures(connections, sessions, tasks, sockets, process.memory_info().rss)
+
+
+async def come_and_go(port: int, request: Callable[[str], bytes], count: int, answers: bool, at_once: int = 64) -> None:
+    """Open connections and reset them: in mid-handshake, right behind the answer, or in the stream, in turn.
+
+    Args:
+        answers: the request is answered at once.
+    """
+    loop = asyncio.get_running_loop()
+    numbers = iter(range(count))
+
+    async def some() -> None:
+        for number in numbers:
+            connection = await wire.connect(port)
+            try:
+                await loop.sock_sendall(connection, request(f"gone-{number}"))
+                if answers and number % 4:
+                    await loop.sock_recv(connection, 65536)
+                if number % 4 == 3:
+                    await asyncio.sleep(0.01)
+            finally:
+                wire.vanish(connection)
+
+    await asyncio.gather(*(some() for _ in range(at_once)))
+
+
+class Visit(NamedTuple):
+    """How clients come and go.
+
+    Attributes:
+        name: what they ask for.
+        request: makes the request for a session.
+        answered: at once.
+        grown_mb: what the process may have grown by.
+        within_s: how soon nothing may be left.
+    """
+
+    name: str
+    request: Callable[[str], bytes]
+    answered: bool = True
+    grown_mb: float = 5.0
+    within_s: float = 20.0
+
+
+VISITS = [
+    pytest.param(Visit("WebSocket", lambda session: wire.upgrade(f"/rpa/{session}")), id="ws"),
+    pytest.param(Visit("plain WebSocket", lambda session: wire.upgrade(f"/rpa/{session}", None)), id="plain", marks=FULL),
+    pytest.param(Visit("event stream", lambda session: wire.get(f"/events/{session}")), id="sse"),
+    # Up to 1,000 polled sessions are kept for 30 s, in case that their clients come back.
+    pytest.param(
+        Visit("waiting poll", lambda session: wire.get(f"/api/sessions/{session}?wait=20"), False, 16.0, 50.0),
+        id="poll",
+        marks=FULL,
+    ),
+]
+
+
+@both
+@pytest.mark.parametrize("visit", VISITS)
+async def test_L6_come_and_go(
+    tmp_path: Path, redis_process: RedisServer, record: Record, full: bool, kind: type[Server], visit: Visit
+) -> None:
+    """10,000 clients connect and vanish: neither memory, nor a task, a socket or a session stays behind."""
+    count = 10_000 if full else 1_000
+    with running(kind(tmp_path / "rpa_data", redis_process.url)) as server:
+        idle = await held(server)
+        await come_and_go(server.port, visit.request, 1_000, visit.answered)  # what a process needs once is no leak
+        await asyncio.sleep(1.0)
+        before = await held(server)
+        began = time.monotonic()
+        await come_and_go(server.port, visit.request, count, visit.answered)
+        took_s = time.monotonic() - began
+
+        async def nothing_left() -> bool:
+            now = await held(server)
+            return now.connections == now.sessions == 0 and now.tasks <= idle.tasks and now.sockets <= idle.sockets
+
+        freed_s = await eventually(nothing_left, visit.within_s)
+        grown_mb = ((await held(server)).rss - before.rss) / 1024 / 1024
+        log = server.log.read_text()
+    record(
+        Row(
+            f"L6 {visit.name} x{count} ({loop(kind)})",
+            clients=count,
+            more=f"{count / took_s:.0f}/s, all freed {freed_s:.1f} s after, {grown_mb:+.1f} MB",
+        )
+    )
+    assert grown_mb <= visit.grown_mb
+    assert "Traceback" not in log
