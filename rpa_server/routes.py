@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from .handlers import operations, page, sessions, sse, websocket
+from .handlers import embed, operations, page, sessions, sse, websocket
 
 
 def add_routes(app: web.Application) -> None:
@@ -10,6 +10,8 @@ def add_routes(app: web.Application) -> None:
     app.add_routes(
         [
             web.get("/", page.index),
+            web.get("/embed", embed.show),
+            web.get("/static/{name:rpa-.*}", embed.file),
             web.get("/static/{name:.*}", page.static),
             # native
             web.get("/rpa/{session}", websocket.websocket),
@@ -21,6 +23,7 @@ def add_routes(app: web.Application) -> None:
             web.get("/ws/rpa/{session}", websocket.websocket),
             web.get("/session/{session}", websocket.websocket),
             web.get("/rpa_progress_sse.php", sse.plain_events),
+            web.get("/webflow_progress_tracker.{kind:js|css|json}", embed.tracker),
             # operations
             web.get("/health/live", operations.live),
             web.get("/health/ready", operations.ready),

@@ -21,6 +21,7 @@ demo replay watch
 rpa_server
 app
 routes
+handlers.embed
 handlers.operations handlers.page handlers.sessions handlers.sse handlers.websocket
 handlers.params handlers
 keys middlewares
@@ -34,7 +35,7 @@ tracker.files tracker.redis stores.files stores.merge stores.redis
 stores
 append jsonfiles
 run recording
-documents config
+documents config embedded
 frames state schemas
 events
 wirejson naming background
