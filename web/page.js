@@ -54,7 +54,7 @@ function follow(session) {
     link(detail.state, wasLive);
   });
   widget.addEventListener('rpa:progress', ({ detail }) => requestAnimationFrame(() => { // by then it is drawn
-    const words = widget.shadowRoot?.querySelector(detail.final ? '.state' : '.percent')?.textContent;
+    const words = widget.shadowRoot?.querySelector(detail.final ? '[part=state]' : '[part=percent]')?.textContent;
     if (words) document.title = `${words} · Cotação`;
   }));
   widget.setAttribute('session-id', session);

@@ -11,7 +11,7 @@
 
 /** Bring every bound element under *root* up to date with a view. */
 export function bind(root, view) {
-  const each = (name, act) => root.querySelectorAll(`[data-rpa-${name}]:not(script)`)
+  const each = (name, act) => root.querySelectorAll(`[data-rpa-${name}]`)
     .forEach((node) => act(node, node.getAttribute(`data-rpa-${name}`).split(/[\s,|]+/)));
   const holds = (names) => names.some((name) => view.on[name] === true);
   each('text', (node, [path]) => {

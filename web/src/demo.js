@@ -15,7 +15,7 @@ export function DemoSocket() {
   const step = (n) => {
     tell(n + 1, {
       type: 'progress_update', etapa: n, mensagem: learned.demo.steps[n] ?? `Tela ${n}`, timestamp: new Date().toISOString(),
-      ...(n > 5 && { estimativas: learned.demo.estimates ?? ESTIMATES }), ...(n > 15 && { final: true, estado: 'sucesso', resultado: RESULT() }),
+      ...(n > 5 && { estimativas: { coberturas_detalhadas: learned.demo.covers } }), ...(n > 15 && { final: true, estado: 'sucesso', resultado: RESULT() }),
     });
     if (n < 16) timer = setTimeout(step, TYPICAL[n] * 250 + 700, n + 1);
   };

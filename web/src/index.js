@@ -22,7 +22,10 @@ function begin(node, draw) {
   const event = get('session-from')?.slice(6); // event:name
   if (event && node.listens !== event) {
     node.listens = event;
-    addEventListener(event, ({ detail }) => node.setAttribute('session-id', detail?.session_id ?? detail?.sessionId ?? detail));
+    addEventListener(event, ({ detail }) => {
+      const told = detail?.session_id ?? detail?.sessionId ?? detail;
+      if (told) node.setAttribute('session-id', told);
+    });
   }
   const sessionId = get('session-id') || new URLSearchParams(location.search).get(get('session-param'));
   if (!sessionId && !node.hasAttribute('demo')) return undefined;
@@ -30,7 +33,7 @@ function begin(node, draw) {
     draw(view);
     if (run === current) bind(document, view);
   }, () => {
-    const address = safeUrl(get('redirect-on-success'), /^https?:$/);
+    const address = safeUrl(get('redirect-on-success'));
     if (address) location.assign(address);
   });
   return run;
@@ -49,6 +52,8 @@ function begun({ css, en, ...more } = {}) {
   if (!customElements.get(NAME)) customElements.define(NAME, makeElement(begin, css, beside('css')));
   queue.forEach(push);
   queue.push = push;
+  // The script tag alone names a session: elements of the page's own are to follow it.
+  if (/rpa(Sess|Demo)/.test(Object.keys(script?.dataset ?? {})) && !document.querySelector(NAME)) push([0, { hidden: '' }]);
 }
 
 const beside = (kind) => script?.src.replace(/\.js(?=$|\?)/, `.${kind}`);
@@ -57,9 +62,10 @@ const parsed = new Promise((go) => {
   else go();
 });
 const patience = new Promise((go) => setTimeout(go, 3000));
-const queue = window.RPAProgress ??= [];
+const held = window.RPAProgress ??= [];
+const queue = held.map ? held : []; // what is no queue is somebody else's
 if (!queue.isTaken) {
   queue.isTaken = true;
-  const more = beside('json') && fetch(beside('json')).then((answer) => answer.json()).catch(() => {});
+  const more = fetch(beside('json')).then((answer) => answer.json()).catch(() => {});
   Promise.race([more, patience]).then((words) => parsed.then(() => begun(words)));
 }

@@ -14,12 +14,14 @@ const PLAUSIBLE_MS = 900_000; // no step takes a quarter of an hour
  *
  * @param {object} held the model so far, {} at first. Times in it are ms by the robot's clock; _skew is what our clock
  *   is ahead of it.
- * @param {object} s the state: a snapshot of docs/api.rst.
+ * @param {object} s the state: a snapshot of docs/api.rst; and erro, what the newest update says went wrong.
  * @param {number} now ms since 1970, the visitor's clock.
  */
 export function take(held, s, now) {
   const m = held._epoch === s.epoch ? { ...held } : { _epoch: s.epoch, _percent: 0 };
-  const step = Math.floor(s.etapa_atual);
+  m._error = text(s.erro);
+  // A robot puts itself at its last step when it ends, wherever it stopped.
+  const step = s.final && s.estado !== 'sucesso' ? m._step ?? 0 : Math.floor(s.etapa_atual);
   // Only the robot's clock gives durations, since its zone is not told. How old its last word is can be told where
   // the two clocks agree: an implausible age counts as none.
   m._last = Date.parse(s.timestamp_atualizacao) || now;
@@ -47,7 +49,7 @@ export function move(m, s, now) {
     _elapsed: elapsed,
     _late: !s.final && late,
     _left: m._hasPace && !s.final && !late ? smooth(m._left, left, elapsed - m._elapsed) : NaN,
-    _percent: Math.max(m._percent, s.final ? 100 * (s.estado === 'sucesso') : percent),
+    _percent: Math.max(m._percent, (s.final ? 100 * (s.estado === 'sucesso') : percent) || 0),
   };
 }
 
@@ -62,13 +64,14 @@ export function move(m, s, now) {
  */
 export function describe(m, s, lang) {
   const t = (...words) => say(lang, ...words);
-  const money = (value) => sayMoney(value, lang) || t('unknown');
+  const money = (value) => sayMoney(value, lang) || t('não informado');
   const { estado = 'aguardando', final = false, total_etapas: total, erros } = s;
   const { _step: step, _left: left, _late: late } = m;
   const isKnown = step >= 0;
   const isDone = final && estado === 'sucesso';
   const isManual = estado === 'cotacao_manual';
   const last = erros?.[erros.length - 1];
+  const error = text(last?.erro) || m._error;
   const message = text(s.mensagem);
   const minutes = anchor(left);
   const value = isKnown ? Math.floor(m._percent) : undefined;
@@ -82,29 +85,29 @@ export function describe(m, s, lang) {
     percent: isKnown && `${value}%`,
     estado: t(estado),
     etapa: step,
-    total,
-    passo: step ? t('step', step, total) : '',
+    passo: step ? t('Etapa # de @', step, total) : '',
     nome: final ? '' : m._name,
-    // At the end the state says it. "RPA success" and the like are the robot's internal full stop, not a visitor's words.
-    mensagem: final || message === m._name || /^RPA \w+$/.test(message) ? '' : message,
-    tempo: isKnown && t('time', duration(m._elapsed)),
-    eta: left >= 0 ? t(minutes ? 'about' : 'soon', minutes) : '',
-    aviso: late ? t('late', step) : m._again && !final ? t('again') : '',
+    // At the end the state or the error says it. "RPA success" and the like are the robot's internal full stop.
+    mensagem: (final && (isDone || isManual || error)) || message === m._name || /^RPA \w+$/.test(message) ? '' : message,
+    tempo: isKnown && t('Tempo: #', duration(m._elapsed)),
+    eta: left >= 0 ? t(minutes ? 'Faltam cerca de # min' : 'Falta menos de 1 min', minutes) : '',
+    aviso: late ? t('Está demorando mais que o normal; ainda em andamento (etapa #).', step)
+      : m._again && !final ? t('Tentando novamente.') : '',
     // A manual quotation is an ordinary ending, told by its label and hint: no alarm.
-    erro: (final ? !isDone && !isManual : last && last.timestamp === s.timestamp_atualizacao) ? text(last?.erro) || message : '',
+    erro: (final ? !isDone && !isManual : last && last.timestamp === s.timestamp_atualizacao) ? error : '',
     plans: [],
     estimate: (Array.isArray(covers) ? covers : []).map((cover) => {
       const { nome, nome_cobertura: full, valores } = cover ?? {};
       const range = [valores?.de, valores?.ate];
       range.forEach((price, i) => all[i].push(parseMoney(price)));
       // The robot reads a cover's name and the "De" before its price as one word: "RCFDe".
-      return [text(nome ?? full).replace(/(\p{Ll}|[A-Z]{2})De$/u, '$1'), t('range', ...range.map(money)), []];
+      return [text(nome ?? full).replace(/(\p{Ll}|[A-Z]{2})De$/u, '$1'), t('De # até @', ...range.map(money)), []];
     }),
   };
   if (view.estimate[0]) {
-    const [min, max] = all.map((amounts) => amounts.filter((one) => one >= 0));
-    view['estimate.min'] = money(Math.min(...min));
-    view['estimate.max'] = money(Math.max(...max));
+    const [min, max] = all.map((amounts) => amounts.filter((one) => one >= 0).sort((a, b) => a - b));
+    view['estimate.min'] = money(min[0]);
+    view['estimate.max'] = money(max.pop());
   }
   let hasPrice;
   for (const which of ['recomendado', 'alternativo']) {
@@ -112,11 +115,12 @@ export function describe(m, s, lang) {
     if (!plan) continue;
     hasPrice ||= text(plan.valor);
     const tell = (key) => view[`plan.${which}.${key}`] = typeof plan[key] === 'boolean' ? t(plan[key])
-      : /^(val|dan|mor)/.test(key) ? money(plan[key]) : text(plan[key]) || t('unknown');
-    const rows = learned.fields.map(([key, ...titles]) => [titles[+(lang === 'en')], tell(key)]);
+      : /^(val|dan|mor)/.test(key) ? money(plan[key]) : text(plan[key]) || t('não informado');
+    const rows = learned.fields.map(([key, title]) => [t(title), tell(key)]);
     // Where not one word was read, the robot's "false" is only its default and says nothing either.
     view.plans.push([t(which), tell('valor'), rows.filter(() => learned.fields.some(([key]) => plan[key] === true || text(plan[key])))]);
   }
-  view.dica = !final || hasPrice ? '' : t(isDone ? 'unpriced' : isManual ? 'manual' : 'stopped');
+  view.dica = hasPrice || (isKnown && !final) ? '' : t(!isKnown ? 'Assim que o robô começar, o andamento aparece aqui.' : isDone
+    ? 'Os valores não foram informados.' : isManual ? 'A cotação precisa ser feita por uma pessoa.' : 'A cotação parou antes do fim.');
   return view;
 }

@@ -4,7 +4,7 @@
 // ("100% da tabela FIPE") passes through as text.
 
 /** A field's words without spaces around; "" for nothing, for an object, and for what robots write when they read nothing. */
-export const text = (value) => (/^(string|number)$/.test(typeof value) ? `${value}`.trim().replace(/^(N\/?A|-|NaN|-?Infinity)$/i, '') : '');
+export const text = (value) => (/^[sn]/.test(typeof value) ? `${value}`.trim().replace(/^(N\/?A|-)$/i, '') : '');
 
 /**
  * Read an amount of money.

@@ -21,19 +21,19 @@ const sum = (numbers) => numbers.reduce((all, one) => all + one, 0);
  * @param {number} at the number of the step under way.
  * @param {number} inStep seconds since it began.
  * @param {number} elapsed seconds since the run began.
- * @returns {[number, boolean, number]} percent, 0 to 99 (only a result makes it 100); whether the step takes longer than
+ * @returns {[number, boolean, number]} percent, below 100 (only a result makes it that); whether the step takes longer than
  *   nine of ten do; seconds left, NaN where nobody knows: the steps to come as usual, stretched by the pace of this run
  *   so far, and of the one under way less the longer it takes, never nothing.
  */
 export function pace(total, at, inStep, elapsed) {
   const isKnown = total === 15 || total === 5;
-  const usual = isKnown ? TYPICAL.slice(0, total + 1) : Array(Math.min(total, 999) + 1).fill(40);
+  const usual = isKnown ? TYPICAL.slice(0, total + 1) : Array.from({ length: Math.min(total, 999) + 1 }, () => 40);
   const weights = usual.map((one) => one + BLINK_S);
   const own = usual[at];
   const before = sum(usual.slice(0, at));
   const stretch = Math.max(0.5, Math.min(3, (PRIOR_S + elapsed - inStep) / (PRIOR_S + before)));
   return [
-    Math.min(99, 100 * (before + at + Math.min(0.95, inStep / weights[at]) * weights[at]) / sum(weights)),
+    100 * (before + at + Math.min(0.95, inStep / weights[at]) * weights[at]) / sum(weights),
     inStep > 3 * own + 20,
     isKnown ? stretch * (sum(usual) - before - own + own * 2 * own / (own * 2 + inStep)) : NaN,
   ];
@@ -52,5 +52,5 @@ export function smooth(held, raw, passed) {
   return raw + ((expected || raw) - raw) * 2 ** (-passed / HALF_LIFE_S);
 }
 
-/** Round seconds up to minutes that people say; 0 stands for less than one. */
-export const anchor = (seconds) => (seconds < 50 ? 0 : [1, 2, 3, 5, 10, 15, 20, 30].find((one) => seconds <= one * 60) ?? 60);
+/** Round seconds up to minutes that people say; 0 stands for less than one. More than ten are never left, see pace(). */
+export const anchor = (seconds) => (seconds < 50 ? 0 : [1, 2, 3, 5, 10].find((one) => seconds <= one * 60));

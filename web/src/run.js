@@ -31,20 +31,25 @@ export function follow(sessionId, get, target, draw, succeed) {
   let isQueued;
   const client = new RPAProgressClient(sessionId || 'demo', {
     baseUrl: get('base-url'), token: get('token'), transports: get('transport')?.split(','), replay: true, stallAfter: STALL_MS,
-    debug: get('debug') === '', ...(!sessionId && { WebSocket: DemoSocket, baseUrl: 'https://demo', resumeStore: null }),
+    debug: get('debug') !== undefined, ...(!sessionId && { WebSocket: DemoSocket, baseUrl: 'https://demo', resumeStore: null }),
   });
-  const show = () => {
+  const steps = +get('steps');
+  const look = () => {
     const s = client.snapshot();
+    return s && steps ? { ...s, total_etapas: Math.max(steps, s.etapa_atual) } : s;
+  };
+  const show = () => {
+    const s = look();
     const now = Date.now();
     if (s) model = move(model, s, now);
     const view = describe(model, s ?? {}, lang);
     const { on } = view;
     isQueued = false;
     on.offline = now - lostAt >= OFFLINE_MS;
-    if (on.offline) view.aviso = say(lang, 'offline');
+    if (on.offline) view.aviso = say(lang, 'Sem conexão. Reconectando… seu pedido continua sendo processado.');
     if (fault) {
       view.estado = say(lang, 'erro');
-      view.erro = say(lang, 'fault');
+      view.erro = say(lang, 'Não foi possível acompanhar a cotação.');
       on.error = on.fault = true;
     }
     if (isTaken || get('on-error') === 'event') view.erro = '';
@@ -59,10 +64,13 @@ export function follow(sessionId, get, target, draw, succeed) {
   const timer = setInterval(show, 1000);
   for (const kind of ['progress', 'estimate', 'result', 'error', 'connection', 'stall', 'done']) {
     client.addEventListener(`rpa:${kind}`, ({ type, detail }) => {
-      const s = client.snapshot();
-      const isOurs = target.dispatchEvent(new CustomEvent(type, { detail, bubbles: true, composed: true, cancelable: true }));
+      const s = look();
+      const isOurs = target.dispatchEvent(new CustomEvent(type, {
+        detail, bubbles: true, composed: true, cancelable: /^(res|err)/.test(kind),
+      }));
       if (kind === 'progress') {
-        model = take(model, s, Date.now());
+        if (s.epoch !== model._epoch) log.length = 0;
+        model = take(model, { ...s, erro: detail.erro }, Date.now());
         log.push(detail);
       }
       // A stream that ended with its run was not lost.

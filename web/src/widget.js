@@ -25,8 +25,8 @@ p status aviso
 p error erro
 a contact
 button retry
-section estimate
 section plans
+section estimate
 details log`;
 
 const set = (node, attributes) => {
@@ -40,24 +40,27 @@ const el = (tag, attributes, ...kids) => {
   return node;
 };
 
-/** Return *address* where a visitor may follow it. */
-export const safeUrl = (address, schemes) => {
+/** Return *address* where a visitor may follow it: to a page, a telephone, a mail. */
+export const safeUrl = (address) => {
   try {
     const { protocol, href } = new URL(address, document.baseURI);
-    return address && schemes.test(protocol) && href;
+    return address && /^(https?|tel|mailto):$/.test(protocol) && href;
   } catch { /* none */ }
 };
 
+/** Put a title and items into one sentence after the other. */
+const list = (title, items) => [title, ...items.map(([name, words]) => `${name}: ${words}`)].join('. ');
+
 /** Fill a section with one node for each item [title, words, rows], where the items changed. */
-const fill = (section, title, items) => {
+const fill = (section, title, items, part) => {
   const words = JSON.stringify([title, items]);
   if (words === section.words) return;
   section.words = words;
   section.replaceChildren(...(items[0] ? [
     el(section.open === undefined ? 'h3' : 'summary', { tabindex: -1 }, title),
-    ...items.map(([name, said, rows]) => el('div', { part: 'plan', class: 'tile' }, el('h4', {}, name),
+    ...items.map(([name, said, rows]) => el('div', { part }, el('h4', {}, name),
       // A price stays on one line.
-      el('p', { part: 'plan-price' }, ...said.split(/(R\$[\s\d.,]+\d)/).map((one, i) => (i % 2 ? el('b', {}, one) : one))),
+      el('p', { part: `${part}-price` }, ...said.split(/(R\$[\s\d.,]+\d)/).map((one, i) => (i % 2 ? el('b', {}, one) : one))),
       ...rows.map(([key, value]) => el('div', {}, el('span', {}, key), value)))),
   ] : []));
 };
@@ -85,8 +88,8 @@ export const makeElement = (begin, css, sheet) => {
     constructor() {
       super();
       const root = this.attachShadow({ mode: 'open' });
-      const live = el('div', { class: 'live', 'aria-live': 'polite' });
-      const base = el('div', { part: 'base', role: 'group' });
+      const live = el('div', { 'aria-live': 'polite' });
+      const base = el('div', { part: 'base' });
       const $ = {};
       let drawn;
       let spokenAt;
@@ -94,13 +97,12 @@ export const makeElement = (begin, css, sheet) => {
 
       for (const line of PARTS.split('\n')) {
         const [tag, name, words = name] = line.split(' ');
-        base.append($[name] = el(tag, { part: name, class: name, 'data-rpa-text': words }));
+        base.append($[name] = el(tag, { part: name, 'data-rpa-text': words }));
       }
       const { state, track, plans, contact } = $;
-      track.append(el('div', { part: 'bar', class: 'bar', 'data-rpa-width': '' }));
+      track.append(el('div', { part: 'bar', 'data-rpa-width': '' }));
       set(track, { role: 'progressbar', id: 'b' });
       set(plans, { 'aria-describedby': 'b' });
-      set($.percent, { 'aria-hidden': true });
       set($.error, { role: 'alert' });
       set($.message, { lang: 'pt-BR' }); // the robot's own words
       set(state, { tabindex: -1 });
@@ -118,31 +120,31 @@ export const makeElement = (begin, css, sheet) => {
         }
         spokenAt = Date.now();
         live.append(el('p', {}, words));
-        if (live.children[5]) live.firstChild.remove();
       };
 
       const draw = (view) => {
         const { on, estimate, value, passo, aviso, estado, lang } = view;
         const t = (key) => say(lang, key);
-        const address = (view.dica || on.error) && safeUrl(this.getAttribute('contact-url'), /^(https?|tel|mailto):$/);
-        const title = t('title');
+        const address = (on.error || (on.final && view.dica)) && safeUrl(this.getAttribute('contact-url'));
+        const title = t('Sua cotação');
         const words = [passo, view.mensagem || view.nome || estado].filter(Boolean).join(': ');
         const isInside = root.activeElement;
         if (address) contact.href = address;
-        bind(base, { ...view, title, retry: t('retry'), contact: address ? t('contact') : '' });
-        set(base, { lang, class: `base ${Object.keys(on)[0]}` });
+        bind(base, { ...view, title, retry: t('Tentar agora'), contact: address ? t('Falar com um corretor') : '' });
+        set(base, { lang, class: Object.keys(on)[0] });
         set(track, { 'aria-label': title, 'aria-valuetext': words, 'aria-valuenow': value });
         if (value === undefined) track.removeAttribute('aria-valuenow');
         set(plans, { 'aria-busy': !on.final });
-        view.log = view.log.map((u) => [text(u.timestamp).slice(11, 19), text(u.mensagem), []]);
-        for (const key of ['estimate', 'plans', 'log']) fill($[key], t(key), view[key]);
-        if (estimate[0] && !drawn.estimate?.[0]) speak(estimate.join('. '));
+        fill(plans, t('Resultado'), view.plans, 'plan');
+        fill($.estimate, t('Estimativas iniciais'), estimate, 'item');
+        fill($.log, t('Passo a passo'), view.log.map((u) => [text(u.timestamp).slice(11, 19), text(u.mensagem), []]), 'item');
+        if (estimate[0] && !drawn.estimate?.[0]) speak(list(t('Estimativas iniciais'), estimate));
         if (aviso && aviso !== drawn.aviso) speak(aviso);
         if (on.final && !drawn.on?.final) {
-          speak([estado, ...view.plans.map(([plan, price]) => `${plan}: ${price}`)].join('. '));
+          speak(list(estado, view.plans));
           // Whoever is inside the widget is taken to the result; nobody else's focus is touched.
           if (isInside) (plans.firstChild ?? state).focus();
-        } else if (passo !== drawn.passo) speak(words, SPEAK_MS);
+        } else if (passo && passo !== drawn.passo) speak(words, SPEAK_MS);
         drawn = view;
       };
 
@@ -153,7 +155,7 @@ export const makeElement = (begin, css, sheet) => {
         drawn = {};
         spokenAt = 0;
         live.replaceChildren();
-        this.run = this.isConnected && begin(this, draw);
+        this.run = this.isConnected ? begin(this, draw) ?? null : undefined;
         root.replaceChildren(...(this.run ? [base, live] : [el('slot')]));
         this.run?.start();
       };
@@ -168,7 +170,7 @@ export const makeElement = (begin, css, sheet) => {
     }
 
     attributeChangedCallback() {
-      if (this.isConnected) this.restart();
+      if (this.run !== undefined) this.restart(); // before it is connected there is nothing to begin anew
     }
   };
 };

@@ -135,6 +135,25 @@ test('each ending says what it is, and only a failure is an error', () => {
   }
 });
 
+test('a run that failed stays at the step where it stopped', () => {
+  const view = show([state({ etapa_atual: 2 }), ended('erro', { mensagem: 'Tela 2 falhou' })]);
+  assert.deepEqual([view.passo, view.mensagem, view.erro], ['Etapa 2 de 15', 'Tela 2 falhou', '']);
+  assert.deepEqual([show([ended('erro')]).passo, show([ended('sucesso')]).passo], ['', 'Etapa 15 de 15']);
+});
+
+test('an error that only the last update tells is told', () => {
+  const view = show([state({ etapa_atual: 2 }), ended('erro', { erro: 'Placa recusada' })]);
+  assert.equal(view.erro, 'Placa recusada');
+});
+
+test('a number of steps that is none is no reason to stop', () => {
+  for (const total of [MARKUP, -3, 0, 2.5, null, {}, 1e12]) {
+    const s = state({ total_etapas: total, etapa_atual: 2 });
+    const { value } = describe(take({}, s, at(0)), s, 'pt-BR');
+    assert.ok(value >= 0 && value < 100, `${total}: ${value}`);
+  }
+});
+
 test('an error in mid-run is told until the robot goes on', () => {
   const erros = [{ erro: 'Tela 3 não abriu', contexto: '', timestamp: stamp(5) }];
   assert.equal(show([state({ erros, timestamp_atualizacao: stamp(5) })]).erro, 'Tela 3 não abriu');

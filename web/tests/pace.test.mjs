@@ -53,6 +53,7 @@ test('the estimate of a usual run is about right at every step', () => {
   for (const { step, inStep, elapsed } of play(TYPICAL)) {
     const truth = total - elapsed;
     const told = left(15, step, inStep, elapsed);
+    assert.ok(told < 600);
     assert.ok(told >= 0.6 * truth - 1 && told <= 1.6 * truth + 55, `${step} ${inStep}: ${told} of ${truth}`);
   }
 });
@@ -97,6 +98,6 @@ test('an estimate goes down with the clock and rises by a quarter or not at all'
 });
 
 test('minutes are round, and rounded up', () => {
-  const told = [[0, 0], [30, 0], [49, 0], [50, 1], [60, 1], [61, 2], [121, 3], [181, 5], [301, 10], [601, 15], [901, 20], [1201, 30], [1e6, 60]];
+  const told = [[0, 0], [30, 0], [49, 0], [50, 1], [60, 1], [61, 2], [121, 3], [181, 5], [301, 10], [600, 10]];
   for (const [seconds, minutes] of told) assert.equal(anchor(seconds), minutes, seconds);
 });

@@ -1,21 +1,30 @@
 // Words: both languages say the same things.
 
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 
 import * as more from '../src/more.js';
 import { duration, learned, say } from '../src/texts.js';
 
-const keys = [...readFileSync(new URL('../src/texts.js', import.meta.url), 'utf8').matchAll(/^(?:for .*`)?(\w+)\|/gm)].map(([, key]) => key);
+const source = new URL('../src/', import.meta.url);
+const sources = readdirSync(source).filter((name) => name.endsWith('.js') && name !== 'more.js')
+  .map((name) => readFileSync(new URL(name, source), 'utf8')).join('\n') + JSON.stringify(more.fields).replaceAll('"', "'");
 
-test('every text is there in both languages, with the same places to fill', () => {
-  assert.ok(keys.length >= 30);
-  assert.deepEqual(Object.keys(more.en).sort(), [...keys].sort());
-  for (const key of keys) {
-    const pt = say('pt-BR', key, '#', '@');
-    for (const mark of '#@') assert.equal(more.en[key].includes(mark), pt.includes(mark), key);
+test('whatever is translated is said somewhere, with the same places to fill', () => {
+  const translated = Object.entries(more.en);
+  assert.ok(translated.length >= 30);
+  for (const [pt, en] of translated) {
+    assert.ok(sources.includes(`'${pt}'`), pt);
+    for (const mark of '#@') assert.equal(en.includes(mark), pt.includes(mark), pt);
   }
+});
+
+test('whatever is said is translated', () => {
+  const said = [...sources.matchAll(/(?:\bt|say)\((?:lang, )?([^()]*'[^()]*)/g)].flatMap(([, words]) => [...words.matchAll(/'([^']+)'/g)]);
+  const ofTheWire = [...sources.match(/const PT = \{[^}]*\}/)[0].matchAll(/: '([^']+)'/g)];
+  assert.ok(said.length >= 20 && ofTheWire.length >= 11);
+  for (const [, pt] of [...said, ...ofTheWire]) assert.ok(pt in more.en || say('pt-BR', pt) in more.en, pt);
 });
 
 test('English is learned, and until then Portuguese speaks', () => {
@@ -23,19 +32,19 @@ test('English is learned, and until then Portuguese speaks', () => {
   Object.assign(learned.en, more.en);
   assert.equal(say('en', 'sucesso'), 'Quote ready');
   assert.equal(say('pt-BR', 'sucesso'), 'Cotação concluída');
-  assert.equal(say('en', 'step', 5, 15), 'Step 5 of 15');
+  assert.equal(say('en', 'Etapa # de @', 5, 15), 'Step 5 of 15');
+  assert.equal(say('en', true), 'yes');
 });
 
-test('a word that is no key of ours is said as it is', () => {
-  for (const word of ['<img>', 'qualquer', '', 'a|b']) assert.equal(say('pt-BR', word), word);
-  for (const word of ['constructor', '__proto__', 'toString', 'hasOwnProperty']) {
+test('a word that nobody knows is said as it is', () => {
+  for (const word of ['<img>', 'qualquer', '', 'constructor', '__proto__', 'toString', 'hasOwnProperty']) {
     assert.equal(say('pt-BR', word), word);
     assert.equal(say('en', word), word);
   }
 });
 
 test('a price with a dollar sign goes in as it is', () => {
-  assert.equal(say('pt-BR', 'range', 'R$ 1,00', 'R$& $1 $$'), 'De R$ 1,00 até R$& $1 $$');
+  assert.equal(say('pt-BR', 'De # até @', 'R$ 1,00', 'R$& $1 $$'), 'De R$ 1,00 até R$& $1 $$');
 });
 
 test('seconds are told as people tell them', () => {
