@@ -68,10 +68,16 @@ find_chromium() {
     return 1
 }
 
-# What the tests need besides Python: a real Redis and a real browser.
+# 18 is the first Node with the test runner that the scripts' own tests use.
+find_node() {
+    node -e 'process.exit(process.versions.node.split(".")[0] < 18)' 2>/dev/null && npm --version >/dev/null 2>&1
+}
+
+# What the tests need besides Python: a real Redis, a real browser, and Node for the scripts that pages load.
 need_test_tools() {
     missing=
     command -v redis-server >/dev/null || missing=redis-server
+    find_node || missing="$missing nodejs npm"
     if ! find_chromium; then
         # Ubuntu's package is named otherwise.
         case $(. /etc/os-release 2>/dev/null && echo "${ID-}") in
@@ -84,5 +90,6 @@ need_test_tools() {
     # shellcheck disable=SC2086
     install "$(echo $missing | sed 's/ / and /')" $missing
     command -v redis-server >/dev/null || fail 'redis-server was installed but is not in PATH'
+    find_node || fail 'Node was installed but is older than 18, or npm is missing: install by hand, then run this again'
     find_chromium || fail 'Chromium was installed but does not start: try chromium --version'
 }

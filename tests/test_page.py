@@ -12,12 +12,12 @@ from .support import ROOT
 from .test_websocket import Connect, Serve, starter
 
 PAGES = {"/": "index.html", "/embed": "embed.html"}
-ASSETS = sorted(path.name for path in (ROOT / "web").glob("*.*") if path.suffix in (".html", ".js", ".css"))
 TYPES = {
     ".html": {"text/html"},
     ".js": {"text/javascript", "application/javascript"},
     ".css": {"text/css"},
 }
+ASSETS = sorted(path.name for path in (ROOT / "web").glob("*") if path.suffix in TYPES)
 
 
 @pytest.fixture
