@@ -349,7 +349,8 @@ async def test_dropped_connection_resumes_at_the_cursor(page: Page, site: str) -
     await expect(page.locator("[part=label]")).to_have_text("Antes da queda")
     await expect(page.locator("[part=elapsed]")).to_have_text(re.compile("^Tempo: 1 min 1[5-9] s$"))
     await script.sockets[0].close(code=1012)
-    await expect(page.locator("[part=label]")).to_have_text("Depois da volta")
+    # Pages that lost the server at the same moment come back over some seconds.
+    await expect(page.locator("[part=label]")).to_have_text("Depois da volta", timeout=10_000)
     await expect(page.locator("#connection")).to_have_text("Ao vivo")
     assert [script.cursor(0), script.cursor(1)] == ["0", f"{EPOCH}:7"]
     # Of 148 s that its steps usually take, 19 lie before the sixth.

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.async_api import BrowserContext, expect
 
+from ..support import until
 from .stage import MARKS, PLANS, Stage
 
 pytestmark = MARKS
@@ -96,6 +97,33 @@ async def test_elements_of_the_page_s_own_follow_the_run(stage: Stage) -> None:
     await expect(stage.page.locator("#done")).to_be_visible()
     await expect(stage.page.locator("#error")).to_be_hidden()
     await expect(stage.part("base")).to_be_hidden()
+
+
+async def test_the_script_tag_alone_makes_the_page_s_elements_follow(stage: Stage) -> None:
+    """A page with elements of its own needs no element of ours; a click on retry tries the connection again."""
+    await stage.run(4)
+    sockets: list[str] = []
+    stage.page.on("websocket", lambda socket: sockets.append(socket.url))
+    told = f'<script data-rpa-session-id="{stage.session}" data-rpa-lang="en"'
+    own = '<p data-rpa-text="passo">—</p><button data-rpa-retry>de novo</button>'
+    await stage.show(stage.script.replace("<script", told) + own)
+    await expect(stage.page.locator("body > p")).to_have_text("Step 4 of 15")
+    await expect(stage.part("base")).to_be_hidden()
+    await stage.page.get_by_text("de novo").click()
+    await until(lambda: len(sockets) == 2)
+    assert {urlsplit(url).path for url in sockets} == {f"/rpa/{stage.session}"}
+
+
+async def test_light_or_dark_is_the_page_s_unless_it_is_said(stage: Stage) -> None:
+    """A page that never goes dark does not get a dark widget from the visitor's system."""
+    await stage.run(4)
+    await stage.page.emulate_media(color_scheme="dark")
+    light, dark = "rgb(255, 255, 255)", "rgb(23, 33, 39)"
+    both = '<meta name="color-scheme" content="light dark">'
+    told = [("", "", light), ("", both, dark), ('theme="auto"', "", dark), ('theme="light"', both, light)]
+    for attributes, before, ground in told:
+        await stage.open(attributes, before=before)
+        await expect(stage.part("base")).to_have_css("background-color", ground)
 
 
 async def test_a_page_hears_what_happens_and_may_take_it_over(stage: Stage) -> None:

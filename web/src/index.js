@@ -40,9 +40,10 @@ function begin(node, draw) {
 }
 
 /** Run a command, ['start', {sessionId, …}]: the page's first element shows it, else a new one at the page's end. */
-function push([, options]) {
+function push([name, options]) {
+  if (name !== 'start') return;
   const node = document.querySelector(NAME) ?? document.body.appendChild(document.createElement(NAME));
-  for (const name in options) node.setAttribute(name.replace(/[A-Z]/g, '-$&'), options[name]);
+  for (const key in options) node.setAttribute(key.replace(/[A-Z]/g, '-$&'), options[key]);
 }
 
 /** Begin for good, with what the file beside the script holds: css, en, fields. Without it, in plain Portuguese. */
@@ -53,7 +54,7 @@ function begun({ css, en, ...more } = {}) {
   queue.forEach(push);
   queue.push = push;
   // The script tag alone names a session: elements of the page's own are to follow it.
-  if (/rpa(Sess|Demo)/.test(Object.keys(script?.dataset ?? {})) && !document.querySelector(NAME)) push([0, { hidden: '' }]);
+  if (/rpa(Sess|Demo)/.test(Object.keys(script?.dataset ?? {})) && !document.querySelector(NAME)) push(['start', { hidden: '' }]);
 }
 
 const beside = (kind) => script?.src.replace(/\.js(?=$|\?)/, `.${kind}`);

@@ -104,7 +104,7 @@ export const makeElement = (begin, css, sheet) => {
       set(track, { role: 'progressbar', id: 'b' });
       set(plans, { 'aria-describedby': 'b' });
       set($.error, { role: 'alert' });
-      set($.message, { lang: 'pt-BR' }); // the robot's own words
+      for (const words of [$.label, $.message]) set(words, { lang: 'pt-BR' }); // the robot's own
       set(state, { tabindex: -1 });
       set($.retry, { 'data-rpa-show': 'offline fault', 'data-rpa-retry': '' });
       if (root.adoptedStyleSheets && css) root.adoptedStyleSheets = [shared];
