@@ -4,11 +4,17 @@ from setuptools import find_packages, setup
 
 # In a checkout the package finds these two next to itself, in a wheel inside itself.
 DATA = {"rpa_server.web": "web", "rpa_server.conf": "conf"}
+# Of web/ only what pages load: its sources and their tools stay behind.
+FILES = {
+    "rpa_server": ["py.typed", "*.json"],
+    "rpa_server.web": ["*.html", "*.css", "*.js", "*.d.ts", "dist/*"],
+    "rpa_server.conf": ["**"],
+}
 
 setup(
     packages=[*find_packages(include=["rpa_server", "rpa_server.*"]), *DATA],
     package_dir=DATA,
-    package_data={"": ["py.typed", "*.json"], **{name: ["**"] for name in DATA}},
+    package_data=FILES,
     # Without a manifest, package_data alone decides what goes into the wheel and into the sdist.
     include_package_data=False,
 )

@@ -68,10 +68,16 @@ find_chromium() {
     return 1
 }
 
+# 18 is the first Node with the test runner that the scripts' own tests use.
+find_node() {
+    node -e 'process.exit(process.versions.node.split(".")[0] < 18)' 2>/dev/null && npm --version >/dev/null 2>&1
+}
+
 # has PROGRAM: nginx is in /usr/sbin, which is not in everybody's PATH.
 has() { command -v "$1" >/dev/null || [ -x "/usr/sbin/$1" ]; }
 
-# What the tests need besides Python: a real Redis, a real browser, and what stands before the server.
+# What the tests need besides Python: a real Redis, a real browser, Node for the scripts
+# that pages load, and what stands before the server.
 need_test_tools() {
     missing=
     has redis-server || missing=redis-server
@@ -82,6 +88,7 @@ need_test_tools() {
     elif ! php -m | grep -qix curl; then
         missing="$missing php-curl"
     fi
+    find_node || missing="$missing nodejs npm"
     if ! find_chromium; then
         # Ubuntu's package is named otherwise.
         case $(. /etc/os-release 2>/dev/null && echo "${ID-}") in
@@ -97,5 +104,6 @@ need_test_tools() {
         has "$name" || fail "$name was installed but is not in PATH"
     done
     php -m | grep -qix curl || fail 'php-curl was installed but php -m does not list it'
+    find_node || fail 'Node was installed but is older than 18, or npm is missing: install by hand, then run this again'
     find_chromium || fail 'Chromium was installed but does not start: try chromium --version'
 }

@@ -3,7 +3,7 @@
 from aiohttp import web
 
 from . import cors
-from .handlers import legacy, operations, page, sessions, sse, websocket
+from .handlers import embed, legacy, operations, page, sessions, sse, websocket
 
 #: What the deployed API has under its prefix, which proxies take off.
 _DEPLOYED = "progress|health|metrics|sessions|status|monitor|logs|start|stop|cleanup"
@@ -14,6 +14,8 @@ def add_routes(app: web.Application) -> None:
     app.add_routes(
         [
             web.get("/", page.index),
+            web.get("/embed", embed.show),
+            web.get("/static/{name:rpa-.*}", embed.file),
             web.get("/static/{name:.*}", page.static),
             # deployed, before the sessions that could have such a name
             web.route("*", "/api/rpa{path:(?:/.*)?}", legacy.api),
@@ -34,6 +36,7 @@ def add_routes(app: web.Application) -> None:
             web.get("/ws/rpa/{session}", websocket.websocket),
             web.get("/session/{session}", websocket.websocket),
             *cors.shared([web.get("/rpa_progress_sse.php", sse.plain_events)]),
+            web.get("/webflow_progress_tracker.{kind:js|css|json}", embed.tracker),
             # operations
             web.get("/health/live", operations.live),
             web.get("/health/ready", operations.ready),

@@ -24,7 +24,7 @@ demo replay watch
 rpa_server
 app
 routes
-handlers.legacy
+handlers.legacy handlers.embed
 handlers.legacy_status handlers.operations handlers.page handlers.sessions handlers.sse handlers.websocket
 handlers.params handlers.streams handlers
 cors
@@ -44,7 +44,7 @@ append jsonfiles
 run recording
 legacy_full legacy_events
 legacy
-documents config
+documents config embedded
 foreign
 frames state schemas wsframes pulse
 private php

@@ -55,11 +55,12 @@ WITNESS = """
 window.violations = [];
 addEventListener('securitypolicyviolation', (e) => violations.push(`${e.violatedDirective} ${e.blockedURI}`));
 window.bar = [];
-addEventListener('DOMContentLoaded', () => {
-  const node = document.getElementById('bar');
+addEventListener('rpa:connection', ({target: {shadowRoot}}) => {
+  const node = shadowRoot.querySelector('[role=progressbar]');
   new MutationObserver(() => bar.push([Number(node.getAttribute('aria-valuenow')),
-    document.querySelectorAll('#estimates > *').length])).observe(node, {attributeFilter: ['aria-valuenow']});
-});
+    shadowRoot.querySelectorAll('[part=estimate] [part=item]').length]))
+    .observe(node, {attributeFilter: ['aria-valuenow']});
+}, {once: true});
 """
 
 
@@ -210,18 +211,19 @@ async def test_demo_run_is_followed_to_its_end(page: Page, tmp_path: Path) -> No
     with running_demo(tmp_path / "stderr.log", speed=8) as address:
         await page.goto(address)
         await expect(page.locator("#connection")).to_have_text("Ao vivo")
-        price_range = re.compile(r"De R\$ [\d.]+,\d\d até R\$ [\d.]+,\d\d$")
-        await expect(page.locator("#estimates > *").first).to_have_text(price_range)
-        await expect(page.locator("#step")).to_have_text(re.compile(r"^Etapa \d+ de 15$"))
-        await expect(page.locator("#estado")).to_have_text("Em andamento")
+        price_range = re.compile(r"De R\$\s[\d.]+,\d\d até R\$\s[\d.]+,\d\d$")
+        await expect(page.locator("[part=estimate] [part=item]").first).to_have_text(price_range)
+        await expect(page.locator("[part=steps]")).to_have_text(re.compile(r"^Etapa \d+ de 15$"))
+        await expect(page.locator("[part=state]")).to_have_text("Em andamento")
         await screenshot(page, "mid-run", tmp_path)
-        await expect(page.locator("#estado")).to_have_text("Cotação concluída", timeout=40_000)
-        await expect(page.locator("#bar")).to_have_attribute("aria-valuenow", "100")
-        await expect(page.locator("#percent")).to_have_text("100%")
-        await expect(page.locator("#result .price")).to_have_text([re.compile(r"^R\$ [\d.]+,\d\d$")] * 2)
+        await expect(page.locator("[part=state]")).to_have_text("Cotação concluída", timeout=40_000)
+        await expect(page.get_by_role("progressbar")).to_have_attribute("aria-valuenow", "100")
+        await expect(page.locator("[part=percent]")).to_have_text("100%")
+        await expect(page.locator("[part=plan-price]")).to_have_text([re.compile(r"^R\$\s[\d.]+,\d\d$")] * 2)
         await expect(page.locator("#connection")).to_have_text("Encerrado")
-        await page.locator("#log summary").click()
-        await expect(page.locator("#log li").first).to_be_visible()
+        assert await page.title() == "Cotação concluída · Cotação"
+        await page.locator("[part=log] summary").click()
+        await expect(page.locator("[part=log] [part=item]").first).to_be_visible()
         await screenshot(page, "end", tmp_path)
     seen: list[tuple[float, int]] = [(value, tiles) for value, tiles in await page.evaluate("bar")]
     values = [value for value, _ in seen]
@@ -239,7 +241,7 @@ async def test_list_links_to_the_session(demo: str, page: Page, tmp_path: Path) 
     await expect(row).to_contain_text("Em andamento")
     await screenshot(page, "list", tmp_path)
     await row.click()
-    await expect(page.locator("#bar")).to_have_attribute("aria-valuenow", re.compile(r"^\d"))
+    await expect(page.get_by_role("progressbar")).to_have_attribute("aria-valuenow", re.compile(r"^\d"))
     await expect(page.locator("#session-id")).to_have_text(session)
 
 
@@ -314,12 +316,12 @@ async def test_markup_in_every_field_is_shown_as_text(page: Page, site: str) -> 
             resultado={"plano_recomendado": plan, "plano_alternativo": plan},
         ),
     )  # fmt: skip
-    await expect(page.locator("#error")).to_have_text(MARKUP)
-    await expect(page.locator("#estimates h3")).to_have_text(MARKUP)
-    await expect(page.locator("#estimates p")).to_have_text(f"De {MARKUP} até {MARKUP}")
-    await expect(page.locator("#result .price")).to_have_text([MARKUP, MARKUP])
-    await expect(page.locator("#result dd").first).to_have_text(MARKUP)
-    await expect(page.locator("#log li").last).to_contain_text(f"{MARKUP} final")
+    await expect(page.locator("[part=error]")).to_have_text(MARKUP)
+    await expect(page.locator("[part=estimate] h4")).to_have_text(MARKUP)
+    await expect(page.locator("[part=estimate] p")).to_have_text(f"De {MARKUP} até {MARKUP}")
+    await expect(page.locator("[part=plan-price]")).to_have_text([MARKUP, MARKUP])
+    await expect(page.locator("[part=plan] div").first).to_contain_text(MARKUP)
+    await expect(page.locator("[part=log] [part=item]").last).to_contain_text(f"{MARKUP} final")
     assert await page.locator("img").count() == 0
 
 
@@ -344,26 +346,28 @@ async def test_dropped_connection_resumes_at_the_cursor(page: Page, site: str) -
 
     script = Script(page, greet)
     await script.open(site)
-    await expect(page.locator("#message")).to_have_text("Antes da queda")
-    await expect(page.locator("#elapsed")).to_have_text(re.compile("^1 min 1[5-9] s$"))
+    await expect(page.locator("[part=label]")).to_have_text("Antes da queda")
+    await expect(page.locator("[part=elapsed]")).to_have_text(re.compile("^Tempo: 1 min 1[5-9] s$"))
     await script.sockets[0].close(code=1012)
-    await expect(page.locator("#message")).to_have_text("Depois da volta")
+    # Pages that lost the server at the same moment come back over some seconds.
+    await expect(page.locator("[part=label]")).to_have_text("Depois da volta", timeout=10_000)
     await expect(page.locator("#connection")).to_have_text("Ao vivo")
     assert [script.cursor(0), script.cursor(1)] == ["0", f"{EPOCH}:7"]
-    await expect(page.locator("#bar")).to_have_attribute("aria-valuenow", "40")
-    await page.locator("#log summary").click()
-    await expect(page.locator("#log li").filter(has_text="Depois da volta")).to_have_count(1)
-    await expect(page.locator("#log li").filter(has_text="Repetida")).to_have_count(0)
+    # Of 148 s that its steps usually take, 19 lie before the sixth.
+    await expect(page.get_by_role("progressbar")).to_have_attribute("aria-valuenow", "13")
+    await page.locator("[part=log] summary").click()
+    await expect(page.locator("[part=log] [part=item]").filter(has_text="Depois da volta")).to_have_count(1)
+    await expect(page.locator("[part=log] [part=item]").filter(has_text="Repetida")).to_have_count(0)
 
 
 async def test_silent_connection_is_given_up(page: Page, site: str) -> None:
     """A network that died without a word is noticed by the missing pong, and the page says so."""
     await page.clock.install()
-    script = Script(page, lambda count: [sync(snapshot(seq=count, mensagem=f"Ligação {count}"))])
+    script = Script(page, lambda count: [sync(snapshot(seq=count, etapa_atual=count, mensagem=f"Ligação {count}"))])
     await script.open(site)
-    await expect(page.locator("#message")).to_have_text("Ligação 1")
-    await page.clock.run_for(31_000)
-    await expect(page.locator("#message")).to_have_text("Ligação 2")
+    await expect(page.locator("[part=label]")).to_have_text("Ligação 1")
+    await page.clock.run_for(36_000)
+    await expect(page.locator("[part=label]")).to_have_text("Ligação 2")
     assert script.cursor(1) == f"{EPOCH}:1"
 
 
@@ -371,21 +375,22 @@ async def test_bar_goes_back_only_for_a_new_run(page: Page, site: str) -> None:
     """Within one epoch the bar keeps its highest value; a reset to another run starts it over."""
     script = Script(page, lambda _: [sync(recovered=True)])
     await script.open(site)
-    bar = page.locator("#bar")
+    bar = page.get_by_role("progressbar")
     assert await bar.get_attribute("aria-valuenow") is None
-    script.send(update(1, percentual=50.0, etapa=7), update(2, percentual=20.0, etapa=3, mensagem="b"))
-    await expect(page.locator("#message")).to_have_text("b")
-    await expect(bar).to_have_attribute("aria-valuenow", "50")
+    # What a step is worth is what it usually takes, in percent of 148 s: 32 lie before the ninth.
+    script.send(update(1, etapa=9), update(2, etapa=3, mensagem="b"))
+    await expect(page.locator("[part=label]")).to_have_text("b")
+    await expect(bar).to_have_attribute("aria-valuenow", "32")
     await expect(bar).to_have_attribute("aria-valuetext", "Etapa 3 de 15: b")
-    bare = {key: value for key, value in update(0, percentual=60.0).items() if key not in ("epoch", "seq")}
+    bare = {key: value for key, value in update(0, etapa=15).items() if key not in ("epoch", "seq")}
     script.send(bare)
-    await expect(bar).to_have_attribute("aria-valuenow", "60")
-    new = snapshot(epoch="aa", seq=1, percentual=6.7, mensagem="outra vez")
+    await expect(bar).to_have_attribute("aria-valuenow", re.compile("^4[0-9]$"))
+    new = snapshot(epoch="aa", seq=1, mensagem="outra vez")
     script.send({"type": "reset", "session_id": "s1", "epoch": "aa", "seq": 1, "snapshot": new})
-    await expect(bar).to_have_attribute("aria-valuenow", "6.7")
-    script.send(update(9, percentual=90.0, mensagem="do passado"), update(2, epoch="aa", mensagem="segue"))
-    await expect(page.locator("#message")).to_have_text("segue")
-    await expect(bar).to_have_attribute("aria-valuenow", "6.7")
+    await expect(bar).to_have_attribute("aria-valuenow", re.compile("^[1-4]$"))
+    script.send(update(9, etapa=14, mensagem="do passado"), update(2, epoch="aa", mensagem="segue"))
+    await expect(page.locator("[part=message]")).to_have_text("segue")
+    await expect(bar).to_have_attribute("aria-valuenow", re.compile("^[1-4]$"))
 
 
 async def test_steps_are_announced_sparingly_and_news_at_once(page: Page, site: str) -> None:
@@ -393,16 +398,16 @@ async def test_steps_are_announced_sparingly_and_news_at_once(page: Page, site: 
     await page.clock.install()
     script = Script(page, lambda _: [sync(recovered=True)])
     await script.open(site)
-    live = page.locator("#live p")
+    live = page.locator("[aria-live] p")
     script.send(*(update(n, etapa=n, mensagem=f"passo {n}") for n in range(1, 5)))
-    await expect(page.locator("#message")).to_have_text("passo 4")
+    await expect(page.locator("[part=label]")).to_have_text("passo 4")
     await expect(live).to_have_text(["Etapa 1 de 15: passo 1"])
     await page.clock.run_for(10_500)
     await expect(live).to_have_text(["Etapa 1 de 15: passo 1", "Etapa 4 de 15: passo 4"])
     cover = {"nome_cobertura": "RCFDe", "valores": {"de": "R$1.300,00"}}
     script.send(update(5, etapa=5, estimativas={"coberturas_detalhadas": [cover]}))
-    await expect(live.last).to_have_text("Estimativas iniciais disponíveis.")
-    await expect(page.locator("#estimates > *")).to_have_text(["RCFDe R$ 1.300,00 até não informado"])
+    await expect(live.last).to_have_text("Estimativas iniciais. RCF: De R$ 1.300,00 até não informado")
+    await expect(page.locator("[part=estimate] [part=item]")).to_have_text(["RCFDe R$ 1.300,00 até não informado"])
 
 
 async def test_unread_plan_claims_nothing(page: Page, site: str) -> None:
@@ -417,13 +422,13 @@ async def test_unread_plan_claims_nothing(page: Page, site: str) -> None:
             mensagem="RPA success", resultado={"plano_recomendado": read, "plano_alternativo": unread},
         )
     )  # fmt: skip
-    await expect(page.locator("#result .price")).to_have_text(["R$ 4.631,57", "não informado"])
-    lines = page.locator("#result article").first.locator("dl > div")
+    await expect(page.locator("[part=plan-price]")).to_have_text(["R$ 4.631,57", "não informado"])
+    lines = page.locator("[part=plan]").first.locator("div")
     await expect(lines.filter(has_text="Vidros")).to_have_text("Vidrosnão")
     await expect(lines.filter(has_text="Assistência")).to_have_text("Assistênciasim")
     await expect(lines.filter(has_text="Danos morais")).to_have_text("Danos moraisnão informado")
-    await expect(page.locator("#result article").last.locator("dl")).to_have_count(0)
-    await expect(page.locator("#message")).to_be_hidden()
+    await expect(page.locator("[part=plan]").last.locator("div")).to_have_count(0)
+    await expect(page.locator("[part=message]")).to_be_hidden()
 
 
 async def test_failed_run_says_why_and_stays_closed(page: Page, site: str, tmp_path: Path) -> None:
@@ -438,9 +443,9 @@ async def test_failed_run_says_why_and_stays_closed(page: Page, site: str, tmp_p
                mensagem="RPA error", erro="Placa recusada"),
     )  # fmt: skip
     await script.sockets[0].close(code=4410)
-    await expect(page.locator("#estado")).to_have_text("Não foi possível concluir")
+    await expect(page.locator("[part=state]")).to_have_text("Não foi possível concluir")
     await expect(page.get_by_role("alert")).to_have_text("Placa recusada")
-    await expect(page.locator("#bar")).to_have_attribute("aria-valuenow", "13.3")
+    await expect(page.get_by_role("progressbar")).to_have_attribute("aria-valuenow", "4")
     await expect(page.locator("#connection")).to_have_text("Encerrado")
     await page.clock.run_for(60_000)
     await asyncio.sleep(GRACE_S)
@@ -460,8 +465,8 @@ async def test_manual_quotation_is_an_ordinary_ending(page: Page, site: str, tmp
     script = Script(page, lambda _: [sync(end)])
     await page.emulate_media(color_scheme="dark")
     await script.open(site)
-    await expect(page.locator("#estado")).to_have_text("Cotação manual necessária")
-    await expect(page.locator("#hint")).to_contain_text("precisa ser feita por uma pessoa")
-    await expect(page.locator("#error")).to_be_hidden()
-    await expect(page.locator("#estimates > *")).to_have_count(1)
+    await expect(page.locator("[part=state]")).to_have_text("Cotação manual necessária")
+    await expect(page.locator("[part=hint]")).to_contain_text("precisa ser feita por uma pessoa")
+    await expect(page.locator("[part=error]")).to_be_hidden()
+    await expect(page.locator("[part=estimate] [part=item]")).to_have_count(1)
     await screenshot(page, "manual", tmp_path)

@@ -1,0 +1,39 @@
+"""The page that shows how to embed."""
+
+import re
+from typing import Any
+
+import pytest
+from playwright.async_api import Page, expect
+
+from .stage import AXE, MARKS
+
+pytestmark = MARKS
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_the_embed_page_shows_the_widget_and_copies_the_snippet(page: Page, server: str, scheme: Any) -> None:
+    """The snippet names the address that the visitor used, and the live widget obeys the choices beside it."""
+    await page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    await page.emulate_media(color_scheme=scheme)
+    await page.clock.install()
+    await page.goto(f"{server}/embed")
+    live = page.locator("rpa-progress")
+    await expect(live.locator("[part=state]")).to_be_visible()
+    await page.clock.run_for(12_000)
+    await expect(live.locator("[part=state]")).to_have_text("Em andamento")
+    await page.get_by_role("button", name="Copiar código").first.click()
+    await expect(page.get_by_role("status")).to_have_text("Código copiado.")
+    copied = await page.evaluate("navigator.clipboard.readText()")
+    assert re.match(rf'<script defer src="{server}/static/rpa-progress-[\d.]+\.js"\s+integrity="sha384-', copied)
+    await page.get_by_label("Idioma").select_option("en")
+    await expect(live.locator("[part=title]")).to_have_text("Your quote")
+    await page.get_by_label("Aparência").select_option("dark")
+    await expect(live).to_have_attribute("theme", "dark")
+    if AXE.exists():
+        await page.clock.resume()
+        await page.evaluate(AXE.read_text(encoding="utf-8"))
+        found = await page.evaluate("axe.run({resultTypes: ['violations']})")
+        assert [(rule["id"], rule["nodes"][0]["html"]) for rule in found["violations"]] == []
+    await page.set_viewport_size({"width": 320, "height": 640})
+    assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")

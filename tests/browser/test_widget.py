@@ -1,0 +1,143 @@
+"""The widget in a page of another site, fed by the real server: every state, the connection, a reload."""
+
+import re
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from playwright.async_api import expect
+
+from .stage import AXE, MARKS, PLANS, STATES, UNREAD, Stage, complaints_of_axe
+
+pytestmark = MARKS
+
+
+ENDED = ["success", "unread", "error", "manual", "expired", "cancelled"]
+
+
+async def bring_about(stage: Stage, state: str) -> None:
+    """Bring the open page from the run to one of STATES that time or the network make."""
+    if state == "offline":
+        await stage.page.context.set_offline(True)
+        await stage.run_clock(60)
+    elif state == "stalled":
+        await stage.run_clock(120)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("state", STATES)
+async def test_every_state_says_what_it_is_and_axe_finds_nothing(stage: Stage, state: str, theme: str) -> None:
+    """Words, contrast, names and roles are right in every state, and nothing is wider than a small phone."""
+    if not AXE.exists():
+        pytest.skip("npm ci in web/ brings axe-core")
+    end, last, label, words = STATES[state]
+    await stage.run(last, end)
+    await stage.page.clock.install()
+    await stage.page.set_viewport_size({"width": 320, "height": 640})
+    attributes = f'theme="{theme}" show="bar,steps,eta,estimate,plans,log" contact-url="tel:+5511"'
+    await (stage.open_at_home(attributes) if state == "offline" else stage.open(attributes))
+    await expect(stage.part("state")).to_have_text(label)
+    await bring_about(stage, state)
+    await expect(stage.widget).to_contain_text(words)
+    if state in ENDED and state != "success":
+        await expect(stage.part("contact")).to_have_attribute("href", "tel:+5511")
+    else:
+        await expect(stage.part("contact")).to_be_hidden()
+    assert await stage.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    ground = await stage.part("base").evaluate("(node) => getComputedStyle(node).backgroundColor")
+    assert ground == {"light": "rgb(255, 255, 255)", "dark": "rgb(23, 33, 39)"}[theme]
+    assert await complaints_of_axe(stage.page) == []
+    await stage.page.context.set_offline(False)
+
+
+async def test_a_run_is_followed_to_both_plans(stage: Stage) -> None:
+    """Steps, names, estimates as soon as they are there, then the plans, each value as it should be written."""
+    await stage.open()
+    await expect(stage.part("state")).to_have_text("Aguardando o início")
+    await stage.run(5)
+    await expect(stage.part("steps")).to_have_text("Etapa 5 de 15")
+    await expect(stage.part("label")).to_have_text("Passo 5")
+    await expect(stage.part("message")).to_have_text("Tela 5 concluída")
+    tiles = stage.part("estimate").locator("[part=item]")
+    await expect(tiles).to_have_text(
+        ["CompreensivaDe R$ 2.350,00 até R$ 2.980,00", "RCFDe R$ 1.150,00 até não informado"]
+    )
+    assert await stage.part("plans").locator("*").count() == 0
+    await stage.publish({"status_final": "success", "dados_finais": PLANS})
+    await expect(stage.part("plan-price")).to_have_text(["R$ 2.914,35", "R$ 2.487,90"])
+    best = stage.part("plan").first
+    for row in ("FranquiaR$ 3.890,00", "Assistênciasim", "Carro reservanão", "Danos moraisnão informado"):
+        await expect(best).to_contain_text(row)
+    await expect(stage.part("percent")).to_have_text("100%")
+    assert "R$ 0,00" not in await stage.widget.inner_text()
+
+
+async def test_plans_that_were_not_read_show_no_price(stage: Stage) -> None:
+    """N/A is said to be unknown, never zero, and the way to a person is shown."""
+    await stage.run(15, {"status_final": "success", "dados_finais": UNREAD})
+    await stage.open('contact-url="https://wa.me/55"')
+    await expect(stage.part("plan-price")).to_have_text(["não informado"] * 2)
+    await expect(stage.part("hint")).to_have_text("Os valores não foram informados.")
+    await expect(stage.part("contact")).to_be_visible()
+    text = await stage.part("plans").inner_text()
+    assert "R$" not in text
+    assert "Vidros" not in text
+
+
+async def test_a_lost_connection_is_told_after_a_while_and_the_run_goes_on(stage: Stage) -> None:
+    """For 8 s nothing is said; then the connection is lost, not the run; then it is back as if nothing had been."""
+    await stage.run(8)
+    await stage.page.clock.install()
+    await stage.open_at_home()
+    await expect(stage.part("steps")).to_have_text("Etapa 8 de 15")
+    await stage.page.context.set_offline(True)
+    await stage.page.evaluate("dispatchEvent(new Event('offline'))")
+    await expect(stage.part("status")).to_be_hidden()
+    await stage.run_clock(60)
+    await expect(stage.part("status")).to_contain_text("Sem conexão. Reconectando…")
+    await expect(stage.part("state")).to_have_text("Em andamento")
+    await expect(stage.part("retry")).to_be_visible()
+    box = await stage.part("retry").bounding_box()
+    assert box is not None
+    assert min(box["width"], box["height"]) >= 24
+    await stage.part("retry").click()
+    await stage.publish({"etapa": 15, "mensagem": "enquanto isso"})
+    await stage.page.context.set_offline(False)
+    await stage.run_clock(15)
+    await expect(stage.part("steps")).to_have_text("Etapa 15 de 15")
+    await stage.page.clock.run_for(1_000)
+    await expect(stage.part("status")).to_be_hidden()
+    await expect(stage.part("retry")).to_be_hidden()
+
+
+async def test_a_late_step_is_told_and_the_bar_still_waits_for_it(stage: Stage) -> None:
+    """Beyond what is usual there is no estimate any more, and the bar does not pass into the next step."""
+    await stage.run(8)
+    await stage.page.clock.install()
+    await stage.open()
+    await expect(stage.part("eta")).to_have_text(re.compile(r"^Faltam cerca de \d+ min$"))
+    await stage.run_clock(120)
+    await expect(stage.part("status")).to_contain_text("Está demorando mais que o normal")
+    await expect(stage.part("eta")).to_be_hidden()
+    late = int((await stage.part("percent").inner_text()).rstrip("%"))
+    await stage.publish({"etapa": 9, "mensagem": "Passo 9"})
+    await expect(stage.part("steps")).to_have_text("Etapa 9 de 15")
+    await expect(stage.part("status")).not_to_contain_text("etapa 8")
+    assert late <= int((await stage.part("percent").inner_text()).rstrip("%"))
+
+
+async def test_a_reload_goes_on_where_it_was(stage: Stage) -> None:
+    """The cursor outlives the page, so that nothing is shown twice and nothing is missing."""
+    await stage.run(5)
+    await stage.open('show="bar,steps,log"')
+    await expect(stage.part("steps")).to_have_text("Etapa 5 de 15")
+    sockets: list[str] = []
+    stage.page.on("websocket", lambda socket: sockets.append(socket.url))
+    await stage.page.reload()
+    await expect(stage.part("steps")).to_have_text("Etapa 5 de 15")
+    await stage.publish({"etapa": 6, "mensagem": "depois"}, {"status_final": "success", "dados_finais": PLANS})
+    await expect(stage.part("state")).to_have_text("Cotação concluída")
+    after = parse_qs(urlsplit(sockets[0]).query)["after"][0]
+    assert re.fullmatch(r"\w+:\d+", after)
+    seqs = [event["detail"]["seq"] for event in await stage.heard("progress")]
+    assert seqs == sorted(set(seqs))
+    assert len(sockets) == 1

@@ -1,0 +1,113 @@
+"""The widget for assistive technology, for who wants no motion, more contrast, or another language."""
+
+import re
+
+import pytest
+from playwright.async_api import expect
+
+from .stage import ESTIMATES, MANUAL, MARKS, PLANS, Stage
+
+pytestmark = MARKS
+
+
+async def test_the_bar_is_a_progressbar_that_admits_not_to_know(stage: Stage) -> None:
+    """No value while there is none; then a number and words; the plans are busy until they are there."""
+    await stage.open()
+    bar = stage.page.get_by_role("progressbar", name="Sua cotação")
+    await expect(bar).to_have_attribute("aria-valuetext", "Aguardando o início")
+    assert await bar.get_attribute("aria-valuenow") is None
+    await expect(stage.part("plans")).to_have_attribute("aria-busy", "true")
+    await stage.run(5)
+    await expect(bar).to_have_attribute("aria-valuenow", re.compile(r"^\d+$"))
+    await expect(bar).to_have_attribute("aria-valuetext", "Etapa 5 de 15: Tela 5 concluída")
+    described = await stage.part("plans").get_attribute("aria-describedby")
+    assert described == await bar.get_attribute("id")
+    await stage.publish({"status_final": "success", "dados_finais": PLANS})
+    await expect(stage.part("plans")).to_have_attribute("aria-busy", "false")
+    await expect(bar).to_have_attribute("aria-valuenow", "100")
+
+
+async def test_steps_are_announced_sparingly_and_news_at_once(stage: Stage) -> None:
+    """At most one step in ten seconds and then the newest; estimates, result and a lost connection when they come."""
+    await stage.page.clock.install()
+    await stage.open()
+    live = stage.page.locator("rpa-progress [aria-live=polite]")
+    assert await live.count() == 1  # before there is anything to say
+    await stage.run(4)
+    await expect(stage.part("steps")).to_have_text("Etapa 4 de 15")
+    said = await live.locator("p").all_inner_texts()
+    assert len([words for words in said if words.startswith("Etapa")]) <= 1
+    await stage.run_clock(15)
+    await expect(live.locator("p").last).to_have_text("Etapa 4 de 15: Passo 4")
+    await stage.publish({"etapa": 5, "mensagem": "Passo 5", "estimativas": ESTIMATES})
+    await expect(live.locator("p").last).to_contain_text("Estimativas iniciais. Compreensiva: De R$ 2.350,00")
+    await stage.publish({"status_final": "success", "dados_finais": PLANS})
+    await expect(live.locator("p").last).to_have_text(
+        "Cotação concluída. Plano recomendado: R$ 2.914,35. Plano alternativo: R$ 2.487,90"
+    )
+
+
+async def test_an_error_is_an_alert_and_a_manual_quotation_is_none(stage: Stage) -> None:
+    """Only a failure interrupts."""
+    await stage.run(2, {"status_final": "error", "erro_final": "Placa recusada"})
+    await stage.open()
+    await expect(stage.page.get_by_role("alert")).to_have_text("Placa recusada")
+    stage.session += "m"
+    await stage.run(2, MANUAL)
+    await stage.open()
+    await expect(stage.part("state")).to_have_text("Cotação manual necessária")
+    await expect(stage.page.get_by_role("alert")).to_be_hidden()
+
+
+@pytest.mark.parametrize("inside", [True, False])
+async def test_the_result_takes_the_focus_of_who_is_inside_alone(stage: Stage, inside: bool) -> None:
+    """Whoever reads the widget is taken to the result; whoever is elsewhere stays there."""
+    await stage.run(5)
+    await stage.open('show="bar,plans,log"', before="<button>fora</button>")
+    await expect(stage.part("log")).to_be_visible()
+    await (stage.part("log").locator("summary") if inside else stage.page.get_by_text("fora")).focus()
+    await stage.publish({"status_final": "success", "dados_finais": PLANS})
+    await expect(stage.part("state")).to_have_text("Cotação concluída")
+    heading = stage.part("plans").locator("h3")
+    await (expect(heading).to_be_focused() if inside else expect(stage.page.get_by_text("fora")).to_be_focused())
+
+
+async def test_nothing_moves_for_who_does_not_want_it(stage: Stage) -> None:
+    """Reduced motion stops the bar's animation and its glide; otherwise the animation ends within 5 s."""
+    await stage.open()
+    bar = stage.part("bar")
+    style = "(node) => { const { %s } = getComputedStyle(node); return [%s]; }"
+    moving = style.replace("%s", "animationDuration, animationIterationCount")
+    seconds, times = await bar.evaluate(moving)
+    assert 0 < float(seconds.rstrip("s")) * int(times) <= 5
+    await stage.page.emulate_media(reduced_motion="reduce")
+    assert await bar.evaluate(style.replace("%s", "animationName, transitionProperty")) == ["none", "none"]
+
+
+async def test_the_bar_is_seen_in_forced_colors(stage: Stage) -> None:
+    """A page in high contrast keeps the bar apart from its track."""
+    await stage.run(8)
+    await stage.page.emulate_media(forced_colors="active")
+    await stage.open()
+    await expect(stage.part("percent")).to_have_text(re.compile("%"))
+    colors = await stage.part("track").evaluate(
+        "(node) => [node, node.firstChild].map((one) => getComputedStyle(one).backgroundColor)"
+    )
+    assert colors[0] != colors[1]
+
+
+async def test_english_is_spoken_where_the_page_is_english(stage: Stage) -> None:
+    """The attribute counts before the page's language, and every other language hears Portuguese."""
+    await stage.run(15, {"status_final": "success", "dados_finais": PLANS})
+    spoken = {
+        ("en", ""): "Quote ready", ("en-US", ""): "Quote ready", ("pt-BR", 'lang="en"'): "Quote ready",
+        ("en", 'lang="pt-BR"'): "Cotação concluída", ("fr", ""): "Cotação concluída", ("", ""): "Cotação concluída",
+    }  # fmt: skip
+    for (of_page, attribute), words in spoken.items():
+        told = f'{attribute} session-id="{stage.session}"'
+        await stage.show(f'<!doctype html><html lang="{of_page}"><title>x</title>{stage.element(told)}')
+        await expect(stage.part("state")).to_have_text(words)
+        await expect(stage.part("base")).to_have_attribute("lang", "en" if words == "Quote ready" else "pt-BR")
+    await stage.open('lang="en"')
+    await expect(stage.part("plan-price").first).to_have_text("R$2,914.35")
+    await expect(stage.part("plans")).to_contain_text("Deductible")

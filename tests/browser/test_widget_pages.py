@@ -1,0 +1,198 @@
+"""The widget in hostile and odd pages, and without a server."""
+
+import asyncio
+import html
+import json
+import re
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+import pytest
+from playwright.async_api import Browser, BrowserContext, WebSocketRoute, expect
+
+from .stage import DIST, MARKS, MARKUP, PLAN, PLANS, Site, Stage
+
+pytestmark = MARKS
+
+
+async def test_markup_in_every_field_is_shown_as_text(stage: Stage) -> None:
+    """Whatever a robot scraped, and whatever a page passes on, stays text and is no address to follow."""
+    plan = dict.fromkeys(PLAN, MARKUP)
+    cover = {"nome_cobertura": MARKUP, "valores": {"de": MARKUP, "ate": MARKUP}}
+    await stage.publish(
+        {"etapa": 5, "mensagem": MARKUP, "estimativas": {"coberturas_detalhadas": [cover]}, "dados_extra": {"x": MARKUP}},
+        {"erro": MARKUP, "contexto": MARKUP},
+    )
+    links = 'contact-url="javascript:alert(1)" redirect-on-success="javascript:alert(2)"'
+    await stage.open(f'show="bar,steps,eta,estimate,plans,log" {links}')
+    await expect(stage.part("error")).to_have_text(MARKUP)
+    await expect(stage.part("item").first).to_have_text(f"{MARKUP}De {MARKUP} até {MARKUP}")
+    await stage.publish({"status_final": "success", "dados_finais": dict.fromkeys(PLANS, plan)})
+    await expect(stage.part("plan-price")).to_have_text([MARKUP] * 2)
+    stage.session += "f"
+    await stage.publish({"etapa": 1, "mensagem": MARKUP}, {"status_final": "error", "erro_final": MARKUP})
+    await stage.open('contact-url="javascript:alert(1)"')
+    await expect(stage.part("error")).to_have_text(MARKUP)
+    await expect(stage.part("contact")).to_be_hidden()
+    assert await stage.part("contact").get_attribute("href") is None
+    for tag in ("img", "script", "iframe"):
+        assert await stage.page.locator(f"rpa-progress {tag}").count() == 0
+
+
+async def test_an_unknown_state_from_the_wire_is_text(stage: Stage) -> None:
+    """A server that is not ours can't break out either."""
+    update = {
+        "type": "progress_update", "epoch": "e1", "seq": 1, "final": False, "estado": MARKUP, "evento": MARKUP, "etapa": 1,
+        "total_etapas": 15, "percentual": 5, "status": MARKUP, "mensagem": MARKUP, "timestamp": MARKUP, "dados_extra": {},
+    }  # fmt: skip
+
+    def answer(socket: WebSocketRoute) -> None:
+        for message in ({"type": "sync", "epoch": "e1", "seq": 0, "recovered": True, "snapshot": None}, update):
+            socket.send(json.dumps(message))
+
+    await stage.page.route_web_socket(re.compile("/rpa/"), answer)
+    await stage.open()
+    await expect(stage.part("state")).to_have_text(MARKUP)
+    assert await stage.page.locator("rpa-progress img").count() == 0
+
+
+async def test_the_script_twice_changes_nothing(stage: Stage) -> None:
+    """A theme and an embed may both bring it; there is one connection and one of everything."""
+    sockets: list[str] = []
+    stage.page.on("websocket", lambda socket: sockets.append(socket.url))
+    await stage.run(3)
+    again = f'<script defer src="{stage.server}/webflow_progress_tracker.js"></script>'
+    await stage.open(before=stage.script + again)
+    await expect(stage.part("steps")).to_have_text("Etapa 3 de 15")
+    await expect(stage.part("base")).to_have_count(1)
+    assert len(sockets) == 1
+
+
+@pytest.mark.parametrize("name", ["rpa-progress", "$", "RPAProgress", "RPAProgressClient"])
+async def test_what_the_page_has_under_our_names_stays_its_own(stage: Stage, name: str) -> None:
+    """A page's own element, jQuery's $ and globals of our names are left alone, and nothing throws."""
+    await stage.page.add_init_script(f"window.own = '{name}'")
+    await stage.page.add_init_script("""
+        window.$ = window.jQuery = function Dollar() {};
+        window.kept = {};
+        if (own === 'rpa-progress') {
+          customElements.define(own, window.kept[own] = class extends HTMLElement {
+            connectedCallback() { this.setAttribute('mine', ''); }
+          });
+        } else if (own === '$') window.kept[own] = window.$;
+        else window[own] = window.kept[own] = class Own {};
+    """)
+    await stage.run(2)
+    await stage.open(before='<p data-rpa-text="passo">?</p>')
+    if name == "rpa-progress":
+        await expect(stage.widget).to_have_attribute("mine", "")
+        await expect(stage.widget).to_have_text("Acompanhando…")
+    else:
+        await expect(stage.part("steps")).to_have_text("Etapa 2 de 15")
+        await expect(stage.page.locator("p").first).to_have_text("Etapa 2 de 15")
+    kept = "customElements.get(n)" if name == "rpa-progress" else "window[n]"
+    assert await stage.page.evaluate(f"(n) => {kept} === window.kept[n]", name)
+
+
+async def test_only_names_of_ours_are_added_to_the_page(stage: Stage) -> None:
+    """The script leaves nothing on the page but RPA…"""
+    await stage.page.add_init_script("window.before = new Set(Object.getOwnPropertyNames(window))")
+    await stage.open()
+    await expect(stage.part("state")).to_be_visible()
+    added = await stage.page.evaluate("Object.getOwnPropertyNames(window).filter((name) => !before.has(name))")
+    assert {name for name in added if not name.startswith("RPA")} <= {"before"}
+    assert {"RPAProgress", "RPAProgressClient", "RPAWebSocketClient", "RPAError"} <= set(added)
+
+
+async def test_without_a_session_or_a_script_the_page_s_own_words_stay(stage: Stage) -> None:
+    """Before a run, without JavaScript and with a script that was tampered with, the fallback text is what is seen."""
+    await stage.open('session-param="session_id"', inside="Acompanhe aqui")
+    await stage.page.evaluate("customElements.whenDefined('rpa-progress').then(() => 1)")
+    await expect(stage.widget.get_by_text("Acompanhe aqui")).to_be_visible()
+    await stage.show("<rpa-progress>Sem script</rpa-progress>")
+    await expect(stage.page.get_by_text("Sem script")).to_be_visible()
+
+
+async def test_a_script_with_another_hash_is_not_run(
+    context: BrowserContext, site: Site, http: aiohttp.ClientSession
+) -> None:
+    """The snippet's integrity attribute is accepted as served, and refuses anything else."""
+    async with http.get(f"{site.server}/embed") as answer:
+        text = html.unescape(await answer.text())
+    found = re.search(r'src="([^"]+)"\s+integrity="([^"]+)"', text)
+    assert found is not None
+    address, integrity = found.groups()
+    for right in (True, False):
+        page = await context.new_page()
+        value = integrity if right else integrity.replace(integrity[10:14], "AAAA")
+        script = f'<script defer src="{address}" integrity="{value}" crossorigin="anonymous"></script>'
+        site.body = f"{script}<rpa-progress demo>x</rpa-progress>"
+        await page.goto(site.url)
+        if right:
+            await expect(page.locator("rpa-progress [part=base]")).to_be_visible()
+        else:
+            await asyncio.sleep(0.3)
+            assert await page.evaluate("customElements.get('rpa-progress') === undefined")
+            await expect(page.get_by_text("x", exact=True)).to_be_visible()
+        await page.close()
+
+
+@pytest.mark.parametrize("beside", [True, False])
+async def test_the_demonstration_needs_no_server(stage: Stage, beside: bool) -> None:
+    """With the files alone, or the script alone, a run is shown from its start to both plans, and nobody is asked."""
+    asked: list[str] = []
+
+    async def answer(route: Any) -> None:
+        name = urlsplit(route.request.url).path.rpartition("/")[2]
+        asked.append(name)
+        if name == "demo.html":
+            await route.fulfill(body=body, content_type="text/html")
+        elif name.startswith("rpa-progress") and (beside or name.endswith(".js")):
+            await route.fulfill(path=DIST / name)
+        else:
+            await route.abort()
+
+    body = """<!doctype html><html lang="pt-BR"><meta charset="utf-8"><script defer src="https://files.example/rpa-progress.js"></script>
+        <rpa-progress demo></rpa-progress>"""
+    sockets: list[str] = []
+    stage.page.on("websocket", lambda socket: sockets.append(socket.url))
+    await stage.page.clock.install()
+    await stage.page.route("**/*", answer)
+    await stage.page.goto("https://shop.example/demo.html")
+    await expect(stage.part("state")).to_be_visible()
+    await stage.run_clock(15)
+    await expect(stage.part("state")).to_have_text("Em andamento")
+    await expect(stage.part("estimate")).to_contain_text("Compreensiva")
+    assert 5 < int((await stage.part("percent").inner_text()).rstrip("%")) < 60
+    await stage.run_clock(45)
+    await expect(stage.part("state")).to_have_text("Cotação concluída")
+    await expect(stage.part("plan-price")).to_have_text(["R$ 2.914,35", "R$ 2.487,90"])
+    assert sockets == []
+    assert set(asked) <= {"demo.html", "rpa-progress.js", "rpa-progress.json", "rpa-progress.css", "favicon.ico"}
+
+
+async def test_a_script_in_the_page_itself_shows_the_demonstration(browser: Browser) -> None:
+    """Pasted whole into a page that can ask nobody, it still works."""
+    page = await browser.new_page()
+    await page.clock.install()
+    await page.set_content("<rpa-progress demo></rpa-progress>")
+    await page.add_script_tag(content=(DIST / "rpa-progress.js").read_text(encoding="utf-8"))
+    for _ in range(12):
+        await page.clock.run_for(5_000)
+        await asyncio.sleep(0.01)
+    await expect(page.locator("rpa-progress [part=state]")).to_have_text("Cotação concluída")
+    prices = page.locator("rpa-progress [part=plan-price]")
+    await expect(prices).to_have_text(["R$ 2.914,35", "R$ 2.487,90"])
+    await page.close()
+
+
+async def test_an_old_browser_loads_the_style_as_a_file(context: BrowserContext, stage: Stage) -> None:
+    """Without constructable sheets (Safari before 16.4) the widget is styled all the same."""
+    page = await context.new_page()
+    await page.add_init_script("delete window.CSSStyleSheet; delete ShadowRoot.prototype.adoptedStyleSheets")
+    await stage.run(3)
+    await stage.open_at_home(page=page)
+    await expect(page.locator("rpa-progress [part=steps]")).to_have_text("Etapa 3 de 15")
+    await expect(page.locator("rpa-progress [part=base]")).to_have_css("display", "flex")
+    await page.close()

@@ -1,0 +1,72 @@
+// The whole build: the client, the element, the bindings, and the command queue, put together.
+//
+// Safe to load twice, late, early, and beside anything: the first one wins, a name that is taken is left alone. What a
+// command or the script tag asks for becomes attributes of the element, so there is one place to look.
+
+import { bind } from './bind.js';
+import { follow } from './run.js';
+import { learned } from './texts.js';
+import { makeElement, safeUrl } from './widget.js';
+import './rpa-client.js';
+
+const NAME = 'rpa-progress';
+const script = document.currentScript;
+let current; // the run that bound elements follow: the one begun last
+
+/** Make the run that an element asks for; nothing while it has no session. */
+function begin(node, draw) {
+  for (const { name, value } of script?.attributes ?? []) {
+    if (/^data-rpa-/.test(name) && !node.hasAttribute(name.slice(9))) node.setAttribute(name.slice(9), value);
+  }
+  const get = (name) => node.getAttribute(name) ?? undefined;
+  const event = get('session-from')?.slice(6); // event:name
+  if (event && node.listens !== event) {
+    node.listens = event;
+    addEventListener(event, ({ detail }) => {
+      const told = detail?.session_id ?? detail?.sessionId ?? detail;
+      if (told) node.setAttribute('session-id', told);
+    });
+  }
+  const sessionId = get('session-id') || new URLSearchParams(location.search).get(get('session-param'));
+  if (!sessionId && !node.hasAttribute('demo')) return undefined;
+  const run = current = follow(sessionId, get, node, (view) => {
+    draw(view);
+    if (run === current) bind(document, view);
+  }, () => {
+    const address = safeUrl(get('redirect-on-success'));
+    if (address) location.assign(address);
+  });
+  return run;
+}
+
+/** Run a command, ['start', {sessionId, …}]: the page's first element shows it, else a new one at the page's end. */
+function push([name, options]) {
+  if (name !== 'start') return;
+  const node = document.querySelector(NAME) ?? document.body.appendChild(document.createElement(NAME));
+  for (const key in options) node.setAttribute(key.replace(/[A-Z]/g, '-$&'), options[key]);
+}
+
+/** Begin for good, with what the file beside the script holds: css, en, fields. Without it, in plain Portuguese. */
+function begun({ css, en, ...more } = {}) {
+  Object.assign(learned.en, en);
+  Object.assign(learned, more);
+  if (!customElements.get(NAME)) customElements.define(NAME, makeElement(begin, css, beside('css')));
+  queue.forEach(push);
+  queue.push = push;
+  // The script tag alone names a session: elements of the page's own are to follow it.
+  if (/rpa(Sess|Demo)/.test(Object.keys(script?.dataset ?? {})) && !document.querySelector(NAME)) push(['start', { hidden: '' }]);
+}
+
+const beside = (kind) => script?.src.replace(/\.js(?=$|\?)/, `.${kind}`);
+const parsed = new Promise((go) => {
+  if (document.readyState === 'loading') addEventListener('DOMContentLoaded', go);
+  else go();
+});
+const patience = new Promise((go) => setTimeout(go, 3000));
+const held = window.RPAProgress ??= [];
+const queue = held.map ? held : []; // what is no queue is somebody else's
+if (!queue.isTaken) {
+  queue.isTaken = true;
+  const more = fetch(beside('json')).then((answer) => answer.json()).catch(() => {});
+  Promise.race([more, patience]).then((words) => parsed.then(() => begun(words)));
+}

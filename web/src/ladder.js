@@ -1,0 +1,52 @@
+// Which transport to use: a ladder of rungs, the best one first. Pure.
+//
+// It is left downwards after two failures without a word received, four where words came but the connection did not
+// last, at once where the next one is better. A server that is gone altogether is no reason to stay below: from there
+// it goes back to the rung that worked last, and each time down a different rung is tried.
+
+/**
+ * Make a ladder.
+ *
+ * @param {string[]} list the rungs; a blocked one is taken out.
+ * @param {string} [begin] the rung that worked last.
+ */
+export const ladder = (list, begin) => {
+  let failures = 0;
+  let home; // unknown until one has lasted
+  let deep = Math.max(0, list.indexOf(begin)); // where it last went down to
+  const self = {
+    _at: deep,
+
+    /** The rung *at* works. */
+    _stay(at) {
+      self._at = home = deep = at;
+      failures = 0;
+    },
+
+    /**
+     * Take in why a connection ended; tell whether a rung is left.
+     *
+     * @param {object} error see RPAError.
+     * @param {number} [delivered] 1: it had received something, 2: and lasted.
+     */
+    _failed({ code, _blocked, _next }, delivered) {
+      const at = self._at;
+      const last = list.length - 1;
+      const isAway = home >= 0 && at !== home && code === 'network' && !delivered;
+      if (_blocked) {
+        list.splice(at, 1);
+        home = failures = 0;
+        deep = at;
+        return at < last;
+      }
+      failures += delivered > 1 ? 0 : 1;
+      if (failures >= (_next || isAway ? 1 : delivered ? 4 : 2)) {
+        failures = 0;
+        if (isAway || (at !== home && at === last)) self._at = home || 0;
+        else self._at = deep = deep < last ? deep + 1 : 0;
+      }
+      return true;
+    },
+  };
+  return self;
+};

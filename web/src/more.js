@@ -1,0 +1,96 @@
+// What the script takes as data when it starts, from the file beside it. The build writes it into rpa-progress.json,
+// together with the style. Without it there is no English, of a plan only its price, and a plainer demonstration.
+
+/** What is told of a plan, in this order: the wire's name, Portuguese. */
+export const fields = [
+  ['forma_pagamento', 'Forma de pagamento'],
+  ['parcelamento', 'Parcelamento'],
+  ['valor_franquia', 'Franquia'],
+  ['tipo_franquia', 'Tipo de franquia'],
+  ['valor_mercado', 'Valor de mercado'],
+  ['assistencia', 'Assistência'],
+  ['vidros', 'Vidros'],
+  ['carro_reserva', 'Carro reserva'],
+  ['danos_materiais', 'Danos materiais'],
+  ['danos_corporais', 'Danos corporais'],
+  ['danos_morais', 'Danos morais'],
+  ['morte_invalidez', 'Morte ou invalidez'],
+];
+
+/** English for the Portuguese that is said. */
+export const en = {
+  'Sua cotação': 'Your quote',
+  'Aguardando o início': 'Waiting to start',
+  'Em andamento': 'In progress',
+  'Cotação concluída': 'Quote ready',
+  'Cotação manual necessária': 'A person has to quote this',
+  'Não foi possível concluir': 'We could not finish',
+  'Cotação expirada': 'Quote expired',
+  'Cotação cancelada': 'Quote cancelled',
+  'Assim que o robô começar, o andamento aparece aqui.': 'As soon as the robot starts, its progress appears here.',
+  'A cotação precisa ser feita por uma pessoa.':
+    'There is no automatic calculation for this case: the quote has to be made by a person.',
+  'A cotação parou antes do fim.': 'The quote stopped before its end.',
+  'Os valores não foram informados.': 'The prices were not given.',
+  'Não foi possível acompanhar a cotação.': 'The quote could not be followed.',
+  'Etapa # de @': 'Step # of @',
+  'Tentando novamente.': 'Trying again.',
+  'Tempo: #': 'Time: #',
+  'Faltam cerca de # min': 'About # min left',
+  'Falta menos de 1 min': 'Less than 1 min left',
+  'Está demorando mais que o normal; ainda em andamento (etapa #).':
+    'This takes longer than usual; still in progress (step #).',
+  'Sem conexão. Reconectando… seu pedido continua sendo processado.':
+    'No connection. Reconnecting… your request is still being processed.',
+  'Tentar agora': 'Try now',
+  'Falar com um corretor': 'Talk to a broker',
+  'Estimativas iniciais': 'First estimates',
+  'De # até @': 'From # to @',
+  Resultado: 'Result',
+  'Plano recomendado': 'Recommended plan',
+  'Plano alternativo': 'Alternative plan',
+  'não informado': 'not given',
+  sim: 'yes',
+  não: 'no',
+  'Passo a passo': 'Step by step',
+  'Forma de pagamento': 'Payment',
+  Parcelamento: 'Instalments',
+  Franquia: 'Deductible',
+  'Tipo de franquia': 'Type of deductible',
+  'Valor de mercado': 'Market value',
+  Assistência: 'Assistance',
+  Vidros: 'Glass',
+  'Carro reserva': 'Replacement car',
+  'Danos materiais': 'Property damage',
+  'Danos corporais': 'Bodily injury',
+  'Danos morais': 'Moral damage',
+  'Morte ou invalidez': 'Death or disability',
+};
+
+/** What the demonstration tells: the robot's words by step, what it saw at the fifth, what both plans have in common. */
+export const demo = {
+  steps: ['Iniciando RPA', 'Selecionando tipo de veículo', 'Selecionando veículo com a placa informada',
+    'Confirmando seleção do veículo', 'Calculando como novo seguro', 'Elaborando estimativas',
+    'Seleção de detalhes do veículo', 'Definição de local de pernoite com o CEP informado', 'Definição do uso do veículo',
+    'Preenchimento dos dados pessoais', 'Definição do condutor principal', 'Definição do uso do veículo',
+    'Definição do tipo de garagem', 'Definição de residentes', 'Definição do corretor', 'Aguardando cálculo completo'],
+  covers: [
+    { nome: 'Compreensiva', valores: { de: 'R$ 2.350,00', ate: 'R$ 2.980,00' } },
+    { nome: 'Roubo e furto', valores: { de: 'R$ 1.280,00', ate: 'R$ 1.690,00' } },
+    { nome: 'RCF', valores: { de: 'R$ 1.150,00', ate: 'R$ 1.420,00' } },
+  ],
+  plan: {
+    forma_pagamento: 'Crédito em até 10x sem juros',
+    parcelamento: 'anual',
+    valor_franquia: 'R$ 3.890,00',
+    tipo_franquia: 'Reduzida',
+    valor_mercado: '100% da tabela FIPE',
+    assistencia: true,
+    vidros: true,
+    carro_reserva: true,
+    danos_materiais: 'R$ 100.000,00',
+    danos_corporais: 'R$ 100.000,00',
+    danos_morais: 'R$ 20.000,00',
+    morte_invalidez: 'R$ 5.000,00',
+  },
+};

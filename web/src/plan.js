@@ -1,0 +1,9 @@
+// RPAWebSocketClient, the plan's class: the same client, on a WebSocket alone and with the plan's defaults.
+
+import { RPAProgressClient } from './client.js';
+
+export class RPAWebSocketClient extends RPAProgressClient {
+  constructor(sessionId, options) {
+    super(sessionId, { maxReconnectAttempts: 5, reconnectInterval: 5000, heartbeatInterval: 30000, ...options, transports: ['websocket'] });
+  }
+}

@@ -1,0 +1,8 @@
+// The script rpa-client.js: the clients alone, without anything to look at.
+
+import { RPAProgressClient } from './client.js';
+import { RPAError } from './errors.js';
+import { install } from './globals.js';
+import { RPAWebSocketClient } from './plan.js';
+
+install({ RPAProgressClient, RPAWebSocketClient, RPAError });

@@ -1,0 +1,176 @@
+// The element <rpa-progress>: a run drawn into an open shadow root.
+//
+// Everything is there from the start and only filled and shown: a live region must exist before its words. The parts
+// are bound as any page's elements are (bind.js). Until there is a session to show, the element shows what the page
+// put into it.
+
+import { bind } from './bind.js';
+import { text } from './money.js';
+import { say } from './texts.js';
+
+const SPEAK_MS = 10_000;
+
+// element, part, and what it says where that has another name
+const PARTS = `h2 title
+span state estado
+span percent
+span steps passo
+div track
+p label nome
+p message mensagem
+span elapsed tempo
+span eta
+p hint dica
+p status aviso
+p error erro
+a contact
+button retry
+section plans
+section estimate
+details log`;
+
+const set = (node, attributes) => {
+  for (const name in attributes) node.setAttribute(name, attributes[name]);
+  return node;
+};
+/** Make an element. */
+const el = (tag, attributes, ...kids) => {
+  const node = set(document.createElement(tag), attributes);
+  node.append(...kids);
+  return node;
+};
+
+/** Return *address* where a visitor may follow it: to a page, a telephone, a mail. */
+export const safeUrl = (address) => {
+  try {
+    const { protocol, href } = new URL(address, document.baseURI);
+    return address && /^(https?|tel|mailto):$/.test(protocol) && href;
+  } catch { /* none */ }
+};
+
+/** Put a title and items into one sentence after the other. */
+const list = (title, items) => [title, ...items.map(([name, words]) => `${name}: ${words}`)].join('. ');
+
+/** Fill a section with one node for each item [title, words, rows], where the items changed. */
+const fill = (section, title, items, part) => {
+  const words = JSON.stringify([title, items]);
+  if (words === section.words) return;
+  section.words = words;
+  section.replaceChildren(...(items[0] ? [
+    el(section.open === undefined ? 'h3' : 'summary', { tabindex: -1 }, title),
+    ...items.map(([name, said, rows]) => el('div', { part }, el('h4', {}, name),
+      // A price stays on one line.
+      el('p', { part: `${part}-price` }, ...said.split(/(R\$[\s\d.,]+\d)/).map((one, i) => (i % 2 ? el('b', {}, one) : one))),
+      ...rows.map(([key, value]) => el('div', {}, el('span', {}, key), value)))),
+  ] : []));
+};
+
+/**
+ * Make the element's class.
+ *
+ * @param {(element: HTMLElement, draw: (view: object) => void) => object | undefined} begin makes the run that the
+ *   element's attributes ask for.
+ * @param {string} [css] the style.
+ * @param {string} [sheet] its address.
+ */
+export const makeElement = (begin, css, sheet) => {
+  let shared;
+  try { // a strict policy allows constructable sheets; before Safari 16.4 there are none
+    shared = new CSSStyleSheet();
+    shared.replaceSync(css);
+  } catch { /* linked then */ }
+
+  return class extends HTMLElement {
+    static get observedAttributes() {
+      return ['session-id', 'lang', 'demo'];
+    }
+
+    constructor() {
+      super();
+      const root = this.attachShadow({ mode: 'open' });
+      const live = el('div', { 'aria-live': 'polite' });
+      const base = el('div', { part: 'base' });
+      const $ = {};
+      let drawn;
+      let spokenAt;
+      let later;
+
+      for (const line of PARTS.split('\n')) {
+        const [tag, name, words = name] = line.split(' ');
+        base.append($[name] = el(tag, { part: name, 'data-rpa-text': words }));
+      }
+      const { state, track, plans, contact } = $;
+      track.append(el('div', { part: 'bar', 'data-rpa-width': '' }));
+      set(track, { role: 'progressbar', id: 'b' });
+      set(plans, { 'aria-describedby': 'b' });
+      set($.error, { role: 'alert' });
+      for (const words of [$.label, $.message]) set(words, { lang: 'pt-BR' }); // the robot's own
+      set(state, { tabindex: -1 });
+      set($.retry, { 'data-rpa-show': 'offline fault', 'data-rpa-retry': '' });
+      if (root.adoptedStyleSheets && css) root.adoptedStyleSheets = [shared];
+      else if (sheet) base.append(el('link', { rel: 'stylesheet', href: sheet }));
+
+      /** Tell a screen reader: news at once, steps at most once in 10 s and then only the newest. */
+      const speak = (words, pause = 0) => {
+        const wait = spokenAt + pause - Date.now();
+        clearTimeout(later);
+        if (wait > 0) {
+          later = setTimeout(speak, wait, words);
+          return;
+        }
+        spokenAt = Date.now();
+        live.append(el('p', {}, words));
+      };
+
+      const draw = (view) => {
+        const { on, estimate, value, passo, aviso, estado, lang } = view;
+        const t = (key) => say(lang, key);
+        const address = (on.error || (on.final && view.dica)) && safeUrl(this.getAttribute('contact-url'));
+        const title = t('Sua cotação');
+        const words = [passo, view.mensagem || view.nome || estado].filter(Boolean).join(': ');
+        const isInside = root.activeElement;
+        if (address) contact.href = address;
+        bind(base, { ...view, title, retry: t('Tentar agora'), contact: address ? t('Falar com um corretor') : '' });
+        set(base, { lang, class: Object.keys(on)[0] });
+        set(track, { 'aria-label': title, 'aria-valuetext': words, 'aria-valuenow': value });
+        if (value === undefined) track.removeAttribute('aria-valuenow');
+        set(plans, { 'aria-busy': !on.final });
+        fill(plans, t('Resultado'), view.plans, 'plan');
+        fill($.estimate, t('Estimativas iniciais'), estimate, 'item');
+        fill($.log, t('Passo a passo'), view.log.map((u) => [text(u.timestamp).slice(11, 19), text(u.mensagem), []]), 'item');
+        if (estimate[0] && !drawn.estimate?.[0]) speak(list(t('Estimativas iniciais'), estimate));
+        if (aviso && aviso !== drawn.aviso) speak(aviso);
+        if (on.final && !drawn.on?.final) {
+          speak(list(estado, view.plans));
+          // Whoever is inside the widget is taken to the result; nobody else's focus is touched.
+          if (isInside) (plans.firstChild ?? state).focus();
+        } else if (passo && passo !== drawn.passo) speak(words, SPEAK_MS);
+        drawn = view;
+      };
+
+      /** Begin what the attributes ask for, in place of what went on before. */
+      this.restart = () => {
+        this.run?.stop();
+        clearTimeout(later);
+        drawn = {};
+        spokenAt = 0;
+        live.replaceChildren();
+        this.run = this.isConnected ? begin(this, draw) ?? null : undefined;
+        root.replaceChildren(...(this.run ? [base, live] : [el('slot')]));
+        this.run?.start();
+      };
+    }
+
+    connectedCallback() {
+      this.restart();
+    }
+
+    disconnectedCallback() {
+      this.restart();
+    }
+
+    attributeChangedCallback() {
+      if (this.run !== undefined) this.restart(); // before it is connected there is nothing to begin anew
+    }
+  };
+};

@@ -1,0 +1,70 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { RPAError } from '../src/errors.js';
+import { ladder } from '../src/ladder.js';
+import { seeded } from './world.mjs';
+
+const ALL = ['websocket', 'sse', 'polling', 'poll'];
+const network = new RPAError('network');
+const blocked = new RPAError('csp_blocked', '', { _blocked: true });
+const next = new RPAError('connect_timeout', '', { _next: true });
+
+/** Let a new ladder fail with each of *failures*, [error, delivered]; return where it stood before and after each. */
+function walk(steps, list = [...ALL], begin = undefined) {
+  const rungs = ladder(list, begin);
+  return [rungs._at, ...steps.map(([error, delivered]) => {
+    if (error === null) rungs._stay(delivered);
+    else rungs._failed(error, delivered);
+    return rungs._at;
+  })];
+}
+
+test('two failures without a word lower the rung, one by one down to the last', () => {
+  assert.deepEqual(walk(Array(8).fill([network])), [0, 0, 1, 1, 2, 2, 3, 3, 0]);
+});
+
+test('four short lives lower it too, and a loss after a good time does not count', () => {
+  assert.deepEqual(walk(Array(4).fill([network, 1])), [0, 0, 0, 0, 1]);
+  assert.deepEqual(walk([[network, 2], [network], [network]]), [0, 0, 0, 1]);
+});
+
+test('a rung that hangs is left at once', () => {
+  assert.deepEqual(walk([[next], [next], [next]]), [0, 1, 2, 3]);
+});
+
+test('from a lower rung a server that is gone leads back to the one that worked, and each time down another is tried', () => {
+  const down = [[network], [network]];
+  assert.deepEqual(walk([[null, 0], ...down, [network], ...down, [network], ...down, [network]]), [0, 0, 0, 1, 0, 0, 2, 0, 0, 3, 0]);
+});
+
+test('what worked last is where it begins', () => {
+  assert.deepEqual(walk([], [...ALL], 'polling'), [2]);
+  assert.deepEqual(walk([], [...ALL], 'smoke'), [0]);
+});
+
+test('a blocked rung is gone for good, and with the last one all is over', () => {
+  const list = ['websocket', 'sse'];
+  const rungs = ladder(list);
+  assert.equal(rungs._failed(blocked), true);
+  assert.deepEqual([list, rungs._at], [['sse'], 0]);
+  assert.equal(rungs._failed(blocked), false);
+});
+
+test('whatever happens it stands on a rung, and every rung that is left is reached', () => {
+  const random = seeded(7);
+  for (let round = 0; round < 200; round++) {
+    const list = ALL.slice(0, 1 + Math.floor(random() * 4));
+    const rungs = ladder(list, ALL[Math.floor(random() * 6)]);
+    for (let n = 0; n < 20; n++) {
+      if (random() < 0.2) rungs._stay(rungs._at);
+      else rungs._failed([network, next, new RPAError('protocol')][Math.floor(random() * 3)], Math.floor(random() * 3));
+      assert.ok(list[rungs._at], `${rungs._at} of ${list}`);
+    }
+    const reached = new Set();
+    for (let n = 0; n < 40; n++) {
+      rungs._failed(random() < 0.5 ? network : new RPAError('protocol'));
+      reached.add(rungs._at);
+    }
+    assert.equal(reached.size, list.length);
+  }
+});

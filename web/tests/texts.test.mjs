@@ -1,0 +1,53 @@
+// Words: both languages say the same things.
+
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import { test } from 'node:test';
+
+import * as more from '../src/more.js';
+import { duration, learned, say } from '../src/texts.js';
+
+const source = new URL('../src/', import.meta.url);
+const sources = readdirSync(source).filter((name) => name.endsWith('.js') && name !== 'more.js')
+  .map((name) => readFileSync(new URL(name, source), 'utf8')).join('\n') + JSON.stringify(more.fields).replaceAll('"', "'");
+
+test('whatever is translated is said somewhere, with the same places to fill', () => {
+  const translated = Object.entries(more.en);
+  assert.ok(translated.length >= 30);
+  for (const [pt, en] of translated) {
+    assert.ok(sources.includes(`'${pt}'`), pt);
+    for (const mark of '#@') assert.equal(en.includes(mark), pt.includes(mark), pt);
+  }
+});
+
+test('whatever is said is translated', () => {
+  const said = [...sources.matchAll(/(?:\bt|say)\((?:lang, )?([^()]*'[^()]*)/g)].flatMap(([, words]) => [...words.matchAll(/'([^']+)'/g)]);
+  const ofTheWire = [...sources.match(/const PT = \{[^}]*\}/)[0].matchAll(/: '([^']+)'/g)];
+  assert.ok(said.length >= 20 && ofTheWire.length >= 11);
+  for (const [, pt] of [...said, ...ofTheWire]) assert.ok(pt in more.en || say('pt-BR', pt) in more.en, pt);
+});
+
+test('English is learned, and until then Portuguese speaks', () => {
+  assert.equal(say('en', 'sucesso'), 'Cotação concluída');
+  Object.assign(learned.en, more.en);
+  assert.equal(say('en', 'sucesso'), 'Quote ready');
+  assert.equal(say('pt-BR', 'sucesso'), 'Cotação concluída');
+  assert.equal(say('en', 'Etapa # de @', 5, 15), 'Step 5 of 15');
+  assert.equal(say('en', true), 'yes');
+});
+
+test('a word that nobody knows is said as it is', () => {
+  for (const word of ['<img>', 'qualquer', '', 'constructor', '__proto__', 'toString', 'hasOwnProperty']) {
+    assert.equal(say('pt-BR', word), word);
+    assert.equal(say('en', word), word);
+  }
+});
+
+test('a price with a dollar sign goes in as it is', () => {
+  assert.equal(say('pt-BR', 'De # até @', 'R$ 1,00', 'R$& $1 $$'), 'De R$ 1,00 até R$& $1 $$');
+});
+
+test('seconds are told as people tell them', () => {
+  const told = [[0, '0 s'], [42.9, '42 s'], [59.99, '59 s'], [60, '1 min 00 s'], [65, '1 min 05 s'], [75, '1 min 15 s'], [3600, '60 min 00 s']];
+  for (const [seconds, words] of told) assert.equal(duration(seconds), words);
+});
