@@ -1,13 +1,13 @@
 """What pages of other origins may do, over real HTTP."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import WSServerHandshakeError
 from multidict import CIMultiDictProxy
 
-from .test_http import Client, error_of, publish
-from .test_websocket import Connect, Serve, starter
+from .test_websocket import Client, Connect, Serve, starter
 
 GOOD, EVIL = "https://www.good.com", "https://evil.com"
 LIST = ("https://good.com", "https://*.good.com")
@@ -21,6 +21,21 @@ DEPLOYED = [
 SHARED = [*NATIVE, *DEPLOYED]
 CLOSED = ["/", "/static/page.js", "/api/sessions", "/health/live", "/health/ready", "/metrics", "/status", "/nothing"]
 STEP = {"etapa": 1, "mensagem": "Tela 1"}
+
+
+async def publish(client: Client, session_id: str, *bodies: dict[str, Any]) -> None:
+    """Publish updates, which must be taken."""
+    for body in bodies:
+        async with client.post(f"/api/sessions/{session_id}/events", json=body) as response:
+            assert response.status == 201
+
+
+async def error_of(response: Any, status: int) -> str:
+    """Check an error answer and return its code."""
+    assert response.status == status
+    body = await response.json()
+    assert body["type"] == "error"
+    return str(body["code"])
 
 
 @pytest.fixture

@@ -12,8 +12,6 @@ from typing import Any, NamedTuple
 import psutil
 import pytest
 
-from rpa_server.hub import LINGER_S
-
 from ..support import CommandServer, RedisServer, Server, running
 from . import wire
 from .fleet import eventually, figures, scene
