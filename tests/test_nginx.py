@@ -504,7 +504,7 @@ async def test_reloads_lose_nothing(tmp_path: Path) -> None:
 
 
 async def _publish_on(server: Server, session_id: str) -> None:
-    """Publish twenty updates a second until cancelled."""
+    """Publish a dozen updates a second and more, until cancelled."""
     async with aiohttp.ClientSession(server.url) as http:
         while True:
             async with http.post(f"/api/sessions/{session_id}/events", json=STEP) as response:
