@@ -408,8 +408,11 @@ async def test_the_server_is_told_who_asks_over_connections_that_stay_open(tmp_p
                 headers = {"X-Forwarded-For": "198.51.100.1", "X-Real-IP": "198.51.100.1"}
                 async with http.get("/api/rpa/progress/a", headers=headers):
                     pass
+            async with http.get("/webflow_progress_tracker.js") as response:
+                assert await response.text() == "{}"
     await runner.cleanup()
     assert len({request.transport for request in seen}) == 1
+    assert seen.pop().path == "/webflow_progress_tracker.js"
     for request in seen:
         assert request.path == "/rpa/progress/a"
         assert request.headers["Host"] == f"127.0.0.1:{nginx.port}"
