@@ -46,7 +46,7 @@ def test_what_a_document_names_is_there(name: str) -> None:
     text = DOCUMENTS[name]
     read = {*config.ENVIRONMENT, "RPA_CONFIG", "RPA_SERVER_URL"}
     assert set(re.findall(r"\b(?:RPA|REDIS)_[A-Z_]*[A-Z]\b", text)) <= read
-    files = re.findall(r"\b(?:conf|docs|examples|tests|web)/[a-z_/-]+(?:\.[a-z]+)?\b", text)
+    files = re.findall(r"\b(?:conf|docs|examples|tests|web)/[a-z_/-]+(?:\.[a-z]+)*\b", text)
     assert [file for file in files if not (ROOT / file).exists()] == []
 
 

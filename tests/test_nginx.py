@@ -408,8 +408,11 @@ async def test_the_server_is_told_who_asks_over_connections_that_stay_open(tmp_p
                 headers = {"X-Forwarded-For": "198.51.100.1", "X-Real-IP": "198.51.100.1"}
                 async with http.get("/api/rpa/progress/a", headers=headers):
                     pass
+            async with http.get("/webflow_progress_tracker.js") as response:
+                assert await response.text() == "{}"
     await runner.cleanup()
     assert len({request.transport for request in seen}) == 1
+    assert seen.pop().path == "/webflow_progress_tracker.js"
     for request in seen:
         assert request.path == "/rpa/progress/a"
         assert request.headers["Host"] == f"127.0.0.1:{nginx.port}"
@@ -504,7 +507,7 @@ async def test_reloads_lose_nothing(tmp_path: Path) -> None:
 
 
 async def _publish_on(server: Server, session_id: str) -> None:
-    """Publish twenty updates a second until cancelled."""
+    """Publish a dozen updates a second and more, until cancelled."""
     async with aiohttp.ClientSession(server.url) as http:
         while True:
             async with http.post(f"/api/sessions/{session_id}/events", json=STEP) as response:
