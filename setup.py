@@ -7,7 +7,7 @@ DATA = {"rpa_server.web": "web", "rpa_server.conf": "conf"}
 # Of web/ only what pages load: its sources and their tools stay behind.
 FILES = {
     "rpa_server": ["py.typed", "*.json"],
-    "rpa_server.web": ["*.html", "*.css", "*.js", "*.d.ts", "dist/*"],
+    "rpa_server.web": ["*.html", "*.css", "*.js", "*.d.ts", "dist/*", "php/*"],
     "rpa_server.conf": ["**"],
 }
 

@@ -40,7 +40,7 @@ def _facts(results: Results) -> str:
     lines, line = [], ""
     for part in told.split("; "):
         if len(line) + len(part) > 110:
-            lines.append(line)
+            lines.append(line.rstrip())
             line = ""
         line += f"{part}; "
     kind = f"{results['rounds']} {'quick ' if results['quick'] else ''}rounds, medians"

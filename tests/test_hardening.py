@@ -18,8 +18,9 @@ from .test_session import SESSION, Robot
 from .test_websocket import Client, Connect, Serve, hub_of, post, starter, stored
 
 STATIC = "/static/{name}"
+TRACKER = "/webflow_progress_tracker.{kind}"
 #: Routes without a session in their address; any other one has to have it in the path or below.
-WITHOUT_SESSION = {"/", STATIC, "/api/sessions", "/health/live", "/health/ready", "/metrics", "/status"}
+WITHOUT_SESSION = {"/", "/embed", STATIC, TRACKER, "/api/sessions", "/health/live", "/health/ready", "/metrics", "/status"}
 #: Routes that take the session as a parameter, with the way they take it.
 IN_QUERY = {"/rpa_progress_sse.php": ["?session_id=", "?session="]}
 #: What answers every method does so in the deployed API's own words: where those take a session.
@@ -46,7 +47,7 @@ PATHS = sorted({path for _, path in ROUTES})
 
 def good_address(path: str) -> str:
     """Fill in what a route takes."""
-    address = path.replace("{session}", SESSION).replace("{name}", "page.js")
+    address = path.replace("{session}", SESSION).replace("{name}", "page.js").replace("{kind}", "js")
     return address + IN_QUERY[path][0] + SESSION if path in IN_QUERY else address
 
 
