@@ -55,7 +55,7 @@ async def test_R3_frozen(tmp_path: Path, redis_process: RedisServer, record: Rec
     async with scene(tmp_path, redis_process.url, near=5, far=5, viewers=50, every_s=0.2) as fleet:
 
         async def degraded() -> bool:
-            return (await ready(fleet.server))[1]["status"] == "degraded"
+            return bool((await ready(fleet.server))[1]["status"] == "degraded")
 
         await asyncio.sleep(1.0)
         redis_process.signal(signal.SIGSTOP)
@@ -87,7 +87,7 @@ async def test_R6_paused(tmp_path: Path, redis_process: RedisServer, record: Rec
             await asyncio.sleep(4.0)
         verdict = await fleet.end(settle_s=2.0)
         with redis_process.client() as client:
-            numbers = {session: [int(name.split(b"-")[0]) for name, _ in client.xrange(f"rpa:history:{session}")]  # type: ignore[union-attr]
+            numbers = {session: [int(name.split(b"-")[0]) for name, _ in client.xrange(f"rpa:history:{session}")]
                        for session in {viewer.session_id for viewer in fleet.crowd.viewers}}  # fmt: skip
     record(verdict.row("R6 paused for 3 s, again and again"))
     assert verdict.faults == CLEAN, verdict.worst

@@ -166,9 +166,9 @@ def test_R5_slow(tmp_path: Path, record: Record, full: bool, delay_s: float) -> 
 async def post(server: Server, session_id: str) -> int:
     """Publish over HTTP; return the status."""
     event = {"etapa": 1, "mensagem": "passo"}
-    async with aiohttp.ClientSession() as http:
-        async with http.post(f"{server.url}/api/sessions/{session_id}/events", json=event) as response:
-            return response.status
+    address = f"{server.url}/api/sessions/{session_id}/events"
+    async with aiohttp.ClientSession() as http, http.post(address, json=event) as response:
+        return response.status
 
 
 @pytest.mark.parametrize("how", ["killed", "frozen", "demoted"])
