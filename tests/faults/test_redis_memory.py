@@ -1,0 +1,99 @@
+"""Redis runs out of memory and drops live sessions: pages that watch them do not notice."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from ..support import RedisServer, until
+from .fleet import scene
+from .robots import Robots
+from .table import Row
+
+pytestmark = pytest.mark.faults
+Record = Callable[[Row], None]
+
+CLEAN = (0, 0, 0, 0, 0)
+
+
+class Poller:
+    """A page that asks twice a second, without waiting, and keeps what it was shown."""
+
+    def __init__(self, url: str, session_id: str) -> None:
+        self._address = f"{url}/api/sessions/{session_id}"
+        self.bad: list[str] = []
+        self.percents: list[float] = []
+
+    async def run(self, http: aiohttp.ClientSession) -> None:
+        while True:
+            async with http.get(self._address) as response:
+                body = await response.json()
+            if response.status != 200:
+                self.bad.append(f"{response.status} {body}")
+            else:
+                self.percents.append(body["snapshot"]["percentual"])
+                if self.percents[-1] == 0 or self.percents[-1] < max(self.percents):
+                    self.bad.append(f"{self.percents[-1]} % behind {max(self.percents)} %")
+            await asyncio.sleep(0.5)
+
+
+def junk(backend: RedisServer, keys: int = 8000) -> None:
+    """Store other people's data, 1 kB a key."""
+    with backend.client() as client:
+        pipeline = client.pipeline(transaction=False)
+        for number in range(keys):
+            pipeline.set(f"cache:{number}", "x" * 1000)
+        pipeline.execute()
+
+
+def held(backend: RedisServer, sessions: set[str]) -> int:
+    """Return how many keys of these sessions Redis still has."""
+    with backend.client() as client:
+        names = [f"rpa:{kind}:{session}" for session in sessions for kind in ("progress", "history")]
+        return int(client.exists(*names))  # type: ignore[arg-type]
+
+
+async def test_R8_evicted(tmp_path: Path, record: Record, full: bool) -> None:
+    """``allkeys-lru`` at 5 MB and 8,000 foreign keys: a live session is never 404, never 0 %, never behind."""
+    backend = RedisServer().start("--maxmemory", "5mb", "--maxmemory-policy", "allkeys-lru")
+    evicted = keys = 0
+    try:
+        async with scene(tmp_path, backend.url, near=4, far=4, viewers=40) as fleet, aiohttp.ClientSession() as http:
+            warned = "allkeys-lru" in fleet.server.log.read_text()
+            sessions = {viewer.session_id for viewer in fleet.crowd.viewers}
+            await until(lambda: all(viewer.seq >= 5 for viewer in fleet.crowd.viewers))
+            pollers = [Poller(fleet.server.url, session) for session in sorted(sessions)]
+            tasks = [asyncio.create_task(poller.run(http)) for poller in pollers]
+            await until(lambda: all(poller.percents for poller in pollers))
+            for _ in range(5 if full else 2):
+                await pause(fleet.robots, "pause")
+                await asyncio.to_thread(junk, backend)
+                evicted, keys = evicted + 2 * len(sessions) - held(backend, sessions), keys + 2 * len(sessions)
+                await asyncio.sleep(2.5)  # two checks of positions, five polls
+                await pause(fleet.robots, "go")
+                await asyncio.sleep(0.5)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            verdict = await fleet.end()
+    finally:
+        backend.kill()
+    bad = [text for poller in pollers for text in poller.bad]
+    asked = sum(len(poller.percents) for poller in pollers)
+    more = f"{evicted} of {keys} keys evicted, {len(bad)} bad of {asked + len(bad)} polls, warned: {warned}"
+    record(verdict.row("R8 evicted by allkeys-lru", more))
+    assert evicted > 0
+    assert warned
+    assert bad == []
+    assert verdict.faults == CLEAN, verdict.worst
+    assert verdict.resets == 0
+    assert verdict.block_s <= 1.0
+
+
+async def pause(fleet: Sequence[Robots], word: str) -> None:
+    """Have robots pause or go on, and wait until calls under way are done."""
+    for robots in fleet:
+        robots.tell(word)
+    await asyncio.sleep(0.2)
