@@ -3,9 +3,12 @@
 import asyncio
 import bisect
 import math
+import os
 import resource
+import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +17,7 @@ import pytest
 
 from ..support import CommandServer, RedisServer, Server, running
 from . import wire
-from .fleet import eventually, figures, scene
+from .fleet import eventually, figures, kill_subscribers, scene
 from .table import Row
 from .viewers import Transport, Viewer
 
@@ -277,3 +280,145 @@ async def test_L6_come_and_go(
     )
     assert grown_mb <= visit.grown_mb
     assert "Traceback" not in log
+
+
+# -- L9
+
+
+class Flood:
+    """Clients that want in, again and again, while there is no room.
+
+    Args:
+        port: of the server.
+        speaking, silent: how many ask for a stream, and how many connect and say nothing.
+
+    Attributes:
+        refused: how often one was answered that the server is full.
+        cut: how often a connection was refused, or dropped without an answer.
+        admitted: how many got in; they stay.
+    """
+
+    def __init__(self, port: int, speaking: int, silent: int) -> None:
+        self._port = port
+        self._count = (speaking, silent)
+        self.refused = self.cut = self.admitted = 0
+
+    @asynccontextmanager
+    async def coming(self) -> AsyncIterator["Flood"]:
+        """Come beside the block."""
+        speaking, silent = self._count
+        kinds = [wire.get("/events/flood"), wire.upgrade("/rpa/flood")]
+        tasks = [asyncio.create_task(self._come(kinds[number % 2])) for number in range(speaking)]
+        tasks += [asyncio.create_task(self._come(b"")) for _ in range(silent)]
+        try:
+            yield self
+        finally:
+            for task in tasks:
+                task.cancel()
+            for result in await asyncio.gather(*tasks, return_exceptions=True):
+                if not isinstance(result, asyncio.CancelledError):
+                    raise AssertionError(f"a client of the flood ended: {result!r}")
+
+    async def _come(self, request: bytes) -> None:
+        while True:
+            with suppress(OSError, TimeoutError):
+                async with asyncio.timeout(3.0):
+                    connection = await wire.connect(self._port)
+                try:
+                    await self._ask(connection, request)
+                finally:
+                    connection.close()
+            await asyncio.sleep(0.2)
+
+    async def _ask(self, connection: socket.socket, request: bytes) -> None:
+        loop = asyncio.get_running_loop()
+        await loop.sock_sendall(connection, request)
+        answer = b""
+        while part := await loop.sock_recv(connection, 65536):
+            answer += part
+            if b'"code":"full"' in answer:
+                self.refused += 1
+                return
+            if b'"type":"sync"' in answer:
+                self.admitted += 1
+                await asyncio.sleep(3600)
+        self.cut += 1
+
+
+class LogRate:
+    """Counts what a server logs, each second for itself.
+
+    Attributes:
+        worst: the lines of the fullest second; those of clients that were served are not counted, one or two each.
+    """
+
+    def __init__(self, log: Path) -> None:
+        self._log = log
+        self.worst: list[str] = []
+
+    @asynccontextmanager
+    async def watched(self) -> AsyncIterator["LogRate"]:
+        """Count beside the block."""
+        task = asyncio.create_task(self._watch())
+        try:
+            yield self
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+
+    async def _watch(self) -> None:
+        with self._log.open() as log:
+            log.seek(0, os.SEEK_END)
+            while True:
+                await asyncio.sleep(1.0)
+                lines = [line for line in log.read().splitlines() if "INFO" not in line]
+                self.worst = max(self.worst, lines, key=len)
+
+
+@both
+async def test_L9_no_descriptors_left(
+    tmp_path: Path, redis_process: RedisServer, record: Record, full: bool, kind: type[Server]
+) -> None:
+    """256 descriptors and 500 clients: who is in stays in, Redis is reached, the log is short, and then there is room."""
+
+    class Limited(kind):  # type: ignore[misc, valid-type]
+        def command(self) -> list[str]:
+            return ["prlimit", "--nofile=256:256", *super().command()]
+
+    servers = [Limited(tmp_path / "rpa_data", redis_process.url)]
+    async with scene(tmp_path, redis_process.url, viewers=150, mix=[WS, SSE], servers=servers) as fleet:
+        rate = LogRate(fleet.server.log)
+        async with rate.watched(), Flood(fleet.server.port, 250, 100).coming() as flood:
+            await asyncio.sleep(1.5)
+            for _ in range(6 if full else 2):
+                await asyncio.to_thread(kill_subscribers, redis_process)
+                await asyncio.sleep(1.5)
+        entered_s = await eventually(lambda: gets_in(fleet.server.port), 10.0)
+        verdict = await fleet.end()
+        reconnects = sum(len(viewer.opened) > 1 for viewer in fleet.crowd.viewers)
+    record(
+        verdict.row(
+            f"L9 256 descriptors, 500 clients ({loop(kind)})",
+            f"{reconnects} dropped, {flood.admitted} more let in, {flood.refused} times full, {flood.cut} times cut off, "
+            f"at most {len(rate.worst)} log lines/s, in again {entered_s:.2f} s after they left",
+        )
+    )
+    assert verdict.faults == CLEAN, verdict.worst
+    assert reconnects == 0
+    assert verdict.delay_s() <= 3.0  # the subscription was made anew meanwhile
+    assert len(rate.worst) <= 10, rate.worst[:20]
+    assert flood.admitted > 0 < flood.refused
+    assert entered_s <= 2.0
+
+
+async def gets_in(port: int) -> bool:
+    """Tell whether a new client is served."""
+    connection = await wire.connect(port)
+    try:
+        await asyncio.get_running_loop().sock_sendall(connection, wire.get("/events/late"))
+        async with asyncio.timeout(2.0):
+            return b'"type":"sync"' in await asyncio.get_running_loop().sock_recv(connection, 65536)
+    except (OSError, TimeoutError):
+        return False
+    finally:
+        connection.close()
