@@ -67,6 +67,10 @@ class Update:
     def __repr__(self) -> str:
         return f"<Update {self.epoch}:{self.seq}{' final' if self.final else ''}, {len(self.raw)} bytes>"
 
+    def forget(self) -> None:
+        """Drop what was made of the bytes: kept for a whole history it would be five times their size."""
+        self._data = self.ws = self.plain_ws = self.sse = self.sse_chunk = None
+
     @property
     def cursor(self) -> Cursor | None:
         """The position behind this update, None where the writer doesn't number."""

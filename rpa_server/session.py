@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 GRACE_S = 2.0
 #: A client that takes nothing for this long is aborted.
 STALL_S = 8.0
+#: How far the history may outgrow its limit before it is cut.
+_SPARE = 64
 
 
 class Client(Protocol):
@@ -110,6 +112,7 @@ class Session:
             try:
                 for update in folding:
                     held.snapshot = rules.reduce(held.snapshot, rules.entry_of(update.data))
+                    update.forget()
             except (BadDocument, LookupError, TypeError, ValueError) as error:
                 # It looked like ours and is not; the stored snapshot will do.
                 self._hub.complain(error)
@@ -262,7 +265,7 @@ class Session:
         held.seq = update.seq
         held.written_s = None  # just now
         held.updates.append(update)
-        if len(held.updates) >= 2 * HISTORY:
+        if len(held.updates) >= HISTORY + _SPARE:
             del held.updates[:-HISTORY]
         self._unfolded.append(update)
         if len(self._unfolded) >= HISTORY:
@@ -278,6 +281,7 @@ class Session:
             else:
                 self._lag(client, self._end - 1)
         self._hub.delivered += reached
+        update.forget()
 
     def _reset(self) -> None:
         for client in (*self._clients, *self._lagging):

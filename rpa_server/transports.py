@@ -70,6 +70,8 @@ class Stream(asyncio.Protocol, abc.ABC):
     def send(self, updates: Sequence[Update]) -> None:
         if updates:
             self.transport.write(b"".join(map(self._encode, updates)))
+            for update in updates:
+                update.forget()
 
     def abort(self) -> None:
         self.transport.abort()

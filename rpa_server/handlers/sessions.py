@@ -99,7 +99,10 @@ def _answer(session: Session, cursor: Cursor | None, known: Cursor | None) -> we
         "snapshot": held.view(held.silence_s(time.time())),
         "updates": [update.data for update in missed or ()],
     }
-    return answer(body, headers=headers)
+    response = answer(body, headers=headers)
+    for update in missed or ():
+        update.forget()
+    return response
 
 
 async def listing(request: web.Request) -> web.StreamResponse:

@@ -1,0 +1,82 @@
+"""A proxy between pages and the server that refuses what networks refuse: upgrades, event streams, the first answer."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+#: Decides what becomes of a request by its head: bytes to answer with, b"" to hang up, None to pass it on.
+Rule = Callable[[bytes], bytes | None]
+
+
+def answer(status: int, reason: str) -> bytes:
+    """Make an answer without a body, the last one of its connection."""
+    return f"HTTP/1.1 {status} {reason}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode()
+
+
+def upgrades(head: bytes) -> bool:
+    """Tell whether a request asks for a WebSocket."""
+    return b"upgrade: websocket" in head.lower()
+
+
+def streams(head: bytes) -> bool:
+    """Tell whether a request asks for an event stream."""
+    return head.startswith(b"GET /events/")
+
+
+class Relay:
+    """Passes requests on to a port, or does what the rule says; one request a connection is looked at.
+
+    Attributes:
+        port: where it listens; url: the same as an address.
+        heads: of every request that came.
+    """
+
+    def __init__(self, target: int, rule: Rule) -> None:
+        self._target = target
+        self._rule = rule
+        self.port = 0
+        self.heads: list[bytes] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator["Relay"]:
+        """Listen beside the block."""
+        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port = server.sockets[0].getsockname()[1]
+        try:
+            yield self
+        finally:
+            server.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            head = await reader.readuntil(b"\r\n\r\n")
+            self.heads.append(head)
+            told = self._rule(head)
+            if told is None:
+                await self._pass(head, reader, writer)
+            else:
+                writer.write(told)
+        writer.close()
+
+    async def _pass(self, head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        back, there = await asyncio.open_connection("127.0.0.1", self._target)
+        there.write(head)
+        ways = [asyncio.create_task(_pump(reader, there)), asyncio.create_task(_pump(back, writer))]
+        try:
+            await asyncio.wait(ways, return_when="FIRST_COMPLETED")
+        finally:
+            for way in ways:
+                way.cancel()
+            there.close()
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(OSError):
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
