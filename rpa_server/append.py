@@ -29,6 +29,7 @@ local held = same and tonumber(string.match(newest[1], '^%d+')) or 0
 local gap = first > held + 1
 if gap and ARGV[3] ~= 'over' or ARGV[3] == 'exact' and first ~= held + 1 then return {'gap', held} end
 if ARGV[3] == 'new' and newest then return {'gap', held} end
+if held > (tonumber(ARGV[3]) or held) then return {'gap', held} end
 if first + count - 1 <= held then return {'ok', held} end
 if newest and (gap or not same) then redis.call('DEL', KEYS[1]) end
 for i = 1, documents do redis.call('SET', KEYS[2 + i], ARGV[8 + i], 'EX', ARGV[4]) end
@@ -77,7 +78,7 @@ def call(
     updates: Sequence[Update],
     documents: dict[str, dict[str, Any]],
     now_s: float,
-    mode: Mode = "repeat",
+    mode: Mode | int = "repeat",
 ) -> Call:
     """Build the call that appends *updates* and stores *documents*.
 
@@ -87,7 +88,8 @@ def call(
         now_s: seconds since 1970, for the list of sessions.
         mode: what to do where Redis holds something else than the update before the first one: ``repeat`` skips
             what is held already, ``exact`` refuses that (somebody else numbered it), ``new`` refuses any other run,
-            ``over`` writes even where Redis lacks what came before, dropping what it holds.
+            ``over`` writes even where Redis lacks what came before, dropping what it holds. A number is ``repeat`` up to
+            that update, and refuses where one behind it is held: somebody else numbered it.
     """
     kinds = [kind for kind in _KEYS if kind in documents]
     keys = [naming.history_key(session_id), naming.SESSIONS_KEY, *(_KEYS[kind](session_id) for kind in kinds)]
@@ -131,7 +133,8 @@ def plan(made: Call, newest: Sequence[Any]) -> Plan:
     same = bool(newest) and newest[0][1].get(b"epoch") == str(epoch).encode()
     held = int(newest[0][0].split(b"-")[0]) if same else 0
     gap = first > held + 1
-    if (gap and mode != "over") or (mode == "exact" and first != held + 1) or (mode == "new" and newest):
+    beyond = isinstance(mode, int) and held > mode
+    if beyond or (gap and mode != "over") or (mode == "exact" and first != held + 1) or (mode == "new" and newest):
         return Plan(Answer(True, held), [])
     last = first + len(payloads) - 1
     if last <= held:

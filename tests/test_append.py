@@ -69,7 +69,7 @@ def part(made: Run, first: int, last: int) -> list[Update]:
     return [update for update in made.updates if first <= update.seq <= last]
 
 
-def call(made: Run, first: int, last: int, mode: Mode = "repeat", now_s: float = NOW_S) -> append.Call:
+def call(made: Run, first: int, last: int, mode: Mode | int = "repeat", now_s: float = NOW_S) -> append.Call:
     """Build the call of a run of which updates *first* to *last* are sent."""
     return append.call("s1", part(made, first, last), make(last, made.epoch).documents(), now_s, mode)
 
@@ -385,3 +385,14 @@ def test_a_key_that_belongs_to_another_program_is_left_alone(client: redis.Redis
         put(client, call(make(1), 1, 1))
     assert client.get(STREAM) == b"mine"
     assert client.dbsize() == 1
+
+
+def test_a_number_refuses_what_somebody_else_numbered(client: redis.Redis, put: Append) -> None:
+    """Up to that update what is held is skipped; one behind it that is held already was somebody else's."""
+    made = make(6)
+    assert put(client, call(made, 1, 2)) == Answer(False, 2)
+    assert put(client, call(made, 1, 4, 3)) == Answer(False, 4)
+    assert put(client, call(made, 1, 5, 3)) == Answer(True, 4)
+    assert put(client, call(made, 1, 5, 4)) == Answer(False, 5)
+    assert put(client, call(made, 4, 4, 0)) == Answer(True, 5)
+    assert stored(client) == expected(made, 1, 5)

@@ -213,7 +213,6 @@ async def test_a_run_that_only_the_files_know_goes_on(data_dir: Path, redis_proc
     assert [update.seq for update in held.updates] == [1, 2, 3, 4]
 
 
-@pytest.mark.xfail(reason="RedisStore.append takes what the other server stored under the same number for its own")
 async def test_two_servers_at_once_go_on_with_a_run_that_only_the_files_know(
     data_dir: Path, redis_process: RedisServer
 ) -> None:

@@ -17,7 +17,7 @@ from .. import naming
 from ..backoff import Breaker
 from ..documents import State, from_redis
 from ..errors import BadDocument, StorageUnavailable
-from ..events import Cursor, own_update
+from ..events import Cursor, Update, own_update
 from ..run import Run
 
 logger = logging.getLogger(__name__)
@@ -130,24 +130,25 @@ class RedisStore:
     async def append(self, run: Run) -> bool:
         """Append the updates of *run*; False where another writer took their numbers."""
         mode: script.Mode = "exact" if run.base else "over" if run.replaces else "new"
-        call = script.call(run.session_id, run.added(), run.brief_documents(), time.time(), mode)
-        async with self._asking("written"):
-            answer = await self._call(call)
-        if answer.gap and run.base and not answer.held:
-            return await self.replay(run)  # so far the run was in files only
+        answer = await self._store(run, run.added(), mode)
+        if answer.gap and run.base and not answer.held:  # so far the run was in files only
+            answer = await self._store(run, list(run.updates), run.base)
+            if answer.gap and not answer.held:  # a run longer than what is kept of it
+                return await self.replay(run)
         return not answer.gap
 
     async def replay(self, run: Run) -> bool:
         """Store a run that another writer left behind, whatever Redis holds of it; False where that failed."""
-        mode: script.Mode = "repeat"
-        for _ in range(2):
-            call = script.call(run.session_id, list(run.updates), run.brief_documents(), time.time(), mode)
-            async with self._asking("written"):
-                answer = await self._call(call)
-            if not answer.gap:
+        modes: tuple[script.Mode, ...] = ("repeat", "over")
+        for mode in modes:
+            if not (await self._store(run, list(run.updates), mode)).gap:
                 return True
-            mode = "over"
         return False
+
+    async def _store(self, run: Run, updates: list[Update], mode: script.Mode | int) -> script.Answer:
+        call = script.call(run.session_id, updates, run.brief_documents(), time.time(), mode)
+        async with self._asking("written"):
+            return await self._call(call)
 
     async def _call(self, call: script.Call) -> script.Answer:
         if self._scripts:
