@@ -256,7 +256,8 @@ const follow = (self, sessionId, options) => {
     drop();
     if (!error || state?.final) return close();
     if (isBlocked && !link._delivered) error = new RPAError('csp_blocked', '', BLOCKED);
-    const isLeft = ladder._failed(error, link._delivered);
+    const isOffline = globalThis.navigator?.onLine === false; // says nothing about the transport
+    const isLeft = isOffline || ladder._failed(error, link._delivered);
     const isUp = tries >= self.maxAttempts;
     if (isUp) error._text = GIVEN_UP;
     if (error.fatal || isUp || !isLeft) return close(error);
@@ -264,7 +265,7 @@ const follow = (self, sessionId, options) => {
     error.retryAt = notBefore
       + slowed(backoff(tries++, self.minDelay, self.maxDelay, random(), seen && error.code !== 'stale' ? SPREAD : 0));
     after(dial, error.retryAt - now());
-    set(globalThis.navigator?.onLine === false ? 'offline' : 'waiting', error);
+    set(isOffline ? 'offline' : 'waiting', error);
     if (error.code !== told) tell(error);
     told = error.code;
   };

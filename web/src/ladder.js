@@ -1,7 +1,7 @@
 // Which transport to use: a ladder of rungs, the best one first. Pure.
 //
-// It is left downwards after two failures without a word received, four where words came but the connection did not
-// last, at once where the next one is better. A server that is gone altogether is no reason to stay below: from there
+// It is left downwards after two failures without a word received, or four where words came but the connection did not
+// last, and at once where the next one is better. A server that is gone altogether is no reason to stay below: from there
 // it goes back to the rung that worked last, and each time down a different rung is tried.
 
 /**
@@ -29,7 +29,7 @@ export const ladder = (list, begin) => {
      * @param {object} error see RPAError.
      * @param {number} [delivered] 1: it had received something, 2: and lasted.
      */
-    _failed({ code, _blocked, _next }, delivered) {
+    _failed({ code, _blocked, _next }, delivered = 0) {
       const at = self._at;
       const last = list.length - 1;
       const isAway = home >= 0 && at !== home && code === 'network' && !delivered;
@@ -39,8 +39,8 @@ export const ladder = (list, begin) => {
         deep = at;
         return at < last;
       }
-      failures += delivered > 1 ? 0 : 1;
-      if (failures >= (_next || isAway ? 1 : delivered ? 4 : 2)) {
+      failures += 1 - delivered / 2;
+      if (_next || isAway || failures > 1.5) {
         failures = 0;
         if (isAway || (at !== home && at === last)) self._at = home || 0;
         else self._at = deep = deep < last ? deep + 1 : 0;

@@ -28,6 +28,10 @@ test('four short lives lower it too, and a loss after a good time does not count
   assert.deepEqual(walk([[network, 2], [network], [network]]), [0, 0, 0, 1]);
 });
 
+test('a short life and one failure are not yet two failures', () => {
+  assert.deepEqual(walk([[network, 1], [network], [network]]), [0, 0, 0, 1]);
+});
+
 test('a rung that hangs is left at once', () => {
   assert.deepEqual(walk([[next], [next], [next]]), [0, 1, 2, 3]);
 });

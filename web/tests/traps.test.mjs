@@ -386,6 +386,7 @@ test('offline is told as such, and the page\'s coming back online ends the wait'
   page_.fire('online');
   await world.clock.run(100);
   assert.equal(client.state, 'open');
+  assert.equal(client.transport, 'websocket', 'being offline says nothing about a transport');
   assert.equal(page.states.includes('offline'), true);
   client.disconnect();
 });
