@@ -15,10 +15,10 @@ import sys
 import tempfile
 import textwrap
 from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 from PIL import Image
 from playwright.async_api import Browser, Page, async_playwright
 
@@ -32,15 +32,17 @@ UNREAD = {name: {key: False if isinstance(word, bool) else "N/A" for key, word i
           for name, plan in PLANS.items()}  # fmt: skip
 ESTIMATES = next(entry["dados_extra"] for entry in HISTORY if entry["etapa"] == "estimativas")
 
-#: Name → steps that the run did, and how it ended.
-RUNS: dict[str, tuple[int, dict[str, Any] | None]] = {
+#: Seconds that each step takes, from the robot's start on.
+SECONDS = [3, 1, 1, 0.1, 0.1, 8, 0.1, 6, 9, 4, 0.1, 0.1, 0.2, 8, 0.1, 80]
+#: Name → last step of the run, and how it ended: status, plans, error.
+RUNS: dict[str, tuple[int, tuple[str, dict[str, Any], str | None] | None]] = {
     "running": (8, None),
-    "success": (15, {"status_final": "success", "dados_finais": PLANS}),
-    "success-unread": (15, {"status_final": "success", "dados_finais": UNREAD}),
-    "error": (2, {"status_final": "error", "erro_final": "Placa não encontrada no site da seguradora"}),
-    "manual": (15, {"status_final": "error", "erro_final": "Cotação manual necessária"}),
-    "expired": (7, {"status_final": "timeout"}),
-    "cancelled": (3, {"status_final": "cancelado"}),
+    "success": (15, ("success", PLANS, None)),
+    "success-unread": (15, ("success", UNREAD, None)),
+    "error": (2, ("error", {}, "Placa não encontrada no site da seguradora")),
+    "manual": (15, ("error", {}, "Cotação manual necessária")),
+    "expired": (7, ("timeout", {}, None)),
+    "cancelled": (3, ("cancelado", {}, None)),
     "offline": (8, None),
     "stalled": (8, None),
 }
@@ -52,8 +54,8 @@ ONE = """<div style="padding:20px;background:{ground}"><rpa-progress style="widt
 
 
 @contextlib.asynccontextmanager
-async def server() -> AsyncIterator[str]:
-    """Run the server on files alone; yields its address."""
+async def server() -> AsyncIterator[tuple[str, Path]]:
+    """Run the server on files alone; yields its address and where the files are."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     with tempfile.TemporaryDirectory() as folder:
@@ -65,26 +67,36 @@ async def server() -> AsyncIterator[str]:
         )
         try:
             await asyncio.sleep(2)
-            yield f"http://127.0.0.1:{port}"
+            yield f"http://127.0.0.1:{port}", Path(folder)
         finally:
             process.terminate()
             await process.wait()
 
 
-async def run(url: str, name: str) -> None:
-    """Do a run of RUNS, quickly; the session has its name."""
+def write_run(folder: Path, name: str) -> None:
+    """Write a run of RUNS as a robot writes it, so that it comes to its present now; the session has its name."""
     last, end = RUNS[name]
-    updates: list[dict[str, Any]] = []
-    for entry in STEPS:
-        if entry["etapa"] <= last:
-            updates.append({"etapa": entry["etapa"], "mensagem": entry["mensagem"]})
-        if entry["etapa"] == 5 and last >= 5:
-            updates.append({"etapa": 5, "mensagem": "Tela 5 concluída", "estimativas": ESTIMATES})
-    async with aiohttp.ClientSession() as http:
-        for update in [*updates, *([end] if end else [])]:
-            await asyncio.sleep(0.15)
-            async with http.post(f"{url}/api/sessions/{name}/events", json=update) as answer:
-                answer.raise_for_status()
+    now = datetime.now()
+    began = now - timedelta(seconds=sum(SECONDS[: last + 1]))
+    entries: list[dict[str, Any]] = []
+
+    def add(
+        at_s: float, etapa: float | str, status: str, mensagem: str, extra: Any = None, erro: str | None = None
+    ) -> None:
+        stamp = (began + timedelta(seconds=at_s)).isoformat()
+        entries.append({"etapa": etapa, "timestamp": stamp, "status": status, "mensagem": mensagem,
+                        "dados_extra": extra, "erro": erro})  # fmt: skip
+
+    for step in STEPS:
+        if step["etapa"] <= last:
+            add(sum(SECONDS[: int(step["etapa"])]), step["etapa"], "executando", step["mensagem"])
+        if step["etapa"] == 5 and last >= 5:
+            add(sum(SECONDS[:6]), "estimativas", "completed", "Estimativas capturadas", ESTIMATES)
+    if end is not None:
+        status, plans, error = end
+        add(sum(SECONDS[: last + 1]), "final", status, f"RPA {status}", plans, error)
+    document = {"session_id": name, "timestamp_inicio": began.isoformat(), "total_etapas": 15, "historico": entries}
+    (folder / f"history_{name}.json").write_text(json.dumps(document), encoding="utf-8")
 
 
 async def show(page: Page, url: str, body: str) -> None:
@@ -92,7 +104,7 @@ async def show(page: Page, url: str, body: str) -> None:
     await page.route("**/picture", lambda route: route.fulfill(body=body, content_type="text/html"))
     await page.goto(f"{url}/picture")
     await page.wait_for_function("!!customElements.get('rpa-progress')")
-    await page.wait_for_timeout(1500)
+    await page.wait_for_timeout(3000)
 
 
 def beside(more: str, width: int = WIDTH, lang: str = "pt-BR") -> str:
@@ -156,13 +168,15 @@ async def own_elements(browser: Browser, url: str) -> None:
 async def main() -> None:
     """Make all pictures."""
     IMAGES.mkdir(exist_ok=True)
-    async with server() as url, async_playwright() as playwright:
+    async with server() as (url, folder), async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-lcd-text"])
-        await asyncio.gather(*(run(url, name) for name in RUNS))
         for name in ["waiting", *RUNS]:
+            if name in RUNS:
+                write_run(folder, name)
             await state(browser, url, name)
         await state(browser, url, "english", session="success", lang="en")
         await state(browser, url, "narrow", session="success", width=NARROW)
+        write_run(folder, "running")
         await own_elements(browser, url)
         await embed_page(browser, url)
         await browser.close()

@@ -1,14 +1,25 @@
 """Fixtures of the browser tests that embed the widget."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import aiohttp
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Dialog, Error, Page, async_playwright
 
+from .. import test_web
 from ..support import Server
 from .stage import CHROMIUM, NETWORK, WITNESS, Site, Stage
+
+#: What npm installs, for browser tests too.
+tools = test_web.tools
+
+
+@pytest.fixture(scope="session")
+def axe(tools: Path) -> str:
+    """The program that finds what hinders people; npm brings it."""
+    return (tools / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

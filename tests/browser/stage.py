@@ -15,7 +15,6 @@ from playwright.async_api import Locator, Page
 from ..support import ROOT
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-AXE = ROOT / "web" / "node_modules" / "axe-core" / "axe.min.js"
 DIST = ROOT / "web" / "dist"
 MARKUP = "<img src=x onerror=alert(1)>"
 NBSP = "\u00a0"
@@ -170,11 +169,11 @@ class Stage:
             await asyncio.sleep(0.01)
 
 
-async def complaints_of_axe(page: Page) -> list[str]:
+async def complaints_of_axe(axe: str, page: Page, place: str = "rpa-progress") -> list[str]:
+    """Return what axe finds wrong in the elements that the selector *place* names."""
     await page.clock.resume()  # axe waits
-    await page.evaluate(AXE.read_text(encoding="utf-8"))
-    # The page around the widget is only a test's.
-    found = await page.evaluate("axe.run('rpa-progress', {resultTypes: ['violations']})")
+    await page.evaluate(axe)
+    found = await page.evaluate("(place) => axe.run(place, {resultTypes: ['violations']})", place)
     assert found["passes"], "axe looked at nothing"
     return [
         f"{rule['id']}: {node['html']} {node['failureSummary']}" for rule in found["violations"] for node in rule["nodes"]

@@ -6,13 +6,15 @@ from typing import Any
 import pytest
 from playwright.async_api import Page, expect
 
-from .stage import AXE, MARKS
+from .stage import MARKS, complaints_of_axe
 
 pytestmark = MARKS
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_the_embed_page_shows_the_widget_and_copies_the_snippet(page: Page, server: str, scheme: Any) -> None:
+async def test_the_embed_page_shows_the_widget_and_copies_the_snippet(
+    page: Page, axe: str, server: str, scheme: Any
+) -> None:
     """The snippet names the address that the visitor used, and the live widget obeys the choices beside it."""
     await page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     await page.emulate_media(color_scheme=scheme)
@@ -30,10 +32,6 @@ async def test_the_embed_page_shows_the_widget_and_copies_the_snippet(page: Page
     await expect(live.locator("[part=title]")).to_have_text("Your quote")
     await page.get_by_label("Aparência").select_option("dark")
     await expect(live).to_have_attribute("theme", "dark")
-    if AXE.exists():
-        await page.clock.resume()
-        await page.evaluate(AXE.read_text(encoding="utf-8"))
-        found = await page.evaluate("axe.run({resultTypes: ['violations']})")
-        assert [(rule["id"], rule["nodes"][0]["html"]) for rule in found["violations"]] == []
+    assert await complaints_of_axe(axe, page, "html") == []
     await page.set_viewport_size({"width": 320, "height": 640})
     assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")

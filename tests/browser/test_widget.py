@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from playwright.async_api import expect
 
-from .stage import AXE, MARKS, PLANS, STATES, UNREAD, Stage, complaints_of_axe
+from .stage import MARKS, PLANS, STATES, UNREAD, Stage, complaints_of_axe
 
 pytestmark = MARKS
 
@@ -25,10 +25,10 @@ async def bring_about(stage: Stage, state: str) -> None:
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("state", STATES)
-async def test_every_state_says_what_it_is_and_axe_finds_nothing(stage: Stage, state: str, theme: str) -> None:
+async def test_every_state_says_what_it_is_and_axe_finds_nothing(
+    stage: Stage, axe: str, state: str, theme: str
+) -> None:
     """Words, contrast, names and roles are right in every state, and nothing is wider than a small phone."""
-    if not AXE.exists():
-        pytest.skip("npm ci in web/ brings axe-core")
     end, last, label, words = STATES[state]
     await stage.run(last, end)
     await stage.page.clock.install()
@@ -45,7 +45,7 @@ async def test_every_state_says_what_it_is_and_axe_finds_nothing(stage: Stage, s
     assert await stage.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     ground = await stage.part("base").evaluate("(node) => getComputedStyle(node).backgroundColor")
     assert ground == {"light": "rgb(255, 255, 255)", "dark": "rgb(23, 33, 39)"}[theme]
-    assert await complaints_of_axe(stage.page) == []
+    assert await complaints_of_axe(axe, stage.page) == []
     await stage.page.context.set_offline(False)
 
 

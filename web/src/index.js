@@ -11,9 +11,9 @@ import './rpa-client.js';
 
 const NAME = 'rpa-progress';
 const script = document.currentScript;
-let current; // the run that bound elements follow: the one begun last
+let current; // of the run that bound elements follow, the one begun last
 
-/** Make the run that an element asks for; nothing while it has no session. */
+/** Begin the run that an element asks for, and return what ends it; nothing while there is no session. */
 function begin(node, draw) {
   for (const { name, value } of script?.attributes ?? []) {
     if (/^data-rpa-/.test(name) && !node.hasAttribute(name.slice(9))) node.setAttribute(name.slice(9), value);

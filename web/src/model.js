@@ -7,6 +7,7 @@ import { parseMoney, sayMoney, text } from './money.js';
 import { anchor, pace, smooth } from './pace.js';
 import { duration, learned, say } from './texts.js';
 
+const UNKNOWN = 'não informado';
 const PLAUSIBLE_MS = 900_000; // no step takes a quarter of an hour
 
 /**
@@ -64,9 +65,21 @@ export function move(m, s, now) {
  */
 export function describe(m, s, lang) {
   const t = (...words) => say(lang, ...words);
-  const money = (value) => sayMoney(value, lang) || t('não informado');
-  const { estado = 'aguardando', final = false, total_etapas: total, erros } = s;
+  const money = (value) => sayMoney(value, lang) || t(UNKNOWN);
+  const view = sayState(m, s, t);
+  sayPlans(view, s.resultado, t, money);
+  sayEstimates(view, s.estimativas, t, money);
+  const { on } = view;
+  view.dica = on.running || view.plans.some(([, price]) => price !== t(UNKNOWN)) ? '' : t(
+    on.waiting ? 'Assim que o robô começar, o andamento aparece aqui.' : on.done ? 'Os valores não foram informados.'
+      : on.cotacao_manual ? 'A cotação precisa ser feita por uma pessoa.' : 'A cotação parou antes do fim.',
+  );
+  return view;
+}
+
+function sayState(m, s, t) {
   const { _step: step, _left: left, _late: late } = m;
+  const { estado = 'aguardando', final = false, total_etapas: total, erros } = s;
   const isKnown = step >= 0;
   const isDone = final && estado === 'sucesso';
   const isManual = estado === 'cotacao_manual';
@@ -75,9 +88,7 @@ export function describe(m, s, lang) {
   const message = text(s.mensagem);
   const minutes = anchor(left);
   const value = isKnown ? Math.floor(m._percent) : undefined;
-  const covers = s.estimativas?.coberturas_detalhadas;
-  const all = [[], []];
-  const view = {
+  return {
     on: {
       [estado]: true, waiting: !isKnown, running: isKnown && !final, done: isDone, error: final && !isDone, stalled: late, final,
     },
@@ -95,32 +106,37 @@ export function describe(m, s, lang) {
       : m._again && !final ? t('Tentando novamente.') : '',
     // A manual quotation is an ordinary ending, told by its label and hint: no alarm.
     erro: (final ? !isDone && !isManual : last && last.timestamp === s.timestamp_atualizacao) ? error : '',
-    plans: [],
-    estimate: (Array.isArray(covers) ? covers : []).map((cover) => {
-      const { nome, nome_cobertura: full, valores } = cover ?? {};
-      const range = [valores?.de, valores?.ate];
-      range.forEach((price, i) => all[i].push(parseMoney(price)));
-      // The robot reads a cover's name and the "De" before its price as one word: "RCFDe".
-      return [text(nome ?? full).replace(/(\p{Ll}|[A-Z]{2})De$/u, '$1'), t('De # até @', ...range.map(money)), []];
-    }),
   };
+}
+
+/** Say the plans, for the widget and as plan.recomendado.valor and the like. */
+function sayPlans(view, result, t, money) {
+  view.plans = [];
+  for (const which of ['recomendado', 'alternativo']) {
+    const plan = result?.[`plano_${which}`];
+    if (!plan) continue;
+    const tell = (key) => view[`plan.${which}.${key}`] = typeof plan[key] === 'boolean' ? t(plan[key])
+      : /^(val|dan|mor)/.test(key) ? money(plan[key]) : text(plan[key]) || t(UNKNOWN);
+    const rows = learned.fields.map(([key, title]) => [t(title), tell(key)]);
+    // Where not one word was read, the robot's "false" is only its default and says nothing either.
+    view.plans.push([t(which), tell('valor'), rows.filter(() => learned.fields.some(([key]) => plan[key] === true || text(plan[key])))]);
+  }
+}
+
+/** Say the estimates, each by its range, and the widest range of all as estimate.min and estimate.max. */
+function sayEstimates(view, estimates, t, money) {
+  const covers = estimates?.coberturas_detalhadas;
+  const all = [[], []];
+  view.estimate = (Array.isArray(covers) ? covers : []).map((cover) => {
+    const { nome, nome_cobertura: full, valores } = cover ?? {};
+    const range = [valores?.de, valores?.ate];
+    range.forEach((price, i) => all[i].push(parseMoney(price)));
+    // The robot reads a cover's name and the "De" before its price as one word: "RCFDe".
+    return [text(nome ?? full).replace(/(\p{Ll}|[A-Z]{2})De$/u, '$1'), t('De # até @', ...range.map(money)), []];
+  });
   if (view.estimate[0]) {
     const [min, max] = all.map((amounts) => amounts.filter((one) => one >= 0).sort((a, b) => a - b));
     view['estimate.min'] = money(min[0]);
     view['estimate.max'] = money(max.pop());
   }
-  let hasPrice;
-  for (const which of ['recomendado', 'alternativo']) {
-    const plan = s.resultado?.[`plano_${which}`];
-    if (!plan) continue;
-    hasPrice ||= text(plan.valor);
-    const tell = (key) => view[`plan.${which}.${key}`] = typeof plan[key] === 'boolean' ? t(plan[key])
-      : /^(val|dan|mor)/.test(key) ? money(plan[key]) : text(plan[key]) || t('não informado');
-    const rows = learned.fields.map(([key, title]) => [t(title), tell(key)]);
-    // Where not one word was read, the robot's "false" is only its default and says nothing either.
-    view.plans.push([t(which), tell('valor'), rows.filter(() => learned.fields.some(([key]) => plan[key] === true || text(plan[key])))]);
-  }
-  view.dica = hasPrice || (isKnown && !final) ? '' : t(!isKnown ? 'Assim que o robô começar, o andamento aparece aqui.' : isDone
-    ? 'Os valores não foram informados.' : isManual ? 'A cotação precisa ser feita por uma pessoa.' : 'A cotação parou antes do fim.');
-  return view;
 }

@@ -1,11 +1,12 @@
 // One session as it is watched: the client, what the widget makes of its state, and the connection beside it.
 //
 // Knows nothing of how it is shown. A run may be fine while its connection is down and the other way round, so the
-// two are told apart. After stop() no timer is left.
+// two are told apart. Once it is ended no timer is left.
 
 import { RPAProgressClient } from './client.js';
 import { DemoSocket } from './demo.js';
 import { describe, move, take } from './model.js';
+import { text } from './money.js';
 import { say } from './texts.js';
 
 const OFFLINE_MS = 8000;
@@ -20,6 +21,7 @@ const STALL_MS = 260_000; // no step is usually silent for longer
  * @param {(view: object) => void} draw called after changes, never synchronously, and once a second while the run goes
  *   on. view is that of model.describe().
  * @param {() => void} succeed called at the end with a quote, unless the page took the result over.
+ * @returns {() => void} ends it.
  */
 export function follow(sessionId, get, target, draw, succeed) {
   const lang = /^en/i.test(get('lang') || document.documentElement.lang) ? 'en' : 'pt-BR';
@@ -55,7 +57,11 @@ export function follow(sessionId, get, target, draw, succeed) {
     if (isTaken || get('on-error') === 'event') view.erro = '';
     if (isTaken) view.plans = [];
     if (on.final) clearInterval(timer);
-    draw({ ...view, log, lang, redo });
+    draw({ ...view, log, lang, redo, contact: get('contact-url') });
+  };
+  const changed = () => {
+    if (!isQueued) queueMicrotask(show); // a burst of replayed updates is drawn once
+    isQueued = true;
   };
   const redo = () => {
     fault = false;
@@ -71,26 +77,21 @@ export function follow(sessionId, get, target, draw, succeed) {
       if (kind === 'progress') {
         if (s.epoch !== model._epoch) log.length = 0;
         model = take(model, { ...s, erro: detail.erro }, Date.now());
-        log.push(detail);
+        log.push([text(detail.timestamp).slice(11, 19), text(detail.mensagem), []]);
       }
       // A stream that ended with its run was not lost.
       if (kind === 'connection') lostAt = detail.connected || s?.final ? NaN : lostAt || Date.now();
       if (kind === 'error') fault = isOurs && detail.fatal && detail.category !== 'job';
       if (!isOurs) isTaken = true;
       if (kind === 'done' && s.estado === 'sucesso' && !isTaken) succeed();
-      if (!isQueued) queueMicrotask(show); // a burst of replayed updates is drawn once
-      isQueued = true;
+      changed();
     });
   }
-  return {
-    start() {
-      client.connect();
-      show();
-    },
-    stop() {
-      clearInterval(timer);
-      draw = () => {};
-      client.disconnect();
-    },
+  client.connect();
+  changed();
+  return () => {
+    clearInterval(timer);
+    draw = () => {};
+    client.disconnect();
   };
 }

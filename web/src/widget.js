@@ -5,7 +5,6 @@
 // put into it.
 
 import { bind } from './bind.js';
-import { text } from './money.js';
 import { say } from './texts.js';
 
 const SPEAK_MS = 10_000;
@@ -65,20 +64,85 @@ const fill = (section, title, items, part) => {
   ] : []));
 };
 
+/** Put the parts into *base*; return them by name. */
+const build = (base) => {
+  const $ = {};
+  for (const line of PARTS.split('\n')) {
+    const [tag, name, words = name] = line.split(' ');
+    base.append($[name] = el(tag, { part: name, 'data-rpa-text': words }));
+  }
+  set($.track, { role: 'progressbar', id: 'b' }).append(el('div', { part: 'bar', 'data-rpa-width': '' }));
+  set($.plans, { 'aria-describedby': 'b' });
+  set($.error, { role: 'alert' });
+  for (const words of [$.label, $.message]) set(words, { lang: 'pt-BR' }); // the robot's own
+  set($.state, { tabindex: -1 });
+  set($.retry, { 'data-rpa-show': 'offline fault', 'data-rpa-retry': '' });
+  return $;
+};
+
+/** Return what tells a screen reader: news at once, steps at most once in 10 s and then only the newest. */
+const speaker = (live) => {
+  let spokenAt = 0;
+  let later;
+  const speak = (words, pause = 0) => {
+    const wait = spokenAt + pause - Date.now();
+    clearTimeout(later);
+    if (wait > 0) later = setTimeout(speak, wait, words);
+    else {
+      spokenAt = Date.now();
+      live.append(el('p', {}, words));
+    }
+  };
+  return speak;
+};
+
+/** Return what draws views into *base* and tells the news of them in *live*. */
+const painter = (base, live) => {
+  const $ = build(base);
+  const speak = speaker(live);
+  let drawn = {};
+  return (view) => {
+    const { on, estimate, value, passo, aviso, estado, lang } = view;
+    const { track, plans, contact } = $;
+    const t = (key) => say(lang, key);
+    const address = (on.error || (on.final && view.dica)) && safeUrl(view.contact);
+    const title = t('Sua cotação');
+    const words = [passo, view.mensagem || view.nome || estado].filter(Boolean).join(': ');
+    const isInside = base.getRootNode().activeElement;
+    if (address) contact.href = address;
+    bind(base, { ...view, title, retry: t('Tentar agora'), contact: address ? t('Falar com um corretor') : '' });
+    set(base, { lang, class: Object.keys(on)[0] });
+    set(track, { 'aria-label': title, 'aria-valuetext': words, 'aria-valuenow': value });
+    if (value === undefined) track.removeAttribute('aria-valuenow');
+    set(plans, { 'aria-busy': !on.final });
+    fill(plans, t('Resultado'), view.plans, 'plan');
+    fill($.estimate, t('Estimativas iniciais'), estimate, 'item');
+    fill($.log, t('Passo a passo'), view.log, 'item');
+    if (estimate[0] && !drawn.estimate?.[0]) speak(list(t('Estimativas iniciais'), estimate));
+    if (aviso && aviso !== drawn.aviso) speak(aviso);
+    if (on.final && !drawn.on?.final) {
+      speak(list(estado, view.plans));
+      // Whoever is inside the widget is taken to the result; nobody else's focus is touched.
+      if (isInside) (plans.firstChild ?? $.state).focus();
+    } else if (passo && passo !== drawn.passo) speak(words, SPEAK_MS);
+    drawn = view;
+  };
+};
+
 /**
  * Make the element's class.
  *
- * @param {(element: HTMLElement, draw: (view: object) => void) => object | undefined} begin makes the run that the
- *   element's attributes ask for.
+ * @param {(element: HTMLElement, draw: (view: object) => void) => (() => void) | undefined} begin begins the run that the
+ *   element's attributes ask for; returns what ends it.
  * @param {string} [css] the style.
  * @param {string} [sheet] its address.
  */
 export const makeElement = (begin, css, sheet) => {
   let shared;
-  try { // a strict policy allows constructable sheets; before Safari 16.4 there are none
+  if (css && document.adoptedStyleSheets) { // a strict policy allows these; before Safari 16.4 there are none
     shared = new CSSStyleSheet();
     shared.replaceSync(css);
-  } catch { /* linked then */ }
+  }
 
   return class extends HTMLElement {
     static get observedAttributes() {
@@ -88,76 +152,16 @@ export const makeElement = (begin, css, sheet) => {
     constructor() {
       super();
       const root = this.attachShadow({ mode: 'open' });
-      const live = el('div', { 'aria-live': 'polite' });
-      const base = el('div', { part: 'base' });
-      const $ = {};
-      let drawn;
-      let spokenAt;
-      let later;
-
-      for (const line of PARTS.split('\n')) {
-        const [tag, name, words = name] = line.split(' ');
-        base.append($[name] = el(tag, { part: name, 'data-rpa-text': words }));
-      }
-      const { state, track, plans, contact } = $;
-      track.append(el('div', { part: 'bar', 'data-rpa-width': '' }));
-      set(track, { role: 'progressbar', id: 'b' });
-      set(plans, { 'aria-describedby': 'b' });
-      set($.error, { role: 'alert' });
-      for (const words of [$.label, $.message]) set(words, { lang: 'pt-BR' }); // the robot's own
-      set(state, { tabindex: -1 });
-      set($.retry, { 'data-rpa-show': 'offline fault', 'data-rpa-retry': '' });
-      if (root.adoptedStyleSheets && css) root.adoptedStyleSheets = [shared];
-      else if (sheet) base.append(el('link', { rel: 'stylesheet', href: sheet }));
-
-      /** Tell a screen reader: news at once, steps at most once in 10 s and then only the newest. */
-      const speak = (words, pause = 0) => {
-        const wait = spokenAt + pause - Date.now();
-        clearTimeout(later);
-        if (wait > 0) {
-          later = setTimeout(speak, wait, words);
-          return;
-        }
-        spokenAt = Date.now();
-        live.append(el('p', {}, words));
-      };
-
-      const draw = (view) => {
-        const { on, estimate, value, passo, aviso, estado, lang } = view;
-        const t = (key) => say(lang, key);
-        const address = (on.error || (on.final && view.dica)) && safeUrl(this.getAttribute('contact-url'));
-        const title = t('Sua cotação');
-        const words = [passo, view.mensagem || view.nome || estado].filter(Boolean).join(': ');
-        const isInside = root.activeElement;
-        if (address) contact.href = address;
-        bind(base, { ...view, title, retry: t('Tentar agora'), contact: address ? t('Falar com um corretor') : '' });
-        set(base, { lang, class: Object.keys(on)[0] });
-        set(track, { 'aria-label': title, 'aria-valuetext': words, 'aria-valuenow': value });
-        if (value === undefined) track.removeAttribute('aria-valuenow');
-        set(plans, { 'aria-busy': !on.final });
-        fill(plans, t('Resultado'), view.plans, 'plan');
-        fill($.estimate, t('Estimativas iniciais'), estimate, 'item');
-        fill($.log, t('Passo a passo'), view.log.map((u) => [text(u.timestamp).slice(11, 19), text(u.mensagem), []]), 'item');
-        if (estimate[0] && !drawn.estimate?.[0]) speak(list(t('Estimativas iniciais'), estimate));
-        if (aviso && aviso !== drawn.aviso) speak(aviso);
-        if (on.final && !drawn.on?.final) {
-          speak(list(estado, view.plans));
-          // Whoever is inside the widget is taken to the result; nobody else's focus is touched.
-          if (isInside) (plans.firstChild ?? state).focus();
-        } else if (passo && passo !== drawn.passo) speak(words, SPEAK_MS);
-        drawn = view;
-      };
-
+      if (shared) root.adoptedStyleSheets = [shared];
       /** Begin what the attributes ask for, in place of what went on before. */
       this.restart = () => {
-        this.run?.stop();
-        clearTimeout(later);
-        drawn = {};
-        spokenAt = 0;
-        live.replaceChildren();
-        this.run = this.isConnected ? begin(this, draw) ?? null : undefined;
-        root.replaceChildren(...(this.run ? [base, live] : [el('slot')]));
-        this.run?.start();
+        const base = el('div', { part: 'base' });
+        const live = el('div', { 'aria-live': 'polite' });
+        this.stop?.();
+        root.replaceChildren(base, live); // the first event finds them
+        this.stop = this.isConnected ? begin(this, painter(base, live)) ?? null : undefined;
+        if (!this.stop) root.replaceChildren(el('slot'));
+        if (!shared && sheet) base.append(el('link', { rel: 'stylesheet', href: sheet }));
       };
     }
 
@@ -170,7 +174,7 @@ export const makeElement = (begin, css, sheet) => {
     }
 
     attributeChangedCallback() {
-      if (this.run !== undefined) this.restart(); // before it is connected there is nothing to begin anew
+      if (this.stop !== undefined) this.restart(); // before it is connected there is nothing to begin anew
     }
   };
 };
