@@ -58,11 +58,15 @@ class PositionCheck:
                     await self._missed.wait()
             missed = self._missed.is_set()
             self._missed.clear()
-            watched = self._hub.watched()
-            for start in range(0, len(watched), _AT_ONCE):
-                with suppress(StorageUnavailable):
-                    await self._check(watched[start : start + _AT_ONCE], missed)
-                await asyncio.sleep(0.01)  # others have their turn
+            await self._check_all(missed)
+
+    async def _check_all(self, missed: bool) -> None:
+        """Compare every watched session; none may be held from one look to the next, since that would keep it alive."""
+        watched = self._hub.watched()
+        for start in range(0, len(watched), _AT_ONCE):
+            with suppress(StorageUnavailable):
+                await self._check(watched[start : start + _AT_ONCE], missed)
+            await asyncio.sleep(0.01)  # others have their turn
 
     async def _check(self, sessions: list[Session], missed: bool) -> None:
         for session in sessions:

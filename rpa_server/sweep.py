@@ -40,12 +40,15 @@ class Sweep:
         """Look, for ever."""
         while True:
             await asyncio.sleep(PERIOD_S)
-            if self._subscriber.told:
-                continue
-            sessions = [session for session in self._hub.watched() if not session.numbered]
-            for start in range(0, len(sessions), _AT_ONCE):
-                with suppress(StorageUnavailable):
-                    await self._look(sessions[start : start + _AT_ONCE])
+            if not self._subscriber.told:
+                await self._look_at_all()
+
+    async def _look_at_all(self) -> None:
+        """Compare every session of others; none may be held from one look to the next: that would keep it alive."""
+        sessions = [session for session in self._hub.watched() if not session.numbered]
+        for start in range(0, len(sessions), _AT_ONCE):
+            with suppress(StorageUnavailable):
+                await self._look(sessions[start : start + _AT_ONCE])
 
     async def _look(self, sessions: list[Session]) -> None:
         snapshots = await self._store.snapshots([session.session_id for session in sessions])

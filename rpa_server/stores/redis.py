@@ -66,6 +66,8 @@ class RedisStore:
             try:
                 yield
             except redis.ResponseError as error:  # Redis answers: this call is refused, the next may not be
+                if isinstance(error, redis.ReadOnlyError):  # another one is the master now, perhaps at this address
+                    await self._client.connection_pool.disconnect(inuse_connections=False)
                 raise StorageUnavailable(f"Redis can't be {what} ({error}).") from None
             except ERRORS as error:
                 self._breaker.failed(time.monotonic(), random.random())

@@ -41,6 +41,10 @@ class RedisWriter:
         self._connection.open()
         self._connection.ask(time.monotonic() + TIMEOUT_S, "PING")
 
+    def close(self) -> None:
+        """Disconnect; open() connects again."""
+        self._connection.close()
+
     def write(self, run: Run) -> None:
         """Bring Redis up to the run's last update, replaying what it lacks, within TIMEOUT_S.
 

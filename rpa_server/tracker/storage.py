@@ -148,8 +148,15 @@ class Storage:
 
     def _fail(self) -> None:
         """Stop using Redis in the robot's thread; ask for it in the background, at once the first time."""
+        self._close()
         self._breaker.failed(float("-inf"), self._random())
         self._ask_on()
+
+    def _close(self) -> None:
+        """Let go of a Redis that failed: behind its address there may be another one by now."""
+        if self._redis is not None:
+            with suppress(*redis.ERRORS):
+                self._redis.close()
 
     def _ask_on(self) -> None:
         """See to it that the background thread is there; a robot that has forked has lost it."""
@@ -166,6 +173,7 @@ class Storage:
             try:
                 self._recover()
             except redis.ERRORS:
+                self._close()
                 self._breaker.failed(time.monotonic(), self._random())
         return not self._breaker.closed
 
