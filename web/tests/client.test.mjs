@@ -502,6 +502,195 @@ test('a page may disconnect in any of its functions: nothing is left', async () 
   }
 });
 
+test('reconnect() during a wait tries at once, and once', async () => {
+  const world = new World();
+  world.stop();
+  const { client } = await connected(world, { transports: ['websocket'] });
+  await world.clock.run(100000);
+  assert.ok(client.stats().tries > 4);
+  const before = world.attempts.length;
+  world.start();
+  client.reconnect();
+  assert.equal(client.stats().tries, 0);
+  await world.clock.run(60000);
+  assert.equal(world.attempts.length, before + 1);
+  assert.equal(client.state, 'open');
+  client.disconnect();
+});
+
+test('after a final error connect() begins anew', async () => {
+  const world = new World();
+  world.ws = 4401;
+  const { client } = await connected(world);
+  assert.equal(client.state, 'closed');
+  world.ws = 'ok';
+  client.connect();
+  world.server.finish();
+  await world.clock.run(200);
+  assert.equal((await client.done()).estado, 'sucesso');
+});
+
+test('failures are counted anew once a connection has lasted, not before', async () => {
+  const world = new World();
+  world.stop();
+  const { client } = await connected(world, { transports: ['websocket'] });
+  await world.clock.run(20000);
+  world.start();
+  client.reconnect();
+  world.stop();
+  await world.clock.run(20000);
+  const { tries } = client.stats();
+  assert.ok(tries > 1);
+  world.start();
+  while (client.state !== 'open') await world.clock.run(100);
+  await world.clock.run(3000);
+  assert.ok(client.stats().tries >= tries);
+  await world.clock.run(5000);
+  assert.equal(client.stats().tries, 0);
+});
+
+test('a connection that is lost again and again after a good time stays the first choice, and is never given up', async () => {
+  const world = new World();
+  const { client } = await connected(world, { maxAttempts: 2 });
+  for (let n = 0; n < 8; n++) {
+    await world.clock.run(15000);
+    world.cut();
+  }
+  await world.clock.run(15000);
+  assert.equal(client.state, 'open');
+  assert.ok(world.attempts.every(([, kind]) => kind === 'websocket'));
+});
+
+test('a second outage is told again', async () => {
+  const world = new World();
+  const { page } = await connected(world);
+  for (let n = 0; n < 2; n++) {
+    world.cut();
+    await world.clock.run(10000);
+  }
+  assert.deepEqual(page.codes, ['network', 'network']);
+});
+
+test('many connections leave no timers behind', async () => {
+  const world = new World();
+  const { client } = await connected(world, { transports: ['polling'] });
+  world.server.publish();
+  for (let n = 0; n < 30; n++) {
+    client.reconnect();
+    await world.clock.run(700);
+  }
+  assert.ok(client.stats().timers <= 4, JSON.stringify(client.stats()));
+  assert.ok(world.clock.timers.size <= 40);
+  assert.equal(client.stats().connects, 31);
+});
+
+test('an active connection is not asked for signs of life, a silent one as often as told', async () => {
+  const world = new World();
+  await connected(world);
+  for (let n = 0; n < 20; n++) {
+    world.server.publish();
+    await world.clock.run(3000);
+  }
+  assert.equal(world.pings, 0);
+  await world.clock.run(60000);
+  assert.ok(world.pings >= 3 && world.pings <= 5, `${world.pings}`);
+});
+
+test('the first transport has less time only while another is below it and nothing has worked', async () => {
+  const times = [];
+  for (const [options, before] of [[{}, 'hang'], [{ transports: ['websocket'] }, 'hang'], [{}, 'ok']]) {
+    const world = new World();
+    world.ws = before;
+    const { client, page } = await connected(world, options);
+    if (before === 'ok') {
+      world.ws = 'hang';
+      await world.clock.run(6000);
+      client.reconnect();
+    }
+    const since = world.clock.time;
+    while (!page.codes.length) await world.clock.run(100);
+    assert.deepEqual(page.codes, ['connect_timeout']);
+    times.push(Math.round((world.clock.time - since) / 1000));
+    client.disconnect();
+  }
+  assert.deepEqual(times, [3, 8, 8]);
+});
+
+test('while the connection is down nothing is tried beside it', async () => {
+  const world = new World();
+  world.ws = 'refuse';
+  const { client } = await connected(world);
+  await world.clock.run(10000);
+  assert.equal(client.transport, 'sse');
+  world.stop();
+  for (let n = 0; n < 300; n++) {
+    await world.clock.run(1000);
+    const { live, probing } = client.stats();
+    assert.ok(!probing && live <= 1);
+  }
+  client.disconnect();
+});
+
+test('a full server says so in a frame, which is no sign of a working connection, and its wish is waited for', async () => {
+  const world = new World();
+  world.ws = 'full';
+  const { client, page } = await connected(world, { transports: ['websocket'] });
+  assert.deepEqual(page.states, ['connecting', 'waiting']);
+  assert.deepEqual([page.codes, page.errors[0].message], [['full'], 'Cheio.']);
+  const wait = page.errors[0].retryAt - world.clock.time;
+  assert.ok(wait > 3500 && wait <= 4500, `${wait}`);
+  client.disconnect();
+});
+
+test('a stream is alive while comments come, as seldom as the server said', async () => {
+  for (const heartbeat of [15000, 60000]) {
+    const world = new World();
+    world.server.heartbeat = heartbeat;
+    const { client, page } = await connected(world, { transports: ['sse'] });
+    await world.clock.run(200000);
+    assert.deepEqual(page.states, ['connecting', 'open'], `${heartbeat}`);
+    client.disconnect();
+  }
+});
+
+test('4410 and 204 are no errors even where the end was not seen', async () => {
+  const world = new World();
+  world.ws = 4410;
+  const first = await connected(world);
+  assert.equal(first.client.state, 'closed');
+  assert.equal(first.page.errors.length, 0);
+  const other = new World();
+  other.sse = () => new Response(null, { status: 204 });
+  const second = await connected(other, { transports: ['sse'] });
+  assert.equal(second.client.state, 'closed');
+  assert.equal(second.page.errors.length, 0);
+});
+
+test('a new run that begins right after the end keeps the client', async () => {
+  const world = new World();
+  world.finishes = false;
+  const { client, page } = await connected(world);
+  world.server.finish();
+  await world.clock.run(1000);
+  world.server.begin('bbbb');
+  world.server.publish();
+  await world.clock.run(5000);
+  assert.equal(client.state, 'open');
+  world.server.finish('erro');
+  await world.clock.run(1000);
+  assert.equal(page.events.filter((type) => type === 'done').length, 2);
+});
+
+test('the counts are what happened', async () => {
+  const world = new World();
+  const { client } = await connected(world, { replay: true });
+  world.mangle = (message) => [message, message];
+  range(1, 3).forEach(() => world.server.publish());
+  await world.clock.run(100);
+  const { connects, gaps, updates, duplicates, resets } = client.stats();
+  assert.deepEqual({ connects, gaps, updates, duplicates, resets }, { connects: 1, gaps: 0, updates: 3, duplicates: 3, resets: 0 });
+});
+
 // -- configuration
 
 test('what can\'t work is told at once, and nothing is tried', async () => {

@@ -54,6 +54,14 @@ test('a blocked rung is gone for good, and with the last one all is over', () =>
   assert.equal(rungs._failed(blocked), false);
 });
 
+test('after a blocked rung the next one has its full chances, and those below it are tried in turn', () => {
+  assert.deepEqual(walk([[network], [blocked], [network], [network], [network], [network]], ['websocket', 'sse', 'polling']), [0, 0, 0, 0, 1, 0, 0]);
+});
+
+test('a rung that works has its full chances again', () => {
+  assert.deepEqual(walk([[network], [null, 0], [network], [network]]), [0, 0, 0, 0, 1]);
+});
+
 test('whatever happens it stands on a rung, and every rung that is left is reached', () => {
   const random = seeded(7);
   for (let round = 0; round < 200; round++) {

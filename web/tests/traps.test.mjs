@@ -120,6 +120,23 @@ test('trap 4: error answers never make a loop without waits', async () => {
   }
 });
 
+test('trap 4: a burst over the long poll is fetched without pauses, and yet not without any', async () => {
+  const world = new World();
+  const { client } = await connected(world, { transports: ['polling'], replay: true });
+  world.server.publish();
+  await world.clock.run(5000);
+  const before = world.attempts.length;
+  for (let n = 0; n < 50; n++) {
+    world.server.publish();
+    await world.clock.run(100);
+  }
+  await world.clock.run(400);
+  assert.equal(client.lastSeq, 51);
+  const polls = world.attempts.length - before;
+  assert.ok(polls >= 12 && polls <= 20, `${polls} in five seconds`);
+  client.disconnect();
+});
+
 test('trap 4: a poll that is answered at once and empty waits all the same', async () => {
   const world = new World();
   world.server.publish();
@@ -179,6 +196,34 @@ test('trap 6: after a short sleep a healthy socket is asked, not dropped', async
   assert.equal(client.state, 'open');
   assert.deepEqual(page.states, ['connecting', 'open']);
   assert.equal(world.attempts.length, 1);
+});
+
+test('trap 6: a page that wakes up asks at once, keeps what answers and drops what does not', async () => {
+  const page_ = browser();
+  const world = new World();
+  const { client, page } = await connected(world);
+  await world.clock.run(3000);
+  page_.show('visible');
+  await world.clock.run(5000);
+  assert.deepEqual(page.states, ['connecting', 'open']);
+  assert.equal(world.pings, 1);
+  for (const socket of world.sockets) socket.frozen = true;
+  page_.show('visible');
+  await world.clock.run(2600);
+  assert.deepEqual(page.codes, ['stale']);
+  assert.equal(client.state, 'open');
+  client.disconnect();
+});
+
+test('trap 6: a stream that said something ten seconds ago is not dropped because the page wakes up', async () => {
+  const page_ = browser();
+  const world = new World();
+  const { client, page } = await connected(world, { transports: ['sse'] });
+  await world.clock.run(10000);
+  page_.show('visible');
+  await world.clock.run(5000);
+  assert.deepEqual(page.states, ['connecting', 'open']);
+  client.disconnect();
 });
 
 test('trap 6: timers of a hidden tab, once a minute, do not make a healthy socket stale', async () => {
@@ -315,12 +360,29 @@ test('a WebSocket that the page\'s policy blocks, which never says close, is lef
   assert.equal(kinds(world).filter((kind) => kind === 'websocket').length, 1, 'and not tried again');
 });
 
-test('a constructor that throws is no crash', async () => {
+test('a constructor that throws is no crash, and is told for what it is', async () => {
+  for (const [error, code] of [[new DOMException('insecure', 'SecurityError'), 'csp_blocked'], [new SyntaxError('bad protocol'), 'config']]) {
+    const world = new World();
+    world.ws = error;
+    const { client, page } = await connected(world);
+    await world.clock.run(600);
+    assert.equal(client.transport, 'sse');
+    assert.deepEqual(page.codes, [code]);
+  }
+});
+
+test('a blocked WebSocket does not make a policy of what fails after it', async () => {
+  const page_ = browser();
   const world = new World();
-  world.ws = 'throw';
-  const { client } = await connected(world);
-  await world.clock.run(600);
-  assert.equal(client.transport, 'sse');
+  world.ws = 'csp';
+  world.sse = 'refuse';
+  const client = world.client();
+  const page = new Page(client);
+  client.connect();
+  page_.fire('securitypolicyviolation', { blockedURI: 'wss://rpa.test/rpa/s' });
+  await world.clock.run(2000);
+  assert.deepEqual(page.codes, ['csp_blocked', 'network']);
+  client.disconnect();
 });
 
 test('a policy that blocks everything is told as csp_blocked and ends it', async () => {
@@ -406,6 +468,19 @@ test('a hidden page polls and retries five times slower, and at once when it is 
   page_.show('visible');
   await world.clock.run(100);
   assert.equal(client.state, 'open');
+  client.disconnect();
+});
+
+test('a page that is looked at again climbs at once', async () => {
+  const page_ = browser();
+  const world = new World();
+  world.ws = 'refuse';
+  const { client } = await connected(world);
+  await world.clock.run(10000);
+  world.ws = 'ok';
+  page_.show('visible');
+  await world.clock.run(1500);
+  assert.equal(client.transport, 'websocket');
   client.disconnect();
 });
 

@@ -101,6 +101,7 @@ export class Server {
     this.history = history;
     this.begin('5f0c9a1be2d34c77');
     this.listeners = new Set();
+    this.heartbeat = 15000;
   }
 
   begin(epoch) {
@@ -164,7 +165,7 @@ export class Server {
     const missed = this.since(cursor);
     const at = missed ? { epoch: this.epoch, seq: this.seq - missed.length } : { epoch: this.updates.length ? this.epoch : null, seq: this.seq };
     return [
-      { type: 'sync', session_id: 's', ...at, recovered: Boolean(missed), snapshot: missed ? null : this.snapshot(), heartbeat_ms: 15000 },
+      { type: 'sync', session_id: 's', ...at, recovered: Boolean(missed), snapshot: missed ? null : this.snapshot(), heartbeat_ms: this.heartbeat },
       ...(missed ?? []),
     ];
   }
@@ -185,7 +186,7 @@ export class Server {
  *
  * `up`: the server answers, else everything is refused. `ws`, `sse`, `poll`: 'ok', 'refuse', 'hang' (nothing comes back),
  * 'mute' (opens, then silence), 'die' (delivers, then falls after `life` ms), a close code (WebSocket), a response to
- * give (the others), 'csp', 'throw'. `mangle(message)` turns each message on a stream into the list of those that arrive.
+ * give (the others), 'csp', an error to throw. `mangle(message)` turns each message on a stream into the list of those that arrive.
  */
 export class World {
   constructor(seed = 1) {
@@ -202,6 +203,7 @@ export class World {
     this.streams = new Set();
     this.waiting = new Set(); // held polls
     this.attempts = []; // [time, kind]
+    this.pings = 0;
     const world = this;
     this.WebSocket = function Socket(...args) {
       return new FakeSocket(world, ...args);
@@ -250,7 +252,10 @@ class FakeSocket {
     world.attempts.push([world.clock.time, 'websocket']);
     world.sockets.add(this);
     const how = world.up ? world.ws : 'refuse';
-    if (how === 'throw') throw new DOMException('insecure', 'SecurityError');
+    if (how instanceof Error) {
+      world.sockets.delete(this);
+      throw how;
+    }
     world.later(world.latency, () => this.answer(how));
   }
 
@@ -269,6 +274,10 @@ class FakeSocket {
     this.readyState = 1;
     this.onopen?.({});
     if (typeof how === 'number') return void world.later(1, () => this.cut(how));
+    if (how === 'full') {
+      this.onmessage?.({ data: '{"type":"error","code":"full","message":"Cheio.","temporary":true,"retry_after_ms":4000}' });
+      return void world.later(1, () => this.cut(1013));
+    }
     if (how === 'mute') return;
     this.listen = (message) => this.send_(message);
     world.server.listeners.add(this.listen);
@@ -293,6 +302,7 @@ class FakeSocket {
 
   send(text) {
     if (this.readyState === 0) throw new DOMException('still connecting', 'InvalidStateError');
+    this.world.pings++;
     if (this.readyState === 1 && !this.frozen && JSON.parse(text).type === 'ping') this.send_({ type: 'pong' });
   }
 
@@ -374,9 +384,9 @@ function streamOf(world, url, signal, how) {
     server.greeting(cursor).forEach(listen);
     const beat = () => {
       write(': ping\n\n');
-      if (!stream.isOver) world.later(15000, beat);
+      if (!stream.isOver) world.later(server.heartbeat, beat);
     };
-    world.later(15000, beat);
+    world.later(server.heartbeat, beat);
     if (how === 'die') world.later(world.life, () => stream.cut());
   }
   return new Response(body, { headers: { 'content-type': 'text/event-stream' } });
