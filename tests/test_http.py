@@ -13,6 +13,7 @@ from aiohttp.test_utils import TestClient
 from rpa_server import app as application
 from rpa_server import keys
 from rpa_server.config import Settings
+from rpa_server.documents import State
 from rpa_server.naming import file_name
 
 from .support import RedisServer, until
@@ -145,6 +146,24 @@ async def test_published_updates_are_numbered_and_polled(client: Client) -> None
     listed = await (await client.get("/api/sessions")).json()
     assert [brief["session_id"] for brief in listed["sessions"]] == ["a"]
     assert "dados_extra" not in listed["sessions"][0]
+
+
+async def test_the_list_waits_no_longer_than_it_is_asked_to(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever takes long to be read is missing and counted; nobody else waits for it either."""
+    for session_id in ("a", "b", "slow"):
+        await publish(client, session_id, STEP)
+    assert isinstance(client.app, web.Application)
+    store = client.app[keys.STORE]
+    read = store.read
+
+    async def slowly(session_id: str) -> State | None:
+        await asyncio.sleep(0.2 if session_id == "slow" else 0)
+        return await read(session_id)
+
+    monkeypatch.setattr(store, "read", slowly)
+    for query, names, unread in (("", {"a", "b"}, 1), ("?wait=5", {"a", "b", "slow"}, 0)):
+        listed = await (await client.get(f"/api/sessions{query}")).json()
+        assert ({brief["session_id"] for brief in listed["sessions"]}, listed["unread"]) == (names, unread)
 
 
 async def test_a_step_zero_behind_the_end_begins_a_new_run(client: Client) -> None:
