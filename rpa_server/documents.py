@@ -2,7 +2,8 @@
 
 Pure. Reads what our tracker wrote (``epoch`` and ``seq`` are in it) and what the deployed robots wrote,
 whose cursor is derived so that every server, today and after a restart, derives the same one: the
-position in ``historico``, or, for a writer that keeps only a snapshot, its time of change.
+position in ``historico``, or, for a writer that keeps only a snapshot, its time of change. Of those robots nothing
+of the form that somebody filled in is taken over.
 """
 
 import functools
@@ -11,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-from . import endings, foreign, schemas, state, wirejson
+from . import endings, foreign, private, schemas, state, wirejson
 from .errors import BadCursor, BadDocument
 from .events import Cursor, Update, make_update, own_update, parse_cursor
 
@@ -239,7 +240,7 @@ def from_history(session_id: str, document: Document) -> State:
     """Build the state from a history document by replaying it."""
     mark = own_cursor(document)
     if mark is None or not _plausible(document):
-        document = schemas.history(document)
+        document = private.scrub(schemas.history(document))
     entries = document["historico"]
     started = document["timestamp_inicio"]
     epoch = mark.epoch if mark else derived_epoch("h", session_id, started)
@@ -270,7 +271,8 @@ def from_progress(session_id: str, document: Document) -> State:
     """Build the state from a snapshot alone."""
     mark = own_cursor(document)
     snapshot = state.begin(session_id, "", 15)
-    snapshot.update(schemas.progress(foreign.modern(document)))
+    checked = schemas.progress(foreign.modern(document))
+    snapshot.update(checked if mark else private.scrub(checked))
     snapshot["dados_extra"] = snapshot["dados_extra"] or {}
     snapshot["session_id"] = session_id
     if not snapshot["timestamp_inicio"]:

@@ -11,7 +11,7 @@ was seen goes back; an end that is older than the run is another run's.
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from . import endings, state
+from . import endings, private, state
 
 Document = dict[str, Any]
 
@@ -95,7 +95,7 @@ def end_of(result: Document | None, session: Document | None, started: str) -> E
         at = document.get("timestamp_fim") or document.get("finished_at")
         data = document.get("dados_finais") or document.get("resultado_json")
         if isinstance(status, str) and isinstance(at, str) and endings.is_end(status) and at >= started:
-            return End(status, at, data if isinstance(data, dict) else {})
+            return End(status, at, private.scrub(data) if isinstance(data, dict) else {})
     return None
 
 

@@ -7,6 +7,8 @@ from .handlers import embed, legacy, operations, page, sessions, sse, websocket
 
 #: What the deployed API has under its prefix, which proxies take off.
 _DEPLOYED = "progress|health|metrics|sessions|status|monitor|logs|start|stop|cleanup"
+#: Line ends, too, which a dot does not match.
+_ANY = r"[\s\S]*"
 
 
 def add_routes(app: web.Application) -> None:
@@ -18,9 +20,9 @@ def add_routes(app: web.Application) -> None:
             web.get("/static/{name:rpa-.*}", embed.file),
             web.get("/static/{name:.*}", page.static),
             # deployed, before the sessions that could have such a name
-            web.route("*", "/api/rpa{path:(?:/.*)?}", legacy.api),
-            web.route("*", f"/rpa/{{path:(?:{_DEPLOYED})(?:/.*)?}}", legacy.api),
-            web.route("*", "/progress/{path:.+}", legacy.api),
+            web.route("*", f"/api/rpa{{path:(?:/{_ANY})?}}", legacy.api),
+            web.route("*", f"/rpa/{{path:(?:{_DEPLOYED})(?:/{_ANY})?}}", legacy.api),
+            web.route("*", f"/progress{{path:(?:/{_ANY})?}}", legacy.api),
             web.route("*", "/health{path:/?}", legacy.api),
             web.route("*", "/get_progress.php", legacy.full_progress),
             web.route("*", "/get_progress_completo.php", legacy.full_progress),

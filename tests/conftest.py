@@ -9,6 +9,16 @@ import redis
 from .support import RedisServer, Server, redis_server, running
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--faults-full", action="store_true", help="run the scenarios of faults at their full length")
+
+
+@pytest.fixture
+def full(pytestconfig: pytest.Config) -> bool:
+    """True where every scenario runs at its full length."""
+    return bool(pytestconfig.getoption("--faults-full"))
+
+
 @pytest.fixture
 def redis_process() -> Iterator[RedisServer]:
     """A redis-server of this test's own."""

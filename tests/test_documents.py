@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -653,3 +654,37 @@ def test_a_forged_update_is_dropped_or_a_bad_document(content: bytes) -> None:
         from_files("s1", {"epoch": "aaaa", "seq": 1}, None, [ahead])
     except BadDocument:
         pass
+
+
+# -- the form
+
+_FORM = {"cpf": "111.444.777-35", "nome": "Maria de Teste", "placa": "ABC1D23"}
+_SAID = "CPF 111.444.777-35, placa ABC1D23"
+
+
+def _texts_of(held: State | None) -> str:
+    assert held is not None
+    return f"{held.view()} {[update.raw for update in held.updates]}"
+
+
+def test_nothing_of_the_form_is_taken_from_a_deployed_robots_files() -> None:
+    """Whatever it attached or reported, in whatever generation: the native addresses hand out what is read."""
+    history: Document = json.loads(json.dumps(recordings.ALL["hiccup"]))
+    for entry in history["historico"]:
+        entry["mensagem"] += _SAID
+        entry["erro"] = entry["erro"] and _SAID
+        entry["dados_extra"] = {**(entry["dados_extra"] or {}), "parametros_entrada": _FORM, **_FORM}
+    snapshot = recordings.progress_of(history)
+    oldest = {
+        "timestamp": "2026-01-15T09:30:00", "etapa_atual": 5, "total_etapas": 15, "percentual": 33.3, "status": _SAID,
+        "details": {"parametros_entrada": _FORM}, "json_retorno": {"dados": {"parametros_entrada": _FORM}},
+    }  # fmt: skip
+    result = {"status": "success", "timestamp_fim": "2099-01-01T00:00:00", "dados_finais": {**recordings.plans(), **_FORM}}
+    read = [
+        documents.from_files("s", None, history),
+        documents.from_files("s", snapshot, None),
+        documents.from_files("s", oldest, None, result=result),
+        documents.from_redis("s", json.dumps(snapshot).encode(), []),
+    ]
+    for held in read:
+        assert not re.search("444.777|Maria|ABC1D23", _texts_of(held))

@@ -82,7 +82,7 @@ async def test_an_unknown_session_is_waiting(serve: Serve, prefix: str) -> None:
     assert {key: body["progress"][key] for key in theirs["progress"]} == theirs["progress"]
 
 
-@pytest.mark.parametrize("bad", ["a%2Fb", "a/b", "..%2Fx", ".x", "-x", "a..b", "%C3%A9", "a%20b", "*", "a" * 200])
+@pytest.mark.parametrize("bad", ["a%2Fb", "a/b", "..%2Fx", ".x", "-x", "a..b", "%C3%A9", "a%20b", "a%0A", "*", "a" * 200])
 async def test_a_bad_id_is_refused_in_the_deployed_words(serve: Serve, bad: str) -> None:
     """With a 200, and under both names that pages look for."""
     body = await get(await serve(), f"/api/rpa/progress/{bad}")
@@ -211,6 +211,8 @@ async def test_the_older_readers_ask_for_a_session_as_they_did(serve: Serve, pat
         ("GET", "/api/rpa/monitor/s1", "Endpoint não encontrado"),
         ("GET", "/api/rpa/logs/s1?limit=100", "Endpoint não encontrado"),
         ("GET", "/api/rpa/progress", "Endpoint não encontrado"),
+        ("GET", "/progress", "Endpoint não encontrado"),
+        ("GET", "/progress/", "Endpoint não encontrado"),
         ("GET", "/api/rpa/", "Endpoint não encontrado"),
         ("GET", "/api/rpa", "Endpoint não encontrado"),
         ("GET", "/api/rpa/health/x", "Endpoint não encontrado"),

@@ -173,6 +173,33 @@ async def test_without_a_good_file_a_session_is_unknown(store: FileStore, data_d
     assert store.broken == len(whole) - 1
 
 
+async def test_what_has_been_broken_for_a_while_is_looked_at_once(
+    store: FileStore, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until it changes: a directory full of old broken files costs nothing. The last good state stands in."""
+    put(data_dir, progress=OLD_PROGRESS)
+    good = await known(store)
+    (file := path(data_dir, "progress")).write_bytes(b'{"etapa_atual": 5')
+    other = path(data_dir, "history", "other")
+    other.write_bytes(b"")
+    for each in (file, other):
+        os.utime(each, (time.time() - 2,) * 2)
+    reads: list[Path] = []
+    read = jsonfiles.read
+
+    def noted(path: Path) -> dict[str, Any] | None:
+        reads.append(path)
+        return read(path)
+
+    monkeypatch.setattr(jsonfiles, "read", noted)
+    for _ in range(3):
+        assert await store.read(SESSION) is good
+        assert await store.read("other") is None
+    assert (reads.count(file), reads.count(other), store.broken) == (1, 1, 2)
+    put(data_dir, progress={**OLD_PROGRESS, "etapa_atual": 9})
+    assert (await known(store)).snapshot["etapa_atual"] == 9
+
+
 def broken_files() -> dict[str, Callable[[Path], object]]:
     """Return what makes a file unreadable."""
 

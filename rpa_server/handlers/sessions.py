@@ -3,19 +3,21 @@
 import asyncio
 import ipaddress
 import time
+from contextlib import suppress
 from typing import Any
 
 from aiohttp import web
 from aiohttp.web_exceptions import HTTPRequestEntityTooLarge
 
 from .. import cors, keys, schemas, wirejson
-from ..documents import Document
+from ..documents import Document, State
 from ..errors import (
     BadCursor,
     BadDocument,
     BadRequest,
     Forbidden,
     SessionNotFound,
+    StorageUnavailable,
     TooLarge,
     TooSlow,
     UnsupportedMediaType,
@@ -29,6 +31,9 @@ from . import params
 MAX_BODY = 64 * 1024
 _BODY_S = 10.0
 _LISTED = 200
+#: How long the list waits, unasked, for states that have to be read, and how many are read at once: others have their turn.
+_LIST_S = 0.02
+_READ_AT_ONCE = 4
 _FORWARDED = ("X-Forwarded-For", "X-Real-IP", "Forwarded", "CF-Connecting-IP")
 _BRIEF = (
     "session_id",
@@ -109,13 +114,31 @@ async def listing(request: web.Request) -> web.StreamResponse:
     """List the sessions of the last day, to callers on this machine alone: an id is all it takes to read one."""
     if not _local(request):
         raise Forbidden("Sessions are listed to callers on the server's own machine only.")
-    store = request.app[keys.STORE]
-    names = await store.sessions(_LISTED)
-    states = await asyncio.gather(*(store.read(name) for name in names))
+    patience_s = max(_LIST_S, params.wait_s(request))
+    states, unread = await _states(request.app, await request.app[keys.STORE].sessions(_LISTED), patience_s)
     now_s = time.time()
-    briefs = [_brief(held.view(held.silence_s(now_s))) for held in states if held is not None]
+    briefs = [_brief(held.view(held.silence_s(now_s))) for held in states]
     briefs.sort(key=lambda brief: str(brief["timestamp_atualizacao"]), reverse=True)
-    return answer({"sessions": briefs})
+    return answer({"sessions": briefs, "unread": unread})
+
+
+async def _states(app: web.Application, names: list[str], patience_s: float) -> tuple[list[State], int]:
+    """Return what can be read within *patience_s*, and how many are left; files among those are read on and kept."""
+    store, waiting = app[keys.STORE], iter(names)
+    states: list[State] = []
+    unread = len(names)
+
+    async def read() -> None:
+        nonlocal unread
+        for name in waiting:
+            with suppress(StorageUnavailable):
+                if (held := await store.read(name)) is not None:
+                    states.append(held)
+                unread -= 1
+
+    readers = [app[keys.HUB].spawn(read()) for _ in range(_READ_AT_ONCE)]
+    await asyncio.wait(readers, timeout=patience_s)
+    return list(states), unread
 
 
 def _brief(view: Document) -> Document:

@@ -1,7 +1,8 @@
 """Sessions in ``rpa_data/``: read tolerantly, watched for changes.
 
 Deployed robots truncate their files in place, so a read may meet an empty or torn file: it is tried again, and
-then the last good state stands in. Unchanged files are not read again.
+then the last good state stands in. One that has not changed for a while is broken for good. Unchanged files are not
+read again, be they good or broken.
 """
 
 import asyncio
@@ -26,6 +27,8 @@ logger = logging.getLogger(__name__)
 _KEPT = 512
 _TRIES = 4
 _PAUSE_S = 0.005
+#: What has not changed for so long is not being written now. Times of files are coarse, so this is not short.
+_SETTLED_NS = 10**9
 #: How often a quiet directory is looked at, whether it is still the same one.
 _LOOK_MS = 1000
 #: The files that say something new of a run; what session has, the result has too.
@@ -36,8 +39,11 @@ _Signature = tuple[tuple[int, int, int] | None, ...]
 
 
 class _Read(NamedTuple):
+    """What the files with this signature say, or, where they are broken for good, what was said before them."""
+
     signature: _Signature
     state: State | None
+    broken: bool = False
 
 
 class FileStore:
@@ -65,6 +71,7 @@ class FileStore:
             except BadDocument as error:
                 logger.debug("Session %s: %s", session_id, error)
             else:
+                self.broken += read.broken and read is not kept
                 self._keep(session_id, read)
                 return read.state
             await asyncio.sleep(_PAUSE_S)
@@ -72,17 +79,31 @@ class FileStore:
         return kept.state if kept else None
 
     def _read(self, session_id: str, kept: _Read | None, last_try: bool) -> _Read:
-        """Read the documents.
+        """Read the documents where they have changed; BadDocument where another try may find better ones."""
+        paths = [*(self._path(kind, session_id) for kind in (*_RUNNING, *_ENDS)), self._journal(session_id)]
+        signature = tuple(map(_signature, paths))
+        if kept is not None and kept.signature == signature:
+            return kept
+        before = kept.state if kept else None
+        changed_ns = max((file[0] for file in signature if file), default=0)
+        settled = time.time_ns() - changed_ns > _SETTLED_NS
+        try:
+            state = self._state(session_id, before, last_try or settled)
+        except BadDocument:
+            if not settled:
+                raise
+            return _Read(signature, before, broken=True)
+        if state is not None:
+            state.written_s = changed_ns / 1e9
+        return _Read(signature, state)
+
+    def _state(self, session_id: str, before: State | None, last_try: bool) -> State | None:
+        """Build the state from the documents.
 
         On the last try those of the end may be broken, and where nothing is known yet one good document of the
         other two is enough.
         """
-        journal = self._directory / naming.journal_name(session_id)
-        paths = [*(self._path(kind, session_id) for kind in _RUNNING), journal]
-        signature = tuple(_signature(path) for path in (*paths, *(self._path(kind, session_id) for kind in _ENDS)))
-        if kept is not None and kept.signature == signature:
-            return kept
-        partly = last_try and kept is None
+        partly = last_try and before is None
         documents = {
             kind: self._document(kind, session_id, last_try if kind in _ENDS else partly)
             for kind in (*_RUNNING, *_ENDS)
@@ -91,16 +112,15 @@ class FileStore:
             session_id,
             documents["progress"],
             documents["history"],
-            jsonfiles.last_lines(journal),
+            jsonfiles.last_lines(self._journal(session_id)),
             result=documents["result"],
             session=documents["session"],
-            before=kept.state if kept else None,
+            before=before,
         )
-        if state is None and any(signature[: len(paths)]):
+        running = [*(self._path(kind, session_id) for kind in _RUNNING), self._journal(session_id)]
+        if state is None and any(map(_signature, running)):
             raise BadDocument("none of its files can be read")
-        if state is not None:
-            state.written_s = max((file[0] for file in signature if file), default=0) / 1e9
-        return _Read(signature, state)
+        return state
 
     def _document(self, kind: str, session_id: str, may_be_broken: bool) -> dict[str, Any] | None:
         try:
@@ -113,8 +133,11 @@ class FileStore:
     def _path(self, kind: str, session_id: str) -> Path:
         return self._directory / naming.file_name(kind, session_id)
 
+    def _journal(self, session_id: str) -> Path:
+        return self._directory / naming.journal_name(session_id)
+
     def _keep(self, session_id: str, read: _Read) -> None:
-        if read.state is None:
+        if read.state is None and not read.broken:
             self._kept.pop(session_id, None)
             return
         self._kept[session_id] = read
@@ -161,8 +184,7 @@ class FileStore:
         if run.seq > HISTORY:
             self._directory.mkdir(parents=True, exist_ok=True)
             fresh = run.updates if run.base <= HISTORY else run.added()
-            journal = self._directory / naming.journal_name(run.session_id)
-            jsonfiles.append_lines(journal, (update.raw for update in fresh))
+            jsonfiles.append_lines(self._journal(run.session_id), (update.raw for update in fresh))
         jsonfiles.write_all(self._directory, run.session_id, run.documents())
 
     async def changes(self) -> AsyncIterator[set[str]]:

@@ -1,7 +1,7 @@
 """Collects the figures of the fault scenarios and prints them as one table behind the run.
 
-``--faults-full`` runs every scenario at the length that RELIABILITY tables ask for; without it most run in a short
-form, and those marked ``faults_full`` not at all.
+``--faults-full`` (tests/conftest.py) runs every scenario at the length that RELIABILITY tables ask for; without it
+most run in a short form, and those marked ``faults_full`` not at all.
 """
 
 from collections.abc import Callable
@@ -17,23 +17,14 @@ _HERE = Path(__file__).parent
 _FULL_TIMEOUT_S = 1200
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--faults-full", action="store_true", help="run the fault scenarios at their full length")
-
-
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[ROWS] = []
     config.addinivalue_line("markers", "faults_full: a fault scenario that has no short form")
 
 
-def _is_full(config: pytest.Config) -> bool:
-    # Where this file was not there when the command line was read, the option is not known.
-    return bool(config.getoption("--faults-full", default=False))
-
-
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     mine = [item for item in items if _HERE in item.path.parents]
-    if _is_full(config):
+    if config.getoption("--faults-full"):
         for item in mine:
             item.add_marker(pytest.mark.timeout(_FULL_TIMEOUT_S))
         return
@@ -41,12 +32,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
-
-
-@pytest.fixture
-def full(pytestconfig: pytest.Config) -> bool:
-    """True where every scenario runs at its full length."""
-    return _is_full(pytestconfig)
 
 
 @pytest.fixture
