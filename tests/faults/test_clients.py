@@ -1,0 +1,265 @@
+"""Clients that stall, whose network fails, who were away for long, and who sit behind odd proxies."""
+
+import asyncio
+import itertools
+import re
+import socket
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from rpa_server.connections import UNACKNOWLEDGED_MS
+
+from ..support import CommandServer, RedisServer, Server, running
+from . import wire
+from .fleet import eventually, figures
+from .inside import Apart, sockets
+from .judge import Verdict, judge
+from .network import Link, why_no_namespaces
+from .robots import Plan, Robots, working
+from .table import Row
+from .viewers import Crowd, Viewer
+
+pytestmark = pytest.mark.faults
+Record = Callable[[Row], None]
+
+CLEAN = (0, 0, 0, 0, 0)
+FULL = pytest.mark.faults_full
+
+
+# -- C1
+
+
+class Gauge(asyncio.Protocol):
+    """A quick client: notes when which update came, answers pings, and does nothing else.
+
+    Attributes:
+        seen: number of the update and time, in the order in which they came.
+    """
+
+    _SEQ = re.compile(rb'"seq":(\d+),"final"')
+    _TAIL = 64
+    _PING, _PONG = b"\x89\x00", b"\x8a\x80\0\0\0\0"
+
+    def __init__(self, request: bytes) -> None:
+        self._request = request
+        self._tail = b""
+        self.seen: list[tuple[int, float]] = []
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        transport.write(self._request)
+
+    def data_received(self, data: bytes) -> None:
+        now_s = time.monotonic()
+        whole = self._tail + data
+        end = 0
+        for match in self._SEQ.finditer(whole):
+            self.seen.append((int(match[1]), now_s))
+            end = match.end()
+        if self._PING in data:  # no text has these bytes
+            self._transport.write(self._PONG)
+        self._tail = whole[max(end, len(whole) - self._TAIL) :]
+
+
+@asynccontextmanager
+async def gauges(port: int, session_id: str, count: int) -> AsyncIterator[list[Gauge]]:
+    """Open quick clients, half of them WebSockets, half event streams."""
+    loop = asyncio.get_running_loop()
+    requests = [wire.upgrade(f"/rpa/{session_id}"), wire.get(f"/events/{session_id}")]
+    opened = [
+        await loop.create_connection(lambda kind=kind: Gauge(requests[kind % 2]), "127.0.0.1", port)  # type: ignore[misc]
+        for kind in range(count)
+    ]
+    try:
+        yield [gauge for _, gauge in opened]
+    finally:
+        for transport, _ in opened:
+            transport.abort()
+
+
+def judged(found: list[Gauge], called: dict[int, float], after: int) -> Verdict:
+    """Judge quick clients by the updates behind number *after*."""
+    verdict = Verdict(clients=len(found), updates=len(called))
+    due = {seq for seq in called if seq > after}
+    for gauge in found:
+        numbers = [seq for seq, _ in gauge.seen if seq > after]
+        verdict.lost += len(due - set(numbers))
+        verdict.duplicated += len(numbers) - len(set(numbers))
+        verdict.misordered += sum(now < before for before, now in itertools.pairwise(numbers))
+        verdict.delays_s += [at_s - called[seq] for seq, at_s in gauge.seen if seq in due]
+    return verdict
+
+
+async def until_dropped(server: Server, connection: socket.socket, timeout_s: float) -> float:
+    """Wait until the server has let go of a connection, by the system's word; return when, infinity for never.
+
+    The client is told nothing: its window is shut.
+    """
+    port = connection.getsockname()[1]
+    process = psutil.Process(server.pid)
+    deadline_s = time.monotonic() + timeout_s
+    while time.monotonic() < deadline_s:
+        if not any(place.raddr and place.raddr.port == port for place in process.net_connections("tcp")):
+            return time.monotonic()
+        await asyncio.sleep(0.25)
+    return float("inf")
+
+
+@pytest.mark.parametrize(
+    "kind", [pytest.param(Server, id="aiohttp"), pytest.param(CommandServer, id="uvloop", marks=FULL)]
+)
+async def test_C1_stalled(
+    tmp_path: Path, redis_process: RedisServer, record: Record, full: bool, kind: type[Server]
+) -> None:
+    """Two clients that never read, among 100 who get 200 updates of 4 kB a second: nobody else notices."""
+    count = 100 if full else 40
+    data_dir = tmp_path / "rpa_data"
+    robots = Robots(tmp_path, Plan(["c1"], every_s=0.005, payload=4096, start_s=0.0), redis_process.url, data_dir)
+    with running(kind(data_dir, redis_process.url)) as server:
+        async with gauges(server.port, "c1", count) as good:
+            stalled = [await wire.connect(server.port, 4096) for _ in range(2)]
+            for connection, request in zip(stalled, (wire.upgrade("/rpa/c1"), wire.get("/events/c1")), strict=True):
+                await asyncio.get_running_loop().sock_sendall(connection, request)
+            await asyncio.sleep(0.3)
+            with working(robots):
+                began_s = time.monotonic()
+                gone_s = await asyncio.gather(*(until_dropped(server, connection, 20.0) for connection in stalled))
+                await asyncio.sleep(20.0 if full else 1.0)
+                await asyncio.to_thread(robots.stop)
+                await asyncio.sleep(0.5)
+            for connection in stalled:
+                connection.close()
+    reports = robots.reports()["c1"]
+    called = {report.seq: report.called_s for report in reports}
+    verdict = judged(good, called, 1)
+    verdict.block_s = max(report.block_s for report in reports)
+    rate = (len(reports) - 1) / (reports[-1].called_s - reports[0].called_s)
+    asyncs = "uvloop" if kind is CommandServer else "asyncio"
+    record(
+        verdict.row(
+            f"C1 two stalled beside {count} ({asyncs})",
+            f"{rate:.0f} updates/s, stalled ones gone after "
+            + ", ".join(f"{at_s - began_s:.1f} s" for at_s in gone_s),
+        )
+    )
+    assert verdict.faults == CLEAN
+    assert verdict.delay_s(0.99) <= 0.05
+    assert max(gone_s) - began_s <= 10.0
+    assert rate >= 150
+
+
+# -- C3 and C5: a link that fails
+
+
+class OpenServer(Server):
+    """Listens on every address, to be reached through a link."""
+
+    host = "0.0.0.0"
+
+
+@pytest.fixture
+def link() -> Iterator[Link]:
+    """A namespace with a link of its own."""
+    if why := why_no_namespaces():
+        pytest.skip(why)
+    with Link() as made:
+        yield made
+
+
+def reached(process: psutil.Process, address: str) -> int:
+    """Return how many connections a process has to an address."""
+    return sum(bool(place.raddr and place.raddr.ip == address) for place in process.net_connections("tcp"))
+
+
+@pytest.mark.parametrize(
+    ("name", "request_of"),
+    [
+        pytest.param("WebSocket", wire.upgrade("/rpa/c3"), id="ws"),
+        pytest.param("event stream", wire.get("/events/c3"), id="sse", marks=FULL),
+    ],
+)
+async def test_C3_vanished(
+    tmp_path: Path, link: Link, record: Record, full: bool, name: str, request_of: bytes
+) -> None:
+    """An idle client's network is gone: the stream is closed within one and a half heartbeats, and nothing is kept."""
+    heartbeat_s = 15.0 if full else 2.0
+    loop = asyncio.get_running_loop()
+    with running(OpenServer(tmp_path / "rpa_data", RPA_HEARTBEAT_S=str(heartbeat_s))) as server:
+        process = psutil.Process(server.pid)
+        (far,) = sockets(link, 1)
+        await loop.sock_connect(far, (link.near, server.port))
+        transport, _ = await loop.create_connection(lambda: Gauge(request_of), sock=far)
+
+        async def connections() -> float:
+            return (await figures(server))["rpa_connections"]
+
+        async def connected() -> bool:
+            return await connections() == 1
+
+        async def closed() -> bool:
+            return await connections() == 0
+
+        await eventually(connected, 5.0)
+        await asyncio.sleep(1.6 * heartbeat_s)  # a client that is there stays
+        assert await connected()
+        link.down()
+        closed_s = await eventually(closed, 60.0)
+        freed_s = closed_s + await eventually(lambda: reached(process, link.far) == 0, 60.0)
+        transport.abort()
+    record(
+        Row(
+            f"C3 {name} whose network is gone, heartbeat {heartbeat_s:g} s",
+            clients=1,
+            more=f"closed after {closed_s:.1f} s, descriptor free after {freed_s:.1f} s",
+        )
+    )
+    # What nobody answers, the kernel has to tell of: an event stream's client says nothing by itself.
+    limit_s = 1.5 * heartbeat_s if name == "WebSocket" else heartbeat_s + UNACKNOWLEDGED_MS / 1000
+    assert closed_s <= limit_s + 0.5
+    assert freed_s <= 40.0
+
+
+async def test_C5_network_cut(
+    tmp_path: Path, redis_process: RedisServer, link: Link, record: Record, full: bool
+) -> None:
+    """A network that fails for 30 s: everyone goes on behind his cursor, with one handshake each."""
+    cut_s = 30.0 if full else 4.0
+    environ = {} if full else {"RPA_HEARTBEAT_S": "1"}
+    data_dir = tmp_path / "rpa_data"
+    server = OpenServer(data_dir, redis_process.url, None, **environ)
+    robots = Robots(tmp_path, Plan(["c5-0", "c5-1"]), redis_process.url, data_dir)
+    with running(server), working(robots):
+        crowd = Crowd([f"http://{link.near}:{server.port}"], robots.plan.sessions, 12, [("ws",), ("sse",), ("poll",)])
+        async with Apart(link, crowd).watching() as apart:
+            await apart.call(crowd.until_up)
+            await asyncio.sleep(1.0)
+            link.down()
+            await asyncio.sleep(cut_s)
+            link.up()
+            mended_s = time.monotonic()
+            back_s = await eventually(lambda: all(is_back(viewer, mended_s) for viewer in crowd.viewers), 60.0)
+            await asyncio.to_thread(robots.stop)
+            await apart.call(crowd.until_done)
+        verdict = judge(robots.reports(), crowd.viewers, robots.ends())
+    streams = [viewer for viewer in crowd.viewers if viewer.transports != ("poll",)]
+    handshakes = max(len(viewer.opened) for viewer in streams) - 1
+    record(
+        verdict.row(
+            f"C5 network cut for {cut_s:g} s",
+            f"all back {back_s:.1f} s after, with at most {handshakes} handshake",
+        )
+    )
+    assert verdict.faults == CLEAN, verdict.worst
+    assert verdict.resets == 0
+    assert handshakes == 1
+
+
+def is_back(viewer: Viewer, since_s: float) -> bool:
+    """Tell whether a viewer got an update after a time."""
+    return bool(viewer.events) and viewer.events[-1].kind == "update" and viewer.events[-1].at_s > since_s
