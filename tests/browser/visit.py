@@ -277,7 +277,7 @@ async def visiting(
         assert isinstance(network, Network)
         site = Site(network.url)
         await site.start()
-        await page.add_init_script(FOLLOW)
+        await context.add_init_script(FOLLOW)
         await page.clock.install()
         try:
             yield Visit(page, network, Robot(client), site)
