@@ -1,16 +1,16 @@
 """Fixtures of the browser tests that embed the widget."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import aiohttp
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Dialog, Error, Page, async_playwright
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
 from .. import test_web
-from ..support import Server
-from .stage import CHROMIUM, NETWORK, WITNESS, Site, Stage
+from ..support import RedisServer, Server
+from .stage import CHROMIUM, Site, Stage, watched
 
 #: What npm installs, for browser tests too.
 tools = test_web.tools
@@ -28,6 +28,15 @@ async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]
     process = Server(tmp_path_factory.mktemp("widget") / "rpa_data", RPA_ALLOWED_ORIGINS="*")
     process.start()
     yield process.url
+    process.stop()
+
+
+@pytest.fixture(scope="module")
+def followed(tmp_path_factory: pytest.TempPathFactory, backend: RedisServer) -> Iterator[Server]:
+    """The server as a process, on the module's Redis."""
+    process = Server(tmp_path_factory.mktemp("client") / "rpa_data", backend.url, RPA_ALLOWED_ORIGINS="*")
+    process.start()
+    yield process
     process.stop()
 
 
@@ -64,28 +73,8 @@ async def context(browser: Browser) -> AsyncIterator[BrowserContext]:
 @pytest_asyncio.fixture(loop_scope="module")
 async def page(context: BrowserContext) -> AsyncIterator[Page]:
     """A page whose every error, dialog and policy violation fails the test; the network's own words do not."""
-    complaints: list[str] = []
-
-    def on_console(message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning") and not NETWORK.match(message.text):
-            complaints.append(message.text)
-
-    def on_error(error: Error) -> None:
-        complaints.append(str(error))
-
-    async def on_dialog(dialog: Dialog) -> None:
-        complaints.append(f"dialog {dialog.message}")
-        await dialog.dismiss()
-
-    page = await context.new_page()
-    page.set_default_timeout(10_000)
-    page.on("console", on_console)
-    page.on("pageerror", on_error)
-    page.on("dialog", on_dialog)
-    await page.add_init_script(WITNESS)
-    yield page
-    complaints += await page.evaluate("window.violations ?? []")
-    assert complaints == []
+    async with watched(context) as page:
+        yield page
 
 
 @pytest_asyncio.fixture(loop_scope="module")

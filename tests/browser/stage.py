@@ -1,16 +1,18 @@
 """A stage for the widget: another site's page under the strictest policy, a robot that publishes to the real server."""
 
 import asyncio
+import contextlib
 import os
 import re
 import shutil
+from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from playwright.async_api import Locator, Page
+from playwright.async_api import BrowserContext, ConsoleMessage, Dialog, Error, Locator, Page
 
 from ..support import ROOT
 
@@ -65,6 +67,33 @@ for (const kind of ['progress', 'estimate', 'result', 'error', 'connection', 'st
     heard.push({kind, bubbles, composed, cancelable, from: target.localName ?? 'document', detail}));
 }
 """
+
+
+@contextlib.asynccontextmanager
+async def watched(context: BrowserContext, known: re.Pattern[str] = NETWORK) -> AsyncIterator[Page]:
+    """Open a page whose every error, dialog and policy violation fails the test, but for words that begin as *known*."""
+    complaints: list[str] = []
+
+    def on_console(message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            complaints.append(message.text)
+
+    def on_error(error: Error) -> None:
+        complaints.append(str(error))
+
+    async def on_dialog(dialog: Dialog) -> None:
+        complaints.append(f"dialog {dialog.message}")
+        await dialog.dismiss()
+
+    page = await context.new_page()
+    page.set_default_timeout(10_000)
+    page.on("console", on_console)
+    page.on("pageerror", on_error)
+    page.on("dialog", on_dialog)
+    await page.add_init_script(WITNESS)
+    yield page
+    complaints += await page.evaluate("window.violations ?? []")
+    assert [text for text in complaints if not known.match(text)] == []
 
 
 class Site:
