@@ -157,7 +157,6 @@ const follow = (self, sessionId, options) => {
         : last + (link._delivered ? Math.max(self.staleTimeout, 2 * link._beat + 5000) : self.connectTimeout * share);
       if (time < dead) {
         if (link._delivered && time - born >= self.minUptime && link === live) {
-          link._delivered = 2;
           tries = 0;
           ladder._stay(at);
           save(store, base, rungs[at]);
@@ -280,7 +279,7 @@ const follow = (self, sessionId, options) => {
     const isProbe = link === probe;
     const isNew = isProbe || !link._delivered;
     link._beat = m.heartbeat_ms || link._beat;
-    link._delivered = link._delivered || 1;
+    link._delivered = true;
     if (isProbe) {
       // Not yet: the page has seen more than what led to this message.
       if (before && (m.epoch === before.epoch ? m.seq < before.seq : m.type !== 'sync')) return;

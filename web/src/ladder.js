@@ -17,7 +17,7 @@ export const ladder = (list, begin) => {
   const self = {
     _at: deep,
 
-    /** The rung *at* works. */
+    /** The rung *at* works: the connection has lasted. */
     _stay(at) {
       self._at = home = deep = at;
       failures = 0;
@@ -27,9 +27,9 @@ export const ladder = (list, begin) => {
      * Take in why a connection ended; tell whether a rung is left.
      *
      * @param {object} error see RPAError.
-     * @param {number} [delivered] 1: it had received something, 2: and lasted.
+     * @param {boolean} [delivered] it had received something.
      */
-    _failed({ code, _blocked, _next }, delivered = 0) {
+    _failed({ code, _blocked, _next }, delivered) {
       const at = self._at;
       const last = list.length - 1;
       const isAway = home >= 0 && at !== home && code === 'network' && !delivered;
@@ -39,7 +39,7 @@ export const ladder = (list, begin) => {
         deep = at;
         return at < last;
       }
-      failures += 1 - delivered / 2;
+      failures += delivered ? 0.5 : 1;
       if (_next || isAway || failures > 1.5) {
         failures = 0;
         if (isAway || (at !== home && at === last)) self._at = home || 0;

@@ -5,8 +5,7 @@
 // strictly, `percentual` never falls, `final` never goes back, estimates and result stay once seen.
 
 const blank = (epoch, seq) => ({
-  epoch, seq, etapa_atual: 0, total_etapas: 15, percentual: 0, dados_extra: {},
-  erros: [], estado: 'aguardando',
+  epoch, seq, etapa_atual: 0, total_etapas: 15, percentual: 0, dados_extra: {}, erros: [], estado: 'aguardando',
 });
 
 /**

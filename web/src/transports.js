@@ -1,9 +1,9 @@
 // The four ways to receive a session: each opens one connection, hands over what comes, and says why it ended.
 //
-// They know nothing of retries, cursors or other transports. A *link* gives `_url(path, wait)`, `_token`, `_o` (fetch,
-// WebSocket, now), `_pause()` and `_after(ms, work)`; it takes `_alive()`, `_message(object)`, `_text(json)`,
-// `_hint(ms)`, and `_ended(error)`, where no error means that the run is over and everything was seen. What comes
-// after that it ignores. Each returns what ends it; that of a WebSocket has a `_ping`.
+// They know nothing of retries, cursors or other transports. A *link* gives `_url(path, wait)`, `_client` (fetch, WebSocket,
+// pollInterval) and `_after(ms, work)`; it takes `_message(object)`, where none is a mere sign of life, `_text(json)`, and
+// `_ended(error)`, where no error means that the run is over and everything was seen. What comes after that it ignores.
+// Each returns what ends it; that of a WebSocket has a `_ping`.
 
 import { BLOCKED, RPAError, refusal } from './errors.js';
 import { parser } from './sse.js';
@@ -15,7 +15,8 @@ export const websocket = (link, token) => {
   const blocked = (code) => link._ended(new RPAError(code, '', BLOCKED));
   let socket;
   try {
-    socket = new (link._client.WebSocket || WebSocket)(link._url('rpa').replace('http', 'ws'), token ? ['rpa.v1', `token.${token}`] : 'rpa.v1');
+    const protocols = token ? ['rpa.v1', `token.${token}`] : 'rpa.v1';
+    socket = new (link._client.WebSocket || WebSocket)(link._url('rpa').replace('http', 'ws'), protocols);
   } catch (error) {
     return blocked(error.name === 'SecurityError' ? 'csp_blocked' : 'config');
   }
@@ -35,7 +36,8 @@ export const websocket = (link, token) => {
 const request = (work) => (link, token) => {
   const abort = new AbortController();
   const get = async (...place) => {
-    const response = await (link._client.fetch || fetch)(link._url(...place) + (token ? `&token=${encodeURIComponent(token)}` : ''), { signal: abort.signal });
+    const url = link._url(...place) + (token ? `&token=${encodeURIComponent(token)}` : '');
+    const response = await (link._client.fetch || fetch)(url, { signal: abort.signal });
     if (response.ok) return response;
     const { status } = response;
     const body = await response.json().catch(() => ({}));
@@ -43,6 +45,7 @@ const request = (work) => (link, token) => {
     const after = response.headers.get('retry-after');
     throw refusal(status, body, { status, _after: after * 1000 || Date.parse(after) - Date.now() || body.retry_after_ms });
   };
+  // A moment later: what the page's policy has to say of it comes as an event of its own.
   work(link, get).catch((error) => link._after(0, () => link._ended(error._text ? error : new RPAError('network', error.message))));
   return () => abort.abort();
 };

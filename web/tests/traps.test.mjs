@@ -55,6 +55,62 @@ test('trap 1: from plain polling it climbs back too', async () => {
   assert.equal(world.waiting.size, 0);
 });
 
+test('trap 1: the better transport takes over only when it has brought what the page has seen', async () => {
+  const world = new World();
+  world.ws = 'refuse';
+  const { client, page } = await connected(world, { replay: true });
+  await world.clock.run(10000);
+  for (let n = 0; n < 5; n++) world.server.publish();
+  await world.clock.run(500);
+  assert.deepEqual([client.transport, client.lastSeq], ['sse', 5]);
+  let other; // another server, which is behind
+  world.ws = (socket) => { other = socket; };
+  while (!other) await world.clock.run(1000);
+  const say = (message) => other.onmessage({ data: JSON.stringify(message) });
+  const { epoch, updates } = world.server;
+  say({ type: 'sync', epoch, seq: 3, recovered: false, snapshot: { ...world.server.snapshot(), seq: 3 }, heartbeat_ms: 15000 });
+  say({ type: 'progress_update', etapa: 4, mensagem: 'sem número', timestamp: 't' });
+  say(updates[3]);
+  assert.deepEqual([client.transport, client.lastSeq, client.stats().probing], ['sse', 5, 1]);
+  say(updates[4]);
+  assert.deepEqual([client.transport, client.lastSeq, client.stats().probing], ['websocket', 5, 0]);
+  assert.equal(world.streams.size, 0);
+  assert.deepEqual(page.numbers, [1, 2, 3, 4, 5]);
+  client.disconnect();
+});
+
+test('trap 1: a connection that is lost while a better one is being tried leaves neither', async () => {
+  const world = new World();
+  world.ws = 'refuse';
+  const { client } = await connected(world);
+  await world.clock.run(10000);
+  world.ws = 'hang';
+  while (!client.stats().probing) await world.clock.run(1000);
+  world.stop();
+  await world.clock.run(10);
+  assert.deepEqual([client.state, client.stats().live, client.stats().probing], ['waiting', 0, 0]);
+  assert.equal(world.open, 0);
+  client.disconnect();
+});
+
+test('trap 1: a gap that shows while a better transport is being tried is filled first', async () => {
+  const world = new World();
+  world.ws = 'refuse';
+  const { client, page } = await connected(world, { replay: true });
+  await world.clock.run(10000);
+  world.server.publish();
+  world.ws = 'hang';
+  while (!client.stats().probing) await world.clock.run(1000);
+  world.mangle = () => [];
+  world.server.publish();
+  world.mangle = (message) => [message];
+  world.server.publish();
+  await world.clock.run(100);
+  assert.deepEqual(page.numbers, [1, 2, 3]);
+  assert.equal(world.open, 1);
+  client.disconnect();
+});
+
 test('trap 2: a WebSocket that opens and says nothing counts as a failure', async () => {
   const world = new World();
   world.ws = 'mute';
@@ -531,8 +587,11 @@ test('a page on a bad network keeps its good transport for the next failure', as
   const { client } = await connected(world);
   await world.clock.run(20000);
   assert.equal(client.transport, 'sse');
-  world.cut();
-  await world.clock.run(10000);
-  assert.equal(client.transport, 'sse');
+  world.attempts.length = 0;
+  world.stop();
+  await world.clock.run(120000);
+  world.start();
+  await world.clock.run(30000);
   assert.equal(client.state, 'open');
+  assert.ok(kinds(world).filter((kind) => kind === 'sse').length > kinds(world).length / 2, kinds(world).join());
 });

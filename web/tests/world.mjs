@@ -274,6 +274,7 @@ class FakeSocket {
     this.readyState = 1;
     this.onopen?.({});
     if (typeof how === 'number') return void world.later(1, () => this.cut(how));
+    if (how instanceof Function) return void how(this);
     if (how === 'full') {
       this.onmessage?.({ data: '{"type":"error","code":"full","message":"Cheio.","temporary":true,"retry_after_ms":4000}' });
       return void world.later(1, () => this.cut(1013));
