@@ -52,7 +52,7 @@ def held(backend: RedisServer, sessions: set[str]) -> int:
     """Return how many keys of these sessions Redis still has."""
     with backend.client() as client:
         names = [f"rpa:{kind}:{session}" for session in sessions for kind in ("progress", "history")]
-        return int(client.exists(*names))  # type: ignore[arg-type]
+        return int(client.exists(*names))
 
 
 async def test_R8_evicted(tmp_path: Path, record: Record, full: bool) -> None:
