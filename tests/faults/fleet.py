@@ -8,6 +8,8 @@ Everything is a process of its own but the viewers, who share the test's event l
 """
 
 import asyncio
+import itertools
+import json
 import statistics
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -22,7 +24,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from ..support import RedisServer, Server, running
+from ..support import RedisServer, Server, SocketWatcher, running, until, watching
 from .judge import Verdict, judge
 from .robots import End, Plan, Robots, working
 from .viewers import MIX, Crowd, Transport, Viewer
@@ -164,6 +166,26 @@ async def figures(server: Server) -> dict[str, float]:
     async with aiohttp.ClientSession() as http, http.get(f"{server.url}/metrics") as response:
         lines = (await response.text()).splitlines()
     return {name: float(value) for name, value in (line.split() for line in lines if not line.startswith("#"))}
+
+
+@asynccontextmanager
+async def live_line(server: Server, backend: RedisServer) -> AsyncIterator[Callable[[], Awaitable[float]]]:
+    """Yield a coroutine function that returns how long it takes until something published comes through live."""
+    watcher = SocketWatcher(server.url, "line")
+    marks = itertools.count()
+
+    async def through_s() -> float:
+        began, mark = time.monotonic(), next(marks)
+        with redis.Redis(port=backend.port, retry=Retry(NoBackoff(), 0)) as client:
+            while not any(update.get("mark") == mark for update in watcher.updates):
+                assert time.monotonic() - began < 30.0, "nothing comes through any more"
+                client.publish("rpa_progress:line", json.dumps({"etapa": 1, "mark": mark}))
+                await asyncio.sleep(0.01)
+        return time.monotonic() - began
+
+    async with watching(watcher):
+        await until(lambda: watcher.messages)
+        yield through_s
 
 
 class Pulse:

@@ -4,18 +4,15 @@ import asyncio
 import json
 import os
 import sys
-import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import pytest
 
 from ..support import EventWatcher, PollWatcher, RedisServer, Server, SocketWatcher, Watcher, running, until, watching
-from .fleet import Fleet, figures, scene
+from .fleet import figures, live_line, scene
 from .judge import judge
 from .robots import Plan, Robots, working
 from .table import Row
@@ -108,28 +105,6 @@ GARBAGE = (
 )
 
 
-@asynccontextmanager
-async def live_line(fleet: Fleet, backend: RedisServer) -> AsyncIterator[Callable[[], Any]]:
-    """Yield a coroutine function that tells how long it takes until something published comes through live."""
-    watcher = SocketWatcher(fleet.server.url, "line")
-    marks: list[int] = []
-
-    async def through_s() -> float:
-        began = time.monotonic()
-        marks.append(len(marks))
-        while not any(update.get("mark") == marks[-1] for update in watcher.updates):
-            assert time.monotonic() - began < 10.0, "nothing comes through any more"
-            client.publish("rpa_progress:line", json.dumps({"etapa": 1, "mark": marks[-1]}))
-            await asyncio.sleep(0.01)
-        return time.monotonic() - began
-
-    with backend.client() as client:
-        async with watching(watcher):
-            await until(lambda: watcher.messages)
-            await through_s()
-            yield through_s
-
-
 async def test_R17_garbage(tmp_path: Path, redis_process: RedisServer, record: Record, full: bool) -> None:
     """What is no update is dropped and counted, and what comes behind it is delivered at once."""
     rounds = 200 if full else 20
@@ -137,7 +112,7 @@ async def test_R17_garbage(tmp_path: Path, redis_process: RedisServer, record: R
         sessions = sorted({viewer.session_id for viewer in fleet.crowd.viewers})
         before = await figures(fleet.server)
         delays_s = []
-        async with live_line(fleet, redis_process) as through_s:
+        async with live_line(fleet.server, redis_process) as through_s:
             for number in range(rounds):
                 with redis_process.client() as client:
                     for raw in GARBAGE:
@@ -189,7 +164,7 @@ async def test_R20_drain_fails(tmp_path: Path, redis_process: RedisServer, recor
     async with scene(tmp_path, redis_process.url, near=2, far=2, viewers=20, servers=[server]) as fleet:
         before = await figures(fleet.server)
         back_s = []
-        async with live_line(fleet, redis_process) as through_s:
+        async with live_line(fleet.server, redis_process) as through_s:
             for _ in range(times):
                 with redis_process.client() as client:
                     client.publish("rpa_progress:line", "boom")

@@ -1,0 +1,121 @@
+"""Redis is not there: from the start, or for long; files carry on, and what it missed goes in when it comes."""
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rpa_server import naming
+
+from ..support import RedisServer, Server
+from .fleet import eventually, live_line, scene, shut
+from .robots import Robots
+from .table import Row
+
+pytestmark = pytest.mark.faults
+Record = Callable[[Row], None]
+
+CLEAN = (0, 0, 0, 0, 0)
+
+
+def lines_of(server: Server) -> list[str]:
+    """Return what the server logged, but for requests."""
+    return [line for line in server.log.read_text().splitlines() if " HTTP/1.1" not in line]
+
+
+async def test_R12_late(tmp_path: Path, record: Record, full: bool) -> None:
+    """The server is there a minute before Redis: it serves files at once, and is live soon after Redis is there."""
+    absent_s = 60.0 if full else 6.0
+    backend = RedisServer()
+    server = Server(tmp_path / "rpa_data", backend.url)
+    try:
+        began_s = time.monotonic()
+        await asyncio.to_thread(server.start)
+        opened_s = time.monotonic() - began_s
+        await asyncio.to_thread(server.stop)
+        async with scene(tmp_path, backend.url, near=4, viewers=20, servers=[server]) as fleet:
+            await asyncio.sleep(absent_s)
+            before = fleet.verdict()
+            async with live_line(fleet.server, backend) as through_s:
+                await asyncio.to_thread(backend.start)
+                live_s = await through_s()
+            await asyncio.sleep(2.0)
+            verdict = await fleet.end()
+            ends = [end.backend for robots in fleet.robots for end in robots.ends().values()]
+    finally:
+        backend.kill()
+    more = f"port open after {opened_s:.2f} s, live {live_s:.2f} s after Redis, {len(before.delays_s)} deliveries before"
+    record(verdict.row(f"R12 Redis {absent_s:g} s late", more))
+    assert verdict.faults == CLEAN, verdict.worst
+    assert opened_s <= 3.0
+    assert live_s <= 5.0
+    assert before.delays_s and before.delay_s() <= 1.0
+    assert verdict.block_s <= 1.0
+    assert set(ends) == {"redis"}
+
+
+def spool(data_dir: Path, session_id: str) -> set[int]:
+    """Return the numbers of the updates that are in files."""
+    history = json.loads((data_dir / naming.file_name("history", session_id)).read_text())
+    numbers = {entry["seq"] for entry in history["historico"]}
+    journal = data_dir / naming.journal_name(session_id)
+    if journal.exists():
+        numbers |= {json.loads(line)["seq"] for line in journal.read_text().splitlines()}
+    return numbers
+
+
+def reported(robots: Robots) -> int:
+    """Return the number of the last update of a robot that is alone."""
+    return robots.reports()[robots.plan.sessions[0]][-1].seq
+
+
+async def test_R13_long_outage(tmp_path: Path, redis_process: RedisServer, record: Record, full: bool) -> None:
+    """Ten minutes without Redis at 50 updates a second: all are in files, and then what history holds is in Redis."""
+    length_s = 600.0 if full else 14.0
+    data_dir = tmp_path / "rpa_data"
+    async with scene(tmp_path, redis_process.url, near=1, viewers=10, every_s=0.02) as fleet:
+        robots = fleet.robots[0]
+        await asyncio.sleep(1.0)
+        first = reported(robots) + 1
+        await asyncio.to_thread(shut, redis_process)
+        await asyncio.sleep(length_s)
+        robots.tell("pause")
+        await asyncio.sleep(0.5)
+        last = reported(robots)
+        # A call or two may have been under way when Redis went.
+        missing = set(range(first + 2, last + 1)) - await asyncio.to_thread(spool, data_dir, "near-0")
+        robots.tell("go")
+        await asyncio.to_thread(redis_process.start)
+        replayed_s = await eventually(lambda: in_redis(redis_process) >= last, 15.0)
+        removed_s = replayed_s + await eventually(lambda: not list(data_dir.iterdir()), 15.0)
+        await asyncio.sleep(1.0)
+        verdict = await fleet.end()
+        complaints, log = robots.complaints, lines_of(fleet.server)
+        end = robots.ends()["near-0"]
+    failed = [line for line in complaints if "Traceback" in line or "failed in" in line]
+    more = (
+        f"spool lacks {len(missing)} of {last - first}, replayed after {replayed_s:.2f} s, files gone after "
+        f"{removed_s:.2f} s, {len(complaints)} + {len(log)} log lines, {len(failed)} exceptions"
+    )
+    record(verdict.row(f"R13 no Redis for {length_s:g} s at 50/s", more))
+    assert verdict.faults == CLEAN, verdict.worst
+    assert verdict.resets == 0
+    assert not missing
+    assert replayed_s <= 10.0
+    assert removed_s <= 10.0
+    assert failed == []
+    assert len(complaints) <= 60
+    assert len(log) <= 60
+    assert (end.lost, end.backend) == (0, "redis")
+    assert verdict.block_s <= 1.0
+
+
+def in_redis(backend: RedisServer) -> int:
+    """Return the number of the last update that Redis holds, 0 for none."""
+    with backend.client() as client:
+        newest: Any = client.xrevrange(naming.history_key("near-0"), count=1)
+    return int(newest[0][0].split(b"-")[0]) if newest else 0

@@ -1,0 +1,89 @@
+"""Everything that can happen to Redis and to the server within a run, in one run: the promise as a whole."""
+
+import asyncio
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ..support import RedisServer
+from .fleet import Fleet, kill_subscribers, outage, scene
+from .table import Row
+
+pytestmark = pytest.mark.faults
+Record = Callable[[Row], None]
+
+CLEAN = (0, 0, 0, 0, 0)
+
+
+async def kill_times(backend: RedisServer, times: int) -> int:
+    """Have Redis close its subscriptions until so many were, five times a second; return how many."""
+    killed = 0
+    while killed < times:
+        killed += await asyncio.to_thread(kill_subscribers, backend)
+        await asyncio.sleep(0.2)
+    return killed
+
+
+async def freeze(backend: RedisServer, length_s: float) -> None:
+    """Freeze Redis for a while."""
+    backend.signal(signal.SIGSTOP)
+    try:
+        await asyncio.sleep(length_s)
+    finally:
+        backend.signal(signal.SIGCONT)
+
+
+async def restart(fleet: Fleet, length_s: float) -> None:
+    """Kill the server and start it again a while later."""
+    await asyncio.to_thread(fleet.server.kill)
+    await asyncio.sleep(length_s)
+    await asyncio.to_thread(fleet.server.start)
+
+
+async def test_R_one_after_the_other(tmp_path: Path, redis_process: RedisServer, record: Record, full: bool) -> None:
+    """Subscriptions killed 100 times, Redis wiped, Redis frozen, the server killed: nobody misses anything."""
+    times, viewers, frozen_s = (34, 200, 10.0) if full else (8, 60, 4.0)
+    async with scene(tmp_path, redis_process.url, near=10, far=10, viewers=viewers, every_s=0.2) as fleet:
+        killed = await kill_times(redis_process, times)
+        await outage(redis_process, 3.0)
+        await asyncio.sleep(2.0)
+        killed += await kill_times(redis_process, times)
+        await freeze(redis_process, frozen_s)
+        await asyncio.sleep(2.0)
+        killed += await kill_times(redis_process, times)
+        await restart(fleet, 2.0)
+        await fleet.crowd.until_up()
+        await asyncio.sleep(2.0)
+        verdict = await fleet.end()
+    what = f"R all: subscriptions killed x{killed}, wiped 3 s, frozen {frozen_s:g} s, server killed"
+    record(verdict.row(what))
+    assert verdict.faults == CLEAN, verdict.worst
+    assert verdict.most_resets <= 1
+    assert verdict.block_s <= 1.0
+
+
+@pytest.mark.parametrize("how", ["wiped", "frozen"])
+async def test_R_server_killed_in_an_outage(
+    tmp_path: Path, redis_process: RedisServer, record: Record, full: bool, how: str
+) -> None:
+    """The server dies and returns while Redis is away: it knows of some runs nothing, and says no wrong word of them."""
+    viewers = 200 if full else 60
+    async with scene(tmp_path, redis_process.url, near=4, far=4, viewers=viewers, every_s=0.2) as fleet:
+        await asyncio.sleep(1.5)
+        failing = outage(redis_process, 7.0) if how == "wiped" else freeze(redis_process, 7.0)
+        task = asyncio.create_task(failing)
+        await asyncio.sleep(1.5)
+        await restart(fleet, 1.0)
+        await task
+        since_s = time.monotonic()
+        await asyncio.sleep(5.0)
+        verdict = await fleet.end()
+        live_s = fleet.live_again_s(since_s)
+    record(verdict.row(f"R all: server killed while Redis is {how}", f"live {live_s:.2f} s after Redis"))
+    assert verdict.faults == CLEAN, verdict.worst
+    assert verdict.most_resets <= 1
+    assert live_s <= 5.0
+    assert verdict.block_s <= 1.0
