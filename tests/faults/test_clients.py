@@ -5,14 +5,17 @@ import itertools
 import re
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
+import aiohttp
 import psutil
 import pytest
 
 from rpa_server.connections import UNACKNOWLEDGED_MS
+from rpa_server.run import HISTORY
 
 from ..support import CommandServer, RedisServer, Server, running
 from . import wire
@@ -22,13 +25,14 @@ from .judge import Verdict, judge
 from .network import Link, why_no_namespaces
 from .robots import Plan, Robots, working
 from .table import Row
-from .viewers import Crowd, Viewer
+from .viewers import Crowd, Transport, Viewer
 
 pytestmark = pytest.mark.faults
 Record = Callable[[Row], None]
 
 CLEAN = (0, 0, 0, 0, 0)
 FULL = pytest.mark.faults_full
+TRANSPORTS: Sequence[Transport] = ("ws", "sse", "poll")
 
 
 # -- C1
@@ -263,3 +267,100 @@ async def test_C5_network_cut(
 def is_back(viewer: Viewer, since_s: float) -> bool:
     """Tell whether a viewer got an update after a time."""
     return bool(viewer.events) and viewer.events[-1].kind == "update" and viewer.events[-1].at_s > since_s
+
+
+# -- C6
+
+
+@asynccontextmanager
+async def watching_alone(viewers: Sequence[Viewer]) -> AsyncIterator[None]:
+    """Let viewers watch beside the block; they keep what they have, and may watch again."""
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None)) as http:
+        tasks = [asyncio.create_task(viewer.run(http)) for viewer in viewers]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def snapshot(server: Server, session_id: str) -> dict[str, Any]:
+    """Ask for a session's state."""
+    async with aiohttp.ClientSession() as http, http.get(f"{server.url}/api/sessions/{session_id}") as response:
+        answer: dict[str, Any] = (await response.json())["snapshot"]
+        return answer
+
+
+@pytest.mark.parametrize("store", ["redis", pytest.param("files", marks=FULL)])
+async def test_C6_gap_beyond_history(
+    tmp_path: Path, redis_process: RedisServer, record: Record, store: str
+) -> None:
+    """Who was away for more updates than are kept gets one reset with the state as it is, on every transport."""
+    url = redis_process.url if store == "redis" else "none"
+    data_dir = tmp_path / "rpa_data"
+    robots = Robots(tmp_path, Plan(["c6"], every_s=0.003, start_s=0.0), url, data_dir)
+    with running(Server(data_dir, url)) as server, working(robots):
+        viewers = [Viewer([server.url], "c6", [transport]) for transport in TRANSPORTS]
+        async with watching_alone(viewers):
+            await eventually(lambda: all(viewer.seq >= 5 for viewer in viewers), 10.0)
+        left = max(viewer.seq for viewer in viewers)
+        await eventually(lambda: robots.reports()["c6"][-1].seq > left + HISTORY + 50, 30.0, 0.2)
+        robots.tell("pause")
+        await asyncio.sleep(0.3)  # one may be under way
+        async with watching_alone(viewers):
+            newest = robots.reports()["c6"][-1].seq
+            await eventually(lambda: all(viewer.seq >= newest for viewer in viewers), 10.0)
+            await asyncio.sleep(0.3)
+            stored = await snapshot(server, "c6")
+            states = [viewer.state() for viewer in viewers]
+            robots.tell("go")
+            await asyncio.to_thread(robots.stop)
+            await eventually(lambda: all(viewer.done for viewer in viewers), 10.0)
+        verdict = judge(robots.reports(), viewers, robots.ends())
+    record(verdict.row(f"C6 away for more than {HISTORY} updates ({store})"))
+    assert verdict.faults == CLEAN, verdict.worst
+    assert (verdict.resets, verdict.most_resets) == (len(viewers), 1)
+    assert verdict.excused > HISTORY
+    assert [lacking(state, stored) for state in states] == [{}] * len(viewers)
+
+
+def lacking(state: dict[str, Any], stored: dict[str, Any]) -> dict[str, Any]:
+    """Return what a client's state has otherwise than the stored one; how long ago it was written is none of it."""
+    return {key: value for key, value in stored.items() if key != "silencio_s" and state.get(key) != value}
+
+
+@FULL
+async def test_C6_gap_while_connected(tmp_path: Path, redis_process: RedisServer, record: Record) -> None:
+    """Who takes nothing while more updates pass than are kept, and then reads on, gets one reset in mid-stream."""
+    data_dir = tmp_path / "rpa_data"
+    plan = Plan(["c6"], every_s=0.003, payload=16_000, start_s=0.0)
+    robots = Robots(tmp_path, plan, redis_process.url, data_dir)
+    with running(Server(data_dir, redis_process.url)) as server:
+        connection = await wire.connect(server.port, 4096)
+        await asyncio.get_running_loop().sock_sendall(connection, wire.upgrade("/rpa/c6"))
+        await asyncio.sleep(0.3)
+        with working(robots):
+            await eventually(lambda: robots.reports()["c6"][-1].seq > HISTORY + 150, 30.0, 0.2)
+            reading = asyncio.create_task(wire.until_gone(connection))
+            await asyncio.sleep(1.0)
+            await asyncio.to_thread(robots.stop)
+            messages = wire.texts(await reading)
+        connection.close()
+        last = robots.reports()["c6"][-1].seq
+    kinds = [message["type"] for message in messages]
+    behind = messages[kinds.index("reset") :] if "reset" in kinds else []
+    numbers = [message["seq"] for message in messages[1:]]
+    record(
+        Row(
+            f"C6 takes nothing for more than {HISTORY} updates",
+            clients=1,
+            updates=last,
+            resets=f"{kinds.count('reset')}/{kinds.count('reset')}",
+            more=f"{len(messages) - len(behind)} messages before it, {len(behind) - 1} behind it",
+        )
+    )
+    assert kinds.count("reset") == 1
+    assert numbers == sorted(set(numbers))
+    assert [message["seq"] for message in behind] == list(range(behind[0]["seq"], last + 1))
+    assert behind[-1]["final"]

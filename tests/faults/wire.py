@@ -1,12 +1,14 @@
 """Clients below any library: they stall, vanish in mid-handshake, and read every byte that a server sends."""
 
 import asyncio
+import json
 import socket
 import struct
 from collections.abc import Iterator
+from typing import Any
 
 _KEY = "dGhlIHNhbXBsZSBub25jZQ=="
-_CLOSE = 8
+_TEXT, _CLOSE = 1, 8
 
 
 def upgrade(path: str, protocol: str | None = "rpa.v1") -> bytes:
@@ -62,12 +64,17 @@ async def until_gone(connection: socket.socket, timeout_s: float = 20.0) -> byte
 
 def close_codes(data: bytes) -> list[int]:
     """Return the codes of the close frames in what a server sent on a WebSocket, the handshake's answer included."""
-    frames = _frames(data.partition(b"\r\n\r\n")[2])
-    return [int.from_bytes(payload[:2], "big") for opcode, payload in frames if opcode == _CLOSE]
+    return [int.from_bytes(payload[:2], "big") for opcode, payload in frames(data) if opcode == _CLOSE]
 
 
-def _frames(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield opcode and payload of unmasked frames."""
+def texts(data: bytes) -> list[Any]:
+    """Return the messages in it, parsed."""
+    return [json.loads(payload) for opcode, payload in frames(data) if opcode == _TEXT]
+
+
+def frames(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield opcode and payload of every frame that a server sent behind its answer to the handshake."""
+    data = data.partition(b"\r\n\r\n")[2]
     while len(data) >= 2:
         length, head = data[1] & 127, 2
         if length >= 126:
