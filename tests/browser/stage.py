@@ -102,6 +102,7 @@ class Site:
     def __init__(self, server: str) -> None:
         self.server = server
         self.body = ""
+        self.connect = f"{server} {server.replace('http', 'ws')}"
         app = web.Application()
         app.router.add_get("/{name:.*}", self._page)
         self._http = TestServer(app, host="127.0.0.1")
@@ -110,7 +111,7 @@ class Site:
     def policy(self) -> str:
         """Nothing for styles: the widget brings its own."""
         return (
-            f"default-src 'none'; script-src {self.server}; connect-src {self.server} {self.server.replace('http', 'ws')}; "
+            f"default-src 'none'; script-src {self.server}; connect-src {self.connect}; "
             "base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
         )
 

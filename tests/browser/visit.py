@@ -175,6 +175,19 @@ class Visit:
         page = page or self.page
         self.site.body = f'<script src="{self.site.server}/static/rpa-client.js"></script>'
         await page.goto(self.site.url)
+        await self.begin(page, **options)
+
+    async def open(self, origin: str, body: str) -> None:
+        """Show a page of *origin*, which is the network's, that has no policy."""
+        text = f'<!doctype html><html lang="pt-BR"><meta charset="utf-8"><title>Loja</title>{body}'.encode()
+        page = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\n\r\n" + text
+        # Not Playwright's own answer: what came from nowhere may not reach this machine by WebSocket.
+        self.network.rule = lambda head: page if head.startswith(b"GET /home") else None
+        await self.page.goto(f"{origin}/home")
+
+    async def begin(self, page: Page | None = None, **options: Any) -> None:
+        """Follow the run in a page that is open."""
+        page = page or self.page
         await page.evaluate("([id, options]) => follow(id, options)", [self.robot.session, options])
 
     async def has(self, state: str, timeout_s: float = 10.0) -> None:

@@ -1,3 +1,5 @@
-// The names that a page sees. A script that is loaded twice changes nothing.
+// The names that a page sees. A name that is taken is the page's, or ours from an earlier load: it is left alone.
 
-export const install = (names) => globalThis.RPAProgressClient || Object.assign(globalThis, names);
+export const install = (names) => {
+  for (const name in names) globalThis[name] ??= names[name];
+};
