@@ -34,8 +34,8 @@ KILL_S = 60.0
 CHURN_PER_S = 10
 ROBOTS = 20
 EVERY_S = 1.0
-#: The first part of a run is not judged: caches fill, the allocator finds its size.
-WARM_UP = 0.25
+#: The first part of a run is not judged, a quarter or ten minutes: 500 updates a session have to fill its history first.
+WARM_UP, WARM_UP_S = 0.25, 600.0
 MOST_MB_PER_H = 1.0
 _TIMESTAMP = re.compile(r'"timestamp":"([^"]+)"')
 
@@ -180,9 +180,15 @@ class Verdict:
         return flat and steady and self.lost == self.duplicated == 0
 
 
+def _behind_warm_up(samples: Sequence[Sample]) -> Sequence[Sample]:
+    end_s = samples[-1].at_s
+    begin_s = max(WARM_UP * end_s, WARM_UP_S if end_s > 2 * WARM_UP_S - SAMPLE_S else 0.0)
+    return [each for each in samples if each.at_s >= begin_s]
+
+
 def judge(samples: Sequence[Sample]) -> Verdict:
     """Judge a run; those who come and go are taken out of the descriptors."""
-    kept = samples[int(len(samples) * WARM_UP) :]
+    kept = _behind_warm_up(samples)
     third = max(1, len(kept) // 3)
     first, last = kept[:third], kept[-third:]
 
@@ -247,13 +253,13 @@ tasks                                   {tasks:+g}
 p99 of a delivery                       {p99_ms:.1f} ms, {p99_drift:+.0%}
 ======================================  ==========================================
 
-The first quarter of the run is left out of the last four lines. Memory is the slope of a straight line through the samples
+The first quarter, or ten minutes, are left out of the last four lines: until then histories fill. Memory is the slope of a straight line through the samples
 by least squares; the others compare the medians of the first and the last third.
 """
 
 
 def _write(samples: Sequence[Sample], verdict: Verdict, minutes: float, viewers: int) -> None:
-    kept = samples[int(len(samples) * WARM_UP) :]
+    kept = _behind_warm_up(samples)
     page = _PAGE.format(
         viewers=viewers, churn=CHURN_PER_S, robots=ROBOTS, minutes=minutes,
         deliveries=sum(each.deliveries for each in samples), first_mb=kept[0].rss_kb / 1024,
