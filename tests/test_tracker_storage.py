@@ -780,19 +780,14 @@ class Peer:
     def __init__(self, serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Any]) -> None:
         self._serve = serve
         self._loop = asyncio.new_event_loop()
-        self._tasks: set[asyncio.Task[Any]] = set()
         self._thread = threading.Thread(target=self._loop.run_forever)
         self.port = 0
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
         try:
             with contextlib.suppress(OSError, EOFError, asyncio.CancelledError):
                 await self._serve(reader, writer)
         finally:
-            self._tasks.discard(task)
             writer.transport.abort()
 
     def __enter__(self) -> int:
@@ -805,9 +800,10 @@ class Peer:
     def __exit__(self, *_: object) -> None:
         async def end() -> None:
             self._server.close()
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+            while others := asyncio.all_tasks() - {asyncio.current_task()}:  # of connections just accepted, too
+                for task in others:
+                    task.cancel()
+                await asyncio.gather(*others, return_exceptions=True)
             await asyncio.sleep(0.01)
 
         asyncio.run_coroutine_threadsafe(end(), self._loop).result(5)

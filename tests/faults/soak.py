@@ -253,8 +253,8 @@ tasks                                   {tasks:+g}
 p99 of a delivery                       {p99_ms:.1f} ms, {p99_drift:+.0%}
 ======================================  ==========================================
 
-The first quarter, or ten minutes, are left out of the last four lines: until then histories fill. Memory is the slope of a straight line through the samples
-by least squares; the others compare the medians of the first and the last third.
+The first quarter, or ten minutes, are left out of the last four lines: until then histories fill. Memory is the slope of
+a straight line through the samples by least squares; the others compare the medians of the first and the last third.
 """
 
 
