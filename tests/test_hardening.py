@@ -17,16 +17,9 @@ from .support import ROOT, RedisServer, until
 from .test_session import SESSION, Robot
 from .test_websocket import Client, Connect, Serve, hub_of, post, starter, stored
 
-<<<<<<< HEAD
-STATIC = "/static/{name}"
-TRACKER = "/webflow_progress_tracker.{kind}"
-#: Routes without a session in their address; any other one has to have it in the path or below.
-WITHOUT_SESSION = {"/", "/embed", STATIC, TRACKER, "/api/sessions", "/health/live", "/health/ready", "/metrics", "/status"}
-=======
 #: Routes without a session in their address; any other one has to have it in the path or below.
 WITHOUT_SESSION = {"/", "/embed", "/static/{name}", "/webflow_progress_tracker.{kind}", "/api/sessions", "/health/live",
                    "/health/ready", "/metrics", "/status"}  # fmt: skip
->>>>>>> tests
 #: Routes that take the session as a parameter, with the way they take it.
 IN_QUERY = {"/rpa_progress_sse.php": ["?session_id=", "?session="]}
 #: What answers every method does so in the deployed API's own words: where those take a session.

@@ -101,14 +101,9 @@ def test_the_package_is_whole(installed: Path) -> None:
     package = installed / "rpa_server"
     for name in ("py.typed", "demo_history.json", "conf/websocket_config.json", "conf/redis.conf"):
         assert (package / name).is_file(), name
-<<<<<<< HEAD
     pages = [file for file in (ROOT / "web").iterdir() if file.suffix in (".html", ".css", ".js", ".ts")]
     for file in [*pages, *(ROOT / "web" / "dist").iterdir(), *(ROOT / "web" / "php").iterdir()]:
         assert (package / "web" / file.relative_to(ROOT / "web")).read_bytes() == file.read_bytes()
-=======
-    for file in filter(Path.is_file, (package / "web").rglob("*")):
-        assert file.read_bytes() == (ROOT / "web" / file.relative_to(package / "web")).read_bytes()
->>>>>>> tests
     modules = {path.relative_to(ROOT) for path in (ROOT / "rpa_server").rglob("*.py")}
     assert modules - {path.relative_to(installed) for path in package.rglob("*.py")} == set()
     assert {path.name for path in installed.iterdir()} == {"rpa_server", "rpa_server.egg-info"}
@@ -137,16 +132,12 @@ def test_the_demo_runs(elsewhere: Path, environment: dict[str, str]) -> None:
         assert process.stdout is not None
         address = process.stdout.readline().strip()
         base = address.partition("/?")[0]
-<<<<<<< HEAD
-        assert f"rpa-progress-{__version__}.js" in get(address)[1]
-        script = (ROOT / "web" / "dist" / "rpa-progress.js").read_text(encoding="utf-8")
-        assert get(base + f"/static/rpa-progress-{__version__}.js")[1] == script
-        assert get(base + "/static/page.js")[1].encode() == (ROOT / "web" / "page.js").read_bytes()
-=======
         named = re.findall(r'"(/static/[^"]+)"', get(address)[1])
         assert len(named) >= 2
         assert [get(base + name)[0] for name in named] == [200] * len(named)
->>>>>>> tests
+        script = (ROOT / "web" / "dist" / "rpa-progress.js").read_text(encoding="utf-8")
+        assert get(base + f"/static/rpa-progress-{__version__}.js")[1] == script
+        assert get(base + "/static/page.js")[1].encode() == (ROOT / "web" / "page.js").read_bytes()
 
         def final() -> bool:
             sessions = json.loads(get(base + "/api/sessions")[1])["sessions"]
