@@ -10,8 +10,9 @@ from playwright.async_api import BrowserContext
 
 from ..faults.relay import answer, streams, upgrades
 from ..support import Server, until
+from .network import delivers, nothing, polls
 from .stage import MARKS
-from .visit import Visit, delivers, nothing, polls, visiting
+from .visit import Visit, visiting
 
 pytestmark = MARKS
 

@@ -12,8 +12,9 @@ from playwright.async_api import BrowserContext, Page, WebSocketRoute
 
 from ..faults.relay import Rule, answer, streams, upgrades
 from ..support import Server
+from .network import delivers, polls
 from .stage import MARKS
-from .visit import Visit, delivers, polls, visiting
+from .visit import Visit, visiting
 
 pytestmark = MARKS
 

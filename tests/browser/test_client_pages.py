@@ -15,8 +15,9 @@ from playwright.async_api import Browser, BrowserContext, async_playwright, expe
 from ..faults.relay import upgrades
 from ..frontends import certificate
 from ..support import Server
+from .network import delivers
 from .stage import CHROMIUM, MARKS, NETWORK, PLANS
-from .visit import Visit, delivers, visiting
+from .visit import Visit, visiting
 
 pytestmark = MARKS
 
