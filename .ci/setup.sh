@@ -70,7 +70,7 @@ find_chromium() {
 
 # 18 is the first Node with the test runner that the scripts' own tests use.
 find_node() {
-    node -e 'process.exit(process.versions.node.split(".")[0] < 18)' 2>/dev/null && npm --version >/dev/null 2>&1
+    node -e 'process.exit(Number(process.versions.node.split(".")[0] < 18))' 2>/dev/null && npm --version >/dev/null 2>&1
 }
 
 # has PROGRAM: nginx is in /usr/sbin, which is not in everybody's PATH.

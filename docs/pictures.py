@@ -28,8 +28,10 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 HISTORY = json.loads((ROOT / "rpa_server" / "demo_history.json").read_text(encoding="utf-8"))["historico"]
 STEPS = [entry for entry in HISTORY if isinstance(entry["etapa"], (int, float)) and "concluída" not in entry["mensagem"]]
 PLANS = HISTORY[-1]["dados_extra"]
-UNREAD = {name: {key: False if isinstance(word, bool) else "N/A" for key, word in plan.items()}
-          for name, plan in PLANS.items()}  # fmt: skip
+#: One of the two plans could not be read.
+UNREAD = {**PLANS, "plano_alternativo": {
+    key: False if isinstance(word, bool) else "N/A" for key, word in PLANS["plano_alternativo"].items()
+}}  # fmt: skip
 ESTIMATES = next(entry["dados_extra"] for entry in HISTORY if entry["etapa"] == "estimativas")
 
 #: Seconds that each step takes, from the robot's start on.

@@ -29,7 +29,10 @@ PLAN = {
     "carro_reserva": False, "danos_materiais": "R$ 100.000,00", "danos_morais": "N/A", "tipo_franquia": "Reduzida",
 }  # fmt: skip
 PLANS = {"plano_recomendado": PLAN, "plano_alternativo": {**PLAN, "valor": "R$ 2.487,90"}}
-UNREAD = {key: {field: "N/A" if isinstance(word, str) else False for field, word in PLAN.items()} for key in PLANS}
+_UNREAD = {field: "N/A" if isinstance(word, str) else False for field, word in PLAN.items()}
+#: A quote of which one plan could not be read, and a "success" without any price, which is no quote.
+UNREAD = {**PLANS, "plano_alternativo": _UNREAD}
+PRICELESS = dict.fromkeys(PLANS, _UNREAD)
 ESTIMATES = {
     "coberturas_detalhadas": [
         {"nome_cobertura": "CompreensivaDe", "valores": {"de": "R$ 2.350,00", "ate": "R$ 2.980,00"}},

@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from playwright.async_api import expect
 
-from .stage import MARKS, PLANS, STATES, UNREAD, Stage, complaints_of_axe
+from .stage import MARKS, PLANS, PRICELESS, STATES, UNREAD, Stage, complaints_of_axe
 
 pytestmark = MARKS
 
@@ -38,7 +38,7 @@ async def test_every_state_says_what_it_is_and_axe_finds_nothing(
     await expect(stage.part("state")).to_have_text(label)
     await bring_about(stage, state)
     await expect(stage.widget).to_contain_text(words)
-    if state in ENDED and state != "success":
+    if state in ENDED and state not in ("success", "unread"):
         await expect(stage.part("contact")).to_have_attribute("href", "tel:+5511")
     else:
         await expect(stage.part("contact")).to_be_hidden()
@@ -71,16 +71,25 @@ async def test_a_run_is_followed_to_both_plans(stage: Stage) -> None:
     assert "R$ 0,00" not in await stage.widget.inner_text()
 
 
-async def test_plans_that_were_not_read_show_no_price(stage: Stage) -> None:
-    """N/A is said to be unknown, never zero, and the way to a person is shown."""
+async def test_a_plan_that_was_not_read_shows_no_price(stage: Stage) -> None:
+    """N/A is said to be unknown, never zero; the other plan keeps its price."""
     await stage.run(15, {"status_final": "success", "dados_finais": UNREAD})
     await stage.open('contact-url="https://wa.me/55"')
-    await expect(stage.part("plan-price")).to_have_text(["não informado"] * 2)
-    await expect(stage.part("hint")).to_have_text("Os valores não foram informados.")
-    await expect(stage.part("contact")).to_be_visible()
-    text = await stage.part("plans").inner_text()
+    await expect(stage.part("plan-price")).to_have_count(2)
+    await expect(stage.part("plan-price").nth(0)).to_contain_text("2.914,35")
+    await expect(stage.part("plan-price").nth(1)).to_have_text("não informado")
+    text = await stage.part("plan").nth(1).inner_text()
     assert "R$" not in text
     assert "Vidros" not in text
+
+
+async def test_a_success_without_any_price_is_no_quote(stage: Stage) -> None:
+    """A person has to make it, and the way to that person is shown."""
+    await stage.run(15, {"status_final": "success", "dados_finais": PRICELESS})
+    await stage.open('contact-url="https://wa.me/55"')
+    await expect(stage.part("state")).to_have_text("Cotação manual necessária")
+    await expect(stage.part("contact")).to_be_visible()
+    assert "R$" not in await stage.widget.inner_text()
 
 
 async def test_a_lost_connection_is_told_after_a_while_and_the_run_goes_on(stage: Stage) -> None:
