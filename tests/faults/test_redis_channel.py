@@ -39,19 +39,7 @@ def foreign_snapshot(session_id: str, step: int, started: datetime) -> str:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "stores",
-    [
-        False,
-        pytest.param(
-            True,
-            marks=pytest.mark.xfail(
-                strict=True, reason="the message and the snapshot beside it are two updates to the server: told twice"
-            ),
-        ),
-    ],
-    ids=["alone", "beside a snapshot"],
-)
+@pytest.mark.parametrize("stores", [False, True], ids=["alone", "beside a snapshot"])
 async def test_R16_unnumbered(
     tmp_path: Path, redis_process: RedisServer, redis_backed: Server, record: Record, stores: bool
 ) -> None:
