@@ -45,7 +45,7 @@ async def restart(fleet: Fleet, length_s: float) -> None:
 
 async def test_R_one_after_the_other(tmp_path: Path, redis_process: RedisServer, record: Record, full: bool) -> None:
     """Subscriptions killed 100 times, Redis wiped, Redis frozen, the server killed: nobody misses anything."""
-    times, viewers, frozen_s = (34, 200, 10.0) if full else (8, 60, 4.0)
+    times, viewers, frozen_s = (34, 200, 10.0) if full else (5, 60, 4.0)
     async with scene(tmp_path, redis_process.url, near=10, far=10, viewers=viewers, every_s=0.2) as fleet:
         killed = await kill_times(redis_process, times)
         await outage(redis_process, 3.0)
@@ -65,13 +65,13 @@ async def test_R_one_after_the_other(tmp_path: Path, redis_process: RedisServer,
     assert verdict.block_s <= 1.0
 
 
+@pytest.mark.faults_full
 @pytest.mark.parametrize("how", ["wiped", "frozen"])
 async def test_R_server_killed_in_an_outage(
-    tmp_path: Path, redis_process: RedisServer, record: Record, full: bool, how: str
+    tmp_path: Path, redis_process: RedisServer, record: Record, how: str
 ) -> None:
     """The server dies and returns while Redis is away: it knows of some runs nothing, and says no wrong word of them."""
-    viewers = 200 if full else 60
-    async with scene(tmp_path, redis_process.url, near=4, far=4, viewers=viewers, every_s=0.2) as fleet:
+    async with scene(tmp_path, redis_process.url, near=4, far=4, viewers=200, every_s=0.2) as fleet:
         await asyncio.sleep(1.5)
         failing = outage(redis_process, 7.0) if how == "wiped" else freeze(redis_process, 7.0)
         task = asyncio.create_task(failing)

@@ -67,7 +67,7 @@ async def test_R8_evicted(tmp_path: Path, record: Record, full: bool) -> None:
             pollers = [Poller(fleet.server.url, session) for session in sorted(sessions)]
             tasks = [asyncio.create_task(poller.run(http)) for poller in pollers]
             await until(lambda: all(poller.percents for poller in pollers))
-            for _ in range(5 if full else 2):
+            for _ in range(5 if full else 1):
                 await pause(fleet.robots, "pause")
                 await asyncio.to_thread(junk, backend)
                 evicted, keys = evicted + 2 * len(sessions) - held(backend, sessions), keys + 2 * len(sessions)

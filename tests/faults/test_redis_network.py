@@ -11,10 +11,10 @@ from typing import NamedTuple
 import aiohttp
 import pytest
 
-from ..support import RedisServer, Server, free_port, redis_server
+from ..support import RedisServer, Server, free_port, redis_server, running
 from .fleet import Pulse, scene
 from .network import FarRedis, Link, Proxy, why_no_namespaces
-from .robots import Plan, Report, Robots, working
+from .robots import Plan, Robots, working
 from .table import Row
 
 pytestmark = pytest.mark.faults
@@ -50,22 +50,29 @@ def severable() -> Iterator[Severable]:
 
 async def test_R4_unreachable(tmp_path: Path, record: Record, full: bool) -> None:
     """For two minutes no packet reaches Redis; the server goes on turning and is live soon after."""
-    length_s = 120.0 if full else 8.0
-    with severable() as backend:
+    length_s = 120.0 if full else 5.0
+    # The machine is shared: what a server without Redis takes is not due to Redis.
+    control = Server(tmp_path / "control", "none")
+    with ExitStack() as stack:
+        backend = stack.enter_context(severable())
         async with scene(tmp_path, backend.url, near=2, far=2, viewers=20, every_s=0.5) as fleet:
             await asyncio.sleep(1.0)
-            async with Pulse(fleet.server).taken() as pulse:
+            await asyncio.to_thread(stack.enter_context, running(control))
+            async with Pulse(fleet.server).taken() as pulse, Pulse(control).taken() as still:
                 await asyncio.to_thread(backend.cut)
                 await asyncio.sleep(length_s)
                 await asyncio.to_thread(backend.mend)
                 mended_s = time.monotonic()
-            await asyncio.sleep(6.0)
+            await asyncio.sleep(6.0 if full else 3.0)
             verdict = await fleet.end()
             live_s = fleet.live_again_s(mended_s)
-    more = f"live {live_s:.2f} s after, loop lag p99 {pulse.p99_s * 1000:.1f} ms, CPU {pulse.cpu * 100:.1f} %"
+    more = (
+        f"live {live_s:.2f} s after, loop lag p99 {pulse.p99_s * 1000:.1f} ms ({still.p99_s * 1000:.1f} ms without), "
+        f"CPU {pulse.cpu * 100:.1f} %"
+    )
     record(verdict.row(f"R4 {backend.how} for {length_s:g} s", more))
     assert verdict.faults == CLEAN, verdict.worst
-    assert pulse.p99_s <= 0.1
+    assert pulse.p99_s <= 0.1 + still.p99_s
     assert pulse.cpu <= 0.1
     assert live_s <= 5.0
     assert verdict.block_s <= 1.0
@@ -77,38 +84,54 @@ async def test_R4_unreachable(tmp_path: Path, record: Record, full: bool) -> Non
 FILES_S = 0.005
 
 
-def calls_of(robots: Robots) -> list[Report]:
-    return robots.reports()[robots.plan.sessions[0]]
-
-
-def note(record: Record, what: str, calls: Sequence[Report], since_s: float) -> tuple[float, float]:
-    """Record a row about one robot; return its longest call, and what 99 of 100 took behind the longest since *since_s*."""
-    worst = max(calls, key=lambda call: call.block_s)
-    later = sorted(call.block_s for call in calls if call.called_s > max(since_s, worst.called_s))
-    p99_s = later[int(0.99 * len(later))]
-    more = f"behind it p99 {p99_s * 1000:.1f} ms, at most {later[-1] * 1000:.1f} ms"
-    record(Row(f"R5 {what}", updates=len(calls), block_s=worst.block_s, more=more))
-    return worst.block_s, p99_s
-
-
 def one_robot(directory: Path, url: str, prefix: Sequence[str] = ()) -> Robots:
     return Robots(directory, Plan(["alone"], every_s=0.02, start_s=0), url, directory / "rpa_data", prefix)
 
 
-@pytest.mark.parametrize("when", ["at the start", "in mid-run"])
+@contextmanager
+def beside_control(robots: Robots, directory: Path) -> Iterator[Robots]:
+    """Run robots, and beside them one that has no Redis at all: the machine is shared, and it shows what files cost."""
+    plan = Plan(["control"], robots.plan.every_s, start_s=0)
+    control = Robots(directory, plan, "none", directory / "control_data")
+    with working(control, robots):
+        yield control
+        robots.stop()
+        control.stop()
+
+
+def judged(record: Record, what: str, robots: Robots, control: Robots, since_s: float) -> tuple[float, float]:
+    """Record a row about one robot.
+
+    Returns:
+        Its longest call, and by how much what 99 of 100 calls took behind that one, and behind *since_s*, exceeds
+        what they took without any Redis.
+    """
+    calls, plain = robots.reports()["alone"], control.reports()["control"]
+    worst = max(calls, key=lambda call: call.block_s)
+    since_s = max(since_s, worst.called_s)
+    p99_s, plain_s = (p99([call.block_s for call in made if call.called_s > since_s]) for made in (calls, plain))
+    more = f"behind it p99 {p99_s * 1000:.1f} ms, without Redis {plain_s * 1000:.1f} ms"
+    record(Row(f"R5 {what}", updates=len(calls), block_s=worst.block_s, more=more))
+    return worst.block_s, p99_s - plain_s
+
+
+def p99(values: Sequence[float]) -> float:
+    return sorted(values)[int(0.99 * len(values))]
+
+
+@pytest.mark.parametrize("when", [pytest.param("at the start", marks=pytest.mark.faults_full), "in mid-run"])
 def test_R5_black_hole(tmp_path: Path, record: Record, full: bool, when: str) -> None:
     """A Redis that has vanished costs a robot one short wait."""
     with severable() as backend:
         if when == "at the start":
             backend.cut()
         robots = one_robot(tmp_path, backend.url)
-        with working(robots):
+        with beside_control(robots, tmp_path) as control:
             time.sleep(1.0)
             cut_s = time.monotonic()
             backend.cut()
             time.sleep(30.0 if full else 4.0)
-            robots.stop()
-    block_s, later_s = note(record, f"{backend.how} {when}", calls_of(robots), cut_s)
+    block_s, later_s = judged(record, f"{backend.how} {when}", robots, control, cut_s)
     assert block_s <= 1.0
     assert later_s <= FILES_S
 
@@ -123,28 +146,28 @@ def test_R5_no_names(tmp_path: Path, record: Record, full: bool) -> None:
         # Behind a name server that never answers, a name costs ten seconds and more.
         link.resolver("10.213.255.1", f"{link.near} redis.example")
         robots = one_robot(tmp_path, f"redis://redis.example:{local.port}/0", link.prefix)
-        with working(robots):
+        with beside_control(robots, tmp_path) as control:
             time.sleep(1.0)
-            assert robots.ends() == {} and not any("away" in line for line in robots.complaints)
+            assert any("[OK] Redis conectado" in line for line in robots.complaints)
             link.resolver("10.213.255.1")
             cut_s = time.monotonic()
             local.kill()
             time.sleep(30.0 if full else 4.0)
-            robots.stop()
-    block_s, later_s = note(record, "connection closed, no name server", calls_of(robots), cut_s)
+    block_s, later_s = judged(record, "connection closed, no name server", robots, control, cut_s)
     assert block_s <= 1.0
     assert later_s <= FILES_S
 
 
+@pytest.mark.faults_full
 @pytest.mark.parametrize("delay_s", [0.2, 0.45])
-def test_R5_slow(tmp_path: Path, record: Record, full: bool, delay_s: float) -> None:
+def test_R5_slow(tmp_path: Path, record: Record, delay_s: float) -> None:
     """A Redis that takes nearly as long as it may for every answer: the waits of one call do not add up."""
     with redis_server() as backend, backend.client() as client:
         client.config_set("requirepass", "segredo")
         with Proxy(backend.port).running() as proxy:
             robots = one_robot(tmp_path, f"redis://:segredo@127.0.0.1:{proxy.port}/3")
             with working(robots):
-                for _ in range(5 if full else 2):
+                for _ in range(5):
                     time.sleep(0.5)
                     proxy.delay_s = delay_s
                     time.sleep(1.0)
@@ -154,7 +177,7 @@ def test_R5_slow(tmp_path: Path, record: Record, full: bool, delay_s: float) -> 
                     proxy.delay_s = 0.0
                     proxy.reset()
                 robots.stop()
-    calls = calls_of(robots)
+    calls = robots.reports()["alone"]
     worst_s = max(call.block_s for call in calls)
     record(Row(f"R5 every answer {delay_s:g} s late", updates=len(calls), block_s=worst_s))
     assert worst_s <= 1.0
@@ -171,8 +194,9 @@ async def post(server: Server, session_id: str) -> int:
         return response.status
 
 
+@pytest.mark.faults_full
 @pytest.mark.parametrize("how", ["killed", "frozen", "demoted"])
-async def test_R10_failover(tmp_path: Path, record: Record, full: bool, how: str) -> None:
+async def test_R10_failover(tmp_path: Path, record: Record, how: str) -> None:
     """The replica becomes the master and new connections go to it; old ones stay where they are."""
     with redis_server() as old, replica_of(old) as new, Proxy(old.port).running() as proxy:
         async with scene(tmp_path, proxy.url, near=2, far=4, viewers=30, every_s=0.2) as fleet:
@@ -187,7 +211,7 @@ async def test_R10_failover(tmp_path: Path, record: Record, full: bool, how: str
                     old_client.replicaof("127.0.0.1", new.port)
             switched_s = time.monotonic()
             proxy.target = new.port
-            await asyncio.sleep(12.0 if full else 6.0)
+            await asyncio.sleep(11.0)
             # The first may find out; the second brings both.
             posted = [await post(fleet.server, "posted") for _ in range(2)]
             with new.client() as client:

@@ -125,10 +125,11 @@ async def test_R11_password_and_permissions(tmp_path: Path, record: Record, full
             Case("no password", f"redis://{here}"),
             *(Case(name, f"redis://{name}:segredo@{here}") for name in USERS if name != "nothing-missing"),
         ]
-        await watch_all(cases, tmp_path, 60.0 if full else 8.0, record)
+        await watch_all(cases, tmp_path, 60.0 if full else 6.0, record)
 
 
-async def test_R11_certificates(tmp_path: Path, record: Record, full: bool) -> None:
+@pytest.mark.faults_full
+async def test_R11_certificates(tmp_path: Path, record: Record) -> None:
     """A certificate that has expired, or that nobody known has signed, is never put up with."""
     if reason := why_no_tls():
         pytest.skip(reason)
@@ -143,4 +144,4 @@ async def test_R11_certificates(tmp_path: Path, record: Record, full: bool) -> N
             Case("unknown authority", f"rediss://localhost:{good}/0"),
             Case("missing authority", f"rediss://localhost:{good}/0?ssl_ca_certs=/nonexistent.pem"),
         ]
-        await watch_all(cases, tmp_path, 60.0 if full else 8.0, record)
+        await watch_all(cases, tmp_path, 60.0, record)
