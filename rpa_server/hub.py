@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 
 _CATCH_UP_S = 0.02
 _GOODBYE_S = 1.0
+#: How long a snapshot that was written waits for the message that its robot may publish, too.
+_SETTLE_S = 0.03
 #: How long a session is kept behind a poll, and how many at most.
 LINGER_S = 30.0
 _LINGERING = 1000
@@ -136,7 +138,7 @@ class Hub:
         """Note that a snapshot was written; of a run that our tracker numbers that is no news."""
         session = self._sessions.get(session_id)
         if session is not None and (session.final or not session.numbered):
-            session.changed()
+            self.call_later(_SETTLE_S, session.changed)
 
     async def refresh(self, session_id: str) -> None:
         """Read a session now if somebody watches it."""

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 #: A stream stays open this long behind the final update: robots add a line or two after it.
 GRACE_S = 2.0
 #: A client that takes nothing for this long is aborted.
-STALL_S = 8.0
+STALL_S = 6.0
 #: How far the history may outgrow its limit before it is cut.
 _SPARE = 64
 
@@ -77,6 +77,11 @@ def _further(new: State, old: State) -> bool:
     return new.seq > old.seq if new.epoch == old.epoch else later(old, new) is new
 
 
+def _step(update: Update) -> tuple[object, object]:
+    """Name the step that an update tells of, where numbers can't."""
+    return update.data.get("etapa"), update.data.get("mensagem")
+
+
 class Session:
     """What the server knows of a session while somebody watches it.
 
@@ -90,6 +95,7 @@ class Session:
         self._hub = hub
         self._state: State | None = None
         self._unfolded: list[Update] = []
+        self._told: tuple[object, object] | None = None  # the last step that came without a number
         self._early: deque[Update] = deque(maxlen=HISTORY)
         self._log: deque[Update] = deque(maxlen=HISTORY)
         self._end = 0  # the index behind the log's last update, counted since somebody watches
@@ -231,7 +237,8 @@ class Session:
             return
         missed = new.since(START if old is None else old.cursor)
         if new.sparse and (old is None or old.epoch == new.epoch):
-            missed = new.updates
+            # Who writes a snapshot may publish the same step, too; pages are told once.
+            missed = [update for update in new.updates if _step(update) != self._told]
         self._state = replace(new, updates=new.updates[-HISTORY:])
         self._unfolded.clear()
         if missed is None:
@@ -247,6 +254,7 @@ class Session:
         """Take an update off the wire: deliver it where it is next, drop it where it was seen, else read."""
         held = self._state
         if update.epoch is None:
+            self._told = _step(update)
             self._deliver(update)
         elif held is None or not self._loaded or update.epoch != held.epoch or update.seq > held.seq + 1:
             self._early.append(update)
