@@ -175,6 +175,7 @@ class Subscriber:
             for command in (("PSUBSCRIBE", naming.CHANNEL_PATTERN), ("SUBSCRIBE", self._probe)):
                 transport.write(b"".join(connection.pack_command(*command)))
             await line.wait(line.confirmed, TIMEOUT_S)
+            await source.publish(self._probe, b"")  # who may not must be told now, not when the line is quiet
             if await _switch_on(source):
                 # Behind the others: a Redis that refuses this one is none that refuses us.
                 pattern = naming.keyspace_pattern(source.connection_pool.connection_kwargs.get("db") or 0)
