@@ -37,17 +37,21 @@ class Workers:
         wait_until(lambda: len(self.pids()) == PROCESSES and self.answering() == PROCESSES, 15)
 
     def pids(self) -> list[int]:
-        return [child.pid for child in psutil.Process(self.process.pid).children() if child.status() != "zombie"]
+        found = []
+        for child in psutil.Process(self.process.pid).children():
+            with contextlib.suppress(psutil.NoSuchProcess):  # it has just ended
+                if child.status() != psutil.STATUS_ZOMBIE:
+                    found.append(child.pid)
+        return found
 
     def answering(self) -> int:
         """Return how many processes listen on the port."""
-        listening = [
-            connection
-            for pid in self.pids()
-            for connection in psutil.Process(pid).net_connections("tcp")
-            if connection.status == "LISTEN" and connection.laddr.port == self.port
-        ]
-        return len(listening)
+        count = 0
+        for pid in self.pids():
+            with contextlib.suppress(psutil.NoSuchProcess):  # it has just ended
+                for connection in psutil.Process(pid).net_connections("tcp"):
+                    count += connection.status == "LISTEN" and connection.laddr.port == self.port
+        return count
 
     def status(self) -> dict[str, Any]:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/status", timeout=5) as answer:
