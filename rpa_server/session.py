@@ -219,6 +219,8 @@ class Session:
                 held = await self._hub.read(self.session_id)
             except StorageUnavailable as error:
                 self._hub.complain(error)
+                if self._stale:  # there was news meanwhile, in a store that does answer perhaps
+                    continue
                 self._stale = True
                 return
             self._loaded = True
