@@ -20,6 +20,7 @@ from .errors import ConfigError
 from .feed import Feed
 from .handlers.sessions import MAX_BODY
 from .hub import Hub
+from .listing import Listing
 from .metrics import Metrics
 from .middlewares import json_errors
 from .observed import Observed
@@ -101,6 +102,7 @@ def build(settings: Settings, place: Path | None = None) -> web.Application:
     app[keys.SUBSCRIBER] = subscriber
     app[keys.OBSERVED] = Observed()
     app[keys.CENSUS] = Census(store, time.time)
+    app[keys.LISTING] = Listing(store, hub.spawn)
     app[keys.PUBLISHER] = Publisher(store)
     app[keys.CONNECTIONS] = connections
     app[keys.METRICS] = _metrics(app)

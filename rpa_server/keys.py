@@ -7,6 +7,7 @@ from .config import Settings
 from .connections import Connections
 from .feed import Feed
 from .hub import Hub
+from .listing import Listing
 from .metrics import Metrics
 from .observed import Observed
 from .origins import Origins
@@ -26,6 +27,7 @@ FILES = web.AppKey("files", FileStore)
 REDIS = web.AppKey[RedisStore | None]("redis")
 OBSERVED = web.AppKey("observed", Observed)
 CENSUS = web.AppKey("census", Census)
+LISTING = web.AppKey("listing", Listing)
 PUBLISHER = web.AppKey("publisher", Publisher)
 ORIGINS = web.AppKey("origins", Origins)
 CONNECTIONS = web.AppKey("connections", Connections)

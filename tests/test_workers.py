@@ -109,9 +109,9 @@ def test_a_process_that_dies_is_started_again(workers: Workers) -> None:
     """The others serve on meanwhile."""
     first, second = workers.pids()
     os.kill(first, signal.SIGKILL)
+    wait_until(lambda: first not in workers.pids(), 10)
     wait_until(lambda: len(workers.pids()) == PROCESSES and workers.answering() == PROCESSES, 10)
     assert second in workers.pids()
-    assert first not in workers.pids()
     wait_until(lambda: workers.status()["connections"] == 0, 5)
     assert "it is started again" in workers.log.read_text()
 

@@ -3,21 +3,19 @@
 import asyncio
 import ipaddress
 import time
-from contextlib import suppress
 from typing import Any
 
 from aiohttp import web
 from aiohttp.web_exceptions import HTTPRequestEntityTooLarge
 
 from .. import cors, keys, schemas, wirejson
-from ..documents import Document, State
+from ..documents import Document
 from ..errors import (
     BadCursor,
     BadDocument,
     BadRequest,
     Forbidden,
     SessionNotFound,
-    StorageUnavailable,
     TooLarge,
     TooSlow,
     UnsupportedMediaType,
@@ -31,9 +29,8 @@ from . import params
 MAX_BODY = 64 * 1024
 _BODY_S = 10.0
 _LISTED = 200
-#: How long the list waits, unasked, for states that have to be read, and how many are read at once: others have their turn.
+#: How long the list waits, unasked, for states that have to be read.
 _LIST_S = 0.02
-_READ_AT_ONCE = 4
 _FORWARDED = ("X-Forwarded-For", "X-Real-IP", "Forwarded", "CF-Connecting-IP")
 _BRIEF = (
     "session_id",
@@ -115,30 +112,11 @@ async def listing(request: web.Request) -> web.StreamResponse:
     if not _local(request):
         raise Forbidden("Sessions are listed to callers on the server's own machine only.")
     patience_s = max(_LIST_S, params.wait_s(request))
-    states, unread = await _states(request.app, await request.app[keys.STORE].sessions(_LISTED), patience_s)
+    states, unread = await request.app[keys.LISTING].states(_LISTED, patience_s)
     now_s = time.time()
     briefs = [_brief(held.view(held.silence_s(now_s))) for held in states]
     briefs.sort(key=lambda brief: str(brief["timestamp_atualizacao"]), reverse=True)
     return answer({"sessions": briefs, "unread": unread})
-
-
-async def _states(app: web.Application, names: list[str], patience_s: float) -> tuple[list[State], int]:
-    """Return what can be read within *patience_s*, and how many are left; files among those are read on and kept."""
-    store, waiting = app[keys.STORE], iter(names)
-    states: list[State] = []
-    unread = len(names)
-
-    async def read() -> None:
-        nonlocal unread
-        for name in waiting:
-            with suppress(StorageUnavailable):
-                if (held := await store.read(name)) is not None:
-                    states.append(held)
-                unread -= 1
-
-    readers = [app[keys.HUB].spawn(read()) for _ in range(_READ_AT_ONCE)]
-    await asyncio.wait(readers, timeout=patience_s)
-    return list(states), unread
 
 
 def _brief(view: Document) -> Document:
