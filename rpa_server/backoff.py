@@ -14,6 +14,24 @@ def delay(attempt: int, base_s: float, cap_s: float, random: float) -> float:
     return ceiling * (0.5 + random / 2)
 
 
+class Lots:
+    """Draws numbers from [0, 1) that lie evenly spread however few are drawn, which random ones do not.
+
+    Args:
+        start: in [0, 1); any, so that two processes draw differently.
+    """
+
+    _STEP = 0.6180339887498949  # the golden ratio: its multiples, modulo 1, fall into the widest gap there is
+
+    def __init__(self, start: float) -> None:
+        self._last = start
+
+    def draw(self) -> float:
+        """Return the next number."""
+        self._last = (self._last + self._STEP) % 1.0
+        return self._last
+
+
 class Breaker:
     """Lets one call through per pause while a peer is failing, all of them while it answers.
 

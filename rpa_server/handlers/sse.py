@@ -9,6 +9,7 @@ from email.utils import formatdate
 from aiohttp import web
 from aiohttp.http import HttpVersion11
 
+from ..backoff import Lots
 from ..connections import bound_silence
 from ..errors import StorageUnavailable
 from ..transports import EventStream, PlainEventStream
@@ -16,6 +17,7 @@ from . import params, streams
 
 #: Wide enough that browsers, who all lose a server at once, do not all come back at once.
 _RETRY_MS = (3000, 7500)
+_lots = Lots(random.random())
 _HEADERS = {
     "Content-Type": "text/event-stream",
     "Cache-Control": "no-cache, no-store, no-transform",
@@ -65,10 +67,15 @@ async def stream(
         return web.Response(status=204, headers=headers)
     streams.take_over(request, client)
     client.transport.write(_head(response, chunked))
-    client.write(b"retry: %d\n\n" % random.randint(*_RETRY_MS))
+    client.write(b"retry: %d\n\n" % _retry_ms())
     session.begin(client, cursor)
     streams.resume(request, client)
     return response
+
+
+def _retry_ms() -> int:
+    shortest, longest = _RETRY_MS
+    return round(shortest + (longest - shortest) * _lots.draw())
 
 
 def _head(response: web.Response, chunked: bool) -> bytes:
