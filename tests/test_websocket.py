@@ -343,6 +343,24 @@ async def raw(client: Client, headers: str) -> tuple[asyncio.StreamReader, async
     return reader, writer
 
 
+async def test_a_socket_is_answered_once_its_session_was_read(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who connects and vanishes a thousand times a second waits for the store, too: nothing piles up."""
+    client = await serve()
+    read = asyncio.Event()
+
+    async def wait(session_id: str) -> None:
+        await read.wait()
+
+    monkeypatch.setattr(hub_of(client), "read", wait)
+    opening = asyncio.create_task(raw(client, ""))
+    await until(lambda: hub_of(client).connections == 1)
+    await asyncio.sleep(0.05)
+    assert not opening.done()
+    read.set()
+    _, writer = await opening
+    writer.close()
+
+
 async def test_a_restart_closes_native_clients_with_1012(serve: Serve) -> None:
     """A server that goes away says so, to a client that is strict about the protocol."""
     client = await serve()

@@ -27,14 +27,15 @@ async def websocket(request: web.Request) -> web.StreamResponse:
     try:
         # Registered before the handshake: a robot may publish the moment the page sees the socket open.
         session = streams.join(request, session_id, client, client.name)
-        streams.take_over(request, client)
-        client.transport.write(_head(answer, native))
         try:
             with suppress(StorageUnavailable):  # what the store holds follows when it answers
                 await session.load()
         except BaseException:
-            client.abort()
+            client.connection_lost(None)
             raise
+        # Answered only now: who connects and vanishes a thousand times a second waits for its turn, and ours.
+        streams.take_over(request, client)
+        client.transport.write(_head(answer, native))
         session.begin(client, cursor)
     except ServerFull as error:
         streams.take_over(request, client)
