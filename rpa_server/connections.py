@@ -27,6 +27,8 @@ HEADER_S = 10.0
 UNACKNOWLEDGED_MS = 10_000
 #: Descriptors kept for files, Redis, and saying no.
 _RESERVED = 64
+#: How many of them are for files and Redis: no connection gets one.
+_OURS = 24
 _SWEEP_S = 1.0
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
@@ -37,6 +39,11 @@ def descriptor_limit() -> int:
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return max(1, hard - _RESERVED)
+
+
+def _highest() -> int:
+    """Return the highest descriptor that a connection may have."""
+    return max(_OURS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _OURS)
 
 
 def open_descriptors() -> int:
@@ -56,7 +63,7 @@ def bound_silence(request: web.Request) -> None:
 
 
 class Connections:
-    """Drops connections that send no request.
+    """Drops connections that send no request, and those that come when the descriptors run out.
 
     Args:
         limit: how many connections there may be before silent ones are dropped at once.
@@ -77,10 +84,26 @@ class Connections:
         async def note(request: web.Request, handler: Handler) -> web.StreamResponse:
             self._served.add(request.protocol)
             # The server object is in no public place, and python -m aiohttp.web hands out no runner.
-            self._server = self._server or getattr(request.protocol, "_manager", None)
+            if self._server is None:
+                self._guard(getattr(request.protocol, "_manager", None))
             return await handler(request)
 
         return note
+
+    def _guard(self, server: Any) -> None:
+        """Look at every new connection of *server* before anything is read from it."""
+        if server is None:
+            return
+        self._server, made = server, server.connection_made
+
+        def connection_made(handler: Any, transport: asyncio.Transport) -> None:
+            made(handler, transport)
+            raw = transport.get_extra_info("socket")
+            # A new descriptor is the lowest that is free, so its number tells how many are in use.
+            if raw is not None and raw.fileno() > _highest():
+                self._drop(handler)
+
+        server.connection_made = connection_made
 
     async def run(self) -> None:
         """Sweep, for ever; the first request of all arms it."""

@@ -33,7 +33,10 @@ async def json_errors(request: web.Request, handler: Handler) -> web.StreamRespo
         if error.status >= 500 and not error.temporary:
             logger.error("%s %s: %s", request.method, request.rel_url.path, error)
         body = errors.body(error.code, str(error), error.temporary)
-        return answer(body, error.status, error.headers)
+        response = answer(body, error.status, error.headers)
+        if isinstance(error, errors.ServerFull):
+            response.force_close()  # an idle connection takes the place of one that would be served
+        return response
     except web.HTTPException as error:
         if error.status < 400:
             raise

@@ -1,0 +1,43 @@
+"""What happens before any request: connections beyond what the process has descriptors for."""
+
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from rpa_server import connections
+
+from .test_websocket import Connect, Serve, native, receive, starter
+
+
+@pytest.fixture
+def serve(aiohttp_client: Connect, data_dir: Path) -> Serve:
+    """Starts the application."""
+    return starter(aiohttp_client, data_dir)
+
+
+async def test_who_would_take_the_last_descriptors_is_dropped(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those are for files and Redis; who is served already stays served, and when there is room new ones are."""
+    highest = 0
+    monkeypatch.setattr(connections, "_highest", lambda: highest)
+    client = await serve()
+    async with native(client) as stream:
+        await receive(stream)
+        async with aiohttp.ClientSession() as other:
+            with pytest.raises(aiohttp.ClientConnectionError):
+                await other.get(f"http://127.0.0.1:{client.port}/health/live")
+            highest = 1000
+            async with other.get(f"http://127.0.0.1:{client.port}/status") as response:
+                assert (await response.json())["connections_dropped"] >= 1
+        await stream.send_json({"type": "ping"})
+        assert await receive(stream) == {"type": "pong"}
+
+
+async def test_who_is_told_that_the_server_is_full_does_not_keep_his_connection(serve: Serve) -> None:
+    """It would take the place of a client that can be served."""
+    client = await serve(max_connections=1)
+    async with native(client) as stream:
+        await receive(stream)
+        async with client.get("/events/s1") as response:
+            assert response.status == 503
+            assert response.headers["Connection"] == "close"
