@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 HEADER_S = 10.0
 #: What the kernel waits for an acknowledgement before it drops a connection.
 UNACKNOWLEDGED_MS = 10_000
+#: How much the kernel holds that it could not send: more would only hide for seconds that a client has stalled.
+UNSENT = 128 * 1024
 #: Descriptors kept for files, Redis, and saying no.
 _RESERVED = 64
 #: How many of them are for files and Redis: no connection gets one.
@@ -55,11 +57,16 @@ def open_descriptors() -> int:
 
 
 def bound_silence(request: web.Request) -> None:
-    """Let the kernel drop the connection when its peer acknowledges nothing for UNACKNOWLEDGED_MS."""
-    option = getattr(socket, "TCP_USER_TIMEOUT", None)
+    """Let the kernel drop the connection when its peer acknowledges nothing for UNACKNOWLEDGED_MS.
+
+    And let it hold no more than UNSENT bytes that the peer does not take, instead of megabytes.
+    """
     raw = None if request.transport is None else request.transport.get_extra_info("socket")
-    if option is not None and raw is not None and raw.family in (socket.AF_INET, socket.AF_INET6):
-        raw.setsockopt(socket.IPPROTO_TCP, option, UNACKNOWLEDGED_MS)
+    if raw is None or raw.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    for name, value in (("TCP_USER_TIMEOUT", UNACKNOWLEDGED_MS), ("TCP_NOTSENT_LOWAT", UNSENT)):
+        if (option := getattr(socket, name, None)) is not None:
+            raw.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 class Connections:

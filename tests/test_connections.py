@@ -1,5 +1,6 @@
 """What happens before any request: connections beyond what the process has descriptors for."""
 
+import socket
 from pathlib import Path
 
 import aiohttp
@@ -7,7 +8,7 @@ import pytest
 
 from rpa_server import connections
 
-from .test_websocket import Connect, Serve, native, receive, starter
+from .test_websocket import Connect, Serve, hub_of, native, receive, starter
 
 
 @pytest.fixture
@@ -41,3 +42,14 @@ async def test_who_is_told_that_the_server_is_full_does_not_keep_his_connection(
         async with client.get("/events/s1") as response:
             assert response.status == 503
             assert response.headers["Connection"] == "close"
+
+
+async def test_the_kernel_holds_little_of_what_a_client_does_not_take(serve: Serve) -> None:
+    """A stalled client shows within moments instead of behind megabytes, and is given up after 10 s of silence."""
+    client = await serve()
+    async with native(client) as stream:
+        await receive(stream)
+        (watching,) = hub_of(client)._admitted
+        raw = watching.transport.get_extra_info("socket")
+        assert raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT) == connections.UNSENT
+        assert raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == connections.UNACKNOWLEDGED_MS
