@@ -1,0 +1,67 @@
+"""Event streams behind an nginx that nobody tuned for them."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from ..frontends import Nginx
+from ..support import RedisServer, Server, running
+from .fleet import eventually
+from .judge import judge
+from .robots import Plan, Robots, working
+from .table import Row
+from .viewers import Viewer
+
+pytestmark = pytest.mark.faults
+Record = Callable[[Row], None]
+
+CLEAN = (0, 0, 0, 0, 0)
+
+
+class BareNginx(Nginx):
+    """As somebody sets it up who thinks of no event streams: it buffers answers and compresses whatever it can."""
+
+    def __init__(self, directory: Path, server_port: int, patience: str) -> None:
+        self._patience = patience
+        super().__init__(directory, server_port)
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    def _site(self, server_port: int, php_port: int) -> str:
+        return (
+            f"server {{ listen 127.0.0.1:{self.port}; {self._patience} "
+            f"location / {{ proxy_pass http://127.0.0.1:{server_port}; }} }}"
+        )
+
+
+async def test_C8_behind_nginx(tmp_path: Path, redis_process: RedisServer, record: Record, full: bool) -> None:
+    """An event stream behind an nginx that nobody tuned: events pass at once, and silence does not end it."""
+    environ = {} if full else {"RPA_HEARTBEAT_S": "0.5"}
+    idle_s, patience = (65.0, "") if full else (3.0, "proxy_read_timeout 1s;")
+    server = Server(tmp_path / "rpa_data", redis_process.url, None, **environ)
+    robots = Robots(tmp_path, Plan(["c8"], every_s=0.05), redis_process.url, tmp_path / "rpa_data")
+    headers = {"Accept-Encoding": "gzip"}
+    with running(server), working(robots), BareNginx(tmp_path / "nginx", server.port, patience).start() as nginx:
+        viewer = Viewer([nginx.url], "c8", ["sse"])
+        async with aiohttp.ClientSession(headers=headers, timeout=aiohttp.ClientTimeout(total=None)) as http:
+            began_s = time.monotonic()
+            watching = asyncio.create_task(viewer.run(http))
+            await eventually(lambda: viewer.seq, 5.0, 0.005)
+            first_s = next(event.at_s for event in viewer.events if event.seq) - began_s
+            await asyncio.sleep(1.0)
+            robots.tell("pause")
+            await asyncio.sleep(idle_s)
+            opened = len(viewer.opened)
+            robots.tell("go")
+            await asyncio.sleep(0.5)
+            await asyncio.to_thread(robots.stop)
+            await asyncio.wait_for(watching, 10.0)
+    verdict = judge(robots.reports(), [viewer], robots.ends())
+    record(verdict.row(f"C8 untuned nginx, idle {idle_s:g} s", f"first event {first_s * 1000:.0f} ms"))
+    assert verdict.faults == CLEAN, verdict.worst
+    assert opened == 1
+    assert first_s <= 0.2
+    assert verdict.delay_s() <= 0.2
