@@ -230,7 +230,8 @@ async def come_and_go(port: int, request: Callable[[str], bytes], count: int, an
             try:
                 await loop.sock_sendall(connection, request(f"gone-{number}"))
                 if answers and number % 4:
-                    await loop.sock_recv(connection, 65536)
+                    async with asyncio.timeout(30.0):
+                        await loop.sock_recv(connection, 65536)
                 if number % 4 == 3:
                     await asyncio.sleep(0.01)
             finally:
