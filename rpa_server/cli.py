@@ -15,13 +15,12 @@ import click
 from aiohttp import web
 
 from . import app as application
-from . import config, demo, logs, replay, watch, workers
+from . import config, demo, entrance, logs, replay, watch, workers
 from .errors import BadDocument, BadSessionId, ConfigError
 from .naming import check_session_id
 from .version import __version__
 
 _CONFIG_STATUS = 2
-_SHUTDOWN_S = 3.0
 
 
 @click.group()
@@ -34,8 +33,9 @@ def cli() -> None:
 @click.option("--host", help="Address to listen on; else RPA_HOST, else localhost.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port, 0 for a free one; else RPA_PORT, else 8080.")
 @click.option("--workers", "count", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes on the port.")
+@click.option("--log-level", type=click.Choice(logs.LEVELS), default="INFO", help="DEBUG tells of every connection.")
 @click.option("--place", type=click.Path(path_type=Path), hidden=True, help="Where the other processes ask this one.")
-def serve(host: str | None, port: int | None, count: int, place: Path | None) -> None:
+def serve(host: str | None, port: int | None, count: int, log_level: str, place: Path | None) -> None:
     """Run the server."""
     settings = config.load(os.environ)
     settings = dataclasses.replace(
@@ -43,9 +43,9 @@ def serve(host: str | None, port: int | None, count: int, place: Path | None) ->
         host=settings.host if host is None else host,
         port=settings.port if port is None else port,
     )
-    logs.configure()
+    logs.configure(log_level)
     if count > 1:
-        _supervise(settings, count)
+        _supervise(settings, count, log_level)
     else:
         _run(
             application.build(settings, place),
@@ -54,7 +54,7 @@ def serve(host: str | None, port: int | None, count: int, place: Path | None) ->
         )
 
 
-def _supervise(settings: config.Settings, count: int) -> None:
+def _supervise(settings: config.Settings, count: int, log_level: str) -> None:
     """Run *count* processes on one port; each takes its share of the connections."""
     for probe in _bind(settings.host, settings.port):  # taken by another program? It could share the port, too
         settings = dataclasses.replace(settings, port=probe.getsockname()[1])
@@ -63,6 +63,7 @@ def _supervise(settings: config.Settings, count: int) -> None:
     os.environ["RPA_MAX_CONNECTIONS"] = str(-(-settings.max_connections // count))
     with tempfile.TemporaryDirectory(prefix="rpa-server-") as directory:
         command = [sys.executable, "-m", "rpa_server", "serve", "--host", settings.host, "--port", str(settings.port)]
+        command += ["--log-level", log_level]
         places = [str(workers.place(directory, number)) for number in range(count)]
         supervisor = workers.Supervisor([[*command, "--place", place] for place in places])
         click.echo(_address(settings.host, settings.port))
@@ -193,9 +194,8 @@ def _run(app: web.Application, sockets: list[socket.socket], host: str | None, p
             click.echo(_address(host, port, path))
 
     app.on_startup.append(tell)
-    web.run_app(
-        app, sock=sockets, print=None, shutdown_timeout=_SHUTDOWN_S, access_log=None, loop=_new_loop(), backlog=1024
-    )
+    with asyncio.Runner(loop_factory=_new_loop) as runner:
+        runner.run(entrance.serve(app, sockets))
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:

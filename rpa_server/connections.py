@@ -56,12 +56,14 @@ def open_descriptors() -> int:
         return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
-def bound_silence(request: web.Request) -> None:
-    """Let the kernel drop the connection when its peer acknowledges nothing for UNACKNOWLEDGED_MS.
+def bound_silence(raw: socket.socket | None) -> None:
+    """Let the kernel drop a connection when its peer acknowledges nothing for UNACKNOWLEDGED_MS.
 
     And let it hold no more than UNSENT bytes that the peer does not take, instead of megabytes.
+
+    Args:
+        raw: the connection's socket, or the one that listens, of which connections inherit it.
     """
-    raw = None if request.transport is None else request.transport.get_extra_info("socket")
     if raw is None or raw.family not in (socket.AF_INET, socket.AF_INET6):
         return
     for name, value in (("TCP_USER_TIMEOUT", UNACKNOWLEDGED_MS), ("TCP_NOTSENT_LOWAT", UNSENT)):
@@ -80,6 +82,7 @@ class Connections:
         self._limit = limit
         self._served: set[Any] = set()
         self._since: dict[Any, float] = {}
+        self._arrivals: dict[Any, None] = {}
         self._server: Any = None
         self.dropped = 0
 
@@ -105,19 +108,39 @@ class Connections:
 
         def connection_made(handler: Any, transport: asyncio.Transport) -> None:
             made(handler, transport)
-            raw = transport.get_extra_info("socket")
-            # A new descriptor is the lowest that is free, so its number tells how many are in use.
-            if raw is not None and raw.fileno() > _highest():
-                self._drop(handler)
+            self._check_room(handler)
 
         server.connection_made = connection_made
 
+    def _check_room(self, connection: Any) -> None:
+        """Drop a connection that came when the descriptors run out."""
+        raw = connection.transport.get_extra_info("socket")
+        # A new descriptor is the lowest that is free, so its number tells how many are in use.
+        if raw is not None and raw.fileno() > _highest():
+            self._drop(connection)
+
+    # -- connections that are not aiohttp's yet
+
+    def arrived(self, connection: Any) -> None:
+        """Note a connection that has said nothing; it is one with a ``transport``."""
+        self._arrivals[connection] = None
+        self._check_room(connection)
+
+    def spoke(self, connection: Any, successor: Any = None) -> None:
+        """Forget it, or go on with *successor*, which has not sent a whole request either; fine more than once."""
+        self._arrivals.pop(connection, None)
+        since_s = self._since.pop(connection, None)
+        if successor is not None and since_s is not None:
+            self._since[successor] = since_s
+
+    # -- silence
+
     async def run(self) -> None:
-        """Sweep, for ever; the first request of all arms it."""
+        """Sweep, for ever; the first request of all arms it for those that are aiohttp's."""
         while True:
             await asyncio.sleep(_SWEEP_S)
-            if self._server is not None:
-                self._sweep(self._server.connections, time.monotonic())
+            held = [] if self._server is None else self._server.connections
+            self._sweep([*held, *self._arrivals], time.monotonic())
 
     def _sweep(self, connections: list[Any], now_s: float) -> None:
         self._served.intersection_update(connections)

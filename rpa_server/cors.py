@@ -47,7 +47,7 @@ def check_connecting(request: web.Request) -> None:
     Raises:
         Forbidden: it is a page of another origin. Browsers ask nobody before they open a WebSocket.
     """
-    if _foreign(request) and not request.app[keys.ORIGINS].allows(request.headers["Origin"]):
+    if not request.app[keys.ORIGINS].connects(request.headers.get("Origin"), request.host):
         raise Forbidden("Pages of this origin may not connect; RPA_ALLOWED_ORIGINS lists those that may.")
 
 

@@ -3,6 +3,8 @@
 import logging
 import sys
 
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+
 
 def configure(level: str = "INFO") -> None:
     """Log to standard error, one line a record: time, level, module, message."""

@@ -65,6 +65,10 @@ class Origins:
         """Tell whether pages of *origin*, the value of an ``Origin`` header, are on the list."""
         return self.everyone or (self._allowed is not None and self._allowed.fullmatch(origin) is not None)
 
+    def connects(self, origin: str | None, host: str) -> bool:
+        """Tell whether a program (which has no origin), a page of this *host* or one on the list is asking."""
+        return origin is None or same_host(origin, host) or self.allows(origin)
+
 
 def _expression(pattern: str) -> str:
     return re.escape(pattern).replace(r"\*\.", r"(?:[a-z0-9_-]+\.)+")

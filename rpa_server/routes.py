@@ -5,8 +5,8 @@ from aiohttp import web
 from . import cors
 from .handlers import embed, legacy, operations, page, sessions, sse, websocket
 
-#: What the deployed API has under its prefix, which proxies take off.
-_DEPLOYED = "progress|health|metrics|sessions|status|monitor|logs|start|stop|cleanup"
+#: What the deployed API has under its prefix, which proxies take off: no sessions.
+DEPLOYED = ("progress", "health", "metrics", "sessions", "status", "monitor", "logs", "start", "stop", "cleanup")
 #: Line ends, too, which a dot does not match.
 _ANY = r"[\s\S]*"
 
@@ -21,7 +21,7 @@ def add_routes(app: web.Application) -> None:
             web.get("/static/{name:.*}", page.static),
             # deployed, before the sessions that could have such a name
             web.route("*", f"/api/rpa{{path:(?:/{_ANY})?}}", legacy.api),
-            web.route("*", f"/rpa/{{path:(?:{_DEPLOYED})(?:/{_ANY})?}}", legacy.api),
+            web.route("*", f"/rpa/{{path:(?:{'|'.join(DEPLOYED)})(?:/{_ANY})?}}", legacy.api),
             web.route("*", f"/progress{{path:(?:/{_ANY})?}}", legacy.api),
             web.route("*", "/health{path:/?}", legacy.api),
             web.route("*", "/get_progress.php", legacy.full_progress),

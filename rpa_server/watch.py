@@ -10,7 +10,7 @@ import click
 from . import wirejson
 from .backoff import delay
 from .errors import BadDocument
-from .handlers.websocket import PROTOCOL
+from .handshake import PROTOCOL
 
 _FINAL_CODES = range(4400, 4500)
 

@@ -1,19 +1,12 @@
-"""What a client says over a WebSocket: the opening handshake and its frames, as RFC 6455 has them for a server.
+"""What a client says over a WebSocket once it is open: frames, as RFC 6455 has them for a server.
 
 Pure. Bytes go in, messages come out; what breaks the protocol is refused, not repaired. Only frames that clients may
 send are known: masked, without extensions. What the server sends is made in frames.py.
 """
 
-import base64
-import binascii
-import hashlib
-from collections.abc import Mapping
 from typing import NamedTuple
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
-VERSION = "13"
-
-_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _LONGEST_CONTROL = 125
 #: Codes that may travel in a close frame, besides 3000 to 4999.
 _CLOSE_CODES = {1000, 1001, 1002, 1003, *range(1007, 1015)}
@@ -42,23 +35,6 @@ class Message(NamedTuple):
 
     opcode: int
     payload: bytes
-
-
-def accept(headers: Mapping[str, str]) -> str | None:
-    """Return the value of ``Sec-WebSocket-Accept`` for a handshake's headers, None where they are no handshake."""
-    key = headers.get("Sec-WebSocket-Key", "").strip()
-    upgrades = headers.get("Upgrade", "").strip().lower() == "websocket"
-    connects = "upgrade" in (word.strip() for word in headers.get("Connection", "").lower().split(","))
-    if not (upgrades and connects and headers.get("Sec-WebSocket-Version", "").strip() == VERSION and _is_key(key)):
-        return None
-    return base64.b64encode(hashlib.sha1(key.encode() + _GUID, usedforsecurity=False).digest()).decode()
-
-
-def _is_key(text: str) -> bool:
-    try:
-        return len(base64.b64decode(text, validate=True)) == 16
-    except (binascii.Error, ValueError):
-        return False
 
 
 class Reader:

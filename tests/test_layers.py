@@ -22,7 +22,7 @@ __main__
 cli
 demo replay watch
 rpa_server
-app
+app entrance
 routes
 handlers.legacy handlers.embed
 handlers.legacy_status handlers.operations handlers.page handlers.sessions handlers.sse handlers.websocket
@@ -38,7 +38,7 @@ tracker.progress
 tracker.storage
 stores.subscription
 tracker.files tracker.redis stores.files stores.merge stores.redis
-tracker.connection census observed
+tracker.connection census listing observed
 stores
 append jsonfiles
 run recording
@@ -46,7 +46,7 @@ legacy_full legacy_events
 legacy
 documents config embedded
 foreign
-frames state schemas wsframes pulse
+frames state schemas wsframes handshake pulse
 private php
 endings
 events
@@ -59,7 +59,7 @@ LEVELS = {name: level for level, line in enumerate(reversed(LAYERS.split("\n")))
 UPWARDS = {("session", "hub"): "for the type checker only"}
 #: Modules of other packages → who may import them.
 REDIS = {"stores.redis", "stores.subscription", "tracker.connection", "tracker.redis"}
-AIOHTTP = {"app", "cli", "connections", "cors", "demo", "keys", "middlewares", "routes", "watch", "workers"}
+AIOHTTP = {"app", "cli", "connections", "cors", "demo", "entrance", "keys", "middlewares", "routes", "watch", "workers"}
 ENVIRONMENT = {"app", "cli", "demo", "tracker.progress"}
 #: What a robot loads; nothing in here may need a web server.
 TRACKER_SIDE = {"tracker", "tracker.progress", "tracker.storage", "tracker.files", "tracker.redis", "tracker.connection"}

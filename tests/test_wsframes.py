@@ -1,13 +1,11 @@
 """Frames of clients: against the independent encoder of the websockets library, and whatever breaks the protocol."""
 
-import base64
 import os
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from websockets import frames as peer
-from websockets.utils import accept_key
 
 from rpa_server.wsframes import (
     BAD_TEXT,
@@ -22,7 +20,6 @@ from rpa_server.wsframes import (
     Message,
     ProtocolViolation,
     Reader,
-    accept,
 )
 
 LIMIT = 70_000
@@ -147,39 +144,3 @@ def test_any_bytes_are_messages_or_a_violation(wire: bytes) -> None:
             assert message.opcode in (TEXT, BINARY, CLOSE, PING, PONG)
     except ProtocolViolation as error:
         assert error.code in (PROTOCOL_ERROR, BAD_TEXT, TOO_BIG)
-
-
-# -- the handshake
-
-KEY = base64.b64encode(bytes(range(16))).decode()
-GOOD = {
-    "Upgrade": "WebSocket",
-    "Connection": "keep-alive, Upgrade",
-    "Sec-WebSocket-Version": "13",
-    "Sec-WebSocket-Key": KEY,
-}
-
-
-def test_a_handshake_is_answered() -> None:
-    """With the digest that the client looks for."""
-    assert accept(GOOD) == accept_key(KEY)
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("Upgrade", None),
-        ("Upgrade", "h2c"),
-        ("Connection", None),
-        ("Connection", "upgraded"),
-        ("Sec-WebSocket-Version", "8"),
-        ("Sec-WebSocket-Key", None),
-        ("Sec-WebSocket-Key", "short"),
-        ("Sec-WebSocket-Key", KEY[:-2]),
-        ("Sec-WebSocket-Key", "é" * 24),
-    ],
-)
-def test_what_is_no_handshake_is_not_answered(name: str, value: str | None) -> None:
-    """A header that is missing or wrong."""
-    headers = {**GOOD, name: value}
-    assert accept({key: text for key, text in headers.items() if text is not None}) is None

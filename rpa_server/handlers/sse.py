@@ -9,6 +9,7 @@ from email.utils import formatdate
 from aiohttp import web
 from aiohttp.http import HttpVersion11
 
+from .. import keys
 from ..backoff import Lots
 from ..connections import bound_silence
 from ..errors import StorageUnavailable
@@ -52,10 +53,10 @@ async def stream(
     if request.method == "HEAD" or request.transport is None:
         return response
     await request.app.on_response_prepare.send(request, response)
-    bound_silence(request)
+    bound_silence(request.transport.get_extra_info("socket"))
     chunked = request.version >= HttpVersion11
     client = kind(request.transport, chunked)
-    session = streams.join(request, session_id, client, "SSE")
+    session = streams.join(request.app[keys.HUB], session_id, client, "SSE")
     try:
         with suppress(StorageUnavailable):  # what the store holds follows when it answers
             await session.load()

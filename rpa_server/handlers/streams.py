@@ -19,7 +19,7 @@ from ..transports import Stream
 logger = logging.getLogger(__name__)
 
 
-def join(request: web.Request, session_id: str, client: Stream, name: str) -> Session:
+def join(hub: Hub, session_id: str, client: Stream, name: str) -> Session:
     """Register *client* until its connection is lost; the session lives as long.
 
     Args:
@@ -28,17 +28,16 @@ def join(request: web.Request, session_id: str, client: Stream, name: str) -> Se
     Raises:
         ServerFull: there are too many connections.
     """
-    hub = request.app[keys.HUB]
     session = hub.enter(session_id, client)
     client.gone = partial(_gone, hub, session, client, name, time.monotonic())
-    logger.info("%s connected to %s.", name, session_id)
+    logger.debug("%s connected to %s.", name, session_id)
     return session
 
 
 def _gone(hub: Hub, session: Session, client: Stream, name: str, since_s: float) -> None:
     hub.pulse.remove(client)
     hub.leave(session, client)
-    logger.info("%s left %s after %.0f s (%s).", name, session.session_id, time.monotonic() - since_s, client.ending)
+    logger.debug("%s left %s after %.0f s (%s).", name, session.session_id, time.monotonic() - since_s, client.ending)
 
 
 def take_over(request: web.Request, client: Stream) -> None:

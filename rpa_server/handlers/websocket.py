@@ -1,16 +1,16 @@
 """WebSockets: the native protocol and, without a subprotocol, the plan's dialect."""
 
+import asyncio
+from collections.abc import Mapping
 from contextlib import suppress
 
 from aiohttp import web
 
-from .. import cors, errors, frames, wirejson, wsframes
+from .. import cors, errors, frames, handshake, keys, wirejson
 from ..connections import bound_silence
 from ..errors import ServerFull, StorageUnavailable, UpgradeRequired
 from ..sockets import FULL, NativeSocket, PlainSocket, Socket
 from . import params, streams
-
-PROTOCOL = "rpa.v1"
 
 
 async def websocket(request: web.Request) -> web.StreamResponse:
@@ -18,15 +18,15 @@ async def websocket(request: web.Request) -> web.StreamResponse:
     session_id = params.session_id(request)
     cursor = params.after(request)
     cors.check_connecting(request)
-    answer = wsframes.accept(request.headers) if request.method == "GET" else None
-    if answer is None or request.transport is None:
+    accepted = handshake.accept(request.headers) if request.method == "GET" else None
+    if accepted is None or request.transport is None:
         raise UpgradeRequired("This address speaks WebSocket; connect with an Upgrade request.")
-    bound_silence(request)
-    native = _native(request)
-    client: Socket = NativeSocket(request.transport) if native else PlainSocket(request.transport)
+    bound_silence(request.transport.get_extra_info("socket"))
+    head = handshake.answer(accepted, request.headers)
+    client = socket_client(request.transport, request.headers)
     try:
         # Registered before the handshake: a robot may publish the moment the page sees the socket open.
-        session = streams.join(request, session_id, client, client.name)
+        session = streams.join(request.app[keys.HUB], session_id, client, client.name)
         try:
             with suppress(StorageUnavailable):  # what the store holds follows when it answers
                 await session.load()
@@ -35,31 +35,19 @@ async def websocket(request: web.Request) -> web.StreamResponse:
             raise
         # Answered only now: who connects and vanishes a thousand times a second waits for its turn, and ours.
         streams.take_over(request, client)
-        client.transport.write(_head(answer, native))
+        client.transport.write(head)
         session.begin(client, cursor)
     except ServerFull as error:
         streams.take_over(request, client)
-        client.transport.write(_head(answer, native))
+        client.transport.write(head)
         _refuse(client, error)
     streams.resume(request, client)
     return web.Response()
 
 
-def _native(request: web.Request) -> bool:
-    offered = request.headers.get("Sec-WebSocket-Protocol", "")
-    return PROTOCOL in (name.strip() for name in offered.split(","))
-
-
-def _head(answer: str, native: bool) -> bytes:
-    lines = [
-        "HTTP/1.1 101 Switching Protocols",
-        "Upgrade: websocket",
-        "Connection: Upgrade",
-        f"Sec-WebSocket-Accept: {answer}",
-        *([f"Sec-WebSocket-Protocol: {PROTOCOL}"] if native else []),
-        "\r\n",
-    ]
-    return "\r\n".join(lines).encode()
+def socket_client(transport: asyncio.Transport, headers: Mapping[str, str]) -> Socket:
+    """Make the client of the dialect that a handshake's headers ask for."""
+    return NativeSocket(transport) if handshake.native(headers) else PlainSocket(transport)
 
 
 def _refuse(client: Socket, error: ServerFull) -> None:

@@ -1,0 +1,124 @@
+"""What stands between the port and aiohttp: it opens the usual WebSocket itself, at a tenth of what a request costs.
+
+A page comes back within seconds of a restart, and so do all others. Only what needs no waiting and no refusal is done
+here: a plain handshake, for a session that is known already. Anything else is aiohttp's, from its first byte on.
+"""
+
+import asyncio
+import signal
+import socket
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+
+from aiohttp import web
+
+from . import handshake, keys
+from .connections import bound_silence
+from .errors import BadCursor, ServerFull
+from .events import parse_cursor
+from .handlers import streams
+from .handlers.websocket import socket_client
+from .routes import DEPLOYED
+
+_BACKLOG = 1024
+#: How long requests that are being answered may take to end.
+_SHUTDOWN_S = 3.0
+
+
+class _Arrival(asyncio.Protocol):
+    """A connection that has said nothing yet."""
+
+    __slots__ = ("_entrance", "transport")
+
+    def __init__(self, entrance: "Entrance") -> None:
+        self._entrance = entrance
+        self.transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        self._entrance.connections.arrived(self)
+
+    def data_received(self, data: bytes) -> None:
+        self._entrance.admit(self, data)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._entrance.connections.spoke(self)
+
+
+class Entrance:
+    """Makes the protocols of new connections, for ``loop.create_server``.
+
+    Args:
+        app: the application, started.
+        aiohttp: makes aiohttp's protocol for a connection.
+    """
+
+    def __init__(self, app: web.Application, aiohttp: Callable[[], asyncio.Protocol]) -> None:
+        self._aiohttp = aiohttp
+        self._hub = app[keys.HUB]
+        self._origins = app[keys.ORIGINS]
+        self.connections = app[keys.CONNECTIONS]
+
+    def __call__(self) -> asyncio.Protocol:
+        return _Arrival(self)
+
+    def admit(self, arrival: _Arrival, data: bytes) -> None:
+        """Take the first bytes of a connection."""
+        transport = arrival.transport
+        assert transport is not None
+        opening = handshake.parse(data)
+        if opening is not None and self._open(transport, opening):
+            self.connections.spoke(arrival)
+            return
+        protocol = self._aiohttp()
+        self.connections.spoke(arrival, protocol)
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
+        protocol.data_received(data)
+
+    def _open(self, transport: asyncio.Transport, opening: handshake.Opening) -> bool:
+        """Open a WebSocket; False, with nothing done, where that is not as simple as that."""
+        session_id, headers = opening.session_id, opening.headers
+        session = self._hub.known(session_id)
+        if session is None or not session.loaded or session_id in DEPLOYED or "last-event-id" in headers:
+            return False
+        accepted = handshake.accept(headers)
+        if accepted is None or not self._origins.connects(headers.get("origin"), headers.get("host", "")):
+            return False
+        client = socket_client(transport, headers)
+        with suppress(BadCursor, ServerFull):
+            cursor = None if opening.after is None else parse_cursor(opening.after)
+            streams.join(self._hub, session_id, client, client.name)
+            transport.set_protocol(client)
+            transport.write(handshake.answer(accepted, headers))
+            session.begin(client, cursor)
+            self._hub.pulse.add(client)
+            return True
+        return False
+
+
+async def serve(app: web.Application, sockets: Iterable[socket.socket]) -> None:
+    """Serve *app* until SIGTERM or SIGINT; returns when all of it has ended in order.
+
+    Args:
+        sockets: bound and listening.
+    """
+    loop = asyncio.get_running_loop()
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_S)
+    await runner.setup()
+    assert runner.server is not None
+    entrance = Entrance(app, runner.server)
+    servers = []
+    try:
+        for each in sockets:
+            bound_silence(each)
+            servers.append(await loop.create_server(entrance, sock=each, backlog=_BACKLOG))
+        await stopping.wait()
+    finally:
+        for server in servers:
+            server.close()
+        await runner.cleanup()
