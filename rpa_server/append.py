@@ -2,7 +2,8 @@
 
 Pure: the script's text, the call's keys and arguments, and what its answer means. The tracker (blocking) and
 the server (asyncio) both call it, so a run looks the same whoever wrote it. The call is idempotent: after a
-timeout it is simply repeated.
+timeout it is simply repeated. Keys live a day behind the last update, give or take ten: what keeps them alive and the
+list of sessions short is not done at every one.
 """
 
 import hashlib
@@ -38,10 +39,12 @@ for seq = math.max(first, held + 1), first + count - 1 do
   redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[5], string.format('%d-0', seq), 'epoch', epoch, 'data', update)
   redis.call('PUBLISH', ARGV[8], update)
 end
-redis.call('EXPIRE', KEYS[1], ARGV[4])
 redis.call('ZADD', KEYS[2], ARGV[6], ARGV[7])
-redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', tonumber(ARGV[6]) - tonumber(ARGV[4]))
-redis.call('EXPIRE', KEYS[2], ARGV[4])
+if gap or count > 1 or held % 10 == 0 then
+  redis.call('EXPIRE', KEYS[1], ARGV[4])
+  redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', tonumber(ARGV[6]) - tonumber(ARGV[4]))
+  redis.call('EXPIRE', KEYS[2], ARGV[4])
+end
 return {'ok', first + count - 1}
 """
 
@@ -148,12 +151,13 @@ def plan(made: Call, newest: Sequence[Any]) -> Plan:
         update = payloads[seq - first]
         commands.append(("XADD", stream, "MAXLEN", "~", length, f"{seq}-0", "epoch", epoch, "data", update))
         commands.append(("PUBLISH", where, update))
-    commands += [
-        ("EXPIRE", stream, ttl),
-        ("ZADD", made.keys[1], now, session_id),
-        ("ZREMRANGEBYSCORE", made.keys[1], "-inf", float(now) - ttl),
-        ("EXPIRE", made.keys[1], ttl),
-    ]
+    commands.append(("ZADD", made.keys[1], now, session_id))
+    if gap or len(payloads) > 1 or held % 10 == 0:
+        commands += [
+            ("EXPIRE", stream, ttl),
+            ("ZREMRANGEBYSCORE", made.keys[1], "-inf", float(now) - ttl),
+            ("EXPIRE", made.keys[1], ttl),
+        ]
     return Plan(Answer(False, last), commands)
 
 

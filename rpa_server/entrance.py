@@ -9,6 +9,7 @@ import signal
 import socket
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from typing import cast
 
 from aiohttp import web
 
@@ -35,8 +36,7 @@ class _Arrival(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's is one by its methods alone
         self._entrance.connections.arrived(self)
 
     def data_received(self, data: bytes) -> None:

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 GRACE_S = 2.0
 #: A client that takes nothing for this long is aborted.
 STALL_S = 6.0
+#: How long a first message serves others, too: a robot's silence grows while nothing is written.
+_FRESH_S = 0.5
 #: How far the history may outgrow its limit before it is cut.
 _SPARE = 64
 
@@ -72,6 +74,23 @@ class _Lag:
         self.pending = pending
 
 
+class Mark:
+    """What the comparison with Redis knows of a session.
+
+    Attributes:
+        heard: an update came since the last look.
+        seen, verified: when the session was last written, as Redis told at the last look and as of the last comparison;
+            ``...`` before.
+    """
+
+    __slots__ = ("heard", "seen", "verified")
+
+    def __init__(self) -> None:
+        self.heard = False
+        self.seen: object = ...
+        self.verified: object = ...
+
+
 def _further(new: State, old: State) -> bool:
     """Tell whether *new* is later than *old*: of one run by its number, of two runs by their beginning."""
     return new.seq > old.seq if new.epoch == old.epoch else later(old, new) is new
@@ -88,6 +107,9 @@ class Session:
     Args:
         session_id: a checked session id.
         hub: gives the store, the clock and a home for tasks.
+
+    Attributes:
+        mark: for recovery.PositionCheck.
     """
 
     def __init__(self, session_id: str, hub: "Hub") -> None:
@@ -106,6 +128,9 @@ class Session:
         self._stale = True
         self._loaded = False
         self._ending: asyncio.TimerHandle | None = None
+        self._first: bytes | None = None  # what who joins now is told first
+        self._first_until_s = 0.0
+        self.mark = Mark()
 
     # -- what is known
 
@@ -153,7 +178,15 @@ class Session:
         return None if held is None else held.view(held.silence_s(self._hub.wall_time()))
 
     def sync_message(self, since: Cursor | None) -> bytes:
-        """Build the first message of a native stream, see Client.sync."""
+        """Build the first message of a native stream, see Client.sync; a crowd that comes at once gets the same one."""
+        if since is not None:
+            return self._sync_message(since)
+        now_s = self._hub.time()
+        if self._first is None or now_s > self._first_until_s:
+            self._first, self._first_until_s = self._sync_message(None), now_s + _FRESH_S
+        return self._first
+
+    def _sync_message(self, since: Cursor | None) -> bytes:
         at = since or self.cursor
         return wirejson.dumps(
             {
@@ -242,6 +275,7 @@ class Session:
             # Who writes a snapshot may publish the same step, too; pages are told once.
             missed = [update for update in new.updates if _step(update) != self._told]
         self._state = replace(new, updates=new.updates[-HISTORY:])
+        self._first = None
         self._unfolded.clear()
         if missed is None:
             self._reset()
@@ -255,6 +289,7 @@ class Session:
     def publish(self, update: Update) -> None:
         """Take an update off the wire: deliver it where it is next, drop it where it was seen, else read."""
         held = self._state
+        self.mark.heard = True
         if update.epoch is None:
             self._told = _step(update)
             self._deliver(update)
@@ -274,6 +309,7 @@ class Session:
     def _extend(self, held: State, update: Update) -> None:
         held.seq = update.seq
         held.written_s = None  # just now
+        self._first = None
         held.updates.append(update)
         if len(held.updates) >= HISTORY + _SPARE:
             del held.updates[:-HISTORY]

@@ -214,9 +214,9 @@ def test_a_long_run_keeps_at_least_its_newest_updates_and_not_many_more(client: 
 
 
 def test_every_key_is_gone_a_day_after_the_last_update(client: redis.Redis, put: Append) -> None:
-    """Each update starts the day anew."""
-    made = make(5, end=True)
-    for first, last in ((1, 4), (5, 5)):
+    """The first update starts the day, every tenth does anew, and so does what is put in at once."""
+    made = make(24, end=True)
+    for first, last in ((1, 1), (2, 10), (11, 11), (12, 13), (14, 20), (21, 21)):
         put(client, append.call("s1", part(made, first, last), made.documents(), NOW_S))
         keys: Any = client.keys("*")
         assert len(keys) == 5

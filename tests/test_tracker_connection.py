@@ -1,5 +1,6 @@
 """One deadline over all trips of a call, on a real Redis and on peers that answer late, in pieces or never."""
 
+import contextlib
 import os
 import socket
 import threading
@@ -86,6 +87,47 @@ def test_a_late_reply_is_never_taken_for_another_ones() -> None:
             connection.ask(soon(0.02), "GET", "a")
         with pytest.raises(redis.ConnectionError):
             connection.ask(soon(), "GET", "b")
+
+
+@pytest.mark.parametrize("answer", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"+OK\r\n"])
+def test_what_is_no_redis_any_more_is_a_lost_connection(answer: bytes) -> None:
+    """Nonsense, or the end of the stream in the middle of a reply; the tracker goes on with files."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            accepted, _ = listener.accept()
+            with accepted:
+                while (data := accepted.recv(65536)) and b"ASK" not in data:
+                    accepted.sendall(b"+OK\r\n" * (b"\r\n" + data).count(b"\r\n*"))
+                accepted.sendall(answer)
+
+        threading.Thread(target=serve, daemon=True).start()
+        connection = opened(listener.getsockname()[1])
+        with pytest.raises(redis.ConnectionError):
+            connection.ask_all(soon(), [("ASK",), ("ASK",)])
+        with pytest.raises(redis.ConnectionError):
+            connection.ask(soon(), "GET", "b")
+
+
+def test_a_reply_that_drips_ends_at_the_deadline() -> None:
+    """Every byte comes in time, and their sum would not."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            accepted, _ = listener.accept()
+            with accepted, contextlib.suppress(OSError):
+                while (data := accepted.recv(65536)) and b"GET" not in data:
+                    accepted.sendall(b"+OK\r\n" * (b"\r\n" + data).count(b"\r\n*"))
+                for byte in b"$100\r\n" + b"x" * 100:
+                    accepted.sendall(bytes((byte,)))
+                    time.sleep(0.05)
+
+        threading.Thread(target=serve, daemon=True).start()
+        connection = opened(listener.getsockname()[1])
+        began = time.monotonic()
+        with pytest.raises(redis.TimeoutError):
+            connection.ask(soon(0.3), "GET", "a")
+        assert 0.25 < time.monotonic() - began < 0.3 + SLACK_S
 
 
 def test_a_passed_deadline_sends_nothing(redis_process: RedisServer) -> None:

@@ -29,6 +29,8 @@ _TRIES = 4
 _PAUSE_S = 0.005
 #: What has not changed for so long is not being written now. Times of files are coarse, so this is not short.
 _SETTLED_NS = 10**9
+#: How often the watching thread wakes: news is told after one to two of these.
+_STEP_MS = 20
 #: How often a quiet directory is looked at, whether it is still the same one.
 _LOOK_MS = 1000
 #: The files that say something new of a run; what session has, the result has too.
@@ -202,7 +204,7 @@ class FileStore:
                     self._directory,
                     watch_filter=_ours,
                     debounce=20,
-                    step=10,
+                    step=_STEP_MS,
                     rust_timeout=_LOOK_MS,
                     yield_on_timeout=True,
                     recursive=False,

@@ -5,24 +5,32 @@ itself disconnected: several trips add up to more than a robot may wait. Here on
 call, and connecting is a thing of its own, for a thread that nobody waits for.
 
 Invariant: after a failed exchange the connection is closed, so that a late reply is never taken for another one's.
+
+The library opens the connection; what goes over it does not pass through the library, which would ask the kernel twice
+as often. Only a client without a socket, fakeredis, is spoken to through its own methods.
 """
 
 import os
+import socket
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any
 
+import hiredis
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 CONNECT_TIMEOUT_S = 0.3
 TIMEOUT_S = 0.5
-#: How long to wait for more of a reply that comes in pieces.
-_PIECE_S = 0.001
+_PIECE = 65536
+_NOTHING = object()
 
 Command = Sequence[Any]
+
+
+def _refusal(text: str) -> redis.ResponseError:
+    return redis.exceptions.NoScriptError(text) if text.startswith("NOSCRIPT") else redis.ResponseError(text)
 
 
 class BoundedConnection:
@@ -44,6 +52,7 @@ class BoundedConnection:
         connection.retry = Retry(NoBackoff(), 0)
         connection.health_check_interval = 0
         self._connection = connection
+        self._socket: socket.socket | None = None
 
     def open(self) -> None:
         """Connect; may take as long as finding the address does, so never in the robot's thread.
@@ -54,6 +63,9 @@ class BoundedConnection:
         if os.getpid() != self._pid:
             self._renew()  # forked: the socket is the parent's
         self._connection.connect()
+        raw = getattr(self._connection, "_sock", None)
+        self._socket = raw if isinstance(raw, socket.socket) else None
+        self._reader = hiredis.Reader(replyError=_refusal, notEnoughData=_NOTHING)
 
     def ask(self, deadline_s: float, *command: Any) -> Any:
         """Send one command and return the reply."""
@@ -74,33 +86,58 @@ class BoundedConnection:
             raise redis.ConnectionError("the connection was lost")
         if time.monotonic() >= deadline_s:
             raise redis.TimeoutError("Redis is too slow")
-        connection.send_packed_command(connection.pack_commands(commands), check_health=False)
-        replies = [self._reply(deadline_s) for _ in commands]
+        try:
+            exchange = self._through_library if self._socket is None else self._exchange
+            replies = exchange(commands, deadline_s)
+        except BaseException:
+            self.close()
+            raise
         for reply in replies:
             if isinstance(reply, redis.ResponseError):
                 raise reply
         return replies
 
-    def _reply(self, deadline_s: float) -> Any:
+    def _exchange(self, commands: Sequence[Command], deadline_s: float) -> list[Any]:
+        assert self._socket is not None
         try:
-            while True:
-                left_s = deadline_s - time.monotonic()
-                if left_s <= 0 or not self._connection.can_read(left_s):
-                    raise redis.TimeoutError("Redis does not answer in time")
-                with suppress(redis.TimeoutError):  # a piece of the reply is there, not all of it
-                    return self._read()
-                time.sleep(_PIECE_S)
-        except BaseException:
-            self._connection.disconnect()
-            raise
+            self._socket.settimeout(_left_s(deadline_s))
+            self._socket.sendall(b"".join(hiredis.pack_command(tuple(command)) for command in commands))
+            return [self._reply(self._socket, deadline_s) for _ in commands]
+        except TimeoutError:
+            raise redis.TimeoutError("Redis does not answer in time") from None
+        except hiredis.HiredisError as error:
+            raise redis.ConnectionError(f"what answers there is no Redis ({error})") from None
 
-    def _read(self) -> Any:
-        """Read one reply without waiting; a refusal is returned, since the replies behind it must be read too."""
+    def _reply(self, raw: socket.socket, deadline_s: float) -> Any:
+        """Return one reply, or what Redis refused a command with."""
+        while (reply := self._reader.gets()) is _NOTHING or isinstance(reply, hiredis.PushNotification):
+            raw.settimeout(_left_s(deadline_s))
+            data = raw.recv(_PIECE)
+            if not data:
+                raise redis.ConnectionError("Redis closed the connection")
+            self._reader.feed(data)
+        return reply
+
+    def _through_library(self, commands: Sequence[Command], deadline_s: float) -> list[Any]:
+        self._connection.send_packed_command(self._connection.pack_commands(commands), check_health=False)
+        return [self._library_reply(deadline_s) for _ in commands]
+
+    def _library_reply(self, deadline_s: float) -> Any:
+        if not self._connection.can_read(_left_s(deadline_s)):
+            raise redis.TimeoutError("Redis does not answer in time")
         try:
-            return self._connection.read_response(timeout=0, disconnect_on_error=False)
+            return self._connection.read_response(disconnect_on_error=False)
         except redis.ResponseError as error:
             return error
 
     def close(self) -> None:
         """Disconnect; fine in any state."""
+        self._socket = None
         self._connection.disconnect()
+
+
+def _left_s(deadline_s: float) -> float:
+    left_s = deadline_s - time.monotonic()
+    if left_s <= 0:
+        raise TimeoutError
+    return left_s
