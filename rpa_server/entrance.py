@@ -5,6 +5,7 @@ here: a plain handshake, for a session that is known already. Anything else is a
 """
 
 import asyncio
+import gc
 import signal
 import socket
 from collections.abc import Callable, Iterable
@@ -111,6 +112,8 @@ async def serve(app: web.Application, sockets: Iterable[socket.socket]) -> None:
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_S)
     await runner.setup()
     assert runner.server is not None
+    gc.collect()
+    gc.freeze()  # what was imported is never garbage, and looking through it again and again holds everyone up
     entrance = Entrance(app, runner.server)
     servers = []
     try:

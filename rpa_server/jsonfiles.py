@@ -5,12 +5,14 @@ place, so reading expects empty and torn files all the same.
 """
 
 import errno
+import itertools
 import os
 import secrets
 import stat
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +25,20 @@ MAX_BYTES = 16 * 1024 * 1024
 JOURNAL_BYTES = 1024 * 1024
 #: A temporary file of this age has no writer any more.
 ABANDONED_S = 600.0
+#: Names of temporary files: no other process and no other machine on the directory has the same.
+_WRITER = secrets.token_hex(4)
+_numbers = itertools.count()
 
 
 def encode(document: dict[str, Any]) -> bytes:
     """Encode a document, one line for each of its keys."""
-    lines = (b"%b: %b" % (wirejson.dumps(key), wirejson.dumps(value)) for key, value in document.items())
+    lines = [b"%b: %b" % (_key(key), wirejson.dumps(value)) for key, value in document.items()]
     return b"{\n  %b\n}" % b",\n  ".join(lines)
+
+
+@lru_cache(100)
+def _key(key: str) -> bytes:
+    return wirejson.dumps(key)
 
 
 def encode_history(head: dict[str, Any], entries: Iterable[bytes]) -> bytes:
@@ -50,14 +60,26 @@ def write(path: Path, document: dict[str, Any] | bytes) -> None:
     Raises:
         OSError: the disk is full, read-only, forbidden ...
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+    temporary = path.with_name(f".{path.name}.{_WRITER}{os.getpid():x}{next(_numbers):x}.tmp")
+    data = document if isinstance(document, bytes) else encode(document)
     try:
-        temporary.write_bytes(document if isinstance(document, bytes) else encode(document))
+        _create(temporary, data)
         temporary.replace(path)
     except OSError:
         with suppress(OSError):
             temporary.unlink()
         raise
+
+
+def _create(path: Path, data: bytes) -> None:
+    """Make a file of *data*; what ``open()`` asks the kernel besides would take as long as the writing."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o666)
+    try:
+        left = memoryview(data)
+        while left:
+            left = left[os.write(descriptor, left) :]
+    finally:
+        os.close(descriptor)
 
 
 def sweep(directory: Path) -> None:
@@ -104,9 +126,13 @@ def read(path: Path) -> dict[str, Any] | None:
 
 def write_all(directory: Path, session_id: str, documents: Mapping[str, dict[str, Any] | bytes]) -> None:
     """Write the documents of a session, by naming.KINDS, the history before the snapshot."""
-    directory.mkdir(parents=True, exist_ok=True)
     for kind in sorted(documents, key=("history", "result", "session", "progress").index):
-        write(directory / naming.file_name(kind, session_id), documents[kind])
+        path = directory / naming.file_name(kind, session_id)
+        try:
+            write(path, documents[kind])
+        except FileNotFoundError:  # rare enough not to be looked for every time
+            directory.mkdir(parents=True, exist_ok=True)
+            write(path, documents[kind])
 
 
 def append_lines(path: Path, lines: Iterable[bytes]) -> None:
