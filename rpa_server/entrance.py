@@ -1,7 +1,7 @@
 """What stands between the port and aiohttp: it opens the usual WebSocket itself, at a tenth of what a request costs.
 
-A page comes back within seconds of a restart, and so do all others. Only what needs no waiting and no refusal is done
-here: a plain handshake, for a session that is known already. Anything else is aiohttp's, from its first byte on.
+A page comes back within seconds of a restart, and so do all others. Only what needs no refusal is done
+here: a plain handshake. Anything else is aiohttp's, from its first byte on.
 """
 
 import asyncio
@@ -16,11 +16,14 @@ from aiohttp import web
 
 from . import handshake, keys
 from .connections import bound_silence
-from .errors import BadCursor, ServerFull
-from .events import parse_cursor
+from .errors import BadCursor, ServerFull, StorageUnavailable
+from .events import Cursor, parse_cursor
 from .handlers import streams
 from .handlers.websocket import socket_client
+from .naming import is_session_id
 from .routes import DEPLOYED
+from .session import Session
+from .sockets import Socket
 
 _BACKLOG = 1024
 #: How long requests that are being answered may take to end.
@@ -80,9 +83,8 @@ class Entrance:
 
     def _open(self, transport: asyncio.Transport, opening: handshake.Opening) -> bool:
         """Open a WebSocket; False, with nothing done, where that is not as simple as that."""
-        session_id, headers = opening.session_id, opening.headers
-        session = self._hub.known(session_id)
-        if session is None or not session.loaded or session_id in DEPLOYED or "last-event-id" in headers:
+        headers = opening.headers
+        if not is_session_id(opening.session_id) or opening.session_id in DEPLOYED or "last-event-id" in headers:
             return False
         accepted = handshake.accept(headers)
         if accepted is None or not self._origins.connects(headers.get("origin"), headers.get("host", "")):
@@ -90,13 +92,34 @@ class Entrance:
         client = socket_client(transport, headers)
         with suppress(BadCursor, ServerFull):
             cursor = None if opening.after is None else parse_cursor(opening.after)
-            streams.join(self._hub, session_id, client, client.name)
+            # Registered before the handshake: a robot may publish the moment the page sees the socket open.
+            session = streams.join(self._hub, opening.session_id, client, client.name)
             transport.set_protocol(client)
-            transport.write(handshake.answer(accepted, headers))
-            session.begin(client, cursor)
-            self._hub.pulse.add(client)
+            head = handshake.answer(accepted, headers)
+            if session.loaded:
+                self._begin(session, client, head, cursor)
+            else:
+                transport.pause_reading()
+                self._hub.spawn(self._load(session, client, head, cursor))
             return True
         return False
+
+    async def _load(self, session: Session, client: Socket, head: bytes, cursor: Cursor | None) -> None:
+        """Answer once the session was read: who connects and vanishes a thousand times a second waits for its turn."""
+        try:
+            with suppress(StorageUnavailable):  # what the store holds follows when it answers
+                await session.load()
+        except BaseException:
+            client.abort()
+            raise
+        self._begin(session, client, head, cursor)
+        client.transport.resume_reading()
+
+    def _begin(self, session: Session, client: Socket, head: bytes, cursor: Cursor | None) -> None:
+        client.transport.write(head)
+        session.begin(client, cursor)
+        if client.gone is not None:  # it is still there
+            self._hub.pulse.add(client)
 
 
 async def serve(app: web.Application, sockets: Iterable[socket.socket]) -> None:

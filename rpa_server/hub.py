@@ -68,14 +68,10 @@ class Hub:
 
     def session(self, session_id: str) -> Session:
         """Return the session, made where nobody watches it yet; it lives while the caller holds it."""
-        session = self.known(session_id)
+        session = self._sessions.get(session_id)
         if session is None:
             session = self._sessions[session_id] = Session(session_id, self)
         return session
-
-    def known(self, session_id: str) -> Session | None:
-        """Return the session if somebody watches it."""
-        return self._sessions.get(session_id)
 
     def watched(self) -> list[Session]:
         """Return the sessions that somebody watches."""
@@ -128,25 +124,25 @@ class Hub:
 
     def publish(self, session_id: str, update: Update) -> None:
         """Hand an update to whoever watches its session."""
-        session = self.known(session_id)
+        session = self._sessions.get(session_id)
         if session is not None:
             session.publish(update)
 
     def changed(self, session_id: str) -> None:
         """Note that the store holds something new of a session."""
-        session = self.known(session_id)
+        session = self._sessions.get(session_id)
         if session is not None:
             session.changed()
 
     def written(self, session_id: str) -> None:
         """Note that a snapshot was written; of a run that our tracker numbers that is no news."""
-        session = self.known(session_id)
+        session = self._sessions.get(session_id)
         if session is not None and (session.final or not session.numbered):
             self.call_later(_SETTLE_S, session.changed)
 
     async def refresh(self, session_id: str) -> None:
         """Read a session now if somebody watches it."""
-        session = self.known(session_id)
+        session = self._sessions.get(session_id)
         if session is not None:
             with suppress(StorageUnavailable):
                 await session.refresh()

@@ -8,10 +8,8 @@ awaited between the look into the state and the registration of a client.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 
 from . import state as rules
@@ -101,6 +99,13 @@ def _step(update: Update) -> tuple[object, object]:
     return update.data.get("etapa"), update.data.get("mensagem")
 
 
+def _keep(updates: list[Update], update: Update) -> None:
+    """Append to a list that is cut to HISTORY now and then; an empty one takes a tenth of what a deque does."""
+    updates.append(update)
+    if len(updates) >= HISTORY + _SPARE:
+        del updates[:-HISTORY]
+
+
 class Session:
     """What the server knows of a session while somebody watches it.
 
@@ -118,8 +123,8 @@ class Session:
         self._state: State | None = None
         self._unfolded: list[Update] = []
         self._told: tuple[object, object] | None = None  # the last step that came without a number
-        self._early: deque[Update] = deque(maxlen=HISTORY)
-        self._log: deque[Update] = deque(maxlen=HISTORY)
+        self._early: list[Update] = []
+        self._log: list[Update] = []
         self._end = 0  # the index behind the log's last update, counted since somebody watches
         self._joining: dict[Client, int] = {}
         self._clients: dict[Client, None] = {}
@@ -183,7 +188,9 @@ class Session:
             return self._sync_message(since)
         now_s = self._hub.time()
         if self._first is None or now_s > self._first_until_s:
-            self._first, self._first_until_s = self._sync_message(None), now_s + _FRESH_S
+            message = self._sync_message(None)
+            self._first, self._first_until_s = message if self._clients else None, now_s + _FRESH_S
+            return message
         return self._first
 
     def _sync_message(self, since: Cursor | None) -> bytes:
@@ -244,26 +251,33 @@ class Session:
         return self._reader
 
     async def _read(self) -> None:
-        while self._stale:
-            self._stale = False
-            # What arrived before the read is in the store by now, or nowhere; what arrives during it may not be.
-            before, self._early = self._early, deque(maxlen=HISTORY)
-            try:
-                held = await self._hub.read(self.session_id)
-            except StorageUnavailable as error:
-                self._hub.complain(error)
-                if self._stale:  # there was news meanwhile, in a store that does answer perhaps
-                    continue
-                self._stale = True
-                return
-            self._loaded = True
-            self._adopt(held)
-            during, self._early = self._early, deque(maxlen=HISTORY)
-            for update in before:
-                if self._follows(update):
-                    self.publish(update)
-            for update in during:
+        try:
+            while self._stale:
+                self._stale = False
+                if not await self._read_once():
+                    return
+        finally:
+            self._reader = None
+
+    async def _read_once(self) -> bool:
+        """Read the store; False where no store answers, and nothing says that another try would be different."""
+        # What arrived before the read is in the store by now, or nowhere; what arrives during it may not be.
+        before, self._early = self._early, []
+        try:
+            held = await self._hub.read(self.session_id)
+        except StorageUnavailable as error:
+            self._hub.complain(error)
+            again, self._stale = self._stale, True  # there was news meanwhile, in a store that does answer perhaps
+            return again
+        self._loaded = True
+        self._adopt(held)
+        during, self._early = self._early, []
+        for update in before:
+            if self._follows(update):
                 self.publish(update)
+        for update in during:
+            self.publish(update)
+        return True
 
     def _adopt(self, new: State | None) -> None:
         """Take over what the store holds, as far as it is further than what is known."""
@@ -294,7 +308,7 @@ class Session:
             self._told = _step(update)
             self._deliver(update)
         elif held is None or not self._loaded or update.epoch != held.epoch or update.seq > held.seq + 1:
-            self._early.append(update)
+            _keep(self._early, update)
             self.changed()
         elif update.seq == held.seq + 1:
             self._extend(held, update)
@@ -310,15 +324,13 @@ class Session:
         held.seq = update.seq
         held.written_s = None  # just now
         self._first = None
-        held.updates.append(update)
-        if len(held.updates) >= HISTORY + _SPARE:
-            del held.updates[:-HISTORY]
+        _keep(held.updates, update)
         self._unfolded.append(update)
         if len(self._unfolded) >= HISTORY:
             _ = self.state
 
     def _deliver(self, update: Update) -> None:
-        self._log.append(update)
+        _keep(self._log, update)
         self._end += 1
         reached = 0
         for client in tuple(self._clients):
@@ -382,7 +394,7 @@ class Session:
 
     def _since(self, index: int) -> list[Update]:
         """Return the log from *index* on, as far as it reaches back."""
-        return list(islice(self._log, max(0, len(self._log) - (self._end - index)), None))
+        return self._log[max(0, len(self._log) - (self._end - index)) :]
 
     def _lag(self, client: Client, index: int) -> None:
         del self._clients[client]

@@ -14,6 +14,7 @@ from aiohttp import web
 from rpa_server import app as application
 from rpa_server import connections, keys
 from rpa_server.config import Settings
+from rpa_server.documents import State
 from rpa_server.entrance import Entrance, serve
 
 from .support import free_port, until
@@ -64,7 +65,7 @@ class Place:
 
 @contextlib.asynccontextmanager
 async def place(data_dir: Path, **settings: object) -> AsyncIterator[Place]:
-    """Run a server with an entrance, and a session that is being watched."""
+    """Run a server with an entrance."""
     chosen = Settings(**{"redis_url": None, "data_dir": str(data_dir), **settings})  # type: ignore[arg-type]
     app = application.build(chosen)
     runner = web.AppRunner(app, access_log=None)
@@ -72,8 +73,6 @@ async def place(data_dir: Path, **settings: object) -> AsyncIterator[Place]:
     assert runner.server is not None
     listening = await asyncio.get_running_loop().create_server(Entrance(app, runner.server), "127.0.0.1", 0)
     try:
-        session = app[keys.HUB].session(SESSION)
-        await session.load()
         yield Place(app, runner, listening.sockets[0].getsockname()[1])
     finally:
         listening.close()
@@ -116,16 +115,41 @@ def _undated(answer: bytes) -> list[bytes]:
     return [line for line in answer.split(b"\r\n") if not line.startswith(b"Date:")]
 
 
-async def test_a_known_session_costs_no_request(data_dir: Path) -> None:
-    """The next viewer of a session is served right here; one of a session that has to be read is not."""
+async def test_a_usual_handshake_costs_no_request(data_dir: Path) -> None:
+    """Whether the session is being watched or has to be read."""
     stored(data_dir, Robot(steps=3))
     async with place(data_dir) as here:
-        held = here.app[keys.HUB].session(SESSION)
-        assert b'"type":"sync"' in await here.ask(KNOWN)
+        for name in (SESSION, "unread", SESSION):
+            assert b'"type":"sync"' in await here.ask(KNOWN.replace(SESSION.encode(), name.encode()))
         assert here.requests == 0
-        del held
-        assert b"101 Switching" in await here.ask(KNOWN.replace(SESSION.encode(), b"unread"))
-        assert here.requests == 1
+
+
+async def test_what_comes_while_the_session_is_read_is_not_missed(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither what its robot publishes, nor that the page has left again."""
+    robot = stored(data_dir, Robot(steps=3))
+    async with place(data_dir) as here:
+        hub = here.app[keys.HUB]
+        read, go = hub.read, asyncio.Event()
+
+        async def slowly(session_id: str) -> State | None:
+            held = await read(session_id)
+            await go.wait()
+            return held
+
+        monkeypatch.setattr(hub, "read", slowly)
+        asked = asyncio.create_task(here.ask(KNOWN))
+        _, leaving = await asyncio.open_connection("127.0.0.1", here.port)
+        leaving.write(KNOWN)
+        await until(lambda: hub.connections == 2)
+        hub.publish(SESSION, robot.step())
+        leaving.transport.abort()
+        await asyncio.sleep(0.05)
+        go.set()
+        assert b'"seq":4,"recovered":false' in await asked  # the first message tells of it
+        await until(lambda: hub.connections == 0)
+        assert not any(hub.pulse._groups)
 
 
 async def test_a_request_in_two_pieces_arrives_whole(data_dir: Path) -> None:
