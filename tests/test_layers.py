@@ -38,7 +38,7 @@ tracker.progress
 tracker.storage
 stores.subscription
 tracker.files tracker.redis stores.files stores.merge stores.redis
-tracker.connection census observed
+tracker.connection census listing observed
 stores
 append jsonfiles
 run recording
