@@ -1,8 +1,8 @@
 """What a robot may hand out of the form that somebody filled in, and no page of a stranger may see.
 
 Pure. The answers of the deployed system are open to whoever knows a session's id, so what goes into them passes
-through here: prices, coverages and step texts do, the person does not. What deployed robots write passes through here
-already when it is read, since the native addresses hand it out, too.
+through here: prices, coverages and step texts do, the person does not. What foreign robots write or publish passes
+through here already when it is read, since the native addresses hand it out, too.
 """
 
 import re
