@@ -141,7 +141,11 @@ def test_a_foreign_message_keeps_its_keys() -> None:
 
 
 FORM = {"cpf": "111.444.777-35", "nome": "Maria de Teste", "placa": "ABC1D23"}
-TOLD: dict[str, Any] = {"etapa": 2, "mensagem": "Placa ABC1D23 recusada", "dados_extra": {"dados": FORM, "valor": "R$4.631,57", **FORM}}
+TOLD: dict[str, Any] = {
+    "etapa": 2,
+    "mensagem": "Placa ABC1D23 recusada",
+    "dados_extra": {"dados": FORM, "valor": "R$4.631,57", **FORM},
+}
 
 
 async def test_a_foreign_message_brings_nothing_of_the_form_to_the_viewers() -> None:
