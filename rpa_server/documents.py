@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from . import endings, foreign, private, schemas, state, wirejson
 from .errors import BadCursor, BadDocument
-from .events import Cursor, Update, make_update, own_update, parse_cursor
+from .events import HISTORY, Cursor, Update, make_update, own_update, parse_cursor
 
 Document = dict[str, Any]
 
@@ -237,7 +237,7 @@ def _replayed(session_id: str, updates: list[Update]) -> State | None:
 
 @_strange_is_bad
 def from_history(session_id: str, document: Document) -> State:
-    """Build the state from a history document by replaying it."""
+    """Build the state from a history document by replaying it; its last HISTORY entries are its updates."""
     mark = own_cursor(document)
     if mark is None or not _plausible(document):
         document = private.scrub(schemas.history(document))
@@ -248,7 +248,8 @@ def from_history(session_id: str, document: Document) -> State:
     updates = []
     for seq, entry in enumerate(entries, 1):
         snapshot = state.reduce(snapshot, entry)
-        updates.append(make_update(state.describe(snapshot, entry, epoch, seq)))
+        if seq > len(entries) - HISTORY:
+            updates.append(make_update(state.describe(snapshot, entry, epoch, seq)))
     return State(epoch, len(entries), snapshot, updates)
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from rpa_server import documents, state, wirejson
 from rpa_server.documents import State, from_files, from_history, from_redis, later
 from rpa_server.errors import BadDocument
-from rpa_server.events import START, Cursor, Update, parse_cursor
+from rpa_server.events import HISTORY, START, Cursor, Update, parse_cursor
 from rpa_server.foreign import End
 from rpa_server.run import Run
 
@@ -137,6 +137,18 @@ def test_a_deployed_history_is_numbered_by_position(name: str) -> None:
     assert found.seq == len(history["historico"])
     assert seqs(found.since(START)) == list(range(1, found.seq + 1))
     assert not found.own
+    assert_sound(found)
+
+
+def test_of_an_endless_deployed_history_the_last_updates_are_kept() -> None:
+    """A robot in a loop fills neither the memory nor every poll: nobody is promised more than the last HISTORY."""
+    history = recordings.ALL["success"]
+    steps = [{**history["historico"][3], "mensagem": f"Passo {number}"} for number in range(3 * HISTORY)]
+    found = from_history("s1", {**history, "historico": [*history["historico"][:3], *steps]})
+    assert found.seq == 3 + 3 * HISTORY
+    assert seqs(found.updates) == list(range(found.seq - HISTORY + 1, found.seq + 1))
+    assert found.updates[-1].data["mensagem"] == found.snapshot["mensagem"] == f"Passo {3 * HISTORY - 1}"
+    assert found.since(START) is None
     assert_sound(found)
 
 
