@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import aiohttp
 import redis
@@ -181,6 +181,14 @@ def running(server: Server) -> Iterator[Server]:
         server.kill() if sys.exc_info()[0] else server.stop()
 
 
+async def publish(server: Server, session_id: str, **body: Any) -> int:
+    """Publish to *server* over HTTP; return the update's number."""
+    address = f"{server.url}/api/sessions/{session_id}/events"
+    async with aiohttp.ClientSession() as http, http.post(address, json=body) as response:
+        assert response.status == 201, await response.text()
+        return int((await response.json())["seq"])
+
+
 class Watcher:
     """A native client that keeps every message; subclasses differ in the transport.
 
@@ -260,10 +268,16 @@ class PollWatcher(Watcher):
             after = f"{answer['epoch']}:{answer['seq']}"
 
 
+class Watches(Protocol):
+    """Whatever receives from a server until its stream ends."""
+
+    async def run(self, http: aiohttp.ClientSession) -> None: ...
+
+
 @contextlib.asynccontextmanager
-async def watching(*watchers: Watcher) -> AsyncIterator[None]:
-    """Run watchers beside the block; behind it they are stopped."""
-    async with aiohttp.ClientSession() as http:
+async def watching(*watchers: Watches) -> AsyncIterator[None]:
+    """Run watchers beside the block; behind it they are stopped, keep what they have, and may watch again."""
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None)) as http:
         tasks = [asyncio.create_task(watcher.run(http)) for watcher in watchers]
         try:
             yield

@@ -23,7 +23,7 @@ from aiohttp import web
 from aiohttp.connector import NEEDS_CLEANUP_CLOSED
 
 from .frontends import Nginx, Php
-from .support import EventWatcher, Server, SocketWatcher, Watcher, free_port, running, until, wait_until
+from .support import EventWatcher, Server, SocketWatcher, Watcher, free_port, publish, running, until, wait_until
 
 GOOD, EVIL = "https://www.example.com", "https://evil.example"
 STEP = {"etapa": 1, "mensagem": "Tela 1"}
@@ -130,14 +130,6 @@ async def http(site: Site) -> AsyncIterator[aiohttp.ClientSession]:
     """A client of the site."""
     async with client(site.nginx) as http:
         yield http
-
-
-async def publish(server: Server, session_id: str, **body: Any) -> int:
-    """Publish to the server itself; return the update's number."""
-    address = f"{server.url}/api/sessions/{session_id}/events"
-    async with aiohttp.ClientSession() as http, http.post(address, json=body) as response:
-        assert response.status == 201, await response.text()
-        return int((await response.json())["seq"])
 
 
 def test_nginx_has_nothing_to_say_of_the_configuration(site: Site) -> None:

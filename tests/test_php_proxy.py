@@ -17,7 +17,7 @@ import pytest
 from yarl import URL
 
 from .frontends import Nginx, Php
-from .support import ROOT, Server, free_port, running
+from .support import ROOT, Server, free_port, publish, running
 
 PHP = ROOT / "web" / "php"
 PROXY = PHP / "rpa_proxy.php"
@@ -80,14 +80,6 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
     """A client."""
     async with aiohttp.ClientSession() as client:
         yield client
-
-
-async def publish(server: Server, session_id: str, **body: Any) -> int:
-    """Publish to the server itself; return the update's number."""
-    address = f"{server.url}/api/sessions/{session_id}/events"
-    async with aiohttp.ClientSession() as http, http.post(address, json=body) as response:
-        assert response.status == 201, await response.text()
-        return int((await response.json())["seq"])
 
 
 async def answer(

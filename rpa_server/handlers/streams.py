@@ -7,11 +7,13 @@ connection is lost, which is what it is to it.
 
 import logging
 import time
+from contextlib import suppress
 from functools import partial
 
 from aiohttp import web
 
 from .. import keys
+from ..errors import StorageUnavailable
 from ..hub import Hub
 from ..session import Session
 from ..transports import Stream
@@ -19,8 +21,10 @@ from ..transports import Stream
 logger = logging.getLogger(__name__)
 
 
-def join(request: web.Request, session_id: str, client: Stream, name: str) -> Session:
-    """Register *client* until its connection is lost; the session lives as long.
+async def join(request: web.Request, session_id: str, client: Stream, name: str) -> Session:
+    """Register *client* until its connection is lost, and read the session, which lives as long.
+
+    What the store holds follows when it answers.
 
     Args:
         name: of the transport, for the log.
@@ -32,6 +36,12 @@ def join(request: web.Request, session_id: str, client: Stream, name: str) -> Se
     session = hub.enter(session_id, client)
     client.gone = partial(_gone, hub, session, client, name, time.monotonic())
     logger.info("%s connected to %s.", name, session_id)
+    try:
+        with suppress(StorageUnavailable):
+            await session.load()
+    except BaseException:
+        client.connection_lost(None)
+        raise
     return session
 
 

@@ -1,12 +1,10 @@
 """WebSockets: the native protocol and, without a subprotocol, the plan's dialect."""
 
-from contextlib import suppress
-
 from aiohttp import web
 
 from .. import cors, errors, frames, wirejson, wsframes
 from ..connections import bound_silence
-from ..errors import ServerFull, StorageUnavailable, UpgradeRequired
+from ..errors import ServerFull, UpgradeRequired
 from ..sockets import FULL, NativeSocket, PlainSocket, Socket
 from . import params, streams
 
@@ -26,13 +24,7 @@ async def websocket(request: web.Request) -> web.StreamResponse:
     client: Socket = NativeSocket(request.transport) if native else PlainSocket(request.transport)
     try:
         # Registered before the handshake: a robot may publish the moment the page sees the socket open.
-        session = streams.join(request, session_id, client, client.name)
-        try:
-            with suppress(StorageUnavailable):  # what the store holds follows when it answers
-                await session.load()
-        except BaseException:
-            client.connection_lost(None)
-            raise
+        session = await streams.join(request, session_id, client, client.name)
         # Answered only now: who connects and vanishes a thousand times a second waits for its turn, and ours.
         streams.take_over(request, client)
         client.transport.write(_head(answer, native))
