@@ -95,43 +95,20 @@ def redis_server() -> Iterator[RedisServer]:
         server.kill()
 
 
-class Server:
-    """The server as a process of its own, started the documented way.
-
-    Args:
-        data_dir: its ``RPA_DATA_DIR``.
-        redis_url: its ``RPA_REDIS_URL``.
-        environ: more variables.
+class Listener:
+    """A program of ours that listens on a port.
 
     Attributes:
         host: the address it listens on.
+        log: where its output goes.
     """
 
     host = "127.0.0.1"
 
-    def __init__(self, data_dir: Path, redis_url: str = "none", port: int | None = None, **environ: str) -> None:
-        self.port = port or free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.environ = {
-            **os.environ,
-            "PYTHONPATH": str(ROOT),
-            "RPA_DATA_DIR": str(data_dir),
-            "RPA_REDIS_URL": redis_url,
-            **environ,
-        }
-        self.log = data_dir.with_name(f"server-{self.port}.log")
+    def __init__(self, port: int, log: Path) -> None:
+        self.port = port
+        self.log = log
         self._process: subprocess.Popen[bytes] | None = None
-
-    def command(self) -> list[str]:
-        """Return the words that start it."""
-        module = ("-m", "aiohttp.web", "-H", self.host, "-P", str(self.port))
-        return [sys.executable, *module, "rpa_server:create_app"]
-
-    def start(self, wait_s: float = 10.0) -> Self:
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(self.command(), env=self.environ, stdout=log, stderr=log)
-        wait_until(self.listens, wait_s)
-        return self
 
     def listens(self) -> bool:
         """Tell whether the port is open; fails when the process ended."""
@@ -145,6 +122,39 @@ class Server:
     def pid(self) -> int:
         assert self._process is not None
         return self._process.pid
+
+
+class Server(Listener):
+    """The server as a process of its own, started the documented way.
+
+    Args:
+        data_dir: its ``RPA_DATA_DIR``.
+        redis_url: its ``RPA_REDIS_URL``.
+        environ: more variables.
+    """
+
+    def __init__(self, data_dir: Path, redis_url: str = "none", port: int | None = None, **environ: str) -> None:
+        port = port or free_port()
+        super().__init__(port, data_dir.with_name(f"server-{port}.log"))
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.environ = {
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "RPA_DATA_DIR": str(data_dir),
+            "RPA_REDIS_URL": redis_url,
+            **environ,
+        }
+
+    def command(self) -> list[str]:
+        """Return the words that start it."""
+        module = ("-m", "aiohttp.web", "-H", self.host, "-P", str(self.port))
+        return [sys.executable, *module, "rpa_server:create_app"]
+
+    def start(self, wait_s: float = 10.0) -> Self:
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(self.command(), env=self.environ, stdout=log, stderr=log)
+        wait_until(self.listens, wait_s)
+        return self
 
     def stop(self, timeout_s: float = 10.0) -> float:
         """End the process with SIGTERM; return the seconds it took."""
