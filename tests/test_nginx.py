@@ -23,7 +23,7 @@ from aiohttp import web
 from aiohttp.connector import NEEDS_CLEANUP_CLOSED
 
 from .frontends import Nginx, Php
-from .support import EventWatcher, Server, SocketWatcher, Watcher, free_port, publish, running, until, wait_until
+from .support import EventWatcher, Server, SocketWatcher, Watcher, free_port, publish, running, until
 
 GOOD, EVIL = "https://www.example.com", "https://evil.example"
 STEP = {"etapa": 1, "mensagem": "Tela 1"}
@@ -391,7 +391,7 @@ async def test_the_log_holds_no_query(site: Site, http: aiohttp.ClientSession) -
         pass
     async with http.get("/rpa_progress_sse.php", params={"session_id": "secret-two"}):
         pass
-    wait_until(lambda: '"GET /rpa_progress_sse.php"' in site.nginx.access_log.read_text())
+    await until(lambda: '"GET /rpa_progress_sse.php"' in site.nginx.access_log.read_text())
     text = site.nginx.access_log.read_text()
     assert '"GET /api/sessions/logged" 404' in text
     assert "secret" not in text
