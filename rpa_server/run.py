@@ -9,8 +9,8 @@ from datetime import datetime
 from typing import Any, Self
 
 from . import state
-from .documents import State
 from .events import HISTORY, Update, make_update
+from .standing import State
 
 __all__ = ["HISTORY", "Run"]
 

@@ -19,8 +19,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rpa_server import endings, legacy, legacy_events, legacy_full, php, wirejson
-from rpa_server.documents import State, from_files, from_history, from_redis
+from rpa_server.documents import from_files, from_history, from_redis
 from rpa_server.errors import BadDocument
+from rpa_server.standing import State
 
 from . import deployed, pages, recordings
 from .deployed import Document

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from rpa_server import jsonfiles, naming
-from rpa_server.documents import State
 from rpa_server.errors import StorageUnavailable
 from rpa_server.events import Cursor
 from rpa_server.run import HISTORY, Run
+from rpa_server.standing import State
 from rpa_server.stores import files as files_module
 from rpa_server.stores.files import FileStore
 

@@ -11,9 +11,9 @@ from datetime import datetime
 from aiohttp import web
 
 from .. import keys, legacy, legacy_events, legacy_full, naming, php
-from ..documents import Document, State
 from ..errors import StorageUnavailable
 from ..legacy_stream import DeployedEventStream
+from ..standing import Document, State
 from . import legacy_status, sse
 
 #: As the deployed server sends them; whose pages may read is said by cors.py.

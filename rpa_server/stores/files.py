@@ -18,10 +18,11 @@ from typing import Any, NamedTuple
 from watchfiles import Change, awatch
 
 from .. import append, jsonfiles, naming
-from ..documents import State, from_files
+from ..documents import from_files
 from ..errors import BadDocument, StorageUnavailable
 from ..logs import Brake
 from ..run import HISTORY, Run
+from ..standing import State
 
 logger = logging.getLogger(__name__)
 
