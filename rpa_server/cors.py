@@ -7,6 +7,7 @@ themselves, shared() gives that answer to others, and add_headers() looks for it
 from collections.abc import Iterable
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from . import keys
 from .errors import Forbidden
@@ -19,13 +20,13 @@ _PREFLIGHT = {
 }
 
 
-def shared(routes: Iterable[web.RouteDef]) -> list[web.RouteDef]:
-    """Open *routes* to pages of the allowed origins: return them with a preflight answer each."""
-    return [each for route in routes for each in (route, web.options(route.path, _preflight))]
-
-
 async def _preflight(request: web.Request) -> web.StreamResponse:
     return web.Response(status=204, headers=_PREFLIGHT)
+
+
+def shared(routes: Iterable[web.RouteDef], preflight: Handler = _preflight) -> list[web.RouteDef]:
+    """Open *routes* to pages of the allowed origins: return them with a preflight answer each."""
+    return [each for route in routes for each in (route, web.options(route.path, preflight))]
 
 
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:

@@ -1,4 +1,4 @@
-"""From stored documents to the state of a session.
+"""From stored documents to what is known of a session.
 
 Pure. Reads what our tracker wrote (``epoch`` and ``seq`` are in it) and what the deployed robots wrote,
 whose cursor is derived so that every server, today and after a restart, derives the same one: the
@@ -7,75 +7,13 @@ of the form that somebody filled in is taken over.
 """
 
 import functools
-import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from . import endings, foreign, private, schemas, state, wirejson
 from .errors import BadCursor, BadDocument
-from .events import Cursor, Update, make_update, own_update, parse_cursor
-
-Document = dict[str, Any]
-
-#: First letters of derived epochs; ours are hexadecimal.
-_DERIVED = ("h", "s")
-
-
-@dataclass(slots=True)
-class State:
-    """What is known of a session at one position.
-
-    Attributes:
-        epoch, seq: the position.
-        snapshot: see state.begin; no cursor in it.
-        updates: the updates that led here, contiguous, the last one at ``seq``; may be empty.
-        sparse: the writer keeps no history and its ``seq`` leaves holes, so the next snapshot is the next update.
-        end: what the robot's own documents of the end say, None where there are none.
-        written_s: when it was last written, seconds since 1970, None where the store can't tell.
-    """
-
-    epoch: str
-    seq: int
-    snapshot: state.Snapshot
-    updates: list[Update] = field(default_factory=list)
-    sparse: bool = False
-    end: foreign.End | None = None
-    written_s: float | None = None
-
-    @property
-    def cursor(self) -> Cursor:
-        """The position as a cursor."""
-        return Cursor(self.epoch, self.seq)
-
-    @property
-    def started(self) -> str:
-        """When the run began, ISO 8601 in the robot's local time: the later of two runs is the current one."""
-        return str(self.snapshot["timestamp_inicio"])
-
-    def view(self, silence_s: float = 0.0) -> Document:
-        """Return the snapshot as pages get it; *silence_s*: how long the robot has said nothing."""
-        return state.view(self.snapshot, self.epoch, self.seq, silence_s)
-
-    def silence_s(self, now_s: float) -> float:
-        """Return for how long nothing was written at *now_s* (seconds since 1970), 0 where the store can't tell."""
-        return 0.0 if self.written_s is None else max(0.0, now_s - self.written_s)
-
-    @property
-    def own(self) -> bool:
-        """True where our tracker wrote it; the cursor of any other writer is derived."""
-        return not self.epoch.startswith(_DERIVED)
-
-    def since(self, cursor: Cursor) -> list[Update] | None:
-        """Return the updates behind *cursor*, each once, in order; None where that can't be proven."""
-        if cursor.epoch not in ("", self.epoch) or cursor.seq > self.seq:
-            return None
-        missed = self.seq - cursor.seq
-        if missed == 0 and cursor.epoch:
-            return []
-        if self.sparse or missed > len(self.updates):
-            return None
-        return self.updates[len(self.updates) - missed :]
+from .events import HISTORY, Cursor, Update, make_update, own_update, parse_cursor
+from .standing import Document, State, derived_epoch
 
 
 def own_cursor(document: Document) -> Cursor | None:
@@ -87,12 +25,6 @@ def own_cursor(document: Document) -> Cursor | None:
         return parse_cursor(f"{epoch}:{seq}")
     except BadCursor:
         return None
-
-
-def derived_epoch(kind: str, session_id: str, started: str) -> str:
-    """Make the epoch of a run whose writer gives none: the same on every server."""
-    digest = hashlib.blake2b(f"{session_id}\0{started}".encode("utf-8", "replace"), digest_size=8)
-    return kind + digest.hexdigest()
 
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -237,7 +169,7 @@ def _replayed(session_id: str, updates: list[Update]) -> State | None:
 
 @_strange_is_bad
 def from_history(session_id: str, document: Document) -> State:
-    """Build the state from a history document by replaying it."""
+    """Build the state from a history document by replaying it; its last HISTORY entries are its updates."""
     mark = own_cursor(document)
     if mark is None or not _plausible(document):
         document = private.scrub(schemas.history(document))
@@ -248,7 +180,8 @@ def from_history(session_id: str, document: Document) -> State:
     updates = []
     for seq, entry in enumerate(entries, 1):
         snapshot = state.reduce(snapshot, entry)
-        updates.append(make_update(state.describe(snapshot, entry, epoch, seq)))
+        if seq > len(entries) - HISTORY:
+            updates.append(make_update(state.describe(snapshot, entry, epoch, seq)))
     return State(epoch, len(entries), snapshot, updates)
 
 
@@ -313,24 +246,3 @@ def _sparse(
 
 def _whole(number: float) -> float:
     return int(number) if float(number).is_integer() else number
-
-
-def later(one: State | None, other: State | None) -> State | None:
-    """Merge what two stores hold: of one run the position that is further, of two runs the later one."""
-    if one is None or other is None:
-        return one or other
-    if one.epoch != other.epoch:
-        return max(one, other, key=lambda held: (held.started, not held.sparse, held.seq, held.epoch))
-    ahead, behind = (one, other) if one.seq >= other.seq else (other, one)
-    written_s = max((held.written_s for held in (one, other) if held.written_s is not None), default=None)
-    merged = replace(ahead, end=ahead.end or behind.end, written_s=written_s)
-    if len(ahead.updates) >= ahead.seq - behind.seq and behind.updates:
-        merged.updates = _joined(behind, ahead)
-    return merged
-
-
-def _joined(behind: State, ahead: State) -> list[Update]:
-    """Return the longest contiguous history of two that overlap or touch."""
-    new = ahead.updates[len(ahead.updates) - (ahead.seq - behind.seq) :] if ahead.seq > behind.seq else []
-    joined = behind.updates + new
-    return joined if len(joined) > len(ahead.updates) else ahead.updates

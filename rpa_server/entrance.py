@@ -16,7 +16,7 @@ from aiohttp import web
 
 from . import handshake, keys
 from .connections import bound_silence
-from .errors import BadCursor, ServerFull, StorageUnavailable
+from .errors import BadCursor, ServerFull
 from .events import Cursor, parse_cursor
 from .handlers import streams
 from .handlers.websocket import socket_client
@@ -107,8 +107,7 @@ class Entrance:
     async def _load(self, session: Session, client: Socket, head: bytes, cursor: Cursor | None) -> None:
         """Answer once the session was read: who connects and vanishes a thousand times a second waits for its turn."""
         try:
-            with suppress(StorageUnavailable):  # what the store holds follows when it answers
-                await session.load()
+            await streams.load(session, client)
         except BaseException:
             client.abort()
             raise

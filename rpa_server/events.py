@@ -10,6 +10,9 @@ from typing import Any, NamedTuple
 from . import wirejson
 from .errors import BadCursor
 
+#: Updates of a run that are kept, in memory and in a session's history.
+HISTORY = 500
+
 # The tracker puts these keys first, in this order, so that no JSON parser is needed to route an update.
 _OWN = re.compile(
     rb'\{"type":"progress_update","epoch":"([0-9A-Za-z]{1,64})","seq":([1-9][0-9]{0,15}),"final":(true|false),'

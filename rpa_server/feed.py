@@ -6,7 +6,7 @@ Garbage is counted and dropped; nothing that arrives may stop the task that read
 import logging
 import time
 
-from . import schemas, wirejson
+from . import private, schemas, wirejson
 from .errors import BadDocument
 from .events import Update, own_update
 from .hub import Hub
@@ -71,11 +71,14 @@ class Feed:
 def foreign_update(raw: bytes) -> Update:
     """Build an update from a foreign message: flat, ``type`` added, its keys untouched but for _OURS.
 
+    As in everything that foreign robots write, nothing of the form is left; what our tracker publishes is the
+    caller's own choice, and stays as it is.
+
     Raises:
         BadDocument: it is too large, no JSON object or not of the plan's shape.
     """
     if len(raw) > MAX_BYTES:
         raise BadDocument(f"It is larger than {MAX_BYTES} bytes.")
-    data = schemas.foreign_update(wirejson.load_object(raw))
+    data = private.scrub(schemas.foreign_update(wirejson.load_object(raw)))
     kept = {key: value for key, value in data.items() if key not in _OURS}
     return Update(wirejson.dumps({"type": "progress_update", **kept}), None, 0, False)

@@ -14,12 +14,12 @@ from contextlib import contextmanager, suppress
 from typing import Any
 from weakref import WeakValueDictionary
 
-from .documents import State
 from .errors import ServerFull, StorageUnavailable
 from .events import Update
 from .logs import Brake
 from .pulse import Pulse
 from .session import Client, Session
+from .standing import State
 
 logger = logging.getLogger(__name__)
 

@@ -12,10 +12,10 @@ for a failure; nothing of the form that somebody filled in leaves here.
 from typing import Any, NamedTuple
 
 from . import endings, frames, php, private, state
-from .documents import Document, State
 from .endings import PLAN_KEYS
 from .errors import BadDocument
 from .events import Update
+from .standing import Document, State
 
 NOT_FOUND = "Endpoint não encontrado"
 NOT_ALLOWED = "Método não permitido"

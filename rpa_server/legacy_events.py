@@ -6,8 +6,8 @@ page fails before it closes, and comes back for ever.
 """
 
 from . import legacy, php, private, state
-from .documents import Document, State
 from .legacy import Run
+from .standing import Document, State
 
 #: Behind one of these a page closes the stream.
 LAST = ("completed", "error", "timeout")

@@ -11,8 +11,8 @@ from datetime import datetime
 from typing import Any
 
 from . import legacy, php, private, state
-from .documents import Document, State
 from .legacy import Run
+from .standing import Document, State
 
 NO_ID = "Session ID obrigatório"
 _WAITING = "Aguardando início..."

@@ -11,9 +11,9 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from . import endings, frames, legacy_events, php
-from .documents import Document, State
 from .events import Cursor, Update
 from .session import Session
+from .standing import Document, State
 from .transports import EventStream
 
 

@@ -9,8 +9,8 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
-from .documents import State
 from .errors import StorageUnavailable
+from .standing import State
 from .stores import Store
 
 #: Two, so that one broken session, which is tried again for 20 ms, does not keep the others waiting.

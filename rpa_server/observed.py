@@ -12,8 +12,8 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from . import foreign
-from .documents import State, later
 from .endings import SILENCE_S
+from .standing import State, later
 
 _KEPT = 256
 

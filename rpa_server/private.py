@@ -1,8 +1,8 @@
 """What a robot may hand out of the form that somebody filled in, and no page of a stranger may see.
 
 Pure. The answers of the deployed system are open to whoever knows a session's id, so what goes into them passes
-through here: prices, coverages and step texts do, the person does not. What deployed robots write passes through here
-already when it is read, since the native addresses hand it out, too.
+through here: prices, coverages and step texts do, the person does not. What foreign robots write or publish passes
+through here already when it is read, since the native addresses hand it out, too.
 """
 
 import re
@@ -23,7 +23,8 @@ _NAMES = frozenset({"nome", "name"})
 
 _CPF = re.compile(r"(?<!\d)\d{3}\.?\d{3}\.?\d{3}-?\d{2}(?!\d)")
 _PHONE = re.compile(r"(?<!\d)(?:\+55\s?)?\(?\d{2}\)?\s?9?\d{4}-\d{4}(?!\d)")
-_EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
+# Begins where a word does, and gives nothing back: else a long word without an @ takes the square of its length.
+_EMAIL = re.compile(r"(?<![\w.+-])(?:[\w.+-]++@[\w-]++(?:\.[\w-]++)++)++")
 _PLATE = re.compile(r"\b[A-Z]{3}-?\d[A-Z0-9]\d{2}\b")
 _CEP = re.compile(r"(?<![\d.])\d{5}-\d{3}(?!\d)")
 _MASK = "***"

@@ -11,10 +11,10 @@ from datetime import datetime
 from typing import Any
 from weakref import WeakValueDictionary
 
-from .documents import State
 from .errors import StorageUnavailable
 from .events import Cursor
 from .run import Run
+from .standing import State
 from .stores import Store
 
 _TRIES = 20

@@ -10,12 +10,12 @@ import logging
 from contextlib import suppress
 
 from . import append
-from .documents import State, later
 from .errors import StorageUnavailable
 from .events import Cursor
 from .hub import Hub
 from .run import Run
 from .session import Session
+from .standing import State, later
 from .stores.files import FileStore
 from .stores.redis import RedisStore
 

@@ -9,11 +9,10 @@ from datetime import datetime
 from typing import Any, Self
 
 from . import state
-from .documents import State
-from .events import Update, make_update
+from .events import HISTORY, Update, make_update
+from .standing import State
 
-#: Updates that stay in memory and in a session's history.
-HISTORY = 500
+__all__ = ["HISTORY", "Run"]
 
 
 class Run:

@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Protocol
 
 from . import state as rules
 from . import wirejson
-from .documents import Document, State, later
 from .errors import BadDocument, StorageUnavailable
-from .events import START, Cursor, Update
-from .run import HISTORY
+from .events import HISTORY, START, Cursor, Update
+from .standing import Document, State, later
 
 if TYPE_CHECKING:
     from .hub import Hub

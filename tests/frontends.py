@@ -1,16 +1,14 @@
 """What stands in front of the server, as real processes: nginx with the shipped configuration, and php-cli."""
 
-import contextlib
 import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 from pathlib import Path
 from typing import Self
 
-from .support import ROOT, free_port, wait_until
+from .support import ROOT, Listener, free_port, wait_until
 
 CONF = ROOT / "conf" / "nginx.conf"
 #: What nginx does by default, made worse: whatever may be compressed is, buffering is left on.
@@ -37,35 +35,14 @@ http {{
 """
 
 
-class Process:
-    """A program of ours that listens on a port.
-
-    Args:
-        log: where its output goes.
-    """
-
-    def __init__(self, port: int, log: Path) -> None:
-        self.port = port
-        self.log = log
-        self._process: subprocess.Popen[bytes] | None = None
+class Process(Listener):
+    """A program in front of the server."""
 
     def _run(self, command: list[str], environ: dict[str, str] | None = None, cwd: Path | None = None) -> None:
         with self.log.open("ab") as log:
             # A group of its own: php-cli's workers end with it.
             self._process = subprocess.Popen(command, env=environ, cwd=cwd, stdout=log, stderr=log, start_new_session=True)
-        wait_until(self._listens)
-
-    def _listens(self) -> bool:
-        assert self._process is not None
-        assert self._process.poll() is None, self.log.read_text()
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
-            return True
-        return False
-
-    @property
-    def pid(self) -> int:
-        assert self._process is not None
-        return self._process.pid
+        wait_until(self.listens)
 
     def stop(self) -> None:
         """End the process and its children."""

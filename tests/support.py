@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import aiohttp
 import redis
@@ -95,43 +95,20 @@ def redis_server() -> Iterator[RedisServer]:
         server.kill()
 
 
-class Server:
-    """The server as a process of its own, started the documented way.
-
-    Args:
-        data_dir: its ``RPA_DATA_DIR``.
-        redis_url: its ``RPA_REDIS_URL``.
-        environ: more variables.
+class Listener:
+    """A program of ours that listens on a port.
 
     Attributes:
         host: the address it listens on.
+        log: where its output goes.
     """
 
     host = "127.0.0.1"
 
-    def __init__(self, data_dir: Path, redis_url: str = "none", port: int | None = None, **environ: str) -> None:
-        self.port = port or free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.environ = {
-            **os.environ,
-            "PYTHONPATH": str(ROOT),
-            "RPA_DATA_DIR": str(data_dir),
-            "RPA_REDIS_URL": redis_url,
-            **environ,
-        }
-        self.log = data_dir.with_name(f"server-{self.port}.log")
+    def __init__(self, port: int, log: Path) -> None:
+        self.port = port
+        self.log = log
         self._process: subprocess.Popen[bytes] | None = None
-
-    def command(self) -> list[str]:
-        """Return the words that start it."""
-        module = ("-m", "aiohttp.web", "-H", self.host, "-P", str(self.port))
-        return [sys.executable, *module, "rpa_server:create_app"]
-
-    def start(self, wait_s: float = 10.0) -> Self:
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(self.command(), env=self.environ, stdout=log, stderr=log)
-        wait_until(self.listens, wait_s)
-        return self
 
     def listens(self) -> bool:
         """Tell whether the port is open; fails when the process ended."""
@@ -145,6 +122,39 @@ class Server:
     def pid(self) -> int:
         assert self._process is not None
         return self._process.pid
+
+
+class Server(Listener):
+    """The server as a process of its own, started the documented way.
+
+    Args:
+        data_dir: its ``RPA_DATA_DIR``.
+        redis_url: its ``RPA_REDIS_URL``.
+        environ: more variables.
+    """
+
+    def __init__(self, data_dir: Path, redis_url: str = "none", port: int | None = None, **environ: str) -> None:
+        port = port or free_port()
+        super().__init__(port, data_dir.with_name(f"server-{port}.log"))
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.environ = {
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "RPA_DATA_DIR": str(data_dir),
+            "RPA_REDIS_URL": redis_url,
+            **environ,
+        }
+
+    def command(self) -> list[str]:
+        """Return the words that start it."""
+        module = ("-m", "aiohttp.web", "-H", self.host, "-P", str(self.port))
+        return [sys.executable, *module, "rpa_server:create_app"]
+
+    def start(self, wait_s: float = 10.0) -> Self:
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(self.command(), env=self.environ, stdout=log, stderr=log)
+        wait_until(self.listens, wait_s)
+        return self
 
     def stop(self, timeout_s: float = 10.0) -> float:
         """End the process with SIGTERM; return the seconds it took."""
@@ -179,6 +189,14 @@ def running(server: Server) -> Iterator[Server]:
         yield server
     finally:
         server.kill() if sys.exc_info()[0] else server.stop()
+
+
+async def publish(server: Server, session_id: str, **body: Any) -> int:
+    """Publish to *server* over HTTP; return the update's number."""
+    address = f"{server.url}/api/sessions/{session_id}/events"
+    async with aiohttp.ClientSession() as http, http.post(address, json=body) as response:
+        assert response.status == 201, await response.text()
+        return int((await response.json())["seq"])
 
 
 class Watcher:
@@ -260,10 +278,16 @@ class PollWatcher(Watcher):
             after = f"{answer['epoch']}:{answer['seq']}"
 
 
+class Watches(Protocol):
+    """Whatever receives from a server until its stream ends."""
+
+    async def run(self, http: aiohttp.ClientSession) -> None: ...
+
+
 @contextlib.asynccontextmanager
-async def watching(*watchers: Watcher) -> AsyncIterator[None]:
-    """Run watchers beside the block; behind it they are stopped."""
-    async with aiohttp.ClientSession() as http:
+async def watching(*watchers: Watches) -> AsyncIterator[None]:
+    """Run watchers beside the block; behind it they are stopped, keep what they have, and may watch again."""
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None)) as http:
         tasks = [asyncio.create_task(watcher.run(http)) for watcher in watchers]
         try:
             yield

@@ -3,9 +3,10 @@
 import asyncio
 
 from rpa_server.census import Census
-from rpa_server.documents import State, from_history
+from rpa_server.documents import from_history
 from rpa_server.errors import StorageUnavailable
 from rpa_server.run import Run
+from rpa_server.standing import State
 
 from . import recordings
 

@@ -14,8 +14,8 @@ from aiohttp import web
 from rpa_server import app as application
 from rpa_server import connections, keys
 from rpa_server.config import Settings
-from rpa_server.documents import State
 from rpa_server.entrance import Entrance, serve
+from rpa_server.standing import State
 
 from .support import free_port, until
 from .test_handshake import CHROMIUM

@@ -140,6 +140,36 @@ def test_a_foreign_message_keeps_its_keys() -> None:
     assert update.final is False
 
 
+FORM = {"cpf": "111.444.777-35", "nome": "Maria de Teste", "placa": "ABC1D23"}
+TOLD: dict[str, Any] = {
+    "etapa": 2,
+    "mensagem": "Placa ABC1D23 recusada",
+    "dados_extra": {"dados": FORM, "valor": "R$4.631,57", **FORM},
+}
+
+
+async def test_a_foreign_message_brings_nothing_of_the_form_to_the_viewers() -> None:
+    """As with a foreign robot's snapshots: form fields go, what looks like a person in a text is masked."""
+    line = await Line().open()
+    line.feed.message(CHANNEL, json.dumps({**TOLD, "parametros": FORM}).encode())
+    assert line.viewer.updates[-1].data == {
+        "type": "progress_update",
+        "etapa": 2,
+        "mensagem": "Placa *** recusada",
+        "dados_extra": {"dados": {}, "valor": "R$4.631,57"},
+    }
+
+
+async def test_what_our_tracker_attaches_is_delivered_as_it_is() -> None:
+    """Whoever hands it to the tracker decides what pages see."""
+    line = await Line().open()
+    update = line.robot.run.step(2, TOLD["mensagem"], line.robot.run_time(), TOLD["dados_extra"])
+    line.feed.message(CHANNEL, update.raw)
+    delivered = line.viewer.updates[-1]
+    assert delivered.raw == update.raw
+    assert (delivered.data["mensagem"], delivered.data["dados_extra"]) == (TOLD["mensagem"], TOLD["dados_extra"])
+
+
 FORGED: dict[str, dict[str, Any]] = {
     "a reset": {"type": "reset", "snapshot": None},
     "a sync": {"type": "sync", "snapshot": None},

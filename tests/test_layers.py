@@ -45,6 +45,7 @@ run recording
 legacy_full legacy_events
 legacy
 documents config embedded
+standing
 foreign
 frames state schemas wsframes handshake pulse
 private php

@@ -19,8 +19,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rpa_server import endings, legacy, legacy_events, legacy_full, php, wirejson
-from rpa_server.documents import State, from_files, from_history, from_redis
+from rpa_server.documents import from_files, from_history, from_redis
 from rpa_server.errors import BadDocument
+from rpa_server.standing import State
 
 from . import deployed, pages, recordings
 from .deployed import Document
@@ -280,6 +281,7 @@ BEHAVIOUR = {
     "torn-files": "test_legacy_http.test_a_torn_file_is_waited_out",
     "dotted-ids": "test_legacy_http.test_an_id_with_dots_is_served",
     "one-session": "test_legacy_http.test_the_older_readers_answer_for_the_session_that_was_asked_for",
+    "reading-is-a-get": "test_legacy_http.test_the_older_addresses_are_read_and_nothing_else",
     "older-readers": "test_legacy_full.test_step_percentage_and_status_are_told_while_the_robot_works",
     "another-runs-result": "test_documents.test_the_result_of_an_earlier_run_is_not_this_ones",
     "result-alone": "test_documents.test_a_result_alone_is_an_end",

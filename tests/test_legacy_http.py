@@ -234,6 +234,16 @@ async def test_what_is_not_served_is_refused_in_the_deployed_words(
     assert sorted(each.name for each in data_dir.iterdir()) == ["history_s1.json"]
 
 
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
+@pytest.mark.parametrize("path", [*(f"{path}?session=s1" for path in FULL), "/progress_sse.php?session_id=s1"])
+async def test_the_older_addresses_are_read_and_nothing_else(serve: Serve, path: str, method: str) -> None:
+    """405 with what they take; nobody is told anything of the session."""
+    client = await serve()
+    response = await client.request(method, path)
+    assert (response.status, (await response.json())["code"]) == (405, "method_not_allowed")
+    assert set(response.headers["Allow"].split(",")) == {"GET", "HEAD", "OPTIONS"}
+
+
 @pytest.mark.parametrize("path", ["/api/rpa/progress/s1", "/rpa/start", "/progress/s1", *FULL, "/progress_sse.php"])
 async def test_a_preflight_is_answered_as_the_deployed_server_does(serve: Serve, path: str) -> None:
     """200, empty, one origin."""

@@ -1,7 +1,10 @@
 """conf/nginx.conf in a real nginx, whose own defaults (buffering, compression) are left on around it."""
 
 import asyncio
+import base64
 import contextlib
+import hashlib
+import html
 import json
 import random
 import re
@@ -20,7 +23,7 @@ from aiohttp import web
 from aiohttp.connector import NEEDS_CLEANUP_CLOSED
 
 from .frontends import Nginx, Php
-from .support import EventWatcher, Server, SocketWatcher, Watcher, free_port, running, until, wait_until
+from .support import EventWatcher, Server, SocketWatcher, Watcher, free_port, publish, running, until
 
 GOOD, EVIL = "https://www.example.com", "https://evil.example"
 STEP = {"etapa": 1, "mensagem": "Tela 1"}
@@ -129,14 +132,6 @@ async def http(site: Site) -> AsyncIterator[aiohttp.ClientSession]:
         yield http
 
 
-async def publish(server: Server, session_id: str, **body: Any) -> int:
-    """Publish to the server itself; return the update's number."""
-    address = f"{server.url}/api/sessions/{session_id}/events"
-    async with aiohttp.ClientSession() as http, http.post(address, json=body) as response:
-        assert response.status == 201, await response.text()
-        return int((await response.json())["seq"])
-
-
 def test_nginx_has_nothing_to_say_of_the_configuration(site: Site) -> None:
     """No error, no warning."""
     said = site.nginx.check()
@@ -241,14 +236,14 @@ async def _json(http: aiohttp.ClientSession, path: str, query: dict[str, str]) -
         return dict(await response.json())
 
 
-DEPLOYED = [
+POLLS = [
     "/api/rpa/progress/old", "/rpa/progress/old", "/progress/old", "/api/rpa/progress/unknown", "/api/rpa/progress/-bad",
     "/get_progress.php?session=old", "/get_progress_completo.php?session=old", "/get_progress_fixed.php?session=old",
-    "/api/rpa/health", "/api/rpa/metrics",
 ]  # fmt: skip
+FIGURES = ["/api/rpa/health", "/api/rpa/metrics", "/rpa/health", "/rpa/metrics", "/health"]
 
 
-@pytest.mark.parametrize("path", DEPLOYED)
+@pytest.mark.parametrize("path", [*POLLS, *FIGURES])
 async def test_deployed_polls_are_the_servers(site: Site, http: aiohttp.ClientSession, path: str) -> None:
     """With the prefix and without, to the letter."""
     await publish(site.server, "old", **STEP)
@@ -366,13 +361,28 @@ async def test_nobody_publishes_from_outside(http: aiohttp.ClientSession) -> Non
             assert response.status == 403
 
 
-async def test_the_page_is_served_with_its_files(http: aiohttp.ClientSession) -> None:
+async def test_the_page_is_served_with_its_files(site: Site, http: aiohttp.ClientSession) -> None:
     """At the address that leaves the site's own front page alone."""
     async with http.get("/static/index.html?session=a") as response:
         assert response.status == 200
         assert "Content-Security-Policy" in response.headers
     async with http.get("/static/page.js") as response:
         assert response.status == 200
+    (site.nginx.root / "index.html").write_text("the site's own")
+    async with http.get("/") as response:
+        assert await response.text() == "the site's own"
+
+
+async def test_what_other_sites_embed_is_served(http: aiohttp.ClientSession) -> None:
+    """The page with the snippet, the script that it names with its hash, and the name that deployed pages know."""
+    async with http.get("/embed") as response:
+        assert response.status == 200
+        snippet = re.search(r'src="[^"]*(/static/\S+?)"\s+integrity="(\S+?)"', html.unescape(await response.text()))
+    assert snippet is not None
+    for path in (snippet[1], "/webflow_progress_tracker.js"):
+        async with http.get(path) as response:
+            digest = base64.b64encode(hashlib.sha384(await response.read()).digest()).decode()
+            assert (response.status, f"sha384-{digest}") == (200, snippet[2])
 
 
 async def test_the_log_holds_no_query(site: Site, http: aiohttp.ClientSession) -> None:
@@ -381,7 +391,7 @@ async def test_the_log_holds_no_query(site: Site, http: aiohttp.ClientSession) -
         pass
     async with http.get("/rpa_progress_sse.php", params={"session_id": "secret-two"}):
         pass
-    wait_until(lambda: '"GET /rpa_progress_sse.php"' in site.nginx.access_log.read_text())
+    await until(lambda: '"GET /rpa_progress_sse.php"' in site.nginx.access_log.read_text())
     text = site.nginx.access_log.read_text()
     assert '"GET /api/sessions/logged" 404' in text
     assert "secret" not in text
@@ -428,7 +438,7 @@ async def test_while_the_server_is_away_clients_are_told_in_their_own_words(tmp_
     with Nginx(tmp_path / "nginx", free_port()) as nginx:
         nginx.start()
         async with client(nginx) as http:
-            for path in DEPLOYED[:-2]:
+            for path in POLLS:
                 async with http.get(path) as response:
                     assert response.status == 200
                     body = await response.json()

@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from rpa_server.documents import State, from_files, from_history
+from rpa_server.documents import from_files, from_history
 from rpa_server.endings import SILENCE_S
 from rpa_server.observed import Observed
+from rpa_server.standing import State
 
 from . import recordings
 

@@ -1,5 +1,6 @@
 """Nothing of the form that somebody filled in."""
 
+import time
 from typing import Any
 
 import pytest
@@ -26,6 +27,20 @@ def test_what_looks_like_a_person_is_masked_in_a_text(text: str) -> None:
     masked = private.text(text)
     assert "***" in masked
     assert not any(part in masked for part in ("111", "98765", "maria@", "ABC", "01310"))
+
+
+@pytest.mark.parametrize("piece", ["x", "1.", "a@", "a.b-", "a@b.", "+55 11 ", "ABC1"])
+def test_a_text_of_a_megabyte_is_looked_through_in_a_moment(piece: str) -> None:
+    """A robot may put a picture into a text; the time grows with its length, not with the square of it."""
+    began = time.process_time()
+    private.text(piece * (2**20 // len(piece)))
+    assert time.process_time() - began < 2
+
+
+def test_every_address_in_a_text_is_masked() -> None:
+    """Wherever it stands, and whatever its dots."""
+    text = "a@b.com,<maria.de+x@sub.example.com.br> mailto:x@y.z. fim; a@b é@é.é a@b.c+d@e.f a@b@c.d"
+    assert private.text(text) == "***,<***> mailto:***. fim; a@b *** *** a@***"
 
 
 @pytest.mark.parametrize(

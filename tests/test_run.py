@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from rpa_server import naming, recording, run, state, wirejson
-from rpa_server.documents import State, from_files, from_history
-from rpa_server.events import own_update
-from rpa_server.run import HISTORY, Run
+from rpa_server.documents import from_files, from_history
+from rpa_server.events import HISTORY, own_update
+from rpa_server.run import Run
+from rpa_server.standing import State
 
 from . import recordings
 

@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rpa_server import session as session_module
-from rpa_server.documents import State
 from rpa_server.errors import StorageUnavailable
-from rpa_server.events import START, Cursor, Update
+from rpa_server.events import HISTORY, START, Cursor, Update
 from rpa_server.hub import Hub
-from rpa_server.run import HISTORY, Run
+from rpa_server.run import Run
 from rpa_server.session import STALL_S, Client, Session
+from rpa_server.standing import State
 
 SESSION = "2d4c17d1"
 AnyClient = TypeVar("AnyClient", bound=Client)

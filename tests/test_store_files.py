@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from rpa_server import jsonfiles, naming
-from rpa_server.documents import State
 from rpa_server.errors import StorageUnavailable
-from rpa_server.events import Cursor
-from rpa_server.run import HISTORY, Run
+from rpa_server.events import HISTORY, Cursor
+from rpa_server.run import Run
+from rpa_server.standing import State
 from rpa_server.stores import files as files_module
 from rpa_server.stores.files import FileStore
 
@@ -174,9 +174,12 @@ async def test_without_a_good_file_a_session_is_unknown(store: FileStore, data_d
 
 
 async def test_what_has_been_broken_for_a_while_is_looked_at_once(
-    store: FileStore, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+    store: FileStore, data_dir: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Until it changes: a directory full of old broken files costs nothing. The last good state stands in."""
+    """Until it changes: a directory full of old broken files costs nothing. The last good state stands in.
+
+    The log tells why, but not a line for each.
+    """
     put(data_dir, progress=OLD_PROGRESS)
     good = await known(store)
     (file := path(data_dir, "progress")).write_bytes(b'{"etapa_atual": 5')
@@ -196,6 +199,9 @@ async def test_what_has_been_broken_for_a_while_is_looked_at_once(
         assert await store.read(SESSION) is good
         assert await store.read("other") is None
     assert (reads.count(file), reads.count(other), store.broken) == (1, 1, 2)
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert SESSION in caplog.text
+    assert "JSON" in caplog.text
     put(data_dir, progress={**OLD_PROGRESS, "etapa_atual": 9})
     assert (await known(store)).snapshot["etapa_atual"] == 9
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from rpa_server.documents import State
 from rpa_server.errors import StorageUnavailable
 from rpa_server.events import Cursor
 from rpa_server.run import Run
+from rpa_server.standing import State
 from rpa_server.stores import Store
 from rpa_server.stores.files import FileStore
 from rpa_server.stores.merge import MergedStore

@@ -12,8 +12,8 @@ import pytest
 from rpa_server import append as script
 from rpa_server import naming
 from rpa_server.errors import StorageUnavailable
-from rpa_server.events import Cursor
-from rpa_server.run import HISTORY, Run
+from rpa_server.events import HISTORY, Cursor
+from rpa_server.run import Run
 from rpa_server.stores.redis import RedisStore, client
 
 from .support import RedisServer

@@ -11,9 +11,9 @@ from datetime import datetime
 from aiohttp import web
 
 from .. import keys, legacy, legacy_events, legacy_full, naming, php
-from ..documents import Document, State
 from ..errors import StorageUnavailable
 from ..legacy_stream import DeployedEventStream
+from ..standing import Document, State
 from . import legacy_status, sse
 
 #: As the deployed server sends them; whose pages may read is said by cors.py.
@@ -49,10 +49,15 @@ async def _look(request: web.Request, session_id: str) -> tuple[State | None, fl
     return (None, 0.0) if seen is None else (seen.state, seen.silence_s(now_s))
 
 
+async def preflight(request: web.Request) -> web.StreamResponse:
+    """Answer OPTIONS as the deployed server does."""
+    return web.Response(headers=_CORS)
+
+
 async def api(request: web.Request) -> web.StreamResponse:
     """Answer whatever is asked under ``/api/rpa``, or under it with its prefix taken off."""
     if request.method == "OPTIONS":
-        return web.Response(headers=_CORS)
+        return await preflight(request)
     return _answer(await _body(request), {"Cache-Control": "no-store"})
 
 
@@ -80,8 +85,6 @@ async def _progress(request: web.Request, session_id: str) -> Document:
 
 async def full_progress(request: web.Request) -> web.StreamResponse:
     """Answer as the older readers do, which take the session as a parameter."""
-    if request.method == "OPTIONS":
-        return web.Response(headers=_CORS)
     now = datetime.now()
     session_id = request.query.get("session", "")
     if not session_id:
@@ -96,8 +99,6 @@ async def full_progress(request: web.Request) -> web.StreamResponse:
 
 async def progress_events(request: web.Request) -> web.StreamResponse:
     """Stream as ``progress_sse.php`` does, but start nothing."""
-    if request.method == "OPTIONS":
-        return web.Response(headers=_CORS)
     session_id = request.query.get("session_id", "")
     if not naming.is_session_id(session_id):
         told = {"status": "error", "session_id": session_id, "message": legacy.BAD_ID}

@@ -13,7 +13,7 @@ from pathlib import Path
 from aiohttp import web
 
 from .. import keys, php
-from ..documents import Document
+from ..standing import Document
 
 _FULL_PERCENT = 90
 _MEMORY = Path("/proc/meminfo")

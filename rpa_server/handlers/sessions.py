@@ -9,7 +9,6 @@ from aiohttp import web
 from aiohttp.web_exceptions import HTTPRequestEntityTooLarge
 
 from .. import cors, keys, schemas, wirejson
-from ..documents import Document
 from ..errors import (
     BadCursor,
     BadDocument,
@@ -23,6 +22,7 @@ from ..errors import (
 from ..events import Cursor, parse_cursor
 from ..middlewares import answer
 from ..session import Session
+from ..standing import Document
 from ..transports import Waiter
 from . import params
 

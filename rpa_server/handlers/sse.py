@@ -3,7 +3,6 @@
 import asyncio
 import random
 from collections.abc import Callable
-from contextlib import suppress
 from email.utils import formatdate
 
 from aiohttp import web
@@ -12,7 +11,6 @@ from aiohttp.http import HttpVersion11
 from .. import keys
 from ..backoff import Lots
 from ..connections import bound_silence
-from ..errors import StorageUnavailable
 from ..transports import EventStream, PlainEventStream
 from . import params, streams
 
@@ -57,12 +55,7 @@ async def stream(
     chunked = request.version >= HttpVersion11
     client = kind(request.transport, chunked)
     session = streams.join(request.app[keys.HUB], session_id, client, "SSE")
-    try:
-        with suppress(StorageUnavailable):  # what the store holds follows when it answers
-            await session.load()
-    except BaseException:
-        client.connection_lost(None)
-        raise
+    await streams.load(session, client)
     if session.final and cursor is not None and cursor == session.cursor:
         client.connection_lost(None)
         return web.Response(status=204, headers=headers)

@@ -7,11 +7,13 @@ connection is lost, which is what it is to it.
 
 import logging
 import time
+from contextlib import suppress
 from functools import partial
 
 from aiohttp import web
 
 from .. import keys
+from ..errors import StorageUnavailable
 from ..hub import Hub
 from ..session import Session
 from ..transports import Stream
@@ -32,6 +34,16 @@ def join(hub: Hub, session_id: str, client: Stream, name: str) -> Session:
     client.gone = partial(_gone, hub, session, client, name, time.monotonic())
     logger.debug("%s connected to %s.", name, session_id)
     return session
+
+
+async def load(session: Session, client: Stream) -> None:
+    """Read the session that *client* has joined; what the store holds follows when it answers."""
+    try:
+        with suppress(StorageUnavailable):
+            await session.load()
+    except BaseException:
+        client.connection_lost(None)
+        raise
 
 
 def _gone(hub: Hub, session: Session, client: Stream, name: str, since_s: float) -> None:

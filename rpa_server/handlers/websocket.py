@@ -2,13 +2,12 @@
 
 import asyncio
 from collections.abc import Mapping
-from contextlib import suppress
 
 from aiohttp import web
 
 from .. import cors, errors, frames, handshake, keys, wirejson
 from ..connections import bound_silence
-from ..errors import ServerFull, StorageUnavailable, UpgradeRequired
+from ..errors import ServerFull, UpgradeRequired
 from ..sockets import FULL, NativeSocket, PlainSocket, Socket
 from . import params, streams
 
@@ -27,12 +26,7 @@ async def websocket(request: web.Request) -> web.StreamResponse:
     try:
         # Registered before the handshake: a robot may publish the moment the page sees the socket open.
         session = streams.join(request.app[keys.HUB], session_id, client, client.name)
-        try:
-            with suppress(StorageUnavailable):  # what the store holds follows when it answers
-                await session.load()
-        except BaseException:
-            client.connection_lost(None)
-            raise
+        await streams.load(session, client)
         # Answered only now: who connects and vanishes a thousand times a second waits for its turn, and ours.
         streams.take_over(request, client)
         client.transport.write(head)

@@ -2,8 +2,8 @@
 
 from typing import Protocol
 
-from ..documents import State
 from ..run import Run
+from ..standing import State
 
 
 class Store(Protocol):

@@ -18,9 +18,12 @@ from typing import Any, NamedTuple
 from watchfiles import Change, awatch
 
 from .. import append, jsonfiles, naming
-from ..documents import State, from_files
+from ..documents import from_files
 from ..errors import BadDocument, StorageUnavailable
-from ..run import HISTORY, Run
+from ..events import HISTORY
+from ..logs import Brake
+from ..run import Run
+from ..standing import State
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +65,7 @@ class FileStore:
         self._directory = directory
         self._kept: OrderedDict[str, _Read] = OrderedDict()
         self._writing = asyncio.Lock()
+        self._brake = Brake()
         self.broken = 0
 
     async def read(self, session_id: str) -> State | None:
@@ -91,9 +95,12 @@ class FileStore:
         settled = time.time_ns() - changed_ns > _SETTLED_NS
         try:
             state = self._state(session_id, before, last_try or settled)
-        except BadDocument:
+        except BadDocument as error:
             if not settled:
                 raise
+            held = self._brake.passes(time.monotonic())
+            if held is not None:
+                logger.warning("Session %s can't be read: %s (%d more before)", session_id, error, held)
             return _Read(signature, before, broken=True)
         if state is not None:
             state.written_s = changed_ns / 1e9

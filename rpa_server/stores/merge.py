@@ -9,9 +9,9 @@ import functools
 from collections.abc import Sequence
 from typing import TypeVar
 
-from ..documents import State, later
 from ..errors import StorageUnavailable
 from ..run import Run
+from ..standing import State, later
 from . import Store
 
 _T = TypeVar("_T")

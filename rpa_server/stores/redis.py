@@ -15,10 +15,11 @@ from redis.backoff import NoBackoff
 from .. import append as script
 from .. import naming
 from ..backoff import Breaker
-from ..documents import State, from_redis
+from ..documents import from_redis
 from ..errors import BadDocument, StorageUnavailable
 from ..events import Cursor, Update, own_update
 from ..run import Run
+from ..standing import State
 
 logger = logging.getLogger(__name__)
 

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from .. import jsonfiles, naming, wirejson
-from ..documents import State, from_files
-from ..run import HISTORY, Run
+from ..documents import from_files
+from ..events import HISTORY
+from ..run import Run
+from ..standing import State
 
 _HISTORY_EVERY_S = 1.0
 

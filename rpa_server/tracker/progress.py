@@ -111,7 +111,8 @@ class ProgressTracker:
         Args:
             etapa: its number; 5.5 is fine.
             mensagem: what the visitor reads; empty means ``Etapa <n>``.
-            dados_extra: anything JSON can hold; kept, merged over what earlier steps gave.
+            dados_extra: anything JSON can hold; kept, merged over what earlier steps gave. It reaches every page that
+                knows the session as it is, so nothing of the visitor's form belongs in here.
         """
         with self._lock:
             self._run.step(etapa, _text(mensagem, etapa), datetime.now(), _copy(dados_extra))

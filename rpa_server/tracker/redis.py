@@ -10,8 +10,9 @@ from typing import Any
 import redis
 
 from .. import append, naming
-from ..documents import State, from_redis
+from ..documents import from_redis
 from ..run import Run
+from ..standing import State
 from .connection import TIMEOUT_S, BoundedConnection, Command
 
 #: How long a thread that nobody waits for may take to bring Redis up to date.

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from ..backoff import Breaker
-from ..documents import State, later
 from ..errors import BadDocument
 from ..logs import Brake
 from ..run import Run
+from ..standing import State, later
 from . import redis
 from .files import FileWriter
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from rpa_server.run import HISTORY
+from rpa_server.events import HISTORY
 
 from .robots import End, Report
 from .table import Row

@@ -15,9 +15,9 @@ import psutil
 import pytest
 
 from rpa_server.connections import UNACKNOWLEDGED_MS
-from rpa_server.run import HISTORY
+from rpa_server.events import HISTORY
 
-from ..support import CommandServer, RedisServer, Server, running
+from ..support import CommandServer, RedisServer, Server, running, watching
 from . import wire
 from .fleet import eventually, figures
 from .inside import Apart, sockets
@@ -298,19 +298,6 @@ def is_back(viewer: Viewer, since_s: float) -> bool:
 # -- C6
 
 
-@asynccontextmanager
-async def watching_alone(viewers: Sequence[Viewer]) -> AsyncIterator[None]:
-    """Let viewers watch beside the block; they keep what they have, and may watch again."""
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None)) as http:
-        tasks = [asyncio.create_task(viewer.run(http)) for viewer in viewers]
-        try:
-            yield
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-
-
 async def snapshot(server: Server, session_id: str) -> dict[str, Any]:
     """Ask for a session's state."""
     async with aiohttp.ClientSession() as http, http.get(f"{server.url}/api/sessions/{session_id}") as response:
@@ -328,13 +315,13 @@ async def test_C6_gap_beyond_history(
     robots = Robots(tmp_path, Plan(["c6"], every_s=0.003, start_s=0.0), url, data_dir)
     with running(Server(data_dir, url)) as server, working(robots):
         viewers = [Viewer([server.url], "c6", [transport]) for transport in TRANSPORTS]
-        async with watching_alone(viewers):
+        async with watching(*viewers):
             await eventually(lambda: all(viewer.seq >= 5 for viewer in viewers), 10.0)
         left = max(viewer.seq for viewer in viewers)
         await eventually(lambda: robots.reports()["c6"][-1].seq > left + HISTORY + 50, 30.0, 0.2)
         robots.tell("pause")
         await asyncio.sleep(0.3)  # one may be under way
-        async with watching_alone(viewers):
+        async with watching(*viewers):
             newest = robots.reports()["c6"][-1].seq
             await eventually(lambda: all(viewer.seq >= newest for viewer in viewers), 10.0)
             await asyncio.sleep(0.3)

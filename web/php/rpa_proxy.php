@@ -45,6 +45,8 @@ const ROUTES = [
     '~/progress_sse\.php$~' => ['/progress_sse.php', 'session_id', true, true],
     '~/api/sessions/(.*)$~s' => ['/api/sessions/%s', null, false, false],
     '~/get_progress\.php$~' => ['/get_progress.php', 'session', false, true],
+    '~/get_progress_completo\.php$~' => ['/get_progress_completo.php', 'session', false, true],
+    '~/get_progress_fixed\.php$~' => ['/get_progress_fixed.php', 'session', false, true],
     '~/progress/(.*)$~s' => ['/api/rpa/progress/%s', null, false, true],
 ];
 
@@ -70,6 +72,12 @@ final class Asked
     {
         list($this->path, $this->parameter, $this->streams, $this->deployed) = $route;
         $this->session = $session;
+    }
+
+    /** Tell an address of the deployed API, where every answer is a 200, from its older files. */
+    public function isApi(): bool
+    {
+        return $this->deployed && $this->parameter === null;
     }
 
     public function isMissing(): bool
@@ -207,10 +215,12 @@ function main(): void
         return;
     }
     $method = $_SERVER['REQUEST_METHOD'] ?? 'GET';
-    if (!in_array($method, $asked->streams ? ['GET', 'OPTIONS'] : ['GET', 'HEAD', 'OPTIONS'], true)) {
-        header('Allow: GET, OPTIONS');
+    $taken = $asked->streams ? ['GET', 'OPTIONS'] : ['GET', 'HEAD', 'OPTIONS'];
+    if (!in_array($method, $taken, true)) {
+        header('Allow: ' . implode(', ', $taken));
         $mensagem = in_array($method, ['POST', 'DELETE'], true) ? 'Endpoint não encontrado' : 'Método não permitido';
-        refuse($asked, 405, 'method_not_allowed', 'This address does not take this method.', $mensagem);
+        $message = 'This address does not take this method; the Allow header names those it takes.';
+        refuse($asked->isApi() ? $asked : null, 405, 'method_not_allowed', $message, $mensagem);
         return;
     }
     if ($method === 'OPTIONS') {
@@ -379,7 +389,7 @@ function fail(Asked $asked): void
     refuse($asked, 503, 'unavailable', 'rpa-server does not answer.', 'Serviço indisponível');
 }
 
-/** Send an error: as rpa-server does, or with status 200 as the deployed pages expect it. */
+/** Send an error: as rpa-server does, or as the deployed pages expect it, which is with status 200. */
 function refuse(?Asked $asked, int $status, string $code, string $message, string $mensagem): void
 {
     header('Access-Control-Allow-Origin: *');
@@ -394,7 +404,8 @@ function refuse(?Asked $asked, int $status, string $code, string $message, strin
     }
     header('Content-Type: application/json; charset=utf-8');
     if ($deployed) {
-        http_response_code(200);
+        // The reader that ignored its parameter had no such refusal; its successors did.
+        http_response_code($asked->isMissing() && $asked->path !== '/get_progress.php' ? $status : 200);
         echo json_encode(deployedBody($asked, $status, $mensagem), JSON_PRETTY_PRINT | JSON_UNESCAPED_UNICODE);
         return;
     }
