@@ -5,15 +5,22 @@ once would stop everything else for as long as it takes. So the streams are spre
 """
 
 import asyncio
-from itertools import count
+import itertools
 from typing import Protocol
 
-#: How many groups the streams are spread over; even, since silence is looked for half a period after the beat.
-_GROUPS = 30
+#: How long between two groups of streams at most, and how many groups there are: few streams at a time hold up little.
+_APART_S = 0.1
+_LEAST, _MOST = 30, 300
 
 
 class Beating(Protocol):
-    """A stream that wants a heartbeat."""
+    """A stream that wants a heartbeat.
+
+    Attributes:
+        group: the pulse's own.
+    """
+
+    group: int
 
     def beat(self) -> None:
         """Send something, so that nobody between here and the client takes the connection for idle."""
@@ -30,25 +37,26 @@ class Pulse:
     """
 
     def __init__(self, period_s: float) -> None:
-        self._pause_s = period_s / _GROUPS
-        self._groups: list[dict[Beating, None]] = [{} for _ in range(_GROUPS)]
-        self._turn = count()
+        count = min(max(_LEAST, round(period_s / _APART_S)), _MOST)
+        self._groups: list[dict[Beating, None]] = [{} for _ in range(count)]
+        self._pause_s = period_s / count
+        self._turn = itertools.count()
 
     def add(self, stream: Beating) -> None:
         """Begin to beat *stream*."""
-        self._groups[next(self._turn) % _GROUPS][stream] = None
+        stream.group = next(self._turn) % len(self._groups)
+        self._groups[stream.group][stream] = None
 
     def remove(self, stream: Beating) -> None:
         """Stop; fine for a stream that is not there."""
-        for group in self._groups:
-            if group.pop(stream, self) is None:
-                return
+        self._groups[stream.group].pop(stream, None)
 
     async def run(self) -> None:
         """Beat, for ever."""
-        for place in count():
+        groups = self._groups
+        for place in itertools.count():
             await asyncio.sleep(self._pause_s)
-            for stream in tuple(self._groups[place % _GROUPS]):
+            for stream in tuple(groups[place % len(groups)]):
                 stream.beat()
-            for stream in tuple(self._groups[(place + _GROUPS // 2) % _GROUPS]):
+            for stream in tuple(groups[(place + len(groups) // 2) % len(groups)]):
                 stream.check()

@@ -21,6 +21,8 @@ RESTART, FINISHED, FULL, FLOODING = 1012, 4410, 1013, 1008
 #: Messages that a client may send between two heartbeats; pages send one or two.
 _MOST_MESSAGES = 500
 _PING = frames.ws_control(PING)
+#: The beginning of what a client answers, with its mask behind it; most say nothing else, ever.
+_PONG, _PONG_SIZE = b"\x8a\x80", 6
 
 
 class Socket(Stream):
@@ -46,6 +48,8 @@ class Socket(Stream):
     def data_received(self, data: bytes) -> None:
         self._heard = True
         if self._reader is None:
+            if len(data) == _PONG_SIZE and data.startswith(_PONG):
+                return
             self._reader = Reader(MAX_MESSAGE)
         try:
             messages = self._reader.feed(data)

@@ -31,15 +31,17 @@ class Stream(asyncio.Protocol, abc.ABC):
 
     Attributes:
         gone: called once when the connection is lost, however that came.
+        group: see pulse.Beating.
     """
 
-    __slots__ = ("_encode", "_paused", "gone", "transport")
+    __slots__ = ("_encode", "_paused", "gone", "group", "transport")
 
     def __init__(self, transport: asyncio.Transport, encode: Callable[[Update], bytes]) -> None:
         self.transport = transport
         self._encode = encode
         self._paused = False
         self.gone: Callable[[], None] | None = None
+        self.group = 0
         transport.set_write_buffer_limits(high=HIGH_WATER, low=0)
 
     # -- what asyncio calls

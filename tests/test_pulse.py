@@ -11,6 +11,7 @@ class Stream:
     def __init__(self) -> None:
         self.beats: list[float] = []
         self.checks: list[float] = []
+        self.group = 0
 
     def beat(self) -> None:
         self.beats.append(asyncio.get_running_loop().time())
