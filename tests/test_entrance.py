@@ -66,7 +66,7 @@ class Place:
 @contextlib.asynccontextmanager
 async def place(data_dir: Path, **settings: object) -> AsyncIterator[Place]:
     """Run a server with an entrance."""
-    chosen = Settings(**{"redis_url": None, "data_dir": str(data_dir), **settings})  # type: ignore[arg-type]
+    chosen = Settings(**{"redis_url": None, "data_dir": str(data_dir), "heartbeat_s": 3600.0, **settings})  # type: ignore[arg-type]
     app = application.build(chosen)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
