@@ -58,6 +58,7 @@ static struct {
     uint32_t connections, sessions, first, window;
     double rate;
     bool state;            /* a connection is open only when its first message is there */
+    useconds_t rest_us;    /* between two looks at the open connections: late, but at less cost to who shares the machine */
     uint64_t next;
 } option = {.mode = WS, .path = "/", .headers = "", .sources = 1, .connections = 1, .sessions = 1, .window = 64};
 
@@ -588,6 +589,8 @@ static void turn(void)
 {
     struct epoll_event events[EVENTS];
     int ready = epoll_wait(poller, events, EVENTS, begun < option.connections ? 1 : command.waiting ? 10 : -1);
+    if (option.rest_us && settled == option.connections)
+        usleep(option.rest_us);
     look_at_clocks();
     for (int i = 0; i < ready; i++) {
         struct connection *c = events[i].data.ptr;
@@ -639,7 +642,7 @@ static void read_options(int argc, char **argv)
     static const struct option known[] = {
         {"port", 1, 0, 'p'},   {"mode", 1, 0, 'm'},   {"path", 1, 0, 'u'},    {"headers", 1, 0, 'h'}, {"connections", 1, 0, 'n'},
         {"sessions", 1, 0, 's'}, {"first", 1, 0, 'f'}, {"window", 1, 0, 'w'}, {"rate", 1, 0, 'r'},    {"sources", 1, 0, 'a'},
-        {"next", 1, 0, 'x'},   {"state", 0, 0, 'i'},  {0, 0, 0, 0},
+        {"next", 1, 0, 'x'},   {"state", 0, 0, 'i'},  {"rest", 1, 0, 'l'},     {0, 0, 0, 0},
     };
     int letter;
     while ((letter = getopt_long(argc, argv, "", known, NULL)) != -1)
@@ -656,6 +659,7 @@ static void read_options(int argc, char **argv)
         case 'a': option.sources = atoi(optarg); break;
         case 'x': option.next = strtoull(optarg, NULL, 10); break;
         case 'i': option.state = true; break;
+        case 'l': option.rest_us = (useconds_t)(1000 * atof(optarg)); break;
         default: exit(2);
         }
     if (!option.port || !option.sessions || !option.connections || option.sources < 1) {

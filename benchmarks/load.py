@@ -52,6 +52,8 @@ class Load:
         rate: how many may begin to open in a second, 0 = no limit.
         sources: how many addresses 127.0.0.x they come from.
         state: wait for the first message of each.
+        rest_ms: pause between two looks at the open connections: where rates alone count and the generator shares the
+            server's cores, it reads more at once and costs less.
 
     Attributes:
         opened: what load.c said when all were open.
@@ -70,10 +72,11 @@ class Load:
         rate: int = 0,
         sources: int = 8,
         state: bool = False,
+        rest_ms: int = 0,
     ) -> None:
         options: dict[str, object] = {
             "port": port, "mode": way.mode, "path": way.path, "headers": way.headers, "connections": connections,
-            "sessions": sessions, "first": first, "window": window, "rate": rate, "sources": sources, "next": FIRST,
+            "sessions": sessions, "first": first, "window": window, "rate": rate, "sources": sources, "next": FIRST, "rest": rest_ms,
         }  # fmt: skip
         argv = [str(program), *(f"--{name}={value}" for name, value in options.items())]
         self._process = _popen([*argv, "--state"] if state else argv)

@@ -11,8 +11,9 @@ from .bench import Bench, Figures, Scene, scene
 from .processes import cpu_us, family
 from .streams import VIEWERS
 
-_UPDATES = 1000
+_UPDATES = 2000
 _MANY = 4
+_REST_MS = 20
 
 
 def missing() -> str | None:
@@ -23,8 +24,8 @@ def missing() -> str | None:
 
 
 def workers(bench: Bench, name: str) -> Figures:
-    """Publish 1,000 updates at once to 4 sessions of 250 viewers; *name* ends with the number of workers."""
-    with scene(bench, name, "ws", viewers=VIEWERS, sessions=_MANY) as held:
+    """Publish 2,000 updates at once to 4 sessions of 250 viewers; *name* ends with the number of workers."""
+    with scene(bench, name, "ws", viewers=VIEWERS, sessions=_MANY, rest_ms=_REST_MS) as held:
         held.warm_up(20, 20)
         before = _by_process(held)
         figures = held.measure(lambda: held.publisher.burst(_UPDATES))
