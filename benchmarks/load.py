@@ -76,7 +76,8 @@ class Load:
     ) -> None:
         options: dict[str, object] = {
             "port": port, "mode": way.mode, "path": way.path, "headers": way.headers, "connections": connections,
-            "sessions": sessions, "first": first, "window": window, "rate": rate, "sources": sources, "next": FIRST, "rest": rest_ms,
+            "sessions": sessions, "first": first, "window": window, "rate": rate, "sources": sources, "next": FIRST,
+            "rest": rest_ms,
         }  # fmt: skip
         argv = [str(program), *(f"--{name}={value}" for name, value in options.items())]
         self._process = _popen([*argv, "--state"] if state else argv)
