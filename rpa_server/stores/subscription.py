@@ -61,6 +61,8 @@ class _Line(asyncio.Protocol):
         self.lost: asyncio.Future[None] = loop.create_future()
 
     def data_received(self, data: bytes) -> None:
+        if self.lost.done():  # what came before it was nonsense, or could not be delivered
+            return
         self.heard_s = time.monotonic()
         reader, deliver = self._reader, self._deliver
         try:
