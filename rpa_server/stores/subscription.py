@@ -157,10 +157,15 @@ class Subscriber:
         self.active.clear()
         self.losses += 1
         self.reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        self.refused = isinstance(error, _REFUSALS) or "certificate" in self.reason.lower()
+        self.refused = isinstance(error, _REFUSALS) or self._bad_certificate()
         held = self._brake.passes(time.monotonic())
         if held is not None:
             logger.warning("The subscription to Redis is down (%s; %d like it before).", self.reason, held)
+
+    def _bad_certificate(self) -> bool:
+        """Tell whether one was refused, or there is no file where the authority's should be."""
+        reason = self.reason.lower()
+        return "certificate" in reason or (self._url.startswith("rediss:") and "no such file" in reason)
 
     async def _session(self) -> None:
         """Subscribe and deliver until something fails."""
