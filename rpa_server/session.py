@@ -126,6 +126,7 @@ class Session:
         self._log: list[Update] = []
         self._end = 0  # the index behind the log's last update, counted since somebody watches
         self._joining: dict[Client, int] = {}
+        self._waiting: dict[Client, Cursor] = {}  # of those who join: whose cursor nobody can place yet
         self._clients: dict[Client, None] = {}
         self._lagging: dict[Client, _Lag] = {}
         self._reader: asyncio.Task[None] | None = None
@@ -270,6 +271,7 @@ class Session:
             return again
         self._loaded = True
         self._adopt(held)
+        self._begin_waiting()
         during, self._early = self._early, []
         for update in before:
             if self._follows(update):
@@ -356,9 +358,14 @@ class Session:
     def begin(self, client: Client, cursor: Cursor | None) -> None:
         """Send *client* what it has not seen and keep it up to date from here on; load() comes before.
 
+        Where that failed and the client has a cursor, it hears nothing until a store answers.
+
         Args:
             cursor: the last position that the client knows, None for none.
         """
+        if cursor is not None and not self._loaded and client in self._joining:
+            self._waiting[client] = cursor  # told of nothing it would take what it knows already for news
+            return
         joined = self._joining.pop(client, None)
         if joined is None:  # dismissed meanwhile
             return
@@ -369,6 +376,11 @@ class Session:
         self._clients[client] = None
         self._end_soon()
 
+    def _begin_waiting(self) -> None:
+        waiting, self._waiting = self._waiting, {}
+        for client, cursor in waiting.items():
+            self.begin(client, cursor)
+
     def _position(self, cursor: Cursor | None) -> Cursor | None:
         """Name the run in a cursor that only says "from the beginning"."""
         if cursor is None or self._state is None:
@@ -377,6 +389,7 @@ class Session:
 
     def leave(self, client: Client) -> None:
         """Forget *client*; fine at any time and more than once."""
+        self._waiting.pop(client, None)
         self._joining.pop(client, None)
         self._clients.pop(client, None)
         self._lagging.pop(client, None)

@@ -302,6 +302,24 @@ async def test_who_began_without_a_store_gets_the_state_once_it_answers() -> Non
     assert viewer.check() == Cursor("aaaa", 2)
 
 
+async def test_who_comes_back_while_no_store_answers_is_told_once_one_does() -> None:
+    """Told of nothing, a page with a cursor would take everything for news; so it is told when that can be placed."""
+    robot = Robot(steps=5)
+    store = SlowStore(robot.state())
+    session = make_hub(store).session(SESSION)
+    store.failing = True
+    viewer = Viewer()
+    session.join(viewer)
+    with pytest.raises(StorageUnavailable):
+        await session.load()
+    session.begin(viewer, Cursor("aaaa", 3))
+    assert viewer.got == []
+    store.failing = False
+    session.changed()
+    await settle()
+    assert viewer.got == [("sync", Cursor("aaaa", 3)), ("update", Cursor("aaaa", 4)), ("update", Cursor("aaaa", 5))]
+
+
 # -- delivery
 
 
