@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 #: A stream stays open this long behind the final update: robots add a line or two after it.
 GRACE_S = 2.0
+#: Who comes back to a run that no store knows waits so long for its robot to hand it in again.
+PATIENCE_S = 3.0
 #: A client that takes nothing for this long is aborted.
 STALL_S = 6.0
 #: How long a first message serves others, too: a robot's silence grows while nothing is written.
@@ -132,6 +134,8 @@ class Session:
         self._reader: asyncio.Task[None] | None = None
         self._stale = True
         self._loaded = False
+        self._patience: asyncio.TimerHandle | None = None
+        self._patient = True
         self._ending: asyncio.TimerHandle | None = None
         self._first: bytes | None = None  # what who joins now is told first
         self._first_until_s = 0.0
@@ -358,12 +362,14 @@ class Session:
     def begin(self, client: Client, cursor: Cursor | None) -> None:
         """Send *client* what it has not seen and keep it up to date from here on; load() comes before.
 
-        Where that failed and the client has a cursor, it hears nothing until a store answers.
+        Where that failed and the client has a cursor, it hears nothing until a store answers; where no store knows
+        the run, for PATIENCE_S.
 
         Args:
             cursor: the last position that the client knows, None for none.
         """
-        if cursor is not None and not self._loaded and client in self._joining:
+        if client in self._joining and self._is_early(cursor):
+            assert cursor is not None
             self._waiting[client] = cursor  # told of nothing it would take what it knows already for news
             return
         joined = self._joining.pop(client, None)
@@ -375,6 +381,22 @@ class Session:
         client.send([*(missed or ()), *unnumbered])
         self._clients[client] = None
         self._end_soon()
+
+    def _is_early(self, cursor: Cursor | None) -> bool:
+        """Tell whether whoever has *cursor* should wait: no store answers, or one that has just lost everything."""
+        if cursor is None or self._state is not None:
+            return False
+        if not self._loaded:
+            return True
+        if cursor == START:
+            return False
+        if self._patience is None:
+            self._patience = self._hub.call_later(PATIENCE_S, self._lose_patience)
+        return self._patient
+
+    def _lose_patience(self) -> None:
+        self._patient = False
+        self._begin_waiting()
 
     def _begin_waiting(self) -> None:
         waiting, self._waiting = self._waiting, {}

@@ -320,6 +320,27 @@ async def test_who_comes_back_while_no_store_answers_is_told_once_one_does() -> 
     assert viewer.got == [("sync", Cursor("aaaa", 3)), ("update", Cursor("aaaa", 4)), ("update", Cursor("aaaa", 5))]
 
 
+@pytest.mark.parametrize("returns", [True, False])
+async def test_who_comes_back_to_a_run_that_redis_lost_waits_a_while_for_it(
+    monkeypatch: pytest.MonkeyPatch, returns: bool
+) -> None:
+    """The robot is about to hand it in again; where it does not, the page is told that nothing is known."""
+    monkeypatch.setattr(session_module, "PATIENCE_S", 0.03)
+    robot = Robot(steps=5)
+    store = SlowStore()
+    session = make_hub(store).session(SESSION)
+    viewer = await watch(session, Viewer(), Cursor("aaaa", 4))
+    assert viewer.got == []
+    if returns:
+        store.held = robot.state()
+        session.changed()
+        await settle()
+        assert viewer.got == [("sync", Cursor("aaaa", 4)), ("update", Cursor("aaaa", 5))]
+    await asyncio.sleep(0.04)
+    assert viewer.count("sync") == 1
+    assert viewer.recovered is returns
+
+
 # -- delivery
 
 
