@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ..support import RedisServer
+from ..support import RedisServer, Server
 from .fleet import Fleet, kill_subscribers, outage, scene
 from .table import Row
 
@@ -86,4 +86,26 @@ async def test_R_server_killed_in_an_outage(
     assert verdict.faults == CLEAN, verdict.worst
     assert verdict.most_resets <= 1
     assert live_s <= 5.0
+    assert verdict.block_s <= 1.0
+
+
+@pytest.mark.faults_full
+async def test_R_two_servers(tmp_path: Path, redis_process: RedisServer, record: Record) -> None:
+    """Pages go from one server to the other and back, over whatever transport, while both die in turn."""
+    servers = [Server(tmp_path / name / "rpa_data", redis_process.url) for name in ("one", "two")]
+    for server in servers:
+        server.log.parent.mkdir()
+    async with scene(tmp_path, redis_process.url, near=0, far=10, viewers=100, every_s=0.2, servers=servers) as fleet:
+        for _ in range(3):
+            for server in servers:
+                await kill_times(redis_process, 3)
+                await asyncio.to_thread(server.kill)
+                await asyncio.sleep(1.0)
+                await asyncio.to_thread(server.start)
+                await fleet.crowd.until_up()
+        verdict = await fleet.end(settle_s=2.0)
+        moves = sum(viewer.tries > 1 for viewer in fleet.crowd.viewers)
+    record(verdict.row("R all: two servers killed in turn, three times", f"{moves} viewers moved"))
+    assert verdict.faults == CLEAN, verdict.worst
+    assert verdict.resets == 0
     assert verdict.block_s <= 1.0
