@@ -41,10 +41,13 @@ class Pulse:
         self._groups: list[dict[Beating, None]] = [{} for _ in range(count)]
         self._pause_s = period_s / count
         self._turn = itertools.count()
+        self._place = 0  # of the group that was beaten last
 
     def add(self, stream: Beating) -> None:
-        """Begin to beat *stream*."""
-        stream.group = next(self._turn) % len(self._groups)
+        """Begin to beat *stream*, a quarter of a period from now at the earliest."""
+        count = len(self._groups)
+        first = count // 4
+        stream.group = (self._place + first + next(self._turn) % (count - first)) % count
         self._groups[stream.group][stream] = None
 
     def remove(self, stream: Beating) -> None:
@@ -54,9 +57,10 @@ class Pulse:
     async def run(self) -> None:
         """Beat, for ever."""
         groups = self._groups
-        for place in itertools.count():
+        while True:
             await asyncio.sleep(self._pause_s)
-            for stream in tuple(groups[place % len(groups)]):
+            self._place = (self._place + 1) % len(groups)
+            for stream in tuple(groups[self._place]):
                 stream.beat()
-            for stream in tuple(groups[(place + len(groups) // 2) % len(groups)]):
+            for stream in tuple(groups[(self._place + len(groups) // 2) % len(groups)]):
                 stream.check()

@@ -94,11 +94,11 @@ async def test_a_silence_ends_the_stream(monkeypatch: pytest.MonkeyPatch, known:
 
 async def test_a_word_from_the_robot_breaks_the_silence(monkeypatch: pytest.MonkeyPatch) -> None:
     """The time is counted from its last one."""
-    monkeypatch.setattr(endings, "SILENCE_S", 0.05)
+    monkeypatch.setattr(endings, "SILENCE_S", 0.25)
     robot, page = Robot(steps=3), Page()
     session = await page.watch(SlowStore(robot.state()))
     for _ in range(4):
-        await asyncio.sleep(0.03)
+        await asyncio.sleep(0.09)
         session.publish(robot.step())
     assert page.said[2:] == ["executando"] * 5
     page.stream.connection_lost(None)

@@ -44,10 +44,12 @@ async def test_the_beats_are_spread_over_the_period() -> None:
     pulse, streams = Pulse(0.3), [Stream() for _ in range(60)]
     for stream in streams:
         pulse.add(stream)
+    began = asyncio.get_running_loop().time()
     await run(pulse, 0.4)
     first = sorted(stream.beats[0] for stream in streams)
-    assert max(first.count(time) for time in first) <= 2
-    assert first[-1] - first[0] > 0.2
+    assert max(first.count(time) for time in first) <= 3
+    assert first[0] - began > 0.05  # whoever has just come is known to be there
+    assert first[-1] - first[0] > 0.15
 
 
 async def test_a_stream_that_left_is_left_alone() -> None:
