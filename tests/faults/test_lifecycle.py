@@ -394,7 +394,7 @@ class LogRate:
             log.seek(0, os.SEEK_END)
             while True:
                 await asyncio.sleep(1.0)
-                lines = [line for line in log.read().splitlines() if "INFO" not in line]
+                lines = [line for line in log.read().splitlines() if ".streams:" not in line]
                 self.worst = max(self.worst, lines, key=len)
 
 
