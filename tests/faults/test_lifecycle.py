@@ -4,6 +4,7 @@ import asyncio
 import bisect
 import math
 import os
+import re
 import resource
 import socket
 import time
@@ -368,6 +369,9 @@ class Flood:
         self.cut += 1
 
 
+_OF_SERVED = re.compile(r"aiohttp\.access:|handlers\.streams:")
+
+
 class LogRate:
     """Counts what a server logs, each second for itself.
 
@@ -394,7 +398,7 @@ class LogRate:
             log.seek(0, os.SEEK_END)
             while True:
                 await asyncio.sleep(1.0)
-                lines = [line for line in log.read().splitlines() if ".streams:" not in line]
+                lines = [line for line in log.read().splitlines() if not _OF_SERVED.search(line)]
                 self.worst = max(self.worst, lines, key=len)
 
 
