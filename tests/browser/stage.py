@@ -127,7 +127,8 @@ class Site:
         if request.path == "/favicon.ico":
             return web.Response(status=204)
         text = self.body if "<html" in self.body else f'<!doctype html><html lang="pt-BR"><title>Loja</title>{self.body}'
-        return web.Response(text=text, content_type="text/html", headers={"Content-Security-Policy": self.policy, **self.more})
+        headers = {"Content-Security-Policy": self.policy, **self.more}
+        return web.Response(text=text, content_type="text/html", headers=headers)
 
     async def start(self) -> None:
         await self._http.start_server()

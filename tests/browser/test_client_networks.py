@@ -222,7 +222,7 @@ async def test_seven_tabs_of_one_browser_are_served(visit: Visit) -> None:
 async def test_seven_tabs_without_websockets_are_served(
     visit: Visit, kinds: tuple[Callable[[bytes], bool], ...], within_s: float
 ) -> None:
-    """Six connections to a host is all that a browser has for them: four tabs keep one, the others ask every two seconds."""
+    """Six connections to a host is all that a browser has for them: four tabs keep one, the others ask every 2 s."""
     visit.network.rule = refuses(b"", *kinds)
     pages = await tabs(visit, 7, within_s)
     ways = [await page.evaluate("client.transport") for page in pages]
@@ -242,7 +242,8 @@ async def test_seven_tabs_without_websockets_are_served(
     await visit.shows(within_s)
     assert await visit.page.evaluate("client.transport") == ({"poll", *ways} - {"poll"}).pop()
     visit.robot.end()
-    for visit.page in [*pages, visit.page]:
+    pages.append(visit.page)
+    for visit.page in pages:
         await visit.has("client.state === 'closed'", 20)
         seqs = [seq for seq, _ in (await visit.seen())["updates"]]
         assert seqs == list(range(1, len(visit.robot.said) + 3))

@@ -43,7 +43,9 @@ async def test_the_command_queue_takes_commands_before_and_after_the_script(stag
     await expect(stage.part("steps")).to_have_text("Etapa 4 de 15")
     first, stage.session = stage.session, f"{stage.session}b"
     await stage.run(2)
-    await stage.page.evaluate(f"(window.RPAProgress = window.RPAProgress || []).push(['start', {{sessionId: '{stage.session}'}}])")
+    await stage.page.evaluate(
+        f"(window.RPAProgress = window.RPAProgress || []).push(['start', {{sessionId: '{stage.session}'}}])"
+    )
     await expect(stage.part("steps")).to_have_text("Etapa 2 de 15")
     await expect(stage.widget).to_have_count(1)
     assert first != stage.session
@@ -83,7 +85,8 @@ async def test_attributes_that_are_set_one_after_the_other_begin_one_run(stage: 
     await stage.page.evaluate("customElements.whenDefined('rpa-progress').then(() => 1)")
     await stage.page.evaluate(
         "(id) => { const node = document.body.appendChild(document.createElement('rpa-progress'));"
-        " node.setAttribute('session-id', 'other'); node.setAttribute('session-id', id); node.setAttribute('lang', 'en'); }",
+        " node.setAttribute('session-id', 'other'); node.setAttribute('session-id', id);"
+        " node.setAttribute('lang', 'en'); }",
         stage.session,
     )
     await expect(stage.part("steps")).to_have_text("Step 4 of 15")

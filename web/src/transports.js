@@ -43,11 +43,10 @@ const request = (work, holds) => (link, token, client) => {
     const response = await (client.fetch || fetch)(
       client._url(link, ...place) + (token ? `&token=${encodeURIComponent(token)}` : ''), { signal: abort.signal });
     if (response.ok) return response;
-    const { status } = response;
     const body = await response.json().catch(() => ({}));
     if (body.code === 'session_not_found') return { json: () => ({}) }; // nobody has written anything yet
     const after = response.headers.get('retry-after');
-    throw refusal(status, body, { status, _after: after * 1000 || Date.parse(after) - Date.now() || body.retry_after_ms });
+    throw refusal(response.status, body, { status: response.status, _after: after * 1000 || Date.parse(after) - Date.now() || body.retry_after_ms });
   };
   const locks = globalThis.navigator?.locks;
   const run = () => work(link, get, client, holds);
@@ -76,7 +75,7 @@ const ask = async (link, get, client, waits) => {
     updates.forEach(link._message);
     link._hangs = waits && !wait; // unless proven otherwise a request that waits is one that a proxy swallows
     link._quiet = 1 / 0;
-    await new Promise((go) => link._after(waits && updates.length ? BREATH : begun + client.pollInterval - client.now(), link._go = go));
+    await new Promise((go) => link._after(waits && updates.length ? BREATH : client.pollInterval - Math.max(0, client.now() - begun), link._go = go));
     link._quiet = 2000 * WAIT_S;
   }
 };

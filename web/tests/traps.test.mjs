@@ -384,6 +384,23 @@ test('trap 9: a clock that is set back does no harm', async () => {
   assert.equal(world.attempts.length, 1);
 });
 
+test('trap 9: nor does it to polls', async () => {
+  for (const [transports, within] of [[['polling'], 25000], [['poll'], 3000]]) {
+    const world = new World();
+    world.server.publish();
+    const { client } = await connected(world, { transports });
+    for (let n = 2; n < 12; n++) {
+      await world.clock.run(2500 + 100 * n);
+      world.clock.time -= 3600000;
+      for (const timer of world.clock.timers.values()) timer.at -= 3600000;
+      world.server.publish();
+      await world.clock.run(within);
+      assert.equal(client.lastSeq, n);
+    }
+    client.disconnect();
+  }
+});
+
 test('trap 10: close() during a wait never connects again', async () => {
   const world = new World();
   world.stop();
