@@ -1,9 +1,9 @@
 // RPAProgressClient: follows one session over whatever transport works, and tells the page.
 //
-// One closure, because the size of what pages load is bounded; what can stand alone is in the modules below. Invariants:
-// at most one link is live, and only what it brings is shown; another that is tried meanwhile takes over when it has
-// brought all that the page has seen; every update is told once, in order; after close() no timer, no listener and no
-// connection is left. Silence is measured by the clock, not by timers: those of hidden and sleeping pages come late.
+// One closure, because the size of what pages load is bounded; what can stand alone is in the modules below, one
+// connection in link.js. Invariants: at most one link is live, and only what it brings is shown; another that is tried
+// meanwhile takes over when it has brought all that the page has seen; every update is told once, in order; after
+// close() no timer, no listener and no connection is left.
 
 import { base as baseOf, problem } from './address.js';
 import { backoff } from './backoff.js';
@@ -23,7 +23,8 @@ const HURRY = 0.4; // share of the time to connect while nothing has worked yet 
 const follow = (self, sessionId, options) => {
   const { _emit: emit, _call: call, _events: events } = teller(self);
   Object.assign(self, {
-    sessionId, state: 'idle', isConnected: false, transport: null, lastSeq: 0, now: Date.now, random: Math.random, resumeStore: attempt(() => sessionStorage),
+    sessionId, state: 'idle', isConnected: false, transport: null, lastSeq: 0, now: Date.now, random: Math.random,
+    resumeStore: attempt(() => sessionStorage),
     transports: ['websocket', 'sse', 'polling'], minDelay: options.reconnectInterval ?? 500, maxDelay: 30000,
     maxAttempts: options.maxReconnectAttempts ?? Infinity, connectTimeout: 8000, heartbeatInterval: 15000,
     staleTimeout: 35000, minUptime: 5000, pollInterval: 2000, upgradeAfter: 60000, stallAfter: 60000,
@@ -122,11 +123,9 @@ const follow = (self, sessionId, options) => {
     }
   };
 
-  // -- one link
+  // -- which link
 
   const place = () => (state?.epoch ? `${state.epoch}:${state.seq}` : self.replay ? '0' : '');
-
-  // -- which link
 
   const drop = () => {
     live?._drop();
@@ -217,15 +216,17 @@ const follow = (self, sessionId, options) => {
     if (what !== 'place') show(what === 'next' && m, before);
   };
 
-  // -- one link
-
+  /** Note that *link* is no short life any more. */
   const lasted = (link) => {
     if (link !== live) return;
     tries = 0;
     ladder._stay(link._at);
     save(store, base, self.transport);
   };
+
   const connected = linker(self, after, stop, tell, heard, lasted, over);
+
+  /** Open a link by the rung *at*, see link.js, with a *share* of the time to connect. */
   const open = (at, heals, share = 1) => {
     count.connects++;
     return connected(rungs[at], at, self.connectTimeout * share, heals, rungs.indexOf('poll'));

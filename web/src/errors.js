@@ -18,7 +18,7 @@ const CODES = {
  * An error of the client, see rpa-progress.d.ts for its codes.
  *
  * Between modules: `_text` is for the visitor, `_after` ms that the server wants us to wait, `_next` that another
- * transport is better tried at once, `_blocked` that this one is closed to the page.
+ * transport is better tried at once.
  */
 export class RPAError extends Error {
   constructor(code, message, more) {

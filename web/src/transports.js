@@ -1,8 +1,10 @@
 // The four ways to receive a session: each opens one connection, hands over what comes, and says why it ended.
 //
-// They know nothing of retries, cursors or other transports. A *link* gives `_url(path, wait)`, `_client` (fetch, WebSocket,
-// pollInterval) and `_after(ms, work)`; it takes `_message(object)`, where none is a mere sign of life, `_text(json)`, and
-// `_ended(error)`, where no error means that the run is over and everything was seen. What comes after that it ignores.
+// They know nothing of retries, cursors or other transports. Each takes a *link*, a token and the client (fetch, WebSocket,
+// pollInterval, now, _url). A link gives `_after(ms, work)`, `_why` (the server's last error) and `_poll` (the rung of plain
+// polls, -1 where the page allows none); it takes `_message(object)`, where none is a mere sign of life, `_text(json)`,
+// and `_ended(error)`, where no error means that the run is over and everything was seen. What comes after that it
+// ignores. `_quiet` is the ms of silence that it bears, `_hangs` that the next transport is better if it goes silent.
 // Each returns what ends it; that of a WebSocket has a `_ping`.
 
 import { RPAError, refusal } from './errors.js';
@@ -10,6 +12,7 @@ import { parser } from './sse.js';
 
 const WAIT_S = 10;
 const SEATS = 4;
+const HELD = 5000; // ms: an answer that took longer was held back, and no sign of a server that never waits
 const BREATH = 250;
 
 export const websocket = (link, token, client) => {
@@ -46,17 +49,19 @@ const request = (work, holds) => (link, token, client) => {
     const body = await response.json().catch(() => ({}));
     if (body.code === 'session_not_found') return { json: () => ({}) }; // nobody has written anything yet
     const after = response.headers.get('retry-after');
-    throw refusal(response.status, body, { status: response.status, _after: after * 1000 || Date.parse(after) - Date.now() || body.retry_after_ms });
+    throw refusal(response.status, body, {
+      status: response.status, _after: after * 1000 || Date.parse(after) - Date.now() || body.retry_after_ms,
+    });
   };
   const locks = globalThis.navigator?.locks;
-  const run = () => work(link, get, client, holds);
   const stand = () => {
     link._at = link._poll;
     return ask(link, get, client);
   };
-  const sit = (n) => locks.request(`rpa${n}`, { ifAvailable: true }, (lock) => (lock ? run() : n ? sit(n - 1) : stand()));
+  const sit = (n) => locks.request(`rpa${n}`, { ifAvailable: true },
+    (lock) => (lock ? work(link, get, client, holds) : n ? sit(n - 1) : stand()));
   // A moment later: what the page's policy has to say of it comes as an event of its own.
-  (holds && locks && link._poll > 0 ? sit(SEATS - 1) : run())
+  (holds && locks && link._poll > 0 ? sit(SEATS - 1) : work(link, get, client, holds))
     .catch((error) => link._after(0, () => link._ended(error._text ? error : new RPAError('network'))));
   return () => {
     abort.abort();
@@ -75,7 +80,7 @@ const ask = async (link, get, client, waits) => {
     updates.forEach(link._message);
     link._hangs = waits && !wait; // unless proven otherwise a request that waits is one that a proxy swallows
     link._quiet = 1 / 0;
-    await new Promise((go) => link._after(waits && updates.length ? BREATH : client.pollInterval - Math.max(0, client.now() - begun), link._go = go));
+    await new Promise((go) => link._after(waits && (updates.length || client.now() - begun > HELD) ? BREATH : client.pollInterval, link._go = go));
     link._quiet = 2000 * WAIT_S;
   }
 };
