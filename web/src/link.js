@@ -14,18 +14,15 @@ const ANSWER = 2000; // ms for a sign of life that was asked for
 /**
  * Make what opens the connections of a client.
  *
- * @param {object} self the client: its options.
- * @param {() => number} now the clock.
- * @param {object} timers see timers.js.
- * @param {(ms: number) => number} slowed makes a wait longer while the page is hidden.
- * @param {(link: object, path: string, wait: number) => string} url makes an address.
- * @param {(json: string) => object} parse reads a message; nothing where it is none.
+ * @param {object} self the client: its options, its clock, its addresses.
+ * @param {(key: any, ms: number, work?: () => void) => void} after and *stop*: see timers.js.
+ * @param {(error: RPAError) => void} tell is told of a message that makes no sense, which is skipped.
  * @param {(link: object, message: object) => void} heard takes what comes.
  * @param {(link: object) => void} lasted is told, again and again, of one that is no short life any more.
- * @param {(link: object, error?: RPAError) => void} over takes its end.
- * @returns {(name: string, at: number, quiet: number, heals?: number) => object} opens a link by the transport *name*,
- *   which is the rung *at* and has *quiet* ms to deliver. It is to fill a gap where *heals* is 1, and to do so by the
- *   whole state where it is 2.
+ * @param {(link: object, error?: RPAError) => void} over takes its end; it drops the link.
+ * @returns {(name: string, at: number, quiet: number, heals: number | undefined, spare: number) => object} opens a link by
+ *   the transport *name*, which is the rung *at* and has *quiet* ms to deliver. It is to fill a gap where *heals* is 1,
+ *   and to do so by the whole state where it is 2. *spare* is the rung of plain polls, -1 where there is none.
  */
 export const linker = (self, after, stop, tell, heard, lasted, over) => (name, at, quiet, heals, spare) => {
   const born = self.now();

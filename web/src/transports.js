@@ -80,7 +80,8 @@ const ask = async (link, get, client, waits) => {
     updates.forEach(link._message);
     link._hangs = waits && !wait; // unless proven otherwise a request that waits is one that a proxy swallows
     link._quiet = 1 / 0;
-    await new Promise((go) => link._after(waits && (updates.length || client.now() - begun > HELD) ? BREATH : client.pollInterval, link._go = go));
+    await new Promise((go) => link._after(
+      waits && (updates.length || client.now() - begun > HELD) ? BREATH : client.pollInterval, link._go = go));
     link._quiet = 2000 * WAIT_S;
   }
 };
