@@ -1,7 +1,8 @@
 """The files that pages of other sites load: which address is which file, its bytes, its hash.
 
-Knows nothing of requests. An address with a version names one content for ever: the running version's, or nothing.
-Every file is read once in the life of the process, so that a page and its snippet can't disagree about it.
+Knows nothing of requests. An address with a version names one content for ever: the running version's, an older one's
+that was kept, or nothing. Every file is read once in the life of the process, so that a page and its snippet can't
+disagree about it.
 """
 
 import base64
@@ -14,8 +15,9 @@ from dataclasses import dataclass
 from . import resources
 from .version import __version__
 
-_NAME = re.compile(r"(?P<stem>rpa-progress|rpa-client)(?:-(?P<version>\d[\w.+-]*?))?\.(?P<kind>js|css|json)")
-_TYPES = {"js": "text/javascript", "css": "text/css", "json": "application/json"}
+_NAME = re.compile(r"(?P<stem>rpa-progress|rpa-client)(?:-(?P<version>\d[\w.+-]*?))?\.(?P<kind>js|json)")
+_DIST = resources.directory("web") / "dist"
+_TYPES = {"js": "text/javascript", "json": "application/json"}
 
 
 @dataclass(frozen=True)
@@ -38,9 +40,15 @@ class Embedded:
 
 
 @functools.cache
+def _files() -> frozenset[str]:
+    """Return the names of what is in ``web/dist``: only what is there is looked for, whatever anybody asks for."""
+    return frozenset(path.name for path in _DIST.glob("rpa-*"))
+
+
+@functools.cache
 def read(file: str) -> Embedded | None:
     """Return the file ``web/dist/<file>``, None where there is none."""
-    path = resources.directory("web") / "dist" / file
+    path = _DIST / file
     if not path.is_file():
         return None
     body = path.read_bytes()
@@ -57,13 +65,15 @@ def find(name: str) -> tuple[Embedded, bool] | None:
         name: such as ``rpa-progress.js`` or, with the version, ``rpa-progress-1.0.0.js``.
 
     Returns:
-        The file, and whether the address names this content for ever; None where it names no file of this version.
+        The file, and whether the address names this content for ever; None where it names no file of this version, nor
+        one of an older version that is still there.
     """
     match = _NAME.fullmatch(name)
-    if match is None or match["version"] not in (None, __version__):
+    if match is None:
         return None
-    file = read(f"{match['stem']}.{match['kind']}")
-    return None if file is None else (file, match["version"] is not None)
+    file = f"{match['stem']}.{match['kind']}" if match["version"] in (None, __version__) else name
+    content = read(file) if file in _files() else None
+    return None if content is None else (content, match["version"] is not None)
 
 
 def versioned(stem: str) -> str:

@@ -38,7 +38,7 @@ def add_routes(app: web.Application) -> None:
             web.get("/ws/rpa/{session}", websocket.websocket),
             web.get("/session/{session}", websocket.websocket),
             *cors.shared([web.get("/rpa_progress_sse.php", sse.plain_events)]),
-            web.get("/webflow_progress_tracker.{kind:js|css|json}", embed.tracker),
+            web.get(r"/webflow_progress_tracker{rest:(?:-\d[\w.+-]*)?\.js(?:on)?}", embed.tracker),
             # operations
             web.get("/health/live", operations.live),
             web.get("/health/ready", operations.ready),

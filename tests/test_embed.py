@@ -12,12 +12,13 @@ from .support import ROOT
 from .test_websocket import Connect, Serve, starter
 
 DIST = ROOT / "web" / "dist"
-FILES = ["rpa-progress.js", "rpa-progress.css", "rpa-progress.json", "rpa-client.js"]
-FIXED = {f"/static/{file.replace('.', f'-{__version__}.')}": file for file in FILES}
-NEWEST = {f"/static/{file}": file for file in FILES} | {
-    f"/webflow_progress_tracker.{kind}": f"rpa-progress.{kind}" for kind in ("js", "css", "json")
+FILES = ["rpa-progress.js", "rpa-progress.json", "rpa-client.js"]
+TRACKER = "/webflow_progress_tracker"
+FIXED = {f"/static/{file.replace('.', f'-{__version__}.')}": file for file in FILES} | {
+    f"{TRACKER}-{__version__}.json": "rpa-progress.json"
 }
-TYPES = {".js": "text/javascript", ".css": "text/css", ".json": "application/json"}
+NEWEST = {f"/static/{file}": file for file in FILES} | {f"{TRACKER}.js": "rpa-progress.js"}
+TYPES = {".js": "text/javascript", ".json": "application/json"}
 PLAIN = {"Accept-Encoding": "identity"}
 
 
@@ -97,9 +98,44 @@ async def test_a_head_request_is_the_same_without_the_body(serve: Serve, address
 
 @pytest.mark.parametrize("address", ["/static/rpa-progress-0.9.0.js", "/static/rpa-x.js", "/webflow_progress_tracker.map"])
 async def test_another_version_is_not_there(serve: Serve, address: str) -> None:
-    """A page that names another release gets nothing rather than something else."""
+    """A page that names a release that is not kept gets nothing rather than something else."""
     async with (await serve()).get(address) as response:
         assert response.status == 404
+
+
+async def test_a_kept_release_is_served_for_ever(serve: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A page that named an older release with its hash goes on working after the server was updated."""
+    for file in FILES:
+        (tmp_path / file).write_text("new")
+        (tmp_path / file.replace(".", "-0.9.0.")).write_text("old")
+    monkeypatch.setattr(embedded, "_DIST", tmp_path)
+    for cache in (embedded._files, embedded.read):
+        cache.cache_clear()
+    try:
+        client = await serve()
+        for address in ("/static/rpa-progress-0.9.0.js", f"{TRACKER}-0.9.0.json"):
+            async with client.get(address) as response:
+                assert await response.text() == "old"
+                assert response.headers["Cache-Control"] == "public, max-age=31536000, immutable"
+        async with client.get(f"/static/rpa-progress-{__version__}.js") as response:
+            assert await response.text() == "new"
+        async with client.get("/static/rpa-progress-0.8.0.js") as response:
+            assert response.status == 404
+    finally:
+        for cache in (embedded._files, embedded.read):
+            cache.cache_clear()
+
+
+async def test_the_snippet_that_comes_first_survives_every_update(serve: Serve) -> None:
+    """It names no version and no hash, so a page that was never touched again does not go dark."""
+    client = await serve()
+    async with client.get("/embed") as response:
+        text = html.unescape(await response.text())
+    first = re.search(r'<script defer src="([^"]+)"([^>]*)></script>\s*<rpa-progress session-param', text)
+    assert first is not None
+    assert first[1] == f"{str(client.make_url('/')).rstrip('/')}/static/rpa-progress.js"
+    assert first[2] == ""
+    assert text.index("integrity=") > first.end()
 
 
 async def test_the_snippet_names_this_server_this_version_and_its_hash(serve: Serve) -> None:

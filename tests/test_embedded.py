@@ -11,7 +11,7 @@ from rpa_server import __version__, embedded
 from .support import ROOT
 
 DIST = ROOT / "web" / "dist"
-FILES = ["rpa-progress.js", "rpa-progress.css", "rpa-progress.json", "rpa-client.js"]
+FILES = ["rpa-progress.js", "rpa-progress.json", "rpa-client.js"]
 
 
 @pytest.mark.parametrize("file", FILES)

@@ -18,7 +18,7 @@ from .test_session import SESSION, Robot
 from .test_websocket import Client, Connect, Serve, hub_of, post, starter, stored
 
 #: Routes without a session in their address; any other one has to have it in the path or below.
-WITHOUT_SESSION = {"/", "/embed", "/static/{name}", "/webflow_progress_tracker.{kind}", "/api/sessions", "/health/live",
+WITHOUT_SESSION = {"/", "/embed", "/static/{name}", "/webflow_progress_tracker{rest}", "/api/sessions", "/health/live",
                    "/health/ready", "/metrics", "/status"}  # fmt: skip
 #: Routes that take the session as a parameter, with the way they take it.
 IN_QUERY = {"/rpa_progress_sse.php": ["?session_id=", "?session="]}
@@ -48,7 +48,7 @@ PATHS = sorted({path for _, path in ROUTES})
 
 def good_address(path: str) -> str:
     """Fill in what a route takes."""
-    address = path.replace("{session}", SESSION).replace("{name}", "page.js").replace("{kind}", "js")
+    address = path.replace("{session}", SESSION).replace("{name}", "page.js").replace("{rest}", ".js")
     query = IN_QUERY[path][0] if path in IN_QUERY else DEPLOYED_IN_QUERY.get(path)
     return address if query is None else address + query + SESSION
 

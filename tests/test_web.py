@@ -1,6 +1,7 @@
 """The page's side: its own tests in Node, its types, its built files, and the built client against the real server."""
 
 import asyncio
+import base64
 import gzip
 import hashlib
 import json
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from rpa_server import __version__
 from rpa_server.tracker import ProgressTracker
 
 from . import web_runs
@@ -68,19 +70,46 @@ def test_the_built_files_are_what_the_sources_make(tools: Path, tmp_path: Path) 
     run("node", "build.mjs", str(tmp_path))
     built = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     assert built
-    assert built == {path.name: path.read_bytes() for path in DIST.iterdir()}
+    assert built == {path.name: path.read_bytes() for path in DIST.iterdir() if not re.search(r"-\d", path.name)}
 
 
-@pytest.mark.parametrize("name", sorted(path.name for path in DIST.glob("*.js")))
+@pytest.mark.parametrize("name", sorted(LIMITS))
 def test_a_script_stays_small(name: str) -> None:
     """The client is at most 5 KB, with the widget at most 10 KB, compressed."""
     size = len(gzip.compress((DIST / name).read_bytes(), 9))
     assert size <= LIMITS[name], f"{name}: {size} bytes"
 
 
+def test_all_that_a_page_loads_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """Beside its script the widget loads its style and words: 4 KB more, once, and not what the limits are about."""
+    sizes = {path.name: len(gzip.compress(path.read_bytes(), 9)) for path in sorted(DIST.iterdir())}
+    with capsys.disabled():
+        print("\ncompressed:", ", ".join(f"{name} {size}" for name, size in sizes.items()))
+    assert sizes["rpa-progress.json"] <= 4 * 1024
+
+
+def test_the_script_vouches_for_the_file_beside_it() -> None:
+    """Its hash is in the script, so whoever checks the script has checked both."""
+    digest = hashlib.sha256((DIST / "rpa-progress.json").read_bytes()).digest()
+    assert f"sha256-{base64.b64encode(digest).decode()}" in (DIST / "rpa-progress.js").read_text(encoding="utf-8")
+
+
+def test_what_a_version_holds_never_changes() -> None:
+    """The built files are those that were pinned for this version; changed files take a new one (web/release.mjs)."""
+    releases = json.loads((WEB / "releases.json").read_text(encoding="utf-8"))
+    assert json.loads((WEB / "package.json").read_text(encoding="utf-8"))["version"] == __version__
+    assert list(releases)[-1] == __version__
+    for version, files in releases.items():
+        for name, integrity in files.items():
+            path = DIST / (name if version == __version__ else name.replace(".", f"-{version}."))
+            if version == __version__ or path.exists():
+                digest = hashlib.sha384(path.read_bytes()).digest()
+                assert integrity == f"sha384-{base64.b64encode(digest).decode()}", f"{version} {name}"
+
+
 def test_no_script_makes_markup_or_code_of_a_string() -> None:
     """Neither the sources nor what is built of them use a sink that a strict policy forbids."""
-    for path in [*(WEB / "src").rglob("*.js"), *DIST.glob("*.js")]:
+    for path in [*(WEB / "src").rglob("*.js"), *map(DIST.joinpath, LIMITS)]:
         found = SINKS.search(path.read_text(encoding="utf-8"))
         assert found is None, f"{path.name}: {found}"
 

@@ -215,3 +215,69 @@ declare class RPAWebSocketClient extends RPAProgressClient {
   readonly reconnectInterval: number;
   readonly heartbeatInterval: number;
 }
+
+/** What <rpa-progress> can be told, all of it optional; docs/webflow.rst says what it does. Names are also those of data-rpa-… */
+interface RPAProgressAttributes {
+  'session-id': string;
+  /** Name of the parameter of the page's address that has the session. */
+  'session-param': string;
+  /** 'event:name', of an event on the window that tells the session. */
+  'session-from': string;
+  'base-url': string;
+  token: string;
+  lang: 'pt-BR' | 'en';
+  theme: 'light' | 'dark' | 'auto';
+  /** Of bar, steps, eta, estimate, plans, log; with commas. */
+  show: string;
+  steps: string;
+  transport: string;
+  'contact-url': string;
+  'redirect-on-success': string;
+  'on-error': 'message' | 'event';
+  demo: '';
+  debug: '';
+  hidden: '';
+}
+
+/** The element of rpa-progress.js. Its events are those of the client, and bubble; those of result and error may be cancelled. */
+interface RPAProgressElement extends HTMLElement {
+  /** Open, so that it can be read; style it by custom properties and ::part. */
+  readonly shadowRoot: ShadowRoot;
+  setAttribute<K extends keyof RPAProgressAttributes>(name: K, value: RPAProgressAttributes[K]): void;
+  setAttribute(name: string, value: string): void;
+  /** Begin anew what the attributes ask for. */
+  restart(): void;
+}
+
+interface HTMLElementTagNameMap {
+  'rpa-progress': RPAProgressElement;
+}
+
+interface GlobalEventHandlersEventMap extends RPAEventMap {}
+
+/** The element's attributes under the names of a program: sessionId, baseUrl, contactUrl and so on. */
+interface RPAStart {
+  sessionId?: string;
+  sessionParam?: string;
+  sessionFrom?: string;
+  baseUrl?: string;
+  token?: string;
+  lang?: 'pt-BR' | 'en';
+  theme?: 'light' | 'dark' | 'auto';
+  show?: string;
+  steps?: number | string;
+  transport?: string;
+  contactUrl?: string;
+  redirectOnSuccess?: string;
+  onError?: 'message' | 'event';
+  demo?: '';
+  debug?: '';
+  hidden?: '';
+}
+
+type RPACommand = ['start', RPAStart];
+
+interface Window {
+  /** Commands, before the script is there and after: then what is pushed runs at once. */
+  RPAProgress?: RPACommand[];
+}

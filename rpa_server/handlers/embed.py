@@ -5,7 +5,6 @@ import html
 from aiohttp import web
 
 from .. import embedded
-from ..embedded import Embedded
 from . import page
 
 _FOREVER = "public, max-age=31536000, immutable"
@@ -13,27 +12,24 @@ _SHORTLY = "public, max-age=300, stale-while-revalidate=86400"
 
 
 async def file(request: web.Request) -> web.StreamResponse:
-    """Serve a script, its style or its data to pages of any site."""
-    found = embedded.find(request.match_info["name"])
-    if found is None:
-        raise web.HTTPNotFound
-    content, is_fixed = found
-    return _answer(request, content, _FOREVER if is_fixed else _SHORTLY)
+    """Serve a script or its data to pages of any site."""
+    return _answer(request, request.match_info["name"])
 
 
 async def tracker(request: web.Request) -> web.StreamResponse:
-    """Serve the whole script under the name that the deployed pages know."""
-    found = embedded.find(f"rpa-progress.{request.match_info['kind']}")
+    """Serve the whole script, and its data, under the name that the deployed pages know."""
+    return _answer(request, f"rpa-progress{request.match_info['rest']}")
+
+
+def _answer(request: web.Request, name: str) -> web.Response:
+    found = embedded.find(name)
     if found is None:
         raise web.HTTPNotFound
-    return _answer(request, found[0], _SHORTLY)
-
-
-def _answer(request: web.Request, content: Embedded, keep: str) -> web.Response:
+    content, is_fixed = found
     is_packed = "gzip" in request.headers.get("Accept-Encoding", "")
     tag = f"{content.tag}-gz" if is_packed else content.tag
     headers = {
-        "Cache-Control": keep,
+        "Cache-Control": _FOREVER if is_fixed else _SHORTLY,
         "ETag": f'"{tag}"',
         "Vary": "Accept-Encoding",
         # Scripts with an integrity attribute are fetched as CORS requests, without credentials.

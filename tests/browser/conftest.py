@@ -80,4 +80,5 @@ async def page(context: BrowserContext) -> AsyncIterator[Page]:
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def stage(http: aiohttp.ClientSession, site: Site, page: Page) -> Stage:
+    site.reset()
     return Stage(http, site, page)

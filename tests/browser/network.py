@@ -1,7 +1,6 @@
 """A network between pages and the server that can be told, in mid-run, to hold back, fall silent, break and come back."""
 
 import asyncio
-import contextlib
 import re
 from collections.abc import Callable
 
@@ -90,22 +89,14 @@ class Network(Relay):
             return
         if self.kills(head):
             asyncio.get_running_loop().call_later(0.03, writer.transport.abort)
-        back, there = await asyncio.open_connection("127.0.0.1", self._target)
-        # One request a connection, or the next one would go unseen.
-        there.write(head if upgrades(head) else re.sub(rb"(?i)\r\nconnection: keep-alive", b"\r\nConnection: close", head))
-        ways = [asyncio.create_task(self._pump(reader, there)), asyncio.create_task(self._pump(back, writer, head))]
-        try:
-            await asyncio.wait(ways, return_when="FIRST_COMPLETED")
-        finally:
-            for way in ways:
-                way.cancel()
-            there.close()
+        await super()._pass(head, reader, writer)
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: bytes = b"") -> None:
-        with contextlib.suppress(OSError):
-            while data := await reader.read(65536):
-                await self._flows.wait()
-                if self.mutes(head):
-                    data = b"".join(data.partition(b"\r\n\r\n")[:2]) if data.startswith(b"HTTP/") else b""
-                writer.write(data)
-                await writer.drain()
+    def _sent(self, head: bytes) -> bytes:
+        # One request a connection, or the next one would go unseen.
+        return head if upgrades(head) else re.sub(rb"(?i)\r\nconnection: keep-alive", b"\r\nConnection: close", head)
+
+    async def _passing(self, data: bytes, head: bytes) -> bytes:
+        await self._flows.wait()
+        if self.mutes(head):
+            return b"".join(data.partition(b"\r\n\r\n")[:2]) if data.startswith(b"HTTP/") else b""
+        return data

@@ -104,11 +104,16 @@ class Site:
 
     def __init__(self, server: str) -> None:
         self.server = server
-        self.body = ""
-        self.connect = f"{server} {server.replace('http', 'ws')}"
+        self.reset()
         app = web.Application()
         app.router.add_get("/{name:.*}", self._page)
         self._http = TestServer(app, host="127.0.0.1")
+
+    def reset(self) -> None:
+        """Take back what a test changed."""
+        self.body = ""
+        self.connect = f"{self.server} {self.server.replace('http', 'ws')}"
+        self.more: dict[str, str] = {}  # further headers
 
     @property
     def policy(self) -> str:
@@ -122,7 +127,8 @@ class Site:
         if request.path == "/favicon.ico":
             return web.Response(status=204)
         text = self.body if "<html" in self.body else f'<!doctype html><html lang="pt-BR"><title>Loja</title>{self.body}'
-        return web.Response(text=text, content_type="text/html", headers={"Content-Security-Policy": self.policy})
+        headers = {"Content-Security-Policy": self.policy, **self.more}
+        return web.Response(text=text, content_type="text/html", headers=headers)
 
     async def start(self) -> None:
         await self._http.start_server()

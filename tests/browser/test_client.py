@@ -87,10 +87,7 @@ async def test_trap_4_error_answers_make_no_loop(visit: Visit, status: str) -> N
     await visit.follow()
     await visit.passes(60, 0.5)
     assert 2 <= visit.network.count(delivers) <= 40
-    if await visit.page.evaluate("client.state") == "closed":
-        assert (await visit.stats())["timers"] == 0
-        assert code == "404", "an answer that may pass is not final"
-        await visit.page.evaluate("client.reconnect()")
+    assert await visit.page.evaluate("client.state") != "closed", "what a proxy says is not final"
     visit.network.rule = lambda head: None
     await visit.comes(OPEN, 60)
     await visit.shows()

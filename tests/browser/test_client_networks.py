@@ -189,38 +189,103 @@ async def test_a_reload_in_mid_run_goes_on_at_its_place(visit: Visit, transport:
     await visit.ends(transport, first=before[-1][0])
 
 
-async def tabs(visit: Visit, number: int) -> list[Page]:
-    """Follow in so many tabs of one browser; the last one is the visit's page."""
+async def tabs(visit: Visit, number: int, within_s: float = 5) -> list[Page]:
+    """Follow in so many tabs of one browser, whose clocks go on by themselves; each shows data in time."""
     pages = [visit.page, *[await visit.page.context.new_page() for _ in range(number - 1)]]
     for visit.page in pages:
+        await visit.page.clock.resume()
         await visit.follow(visit.page)
+        await visit.shows(within_s)
     return pages
+
+
+async def fetches(visit: Visit) -> None:
+    """Hold that the page's own request to the server is answered within a second."""
+    fetched = f"fetch('{visit.network.url}/static/rpa-client.js', {{cache: 'no-store'}}).then((answer) => answer.status)"
+    async with asyncio.timeout(1):
+        assert await visit.page.evaluate(fetched) == 200
 
 
 async def test_seven_tabs_of_one_browser_are_served(visit: Visit) -> None:
     """Over HTTP/1.1 the seventh shows data within 5 s, and a page's own request takes less than one."""
     pages = await tabs(visit, 7)
-    await visit.shows(5)
-    fetched = f"fetch('{visit.network.url}/static/rpa-client.js', {{cache: 'no-store'}}).then((answer) => answer.status)"
-    async with asyncio.timeout(1):
-        assert await visit.page.evaluate(fetched) == 200
+    await fetches(visit)
     visit.robot.work()
     for visit.page in pages:
         await visit.shows(1)
     assert visit.network.count(delivers) == len(visit.network.delivering) == 7
 
 
-async def test_a_seventh_stream_gets_the_place_of_a_tab_that_closed(visit: Visit) -> None:
-    """Without WebSockets a browser has six connections for all its tabs: the seventh tab waits, and does not give up."""
-    visit.network.rule = refuses(b"", upgrades)
-    pages = await tabs(visit, 7)
-    await visit.passes(12, 0.25)
-    served = [page for page in pages if await page.evaluate("!!seen.updates.length")]
-    assert len(served) == 6
-    (visit.page,) = set(pages) - set(served)
-    await served[3].close()
-    await visit.comes(OPEN, 40)
+@pytest.mark.parametrize(
+    ("kinds", "within_s"), [((upgrades,), 5), ((upgrades, streams), 10)], ids=["streams", "polls"]
+)
+async def test_seven_tabs_without_websockets_are_served(
+    visit: Visit, kinds: tuple[Callable[[bytes], bool], ...], within_s: float
+) -> None:
+    """Six connections to a host is all that a browser has for them: four tabs keep one, the others ask every 2 s."""
+    visit.network.rule = refuses(b"", *kinds)
+    pages = await tabs(visit, 7, within_s)
+    ways = [await page.evaluate("client.transport") for page in pages]
+    assert ways.count("poll") == 3
+    assert set(ways) == {"poll", "sse" if len(kinds) == 1 else "polling"}
+    for _ in range(3):
+        await fetches(visit)
+        visit.robot.work()
+        for visit.page in pages:
+            await visit.shows(3)
+    kept = pages[max(index for index, way in enumerate(ways) if way != "poll")]
+    await kept.close()
+    pages.remove(kept)
+    visit.page = await visit.page.context.new_page()
+    await visit.page.clock.resume()
+    await visit.follow(visit.page)
+    await visit.shows(within_s)
+    assert await visit.page.evaluate("client.transport") == ({"poll", *ways} - {"poll"}).pop()
+    visit.robot.end()
+    pages.append(visit.page)
+    for visit.page in pages:
+        await visit.has("client.state === 'closed'", 20)
+        seqs = [seq for seq, _ in (await visit.seen())["updates"]]
+        assert seqs == list(range(1, len(visit.robot.said) + 3))
+    assert await visit.page.evaluate("navigator.locks.query().then(({held}) => held.length)") == 0
+
+
+async def test_polls_that_are_swallowed_are_left(visit: Visit) -> None:
+    """A proxy that neither answers a poll that waits nor hangs up costs twenty seconds, once."""
+    waits = b"wait="
+    visit.network.rule = refuses(b"", upgrades, streams)
+    visit.network.holds = lambda head: waits in head.partition(b"\r\n")[0]
+    await visit.follow()
+    await visit.comes(OPEN, 30, step_s=0.1)
+    visit.robot.work()
+    assert await visit.comes(f"seen.updates.at(-1)[1] === '{visit.robot.said[-1]}'", 25) <= 24
+    for _ in range(4):
+        await visit.passes(60)
+        visit.robot.work()
+        await visit.comes(f"seen.updates.at(-1)[1] === '{visit.robot.said[-1]}'", 3, step_s=0.1)
+    await visit.ends("poll")
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 410])
+async def test_a_proxy_that_refuses_everything_for_a_while_is_outlived(visit: Visit, status: int) -> None:
+    """What is not our own word is never the end: not before the run was seen, and not after."""
+    for began in (True, False):
+        if not began:
+            await visit.shows()
+        refusal = answer(status, "No").replace(b"\r\n\r\n", b"\r\nAccess-Control-Allow-Origin: *\r\n\r\n")
+        visit.network.rule = refuses(refusal, delivers)
+        visit.network.cut()
+        if began:
+            await visit.follow()
+        await visit.passes(90, 0.5)
+        assert await visit.page.evaluate("client.state") in ("waiting", "connecting")
+        visit.network.rule = lambda head: None
+        visit.robot.work()
+        await visit.comes(OPEN, 90)
     await visit.shows()
+    await visit.comes("client.isConnected && client.transport === 'websocket'", 240, work_every_s=10)
+    await visit.shows()
+    await visit.ends("websocket")
 
 
 @pytest.mark.parametrize("code", [1000, 1001, 1012, 1013])

@@ -77,6 +77,23 @@ async def test_a_policy_without_ws_leaves_the_stream(
         await visit.ends("sse")
 
 
+async def test_a_policy_that_only_reports_forbids_nothing(visit: Visit) -> None:
+    """Its reports are no obstacle: what fails meanwhile is the network, and the client goes on."""
+    visit.site.more = {"Content-Security-Policy-Report-Only": "connect-src 'none'"}
+    visit.network.rule = lambda head: b"" if delivers(head) else None
+    await visit.follow()
+    await visit.passes(40, 0.25)
+    assert set((await visit.seen())["errors"]) == {"network"}
+    assert await visit.page.evaluate("client.state") in ("waiting", "connecting")
+    reported = "violations.splice(0).filter((text) => text.startsWith('connect-src')).length"
+    assert await visit.page.evaluate(reported) > 0
+    visit.network.rule = lambda head: None
+    await visit.comes(OPEN, 60)
+    await visit.shows()
+    await visit.ends(await visit.page.evaluate("client.transport"))
+    await visit.page.evaluate("violations.splice(0)")
+
+
 async def test_a_policy_that_forbids_everything_is_told(
     context: BrowserContext, followed: Server, client: redis.Redis
 ) -> None:

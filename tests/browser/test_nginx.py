@@ -1,6 +1,5 @@
 """Event streams in a real Chromium, through a real nginx with the shipped configuration."""
 
-import shutil
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -13,8 +12,8 @@ from playwright.async_api import Page, async_playwright
 
 from ..frontends import Nginx
 from ..support import Server, until
+from .stage import CHROMIUM
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")]
 
 #: As simple as a page can be: no code for errors, none for coming back.

@@ -1,7 +1,6 @@
 """Pages of other sites in a real Chromium: what its own rules let them do with our answers."""
 
 import functools
-import shutil
 import threading
 from collections.abc import AsyncIterator, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,8 +13,8 @@ import pytest_asyncio
 from playwright.async_api import Page, async_playwright
 
 from ..support import Server, running
+from .stage import CHROMIUM
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")]
 
 #: What a page of another site tries; each answers with what it got to see, or "refused".

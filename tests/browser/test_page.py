@@ -9,7 +9,6 @@ import json
 import os
 import re
 import select
-import shutil
 import signal
 import subprocess
 import sys
@@ -22,38 +21,24 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import (
-    Browser,
-    ConsoleMessage,
-    Dialog,
-    Error,
-    Page,
-    Route,
-    WebSocketRoute,
-    async_playwright,
-    expect,
-)
+from playwright.async_api import BrowserContext, Page, Route, WebSocketRoute, expect
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+from .stage import MARKS, MARKUP, watched
+
 START_S = 20.0
 STOP_S = 10.0
 GRACE_S = 0.1  # for a request that should not be made to show itself
 EPOCH = "5f0c9a1be2d34c77"
 RPA = re.compile(r"/rpa/")
-MARKUP = "<img src=x onerror=alert(1)>"
 
-# One event loop for the module, so that its tests share one browser.
-pytestmark = [
-    pytest.mark.asyncio(loop_scope="module"),
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine"),
-]
+#: What Chromium itself says of an answer 403, which one test asks for.
+FORBIDDEN = re.compile(r"Failed to load resource: .* status of 403")
+
+pytestmark = MARKS
 
 # Playwright's own waiting for a function needs eval, which the page's policy forbids: what happens between
 # two looks is noted down inside the page instead.
-WITNESS = """
-window.violations = [];
-addEventListener('securitypolicyviolation', (e) => violations.push(`${e.violatedDirective} ${e.blockedURI}`));
+BAR = """
 window.bar = [];
 addEventListener('rpa:connection', ({target: {shadowRoot}}) => {
   const node = shadowRoot.querySelector('[role=progressbar]');
@@ -111,42 +96,13 @@ def demo(tmp_path: Path) -> Iterator[str]:
         yield address
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
-        yield browser
-        await browser.close()
-
-
 @pytest_asyncio.fixture(loop_scope="module")
-async def page(browser: Browser) -> AsyncIterator[Page]:
+async def page(context: BrowserContext) -> AsyncIterator[Page]:
     """A page whose every console error, uncaught error, dialog and policy violation fails the test."""
-    complaints: list[str] = []
-
-    def on_console(message: ConsoleMessage) -> None:
-        # Chromium complains by itself of an answer 403, which one test asks for.
-        if message.type in ("error", "warning") and "status of 403" not in message.text:
-            complaints.append(message.text)
-
-    def on_error(error: Error) -> None:
-        complaints.append(str(error))
-
-    async def on_dialog(dialog: Dialog) -> None:
-        complaints.append(f"dialog {dialog.message}")
-        await dialog.dismiss()  # or the page would wait for ever
-
-    page = await browser.new_page(viewport={"width": 1000, "height": 800})
-    page.set_default_timeout(10_000)
-    page.on("console", on_console)
-    page.on("pageerror", on_error)
-    page.on("dialog", on_dialog)
-    await page.add_init_script(WITNESS)
-    yield page
-    complaints += await page.evaluate("violations")
-    await page.close()
-    assert complaints == []
+    async with watched(context, FORBIDDEN) as page:
+        await page.set_viewport_size({"width": 1000, "height": 800})
+        await page.add_init_script(BAR)
+        yield page
 
 
 async def screenshot(page: Page, name: str, tmp_path: Path) -> None:

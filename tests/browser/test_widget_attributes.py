@@ -35,7 +35,7 @@ async def test_the_command_queue_takes_commands_before_and_after_the_script(stag
     """A page need not wait for the script, and need not have an element."""
     await stage.run(4)
     asked = f"{{sessionId: '{stage.session}', contactUrl: 'tel:1'}}"
-    await stage.page.add_init_script(f"(window.RPAProgress ||= []).push(['start', {asked}])")
+    await stage.page.add_init_script(f"(window.RPAProgress = window.RPAProgress || []).push(['start', {asked}])")
     await stage.show(f"{stage.script}<rpa-progress></rpa-progress>")
     await expect(stage.part("steps")).to_have_text("Etapa 4 de 15")
     await expect(stage.widget).to_have_attribute("contact-url", "tel:1")
@@ -43,10 +43,54 @@ async def test_the_command_queue_takes_commands_before_and_after_the_script(stag
     await expect(stage.part("steps")).to_have_text("Etapa 4 de 15")
     first, stage.session = stage.session, f"{stage.session}b"
     await stage.run(2)
-    await stage.page.evaluate(f"(window.RPAProgress ||= []).push(['start', {{sessionId: '{stage.session}'}}])")
+    await stage.page.evaluate(
+        f"(window.RPAProgress = window.RPAProgress || []).push(['start', {{sessionId: '{stage.session}'}}])"
+    )
     await expect(stage.part("steps")).to_have_text("Etapa 2 de 15")
     await expect(stage.widget).to_have_count(1)
     assert first != stage.session
+
+
+@pytest.mark.parametrize("order", ["sessionId, token, baseUrl", "token, baseUrl, sessionId"])
+async def test_a_command_s_options_are_all_there_when_it_begins(stage: Stage, order: str) -> None:
+    """In whatever order they stand, the first connection already has the token and goes to the address that is said."""
+    await stage.run(4)
+    other = stage.server.replace("127.0.0.1", "localhost")
+    stage.site.connect += f" {other} {other.replace('http', 'ws')}"
+    sockets: list[str] = []
+    stage.page.on("websocket", lambda socket: sockets.append(socket.url))
+    values = {"sessionId": stage.session, "token": "abc", "baseUrl": other}
+    asked = "{" + ", ".join(f"{name}: '{values[name]}'" for name in order.split(", ")) + "}"
+    await stage.page.add_init_script(f"""
+        window.asked = [];
+        window.WebSocket = class extends WebSocket {{
+          constructor(url, protocols) {{ super(url, protocols); asked.push(protocols); }}
+        }};
+        (window.RPAProgress = window.RPAProgress || []).push(['start', {asked}]);
+    """)
+    for page_has_element in (True, False):
+        await stage.show(stage.script + "<rpa-progress></rpa-progress>" * page_has_element)
+        await expect(stage.part("steps")).to_have_text("Etapa 4 de 15")
+        assert [urlsplit(url).netloc for url in sockets] == [urlsplit(other).netloc]
+        assert await stage.page.evaluate("asked") == [["rpa.v1", "token.abc"]]
+        sockets.clear()
+
+
+async def test_attributes_that_are_set_one_after_the_other_begin_one_run(stage: Stage) -> None:
+    """A program sets them in its own order; there is one connection, and it has them all."""
+    await stage.run(4)
+    sockets: list[str] = []
+    stage.page.on("websocket", lambda socket: sockets.append(socket.url))
+    await stage.show(stage.script)
+    await stage.page.evaluate("customElements.whenDefined('rpa-progress').then(() => 1)")
+    await stage.page.evaluate(
+        "(id) => { const node = document.body.appendChild(document.createElement('rpa-progress'));"
+        " node.setAttribute('session-id', 'other'); node.setAttribute('session-id', id);"
+        " node.setAttribute('lang', 'en'); }",
+        stage.session,
+    )
+    await expect(stage.part("steps")).to_have_text("Step 4 of 15")
+    assert [urlsplit(url).path for url in sockets] == [f"/rpa/{stage.session}"]
 
 
 async def test_another_session_replaces_the_one_before(stage: Stage) -> None:

@@ -9,7 +9,9 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
-from playwright.async_api import Browser, BrowserContext, WebSocketRoute, expect
+from playwright.async_api import BrowserContext, WebSocketRoute, expect
+
+from rpa_server import __version__
 
 from .stage import DIST, MARKS, MARKUP, PLAN, PLANS, Site, Stage
 
@@ -138,22 +140,23 @@ async def test_a_script_with_another_hash_is_not_run(
         await page.close()
 
 
-@pytest.mark.parametrize("beside", [True, False])
-async def test_the_demonstration_needs_no_server(stage: Stage, beside: bool) -> None:
-    """With the files alone, or the script alone, a run is shown from its start to both plans, and nobody is asked."""
+@pytest.mark.parametrize("name", ["rpa-progress.js", f"rpa-progress-{__version__}.js", "rpa-progress.js?tag"])
+async def test_the_demonstration_needs_no_server(stage: Stage, name: str) -> None:
+    """With the two files alone a run is shown from its start to both plans, and nobody is asked for more."""
     asked: list[str] = []
 
     async def answer(route: Any) -> None:
-        name = urlsplit(route.request.url).path.rpartition("/")[2]
-        asked.append(name)
-        if name == "demo.html":
+        file = urlsplit(route.request.url).path.rpartition("/")[2]
+        asked.append(file)
+        if file == "demo.html":
             await route.fulfill(body=body, content_type="text/html")
-        elif name.startswith("rpa-progress") and (beside or name.endswith(".js")):
-            await route.fulfill(path=DIST / name)
+        elif file.startswith("rpa-progress"):
+            headers = {"Access-Control-Allow-Origin": "*"}
+            await route.fulfill(path=DIST / file.replace(f"-{__version__}", ""), headers=headers)
         else:
             await route.abort()
 
-    body = """<!doctype html><html lang="pt-BR"><meta charset="utf-8"><script defer src="https://files.example/rpa-progress.js"></script>
+    body = f"""<!doctype html><html lang="pt-BR"><meta charset="utf-8"><script defer src="https://files.example/{name}"></script>
         <rpa-progress demo></rpa-progress>"""
     sockets: list[str] = []
     stage.page.on("websocket", lambda socket: sockets.append(socket.url))
@@ -169,21 +172,41 @@ async def test_the_demonstration_needs_no_server(stage: Stage, beside: bool) -> 
     await expect(stage.part("state")).to_have_text("Cotação concluída")
     await expect(stage.part("plan-price")).to_have_text(["R$ 2.914,35", "R$ 2.487,90"])
     assert sockets == []
-    assert set(asked) <= {"demo.html", "rpa-progress.js", "rpa-progress.json", "rpa-progress.css", "favicon.ico"}
+    assert set(asked) - {"favicon.ico"} == {"demo.html", name.removesuffix("?tag"), f"rpa-progress-{__version__}.json"}
 
 
-async def test_a_script_in_the_page_itself_shows_the_demonstration(browser: Browser) -> None:
-    """Pasted whole into a page that can ask nobody, it still works."""
-    page = await browser.new_page()
-    await page.clock.install()
-    await page.set_content("<rpa-progress demo></rpa-progress>")
+async def test_a_script_in_the_page_itself_asks_for_nothing_else(stage: Stage, context: BrowserContext) -> None:
+    """Pasted whole into a page it knows of no file beside it: it shows the run in plain Portuguese."""
+    await stage.run(4)
+    asked: list[str] = []
+    page = await context.new_page()
+    page.on("request", lambda request: asked.append(urlsplit(request.url).path))
+    await page.goto(f"{stage.server}/health/live")
+    asked.clear()
+    element = f'<rpa-progress session-id="{stage.session}" base-url="{stage.server}"></rpa-progress>'
+    await page.evaluate("(markup) => { document.body.innerHTML = markup; }", element)
     await page.add_script_tag(content=(DIST / "rpa-progress.js").read_text(encoding="utf-8"))
-    for _ in range(12):
-        await page.clock.run_for(5_000)
-        await asyncio.sleep(0.01)
+    await expect(page.locator("rpa-progress [part=steps]")).to_have_text("Etapa 4 de 15")
+    assert [path for path in asked if not path.startswith("/rpa/")] == []
+    await page.close()
+
+
+async def test_a_file_beside_the_script_that_was_tampered_with_is_not_used(stage: Stage) -> None:
+    """The script knows its hash: the run is shown without it, in plain Portuguese."""
+
+    async def answer(route: Any) -> None:
+        body = (DIST / "rpa-progress.json").read_text(encoding="utf-8").replace("Plan", "Plot")
+        await route.fulfill(body=body, content_type="application/json", headers={"Access-Control-Allow-Origin": "*"})
+
+    await stage.run(15, {"status_final": "success", "dados_finais": PLANS})
+    context = stage.page.context
+    page = await context.new_page()
+    await page.route("**/*.json", answer)
+    await stage.open_at_home('lang="en"', page=page)
     await expect(page.locator("rpa-progress [part=state]")).to_have_text("Cotação concluída")
-    prices = page.locator("rpa-progress [part=plan-price]")
-    await expect(prices).to_have_text(["R$ 2.914,35", "R$ 2.487,90"])
+    await page.unroute("**/*.json")
+    await page.reload()
+    await expect(page.locator("rpa-progress [part=state]")).to_have_text("Quote ready")
     await page.close()
 
 

@@ -140,6 +140,7 @@ class Visit:
         """Stand for what a page without a screen never sees: that its tab went to the back, or came forward."""
         await self.page.evaluate(
             "(state) => { Object.defineProperty(document, 'visibilityState', {value: state, configurable: true});"
+            " Object.defineProperty(document, 'hidden', {value: state === 'hidden', configurable: true});"
             " document.dispatchEvent(new Event('visibilitychange')); }",
             state,
         )

@@ -65,8 +65,8 @@ class Relay:
 
     async def _pass(self, head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         back, there = await asyncio.open_connection("127.0.0.1", self._target)
-        there.write(head)
-        ways = [asyncio.create_task(_pump(reader, there)), asyncio.create_task(_pump(back, writer))]
+        there.write(self._sent(head))
+        ways = [asyncio.create_task(self._pump(reader, there)), asyncio.create_task(self._pump(back, writer, head))]
         try:
             await asyncio.wait(ways, return_when="FIRST_COMPLETED")
         finally:
@@ -74,9 +74,16 @@ class Relay:
                 way.cancel()
             there.close()
 
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: bytes = b"") -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(65536):
+                writer.write(await self._passing(data, head))
+                await writer.drain()
 
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(OSError):
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
+    def _sent(self, head: bytes) -> bytes:
+        """Return what the server is sent for a request's head."""
+        return head
+
+    async def _passing(self, data: bytes, head: bytes) -> bytes:
+        """Return what becomes of bytes on their way: to the server, or back to the request that began with *head*."""
+        return data

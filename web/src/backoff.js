@@ -16,6 +16,6 @@ const LEAST = 250;
  */
 export function backoff(n, base, cap, random, spread = 0) {
   const top = Math.min(cap, Math.max(spread, base * 2 ** n));
-  const low = top === cap ? cap / 4 : n && Math.min(LEAST, top);
+  const low = top === cap ? cap / 4 : n && LEAST;
   return low + random * (top - low);
 }

@@ -1,31 +1,30 @@
 // RPAProgressClient: follows one session over whatever transport works, and tells the page.
 //
-// One closure, because the size of what pages load is bounded; what can stand alone is in the modules below. Invariants:
-// at most one link is live, and only what it brings is shown; another that is tried meanwhile takes over when it has
-// brought all that the page has seen; every update is told once, in order; after close() no timer, no listener and no
-// connection is left. Silence is measured by the clock, not by timers: those of hidden and sleeping pages come late.
+// One closure, because the size of what pages load is bounded; what can stand alone is in the modules below, one
+// connection in link.js. Invariants: at most one link is live, and only what it brings is shown; another that is tried
+// meanwhile takes over when it has brought all that the page has seen; every update is told once, in order; after
+// close() no timer, no listener and no connection is left.
 
 import { base as baseOf, problem } from './address.js';
 import { backoff } from './backoff.js';
-import { BLOCKED, GIVEN_UP, RPAError } from './errors.js';
+import { GIVEN_UP, RPAError } from './errors.js';
 import { ladder as makeLadder } from './ladder.js';
+import { OPEN, linker, slowed } from './link.js';
 import { reduce } from './state.js';
-import { load, save, storage } from './store.js';
+import { attempt, load, save } from './store.js';
 import { teller } from './tell.js';
 import { timers } from './timers.js';
-import { poll, polling, sse, websocket } from './transports.js';
 
-const OPEN = { websocket, sse, polling, poll };
-const WAKING = ['online', 'offline', 'pageshow', 'visibilitychange', 'securitypolicyviolation'];
+const WAKING = ['visibilitychange', 'online', 'offline', 'pageshow', 'securitypolicyviolation'];
 const SPREAD = 6700; // ms over which pages come back that lost the server at the same moment
 const LINGER = 3000; // ms: robots add a line or two after the end
-const LATE = 1000; // ms: a check that is later than this was held up by sleep
-const ANSWER = 2000; // ms for a sign of life that was asked for
 const HURRY = 0.4; // share of the time to connect while nothing has worked yet and there is another transport
 
 const follow = (self, sessionId, options) => {
+  const { _emit: emit, _call: call, _events: events } = teller(self);
   Object.assign(self, {
-    sessionId, state: 'idle', isConnected: false, transport: null, lastSeq: 0,
+    sessionId, state: 'idle', isConnected: false, transport: null, lastSeq: 0, now: Date.now, random: Math.random,
+    resumeStore: attempt(() => sessionStorage),
     transports: ['websocket', 'sse', 'polling'], minDelay: options.reconnectInterval ?? 500, maxDelay: 30000,
     maxAttempts: options.maxReconnectAttempts ?? Infinity, connectTimeout: 8000, heartbeatInterval: 15000,
     staleTimeout: 35000, minUptime: 5000, pollInterval: 2000, upgradeAfter: 60000, stallAfter: 60000,
@@ -36,12 +35,12 @@ const follow = (self, sessionId, options) => {
       fault = null;
       tries = 0;
       base = baseOf(self.baseUrl);
-      store = storage(self.resumeStore);
+      store = self.resumeStore;
       rungs = `${self.transports}`.replace('polling', '$&,poll').split(',').filter((name) => OPEN[name]);
       ladder = makeLadder(rungs, load(store, base));
       listen('add');
       const wrong = problem(sessionId, base, rungs);
-      if (wrong) close(wrong);
+      if (wrong) close(new RPAError(wrong));
       else {
         state = state || load(store, base + sessionId);
         if (state && !self.lastSeq) show();
@@ -51,24 +50,26 @@ const follow = (self, sessionId, options) => {
     },
     disconnect: () => close(),
     reconnect() {
-      if (!isOn) return self.connect();
       tries = 0;
-      dial();
+      if (isOn) dial();
+      else self.connect();
     },
     snapshot: () => state,
+    _url(link, path, wait = '') {
+      const from = place();
+      return `${base}${path}/${encodeURIComponent(sessionId)}?${from && link._heals !== 2 ? `after=${from}` : ''}${wait}`;
+    },
     async done() {
-      if (!state?.final) for await (const event of events()) if (state?.final) break;
+      while (!state?.final && self.state !== 'closed') await events().next();
       if (fault || !state?.final) throw fault || new RPAError('closed');
       return state;
     },
-    [Symbol.asyncIterator]: () => events(),
+    [Symbol.asyncIterator]: events,
     stats: () => ({ ...count, tries, live: +!!live, probing: +!!probe, timers: running.size }),
   });
   for (const name in options) if (options[name] !== undefined) self[name] = options[name];
 
-  const { now = Date.now, random = Math.random, setTimeout: later = setTimeout, clearTimeout: cancel = clearTimeout } = self;
-  const { _after: after, _stop: stop, _running: running } = timers(later, cancel);
-  const { _emit: emit, _call: call, _events: events } = teller(self);
+  const { _after: after, _stop: stop, _running: running } = timers(self.setTimeout || setTimeout, self.clearTimeout || clearTimeout);
   const count = { connects: 0, gaps: 0, updates: 0, duplicates: 0, resets: 0 };
   let isOn; // between connect() and close()
   let base;
@@ -86,37 +87,32 @@ const follow = (self, sessionId, options) => {
   let told; // the code of the last error that was told, null while connected
   let fault; // what done() rejects with
   let notBefore; // when the server wants us back
-  let isBlocked; // the page's policy forbade what is being tried
 
   // -- telling the page
 
   const tell = (error) => emit('error', error, 'onError', error._text);
 
   const set = (to, error) => {
-    const connected = to === 'open';
-    const hasChanged = connected !== self.isConnected;
-    const detail = { state: to, transport: rungs[ladder._at], connected, error };
-    Object.assign(self, detail, { isConnected: connected });
+    const hasChanged = self.isConnected !== (self.isConnected = to === 'open');
+    const detail = { state: to, transport: rungs[ladder._at], connected: self.isConnected, error };
+    Object.assign(self, detail);
     emit('connection', detail, 'onStateChange', to);
-    if (hasChanged) call('onConnectionChange', connected, detail);
+    if (hasChanged) call('onConnectionChange', detail.connected, detail);
   };
-
-  const stall = () => emit('stall', state);
 
   /** Tell the news: *update*, or the whole state where there is none. */
   const show = (update, before) => {
     const s = state;
-    const fresh = (key, type) => s[key] && JSON.stringify(s[key]) !== JSON.stringify(before?.[key])
-      && emit(type.toLowerCase(), s[key], `on${type}`);
+    const fresh = (key, type, name) => s[key] && JSON.stringify(s[key]) !== JSON.stringify(before?.[key])
+      && emit(type, s[key], name);
     self.lastSeq = s.seq;
     count.updates++;
     save(store, base + sessionId, s.final ? null : s);
-    stop(s.final ? stall : close);
-    if (s.final) after(close, LINGER);
-    else after(stall, self.stallAfter);
+    if (s.final) after(show, LINGER, close);
+    else after(show, self.stallAfter, () => emit('stall', s));
     emit('progress', update || { ...s, type: 'progress_update', etapa: s.etapa_atual, timestamp: s.timestamp_atualizacao }, 'onProgressUpdate');
-    fresh('estimativas', 'Estimate');
-    fresh('resultado', 'Result');
+    fresh('estimativas', 'estimate', 'onEstimate');
+    fresh('resultado', 'result', 'onResult');
     if (s.final && ended !== s.epoch) {
       ended = s.epoch;
       if (!/^(suc|cot)/.test(s.estado)) {
@@ -127,99 +123,9 @@ const follow = (self, sessionId, options) => {
     }
   };
 
-  // -- one link
+  // -- which link
 
   const place = () => (state?.epoch ? `${state.epoch}:${state.seq}` : self.replay ? '0' : '');
-  const isHidden = () => globalThis.document?.visibilityState === 'hidden';
-  const slowed = (ms) => (isHidden() ? ms * 5 : ms);
-
-  /**
-   * Open a connection and watch it: that it delivers soon, and that it does not fall silent.
-   *
-   * @param {number} at the rung.
-   * @param {number} [heals] 1: it is to fill a gap, 2: by the whole state.
-   * @param {number} [share] of connectTimeout that it has.
-   */
-  const open = (at, heals, share = 1) => {
-    const born = now();
-    let last = born; // when something came
-    let due;
-    let proof = 0; // when a sign of life was asked for
-    let end;
-    count.connects++;
-    const ping = () => link._delivered && end._ping?.();
-
-    const watch = () => {
-      const time = now();
-      const isAsked = proof > last;
-      // Where nothing can be asked for, the server's own heartbeat sets the pace.
-      const dead = isAsked ? proof + ANSWER
-        : last + (link._delivered ? Math.max(self.staleTimeout, 2 * link._beat + 5000) : self.connectTimeout * share);
-      if (time < dead) {
-        if (link._delivered && time - born >= self.minUptime && link === live) {
-          tries = 0;
-          ladder._stay(at);
-          save(store, base, rungs[at]);
-        }
-        if (time - last >= self.heartbeatInterval) ping();
-        due = Math.min(dead, time + self.heartbeatInterval / 3);
-        after(watch, due - time);
-      } else if (!isAsked && time - due >= LATE) ask(); // what came while it slept may still be queued
-      else link._ended(new RPAError(link._delivered ? 'stale' : 'connect_timeout', '', { _next: !link._delivered }));
-    };
-    const ask = () => {
-      proof = now();
-      ping();
-      watch();
-    };
-
-    const link = {
-      _at: at,
-      _heals: heals,
-      _client: self,
-      _why: {},
-      _beat: 15000,
-      _after: (ms, work) => link._isOver || after(link, slowed(ms), work),
-      _url(path, wait = '') {
-        const after = heals > 1 ? '' : place();
-        return `${base}${path}/${encodeURIComponent(sessionId)}?${after && `after=${after}`}${wait && `&wait=${wait}`}`;
-      },
-      _message(message) {
-        last = now();
-        if (!link._isOver && message) heard(link, message);
-      },
-      _text(json) {
-        let message;
-        try {
-          message = JSON.parse(json);
-        } catch (error) {
-          tell(new RPAError('protocol', error.message));
-        }
-        link._message(message);
-      },
-      _ended(error) {
-        if (!link._isOver) over(link, error);
-      },
-      _drop() {
-        link._isOver = true;
-        stop(watch);
-        stop(link);
-        end?.();
-      },
-      /** Make sure that it lives: the page woke up, or the network changed. */
-      _prove() {
-        if (link._delivered && (end._ping || now() - last > link._beat + ANSWER)) ask();
-      },
-    };
-    (async () => {
-      const token = await (self.token?.call ? self.token() : self.token);
-      if (!link._isOver) end = OPEN[rungs[at]](link, token);
-    })().catch((error) => link._ended(new RPAError('auth', error?.message)));
-    watch();
-    return link;
-  };
-
-  // -- which link
 
   const drop = () => {
     live?._drop();
@@ -230,21 +136,21 @@ const follow = (self, sessionId, options) => {
   const dial = () => {
     stop(dial);
     drop();
-    isBlocked = false;
     live = open(ladder._at, 0, seen || !rungs[ladder._at + 1] ? 1 : HURRY);
     set('connecting');
   };
 
   /** Try a better rung in *ms*, beside the one that works. */
-  const climb = (ms = self.upgradeAfter * (0.75 + random() / 2)) => {
+  const climb = (ms = self.upgradeAfter * (0.75 + self.random() / 2)) => {
     if (ladder._at) after(climb, ms, () => {
-      if (self.isConnected && !probe) probe = open(count.connects % ladder._at);
+      if (self.isConnected && !probe) probe = open(count.connects % Math.min(ladder._at, 2));
       else climb();
     });
   };
 
   /** Take in the end of *link*; without an error the run is over and everything was seen. */
   const over = (link, error) => {
+    if (link._isOver) return;
     link._drop();
     if (link === probe) {
       probe = null;
@@ -254,46 +160,43 @@ const follow = (self, sessionId, options) => {
     }
     drop();
     if (!error || state?.final) return close();
-    if (isBlocked && !link._delivered) error = new RPAError('csp_blocked', '', BLOCKED);
     const isOffline = globalThis.navigator?.onLine === false; // says nothing about the transport
-    const isLeft = isOffline || ladder._failed(error, link._delivered);
-    const isUp = tries >= self.maxAttempts;
-    if (isUp) error._text = GIVEN_UP;
-    if (error.fatal || isUp || !isLeft) return close(error);
-    notBefore = now() + (error._after || 0);
+    if (tries >= self.maxAttempts) {
+      error._text = GIVEN_UP;
+      error.fatal = true;
+    }
+    if (error.fatal || !(isOffline || ladder._failed(error, link._delivered))) return close(error);
+    notBefore = self.now() + (error._after || 0);
     error.retryAt = notBefore
-      + slowed(backoff(tries++, self.minDelay, self.maxDelay, random(), seen && error.code !== 'stale' ? SPREAD : 0));
-    after(dial, error.retryAt - now());
+      + slowed(backoff(tries++, self.minDelay, self.maxDelay, self.random(), seen && error.code !== 'stale' ? SPREAD : 0));
+    after(dial, error.retryAt - self.now());
     set(isOffline ? 'offline' : 'waiting', error);
-    if (error.code !== told) tell(error);
-    told = error.code;
+    if (told !== (told = error.code)) tell(error);
   };
 
   /** Take in message *m* of *link*. */
   const heard = (link, m) => {
-    if (m.type === 'error') {
-      link._why = m; // the end that follows has but a number
-      return;
-    }
+    if (m.type === 'error') link._why = m; // the end that follows has but a number
+    if (link._isOver || m === link._why) return;
     const before = state;
     const isProbe = link === probe;
     const isNew = isProbe || !link._delivered;
-    link._beat = m.heartbeat_ms || link._beat;
+    if (m.type === 'sync') link._quiet = Math.max(self.staleTimeout, 2 * m.heartbeat_ms + 5000 || 0);
     link._delivered = true;
     if (isProbe) {
       // Not yet: the page has seen more than what led to this message.
       if (before && (m.epoch === before.epoch ? m.seq < before.seq : m.type !== 'sync')) return;
-      ladder._at = link._at;
       live._drop();
       live = link;
       probe = null;
     }
     if (isNew) {
+      ladder._at = link._at;
       told = null;
       seen = true;
       stop(climb);
       climb();
-      if (before?.final) after(close, LINGER);
+      if (before?.final) after(show, LINGER, close);
       set('open');
     }
     if (link._isOver) return; // the page's doing
@@ -301,8 +204,7 @@ const follow = (self, sessionId, options) => {
     if (what === 'old') count.duplicates++;
     if (what === 'gap' && !probe?._heals) {
       probe?._drop();
-      probe = open(live._at, place() === gap ? 2 : 1);
-      gap = place();
+      probe = open(live._at, 1 + (gap === (gap = place())));
       count.gaps++;
     }
     if (next === before) return;
@@ -314,14 +216,31 @@ const follow = (self, sessionId, options) => {
     if (what !== 'place') show(what === 'next' && m, before);
   };
 
+  /** Note that *link* is no short life any more. */
+  const lasted = (link) => {
+    if (link !== live) return;
+    tries = 0;
+    ladder._stay(link._at);
+    save(store, base, self.transport);
+  };
+
+  const connected = linker(self, after, stop, tell, heard, lasted, over);
+
+  /** Open a link by the rung *at*, see link.js, with a *share* of the time to connect. */
+  const open = (at, heals, share = 1) => {
+    count.connects++;
+    return connected(rungs[at], at, self.connectTimeout * share, heals, rungs.indexOf('poll'));
+  };
+
   // -- the surroundings
 
-  const wake = ({ blockedURI }) => {
-    if (blockedURI) isBlocked = isBlocked || `${blockedURI}/`.includes(base.slice(7));
-    else if (!isHidden()) {
-      if (running.has(dial)) after(dial, notBefore - now());
-      if (running.has(climb)) climb(1000 * random());
-      live?._prove();
+  const wake = ({ disposition, blockedURI }) => {
+    if (blockedURI) {
+      if (disposition === 'enforce' && !live?._delivered && `${blockedURI}/`.startsWith(base)) live?._ended(new RPAError('csp_blocked'));
+    } else if (!globalThis.document?.hidden) {
+      climb(1000 * self.random());
+      if (live) live._prove();
+      else after(dial, notBefore - self.now());
     }
   };
   const listen = (what) => WAKING.forEach((name) => globalThis[`${what}EventListener`]?.(name, wake, true));

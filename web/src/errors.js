@@ -1,25 +1,24 @@
 // What can go wrong, as one class: what happened, whether it is final, and what a visitor may read.
 
 export const GIVEN_UP = 'Máximo de tentativas de reconexão atingido';
-export const BLOCKED = { _blocked: true };
 
 const KINDS = [
-  [/^(conf|mix|csp)/, 'config', 'Página mal configurada.'],
-  [/^(auth|forb|not|gone)/, 'access', 'Sem acesso à cotação.'],
-  [/^(rate|full)/, 'busy', 'Servidor ocupado.'],
-  [/^job/, 'job', 'Cotação não concluída.'],
+  [/^(conf|m|cs)/, 'config', 'Página mal configurada.'],
+  [/^(a|fo|no|g)/, 'access', 'Sem acesso à cotação.'],
+  [/^(r|fu)/, 'busy', 'Servidor ocupado.'],
+  [/^j/, 'job', 'Cotação não concluída.'],
   [/./, 'network', 'Sem conexão. Reconectando…'],
 ];
 const CODES = {
   400: 'config', 401: 'auth', 403: 'forbidden', 404: 'not_found', 410: 'gone', 429: 'rate_limited',
-  1001: 'server_shutdown', 1012: 'server_shutdown',
+  1001: 'server_shutdown', 1012: 'server_shutdown', 1013: 'full',
 };
 
 /**
  * An error of the client, see rpa-progress.d.ts for its codes.
  *
  * Between modules: `_text` is for the visitor, `_after` ms that the server wants us to wait, `_next` that another
- * transport is better tried at once, `_blocked` that this one is closed to the page.
+ * transport is better tried at once.
  */
 export class RPAError extends Error {
   constructor(code, message, more) {
@@ -33,16 +32,13 @@ export class RPAError extends Error {
  * Build the error of an HTTP answer or of a WebSocket's close code.
  *
  * An error body of ours that is not temporary is final. Without one a proxy may have spoken: then another transport
- * may still be open.
+ * may still be open, or this one later.
  *
  * @param {number} number the status, or the code.
  * @param {object} body the parsed body, {} where it is none.
  * @param {object} more further fields.
  */
 export const refusal = (number, { code, message, temporary, retry_after_ms: _after }, more) => {
-  const _blocked = CODES[number] && number < 429;
-  const _next = code === 'full' || number === 1013;
-  return new RPAError(_next ? 'full' : CODES[number] || (number > 999 ? 'network' : 'server_error'), message, {
-    fatal: _blocked && temporary === false, _blocked, _next, _after, ...more,
-  });
+  const name = code === 'full' ? code : CODES[number] || (number > 999 ? 'network' : 'server_error');
+  return new RPAError(name, message, { fatal: number < 429 && temporary === false, _next: number < 429 || name === 'full', _after, ...more });
 };

@@ -47,17 +47,16 @@ function push([name, options]) {
 }
 
 /** Begin for good, with what the file beside the script holds: css, en, fields. Without it, in plain Portuguese. */
-function begun({ css, en, ...more } = {}) {
+function begun({ css = '', en, ...more } = {}) {
   Object.assign(learned.en, en);
   Object.assign(learned, more);
-  if (!customElements.get(NAME)) customElements.define(NAME, makeElement(begin, css, beside('css')));
+  if (!customElements.get(NAME)) customElements.define(NAME, makeElement(begin, css));
   queue.forEach(push);
   queue.push = push;
   // The script tag alone names a session: elements of the page's own are to follow it.
   if (/rpa(Sess|Demo)/.test(Object.keys(script?.dataset ?? {})) && !document.querySelector(NAME)) push(['start', { hidden: '' }]);
 }
 
-const beside = (kind) => script?.src.replace(/\.js(?=$|\?)/, `.${kind}`);
 const parsed = new Promise((go) => {
   if (document.readyState === 'loading') addEventListener('DOMContentLoaded', go);
   else go();
@@ -67,6 +66,7 @@ const held = window.RPAProgress ??= [];
 const queue = held.map ? held : []; // what is no queue is somebody else's
 if (!queue.isTaken) {
   queue.isTaken = true;
-  const more = fetch(beside('json')).then((answer) => answer.json()).catch(() => {});
+  const more = script?.src && fetch(script.src.replace(/(-\d[^/]*)?\.js(?=$|\?)/, `-${VERSION}.json`), { integrity: INTEGRITY })
+    .then((answer) => answer.json()).catch(() => {});
   Promise.race([more, patience]).then((words) => parsed.then(() => begun(words)));
 }

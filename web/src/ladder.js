@@ -29,23 +29,19 @@ export const ladder = (list, begin) => {
      * @param {object} error see RPAError.
      * @param {boolean} [delivered] it had received something.
      */
-    _failed({ code, _blocked, _next }, delivered) {
+    _failed({ code, _next }, delivered) {
       const at = self._at;
-      const last = list.length - 1;
       const isAway = home >= 0 && at !== home && code === 'network' && !delivered;
-      if (_blocked) {
+      failures += delivered ? 0.5 : 1;
+      if (code === 'csp_blocked') {
         list.splice(at, 1);
         home = failures = 0;
-        deep = at;
-        return at < last;
-      }
-      failures += delivered ? 0.5 : 1;
-      if (_next || isAway || failures > 1.5) {
+        self._at = deep = list[at] ? at : 0;
+      } else if (_next || isAway || failures >= 2) {
         failures = 0;
-        if (isAway || (at !== home && at === last)) self._at = home || 0;
-        else self._at = deep = deep < last ? deep + 1 : 0;
+        self._at = isAway || (at !== home && !list[at + 1]) ? home || 0 : deep = list[deep + 1] ? deep + 1 : 0;
       }
-      return true;
+      return !!list[0];
     },
   };
   return self;

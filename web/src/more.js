@@ -1,5 +1,7 @@
 // What the script takes as data when it starts, from the file beside it. The build writes it into rpa-progress.json,
-// together with the style. Without it there is no English, of a plan only its price, and a plainer demonstration.
+// together with the style. Without it there is no English, of a plan only its price, and no demonstration.
+
+import { TYPICAL } from './pace.js';
 
 /** What is told of a plan, in this order: the wire's name, Portuguese. */
 export const fields = [
@@ -67,30 +69,39 @@ export const en = {
   'Morte ou invalidez': 'Death or disability',
 };
 
-/** What the demonstration tells: the robot's words by step, what it saw at the fifth, what both plans have in common. */
-export const demo = {
-  steps: ['Iniciando RPA', 'Selecionando tipo de veículo', 'Selecionando veículo com a placa informada',
-    'Confirmando seleção do veículo', 'Calculando como novo seguro', 'Elaborando estimativas',
-    'Seleção de detalhes do veículo', 'Definição de local de pernoite com o CEP informado', 'Definição do uso do veículo',
-    'Preenchimento dos dados pessoais', 'Definição do condutor principal', 'Definição do uso do veículo',
-    'Definição do tipo de garagem', 'Definição de residentes', 'Definição do corretor', 'Aguardando cálculo completo'],
-  covers: [
-    { nome: 'Compreensiva', valores: { de: 'R$ 2.350,00', ate: 'R$ 2.980,00' } },
-    { nome: 'Roubo e furto', valores: { de: 'R$ 1.280,00', ate: 'R$ 1.690,00' } },
-    { nome: 'RCF', valores: { de: 'R$ 1.150,00', ate: 'R$ 1.420,00' } },
-  ],
-  plan: {
-    forma_pagamento: 'Crédito em até 10x sem juros',
-    parcelamento: 'anual',
-    valor_franquia: 'R$ 3.890,00',
-    tipo_franquia: 'Reduzida',
-    valor_mercado: '100% da tabela FIPE',
-    assistencia: true,
-    vidros: true,
-    carro_reserva: true,
-    danos_materiais: 'R$ 100.000,00',
-    danos_corporais: 'R$ 100.000,00',
-    danos_morais: 'R$ 20.000,00',
-    morte_invalidez: 'R$ 5.000,00',
-  },
+const STEPS = ['Iniciando RPA', 'Selecionando tipo de veículo', 'Selecionando veículo com a placa informada',
+  'Confirmando seleção do veículo', 'Calculando como novo seguro', 'Elaborando estimativas',
+  'Seleção de detalhes do veículo', 'Definição de local de pernoite com o CEP informado', 'Definição do uso do veículo',
+  'Preenchimento dos dados pessoais', 'Definição do condutor principal', 'Definição do uso do veículo',
+  'Definição do tipo de garagem', 'Definição de residentes', 'Definição do corretor', 'Aguardando cálculo completo'];
+const COVERS = [
+  { nome: 'Compreensiva', valores: { de: 'R$ 2.350,00', ate: 'R$ 2.980,00' } },
+  { nome: 'Roubo e furto', valores: { de: 'R$ 1.280,00', ate: 'R$ 1.690,00' } },
+  { nome: 'RCF', valores: { de: 'R$ 1.150,00', ate: 'R$ 1.420,00' } },
+];
+const PLAN = {
+  forma_pagamento: 'Crédito em até 10x sem juros',
+  parcelamento: 'anual',
+  valor_franquia: 'R$ 3.890,00',
+  tipo_franquia: 'Reduzida',
+  valor_mercado: '100% da tabela FIPE',
+  assistencia: true,
+  vidros: true,
+  carro_reserva: true,
+  danos_materiais: 'R$ 100.000,00',
+  danos_corporais: 'R$ 100.000,00',
+  danos_morais: 'R$ 20.000,00',
+  morte_invalidez: 'R$ 5.000,00',
 };
+
+/** What the demonstration tells, each with the ms until what follows: a run four times as fast as a real one. */
+export const demo = [
+  [0, { type: 'sync', recovered: true }],
+  ...STEPS.map((mensagem, etapa) => [TYPICAL[etapa] * 250 + 700, {
+    type: 'progress_update', etapa, mensagem, ...(etapa === 6 && { estimativas: { coberturas_detalhadas: COVERS } }),
+  }]),
+  [0, {
+    type: 'progress_update', etapa: 15, final: true, estado: 'sucesso',
+    resultado: { plano_recomendado: { valor: 2914.35, ...PLAN }, plano_alternativo: { valor: 2487.9, ...PLAN } },
+  }],
+];

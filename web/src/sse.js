@@ -12,20 +12,21 @@
 export const parser = (onData) => {
   const decoder = new TextDecoder(); // drops one byte order mark at the start
   let rest = '';
+  let data = [];
+  let type;
   return (bytes) => {
     // A CR at the very end may be half of a CRLF: it waits for what follows.
-    rest = (rest + decoder.decode(bytes, { stream: true })).replace(/\r\n|\r(?!$)/g, '\n');
-    const blocks = rest.split('\n\n');
-    rest = blocks.pop();
-    for (const block of blocks) {
-      const data = [];
-      let type;
-      for (const line of block.split('\n')) {
-        const [, name, value] = /^([^:]*):? ?(.*)/s.exec(line);
-        if (name === 'data') data.push(value);
-        if (name === 'event') type = value;
+    const lines = (rest + decoder.decode(bytes, { stream: true })).split(/\r\n|\n|\r(?!$)/);
+    rest = lines.pop();
+    for (const line of lines) {
+      const [, name, value] = /^([^:]*):? ?(.*)/s.exec(line);
+      if (name === 'data') data.push(value);
+      if (name === 'event') type = value;
+      if (!line) {
+        if (data.length && !type) onData(data.join('\n'));
+        data = [];
+        type = '';
       }
-      if (data.length && !type) onData(data.join('\n'));
     }
   };
 };

@@ -1,16 +1,14 @@
 // What a reload of the page must not lose, in the tab's own storage. It may be forbidden, full or foreign: then there
 // is none.
 
-const attempt = (work) => {
+/** Return what *work* returns, null where it fails. */
+export const attempt = (work) => {
   try {
     return work();
   } catch {
     return null;
   }
 };
-
-/** Return the storage to use: the page's choice, null for none, else the tab's. */
-export const storage = (chosen) => attempt(() => (chosen === undefined ? sessionStorage : chosen));
 
 export const load = (store, key) => attempt(() => JSON.parse(store.getItem(key)));
 

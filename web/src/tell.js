@@ -4,7 +4,15 @@
  * @param {EventTarget} client whose properties `onProgressUpdate` and so on are the page's callbacks; with `debug` events are printed too.
  */
 export const teller = (client) => {
-  const taps = new Set();
+  let give;
+  let next; // promise of the next event, and of what follows it
+  const add = (event) => {
+    const held = give;
+    next = new Promise((go) => {
+      give = go;
+    });
+    held?.([event, next]);
+  };
 
   const call = (name, ...args) => {
     try {
@@ -14,6 +22,7 @@ export const teller = (client) => {
     }
   };
 
+  add();
   return {
     _call: call,
 
@@ -21,30 +30,18 @@ export const teller = (client) => {
     _emit(type, detail, name, ...args) {
       const event = new CustomEvent(`rpa:${type}`, { detail, cancelable: true });
       if (client.debug) console.debug(event.type, detail);
-      taps.forEach((tap) => tap(event));
+      add(event);
       client.dispatchEvent(event);
       call(name, ...args, detail);
     },
 
     /** Yield every event from now on until the client is closed. */
     async* _events() {
-      const queue = [];
-      let wake;
-      const tap = (event) => {
-        queue.push(event);
-        wake?.();
-      };
-      taps.add(tap);
-      try {
-        for (;;) {
-          while (queue[0]) yield queue.shift();
-          if (client.state === 'closed') return;
-          await new Promise((go) => {
-            wake = go;
-          });
-        }
-      } finally {
-        taps.delete(tap);
+      let event;
+      let at = next;
+      while (at !== next || client.state !== 'closed') {
+        [event, at] = await at;
+        yield event;
       }
     },
   };

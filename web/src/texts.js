@@ -21,7 +21,7 @@ const PT = {
 export const learned = {
   en: { __proto__: null },
   fields: [],
-  demo: { steps: [], covers: [{ nome: 'Compreensiva', valores: { de: 2350, ate: 2980 } }] },
+  demo: [[0, { type: 'sync', recovered: true }]],
 };
 
 /**

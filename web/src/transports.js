@@ -1,22 +1,25 @@
 // The four ways to receive a session: each opens one connection, hands over what comes, and says why it ended.
 //
-// They know nothing of retries, cursors or other transports. A *link* gives `_url(path, wait)`, `_client` (fetch, WebSocket,
-// pollInterval) and `_after(ms, work)`; it takes `_message(object)`, where none is a mere sign of life, `_text(json)`, and
-// `_ended(error)`, where no error means that the run is over and everything was seen. What comes after that it ignores.
+// They know nothing of retries, cursors or other transports. Each takes a *link*, a token and the client (fetch, WebSocket,
+// pollInterval, now, _url). A link gives `_after(ms, work)`, `_why` (the server's last error) and `_poll` (the rung of plain
+// polls, -1 where the page allows none); it takes `_message(object)`, where none is a mere sign of life, `_text(json)`,
+// and `_ended(error)`, where no error means that the run is over and everything was seen. What comes after that it
+// ignores. `_quiet` is the ms of silence that it bears, `_hangs` that the next transport is better if it goes silent.
 // Each returns what ends it; that of a WebSocket has a `_ping`.
 
-import { BLOCKED, RPAError, refusal } from './errors.js';
+import { RPAError, refusal } from './errors.js';
 import { parser } from './sse.js';
 
-const WAIT_S = 25;
+const WAIT_S = 10;
+const SEATS = 4;
+const HELD = 5000; // ms: an answer that took longer was held back, and no sign of a server that never waits
 const BREATH = 250;
 
-export const websocket = (link, token) => {
-  const blocked = (code) => link._ended(new RPAError(code, '', BLOCKED));
+export const websocket = (link, token, client) => {
+  const blocked = (code) => link._ended(new RPAError(code, '', { _next: true }));
   let socket;
   try {
-    const protocols = token ? ['rpa.v1', `token.${token}`] : 'rpa.v1';
-    socket = new (link._client.WebSocket || WebSocket)(link._url('rpa').replace('http', 'ws'), protocols);
+    socket = new (client.WebSocket || WebSocket)(client._url(link, 'rpa').replace('http', 'ws'), token ? ['rpa.v1', `token.${token}`] : 'rpa.v1');
   } catch (error) {
     return blocked(error.name === 'SecurityError' ? 'csp_blocked' : 'config');
   }
@@ -27,27 +30,60 @@ export const websocket = (link, token) => {
   };
   // Blocked by the page's policy it fails without ever saying close.
   socket.onerror = () => link._after(0, () => socket.readyState > 2 && blocked('csp_blocked'));
-  const stop = () => socket.close();
-  stop._ping = () => socket.send('{"type":"ping"}');
-  return stop;
+  return Object.assign(() => socket.close(), { _ping: () => socket.send('{"type":"ping"}') });
 };
 
-/** Run a request; whatever goes wrong ends the link. */
-const request = (work) => (link, token) => {
+/**
+ * Run requests; whatever goes wrong ends the link.
+ *
+ * A browser has six connections to a host for all its tabs, where the server speaks HTTP/1.1. A request that *holds* one
+ * open takes one of a few seats, which the tabs share by the browser's locks; a tab that finds none asks again and again,
+ * and leaves the rest to the pages' own requests.
+ */
+const request = (work, holds) => (link, token, client) => {
   const abort = new AbortController();
   const get = async (...place) => {
-    const url = link._url(...place) + (token ? `&token=${encodeURIComponent(token)}` : '');
-    const response = await (link._client.fetch || fetch)(url, { signal: abort.signal });
+    const response = await (client.fetch || fetch)(
+      client._url(link, ...place) + (token ? `&token=${encodeURIComponent(token)}` : ''), { signal: abort.signal });
     if (response.ok) return response;
-    const { status } = response;
     const body = await response.json().catch(() => ({}));
     if (body.code === 'session_not_found') return { json: () => ({}) }; // nobody has written anything yet
     const after = response.headers.get('retry-after');
-    throw refusal(status, body, { status, _after: after * 1000 || Date.parse(after) - Date.now() || body.retry_after_ms });
+    throw refusal(response.status, body, {
+      status: response.status, _after: after * 1000 || Date.parse(after) - Date.now() || body.retry_after_ms,
+    });
   };
+  const locks = globalThis.navigator?.locks;
+  const stand = () => {
+    link._at = link._poll;
+    return ask(link, get, client);
+  };
+  const sit = (n) => locks.request(`rpa${n}`, { ifAvailable: true },
+    (lock) => (lock ? work(link, get, client, holds) : n ? sit(n - 1) : stand()));
   // A moment later: what the page's policy has to say of it comes as an event of its own.
-  work(link, get).catch((error) => link._after(0, () => link._ended(error._text ? error : new RPAError('network', error.message))));
-  return () => abort.abort();
+  (holds && locks && link._poll > 0 ? sit(SEATS - 1) : work(link, get, client, holds))
+    .catch((error) => link._after(0, () => link._ended(error._text ? error : new RPAError('network'))));
+  return () => {
+    abort.abort();
+    link._go?.(); // or the seat would stay taken
+  };
+};
+
+/** Ask again and again; what *waits* says makes the server hold its answer back until there is something new. */
+const ask = async (link, get, client, waits) => {
+  for (let wait; ; wait = waits) {
+    const begun = client.now();
+    link._message();
+    const answer = await (await get('api/sessions', wait)).json();
+    const { seq, updates = [] } = answer;
+    link._message({ type: 'sync', ...answer, seq: seq - updates.length });
+    updates.forEach(link._message);
+    link._hangs = waits && !wait; // unless proven otherwise a request that waits is one that a proxy swallows
+    link._quiet = 1 / 0;
+    await new Promise((go) => link._after(
+      waits && (updates.length || client.now() - begun > HELD) ? BREATH : client.pollInterval, link._go = go));
+    link._quiet = 2000 * WAIT_S;
+  }
 };
 
 export const sse = request(async (link, get) => {
@@ -62,19 +98,6 @@ export const sse = request(async (link, get) => {
     link._message();
     take(value);
   }
-});
-
-/** Ask again and again; with *waits* the server holds its answer back until there is something new. */
-const asking = (waits) => request(async (link, get) => {
-  for (let wait = ''; ; wait = waits) {
-    link._message();
-    const answer = await (await get('api/sessions', wait)).json();
-    const { seq, updates = [] } = answer;
-    link._message({ type: 'sync', ...answer, seq: seq - updates.length });
-    updates.forEach(link._message);
-    await new Promise((go) => link._after(waits && updates.length ? BREATH : link._client.pollInterval, go));
-  }
-});
-
-export const polling = asking(WAIT_S);
-export const poll = asking('');
+}, 1);
+export const polling = request(ask, `&wait=${WAIT_S}`);
+export const poll = request(ask);

@@ -135,33 +135,38 @@ const painter = (base, live) => {
  * @param {(element: HTMLElement, draw: (view: object) => void) => (() => void) | undefined} begin begins the run that the
  *   element's attributes ask for; returns what ends it.
  * @param {string} [css] the style.
- * @param {string} [sheet] its address.
  */
-export const makeElement = (begin, css, sheet) => {
+export const makeElement = (begin, css) => {
   let shared;
-  if (css && document.adoptedStyleSheets) { // a strict policy allows these; before Safari 16.4 there are none
+  if (document.adoptedStyleSheets) { // a strict policy allows these; before Safari 16.4 there are none
     shared = new CSSStyleSheet();
     shared.replaceSync(css);
   }
 
   return class extends HTMLElement {
     static get observedAttributes() {
-      return ['session-id', 'lang', 'demo'];
+      return ['session-id', 'base-url', 'token', 'lang', 'demo'];
     }
 
     constructor() {
       super();
       const root = this.attachShadow({ mode: 'open' });
       if (shared) root.adoptedStyleSheets = [shared];
-      /** Begin what the attributes ask for, in place of what went on before. */
-      this.restart = () => {
+      let isDue;
+      const restart = () => {
+        isDue = false;
         const base = el('div', { part: 'base' });
         const live = el('div', { 'aria-live': 'polite' });
         this.stop?.();
         root.replaceChildren(base, live); // the first event finds them
-        this.stop = this.isConnected ? begin(this, painter(base, live)) ?? null : undefined;
+        this.stop = this.isConnected ? begin(this, painter(base, live)) : undefined;
         if (!this.stop) root.replaceChildren(el('slot'));
-        if (!shared && sheet) base.append(el('link', { rel: 'stylesheet', href: sheet }));
+        if (!shared) base.append(el('style', {}, css));
+      };
+      /** Begin what the attributes ask for, once all of them are there, in place of what went on before. */
+      this.restart = () => {
+        if (!isDue) queueMicrotask(restart);
+        isDue = true;
       };
     }
 
@@ -174,7 +179,7 @@ export const makeElement = (begin, css, sheet) => {
     }
 
     attributeChangedCallback() {
-      if (this.stop !== undefined) this.restart(); // before it is connected there is nothing to begin anew
+      this.restart();
     }
   };
 };

@@ -364,15 +364,31 @@ for (const [status, code] of [[400, 'config'], [401, 'auth'], [403, 'forbidden']
   });
 }
 
-test('a refusal of the last transport that is left is final, whoever says it', async () => {
-  const world = new World();
-  world.ws = 'refuse';
-  world.sse = world.poll = () => new Response('', { status: 403 });
-  const { client, page } = await connected(world);
-  await world.clock.run(60000);
-  assert.equal(client.state, 'closed');
-  assert.equal(page.codes.at(-1), 'forbidden');
-});
+for (const status of [400, 401, 403, 404, 410]) {
+  test(`HTTP ${status} from somebody else, on every transport, is outlived: before the run was seen and after`, async () => {
+    for (const seen of [false, true]) {
+      const world = new World(status);
+      world.ws = 'refuse';
+      const { client, page } = await connected(world);
+      if (seen) world.server.publish();
+      if (seen) await world.clock.run(10000);
+      assert.equal(client.lastSeq, +seen);
+      world.cut();
+      world.sse = world.poll = () => new Response(seen ? '' : '<h1>No</h1>', { status });
+      const before = world.attempts.length;
+      await world.clock.run(600000);
+      assert.equal(client.state, 'waiting');
+      assert.ok(page.errors.every(({ fatal }) => !fatal));
+      assert.ok(world.attempts.length - before <= 60, `${world.attempts.length - before} in ten minutes`);
+      world.sse = world.poll = 'ok';
+      world.server.publish();
+      await world.clock.run(150000);
+      assert.deepEqual([client.state, client.lastSeq], ['open', 1 + seen]);
+      client.disconnect();
+      assertGone(world, client);
+    }
+  });
+}
 
 test('a session that nobody has written yet is no error over the poll', async () => {
   const world = new World();
@@ -707,6 +723,15 @@ test('what can\'t work is told at once, and nothing is tried', async () => {
     await settle();
     assert.equal(world.attempts.length, 0);
   }
+});
+
+test('a message that makes no sense at all is told and skipped', async () => {
+  const world = new World();
+  const { client, page } = await connected(world);
+  const [socket] = world.sockets;
+  socket.onmessage({ data: JSON.stringify({ type: 'reset', epoch: 'x', seq: 1, snapshot: { epoch: 'x', seq: 1, final: true, erros: 7 } }) });
+  assert.deepEqual(page.codes, ['protocol']);
+  assert.equal(client.isConnected, true);
 });
 
 test('the addresses are those of docs/api.rst, under the base, with the scheme that belongs to it', async () => {

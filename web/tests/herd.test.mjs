@@ -1,10 +1,14 @@
 // A thousand pages at once: what a server meets when it comes back.
 
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
+import { backoff } from '../src/backoff.js';
 import { World } from './world.mjs';
 
 const PAGES = 1000;
+
+const read = (name) => readFileSync(new URL(`../${name}`, import.meta.url), 'utf8');
 
 /** The largest share of *times* within any second. */
 function peak(times) {
@@ -68,4 +72,15 @@ test(`ten minutes of a dead server cost none of ${PAGES} pages more than 60 trie
   const waits = first.map((time) => time - since);
   assert.ok(peak(waits) <= 0.25 && Math.min(...waits) < 300 && Math.max(...waits) > 5000);
   clients.forEach((client) => client.disconnect());
+});
+
+test('docs/api.rst says how long pages wait', () => {
+  const [, section] = /Coming back\n-+\n(.*?)\n-{5}/s.exec(read('../docs/api.rst'));
+  const words = section.replace(/\s+/g, ' ');
+  const [, spread] = /SPREAD = (\d+)/.exec(read('src/client.js'));
+  const ceilings = [0, 1, 2, 3, 4, 5].map((n) => Math.round(backoff(n, 500, 30000, 1, +spread)));
+  assert.deepEqual(ceilings, [6700, 6700, 6700, 6700, 8000, 16000]);
+  assert.deepEqual([backoff(6, 500, 30000, 0, +spread), backoff(6, 500, 30000, 1, +spread)], [7500, 30000]);
+  assert.ok(words.includes('a random part of 6.7 s, after the fifth failure of 8 s, then of 16 s, and from then on between 7.5 and 30 s'));
+  assert.ok(words.includes('95 % of 1,000 clients again within 5 s, never more than a quarter of them in one second'));
 });

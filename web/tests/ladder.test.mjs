@@ -6,7 +6,7 @@ import { seeded } from './world.mjs';
 
 const ALL = ['websocket', 'sse', 'polling', 'poll'];
 const network = new RPAError('network');
-const blocked = new RPAError('csp_blocked', '', { _blocked: true });
+const blocked = new RPAError('csp_blocked');
 const next = new RPAError('connect_timeout', '', { _next: true });
 
 /** Let a new ladder fail with each of *failures*, [error, delivered]; return where it stood before and after each. */
@@ -53,6 +53,15 @@ test('a blocked rung is gone for good, and with the last one all is over', () =>
   assert.equal(rungs._failed(blocked), true);
   assert.deepEqual([list, rungs._at], [['sse'], 0]);
   assert.equal(rungs._failed(blocked), false);
+});
+
+test('the last rung blocked leaves those above it', () => {
+  const list = ['websocket', 'sse'];
+  const rungs = ladder(list, 'sse');
+  assert.equal(rungs._failed(blocked), true);
+  assert.deepEqual([list, rungs._at], [['websocket'], 0]);
+  rungs._failed(network);
+  assert.equal(rungs._at, 0);
 });
 
 test('after a blocked rung the next one has its full chances, and those below it are tried in turn', () => {

@@ -36,6 +36,13 @@ test('English is learned, and until then Portuguese speaks', () => {
   assert.equal(say('en', true), 'yes');
 });
 
+test('the list of sessions says a state as the widget does', () => {
+  const list = /const ESTADOS = [^{]*(\{[^}]*\})/.exec(readFileSync(new URL('../page.js', import.meta.url), 'utf8'))[1];
+  const words = [...list.matchAll(/(\w+): '([^']+)'/g)];
+  assert.equal(words.length, 7);
+  for (const [, estado, said] of words) assert.equal(said, say('pt-BR', estado));
+});
+
 test('a word that nobody knows is said as it is', () => {
   for (const word of ['<img>', 'qualquer', '', 'constructor', '__proto__', 'toString', 'hasOwnProperty']) {
     assert.equal(say('pt-BR', word), word);

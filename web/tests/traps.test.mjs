@@ -4,20 +4,25 @@ import assert from 'node:assert/strict';
 import { afterEach, test } from 'node:test';
 import { Page, World, connected } from './world.mjs';
 
+const lent = new Set(); // names in the global scope that a test put there
+afterEach(() => lent.forEach((name) => delete globalThis[name]));
+
 /** Put a browser's window and document into the global scope: only what the client listens to. */
 function browser(parts = {}) {
   const events = new EventTarget();
-  const document = { visibilityState: 'visible' };
+  const document = { hidden: false };
   const set = {
     document, addEventListener: events.addEventListener.bind(events), removeEventListener: events.removeEventListener.bind(events), ...parts,
   };
-  for (const [name, value] of Object.entries(set)) Object.defineProperty(globalThis, name, { value, configurable: true, writable: true });
-  afterEach(() => Object.keys(set).forEach((name) => delete globalThis[name]));
+  for (const [name, value] of Object.entries(set)) {
+    Object.defineProperty(globalThis, name, { value, configurable: true, writable: true });
+    lent.add(name);
+  }
   const fire = (type, more = {}) => events.dispatchEvent(Object.assign(new Event(type), more));
   return {
     fire,
     show(state) {
-      document.visibilityState = state;
+      document.hidden = state === 'hidden';
       fire('visibilitychange');
     },
   };
@@ -379,6 +384,23 @@ test('trap 9: a clock that is set back does no harm', async () => {
   assert.equal(world.attempts.length, 1);
 });
 
+test('trap 9: nor does it to polls', async () => {
+  for (const [transports, within] of [[['polling'], 25000], [['poll'], 3000]]) {
+    const world = new World();
+    world.server.publish();
+    const { client } = await connected(world, { transports });
+    for (let n = 2; n < 12; n++) {
+      await world.clock.run(2500 + 100 * n);
+      world.clock.time -= 3600000;
+      for (const timer of world.clock.timers.values()) timer.at -= 3600000;
+      world.server.publish();
+      await world.clock.run(within);
+      assert.equal(client.lastSeq, n);
+    }
+    client.disconnect();
+  }
+});
+
 test('trap 10: close() during a wait never connects again', async () => {
   const world = new World();
   world.stop();
@@ -435,7 +457,7 @@ test('a blocked WebSocket does not make a policy of what fails after it', async 
   const client = world.client();
   const page = new Page(client);
   client.connect();
-  page_.fire('securitypolicyviolation', { blockedURI: 'wss://rpa.test/rpa/s' });
+  page_.fire('securitypolicyviolation', { disposition: 'enforce', blockedURI: 'wss://rpa.test/rpa/s' });
   await world.clock.run(2000);
   assert.deepEqual(page.codes, ['csp_blocked', 'network']);
   client.disconnect();
@@ -448,7 +470,7 @@ test('a policy that blocks everything is told as csp_blocked and ends it', async
   world.sse = world.poll = 'refuse';
   const { client, page } = await connected(world, {
     fetch: (url, options) => {
-      page_.fire('securitypolicyviolation', { blockedURI: String(url) });
+      page_.fire('securitypolicyviolation', { disposition: 'enforce', blockedURI: String(url) });
       return world.fetch(url, options);
     },
   });
@@ -456,24 +478,38 @@ test('a policy that blocks everything is told as csp_blocked and ends it', async
   assert.deepEqual([page.codes.at(-1), page.errors.at(-1).fatal, client.state], ['csp_blocked', true, 'closed']);
 });
 
-test('a violation that has nothing to do with us changes nothing', async () => {
-  const page_ = browser();
-  const world = new World();
-  world.sse = 'refuse';
-  const { page } = await connected(world, { transports: ['sse'] });
-  page_.fire('securitypolicyviolation', { blockedURI: 'https://elsewhere.test/pixel' });
-  await world.clock.run(10000);
-  assert.deepEqual(page.codes, ['network']);
-});
+for (const [name, disposition, blockedURI] of [
+  ['of another site', 'enforce', 'https://elsewhere.test/pixel'],
+  ['of a site whose name ends as ours does', 'enforce', 'https://not-rpa.test/x'],
+  ['of a site that names ours', 'enforce', 'https://elsewhere.test/?https://rpa.test/'],
+  ['that is inline', 'enforce', 'inline'],
+  ['that is only reported', 'report', 'https://rpa.test/events/s?'],
+]) {
+  test(`a violation ${name} changes nothing`, async () => {
+    const page_ = browser();
+    const world = new World();
+    const { client, page } = await connected(world, {
+      transports: ['sse'], fetch: (url, options) => {
+        page_.fire('securitypolicyviolation', { disposition, blockedURI });
+        return world.fetch(url, options);
+      },
+    });
+    assert.equal(client.state, 'open');
+    world.sse = 'refuse';
+    world.cut();
+    await world.clock.run(10000);
+    assert.deepEqual(page.codes, ['network']);
+    client.disconnect();
+  });
+}
 
 test('from a page on https a server on http is refused before anything is tried, but for this machine', async () => {
   const { problem } = await import('../src/address.js?https'); // its own copy, with the location below
   assert.equal(problem('s', 'https://a/', ['x']), undefined);
   browser({ location: { protocol: 'https:', origin: 'https://page.test' } });
   const fresh = await import('../src/address.js?location');
-  assert.equal(fresh.problem('s', 'http://a.test/', ['x']).code, 'mixed_content');
+  assert.equal(fresh.problem('s', 'http://a.test/', ['x']), 'mixed_content');
   for (const base of ['http://localhost:8080/', 'http://127.0.0.1/', 'https://a.test/']) assert.equal(fresh.problem('s', base, ['x']), undefined);
-  assert.equal(fresh.base(), 'https://page.test/');
 });
 
 test('the server is where the script came from', async () => {
@@ -562,7 +598,89 @@ test('after close() the page\'s events reach nothing of the client', async () =>
   assert.equal(listening.size, 0);
 });
 
+// -- seven tabs
+
+/** The locks of one browser, which its tabs share. */
+class Locks {
+  held = new Set();
+
+  async request(name, { ifAvailable }, work) {
+    assert.ok(ifAvailable);
+    if (this.held.has(name)) return work(null);
+    this.held.add(name);
+    try {
+      return await work({ name });
+    } finally {
+      this.held.delete(name);
+    }
+  }
+}
+
+for (const [name, ways, within] of [['WebSockets', { ws: 'refuse' }, 5], ['WebSockets and streams', { ws: 'refuse', sse: 'refuse' }, 10]]) {
+  test(`without ${name} seven tabs keep four connections open between them, and all are served`, async () => {
+    const locks = new Locks();
+    browser({ navigator: { locks } });
+    const world = new World();
+    Object.assign(world, ways);
+    world.server.publish();
+    const tabs = [];
+    for (let n = 0; n < 7; n++) {
+      tabs.push(world.client());
+      tabs[n].connect();
+      await world.clock.run(within * 1000);
+      assert.equal(tabs[n].lastSeq, 1, `tab ${n + 1} within ${within} s`);
+    }
+    const kept = () => world.streams.size + world.waiting.size;
+    assert.equal(kept(), 4);
+    assert.deepEqual(tabs.map(({ transport }) => transport).sort(), [...Array(3).fill('poll'), ...Array(4).fill(ways.sse ? 'polling' : 'sse')]);
+    world.server.publish();
+    await world.clock.run(2100);
+    assert.ok(tabs.every(({ lastSeq }) => lastSeq === 2));
+    tabs.find(({ transport }) => transport !== 'poll').disconnect();
+    assert.equal(kept(), 3);
+    await world.clock.run(300000);
+    if (!ways.sse) assert.equal(kept(), 4, 'the place of a tab that closed is taken');
+    world.server.finish();
+    await world.clock.run(20000);
+    assert.ok(tabs.every(({ lastSeq, state }, n) => state === 'closed' && (lastSeq === 3 || !n)));
+    assert.equal(locks.held.size, 0);
+  });
+}
+
+test('a page that allows streams alone has one, whatever its tabs', async () => {
+  const locks = new Locks();
+  browser({ navigator: { locks } });
+  const world = new World();
+  const tabs = Array.from({ length: 7 }, () => world.client({ transports: ['sse'] }).connect());
+  await world.clock.run(5000);
+  assert.ok(tabs.every(({ transport, state }) => transport === 'sse' && state === 'open'));
+  tabs.forEach((client) => client.disconnect());
+});
+
 // -- how soon
+
+test('a proxy that swallows answers that are held back costs 20 s once, and 2 s from then on', async () => {
+  const world = new World();
+  world.ws = world.sse = 'refuse';
+  world.poll = (url) => (url.searchParams.get('wait') ? new Promise(() => {}) : Response.json(world.server.poll(url.searchParams.get('after'))[1]));
+  world.server.publish();
+  const { client } = await connected(world);
+  await world.clock.run(5000);
+  const delays = [];
+  for (let n = 0; n < 40; n++) {
+    const { seq } = world.server.publish();
+    const since = world.clock.time;
+    while (client.lastSeq < seq) await world.clock.run(100);
+    delays.push(world.clock.time - since);
+    await world.clock.run(15000);
+  }
+  const [worst, next] = delays.sort((a, b) => b - a);
+  console.log(`# delays of updates: ${worst} ms once, then at most ${next} ms`);
+  assert.ok(worst <= 21000, `${worst}`);
+  assert.ok(next <= 3000, `${next}`);
+  assert.equal(client.transport, 'poll');
+  client.disconnect();
+});
 
 for (const [name, ws, sse] of [['refused', 'refuse', 'ok'], ['dropped', 'hang', 'ok'], ['refused, SSE too', 'refuse', 'refuse'], ['dropped, SSE too', 'hang', 'hang'], ['dropped, SSE buffered', 'hang', 'mute']]) {
   test(`a page whose WebSocket is ${name} has its first data within 10 s`, async () => {

@@ -35,6 +35,29 @@ const live: 0 | 1 = plan.stats().live;
 console.log(attempts, live, plan.isConnected, plan.snapshot()?.percentual);
 plan.disconnect();
 
+// -- the element
+
+(window.RPAProgress = window.RPAProgress || []).push(['start', { sessionId: 'cotacao-123', contactUrl: 'tel:+5511' }]);
+const element = document.createElement('rpa-progress');
+element.setAttribute('session-id', 'cotacao-123');
+element.setAttribute('theme', 'dark');
+element.setAttribute('data-mine', 'anything');
+element.addEventListener('rpa:result', (event) => {
+  event.preventDefault();
+  const price: string | undefined = event.detail.plano_recomendado?.valor;
+  console.log(price);
+});
+addEventListener('rpa:done', ({ detail }) => console.log(detail.estado === 'sucesso'));
+document.querySelector('rpa-progress')?.restart();
+console.log(element.shadowRoot.querySelector('[part=percent]')?.textContent);
+
+// @ts-expect-error there is no such command
+window.RPAProgress.push(['stop', {}]);
+// @ts-expect-error a session's code is text
+window.RPAProgress.push(['start', { sessionId: 7 }]);
+// @ts-expect-error an error has no such code
+addEventListener('rpa:error', ({ detail }) => detail.code === 'smoke');
+
 // @ts-expect-error a session is needed
 new RPAProgressClient();
 // @ts-expect-error there is no such transport

@@ -338,10 +338,11 @@ function fetchFrom(world, address, { signal }) {
   const ended = new AbortController(); // takes this request's listeners off the signal
   return new Promise((resolve, reject) => {
     const fail = () => reject(new TypeError('Failed to fetch'));
+    if (signal.aborted) return fail();
     signal.addEventListener('abort', fail, { signal: ended.signal });
     const how = world.up ? world[kind] : 'refuse';
-    if (how === 'hang') return;
-    world.later(world.latency, () => {
+    if (how === 'hang') return undefined;
+    return world.later(world.latency, () => {
       if (signal.aborted) return; // the request never got there
       if (how === 'refuse') fail();
       else if (how instanceof Function) resolve(how(url));
