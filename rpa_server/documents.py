@@ -10,10 +10,10 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from . import endings, foreign, private, schemas, state, wirejson
+from . import foreign, private, schemas, state, wirejson
 from .errors import BadCursor, BadDocument
 from .events import HISTORY, Cursor, Update, make_update, own_update, parse_cursor
-from .standing import Document, State, derived_epoch
+from .standing import Document, State, derived_epoch, sparse
 
 
 def own_cursor(document: Document) -> Cursor | None:
@@ -55,7 +55,6 @@ def from_files(
     *,
     result: Document | None = None,
     session: Document | None = None,
-    before: State | None = None,
 ) -> State | None:
     """Build the state from the files of a session.
 
@@ -65,7 +64,6 @@ def from_files(
     Args:
         result, session: what a robot leaves at the end. They end a run whose snapshot does not say so, and have its
             plans where the snapshot lacks them.
-        before: what was read before; of a run without a history nothing that was seen goes back.
 
     Raises:
         BadDocument: a document is there but is no such document.
@@ -75,7 +73,7 @@ def from_files(
         return _ended(session_id, result, session)
     end = foreign.end_of(result, session, found.started)
     if found.sparse and progress is not None:
-        return _sparse(session_id, found.snapshot, foreign.is_old(progress), end, before)
+        return _sparse(session_id, found.snapshot, foreign.is_old(progress), end)
     if end is not None and found.snapshot["final"]:
         plans = foreign.lacking_plans(found.snapshot, end)
         found.snapshot["dados_extra"] = {**found.snapshot["dados_extra"], **plans}
@@ -91,7 +89,7 @@ def _ended(session_id: str, result: Document | None, session: Document | None) -
     total = (session or {}).get("total_etapas")
     snapshot = state.begin(session_id, foreign.began(result, session), 15)
     snapshot["total_etapas"] = total if type(total) is int and total > 0 else 15
-    return _sparse(session_id, snapshot, False, end, None)
+    return _sparse(session_id, snapshot, False, end)
 
 
 def _running(
@@ -102,12 +100,19 @@ def _running(
     if progress is None:
         return full
     mark = own_cursor(progress)
-    if full is not None and (mark is None or (mark.epoch == full.epoch and mark.seq <= full.seq)):
+    if full is not None and not _further(progress, mark, full):
         return full
     brief = from_progress(session_id, progress)
     if full is not None and full.epoch != brief.epoch and full.started > brief.started:
         return full
     return brief if brief.sparse else _with_journal(brief, [own_update(line) for line in journal])
+
+
+def _further(progress: Document, mark: Cursor | None, full: State) -> bool:
+    """Tell whether a snapshot says more than the history beside it, which may have been left there by an earlier run."""
+    if mark is not None:
+        return mark.epoch != full.epoch or mark.seq > full.seq
+    return str(progress.get("timestamp_inicio") or "") > full.started
 
 
 def _first(history: Document) -> int:
@@ -129,8 +134,13 @@ def _with_journal(held: State, journal: list[Update | None]) -> State:
 
 
 @_strange_is_bad
-def from_redis(session_id: str, raw: bytes | None, stream: list[bytes]) -> State | None:
+def from_redis(
+    session_id: str, raw: bytes | None, stream: list[bytes], result: bytes | None = None, session: bytes | None = None
+) -> State | None:
     """Build the state from the snapshot key and the payloads of the stream, read in one transaction.
+
+    Args:
+        result, session: what a foreign robot leaves at the end; one that can't be read says nothing.
 
     Raises:
         BadDocument: the snapshot is there but is none.
@@ -138,10 +148,20 @@ def from_redis(session_id: str, raw: bytes | None, stream: list[bytes]) -> State
     updates = [update for payload in stream if (update := own_update(payload)) is not None]
     if raw is None:
         return _replayed(session_id, updates)
-    held = from_progress(session_id, wirejson.load_object(raw))
+    progress = wirejson.load_object(raw)
+    held = from_progress(session_id, progress)
     if not held.sparse:
         held.updates = _leading_to(held.cursor, updates)
-    return held
+        return held
+    end = foreign.end_of(_object(result), _object(session), held.started)
+    return held if end is None else _sparse(session_id, held.snapshot, foreign.is_old(progress), end)
+
+
+def _object(raw: bytes | None) -> Document | None:
+    try:
+        return None if raw is None else wirejson.load_object(raw)
+    except BadDocument:
+        return None
 
 
 def _leading_to(cursor: Cursor, updates: list[Update]) -> list[Update]:
@@ -215,12 +235,10 @@ def from_progress(session_id: str, document: Document) -> State:
         snapshot.pop(key, None)
     if mark is not None:
         return State(mark.epoch, mark.seq, snapshot)
-    return _sparse(session_id, snapshot, foreign.is_old(document), None, None)
+    return _sparse(session_id, snapshot, foreign.is_old(document), None)
 
 
-def _sparse(
-    session_id: str, snapshot: state.Snapshot, old: bool, end: foreign.End | None, before: State | None
-) -> State:
+def _sparse(session_id: str, snapshot: state.Snapshot, old: bool, end: foreign.End | None) -> State:
     """Give a foreign snapshot its meaning and its derived cursor.
 
     Args:
@@ -228,20 +246,7 @@ def _sparse(
     """
     epoch = derived_epoch("s", session_id, "" if old else str(snapshot["timestamp_inicio"]))
     foreign.conclude(snapshot, end)
-    if before is not None and before.epoch == epoch:
-        foreign.follow(before.snapshot, snapshot)
-    seq = foreign.number(snapshot, old)
-    extra = snapshot["dados_extra"]
-    entry = {
-        "etapa": "final" if snapshot["final"] else snapshot["etapa_atual"],
-        "timestamp": str(snapshot["timestamp_atualizacao"]),
-        "status": str(snapshot["status"]),
-        "mensagem": snapshot["mensagem"],
-        "estimativas": extra.get(state.ESTIMATES_KEY),
-        "dados_extra": {key: extra[key] for key in endings.PLAN_KEYS if key in extra} if snapshot["final"] else None,
-    }
-    update = make_update(state.describe(snapshot, entry, epoch, seq))
-    return State(epoch, seq, snapshot, [update], sparse=True, end=end)
+    return sparse(epoch, foreign.number(snapshot, old), snapshot, end)
 
 
 def _whole(number: float) -> float:

@@ -8,12 +8,10 @@ Invariants: bounded; what is answered of a run never goes back; what was deleted
 """
 
 from collections import OrderedDict
-from dataclasses import replace
 from typing import NamedTuple
 
-from . import foreign
 from .endings import SILENCE_S
-from .standing import State, later
+from .standing import State, advance
 
 _KEPT = 256
 
@@ -58,7 +56,7 @@ class Observed:
         recent = seen is not None and seen.silence_s(now_s) < SILENCE_S
         if fresh is None or seen is None:
             return (seen if recent else None) if fresh is None else Seen(fresh, _written_s(fresh, now_s))
-        newest = _later(seen.state, fresh) if recent or seen.state.epoch == fresh.epoch else fresh
+        newest = advance(seen.state, fresh) if recent or seen.state.epoch == fresh.epoch else fresh
         since_s = _written_s(fresh if fresh.cursor == newest.cursor else newest, now_s)
         return Seen(newest, min(since_s, seen.since_s) if newest.cursor == seen.state.cursor else since_s)
 
@@ -66,13 +64,3 @@ class Observed:
 def _written_s(held: State, now_s: float) -> float:
     return now_s if held.written_s is None else min(held.written_s, now_s)
 
-
-def _later(seen: State, fresh: State) -> State:
-    """Return the further of two states; of a robot without a history with what it no longer says."""
-    newest = later(seen, fresh)
-    assert newest is not None
-    if newest.sparse and newest.epoch == seen.epoch:
-        snapshot = dict(newest.snapshot)
-        foreign.follow(seen.snapshot, snapshot)
-        newest = replace(newest, snapshot=snapshot)
-    return newest

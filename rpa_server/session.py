@@ -16,7 +16,7 @@ from . import state as rules
 from . import wirejson
 from .errors import BadDocument, StorageUnavailable
 from .events import HISTORY, START, Cursor, Update
-from .standing import Document, State, later
+from .standing import Document, State, advance
 
 if TYPE_CHECKING:
     from .hub import Hub
@@ -88,11 +88,6 @@ class Mark:
         self.heard = False
         self.seen: object = ...
         self.verified: object = ...
-
-
-def _further(new: State, old: State) -> bool:
-    """Tell whether *new* is later than *old*: of one run by its number, of two runs by their beginning."""
-    return new.seq > old.seq if new.epoch == old.epoch else later(old, new) is new
 
 
 def _step(update: Update) -> tuple[object, object]:
@@ -287,7 +282,7 @@ class Session:
     def _adopt(self, new: State | None) -> None:
         """Take over what the store holds, as far as it is further than what is known."""
         old = self._state
-        if new is None or (old is not None and not _further(new, old)):
+        if new is None or (old is not None and (new := advance(old, new)) is old):
             return
         missed = new.since(START if old is None else old.cursor)
         if new.sparse and (old is None or old.epoch == new.epoch):

@@ -10,8 +10,8 @@ import hashlib
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from . import foreign, state
-from .events import Cursor, Update
+from . import endings, foreign, state, wirejson
+from .events import Cursor, Update, make_update
 
 Document = dict[str, Any]
 
@@ -30,6 +30,7 @@ class State:
         sparse: the writer keeps no history and its ``seq`` leaves holes, so the next snapshot is the next update.
         end: what the robot's own documents of the end say, None where there are none.
         written_s: when it was last written, seconds since 1970, None where the store can't tell.
+        content: of a sparse state: a number for what was read, which tells a change that the robot's clock does not.
     """
 
     epoch: str
@@ -39,6 +40,7 @@ class State:
     sparse: bool = False
     end: foreign.End | None = None
     written_s: float | None = None
+    content: int = 0
 
     @property
     def cursor(self) -> Cursor:
@@ -79,6 +81,63 @@ def derived_epoch(kind: str, session_id: str, started: str) -> str:
     """Make the epoch of a run whose writer gives none: the same on every server."""
     digest = hashlib.blake2b(f"{session_id}\0{started}".encode("utf-8", "replace"), digest_size=8)
     return kind + digest.hexdigest()
+
+
+def sparse(epoch: str, seq: int, snapshot: state.Snapshot, end: foreign.End | None, content: int | None = None) -> State:
+    """Build the state of a robot that keeps no history: its snapshot is its only update.
+
+    Args:
+        snapshot: concluded.
+        content: see State; None where *snapshot* is what was read.
+    """
+    extra = snapshot["dados_extra"]
+    entry = {
+        "etapa": "final" if snapshot["final"] else snapshot["etapa_atual"],
+        "timestamp": str(snapshot["timestamp_atualizacao"]),
+        "status": str(snapshot["status"]),
+        "mensagem": snapshot["mensagem"],
+        "estimativas": extra.get(state.ESTIMATES_KEY),
+        "dados_extra": {key: extra[key] for key in endings.PLAN_KEYS if key in extra} if snapshot["final"] else None,
+    }
+    update = make_update(state.describe(snapshot, entry, epoch, seq))
+    content = hash(wirejson.dumps(snapshot)) if content is None else content
+    return State(epoch, seq, snapshot, [update], sparse=True, end=end, content=content)
+
+
+def advance(known: State, fresh: State) -> State:
+    """Return what is known of a session once *fresh* was read of it; *known* itself where that says nothing new.
+
+    Where both are a foreign robot's, what was written last is true, whatever its own clock says: a program that only
+    wanted to read has begun "a new run", and the robot goes on with the old one. Of one run nothing that was seen goes
+    back, see foreign.follow.
+    """
+    if known.own or fresh.own or (known.epoch == fresh.epoch and not fresh.sparse):
+        return _kept(known, later(known, fresh))
+    if not _written_later(known, fresh):
+        return known
+    return succeed(known, fresh)
+
+
+def succeed(known: State, fresh: State) -> State:
+    """Return what is known once *fresh*, of a foreign robot, has taken the place of *known*."""
+    if fresh.epoch == known.epoch and fresh.seq <= known.seq and fresh.content == known.content:
+        return known
+    if not fresh.sparse or fresh.started != known.started:
+        return fresh
+    snapshot = dict(fresh.snapshot)
+    foreign.follow(known.snapshot, snapshot)
+    seq = max(fresh.seq, known.seq + 1) if fresh.epoch == known.epoch else fresh.seq
+    return replace(sparse(fresh.epoch, seq, snapshot, fresh.end, fresh.content), written_s=fresh.written_s)
+
+
+def _kept(known: State, newest: State | None) -> State:
+    return known if newest is None or newest.cursor == known.cursor else newest
+
+
+def _written_later(known: State, fresh: State) -> bool:
+    if known.written_s is not None and fresh.written_s is not None and known.written_s != fresh.written_s:
+        return fresh.written_s > known.written_s
+    return fresh.seq > known.seq if fresh.epoch == known.epoch else fresh.started > known.started
 
 
 def later(one: State | None, other: State | None) -> State | None:

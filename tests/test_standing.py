@@ -1,15 +1,18 @@
 """What is known of a session, and the further of two."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rpa_server import state, wirejson
+from rpa_server.documents import from_progress
 from rpa_server.events import START, Cursor, Update, parse_cursor
 from rpa_server.foreign import End
 from rpa_server.run import Run
-from rpa_server.standing import State, later
+from rpa_server.standing import State, advance, later
 
 BEGAN = datetime(2026, 1, 15, 9, 30)
 
@@ -153,3 +156,65 @@ def test_merging_keeps_what_one_store_alone_knows() -> None:
     found = later(ahead, behind)
     assert found is not None
     assert (found.seq, found.end, found.written_s) == (6, behind.end, 100.0)
+
+
+# -- what was known, and what is read now
+
+
+def left(step: int, written_s: float | None, minute: int = 0, **changes: object) -> State:
+    """Return what is read of a robot that keeps no history."""
+    at = (BEGAN + timedelta(minutes=minute, seconds=step)).isoformat()
+    document = {
+        "etapa_atual": step, "total_etapas": 15, "percentual": step / 15 * 100, "status": "executando",
+        "mensagem": f"Tela {step} concluída", "timestamp_inicio": (BEGAN + timedelta(minutes=minute)).isoformat(),
+        "timestamp_atualizacao": at, "dados_extra": {}, "erros": [], **changes,
+    }  # fmt: skip
+    return replace(from_progress("s1", document), written_s=written_s)
+
+
+def test_a_program_that_only_looked_does_not_hide_the_robot() -> None:
+    """Who opens a session with the deployed class begins "a new run" in its files; the robot goes on with the old one."""
+    known = advance(left(7, 10.0), left(0, 20.0, minute=5))
+    assert (known.started, known.snapshot["etapa_atual"]) == ((BEGAN + timedelta(minutes=5)).isoformat(), 0)
+    known = advance(known, left(8, 30.0))
+    assert (known.started, known.snapshot["etapa_atual"]) == (BEGAN.isoformat(), 8)
+    assert advance(known, left(0, 20.0, minute=5)) is known
+
+
+def test_what_was_seen_of_a_run_stays_seen() -> None:
+    """Step 0 of a caught exception, and "executando" behind an end, are no steps back; each is one update."""
+    known = advance(left(10, 10.0), left(0, 11.0, timestamp_atualizacao=(BEGAN + timedelta(seconds=11)).isoformat()))
+    assert (known.snapshot["etapa_atual"], round(known.snapshot["percentual"])) == (10, 67)
+    assert known.updates[0].data["etapa"] == 10
+    known = advance(known, left(15, 15.0, status="error", percentual=100))
+    later_s = (BEGAN + timedelta(seconds=20)).isoformat()
+    known = advance(known, left(15, 20.0, mensagem="Tela 15 falhou", timestamp_atualizacao=later_s))
+    assert known.snapshot["final"]
+    assert known.updates[0].final
+    assert_sound(known)
+
+
+@pytest.mark.parametrize("second", [5, 3], ids=["stands", "goes back"])
+def test_a_change_that_the_robots_clock_does_not_tell_is_an_update(second: int) -> None:
+    """The deployed add_error leaves the time as it is, and clocks are set back."""
+    known, at = left(5, 10.0), (BEGAN + timedelta(seconds=second)).isoformat()
+    fresh = left(5, 11.0, timestamp_atualizacao=at, erros=[{"erro": "Placa recusada"}])
+    advanced = advance(known, fresh)
+    assert advanced.snapshot["erros"] == [{"erro": "Placa recusada"}]
+    assert advanced.seq == known.seq + 1
+    assert advance(advanced, fresh) is advanced
+    assert advance(advanced, known) is advanced
+
+
+@pytest.mark.parametrize("written_s", [None, 11.0])
+def test_what_is_read_again_is_nothing_new(written_s: float | None) -> None:
+    """Though Redis tells the time of writing a millisecond later than before."""
+    known = left(5, written_s and 10.0)
+    assert advance(known, left(5, written_s)) is known
+
+
+def test_of_runs_of_ours_the_later_one_stays_whatever_was_written_last() -> None:
+    """A Redis that was wiped leaves an old file to be found."""
+    known, old = held(make(3, minute=5)), replace(held(make(9, "bbbb")), written_s=99.0)
+    assert advance(replace(known, written_s=10.0), old).epoch == "aaaa"
+    assert advance(held(make(2)), held(make(3))).seq == 4

@@ -277,6 +277,27 @@ async def test_an_unchanged_file_is_not_read_again(
     assert reads == []
 
 
+async def test_a_history_that_stays_torn_does_not_stop_the_session(store: FileStore, data_dir: Path) -> None:
+    """Its writer was killed in mid-write, or the disk is full; what the snapshot says from then on is told."""
+    put(data_dir, progress=OLD_PROGRESS, history=OLD_HISTORY)
+    await known(store)
+    torn = path(data_dir, "history")
+    torn.write_bytes(torn.read_bytes()[:40])
+    os.utime(torn, (time.time() - 2,) * 2)
+    put(data_dir, progress={**OLD_PROGRESS, "mensagem": "Tela 9 concluída"})
+    assert (await known(store)).snapshot["mensagem"] == "Tela 9 concluída"
+
+
+async def test_a_history_of_an_earlier_run_does_not_hide_a_later_snapshot(store: FileStore, data_dir: Path) -> None:
+    """It would show one customer another's quote."""
+    put(data_dir, progress=OLD_PROGRESS, history=OLD_HISTORY)
+    await known(store)
+    begins = "2027-01-01T10:00:00"
+    put(data_dir, progress={**OLD_PROGRESS, "timestamp_inicio": begins, "timestamp_atualizacao": begins, "mensagem": "Oi"})
+    held = await known(store)
+    assert (held.started, held.snapshot["mensagem"]) == (begins, "Oi")
+
+
 @pytest.mark.parametrize("way", ["replaced", "in place", "in place, same size", "shorter", "with an old time"])
 async def test_a_changed_file_is_read_again(store: FileStore, data_dir: Path, way: str) -> None:
     """However a file was changed, the change is seen."""

@@ -12,6 +12,7 @@ import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,7 +24,7 @@ from ..errors import BadDocument, StorageUnavailable
 from ..events import HISTORY
 from ..logs import Brake
 from ..run import Run
-from ..standing import State
+from ..standing import State, succeed
 
 logger = logging.getLogger(__name__)
 
@@ -91,32 +92,37 @@ class FileStore:
         if kept is not None and kept.signature == signature:
             return kept
         before = kept.state if kept else None
+        files = dict(zip((*_RUNNING, *_ENDS, "journal"), signature, strict=True))
         changed_ns = max((file[0] for file in signature if file), default=0)
-        settled = time.time_ns() - changed_ns > _SETTLED_NS
+        may_be_broken = {kind for kind, file in files.items() if file and _is_settled(file[0])}
+        if last_try:
+            may_be_broken |= {*_ENDS} if before else {*_RUNNING, *_ENDS}
         try:
-            state = self._state(session_id, before, last_try or settled)
+            state = self._state(session_id, may_be_broken)
         except BadDocument as error:
-            if not settled:
+            if not _is_settled(changed_ns):
                 raise
             held = self._brake.passes(time.monotonic())
             if held is not None:
                 logger.warning("Session %s can't be read: %s (%d more before)", session_id, error, held)
             return _Read(signature, before, broken=True)
         if state is not None:
-            state.written_s = changed_ns / 1e9
+            if before is not None and state.sparse and before.started == state.started:
+                state = succeed(before, state)
+            state = replace(state, written_s=changed_ns / 1e9)
         return _Read(signature, state)
 
-    def _state(self, session_id: str, before: State | None, last_try: bool) -> State | None:
-        """Build the state from the documents.
-
-        On the last try those of the end may be broken, and where nothing is known yet one good document of the
-        other two is enough.
-        """
-        partly = last_try and before is None
-        documents = {
-            kind: self._document(kind, session_id, last_try if kind in _ENDS else partly)
-            for kind in (*_RUNNING, *_ENDS)
-        }
+    def _state(self, session_id: str, may_be_broken: set[str]) -> State | None:
+        """Build the state from the documents; one that may be broken is done without, if others can be read."""
+        documents: dict[str, dict[str, Any] | None] = {}
+        failure = BadDocument("none of its files can be read")
+        for kind in (*_ENDS, *_RUNNING):
+            try:
+                documents[kind] = jsonfiles.read(self._path(kind, session_id))
+            except BadDocument as error:
+                if kind not in may_be_broken:
+                    raise
+                documents[kind], failure = None, error
         state = from_files(
             session_id,
             documents["progress"],
@@ -124,20 +130,11 @@ class FileStore:
             jsonfiles.last_lines(self._journal(session_id)),
             result=documents["result"],
             session=documents["session"],
-            before=before,
         )
         running = [*(self._path(kind, session_id) for kind in _RUNNING), self._journal(session_id)]
         if state is None and any(map(_signature, running)):
-            raise BadDocument("none of its files can be read")
+            raise failure
         return state
-
-    def _document(self, kind: str, session_id: str, may_be_broken: bool) -> dict[str, Any] | None:
-        try:
-            return jsonfiles.read(self._path(kind, session_id))
-        except BadDocument:
-            if not may_be_broken:
-                raise
-            return None
 
     def _path(self, kind: str, session_id: str) -> Path:
         return self._directory / naming.file_name(kind, session_id)
@@ -229,6 +226,10 @@ class FileStore:
 def _ours(change: Change, path: str) -> bool:
     named = naming.session_of_file(path.rpartition("/")[2])
     return named is not None and named[0] in _WATCHED
+
+
+def _is_settled(changed_ns: int) -> bool:
+    return time.time_ns() - changed_ns > _SETTLED_NS
 
 
 def _signature(path: Path) -> tuple[int, int, int] | None:

@@ -81,9 +81,10 @@ class RedisStore:
             pipeline.get(naming.progress_key(session_id))
             pipeline.xrange(naming.history_key(session_id))
             pipeline.pttl(naming.progress_key(session_id))
-            raw, stream, left_ms = await pipeline.execute()
+            pipeline.mget(naming.result_key(session_id), naming.session_key(session_id))
+            raw, stream, left_ms, ends = await pipeline.execute()
         try:
-            held = from_redis(session_id, raw, [fields.get(b"data", b"") for _, fields in stream])
+            held = from_redis(session_id, raw, [fields.get(b"data", b"") for _, fields in stream], *ends)
         except BadDocument as error:
             logger.debug("Session %s in Redis: %s", session_id, error)
             return None
