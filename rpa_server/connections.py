@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler
 
 from .logs import Brake
@@ -95,14 +96,14 @@ class Connections:
             self._served.add(request.protocol)
             # The server object is in no public place, and python -m aiohttp.web hands out no runner.
             if self._server is None:
-                self._guard(getattr(request.protocol, "_manager", None))
+                self.guard(getattr(request.protocol, "_manager", None))
             return await handler(request)
 
         return note
 
-    def _guard(self, server: Any) -> None:
-        """Look at every new connection of *server* before anything is read from it."""
-        if server is None:
+    def guard(self, server: Any) -> None:
+        """Look at every new connection of *server*, a ``web.Server``, before anything is read from it."""
+        if server is None or server is self._server:
             return
         self._server, made = server, server.connection_made
 
@@ -136,7 +137,7 @@ class Connections:
     # -- silence
 
     async def run(self) -> None:
-        """Sweep, for ever; the first request of all arms it for those that are aiohttp's."""
+        """Sweep, for ever; guard() arms it for those that are aiohttp's."""
         while True:
             await asyncio.sleep(_SWEEP_S)
             held = [] if self._server is None else self._server.connections
@@ -158,8 +159,28 @@ class Connections:
             connection.transport.abort()
 
 
+class _Malformed(logging.Filter):
+    """Turns what strangers send instead of HTTP into one line now and then; aiohttp logs a traceback for each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._brake = Brake()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if not isinstance(error, HttpProcessingError):
+            return True
+        held = self._brake.passes(time.monotonic())
+        first = str(error.message).partition("\n")[0]
+        record.msg, record.args = "What %s sent is no HTTP (%s); %s more before.", (record.args or "?", first, held)
+        record.levelno, record.levelname, record.exc_info = logging.WARNING, "WARNING", None
+        return held is not None
+
+
 async def short_log(app: web.Application) -> AsyncIterator[None]:
-    """Log a failing accept once in a while instead of a thousand times a second."""
+    """Log failing accepts and malformed requests once in a while instead of a thousand times a second."""
+    malformed = _Malformed()
+    logging.getLogger("aiohttp.server").addFilter(malformed)
     loop = asyncio.get_running_loop()
     brake = Brake(10.0)
 
@@ -178,3 +199,4 @@ async def short_log(app: web.Application) -> AsyncIterator[None]:
     loop.set_exception_handler(handle)
     yield
     loop.set_exception_handler(None)
+    logging.getLogger("aiohttp.server").removeFilter(malformed)

@@ -105,7 +105,15 @@ def _running(
     brief = from_progress(session_id, progress)
     if full is not None and full.epoch != brief.epoch and full.started > brief.started:
         return full
-    return brief if brief.sparse else _with_journal(brief, [own_update(line) for line in journal])
+    return brief if brief.sparse else _with_journal(brief, [_line(line) for line in journal])
+
+
+def _line(raw: bytes) -> Update | None:
+    """Read a line of a journal; None where it is none, be it that two were torn into one."""
+    try:
+        return own_update(raw) if wirejson.load_object(raw) else None
+    except BadDocument:
+        return None
 
 
 def _further(progress: Document, mark: Cursor | None, full: State) -> bool:

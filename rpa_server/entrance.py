@@ -111,14 +111,14 @@ class Entrance:
         except BaseException:
             client.abort()
             raise
-        self._begin(session, client, head, cursor)
-        client.transport.resume_reading()
+        if client.gone is not None and not client.transport.is_closing():  # neither left nor sent away meanwhile
+            self._begin(session, client, head, cursor)
+            client.transport.resume_reading()
 
     def _begin(self, session: Session, client: Socket, head: bytes, cursor: Cursor | None) -> None:
-        client.transport.write(head)
+        client.answer(head)
         session.begin(client, cursor)
-        if client.gone is not None:  # it is still there
-            self._hub.pulse.add(client)
+        self._hub.pulse.add(client)
 
 
 async def serve(app: web.Application, sockets: Iterable[socket.socket]) -> None:
@@ -136,6 +136,7 @@ async def serve(app: web.Application, sockets: Iterable[socket.socket]) -> None:
     assert runner.server is not None
     gc.collect()
     gc.freeze()  # what was imported is never garbage, and looking through it again and again holds everyone up
+    app[keys.CONNECTIONS].guard(runner.server)
     entrance = Entrance(app, runner.server)
     servers = []
     try:

@@ -17,10 +17,12 @@ _VERSION = "13"
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _LONGEST = 8192
 _REQUEST = re.compile(
-    r"GET (?:/ws)?/(?:rpa|session)/([A-Za-z0-9_.-]{1,128})(?:\?after=([0-9A-Za-z:]{1,90}))? HTTP/1\.1\r\n"
-    r"((?:[A-Za-z-]{1,64}:[^\r\n]*\r\n)+)\r\n"
+    r"GET (?:/ws/rpa|/rpa|/session)/([A-Za-z0-9_.-]{1,128})(?:\?after=([0-9A-Za-z:]{1,90}))? HTTP/1\.1\r\n"
+    r"((?:[A-Za-z-]{1,64}:[\t -~]*\r\n)+)\r\n"
 )
-_FIELD = re.compile(r"([A-Za-z-]+):[ \t]*([^\r\n]*?)[ \t]*\r\n")
+_FIELD = re.compile(r"([A-Za-z-]+):([^\r]*)\r\n")
+#: Without the one nobody is asked; with the others there is more to come.
+_NEEDED, _ODD = "host", frozenset({"content-length", "transfer-encoding", "expect"})
 
 
 class Opening(NamedTuple):
@@ -45,8 +47,8 @@ def parse(data: bytes) -> Opening | None:
     if match is None:
         return None
     fields = _FIELD.findall(match[3])
-    headers = {name.lower(): value for name, value in fields}
-    if len(headers) < len(fields) or "content-length" in headers or "transfer-encoding" in headers:
+    headers = {name.lower(): value.strip(" \t") for name, value in fields}
+    if len(headers) < len(fields) or _NEEDED not in headers or not _ODD.isdisjoint(headers):
         return None
     return Opening(match[1], match[2], headers)
 

@@ -136,9 +136,21 @@ def write_all(directory: Path, session_id: str, documents: Mapping[str, dict[str
 
 
 def append_lines(path: Path, lines: Iterable[bytes]) -> None:
-    """Append *lines* in one write; raises OSError."""
-    with path.open("ab") as file:
-        file.write(b"".join(line + b"\n" for line in lines))
+    """Append *lines*, all or none of them; raises OSError.
+
+    Behind half a line, which a writer left that was killed, they begin on a line of their own.
+    """
+    with path.open("ab+", buffering=0) as file:
+        size = file.seek(0, os.SEEK_END)
+        whole = size == 0 or os.pread(file.fileno(), 1, size - 1) == b"\n"
+        left = memoryview((b"" if whole else b"\n") + b"".join(line + b"\n" for line in lines))
+        try:
+            while left:
+                left = left[file.write(left) :]
+        except OSError:
+            with suppress(OSError):
+                file.truncate(size)
+            raise
 
 
 def last_lines(path: Path) -> list[bytes]:

@@ -10,7 +10,7 @@ import logging
 from contextlib import suppress
 
 from . import append
-from .errors import StorageUnavailable
+from .errors import BadDocument, StorageUnavailable
 from .events import Cursor
 from .hub import Hub
 from .run import Run
@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 CHECK_S = 2.0
 ADOPT_S = 60.0
 _SETTLE_S = 2.0
+#: More than six times the runs of the busiest recorded day.
+_ADOPTED = 1000
 #: How many sessions are compared in one look, and in one question: others have their turn.
 _A_LOOK = 1000
 _AT_ONCE = 100
@@ -87,10 +89,11 @@ class PositionCheck:
             return
         held = await self._store.positions([session.session_id for session in quiet])
         for session in quiet:
-            session.mark.verified = session.mark.seen
             cursor = held.get(session.session_id)
             if cursor is not None and _further(cursor, session.cursor):
-                session.changed()
+                session.changed()  # and compared again at the next look: reading may fail
+            else:
+                session.mark.verified = session.mark.seen
 
     @staticmethod
     def _moves(session: Session) -> bool:
@@ -130,7 +133,8 @@ class Adoption:
     def __init__(self, files: FileStore, redis: RedisStore) -> None:
         self._files = files
         self._redis = redis
-        self._settled: dict[str, Cursor] = {}
+        self._settled: dict[str, int] = {}  # when the files changed that need nothing any more
+        self._others: dict[str, int] = {}  # the same of those that are not ours, which never will
         self._wanted = asyncio.Event()
         self.adopted = 0
 
@@ -153,14 +157,26 @@ class Adoption:
                 logger.info("Files are not adopted now: %s", error)
 
     async def _look(self) -> None:
-        for session_id in await self._files.sessions(_AT_ONCE, newer_than_s=append.TTL_S):
-            held = await self._files.read(session_id)
-            if held is None or not held.own or not held.updates or self._settled.get(session_id) == held.cursor:
+        for session_id, changed_ns in await self._files.changed(_ADOPTED, append.TTL_S):
+            if changed_ns in (self._settled.get(session_id), self._others.get(session_id)):
                 continue
-            stored = await self._redis.read(session_id)
-            if stored is None or _lacks(stored, held):
-                if not await self._redis.replay(Run.resume(session_id, held)):
-                    continue
-                self.adopted += 1
-                logger.info("Session %s was only in files; it is in Redis now.", session_id)
-            self._settled[session_id] = held.cursor
+            held = await self._files.read(session_id)
+            if held is None or not held.own or not held.updates:
+                self._others[session_id] = changed_ns
+                continue
+            try:
+                if await self._adopt(held, session_id):
+                    self._settled[session_id] = changed_ns
+            except BadDocument as error:
+                logger.warning("Session %s can't be adopted: %s", session_id, error)
+                self._others[session_id] = changed_ns
+
+    async def _adopt(self, held: State, session_id: str) -> bool:
+        """Put a run into Redis where that lacks it; False where another one is just doing so."""
+        stored = await self._redis.read(session_id)
+        if stored is None or _lacks(stored, held):
+            if not await self._redis.replay(Run.resume(session_id, held)):
+                return False
+            self.adopted += 1
+            logger.info("Session %s was only in files; it is in Redis now.", session_id)
+        return True

@@ -30,10 +30,11 @@ class Socket(Stream):
 
     Attributes:
         name: of the dialect, for the log.
+        answered: the handshake was answered, or never will be by us; before that no frame may go out.
         close_code: what was sent in a close frame, None before.
     """
 
-    __slots__ = ("_heard", "_messages", "_reader", "close_code")
+    __slots__ = ("_heard", "_messages", "_reader", "answered", "close_code")
     name = ""
 
     def __init__(self, transport: asyncio.Transport, encode: Callable[[Update], bytes]) -> None:
@@ -41,7 +42,13 @@ class Socket(Stream):
         self._reader: Reader | None = None  # most clients send nothing for long
         self._heard = True
         self._messages = 0
+        self.answered = True
         self.close_code: int | None = None
+
+    def answer(self, head: bytes) -> None:
+        """Answer the handshake."""
+        self.answered = True
+        self.transport.write(head)
 
     # -- in
 
@@ -97,7 +104,9 @@ class Socket(Stream):
 
     def close(self, code: int, reason: str) -> None:
         """Begin the closing handshake; nothing is sent afterwards. Fine to call more than once."""
-        if self.close_code is None and not self.transport.is_closing():
+        if not self.answered:
+            self.transport.abort()
+        elif self.close_code is None and not self.transport.is_closing():
             self.close_code = code
             self.transport.write(frames.ws_close(code, reason))
             self.abort_soon()
@@ -127,10 +136,10 @@ class Socket(Stream):
     # -- heartbeat
 
     def beat(self) -> None:
-        """Send a ping."""
-        self._heard = False
+        """Send a ping, whose answer is asked for in check()."""
         self._messages = 0
         if not self._paused and self.close_code is None:
+            self._heard = False
             self.transport.write(_PING)
 
     def check(self) -> None:

@@ -1,5 +1,6 @@
 """What happens before any request: connections beyond what the process has descriptors for."""
 
+import asyncio
 import socket
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 
 from rpa_server import connections
 
+from .support import until
 from .test_websocket import Connect, Serve, hub_of, native, receive, starter
 
 
@@ -53,3 +55,17 @@ async def test_the_kernel_holds_little_of_what_a_client_does_not_take(serve: Ser
         raw = watching.transport.get_extra_info("socket")
         assert raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT) == connections.UNSENT
         assert raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == connections.UNACKNOWLEDGED_MS
+
+
+async def test_what_is_no_http_is_logged_now_and_then(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    """One line without a traceback for a hundred of them, which any stranger can send."""
+    client = await serve()
+    for _ in range(100):
+        _, writer = await asyncio.open_connection("127.0.0.1", client.port)
+        writer.write(b"GET / HTTP/9.1\r\nHost: x\r\n\r\n")
+        await writer.drain()
+        writer.close()
+    await until(lambda: "is no HTTP" in caplog.text)
+    await asyncio.sleep(0.1)
+    assert len(caplog.records) == 1
+    assert "Traceback" not in caplog.text

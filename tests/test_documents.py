@@ -294,6 +294,17 @@ def test_a_journal_ahead_of_the_snapshot_wins() -> None:
     assert_sound(found)
 
 
+def test_two_journal_lines_that_were_torn_into_one_are_none() -> None:
+    """They begin and end as an update does, and are no JSON: no page may get that."""
+    made = make(600)
+    journal = [update.raw for update in made.updates][-8:]
+    journal[3:5] = [journal[3][:200] + journal[4]]
+    found = from_files("s1", stored(made)["progress"], None, journal)
+    assert found is not None
+    assert (found.seq, len(found.updates)) == (601, 3)
+    assert all(wirejson.loads(update.raw) for update in found.updates)
+
+
 @pytest.mark.parametrize("torn", [0, 3, 7])
 def test_a_torn_journal_line_leaves_the_rest(torn: int) -> None:
     """What is behind the hole is the history; the hole is not passed over."""

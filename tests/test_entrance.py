@@ -202,6 +202,26 @@ async def test_who_says_nothing_is_dropped(data_dir: Path, monkeypatch: pytest.M
             writer.close()
 
 
+async def test_who_is_still_waiting_at_the_end_is_told_nothing(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its handshake has no answer yet; a frame in front of that would be nonsense."""
+    async with place(data_dir) as here:
+        hub = here.app[keys.HUB]
+        go = asyncio.Event()
+
+        async def never(session_id: str) -> State | None:
+            await go.wait()
+            return None
+
+        monkeypatch.setattr(hub, "read", never)
+        reader, writer = await asyncio.open_connection("127.0.0.1", here.port)
+        writer.write(KNOWN)
+        await until(lambda: hub.connections == 1)
+        await hub.close()
+        with contextlib.suppress(ConnectionError):
+            assert await reader.read() == b""
+        writer.close()
+
+
 async def test_sigterm_ends_it_in_order(data_dir: Path) -> None:
     """Streams are told, silent connections closed, and the call returns."""
     stored(data_dir, Robot(steps=3))

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import io
 import json
 import os
 import threading
@@ -325,3 +326,26 @@ def test_a_journal_that_cannot_be_read_is_a_bad_document(tmp_path: Path) -> None
     path.mkdir()
     with pytest.raises(BadDocument):
         jsonfiles.last_lines(path)
+
+
+def test_half_a_line_is_taken_back_or_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk was full, or the writer was killed: what comes next is a line of its own."""
+    path = tmp_path / "updates_s1.jsonl"
+    jsonfiles.append_lines(path, [b"one"])
+    pieces = iter([2, OSError(errno.ENOSPC, "No space left on device")])
+
+    class Full(io.FileIO):
+        def write(self, data: Any) -> int:
+            piece = next(pieces)
+            if isinstance(piece, OSError):
+                raise piece
+            return super().write(data[:piece])
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space"):
+        patch.setattr(Path, "open", lambda self, mode, buffering: Full(self, "a+"))
+        jsonfiles.append_lines(path, [b"two"])
+    assert path.read_bytes() == b"one\n"
+    with path.open("ab") as file:
+        file.write(b"thr")
+    jsonfiles.append_lines(path, [b"four"])
+    assert jsonfiles.last_lines(path) == [b"one", b"thr", b"four"]

@@ -1,5 +1,7 @@
-"""A robot that died while Redis was away: what it left in files is taken into Redis."""
+"""What the server does by itself: files of dead robots go into Redis, and viewers that are behind are found."""
 
+import asyncio
+import contextlib
 import subprocess
 import sys
 from pathlib import Path
@@ -7,7 +9,15 @@ from typing import Any
 
 import pytest
 
-from .support import ROOT, RedisServer, Server, running, wait_until
+from rpa_server import jsonfiles, recovery
+from rpa_server.errors import StorageUnavailable
+from rpa_server.recovery import Adoption, PositionCheck
+from rpa_server.standing import State
+from rpa_server.stores.files import FileStore
+from rpa_server.stores.redis import RedisStore, client
+
+from .support import ROOT, RedisServer, Server, running, until, wait_until
+from .test_session import SESSION, Robot, SlowStore, Viewer, make_hub, watch
 
 _ROBOT = """
 from rpa_server.tracker import ProgressTracker
@@ -42,3 +52,67 @@ def test_the_files_of_a_dead_robot_are_adopted(data_dir: Path, redis_process: Re
             client.set("rpa:progress:orphan", raw.replace(b'"seq":11', b'"seq":5'))
         with running(server):
             wait_until(lambda: numbers(redis_process) == list(range(1, 12)))
+
+
+async def test_every_run_of_the_day_is_adopted_whatever_lies_beside_it(
+    data_dir: Path, redis_process: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hundreds of newer files of others, and one that can't be understood, keep none of ours out."""
+    monkeypatch.setattr(recovery, "_SETTLE_S", 0.0)
+    dead = Robot(steps=3)
+    for number in range(150):
+        dead.run.session_id = dead.run.snapshot["session_id"] = f"dead-{number}"
+        jsonfiles.write_all(data_dir, f"dead-{number}", dead.run.documents())
+    for number in range(150):
+        (data_dir / f"progress_other-{number}.json").write_text('{"etapa_atual": 1, "total_etapas": 15}')
+    store = RedisStore(client(redis_process.url))
+    adoption = Adoption(FileStore(data_dir), store)
+    adoption.want()
+    task = asyncio.create_task(adoption.run())
+    await until(lambda: adoption.adopted == 150)
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+    assert len(await store.sessions(1000)) == 150
+    await store.aclose()
+
+
+class Told(RedisStore):
+    """A Redis that tells when a session was written and how far it is, and nothing else."""
+
+    def __init__(self, robot: Robot) -> None:
+        self._robot = robot
+
+    async def written(self, session_ids: Any) -> list[float | None]:
+        return [1.0] * len(session_ids)
+
+    async def positions(self, session_ids: Any) -> Any:
+        return dict.fromkeys(session_ids, self._robot.state().cursor)
+
+
+async def test_a_viewer_that_is_behind_is_looked_after_until_it_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message of the end was lost, and the first time the store is read for it, that fails."""
+    monkeypatch.setattr(recovery, "CHECK_S", 0.02)
+    robot = Robot(steps=3)
+    store = SlowStore(robot.state())
+    hub = make_hub(store)
+    session = hub.session(SESSION)
+    viewer = await watch(session, Viewer())
+    robot.finish()
+    store.held = robot.state()
+    failures = 3
+    read = hub.read
+
+    async def failing(session_id: str) -> State | None:
+        nonlocal failures
+        failures -= 1
+        if failures >= 0:
+            raise StorageUnavailable("not now")
+        return await read(session_id)
+
+    monkeypatch.setattr(hub, "read", failing)
+    task = asyncio.create_task(PositionCheck(hub, Told(robot)).run())
+    await until(lambda: viewer.count("update") == 1)
+    task.cancel()
+    assert failures < 0
+    assert session.final

@@ -126,6 +126,26 @@ def test_a_client_that_answers_the_ping_stays() -> None:
     assert not wire.aborted
 
 
+def test_a_client_that_was_sent_no_ping_need_not_answer_one() -> None:
+    """It was reading slowly when the others were, and has caught up since."""
+    socket = NativeSocket(Wire())
+    socket.pause_writing()
+    socket.beat()
+    socket.resume_writing()
+    socket.check()
+    assert not said(socket).aborted
+
+
+def test_a_handshake_that_was_not_answered_ends_without_a_frame() -> None:
+    """In front of the answer it would be no HTTP."""
+    socket = NativeSocket(Wire())
+    socket.answered = False
+    socket.restart()
+    wire = said(socket)
+    assert wire.data == b""
+    assert wire.aborted
+
+
 def test_a_client_that_does_not_answer_the_ping_is_dropped() -> None:
     """Its connection is dead, whatever the kernel says."""
     socket = NativeSocket(Wire())

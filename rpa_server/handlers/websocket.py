@@ -29,19 +29,21 @@ async def websocket(request: web.Request) -> web.StreamResponse:
         await streams.load(session, client)
         # Answered only now: who connects and vanishes a thousand times a second waits for its turn, and ours.
         streams.take_over(request, client)
-        client.transport.write(head)
+        client.answer(head)
         session.begin(client, cursor)
     except ServerFull as error:
         streams.take_over(request, client)
-        client.transport.write(head)
+        client.answer(head)
         _refuse(client, error)
     streams.resume(request, client)
     return web.Response()
 
 
 def socket_client(transport: asyncio.Transport, headers: Mapping[str, str]) -> Socket:
-    """Make the client of the dialect that a handshake's headers ask for."""
-    return NativeSocket(transport) if handshake.native(headers) else PlainSocket(transport)
+    """Make the client of the dialect that a handshake's headers ask for; the handshake is still to be answered."""
+    client = NativeSocket(transport) if handshake.native(headers) else PlainSocket(transport)
+    client.answered = False
+    return client
 
 
 def _refuse(client: Socket, error: ServerFull) -> None:

@@ -157,9 +157,13 @@ class FileStore:
         Args:
             newer_than_s: leave out those that have not changed for this long.
         """
-        return await asyncio.to_thread(self._sessions, limit, newer_than_s)
+        return [name for name, _ in await self.changed(limit, newer_than_s)]
 
-    def _sessions(self, limit: int, newer_than_s: float) -> list[str]:
+    async def changed(self, limit: int, newer_than_s: float) -> list[tuple[str, int]]:
+        """Return the same with when they changed, in nanoseconds since 1970."""
+        return await asyncio.to_thread(self._changed, limit, newer_than_s)
+
+    def _changed(self, limit: int, newer_than_s: float) -> list[tuple[str, int]]:
         found: dict[str, int] = {}
         oldest_ns = max(0.0, time.time() - newer_than_s) * 1e9
         try:
@@ -172,7 +176,7 @@ class FileStore:
             return []
         except OSError as error:
             raise StorageUnavailable(f"{self._directory} can't be listed ({error.strerror}).") from None
-        return sorted(found, key=found.__getitem__, reverse=True)[:limit]
+        return sorted(found.items(), key=lambda item: item[1], reverse=True)[:limit]
 
     async def append(self, run: Run) -> bool:
         """Write the documents of *run*, unless its session went on meanwhile."""

@@ -104,6 +104,9 @@ class RedisWriter:
         """Run commands in one step and return their replies; None where what was watched has changed."""
         framed: list[Command] = [("MULTI",), *commands, ("EXEC",)]
         replies: list[Any] | None = self._connection.ask_all(deadline_s, framed)[-1]
+        for reply in replies or ():
+            if isinstance(reply, redis.ResponseError):
+                raise reply
         return replies
 
     def read(self, session_id: str) -> State | None:

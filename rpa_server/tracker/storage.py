@@ -55,7 +55,7 @@ class Storage:
         self._random = random.Random().random  # the robot's own use of the module stays repeatable
         self._run: Run | None = None
         self._asking: threading.Thread | None = None
-        self._brake = Brake()
+        self._brake, self._refusals = Brake(), Brake()
         self._spilled = False  # files hold what Redis has not got
         self._doomed: str | None = None  # the session that is still to be deleted in Redis
         if self._redis is not None:
@@ -124,7 +124,8 @@ class Storage:
         try:
             self._redis.write(run)
         except redis.ERRORS as error:
-            logger.warning("Redis does not take updates (%s); files take them until it does.", error)
+            if (held := self._refusals.passes(time.monotonic())) is not None:
+                logger.warning("Redis does not take updates (%s, %d times more before); files take them.", error, held)
             self._fail()
             return False
         return True
