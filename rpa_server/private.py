@@ -34,8 +34,10 @@ _PRICED = frozenset(
 )
 #: With one of these a name is a person's wherever it stands.
 _WHOSE = frozenset({"mae", "pai", "completo", "completa", "social", "full", "first", "last"})
-#: What tells even where it is glued to other words (``datanascimento``).
-_GLUED = ("nascimento", "telefone", "whatsapp", "password", "logradouro", "endereco", "estadocivil", "nomecompleto")
+#: What tells even where it is glued to other words (``datanascimento``, ``cpfcondutor``).
+_GLUED = re.compile(
+    "cpf|cnpj|nascimento|telefone|celular|whatsapp|password|logradouro|endereco|renavam|chassi|nomecompleto"
+)
 #: Documents that hold a whole form.
 _FORMS = frozenset({"dadospessoais", "formulario", "form", "parametros", "parametrosentrada"})
 #: A coverage has a ``nome`` too, so a name is a person's only beside something else of theirs.
@@ -46,8 +48,8 @@ _IDS = frozenset({"session_id", "session"})
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 
 # Runs of digits begin and end where no other digit stands, nor that of a fraction or of a hexadecimal id.
-_CPF = r"(?<!\d)(?<!\d[.,])\d{3}\.?\d{3}\.?\d{3}-?\d{2}(?![\da-f])"
-_CNPJ = r"(?<!\d)(?<!\d[.,])\d{2}\.?\d{3}\.?\d{3}/\d{4}-?\d{2}(?!\d)"
+_CPF = r"(?<!\d)(?<!\d\.)\d{3}\.?\d{3}\.?\d{3}-?\d{2}(?![\da-f])"
+_CNPJ = r"(?<!\d)(?<!\d\.)\d{2}\.?\d{3}\.?\d{3}/\d{4}-?\d{2}(?!\d)"
 _PHONE = (
     r"(?<!\d)(?:"
     r"(?:\+55\s?)?\(?\d{2}\)?\s?9?\d{4}-\d{4}"
@@ -57,7 +59,7 @@ _PHONE = (
     r"|[1-9]\d\s9\d{4}\s?\d{4}"
     r")(?!\d)"
 )
-_CEP = r"(?<![\d.])\d{5}-\d{3}(?!\d)|(?<=\b[Cc][Ee][Pp][ :])\s?\d{8}(?!\d)"
+_CEP = r"(?<![\d.])\d{5}-\d{3}(?!\d)|(?<=[Cc][Ee][Pp][ :])\s?\d{8}(?!\d)"
 _NUMBERS = re.compile("|".join((_CNPJ, _CPF, _PHONE, _CEP)))
 # Begins where a word does, and gives nothing back: else a long word without an @ takes the square of its length.
 _EMAIL = re.compile(r"(?<![\w.+-])(?:[\w.+-]++@[\w-]++(?:\.[\w-]++)++)++")
@@ -88,8 +90,8 @@ def text(value: str) -> str:
         return value
     if len(value) <= _WHOLE and (_WHOLE_PLATE.fullmatch(value) or _WHOLE_PHONE.fullmatch(value)):
         return _MASK
-    value = _PLATE.sub(_MASK, _NUMBERS.sub(_MASK, value))
-    return _NAMED_PLATE.sub(rf"\1{_MASK}", value)
+    value = _NAMED_PLATE.sub(rf"\1{_MASK}", _PLATE.sub(_MASK, value))
+    return _NUMBERS.sub(_MASK, value)
 
 
 def scrub(value: Any, _depth: int = 0) -> Any:
@@ -123,7 +125,7 @@ def _kind(key: str) -> str:
     plain = unicodedata.normalize("NFKD", key).encode("ascii", "ignore").decode()
     words = _words(plain)
     glued = "".join(character for character in plain.lower() if character.isalpha())
-    if words & _WORDS or glued in _FORMS or any(part in glued for part in _GLUED):
+    if words & _WORDS or glued in _FORMS or "estadocivil" in glued or _GLUED.search(plain.lower()):
         return "person"
     if (words & _PEOPLE and not words & _PRICED) or (words & _NAMES and words & _WHOSE):
         return "person"

@@ -71,7 +71,8 @@ def test_form_fields_are_dropped_at_any_depth() -> None:
      "sexo_condutor", "estado_civil_condutor", "estadoCivil", "endereco_completo", "Endereço", "nome_mae", "nomeDaMãe",
      "nomeSegurado", "nome_completo", "telefone_celular", "celular2", "fone", "placa_veiculo", "Placa do veículo",
      "cep_pernoite", "cnpj_x", "login", "access_token", "authorization", "cnh_numero", "numero_documento", "eMail",
-     "numeroWhatsApp", "clientes", "condutores", "CHASSI", "numero-renavam", "cookies", "parâmetros", "DADOS_PESSOAIS"],
+     "numeroWhatsApp", "clientes", "condutores", "CHASSI", "numero-renavam", "cookies", "parâmetros", "DADOS_PESSOAIS",
+     "cpfcondutor", "nomecompleto"],
 )  # fmt: skip
 def test_a_field_is_left_out_for_any_word_in_its_name(name: str) -> None:
     """However the robot writes it, and whatever kind of value it has; the name of the person goes with it."""
@@ -82,7 +83,7 @@ def test_a_field_is_left_out_for_any_word_in_its_name(name: str) -> None:
     "name",
     ["nome", "nome_cobertura", "valor", "valor_mercado", "plano_recomendado", "forma_pagamento", "parcelamento",
      "danos_morais", "app_morte", "morte_invalidez", "responsabilidade_civil", "capital_segurado", "cobertura_condutor",
-     "tipo_franquia", "beneficios", "texto_completo", "descricao_etapa", "timestamp_inicio", "carro_reserva",
+     "tipo_franquia", "desc_pf", "beneficios", "texto_completo", "descricao_etapa", "timestamp_inicio", "carro_reserva",
      "margem", "percepcao", "modelo"],
 )  # fmt: skip
 def test_prices_and_coverages_keep_their_names(name: str) -> None:
