@@ -14,6 +14,7 @@ RpaError
     ├── BadCursor
     ├── Forbidden
     ├── SessionNotFound
+    ├── Conflict
     ├── TooLarge
     ├── UnsupportedMediaType
     ├── TooSlow
@@ -85,6 +86,13 @@ class SessionNotFound(RequestError):
     status = 404
     code = "session_not_found"
     temporary = True
+
+
+class Conflict(RequestError):
+    """Another robot is writing this session."""
+
+    status = 409
+    code = "conflict"
 
 
 class TooLarge(RequestError):

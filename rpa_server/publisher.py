@@ -2,16 +2,20 @@
 
 The server numbers them as the tracker would: it resumes the stored run, adds to it and stores it, and does so
 anew where another writer was faster. It keeps nothing in between, so any server can take the next one.
+
+A session that a robot of others is writing is left to that robot: neither would know of what the other wrote over.
 """
 
 import asyncio
 import random
 import secrets
+import time
 from datetime import datetime
 from typing import Any
 from weakref import WeakValueDictionary
 
-from .errors import StorageUnavailable
+from . import state
+from .errors import Conflict, StorageUnavailable
 from .events import Cursor
 from .run import Run
 from .standing import State
@@ -38,17 +42,28 @@ class Publisher:
         A step 0 behind the end of a run begins a new one.
 
         Raises:
+            Conflict: a robot of others is writing the session; nothing is stored.
             StorageUnavailable: no store takes it.
         """
         turn = self._turns.setdefault(session_id, asyncio.Lock())
         async with turn:
             for _ in range(_TRIES):
-                run = _run(session_id, await self._store.read(session_id), publication)
+                held = await self._store.read(session_id)
+                if held is not None and _taken(held):
+                    raise Conflict("Another robot is writing this session, and has not ended it; take an id of your own.")
+                run = _run(session_id, held, publication)
                 _add(run, publication)
                 if await self._store.append(run):
                     return Cursor(run.epoch, run.seq)
                 await asyncio.sleep(random.random() * _PAUSE_S)
         raise StorageUnavailable("Other writers keep writing this session; one robot should.")
+
+
+def _taken(held: State) -> bool:
+    """Tell whether a robot of others is writing; from one that pages hold for gone the session may be taken over."""
+    if held.own or held.snapshot["final"]:
+        return False
+    return state.estado(held.snapshot, held.silence_s(time.time())) != "expirado"
 
 
 def _run(session_id: str, held: State | None, publication: dict[str, Any]) -> Run:

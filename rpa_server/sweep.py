@@ -2,10 +2,13 @@
 
 The deployed Redis tracker writes ``rpa:progress:<sid>`` and publishes nothing. Redis tells of that where it may be set
 to (stores/subscription.py); elsewhere the watched sessions of such robots, and those that nobody has written yet, are
-compared with what was there a moment ago. Runs that our tracker numbers need none of it.
+compared with what was there a moment ago. Where Redis tells, that is done, too, but seldom: another program may switch
+its word off (``CONFIG SET notify-keyspace-events``), and nobody is told of that. Runs that our tracker numbers need none
+of it.
 """
 
 import asyncio
+import time
 from contextlib import suppress
 from weakref import WeakKeyDictionary
 
@@ -16,9 +19,10 @@ from .stores.redis import RedisStore
 from .stores.subscription import Subscriber
 
 PERIOD_S = 0.3
+#: Between two looks while Redis is believed to tell.
+TOLD_PERIOD_S = 3.0
 #: Snapshots that are asked for at once: 100 of them are half a megabyte.
 _AT_ONCE = 100
-
 
 
 class Sweep:
@@ -27,7 +31,7 @@ class Sweep:
     Args:
         hub: what is watched.
         store: what is asked.
-        subscriber: tells whether anything has to be done.
+        subscriber: tells how often it has to be done.
     """
 
     def __init__(self, hub: Hub, store: RedisStore, subscriber: Subscriber) -> None:
@@ -38,10 +42,12 @@ class Sweep:
 
     async def run(self) -> None:
         """Look, for ever."""
+        looked_s = time.monotonic()
         while True:
             await asyncio.sleep(PERIOD_S)
-            if not self._subscriber.told:
+            if not self._subscriber.told or time.monotonic() - looked_s >= TOLD_PERIOD_S:
                 await self._look_at_all()
+                looked_s = time.monotonic()
 
     async def _look_at_all(self) -> None:
         """Compare every session of others; none may be held from one look to the next: that would keep it alive."""

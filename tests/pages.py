@@ -196,3 +196,9 @@ PAGES: dict[Callable[[Document], Told], bool] = {
 }
 #: Pages of ``/get_progress.php``; neither can tell a failure.
 FULL_PAGES = (simulation, monitor)
+
+
+def stopping(answer: Document, full: bool) -> list[str]:
+    """Return the names of the pages that an answer makes stop, in success or in failure; *full*: of the older readers."""
+    asked: tuple[Callable[[Document], Told], ...] = FULL_PAGES if full else tuple(PAGES)
+    return [page.__name__ for page in asked if page(answer) != WAITS]

@@ -22,6 +22,7 @@ TABLE = {
     "BadCursor": (400, "bad_cursor", False),
     "Forbidden": (403, "forbidden", False),
     "SessionNotFound": (404, "session_not_found", True),
+    "Conflict": (409, "conflict", False),
     "TooLarge": (413, "too_large", False),
     "TooSlow": (408, "too_slow", False),
     "UnsupportedMediaType": (415, "unsupported_media_type", False),

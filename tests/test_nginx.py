@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,11 @@ import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.connector import NEEDS_CLEANUP_CLOSED
+from yarl import URL
 
+from rpa_server import legacy, legacy_full
+
+from . import pages
 from .frontends import Nginx, Php
 from .support import EventWatcher, Server, SocketWatcher, Watcher, free_port, publish, running, until
 
@@ -240,7 +245,10 @@ POLLS = [
     "/api/rpa/progress/old", "/rpa/progress/old", "/progress/old", "/api/rpa/progress/unknown", "/api/rpa/progress/-bad",
     "/get_progress.php?session=old", "/get_progress_completo.php?session=old", "/get_progress_fixed.php?session=old",
 ]  # fmt: skip
-FIGURES = ["/api/rpa/health", "/api/rpa/metrics", "/rpa/health", "/rpa/metrics", "/health"]
+FIGURES = [
+    "/api/rpa/health", "/api/rpa/metrics", "/rpa/health", "/rpa/metrics", "/health", "/api/rpa/health/",
+    "/api/rpa/metrics/", "/rpa/health/", "/health/",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("path", [*POLLS, *FIGURES])
@@ -433,19 +441,69 @@ async def test_the_server_is_told_who_asks_over_connections_that_stay_open(tmp_p
         assert "Connection" not in request.headers
 
 
-async def test_while_the_server_is_away_clients_are_told_in_their_own_words(tmp_path: Path) -> None:
-    """A poll in the deployed shape with 200, a native one with 503, a stream that says when to come back."""
+AWAY = [path for path in POLLS if "bad" not in path]
+
+
+@pytest.mark.parametrize("hangs", [False, True], ids=["refuses", "hangs up"])
+async def test_while_the_server_is_away_no_deployed_page_stops(tmp_path: Path, hangs: bool) -> None:
+    """Each gets, with 200, what the server itself says of a session of which it knows nothing."""
+    async with contextlib.AsyncExitStack() as stack:
+        port = free_port()
+        if hangs:
+            hanger = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", port)
+            stack.push_async_callback(hanger.wait_closed)
+            stack.callback(hanger.close)
+        nginx = stack.enter_context(Nginx(tmp_path / "nginx", port)).start()
+        http = await stack.enter_async_context(client(nginx))
+        for path in (*AWAY, "/api/rpa/progress/old/?x=1", "/get_progress.php?x=1&session=old&y=2"):
+            async with http.get(path) as response:
+                assert (response.status, response.content_type) == (200, "application/json")
+                assert response.headers.getall("Access-Control-Allow-Origin") == ["*"]
+                body = await response.json()
+            session = "unknown" if "unknown" in path else "old"
+            at = datetime.strptime(body["timestamp"], "%Y-%m-%d %H:%M:%S")
+            full = "session=" in path
+            api = legacy.progress(session, None, 0.0, body["timestamp"])
+            assert body == (legacy_full.progress(session, None, 0.0, at) if full else api)
+            assert pages.stopping(body, full) == []
+
+
+async def test_preflights_are_answered_while_the_server_is_away(tmp_path: Path) -> None:
+    """204 with the header that a page which sends Content-Type asks for: it would get nothing at all without."""
     with Nginx(tmp_path / "nginx", free_port()) as nginx:
         nginx.start()
         async with client(nginx) as http:
             for path in POLLS:
-                async with http.get(path) as response:
-                    assert response.status == 200
-                    body = await response.json()
-                assert set(body) == {"success", "error", "code", "timestamp", "message"}
-                assert body["success"] is False
-                time.strptime(body["timestamp"], "%Y-%m-%d %H:%M:%S")
-                assert response.headers.getall("Access-Control-Allow-Origin") == ["*"]
+                asked = {
+                    "Origin": GOOD,
+                    "Access-Control-Request-Method": "GET",
+                    "Access-Control-Request-Headers": "content-type",
+                }
+                async with http.options(path, headers=asked) as response:
+                    assert response.status == 204
+                    assert "Content-Type" in response.headers["Access-Control-Allow-Headers"]
+                    assert "GET" in response.headers["Access-Control-Allow-Methods"]
+                    assert response.headers.getall("Access-Control-Allow-Origin") == ["*"]
+
+
+async def test_what_no_session_can_be_is_written_into_no_answer(tmp_path: Path) -> None:
+    """The answer stays JSON, and holds none of it."""
+    with Nginx(tmp_path / "nginx", free_port()) as nginx:
+        nginx.start()
+        async with client(nginx) as http:
+            for bad in ("%22,%22x", "a%22b", "-bad", "%3Cb%3E", "a" * 129, "a%0ab"):
+                for path in (f"/api/rpa/progress/{bad}", f"/get_progress.php?session={bad}"):
+                    async with http.get(URL(path, encoded=True)) as response:
+                        body = await response.json()
+                    assert (body.get("data") or body)["session_id"] == ""
+                    assert pages.stopping(body, "php" in path) == []
+
+
+async def test_while_the_server_is_away_clients_are_told_in_their_own_words(tmp_path: Path) -> None:
+    """A native poll with 503, a stream that says when to come back."""
+    with Nginx(tmp_path / "nginx", free_port()) as nginx:
+        nginx.start()
+        async with client(nginx) as http:
             async with http.get("/api/sessions/a") as response:
                 assert response.status == 503
                 assert int(response.headers["Retry-After"]) > 0
@@ -454,6 +512,30 @@ async def test_while_the_server_is_away_clients_are_told_in_their_own_words(tmp_
                 async with http.get(path) as response:
                     assert (response.status, response.content_type) == (200, "text/event-stream")
                     assert (await response.text()).startswith("retry: 3000\n")
+
+
+async def test_no_deployed_page_stops_for_a_restart(tmp_path: Path) -> None:
+    """Polled all along; the run is shown again, and nothing else but "waiting" in between."""
+    with behind_nginx(tmp_path / "site") as site:
+        await publish(site.server, "run", **STEP)
+        answers: list[tuple[int, dict[str, Any]]] = []
+        async with client(site.nginx) as http:
+
+            async def poll() -> None:
+                while True:
+                    async with http.get("/api/rpa/progress/run") as response:
+                        answers.append((response.status, await response.json()))
+                    await asyncio.sleep(0.02)
+
+            polling = asyncio.create_task(poll())
+            await until(lambda: len(answers) > 5)
+            await asyncio.to_thread(site.server.stop)
+            await until(lambda: answers[-1][1]["progress"]["status"] == "waiting")
+            await asyncio.to_thread(site.server.start)
+            await until(lambda: answers[-1][1]["progress"]["etapa_atual"] == 1)
+            polling.cancel()
+    assert {status for status, _ in answers} == {200}
+    assert [names for _, body in answers if (names := pages.stopping(body, full=False))] == []
 
 
 class Returning(SocketWatcher):

@@ -9,6 +9,7 @@ import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,9 @@ import aiohttp
 import pytest
 from yarl import URL
 
+from rpa_server import legacy, legacy_full
+
+from . import pages
 from .frontends import Nginx, Php
 from .support import ROOT, Server, free_port, publish, running
 
@@ -420,7 +424,7 @@ async def test_an_answer_that_is_not_the_servers_is_not_handed_on(
 async def test_a_server_that_is_away_is_told_in_the_deployed_shape(
     http: aiohttp.ClientSession, tmp_path: Path, backend: str
 ) -> None:
-    """A deployed poll gets 200 with success false; a page of ours 503; a stream is asked to come back."""
+    """A deployed poll gets what is said of an unknown session, a page of ours 503; a stream is asked to come back."""
     async with before(f"http://127.0.0.1:{free_port()}", quick(tmp_path / "php"), backend) as url:
         await _assert_down(http, url)
 
@@ -453,13 +457,18 @@ async def _assert_native_down(http: aiohttp.ClientSession, address: str) -> None
 
 
 async def _assert_deployed_down(http: aiohttp.ClientSession, address: str) -> None:
+    full = "session=" in address
     async with http.get(address) as response:
         assert response.status == 200
         assert response.headers.getall("Access-Control-Allow-Origin") == ["*"]
         body = await response.json()
-    assert set(body) - {"code"} == FAILED
-    assert (body["success"], body.get("code", 503)) == (False, 503)
-    time.strptime(body["timestamp"], "%Y-%m-%d %H:%M:%S")
+    at = datetime.strptime(body["timestamp"], "%Y-%m-%d %H:%M:%S")
+    waiting = legacy_full.progress("a", None, 0.0, at) if full else legacy.progress("a", None, 0.0, body["timestamp"])
+    assert body == waiting
+    assert pages.stopping(body, full) == []
+    async with http.options(address, headers={"Access-Control-Request-Headers": "content-type"}) as response:
+        assert (response.status, await response.read()) == (204, b"")
+        assert "Content-Type" in response.headers["Access-Control-Allow-Headers"]
 
 
 async def _assert_stream_down(http: aiohttp.ClientSession, address: str) -> None:

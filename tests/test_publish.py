@@ -238,6 +238,20 @@ async def test_another_type_is_refused(client: Client, kind: str) -> None:
     await refused(client, 415, "unsupported_media_type", data=b'{"etapa": 1}', headers={"Content-Type": kind})
 
 
+async def test_a_session_of_another_robot_is_refused(client: Client, data_dir: Path) -> None:
+    """409 where a deployed robot is writing; its file stays as it is."""
+    data_dir.mkdir(exist_ok=True)
+    document = {key: value for key, value in Robot(steps=3).run.snapshot.items() if key not in ("estado", "final")}
+    file = data_dir / f"progress_{SESSION}.json"
+    file.write_text(json.dumps(document))
+    before = file.read_bytes()
+    async with client.post(PUBLISH, json={"etapa": 4}) as response:
+        assert response.status == 409
+        body = await response.json()
+    assert (body["type"], body["code"], body["temporary"]) == ("error", "conflict", False)
+    assert [path.read_bytes() for path in data_dir.iterdir()] == [before]
+
+
 async def test_the_type_may_have_parameters(client: Client) -> None:
     """A character set behind the type is fine."""
     headers = {"Content-Type": "application/json; charset=utf-8"}

@@ -4,14 +4,16 @@ import asyncio
 import contextlib
 import gc
 import json
+import os
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from rpa_server import naming, schemas
-from rpa_server.errors import StorageUnavailable
+from rpa_server import endings, naming, schemas
+from rpa_server.errors import Conflict, StorageUnavailable
 from rpa_server.events import HISTORY, Cursor
 from rpa_server.publisher import Publisher
 from rpa_server.run import Run
@@ -21,6 +23,7 @@ from rpa_server.stores.files import FileStore
 from rpa_server.stores.merge import MergedStore
 from rpa_server.stores.redis import RedisStore, client
 
+from . import recordings
 from .support import RedisServer
 from .test_session import SESSION, Robot
 
@@ -245,13 +248,52 @@ async def test_a_run_longer_than_its_history_goes_on(data_dir: Path, redis_proce
             assert cursor == Cursor("aaaa", HISTORY + 21)
 
 
-async def test_a_robot_without_numbers_gets_a_run_of_ours(data_dir: Path) -> None:
-    """Behind a snapshot of a robot that numbers nothing a new run begins."""
-    data_dir.mkdir()
-    document = {"etapa_atual": 3, "total_etapas": 15, "status": "executando", "mensagem": "x", "percentual": 20.0,
+def foreign(data_dir: Path, redis: RedisServer | None, status: str, history: bool = False) -> dict[str, bytes]:
+    """Write what a deployed robot writes, into Redis where there is one; return what is stored, by name."""
+    document = {"etapa_atual": 3, "total_etapas": 15, "status": status, "mensagem": "x", "percentual": 20.0,
                 "timestamp_inicio": "2025-10-09T19:19:39", "timestamp_atualizacao": "2025-10-09T19:20:39",
                 "dados_extra": {}, "erros": []}  # fmt: skip
-    (data_dir / naming.file_name("progress", SESSION)).write_text(json.dumps(document))
+    if redis is not None:
+        with redis.client() as connected:
+            connected.set(f"rpa:progress:{SESSION}", json.dumps(document), ex=86400)
+    else:
+        data_dir.mkdir(exist_ok=True)
+        (data_dir / naming.file_name("progress", SESSION)).write_text(json.dumps(document))
+        if history:
+            (data_dir / naming.file_name("history", SESSION)).write_text(json.dumps(recordings.stuck()))
+    return stored(data_dir, redis)
+
+
+def stored(data_dir: Path, redis: RedisServer | None) -> dict[str, bytes]:
+    """Return everything in the store."""
+    if redis is None:
+        return {path.name: path.read_bytes() for path in data_dir.iterdir()}
+    with redis.client() as connected:
+        return {str(key): connected.dump(key) for key in connected.scan_iter()}
+
+
+@pytest.mark.parametrize("body", [{"etapa": 4}, {"etapa": 0}, {"erro": "x"}, {"status_final": "success"}], ids=str)
+@pytest.mark.parametrize("kind", ["snapshot", "history", "redis"])
+async def test_what_another_robot_is_writing_is_left_to_it(
+    data_dir: Path, redis_process: RedisServer, kind: str, body: dict[str, Any]
+) -> None:
+    """Nothing is written over, whatever is published."""
+    redis = redis_process if kind == "redis" else None
+    before = foreign(data_dir, redis, "executando", history=kind == "history")
+    async with contextlib.AsyncExitStack() as stack:
+        store: Store = FileStore(data_dir) if redis is None else await stack.enter_async_context(redis_store(redis))
+        with pytest.raises(Conflict):
+            await Publisher(store).publish(SESSION, publication(**body))
+    assert stored(data_dir, redis) == before
+
+
+@pytest.mark.parametrize("kind", ["ended", "gone"])
+async def test_behind_another_robots_run_a_new_one_of_ours_begins(data_dir: Path, kind: str) -> None:
+    """Where that has ended, or its robot has been silent for as long as pages are told that it is gone."""
+    foreign(data_dir, None, "success" if kind == "ended" else "executando")
+    if kind == "gone":
+        long_ago_s = time.time() - endings.SILENCE_S - 1
+        os.utime(data_dir / naming.file_name("progress", SESSION), (long_ago_s, long_ago_s))
     store = FileStore(data_dir)
     cursor = await Publisher(store).publish(SESSION, publication(etapa=4))
     assert cursor.seq == 2

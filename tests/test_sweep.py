@@ -78,3 +78,24 @@ async def test_what_redis_tells_already_is_kept(data_dir: Path, redis_process: R
             await asyncio.sleep(0.5)
         setting: Any = client.config_get("notify-keyspace-events")
     assert sorted(setting["notify-keyspace-events"]) == sorted("ExK$")
+
+
+@pytest.mark.parametrize("setting", ["Ex", ""])
+async def test_an_end_arrives_though_another_program_switched_the_word_off(
+    data_dir: Path, redis_process: RedisServer, setting: str
+) -> None:
+    """Late rather than never; before that, at once."""
+    with running(Server(data_dir, redis_process.url)) as server:
+        watchers = [SocketWatcher(server.url, "off"), EventWatcher(server.url, "off")]
+        async with watching(*watchers):
+            await until(lambda: all(watcher.messages for watcher in watchers))
+            await asyncio.to_thread(write, redis_process, "off", 1)
+            await until(lambda: all(1 in steps(watcher) for watcher in watchers), 2)
+            with redis_process.client() as client:
+                client.config_set("notify-keyspace-events", setting)
+            for etapa, status in ((2, "executando"), (15, "success")):
+                written_s = await asyncio.to_thread(write, redis_process, "off", etapa, status)
+                await until(lambda etapa=etapa: all(etapa in steps(watcher) for watcher in watchers), 6)  # type: ignore[misc]
+                print(f"{time.monotonic() - written_s:.1f} s")
+    for watcher in watchers:
+        assert steps(watcher) == [1, 2, 15]

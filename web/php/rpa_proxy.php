@@ -374,7 +374,10 @@ function read($socket): string
     return (string) fread($socket, 8192);
 }
 
-/** Say that it can't be said now: in the deployed words, as an error, or as a stream that asks to come back. */
+/**
+ * Say that it can't be said now: as an error, as a stream that asks to come back, or, to a deployed page, which stops for
+ * good on an error, as if nothing were known of the session yet.
+ */
 function fail(Asked $asked): void
 {
     header('Access-Control-Allow-Origin: *');
@@ -385,8 +388,87 @@ function fail(Asked $asked): void
         echo "retry: 3000\n: rpa-server does not answer\n\n";
         return;
     }
+    if ($asked->deployed) {
+        waits($asked);
+        return;
+    }
     header('Retry-After: 3');
-    refuse($asked, 503, 'unavailable', 'rpa-server does not answer.', 'Serviço indisponível');
+    refuse($asked, 503, 'unavailable', 'rpa-server does not answer.', '');
+}
+
+/** Answer a deployed poll, or its preflight, as rpa-server does while nothing is known of the session. */
+function waits(Asked $asked): void
+{
+    header('Access-Control-Allow-Methods: GET, POST, PUT, DELETE, OPTIONS');
+    header('Access-Control-Allow-Headers: Content-Type, Authorization');
+    if (($_SERVER['REQUEST_METHOD'] ?? 'GET') === 'OPTIONS') {
+        http_response_code(204);
+        return;
+    }
+    http_response_code(200);
+    header('Content-Type: application/json; charset=utf-8');
+    $body = $asked->isApi() ? waitingApi($asked->session) : waitingReader($asked->session);
+    echo json_encode($body, JSON_PRETTY_PRINT | JSON_UNESCAPED_UNICODE);
+}
+
+function waitingApi(string $session): array
+{
+    $text = 'Aguardando início da execução';
+    return [
+        'success' => true,
+        'session_id' => $session,
+        'progress' => [
+            'etapa_atual' => 0,
+            'total_etapas' => 5,
+            'percentual' => 0,
+            'status' => 'waiting',
+            'mensagem' => $text,
+            'estimativas' => ['capturadas' => false, 'dados' => null],
+            'resultados_finais' => ['rpa_finalizado' => false, 'dados' => null],
+            'timeline' => [],
+            'source' => 'initial',
+            'etapa' => 0,
+            'current_etapa' => 0,
+            'current_status' => 'waiting',
+            'current_mensagem' => $text,
+        ],
+        'timestamp' => date('Y-m-d H:i:s'),
+        'status' => 'waiting',
+        'current_phase' => '',
+        'mensagem' => $text,
+        'progress_percent' => 0,
+        'results' => new \stdClass(),
+    ];
+}
+
+/** The same in the shape of the older readers. */
+function waitingReader(string $session): array
+{
+    $estimates = ['capturadas' => false, 'encontradas' => false, 'dados' => null, 'status' => 'not_found'];
+    $final = ['rpa_finalizado' => false, 'status_final' => 'waiting', 'timestamp_fim' => null, 'dados' => null];
+    return [
+        'success' => true,
+        'data' => [
+            'etapa_atual' => 0,
+            'total_etapas' => 5,
+            'percentual' => 0,
+            'status' => 'waiting',
+            'mensagem' => 'Aguardando início...',
+            'timestamp_inicio' => date('Y-m-d\TH:i:s'),
+            'timestamp_atualizacao' => date('Y-m-d\TH:i:s'),
+            'dados_extra' => [],
+            'erros' => [],
+            'session_id' => $session,
+            'historico' => [],
+            'timeline' => [],
+            'estimativas' => $estimates + ['mensagem' => 'Estimativas não encontradas'],
+            'resultados_finais' => $final + ['arquivo_resultado' => null],
+            'source' => 'none',
+            'file_used' => 'none',
+            'tempo_decorrido' => 0,
+        ],
+        'timestamp' => date('Y-m-d H:i:s'),
+    ];
 }
 
 /** Send an error: as rpa-server does, or as the deployed pages expect it, which is with status 200. */
