@@ -1009,3 +1009,15 @@ def test_no_call_blocks_on_a_line_that_begins_to_drip(
     watch("finalizar", tracker.finalizar)
     assert seqs(client) == list(range(1, 7))
     watch.check("line that begins to drip")
+
+
+def test_a_refused_password_is_named(redis_process: RedisServer, data_dir: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """That Redis is "not available" would send the robot's programmer looking in the wrong place; files are used."""
+    with redis_process.client() as client:
+        client.config_set("requirepass", "segredo")
+    wrong = redis.Redis(port=redis_process.port, password="errada")
+    tracker = ProgressTracker(session_id=SID, redis_client=wrong)
+    tracker.update_progress(1)
+    wait_until(lambda: "Redis refuses this robot" in caplog.text)
+    assert caplog.text.count("Redis refuses this robot") == 1
+    assert "errada" not in caplog.text

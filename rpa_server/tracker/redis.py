@@ -17,7 +17,8 @@ from .connection import TIMEOUT_S, BoundedConnection, Command
 
 #: How long a thread that nobody waits for may take to bring Redis up to date.
 PATIENCE_S = 5.0
-#: What a broken, refusing or vanished Redis may raise.
+#: What a Redis raises that is there and does not let us in, and what a broken, refusing or vanished one may raise.
+REFUSALS = (redis.AuthenticationError, redis.ResponseError)
 ERRORS = (redis.RedisError, OSError, ValueError, TypeError, AttributeError)
 
 

@@ -173,9 +173,11 @@ class Storage:
         if self._breaker.allows(time.monotonic()):
             try:
                 self._recover()
-            except redis.ERRORS:
+            except redis.ERRORS as error:
                 self._close()
                 self._breaker.failed(time.monotonic(), self._random())
+                if isinstance(error, redis.REFUSALS) and self._refusals.passes(time.monotonic()) is not None:
+                    logger.error("Redis refuses this robot (%s); check RPA_REDIS_URL or REDIS_PASSWORD.", error)
         return not self._breaker.closed
 
     def _recover(self) -> None:
