@@ -154,7 +154,7 @@ export const makeElement = (begin) => {
       super();
       const root = this.attachShadow({ mode: 'open' });
       // A strict policy allows a sheet; before Safari 16.4 there is none.
-      const style = root.adoptedStyleSheets ? new CSSStyleSheet() : el('style');
+      const style = document.adoptedStyleSheets ? new CSSStyleSheet() : el('style');
       let isDue;
       /** Put on the style that is known by now. */
       this.dress = () => {
