@@ -13,7 +13,7 @@
 export function bind(root, view) {
   const each = (name, act) => root.querySelectorAll(`[data-rpa-${name}]`)
     .forEach((node) => act(node, node.getAttribute(`data-rpa-${name}`).split(/[\s,|]+/)));
-  const holds = (names) => names.some((name) => view.on[name] === true);
+  const holds = (name) => view.on[name] === true;
   each('text', (node, [path]) => {
     const words = view[path];
     // Rewriting an alert with the same words would repeat it.
@@ -29,13 +29,13 @@ export function bind(root, view) {
   });
   each('show', (node, names) => {
     const { style } = node;
-    node.hidden = !holds(names);
+    node.hidden = !names.some(holds);
     style.display = node.hidden ? 'none' : ''; // a page's own display would overrule the attribute
     // Designers hide by a class as often as by nothing: what is to be seen may have to be said.
     if (!node.hidden && getComputedStyle(node).display === 'none') style.display = 'block';
   });
   each('class', (node, pairs) => pairs.forEach((pair) => {
     const [name, condition] = pair.split(':');
-    if (name) node.classList.toggle(name, holds([condition]));
+    if (name) node.classList.toggle(name, holds(condition));
   }));
 }

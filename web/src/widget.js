@@ -79,7 +79,8 @@ const build = (base) => {
   set($.track, { role: 'progressbar', id: 'b' }).append(el('div', { part: 'bar', 'data-rpa-width': '' }));
   set($.plans, { 'aria-describedby': 'b' });
   set($.error, { role: 'alert' });
-  for (const words of [$.label, $.message]) set(words, { lang: 'pt-BR' }); // the robot's own
+  set($.label, { lang: 'pt-BR' }); // the robot's own words
+  set($.message, { lang: 'pt-BR' });
   set($.state, { tabindex: -1 });
   set($.retry, { 'data-rpa-show': 'offline fault', 'data-rpa-retry': '' });
   return $;
