@@ -176,7 +176,7 @@ async def test_the_document_s_own_elements_show_what_is_true_alone(stage: Stage,
         await expect(page.get_by_text(own)).to_be_visible()
     if state == "run":
         await stage.run(5)
-        await expect(page.get_by_text("Etapa 5 de 15")).to_be_visible()
+        await expect(page.locator("body > p span").first).to_have_text("Etapa 5 de 15")
         assert await page.evaluate(SEEN) == [f"Primeira estimativa: a partir de R${NBSP}1.150,00"]
         await stage.publish({"status_final": "success", "dados_finais": PLANS})
         await expect(page.get_by_text("Seu plano")).to_be_visible()
