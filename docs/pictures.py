@@ -46,6 +46,7 @@ RUNS: dict[str, tuple[int, tuple[str, dict[str, Any], str | None] | None]] = {
     "expired": (7, ("timeout", {}, None)),
     "cancelled": (3, ("cancelado", {}, None)),
     "offline": (8, None),
+    "fault": (8, None),
     "stalled": (8, None),
 }
 WIDTH, NARROW = 430, 288
@@ -123,7 +124,10 @@ async def state(browser: Browser, url: str, name: str, **how: Any) -> None:
     if name in ("offline", "stalled"):
         await page.clock.install()
     session = "nobody" if name == "waiting" else how.pop("session", name)
-    await show(page, url, beside(f'session-id="{session}"', **how))
+    more = ' transport="polling"' if name == "fault" else ""
+    await show(page, url, beside(f'session-id="{session}"{more}', **how))
+    if name == "fault":
+        await refuse(page)
     if name == "offline":
         await context.set_offline(True)
         await page.clock.run_for(40_000)
@@ -135,6 +139,14 @@ async def state(browser: Browser, url: str, name: str, **how: Any) -> None:
         await page.wait_for_timeout(1500)
     await page.locator("#all").screenshot(path=IMAGES / f"widget-{name}.png")
     await context.close()
+
+
+async def refuse(page: Page) -> None:
+    """Answer the page's next poll as the server answers whom it does not let in; the one that waits ends within 10 s."""
+    refusal = {"type": "error", "code": "forbidden", "message": "", "temporary": False}
+    await page.route("**/api/sessions/**", lambda route: route.fulfill(status=403, json=refusal))
+    await page.locator("rpa-progress [role=alert]:not(:empty)").last.wait_for()
+    await page.wait_for_timeout(1500)
 
 
 async def embed_page(browser: Browser, url: str) -> None:

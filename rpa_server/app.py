@@ -11,7 +11,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from . import config, cors, keys
+from . import config, cors, embedded, keys
 from .background import background
 from .census import Census
 from .config import Settings
@@ -65,6 +65,7 @@ def create_app(argv: list[str] | None = None) -> web.Application:
 def build(settings: Settings, place: Path | None = None) -> web.Application:
     """Build the application for *settings*; *place*: see workers.Siblings."""
     logging.getLogger("watchfiles").setLevel(logging.WARNING)  # it names every file it sees change
+    embedded.load()
     data_dir = Path(settings.data_dir)
     if data_dir.exists() and not data_dir.is_dir():
         raise ConfigError(f"The setting in RPA_DATA_DIR is wrong: {data_dir} is not a directory.")

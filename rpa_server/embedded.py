@@ -1,8 +1,8 @@
 """The files that pages of other sites load: which address is which file, its bytes, its hash.
 
 Knows nothing of requests. An address with a version names one content for ever: the running version's, an older one's
-that was kept, or nothing. Every file is read once in the life of the process, so that a page and its snippet can't
-disagree about it.
+that was kept, or nothing. Every file is read once in the life of the process, at its start, so that neither a page and its
+snippet nor an old process and the files of its successor can disagree about it.
 """
 
 import base64
@@ -56,6 +56,12 @@ def read(file: str) -> Embedded | None:
     integrity = f"sha384-{base64.b64encode(digest).decode()}"
     # No time in it: every server packs alike, and the tag tells the packed one too.
     return Embedded(body, gzip.compress(body, 9, mtime=0), integrity, digest.hex()[:16], _TYPES[path.suffix[1:]])
+
+
+def load() -> None:
+    """Read every file: what is served from now on is what is there now."""
+    for file in _files():
+        read(file)
 
 
 def find(name: str) -> tuple[Embedded, bool] | None:

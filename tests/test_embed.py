@@ -157,6 +157,17 @@ async def test_the_snippet_names_this_server_this_version_and_its_hash(serve: Se
     assert len(match[0]) < 1000
 
 
+@pytest.mark.parametrize(
+    ("forwarded", "scheme"), [("https", "https"), ("https, http", "https"), ("http", "http"), ("x", "http")]
+)
+async def test_behind_tls_the_snippet_is_https_without_javascript_too(serve: Serve, forwarded: str, scheme: str) -> None:
+    """A browser that runs no script still shows an address that pages on https may load."""
+    headers = {"Host": "rpa.example.com", "X-Forwarded-Proto": forwarded}
+    async with (await serve()).get("/embed", headers=headers) as response:
+        text = html.unescape(await response.text())
+    assert set(re.findall(r'src="([^"]+)/static/rpa-progress', text)) - {""} == {f"{scheme}://rpa.example.com"}
+
+
 async def test_a_forged_host_stays_text(serve: Serve) -> None:
     """The Host header of a request can't become markup of the page."""
     async with (await serve()).get("/embed", headers={"Host": 'a"><img src=x>'}) as response:

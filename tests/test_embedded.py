@@ -3,10 +3,13 @@
 import base64
 import gzip
 import hashlib
+from pathlib import Path
 
 import pytest
 
 from rpa_server import __version__, embedded
+from rpa_server.app import build
+from rpa_server.config import load
 
 from .support import ROOT
 
@@ -49,6 +52,24 @@ def test_a_script_names_its_fixed_address() -> None:
     found = embedded.find(path.removeprefix("/static/"))
     assert found is not None
     assert found[1]
+
+
+def test_what_is_served_is_what_was_there_at_the_start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """An update beside a process that goes on running mixes nothing: pages and hashes fit together until it ends."""
+    for file in FILES:
+        (tmp_path / file).write_text("old")
+    monkeypatch.setattr(embedded, "_DIST", tmp_path)
+    for cache in (embedded._files, embedded.read):
+        cache.cache_clear()
+    try:
+        build(load({}))
+        for file in FILES:
+            (tmp_path / file).write_text("new")
+        bodies = [found.body for found in map(embedded.read, FILES) if found]
+        assert bodies == [b"old"] * len(FILES)
+    finally:
+        for cache in (embedded._files, embedded.read):
+            cache.cache_clear()
 
 
 def test_packing_is_the_same_on_every_server() -> None:

@@ -43,7 +43,7 @@ async function script(entry, known) {
   const { code } = await minify(bundled.outputFiles[0].text, {
     ecma: 2020,
     module: true,
-    compress: { passes: 3, unsafe_arrows: true, pure_getters: true, keep_fargs: false },
+    compress: { passes: 3, sequences: false, unsafe: true, unsafe_arrows: true, pure_getters: true, keep_fargs: false },
   });
   return `(()=>{${code}})();\n`;
 }

@@ -278,6 +278,9 @@ interface RPAStart {
 type RPACommand = ['start', RPAStart];
 
 interface Window {
+  RPAProgressClient: typeof RPAProgressClient;
+  RPAWebSocketClient: typeof RPAWebSocketClient;
+  RPAError: typeof RPAError;
   /** Commands, before the script is there and after: then what is pushed runs at once. */
   RPAProgress?: RPACommand[];
 }

@@ -50,8 +50,11 @@ async def show(request: web.Request) -> web.StreamResponse:
     script = embedded.read("rpa-progress.js")
     if script is None:
         raise web.HTTPNotFound
+    origin = request.url.origin()
+    if request.headers.get("X-Forwarded-Proto", "").partition(",")[0].strip() == "https":
+        origin = origin.with_scheme("https")  # a proxy took TLS off; this only words an answer to who says so
     words = {
-        "@ORIGIN@": str(request.url.origin()),
+        "@ORIGIN@": str(origin),
         "@SCRIPT@": embedded.versioned("rpa-progress"),
         "@INTEGRITY@": script.integrity,
     }

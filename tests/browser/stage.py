@@ -51,6 +51,7 @@ STATES: dict[str, tuple[dict[str, Any] | None, int, str, str]] = {
     "expired": ({"status_final": "timeout"}, 7, "Cotação expirada", "A cotação parou antes do fim."),
     "cancelled": ({"status_final": "cancelado"}, 3, "Cotação cancelada", "A cotação parou antes do fim."),
     "offline": (None, 8, "Em andamento", "Sem conexão. Reconectando… seu pedido continua sendo processado."),
+    "fault": (None, 8, "Acompanhamento interrompido", "Não foi possível acompanhar a cotação."),
     "stalled": (None, 8, "Em andamento", "Está demorando mais que o normal; ainda em andamento (etapa 8)."),
 }
 
@@ -200,6 +201,13 @@ class Stage:
         """Return the events of *kind* that reached the window."""
         events: list[dict[str, Any]] = await self.page.evaluate("heard")
         return [event for event in events if event["kind"] == kind]
+
+    async def refuse(self) -> None:
+        """Answer the open page's next poll as the server answers whom it does not let in."""
+        body = {"type": "error", "code": "forbidden", "message": "", "temporary": False}
+        headers = {"Access-Control-Allow-Origin": "*"}
+        await self.page.route("**/api/sessions/**", lambda route: route.fulfill(status=403, json=body, headers=headers))
+        await self.publish({"etapa": 9, "mensagem": "Passo 9"})  # ends the poll that waits
 
     async def run_clock(self, seconds: int) -> None:
         """Move the page's clock in steps short enough for the network to answer between them."""

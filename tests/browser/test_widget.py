@@ -21,6 +21,10 @@ async def bring_about(stage: Stage, state: str) -> None:
         await stage.run_clock(60)
     elif state == "stalled":
         await stage.run_clock(120)
+    elif state == "fault":
+        await stage.refuse()
+        await expect(stage.page.get_by_role("alert")).to_be_visible()
+        await stage.run_clock(30)
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -34,11 +38,17 @@ async def test_every_state_says_what_it_is_and_axe_finds_nothing(
     await stage.page.clock.install()
     await stage.page.set_viewport_size({"width": 320, "height": 640})
     attributes = f'theme="{theme}" show="bar,steps,eta,estimate,plans,log" contact-url="tel:+5511"'
+    if state == "fault":
+        attributes += ' transport="polling"'
     await (stage.open_at_home(attributes) if state == "offline" else stage.open(attributes))
-    await expect(stage.part("state")).to_have_text(label)
+    await expect(stage.part("state")).to_have_text("Em andamento" if state == "fault" else label)
     await bring_about(stage, state)
+    await expect(stage.part("state")).to_have_text(label)
     await expect(stage.widget).to_contain_text(words)
-    if state in ENDED and state not in ("success", "unread"):
+    if state == "fault":
+        for part in ("hint", "status", "eta"):
+            await expect(stage.part(part)).to_be_hidden()
+    if (state in ENDED and state not in ("success", "unread")) or state == "fault":
         await expect(stage.part("contact")).to_have_attribute("href", "tel:+5511")
     else:
         await expect(stage.part("contact")).to_be_hidden()

@@ -72,6 +72,54 @@ async def test_the_result_takes_the_focus_of_who_is_inside_alone(stage: Stage, i
     await (expect(heading).to_be_focused() if inside else expect(stage.page.get_by_text("fora")).to_be_focused())
 
 
+async def test_a_connection_that_is_back_is_said_and_nothing_stays_to_be_read(stage: Stage) -> None:
+    """Who heard that it was lost hears that it is back, keeps the focus, and finds no old news afterwards."""
+    await stage.run(8)
+    await stage.page.clock.install()
+    await stage.open_at_home()
+    live = stage.page.locator("rpa-progress [aria-live=polite]")
+    await expect(stage.part("steps")).to_have_text("Etapa 8 de 15")
+    await stage.page.context.set_offline(True)
+    await stage.page.evaluate("dispatchEvent(new Event('offline'))")
+    await stage.run_clock(60)
+    await expect(stage.part("retry")).to_be_visible()
+    await stage.part("retry").focus()
+    await stage.page.context.set_offline(False)
+    await stage.page.keyboard.press("Enter")
+    await expect(stage.part("retry")).to_be_hidden()
+    await expect(live.locator("p").last).to_have_text("Conexão restabelecida.")
+    await expect(stage.part("state")).to_be_focused()
+    await stage.run_clock(30)
+    await expect(live).not_to_contain_text(re.compile("conexão", re.I))
+
+
+async def test_the_steps_are_opened_by_keyboard_and_keep_the_focus(stage: Stage) -> None:
+    """Tab reaches the summary, Enter opens it, and an update takes nothing away from who reads."""
+    await stage.run(5)
+    await stage.open('show="bar,plans,log"', before="<button>fora</button>")
+    summary = stage.part("log").locator("summary")
+    await expect(summary).to_be_visible()
+    await stage.page.get_by_text("fora").focus()
+    await stage.page.keyboard.press("Tab")
+    await expect(summary).to_be_focused()
+    await stage.page.keyboard.press("Enter")
+    await stage.part("log").locator("[part=item]").first.evaluate("(node) => { node.mine = 1; }")
+    await stage.publish({"etapa": 6, "mensagem": "Passo 6"})
+    await expect(stage.part("log").locator("[part=item]").last).to_contain_text("Passo 6")
+    await expect(summary).to_be_focused()
+    assert await stage.part("log").locator("[part=item]").first.evaluate("(node) => node.mine") == 1
+
+
+async def test_what_a_plan_has_is_a_list_of_names_and_values(stage: Stage) -> None:
+    """A screen reader tells which value is whose."""
+    await stage.run(15, {"status_final": "success", "dados_finais": PLANS})
+    await stage.open()
+    best = stage.part("plan").first
+    await expect(best.locator("dl > div > dt")).to_have_count(await best.locator("dl > div > dd").count())
+    await expect(best.locator("dl > div").filter(has_text="Franquia").first).to_have_text("FranquiaR$ 3.890,00")
+    assert await best.locator("dt").count() > 4
+
+
 async def test_nothing_moves_for_who_does_not_want_it(stage: Stage) -> None:
     """Reduced motion stops the bar's animation and its glide; otherwise the animation ends within 5 s."""
     await stage.open()

@@ -2,13 +2,14 @@
 
 import asyncio
 import re
+import textwrap
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.async_api import BrowserContext, expect
+from playwright.async_api import Browser, BrowserContext, expect
 
-from ..support import until
-from .stage import MARKS, PLANS, Stage
+from ..support import ROOT, until
+from .stage import MARKS, NBSP, PLANS, Stage
 
 pytestmark = MARKS
 
@@ -143,6 +144,47 @@ async def test_elements_of_the_page_s_own_follow_the_run(stage: Stage) -> None:
     await expect(stage.part("base")).to_be_hidden()
 
 
+def example(server: str) -> str:
+    """Return the page with elements of its own that docs/webflow.rst shows."""
+    text = (ROOT / "docs" / "webflow.rst").read_text(encoding="utf-8")
+    block = re.search(r"code-block:: html\n\n((?:    <!doctype.*\n)(?:    .*\n|\n)*)", text)
+    assert block is not None
+    return textwrap.dedent(block[1]).replace("https://rpa.example.com", server)
+
+
+#: Words of what is seen of the elements that come and go.
+SEEN = """[...document.querySelectorAll('[data-rpa-show]')].filter((node) => node.checkVisibility())
+    .map((node) => node.innerText)"""
+
+
+@pytest.mark.parametrize("state", ["no script", "no session", "run"])
+async def test_the_document_s_own_elements_show_what_is_true_alone(stage: Stage, browser: Browser, state: str) -> None:
+    """Pasted as it stands: without JavaScript, without a session, before the run, in it, and at its end."""
+    context = await browser.new_context(java_script_enabled=state != "no script")
+    page = await context.new_page()
+    body = example(stage.server)
+    await page.route("**/own?*", lambda route: route.fulfill(body=body, content_type="text/html"))
+    await page.goto(f"{stage.server}/own?{f'session_id={stage.session}' if state == 'run' else ''}")
+    if state == "no script":
+        for words in await page.locator("[data-rpa-show]").all():
+            await expect(words).to_be_hidden()
+    else:
+        await page.evaluate("customElements.whenDefined('rpa-progress').then(() => 1)")
+        await asyncio.sleep(0.5)
+        assert await page.evaluate(SEEN) == []
+    for own in ("Já vai começar.", "aguardando…"):
+        await expect(page.get_by_text(own)).to_be_visible()
+    if state == "run":
+        await stage.run(5)
+        await expect(page.locator("body > p span").first).to_have_text("Etapa 5 de 15")
+        assert await page.evaluate(SEEN) == [f"Primeira estimativa: a partir de R${NBSP}1.150,00"]
+        await stage.publish({"status_final": "success", "dados_finais": PLANS})
+        await expect(page.get_by_text("Seu plano")).to_be_visible()
+        assert await page.evaluate(SEEN) == [f"Seu plano: R${NBSP}2.914,35"]
+        await expect(page.get_by_text("Já vai começar.")).to_have_count(0)
+    await context.close()
+
+
 async def test_the_script_tag_alone_makes_the_page_s_elements_follow(stage: Stage) -> None:
     """A page with elements of its own needs no element of ours; a click on retry tries the connection again."""
     await stage.run(4)
@@ -202,6 +244,18 @@ async def test_a_success_may_lead_to_another_page(stage: Stage) -> None:
     await stage.publish({"status_final": "success", "dados_finais": PLANS})
     await stage.page.wait_for_url("**/obrigado")
     await expect(stage.page.locator("p")).to_have_text("Obrigado")
+
+
+async def test_who_goes_back_from_there_is_not_sent_there_again(stage: Stage) -> None:
+    """The page of the quote is replaced: Back leads to the one before it."""
+    await stage.run(5, {"status_final": "success", "dados_finais": PLANS})
+    await stage.show("<p>Formulário", "formulario")
+    stage.site.body = stage.element('redirect-on-success="/obrigado"')
+    await stage.page.evaluate("location.href = '/cotacao'")
+    await stage.page.wait_for_url("**/obrigado")
+    stage.site.body = "<p>Formulário"
+    await stage.page.go_back()
+    assert urlsplit(stage.page.url).path == "/formulario"
 
 
 async def test_a_page_gives_the_widget_its_colours(context: BrowserContext, stage: Stage) -> None:

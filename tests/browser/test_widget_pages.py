@@ -210,6 +210,61 @@ async def test_a_file_beside_the_script_that_was_tampered_with_is_not_used(stage
     await page.close()
 
 
+@pytest.mark.parametrize("old", [False, True])
+async def test_a_file_beside_the_script_that_comes_late_is_put_to_use(
+    stage: Stage, context: BrowserContext, old: bool
+) -> None:
+    """Until then it is readable and says nothing twice; then it has its style, its language and every row."""
+    come = asyncio.Event()
+
+    async def late(route: Any) -> None:
+        await come.wait()
+        await route.continue_()
+
+    await stage.run(15, {"status_final": "success", "dados_finais": PLANS})
+    page = await context.new_page()
+    if old:
+        await page.add_init_script("delete Document.prototype.adoptedStyleSheets; delete window.CSSStyleSheet")
+    await page.route("**/*.json", late)
+    await stage.open_at_home('lang="en"', page=page)
+    state, base, live = (page.locator(f"rpa-progress {one}") for one in ("[part=state]", "[part=base]", "[aria-live]"))
+    await expect(state).to_have_text("Cotação concluída")
+    said = await live.locator("p").all_inner_texts()
+    assert [words.split(".")[0] for words in said] == ["Estimativas iniciais", "Cotação concluída"]
+    assert await live.evaluate("(node) => node.getBoundingClientRect().bottom") < 0
+    come.set()
+    await expect(base).to_have_css("display", "flex")
+    await expect(state).to_have_text("Quote ready")
+    await expect(page.locator("rpa-progress [part=plans]")).to_contain_text("Deductible")
+    await expect(live).to_have_css("clip-path", "inset(50%)")
+    assert await live.locator("p").all_inner_texts() == said
+    await page.close()
+
+
+async def test_a_file_beside_the_script_that_fails_is_asked_for_again(stage: Stage, context: BrowserContext) -> None:
+    """A deployment's 404 does not last for the visit; a demonstration begins when its words are there."""
+    asked = 0
+
+    async def answer(route: Any) -> None:
+        nonlocal asked
+        asked += 1
+        await (route.fulfill(status=404) if asked < 3 else route.continue_())
+
+    page = await context.new_page()
+    await page.clock.install()
+    await page.route("**/*.json", answer)
+    await stage.open_at_home("demo", page=page)
+    await expect(page.locator("rpa-progress [part=state]")).to_have_text("Aguardando o início")
+    for _ in range(6):
+        await page.clock.run_for(2_000)
+        await asyncio.sleep(0.1)
+    await expect(page.locator("rpa-progress [part=base]")).to_have_css("display", "flex")
+    await page.clock.run_for(8_000)
+    await expect(page.locator("rpa-progress [part=state]")).to_have_text("Em andamento")
+    assert asked == 3
+    await page.close()
+
+
 async def test_an_old_browser_loads_the_style_as_a_file(context: BrowserContext, stage: Stage) -> None:
     """Without constructable sheets (Safari before 16.4) the widget is styled all the same."""
     page = await context.new_page()

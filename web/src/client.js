@@ -32,7 +32,7 @@ const follow = (self, sessionId, options) => {
     connect() {
       if (isOn) return self;
       isOn = true;
-      fault = null;
+      if (!state?.final) fault = null;
       tries = 0;
       base = baseOf(self.baseUrl);
       store = self.resumeStore;
@@ -115,10 +115,9 @@ const follow = (self, sessionId, options) => {
     fresh('resultado', 'result', 'onResult');
     if (s.final && ended !== s.epoch) {
       ended = s.epoch;
-      if (!/^(suc|cot)/.test(s.estado)) {
-        fault = new RPAError(s.estado === 'expirado' ? 'job_timeout' : 'job_failed', [...s.erros].pop()?.erro || s.mensagem, { fatal: true });
-        tell(fault);
-      }
+      fault = /^(suc|cot)/.test(s.estado) ? null
+        : new RPAError(s.estado === 'expirado' ? 'job_timeout' : 'job_failed', [...s.erros].pop()?.erro || s.mensagem, { fatal: true });
+      if (fault) tell(fault);
       emit('done', s);
     }
   };

@@ -13,7 +13,7 @@ const NAME = 'rpa-progress';
 const script = document.currentScript;
 let current; // of the run that bound elements follow, the one begun last
 
-/** Begin the run that an element asks for, and return what ends it; nothing while there is no session. */
+/** Begin the run that an element asks for, and return what ends it; nothing while it has no session or is in no page. */
 function begin(node, draw) {
   for (const { name, value } of script?.attributes ?? []) {
     if (/^data-rpa-/.test(name) && !node.hasAttribute(name.slice(9))) node.setAttribute(name.slice(9), value);
@@ -28,13 +28,13 @@ function begin(node, draw) {
     });
   }
   const sessionId = get('session-id') || new URLSearchParams(location.search).get(get('session-param'));
-  if (!sessionId && !node.hasAttribute('demo')) return undefined;
+  if (!node.isConnected || !(sessionId || node.hasAttribute('demo'))) return undefined;
   const run = current = follow(sessionId, get, node, (view) => {
     draw(view);
     if (run === current) bind(document, view);
   }, () => {
     const address = safeUrl(get('redirect-on-success'));
-    if (address) location.assign(address);
+    if (address) location.replace(address); // who goes back is not to be sent here again
   });
   return run;
 }
@@ -46,11 +46,24 @@ function push([name, options]) {
   for (const key in options) node.setAttribute(key.replace(/[A-Z]/g, '-$&'), options[key]);
 }
 
-/** Begin for good, with what the file beside the script holds: css, en, fields. Without it, in plain Portuguese. */
-function begun({ css = '', en, ...more } = {}) {
-  Object.assign(learned.en, en);
-  Object.assign(learned, more);
-  if (!customElements.get(NAME)) customElements.define(NAME, makeElement(begin, css));
+/** Load what is beside the script: css, en, fields, demo. It may come late: what is shown by then gets it, too. */
+async function learn(tries) {
+  try {
+    const [, place] = /(.+?)(-\d[^/]*)?\.js(\?|$)/.exec(script?.src); // a script in the page itself has none
+    const answer = await fetch(`${place}-${VERSION}.json`, { integrity: INTEGRITY });
+    const { en, ...more } = await answer.json();
+    Object.assign(learned.en, en);
+    Object.assign(learned, more);
+  } catch {
+    if (tries) return setTimeout(learn, 5000, tries - 1);
+  }
+  learned._isWhole = true;
+  document.querySelectorAll(NAME).forEach((node) => node.dress?.());
+}
+
+/** Begin for good; what is not known by now is said in plain Portuguese. */
+function begun() {
+  if (!customElements.get(NAME)) customElements.define(NAME, makeElement(begin));
   queue.forEach(push);
   queue.push = push;
   // The script tag alone names a session: elements of the page's own are to follow it.
@@ -58,15 +71,13 @@ function begun({ css = '', en, ...more } = {}) {
 }
 
 const parsed = new Promise((go) => {
-  if (document.readyState === 'loading') addEventListener('DOMContentLoaded', go);
-  else go();
+  addEventListener('DOMContentLoaded', go);
+  if (document.readyState !== 'loading') go();
 });
 const patience = new Promise((go) => setTimeout(go, 3000));
 const held = window.RPAProgress ??= [];
 const queue = held.map ? held : []; // what is no queue is somebody else's
 if (!queue.isTaken) {
   queue.isTaken = true;
-  const more = script?.src && fetch(script.src.replace(/(-\d[^/]*)?\.js(?=$|\?)/, `-${VERSION}.json`), { integrity: INTEGRITY })
-    .then((answer) => answer.json()).catch(() => {});
-  Promise.race([more, patience]).then((words) => parsed.then(() => begun(words)));
+  Promise.race([learn(2), patience]).then(() => parsed.then(begun));
 }

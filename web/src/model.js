@@ -70,10 +70,8 @@ export function describe(m, s, lang) {
   sayPlans(view, s.resultado, t, money);
   sayEstimates(view, s.estimativas, t, money);
   const { on } = view;
-  view.dica = on.running || view.plans.some(([, price]) => price !== t(UNKNOWN)) ? '' : t(
-    on.waiting ? 'Assim que o robô começar, o andamento aparece aqui.' : on.done ? 'Os valores não foram informados.'
-      : on.cotacao_manual ? 'A cotação precisa ser feita por uma pessoa.' : 'A cotação parou antes do fim.',
-  );
+  const [, hint] = Object.entries(learned.words).find(([name]) => on[name]) ?? [];
+  view.dica = view.plans.some(([, price]) => price !== t(UNKNOWN)) ? '' : t(hint);
   return view;
 }
 
@@ -101,9 +99,9 @@ function sayState(m, s, t) {
     // At the end the state or the error says it. "RPA success" and the like are the robot's internal full stop.
     mensagem: (final && (isDone || isManual || error)) || message === m._name || /^RPA \w+$/.test(message) ? '' : message,
     tempo: isKnown && t('Tempo: #', duration(m._elapsed)),
-    eta: left >= 0 ? t(minutes ? 'Faltam cerca de # min' : 'Falta menos de 1 min', minutes) : '',
-    aviso: late ? t('Está demorando mais que o normal; ainda em andamento (etapa #).', step)
-      : m._again && !final ? t('Tentando novamente.') : '',
+    eta: left >= 0 ? t(minutes ? learned.words.left : learned.words.little, minutes) : '',
+    aviso: late ? t(learned.words.late, step)
+      : m._again && !final ? t(learned.words.again) : '',
     // A manual quotation is an ordinary ending, told by its label and hint: no alarm.
     erro: (final ? !isDone && !isManual : last && last.timestamp === s.timestamp_atualizacao) ? error : '',
   };
@@ -115,7 +113,7 @@ function sayPlans(view, result, t, money) {
   for (const which of ['recomendado', 'alternativo']) {
     const plan = result?.[`plano_${which}`];
     if (!plan) continue;
-    const tell = (key) => view[`plan.${which}.${key}`] = typeof plan[key] === 'boolean' ? t(plan[key])
+    const tell = (key) => view[`plan.${which}.${key}`] = typeof plan[key] === 'boolean' ? t(learned.words[plan[key]])
       : /^(val|dan|mor)/.test(key) ? money(plan[key]) : text(plan[key]) || t(UNKNOWN);
     const rows = learned.fields.map(([key, title]) => [t(title), tell(key)]);
     // Where not one word was read, the robot's "false" is only its default and says nothing either.
@@ -132,7 +130,7 @@ function sayEstimates(view, estimates, t, money) {
     const range = [valores?.de, valores?.ate];
     range.forEach((price, i) => all[i].push(parseMoney(price)));
     // The robot reads a cover's name and the "De" before its price as one word: "RCFDe".
-    return [text(nome ?? full).replace(/(\p{Ll}|[A-Z]{2})De$/u, '$1'), t('De # até @', ...range.map(money)), []];
+    return [text(nome ?? full).replace(/(\p{Ll}|[A-Z]{2})De$/u, '$1'), t('De # até @', ...range.map(money))];
   });
   if (view.estimate[0]) {
     const [min, max] = all.map((amounts) => amounts.filter((one) => one >= 0).sort((a, b) => a - b));

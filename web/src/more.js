@@ -1,5 +1,6 @@
-// What the script takes as data when it starts, from the file beside it. The build writes it into rpa-progress.json,
-// together with the style. Without it there is no English, of a plan only its price, and no demonstration.
+// What the script takes as data from the file beside it, whenever that comes. The build writes it into rpa-progress.json,
+// together with the style. Without it only the needful is said, in Portuguese, of a
+// plan its price, and there is no demonstration.
 
 import { TYPICAL } from './pace.js';
 
@@ -19,6 +20,21 @@ export const fields = [
   ['morte_invalidez', 'Morte ou invalidez'],
 ];
 
+/** What is said beyond the needful; first what the conditions of data-rpa-show mean, of which the first one counts. */
+export const words = {
+  waiting: 'Assim que o robô começar, o andamento aparece aqui.',
+  done: 'Os valores não foram informados.',
+  cotacao_manual: 'A cotação precisa ser feita por uma pessoa.',
+  error: 'A cotação parou antes do fim.',
+  left: 'Faltam cerca de # min',
+  little: 'Falta menos de 1 min',
+  late: 'Está demorando mais que o normal; ainda em andamento (etapa #).',
+  again: 'Tentando novamente.',
+  back: 'Conexão restabelecida.',
+  true: 'sim',
+  false: 'não',
+};
+
 /** English for the Portuguese that is said. */
 export const en = {
   'Sua cotação': 'Your quote',
@@ -34,6 +50,7 @@ export const en = {
     'There is no automatic calculation for this case: the quote has to be made by a person.',
   'A cotação parou antes do fim.': 'The quote stopped before its end.',
   'Os valores não foram informados.': 'The prices were not given.',
+  'Acompanhamento interrompido': 'No longer followed',
   'Não foi possível acompanhar a cotação.': 'The quote could not be followed.',
   'Etapa # de @': 'Step # of @',
   'Tentando novamente.': 'Trying again.',
@@ -44,6 +61,7 @@ export const en = {
     'This takes longer than usual; still in progress (step #).',
   'Sem conexão. Reconectando… seu pedido continua sendo processado.':
     'No connection. Reconnecting… your request is still being processed.',
+  'Conexão restabelecida.': 'The connection is back.',
   'Tentar agora': 'Try now',
   'Falar com um corretor': 'Talk to a broker',
   'Estimativas iniciais': 'First estimates',

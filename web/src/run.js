@@ -1,13 +1,14 @@
 // One session as it is watched: the client, what the widget makes of its state, and the connection beside it.
 //
 // Knows nothing of how it is shown. A run may be fine while its connection is down and the other way round, so the
-// two are told apart. Once it is ended no timer is left.
+// two are told apart; and where it can't be followed any more, that says nothing of the run. Once it is ended no timer is
+// left.
 
 import { RPAProgressClient } from './client.js';
 import { DemoSocket } from './demo.js';
 import { describe, move, take } from './model.js';
 import { text } from './money.js';
-import { say } from './texts.js';
+import { learned, say } from './texts.js';
 
 const OFFLINE_MS = 8000;
 const STALL_MS = 260_000; // no step is usually silent for longer
@@ -28,35 +29,40 @@ export function follow(sessionId, get, target, draw, succeed) {
   const log = [];
   let model = {};
   let lostAt;
-  let fault;
-  let isTaken;
+  let fault; // it can't be followed any more
+  let isMuted; // the page shows the last error itself
+  let isTaken; // and the result
   let isQueued;
+  let timer;
   const client = new RPAProgressClient(sessionId || 'demo', {
-    baseUrl: get('base-url'), token: get('token'), transports: get('transport')?.split(','), replay: true, stallAfter: STALL_MS,
+    baseUrl: get('base-url'), token: get('token'), transports: get('transport'), replay: true, stallAfter: STALL_MS,
     debug: get('debug') !== undefined, ...(!sessionId && { WebSocket: DemoSocket, baseUrl: 'https://demo', resumeStore: null }),
   });
   const steps = +get('steps');
   const look = () => {
     const s = client.snapshot();
-    return s && steps ? { ...s, total_etapas: Math.max(steps, s.etapa_atual) } : s;
+    return s && { ...s, total_etapas: Math.max(steps || s.total_etapas, s.etapa_atual) };
   };
   const show = () => {
+    if (!draw) return;
     const s = look();
     const now = Date.now();
-    if (s) model = move(model, s, now);
+    if (s && !fault) model = move(model, s, now);
     const view = describe(model, s ?? {}, lang);
-    const { on } = view;
+    let { on } = view;
     isQueued = false;
     on.offline = now - lostAt >= OFFLINE_MS;
     if (on.offline) view.aviso = say(lang, 'Sem conexão. Reconectando… seu pedido continua sendo processado.');
     if (fault) {
-      view.estado = say(lang, 'erro');
+      view.on = on = { fault, error: true };
+      view.estado = say(lang, 'Acompanhamento interrompido');
       view.erro = say(lang, 'Não foi possível acompanhar a cotação.');
-      on.error = on.fault = true;
+      view.dica = view.aviso = view.eta = '';
     }
-    if (isTaken || get('on-error') === 'event') view.erro = '';
+    if ((isMuted && on.error) || get('on-error') === 'event') view.erro = '';
     if (isTaken) view.plans = [];
-    if (on.final) clearInterval(timer);
+    if (on.final && learned._isWhole) timer = clearInterval(timer);
+    else timer ??= setInterval(show, 1000); // words that come late are shown, too
     draw({ ...view, log, lang, redo, contact: get('contact-url') });
   };
   const changed = () => {
@@ -64,25 +70,27 @@ export function follow(sessionId, get, target, draw, succeed) {
     isQueued = true;
   };
   const redo = () => {
-    fault = false;
+    if (fault) fault = lostAt = NaN;
     client.reconnect();
   };
-  const timer = setInterval(show, 1000);
-  for (const kind of ['progress', 'estimate', 'result', 'error', 'connection', 'stall', 'done']) {
+  for (const kind of 'progress estimate result error connection stall done'.split(' ')) {
     client.addEventListener(`rpa:${kind}`, ({ type, detail }) => {
       const s = look();
       const isOurs = target.dispatchEvent(new CustomEvent(type, {
-        detail, bubbles: true, composed: true, cancelable: /^(res|err)/.test(kind),
+        detail, bubbles: true, composed: true, cancelable: /^re|^er/.test(kind),
       }));
       if (kind === 'progress') {
         if (s.epoch !== model._epoch) log.length = 0;
         model = take(model, { ...s, erro: detail.erro }, Date.now());
-        log.push([text(detail.timestamp).slice(11, 19), text(detail.mensagem), []]);
+        log.push([text(detail.timestamp).slice(11, 19), text(detail.mensagem)]);
       }
       // A stream that ended with its run was not lost.
       if (kind === 'connection') lostAt = detail.connected || s?.final ? NaN : lostAt || Date.now();
-      if (kind === 'error') fault = isOurs && detail.fatal && detail.category !== 'job';
-      if (!isOurs) isTaken = true;
+      if (kind === 'error') {
+        fault = detail.fatal && detail.category !== 'job';
+        isMuted = !isOurs;
+      }
+      if (kind === 'result') isTaken = !isOurs;
       if (kind === 'done' && s.estado === 'sucesso' && !isTaken) succeed();
       changed();
     });
@@ -91,7 +99,7 @@ export function follow(sessionId, get, target, draw, succeed) {
   changed();
   return () => {
     clearInterval(timer);
-    draw = () => {};
+    draw = null;
     client.disconnect();
   };
 }

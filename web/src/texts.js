@@ -13,25 +13,25 @@ const PT = {
   cancelado: 'Cotação cancelada',
   recomendado: 'Plano recomendado',
   alternativo: 'Plano alternativo',
-  true: 'sim',
-  false: 'não',
 };
 
-/** What is known beyond the script, see more.js. */
+/** What is known beyond the script, see more.js; _isWhole once nothing more is to come. */
 export const learned = {
+  css: '[aria-live]{position:fixed;top:-99em}', // is heard, not seen
   en: { __proto__: null },
+  words: {},
   fields: [],
-  demo: [[0, { type: 'sync', recovered: true }]],
+  demo: [[1000, { type: 'sync', recovered: true }]],
 };
 
 /**
  * Say *words* in a language: English for "en", Brazilian Portuguese for everything else.
  *
  * @param {string} words Portuguese, or what the wire says.
- * @returns {string} with "#" and "@" replaced by *one* and *two*; what has no translation is its own.
+ * @returns {string} nothing for undefined; with "#" and "@" replaced by *one* and *two*; what has no translation is its own.
  */
 export const say = (lang, words, one, two) => {
-  const pt = PT[words] || `${words}`;
+  const pt = PT[words] || `${words ?? ''}`;
   return ((lang === 'en' && learned.en[pt]) || pt).replace('#', () => one).replace('@', () => two);
 };
 

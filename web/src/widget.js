@@ -5,9 +5,10 @@
 // put into it.
 
 import { bind } from './bind.js';
-import { say } from './texts.js';
+import { learned, say } from './texts.js';
 
 const SPEAK_MS = 10_000;
+const KEPT_MS = 20_000; // what was said is no news for ever
 
 // element, part, and what it says where that has another name
 const PARTS = `h2 title
@@ -50,18 +51,22 @@ export const safeUrl = (address) => {
 /** Put a title and items into one sentence after the other. */
 const list = (title, items) => [title, ...items.map(([name, words]) => `${name}: ${words}`)].join('. ');
 
-/** Fill a section with one node for each item [title, words, rows], where the items changed. */
+/** Fill a section with a title and one node for each item [title, words, rows]; what did not change stays the same node. */
 const fill = (section, title, items, part) => {
-  const words = JSON.stringify([title, items]);
-  if (words === section.words) return;
+  const all = items[0] ? [title, ...items] : [];
+  const words = all.map(String);
+  let at = 0;
+  while (words[at] && words[at] === section.words?.[at]) at++;
   section.words = words;
-  section.replaceChildren(...(items[0] ? [
-    el(section.open === undefined ? 'h3' : 'summary', { tabindex: -1 }, title),
-    ...items.map(([name, said, rows]) => el('div', { part }, el('h4', {}, name),
+  while (section.childNodes[at]) section.lastChild.remove();
+  section.append(...all.slice(at).map((one) => {
+    if (one === title) return 'open' in section ? el('summary', {}, title) : el('h3', { tabindex: -1 }, title);
+    const [name, said, rows] = one;
+    return el('div', { part }, el('h4', {}, name),
       // A price stays on one line.
-      el('p', { part: `${part}-price` }, ...said.split(/(R\$[\s\d.,]+\d)/).map((one, i) => (i % 2 ? el('b', {}, one) : one))),
-      ...rows.map(([key, value]) => el('div', {}, el('span', {}, key), value)))),
-  ] : []));
+      el('p', { part: `${part}-price` }, ...said.split(/(R\$[\s\d.,]+\d)/).map((some, i) => (i % 2 ? el('b', {}, some) : some))),
+      ...(rows?.[0] ? [el('dl', {}, ...rows.map(([key, value]) => el('div', {}, el('dt', {}, key), el('dd', {}, value))))] : []));
+  }));
 };
 
 /** Put the parts into *base*; return them by name. */
@@ -74,7 +79,8 @@ const build = (base) => {
   set($.track, { role: 'progressbar', id: 'b' }).append(el('div', { part: 'bar', 'data-rpa-width': '' }));
   set($.plans, { 'aria-describedby': 'b' });
   set($.error, { role: 'alert' });
-  for (const words of [$.label, $.message]) set(words, { lang: 'pt-BR' }); // the robot's own
+  set($.label, { lang: 'pt-BR' }); // the robot's own words
+  set($.message, { lang: 'pt-BR' });
   set($.state, { tabindex: -1 });
   set($.retry, { 'data-rpa-show': 'offline fault', 'data-rpa-retry': '' });
   return $;
@@ -91,6 +97,7 @@ const speaker = (live) => {
     else {
       spokenAt = Date.now();
       live.append(el('p', {}, words));
+      setTimeout(() => live.firstChild.remove(), KEPT_MS);
     }
   };
   return speak;
@@ -102,7 +109,7 @@ const painter = (base, live) => {
   const speak = speaker(live);
   let drawn = {};
   return (view) => {
-    const { on, estimate, value, passo, aviso, estado, lang } = view;
+    const { on, estimate, value, etapa, passo, aviso, estado, lang } = view;
     const { track, plans, contact } = $;
     const t = (key) => say(lang, key);
     const address = (on.error || (on.final && view.dica)) && safeUrl(view.contact);
@@ -112,19 +119,22 @@ const painter = (base, live) => {
     if (address) contact.href = address;
     bind(base, { ...view, title, retry: t('Tentar agora'), contact: address ? t('Falar com um corretor') : '' });
     set(base, { lang, class: Object.keys(on)[0] });
-    set(track, { 'aria-label': title, 'aria-valuetext': words, 'aria-valuenow': value });
-    if (value === undefined) track.removeAttribute('aria-valuenow');
+    set(track, { 'aria-label': title, 'aria-valuetext': words });
+    if (value >= 0) set(track, { 'aria-valuenow': value });
     set(plans, { 'aria-busy': !on.final });
     fill(plans, t('Resultado'), view.plans, 'plan');
     fill($.estimate, t('Estimativas iniciais'), estimate, 'item');
     fill($.log, t('Passo a passo'), view.log, 'item');
     if (estimate[0] && !drawn.estimate?.[0]) speak(list(t('Estimativas iniciais'), estimate));
-    if (aviso && aviso !== drawn.aviso) speak(aviso);
+    // The same in another language, once that is learned, is no news.
+    if (aviso && (!drawn.aviso || on.offline !== drawn.on.offline)) speak(aviso);
+    if (drawn.on?.offline && on.offline === false) speak(t(learned.words.back)); // undefined where it is not followed any more
+    if (isInside?.hidden) $.state.focus();
     if (on.final && !drawn.on?.final) {
       speak(list(estado, view.plans));
       // Whoever is inside the widget is taken to the result; nobody else's focus is touched.
       if (isInside) (plans.firstChild ?? $.state).focus();
-    } else if (passo && passo !== drawn.passo) speak(words, SPEAK_MS);
+    } else if (passo && etapa !== drawn.etapa) speak(words, SPEAK_MS);
     drawn = view;
   };
 };
@@ -133,16 +143,9 @@ const painter = (base, live) => {
  * Make the element's class.
  *
  * @param {(element: HTMLElement, draw: (view: object) => void) => (() => void) | undefined} begin begins the run that the
- *   element's attributes ask for; returns what ends it.
- * @param {string} [css] the style.
+ *   element's attributes ask for; returns what ends it, nothing where there is nothing to show.
  */
-export const makeElement = (begin, css) => {
-  let shared;
-  if (document.adoptedStyleSheets) { // a strict policy allows these; before Safari 16.4 there are none
-    shared = new CSSStyleSheet();
-    shared.replaceSync(css);
-  }
-
+export const makeElement = (begin) => {
   return class extends HTMLElement {
     static get observedAttributes() {
       return ['session-id', 'base-url', 'token', 'lang', 'demo'];
@@ -151,17 +154,28 @@ export const makeElement = (begin, css) => {
     constructor() {
       super();
       const root = this.attachShadow({ mode: 'open' });
-      if (shared) root.adoptedStyleSheets = [shared];
+      // A strict policy allows a sheet; before Safari 16.4 there is none.
+      const style = document.adoptedStyleSheets ? new CSSStyleSheet() : el('style');
       let isDue;
+      /** Put on the style that is known by now. */
+      this.dress = () => {
+        if (style.replaceSync) {
+          style.replaceSync(learned.css);
+          root.adoptedStyleSheets = [style];
+        } else {
+          style.textContent = learned.css;
+          root.append(style);
+        }
+      };
       const restart = () => {
         isDue = false;
         const base = el('div', { part: 'base' });
         const live = el('div', { 'aria-live': 'polite' });
         this.stop?.();
         root.replaceChildren(base, live); // the first event finds them
-        this.stop = this.isConnected ? begin(this, painter(base, live)) : undefined;
+        this.stop = begin(this, painter(base, live));
         if (!this.stop) root.replaceChildren(el('slot'));
-        if (!shared) base.append(el('style', {}, css));
+        this.dress();
       };
       /** Begin what the attributes ask for, once all of them are there, in place of what went on before. */
       this.restart = () => {

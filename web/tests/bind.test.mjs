@@ -43,6 +43,16 @@ test('words go in where they are known, and only when they changed', () => {
   assert.equal(one.words, '');
 });
 
+test('before the run empty words leave the page\'s own, but not those of a run before', () => {
+  const [own, told] = [node({ 'data-rpa-text': 'nome', words: 'Já vai começar.' }), node({ 'data-rpa-text': 'nome', words: '?' })];
+  const waiting = view({ on: { waiting: true }, nome: '' });
+  bind(root(told), view({ nome: 'Tela 1' }));
+  bind(root(own, told), waiting);
+  assert.deepEqual([own.words, told.words], ['Já vai começar.', '']);
+  bind(root(own), view({ on: { running: true }, nome: '' }));
+  assert.equal(own.words, '');
+});
+
 test('numbers are words, lists and inherited names are not', () => {
   const nodes = ['etapa', 'plans', 'constructor', 'toString', '__proto__'].map((path) => node({ 'data-rpa-text': path, words: '?' }));
   bind(root(...nodes), view({ etapa: 5, plans: [['a']] }));
@@ -59,9 +69,9 @@ test('a width follows the bar, and is left alone while there is none', () => {
   const one = node({ 'data-rpa-width': 'percent' });
   bind(root(one), view());
   assert.equal(one.style.width, '');
-  bind(root(one), view({ value: 0 }));
+  bind(root(one), view({ percent: '0%' }));
   assert.equal(one.style.width, '0%');
-  bind(root(one), view({ value: 38 }));
+  bind(root(one), view({ percent: '38%' }));
   assert.equal(one.style.width, '38%');
 });
 
@@ -71,6 +81,15 @@ test('an element is visible while one of its conditions holds', () => {
   assert.equal(one.style.display, 'none');
   bind(root(one), view({ on: { stalled: true } }));
   assert.equal(one.style.display, '');
+});
+
+test('an element that its page wrote as hidden comes and goes by that attribute, and whatever the page\'s style says', () => {
+  const one = node({ 'data-rpa-show': 'done', hidden: '' });
+  one.hidden = true;
+  bind(root(one), view({ on: { running: true } }));
+  assert.deepEqual([one.hidden, one.style.display], [true, 'none']);
+  bind(root(one), view({ on: { done: true } }));
+  assert.deepEqual([one.hidden, one.style.display], [false, '']);
 });
 
 test('an element that its designer hid by a class is shown all the same', () => {
@@ -92,6 +111,19 @@ test('classes come and go with their conditions', () => {
   assert.deepEqual([...one.on], ['is-late']);
   bind(root(one), view({ on: { done: true } }));
   assert.deepEqual([...one.on], ['is-done']);
+});
+
+test('an empty or untidy list of classes stops nothing', () => {
+  const nodes = ['', ' ', 'is-late:stalled ', ' is-late:stalled', 'is-late:stalled, ,', ':stalled', 'is-late'].map((words) => node({ 'data-rpa-class': words }));
+  for (const { classList } of nodes) {
+    const { toggle } = classList;
+    classList.toggle = (name, isOn) => {
+      if (!name) throw new SyntaxError('The token provided must not be empty.'); // as browsers do
+      toggle(name, isOn);
+    };
+  }
+  bind(root(...nodes), view({ on: { stalled: true } }));
+  assert.deepEqual(nodes.map(({ on }) => [...on].join()), ['', '', 'is-late', 'is-late', 'is-late', '', '']);
 });
 
 test('a click on retry asks for the connection anew', () => {

@@ -823,3 +823,28 @@ test('a storage that is forbidden, full or foreign costs nothing but the resume'
     assert.deepEqual(page.numbers, [1]);
   }
 });
+
+test('done() tells how the run ended, also where the client was begun again or another run came after it', async () => {
+  const world = new World();
+  const client = world.client();
+  client.connect();
+  await world.clock.run(100);
+  world.server.publish();
+  world.server.finish('erro', { mensagem: 'Placa recusada' });
+  await world.clock.run(10_000);
+  assert.equal(client.state, 'closed');
+  const told = () => client.done().then(({ estado }) => estado, ({ code }) => code);
+  assert.equal(await told(), 'job_failed');
+  client.connect();
+  assert.equal(await told(), 'job_failed');
+  await world.clock.run(10_000);
+  assert.equal(await told(), 'job_failed');
+  world.server.begin('aaaabbbbccccdddd');
+  world.server.publish();
+  client.connect();
+  await world.clock.run(1000);
+  world.server.finish();
+  await world.clock.run(1000);
+  assert.equal(await told(), 'sucesso');
+  client.disconnect();
+});

@@ -8,7 +8,7 @@ import * as more from '../src/more.js';
 import { learned } from '../src/texts.js';
 
 Object.assign(learned.en, more.en);
-learned.fields = more.fields;
+Object.assign(learned, { fields: more.fields, words: more.words });
 
 const START = Date.parse('2025-01-02T10:00:00');
 const MARKUP = '<img src=x onerror=alert(1)>';

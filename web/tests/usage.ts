@@ -34,6 +34,7 @@ const attempts: number = plan.maxReconnectAttempts;
 const live: 0 | 1 = plan.stats().live;
 console.log(attempts, live, plan.isConnected, plan.snapshot()?.percentual);
 plan.disconnect();
+console.log(window.RPAProgressClient === RPAProgressClient, window.RPAWebSocketClient, window.RPAError);
 
 // -- the element
 
