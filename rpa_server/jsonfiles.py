@@ -113,8 +113,8 @@ def read(path: Path) -> dict[str, Any] | None:
     """
     try:
         with open(path, "rb", opener=_opener) as file:
-            # One that is too large is not even read.
-            data = b"" if (size := os.fstat(file.fileno()).st_size) > MAX_BYTES else file.read(MAX_BYTES + 1)
+            # One that is too large is not even read, and of one that grows meanwhile no more than there was.
+            data = b"" if (size := os.fstat(file.fileno()).st_size) > MAX_BYTES else file.read(size + 1)
     except FileNotFoundError:
         return None
     except OSError as error:

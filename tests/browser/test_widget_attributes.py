@@ -72,6 +72,7 @@ async def test_a_command_s_options_are_all_there_when_it_begins(stage: Stage, or
     for page_has_element in (True, False):
         await stage.show(stage.script + "<rpa-progress></rpa-progress>" * page_has_element)
         await expect(stage.part("steps")).to_have_text("Etapa 4 de 15")
+        await until(lambda: sockets)  # what was seen before is shown before it opens
         assert [urlsplit(url).netloc for url in sockets] == [urlsplit(other).netloc]
         assert await stage.page.evaluate("asked") == [["rpa.v1", "token.abc"]]
         sockets.clear()

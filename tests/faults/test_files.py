@@ -148,9 +148,13 @@ class Spoiler:
             path.unlink()
 
     def _write(self, paths: dict[str, Path], documents: dict[str, bytes]) -> None:
-        """Write in place, as the deployed robots do."""
+        """Write in place, as the deployed robots do; what is too large to be read comes there whole."""
         for kind, path in paths.items():
-            path.write_bytes(documents[kind])
+            if len(documents[kind]) < jsonfiles.MAX_BYTES:
+                path.write_bytes(documents[kind])
+            else:
+                (other := path.with_suffix(".tmp")).write_bytes(documents[kind])
+                other.replace(path)
 
     async def _ask(self, session_id: str, case: Case, right: tuple[int, ...]) -> None:
         async with self._http.get(f"{self._server.url}/api/sessions/{session_id}") as response:
