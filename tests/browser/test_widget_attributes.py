@@ -249,13 +249,17 @@ async def test_a_success_may_lead_to_another_page(stage: Stage) -> None:
 
 async def test_who_goes_back_from_there_is_not_sent_there_again(stage: Stage) -> None:
     """The page of the quote is replaced: Back leads to the one before it."""
-    await stage.run(5, {"status_final": "success", "dados_finais": PLANS})
+    await stage.run(5)
     await stage.show("<p>Formulário", "formulario")
-    stage.site.body = stage.element('redirect-on-success="/obrigado"')
-    await stage.page.evaluate("location.href = '/cotacao'")
+    await stage.show(stage.element('redirect-on-success="/obrigado"'), "cotacao")
+    await expect(stage.part("steps")).to_have_text("Etapa 5 de 15")
+    stage.site.body = "<p>Obrigado"
+    await stage.publish({"status_final": "success", "dados_finais": PLANS})
     await stage.page.wait_for_url("**/obrigado")
+    await expect(stage.page.locator("p")).to_have_text("Obrigado")
     stage.site.body = "<p>Formulário"
     await stage.page.go_back()
+    await expect(stage.page.locator("p")).to_have_text("Formulário")
     assert urlsplit(stage.page.url).path == "/formulario"
 
 
