@@ -21,7 +21,7 @@ _REQUEST = re.compile(
     r"((?:[A-Za-z-]{1,64}:[\t -~]*\r\n)+)\r\n"
 )
 _FIELD = re.compile(r"([A-Za-z-]+):([^\r]*)\r\n")
-#: Without the one nobody is asked; with the others there is more to come.
+#: HTTP/1.1 demands the first; the others say that a request is more than its head.
 _NEEDED, _ODD = "host", frozenset({"content-length", "transfer-encoding", "expect"})
 
 

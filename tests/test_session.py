@@ -271,15 +271,21 @@ async def test_a_cursor_that_proves_nothing_gets_the_snapshot(cursor: Cursor) ->
     assert viewer.recovered is False
 
 
-async def test_a_store_that_fails_is_told_and_asked_again() -> None:
-    """While no store answers load() says so; the next try reads again."""
-    store = SlowStore(Robot(steps=2).state())
-    session = make_hub(store).session(SESSION)
+async def join_in_vain(session: Session, store: SlowStore) -> Viewer:
+    """Let a viewer join while no store answers."""
     store.failing = True
     viewer = Viewer()
     session.join(viewer)
     with pytest.raises(StorageUnavailable):
         await session.load()
+    return viewer
+
+
+async def test_a_store_that_fails_is_told_and_asked_again() -> None:
+    """While no store answers load() says so; the next try reads again."""
+    store = SlowStore(Robot(steps=2).state())
+    session = make_hub(store).session(SESSION)
+    viewer = await join_in_vain(session, store)
     store.failing = False
     await session.load()
     session.begin(viewer, None)
@@ -290,11 +296,7 @@ async def test_who_began_without_a_store_gets_the_state_once_it_answers() -> Non
     """A stream that was opened while no store answered is brought up to date by the first read that works."""
     store = SlowStore(Robot(steps=2).state())
     session = make_hub(store).session(SESSION)
-    store.failing = True
-    viewer = Viewer()
-    session.join(viewer)
-    with pytest.raises(StorageUnavailable):
-        await session.load()
+    viewer = await join_in_vain(session, store)
     session.begin(viewer, None)
     store.failing = False
     session.changed()
@@ -307,11 +309,7 @@ async def test_who_comes_back_while_no_store_answers_is_told_once_one_does() -> 
     robot = Robot(steps=5)
     store = SlowStore(robot.state())
     session = make_hub(store).session(SESSION)
-    store.failing = True
-    viewer = Viewer()
-    session.join(viewer)
-    with pytest.raises(StorageUnavailable):
-        await session.load()
+    viewer = await join_in_vain(session, store)
     session.begin(viewer, Cursor("aaaa", 3))
     assert viewer.got == []
     store.failing = False
