@@ -13,6 +13,8 @@ def _nothing() -> str | None:
 
 
 _STREAMS = ("nchan", "plan", "socketio", "aiohttp", "rpa", "rpa-uvloop")
+#: What any way in Python costs is of use where ours is dearer than nchan.
+_WITH_FLOOR = (*_STREAMS, "relay")
 _BOTH = ("nchan", "rpa", "rpa-uvloop")
 
 
@@ -104,7 +106,7 @@ MEASUREMENTS = (
     ),
     Measurement(
         "unicast", "1,000 sessions x 1 viewer, 1,000 updates/s, then a burst of 20,000, WebSocket",
-        streams.unicast, _STREAMS, _UNICAST,
+        streams.unicast, _WITH_FLOOR, _UNICAST,
     ),
     Measurement(
         "unicast-sse", "1,000 sessions x 1 viewer, 1,000 updates/s, then a burst of 20,000, SSE",

@@ -92,16 +92,27 @@ class Update:
 def own_update(raw: bytes) -> Update | None:
     """Read an update of our own tracker no further than its cursor; None where it is somebody else's."""
     match = _OWN.match(raw)
-    if match is None or raw[-1] != _BRACE or _LF in raw or _CR in raw:
-        return None
-    if not raw.isascii() and not _is_text(raw):
+    if match is None or not is_whole(raw):
         return None
     epoch, seq, final = match.groups()
     return Update(raw, epoch.decode(), int(seq), final == b"true")
 
 
-def _is_text(raw: bytes) -> bool:
-    """Tell whether *raw* is UTF-8: a text frame that is not ends the connection in every browser."""
+def beginning(epoch: str, seq: int) -> bytes:
+    """Return how the bytes of this update begin where our own tracker made them and it does not end the run.
+
+    Which one comes next is known of a run that is watched: to compare takes a quarter of what own_update() does.
+    """
+    return b'{"type":"progress_update","epoch":"%b","seq":%d,"final":false,' % (epoch.encode(), seq)
+
+
+def is_whole(raw: bytes) -> bool:
+    """Tell whether *raw*, which begins like an update, is one line of UTF-8 and ends like one.
+
+    A text frame of anything else ends the connection in every browser.
+    """
+    if raw[-1] != _BRACE or _LF in raw or _CR in raw:
+        return False
     try:
         raw.decode()
     except UnicodeDecodeError:

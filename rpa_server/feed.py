@@ -37,6 +37,9 @@ class Feed:
 
     def message(self, channel: bytes, raw: bytes) -> None:
         """Take one message; never raises for what is in it."""
+        if self._hub.take(channel, raw):
+            self.received += 1
+            return
         session_id = session_of_channel(channel)
         if session_id is None:
             self._drop("the channel names no session")

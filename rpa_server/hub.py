@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 from weakref import WeakValueDictionary
 
+from . import naming
 from .errors import ServerFull, StorageUnavailable
 from .events import Update
 from .logs import Brake
@@ -52,7 +53,7 @@ class Hub:
         self.heartbeat_ms = round(heartbeat_s * 1000)
         self.pulse = Pulse(heartbeat_s)
         self._max_connections = max_connections
-        self._sessions: WeakValueDictionary[str, Session] = WeakValueDictionary()
+        self._sessions: WeakValueDictionary[bytes, Session] = WeakValueDictionary()  # by channel
         self._tasks: set[asyncio.Task[Any]] = set()
         self._lagging: set[Session] = set()
         self._closed = False
@@ -68,10 +69,15 @@ class Hub:
 
     def session(self, session_id: str) -> Session:
         """Return the session, made where nobody watches it yet; it lives while the caller holds it."""
-        session = self._sessions.get(session_id)
+        channel = naming.channel(session_id).encode()
+        session = self._sessions.get(channel)
         if session is None:
-            session = self._sessions[session_id] = Session(session_id, self)
+            session = self._sessions[channel] = Session(session_id, self)
         return session
+
+    def _watched(self, session_id: str) -> Session | None:
+        """Return the session if somebody watches it."""
+        return self._sessions.get(naming.channel(session_id).encode())
 
     def watched(self) -> list[Session]:
         """Return the sessions that somebody watches."""
@@ -122,27 +128,32 @@ class Hub:
         finally:
             self.leave(session, client)
 
+    def take(self, channel: bytes, raw: bytes) -> bool:
+        """Hand a message to whoever watches its session, if it is just the update that comes next; else do nothing."""
+        session = self._sessions.get(channel)
+        return session is not None and session.take(raw)
+
     def publish(self, session_id: str, update: Update) -> None:
         """Hand an update to whoever watches its session."""
-        session = self._sessions.get(session_id)
+        session = self._watched(session_id)
         if session is not None:
             session.publish(update)
 
     def changed(self, session_id: str) -> None:
         """Note that the store holds something new of a session."""
-        session = self._sessions.get(session_id)
+        session = self._watched(session_id)
         if session is not None:
             session.changed()
 
     def written(self, session_id: str) -> None:
         """Note that a snapshot was written; of a run that our tracker numbers that is no news."""
-        session = self._sessions.get(session_id)
+        session = self._watched(session_id)
         if session is not None and (session.final or not session.numbered):
             self.call_later(_SETTLE_S, session.changed)
 
     async def refresh(self, session_id: str) -> None:
         """Read a session now if somebody watches it."""
-        session = self._sessions.get(session_id)
+        session = self._watched(session_id)
         if session is not None:
             with suppress(StorageUnavailable):
                 await session.refresh()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 from . import state as rules
 from . import wirejson
 from .errors import BadDocument, StorageUnavailable
-from .events import HISTORY, START, Cursor, Update
+from .events import HISTORY, START, Cursor, Update, beginning, is_whole
 from .standing import Document, State, advance
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ PATIENCE_S = 3.0
 STALL_S = 6.0
 #: How long a first message serves others, too: a robot's silence grows while nothing is written.
 _FRESH_S = 0.5
-#: How far the history may outgrow its limit before it is cut.
-_SPARE = 64
+#: A history is cut to HISTORY when it has grown to this.
+_MOST = HISTORY + 64
 
 
 class Client(Protocol):
@@ -98,7 +98,7 @@ def _step(update: Update) -> tuple[object, object]:
 def _keep(updates: list[Update], update: Update) -> None:
     """Append to a list that is cut to HISTORY now and then; an empty one takes a tenth of what a deque does."""
     updates.append(update)
-    if len(updates) >= HISTORY + _SPARE:
+    if len(updates) >= _MOST:
         del updates[:-HISTORY]
 
 
@@ -117,11 +117,12 @@ class Session:
         self.session_id = session_id
         self._hub = hub
         self._state: State | None = None
-        self._unfolded: list[Update] = []
+        self._folded = 0  # the last update that is in the state's snapshot
+        self._next: bytes | None = None  # how the update begins that follows on the last one
         self._told: tuple[object, object] | None = None  # the last step that came without a number
         self._early: list[Update] = []
-        self._log: list[Update] = []
-        self._end = 0  # the index behind the log's last update, counted since somebody watches
+        self._log: list[Update] = []  # what was delivered since somebody joins or lags
+        self._end = 0  # the index behind the last update delivered, counted since somebody watches
         self._joining: dict[Client, int] = {}
         self._waiting: dict[Client, Cursor] = {}  # of those who join: whose cursor nobody can place yet
         self._clients: dict[Client, None] = {}
@@ -142,8 +143,8 @@ class Session:
     def state(self) -> State | None:
         """The current state, None while nothing is known; its snapshot is folded up to date here."""
         held = self._state
-        if held is not None and self._unfolded:
-            folding, self._unfolded = self._unfolded, []
+        if held is not None and (lacking := held.seq - self._folded):
+            folding, self._folded = held.updates[-lacking:], held.seq
             try:
                 for update in folding:
                     held.snapshot = rules.reduce(held.snapshot, rules.entry_of(update.data))
@@ -157,9 +158,10 @@ class Session:
     @property
     def final(self) -> bool:
         """True once the run has ended."""
-        if self._unfolded:
-            return self._unfolded[-1].final
-        return self._state is not None and bool(self._state.snapshot["final"])
+        held = self._state
+        if held is None:
+            return False
+        return bool(held.updates[-1].final if held.seq > self._folded else held.snapshot["final"])
 
     @property
     def loaded(self) -> bool:
@@ -290,7 +292,8 @@ class Session:
             missed = [update for update in new.updates if _step(update) != self._told]
         self._state = replace(new, updates=new.updates[-HISTORY:])
         self._first = None
-        self._unfolded.clear()
+        self._next = None
+        self._folded = new.seq
         if missed is None:
             self._reset()
         elif self._clients or self._lagging:
@@ -299,6 +302,17 @@ class Session:
         self._end_soon()
 
     # -- updates
+
+    def take(self, raw: bytes) -> bool:
+        """Take a message off the wire if it is what nearly all are, the very next update; else leave it to publish()."""
+        held = self._state
+        if self._next is None or held is None or not raw.startswith(self._next) or not is_whole(raw):
+            return False
+        self.mark.heard = True
+        update = Update(raw, held.epoch, held.seq + 1, False)
+        self._extend(held, update)
+        self._deliver(update)
+        return True
 
     def publish(self, update: Update) -> None:
         """Take an update off the wire: deliver it where it is next, drop it where it was seen, else read."""
@@ -323,21 +337,25 @@ class Session:
     def _extend(self, held: State, update: Update) -> None:
         held.seq = update.seq
         held.written_s = None  # just now
+        self._next = beginning(held.epoch, held.seq + 1)
         self._first = None
-        _keep(held.updates, update)
-        self._unfolded.append(update)
-        if len(self._unfolded) >= HISTORY:
-            _ = self.state
+        held.updates.append(update)
+        if len(held.updates) >= _MOST:
+            _ = self.state  # whose snapshot is to have them, before they go
+            del held.updates[:-HISTORY]
 
     def _deliver(self, update: Update) -> None:
-        _keep(self._log, update)
         self._end += 1
+        if self._joining or self._lagging:
+            _keep(self._log, update)
+        elif self._log:
+            self._log.clear()
         reached = 0
         for client in tuple(self._clients):
             if client.push(update):
                 reached += 1
             else:
-                self._lag(client, self._end - 1)
+                self._lag(client, update)
         self._hub.delivered += reached
         update.forget()
 
@@ -422,12 +440,15 @@ class Session:
         return [*self._joining, *self._clients, *self._lagging]
 
     def _since(self, index: int) -> list[Update]:
-        """Return the log from *index* on, as far as it reaches back."""
+        """Return what was delivered from *index* on, as far as the log reaches back."""
         return self._log[max(0, len(self._log) - (self._end - index)) :]
 
-    def _lag(self, client: Client, index: int) -> None:
+    def _lag(self, client: Client, update: Update) -> None:
+        """Note that *client* did not take *update*, the last one."""
+        if not self._log:
+            self._log.append(update)
         del self._clients[client]
-        self._lagging[client] = _Lag(index, self._hub.time() + STALL_S, client.pending)
+        self._lagging[client] = _Lag(self._end - 1, self._hub.time() + STALL_S, client.pending)
         self._hub.watch_lagging(self)
 
     def catch_up(self, now_s: float) -> bool:

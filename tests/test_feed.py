@@ -1,5 +1,6 @@
 """From the channel to the hub: ours untouched, foreign made harmless, garbage counted."""
 
+import asyncio
 import json
 import logging
 from typing import Any
@@ -53,6 +54,48 @@ async def test_a_message_of_the_plan_is_delivered_without_a_cursor() -> None:
     assert line.viewer.texts == ["Tela 3"]
     assert line.viewer.got[-1] == ("update", None)
     assert line.counts == (1, 1, 0)
+
+
+_RUN = [update.raw for update in Robot(steps=8).run.updates]
+_OTHER = [update.raw for update in Robot("bbbb", steps=3).run.updates]
+_END = Robot(steps=3).finish().raw
+#: What may come behind the first update of a run, in any order: its own, another run's, an end, and what is damaged.
+_MESSAGES = [
+    *_RUN, *_OTHER, _END, _RUN[2][:-1], _RUN[2][:-3] + b"\xff}", _RUN[2].replace(b'"mensagem"', b'\n"mensagem"'),
+    _RUN[2].replace(b'"final":false,', b'"final":maybe,'), _RUN[2] + b"}", json.dumps(PLAN).encode(), b"",
+]  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(range(len(_MESSAGES))), max_size=12))
+def test_the_short_way_of_the_next_update_makes_no_difference(order: list[int]) -> None:
+    """What the viewers, the counts and the state are told is the same as where every message goes the long way."""
+
+    async def outcome(short: bool) -> tuple[Any, ...]:
+        line = await Line().open()
+        if not short:
+            line.hub.take = lambda channel, raw: False  # type: ignore[method-assign]
+        for number in [1, *order]:
+            line.feed.message(CHANNEL, _MESSAGES[number])
+        await settle()
+        state = line.session.state
+        assert state is not None
+        raws = [update.raw for update in line.viewer.updates]
+        return line.viewer.got, raws, line.counts, line.session.final, state.seq, state.snapshot, line.store.reads
+
+    assert asyncio.run(outcome(short=True)) == asyncio.run(outcome(short=False))
+
+
+async def test_the_next_update_goes_the_short_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Behind one that was read in full, what follows is compared with what it must be, and not read."""
+    line = await Line().open()
+    line.feed.message(CHANNEL, line.robot.step().raw)
+    monkeypatch.setattr("rpa_server.feed.own_update", None)
+    for update in line.robot.steps(600):
+        line.feed.message(CHANNEL, update.raw)
+    assert line.viewer.seqs == [*range(2, 603)]
+    assert line.counts == (601, 0, 0)
+    assert line.session.state is not None
+    assert line.session.state.snapshot == line.robot.run.snapshot
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ PEERS: dict[str, Peer] = {
         Module("plan", "the plan, on websockets", "plan_server", _PLAIN, RedisWire),
         Module("socketio", "python-socketio, Redis manager", "socketio_server", _SOCKET_IO, SocketIoWire),
         Module("aiohttp", "aiohttp, send_str in a loop", "aiohttp_server", _PLAIN, RedisWire),
+        Module("relay", "uvloop, a bare relay", "relay_server", _PLAIN, RedisWire),
         Ours("rpa", "rpa-server, python -m aiohttp.web", ("-m", "aiohttp.web", "rpa_server:create_app", "-H"), "-P"),
         Ours("rpa-uvloop", "rpa-server serve, uvloop", _SERVE, "--port"),
         Ours("rpa-1", "rpa-server serve --workers 1", _SERVE, "--port", ("--workers", "1")),
