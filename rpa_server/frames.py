@@ -59,15 +59,21 @@ def ws(update: Update) -> bytes:
 def sse(update: Update) -> bytes:
     """Return the event of *update*, not yet wrapped in a chunk, encoded at the first call."""
     if update.sse is None:
-        update.sse = sse_event(update.raw, update.cursor)
+        update.sse = b"%b%b\n\n" % (_event_head(update), update.raw)
     return update.sse
 
 
 def sse_chunk(update: Update) -> bytes:
     """Return the event of *update* in a chunk, encoded at the first call."""
     if update.sse_chunk is None:
-        update.sse_chunk = chunk(sse(update))
+        head, raw = _event_head(update), update.raw
+        update.sse_chunk = b"%x\r\n%b%b\n\n\r\n" % (len(head) + len(raw) + 2, head, raw)
     return update.sse_chunk
+
+
+def _event_head(update: Update) -> bytes:
+    """Return what stands before the bytes of an update in its event."""
+    return b"data: " if update.epoch is None else b"id: %b:%d\ndata: " % (update.epoch.encode(), update.seq)
 
 
 def plain_ws(update: Update) -> bytes:

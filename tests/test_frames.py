@@ -114,11 +114,21 @@ def test_chunks_are_read_back_as_one_body(payloads: list[bytes]) -> None:
     assert response.read() == b"".join(payloads)
 
 
+@pytest.mark.parametrize("epoch", ["5f0c9a1be2d34c77", None])
+@pytest.mark.parametrize("size", [0, 300, 70_000])
+def test_an_update_in_a_chunk_is_its_event_in_a_chunk(epoch: str | None, size: int) -> None:
+    """However long it is, numbered or not."""
+    update = Update(b'{"mensagem":"%b"}' % (b"x" * size), epoch, 13, False)
+    assert frames.sse_chunk(update) == frames.chunk(frames.sse(update))
+    assert frames.sse(update) == frames.sse_event(update.raw, update.cursor)
+
+
 def test_frames_of_an_update_are_encoded_once() -> None:
     """The same bytes object serves every client."""
     update = make_update(UPDATE)
     assert frames.ws(update) is frames.ws(update)
     assert frames.sse(update) is frames.sse(update)
+    assert frames.sse_chunk(update) is frames.sse_chunk(update)
     assert frames.plain_ws(update) is frames.plain_ws(update)
     assert received(frames.ws(update))[0].data == update.raw
 
