@@ -6,6 +6,7 @@ anything but BadDocument.
 
 import json
 import math
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from .errors import BadDocument
@@ -15,8 +16,9 @@ _MAX_ITEMS = 100_000
 _MAX_INTEGER = 10**300  # what a float, and so every browser, can still hold
 
 
-#: Made once: json.dumps makes a new one at every call that is not all defaults.
-_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+# Made once: json.dumps makes a new one at every call that is not all defaults.
+_dense = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+_lines = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",\n  ", ": ")).encode
 
 
 def dumps(value: Any) -> bytes:
@@ -24,10 +26,19 @@ def dumps(value: Any) -> bytes:
 
     What JSON can't hold is replaced, not refused, see plain().
     """
+    return _encoded(_dense, value)
+
+
+def dumps_lines(value: Any) -> bytes:
+    """Encode *value* like dumps(), but every item on a line of its own: for who opens the file."""
+    return _encoded(_lines, value)
+
+
+def _encoded(encode: Callable[[Any], str], value: Any) -> bytes:
     try:
-        text = _encode(value)
+        text = encode(value)
     except Exception:  # whatever an object of a robot's does when it is looked at
-        text = _encode(plain(value))
+        text = encode(plain(value))
     return text.encode("utf-8", "replace")
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import errno
-import io
 import json
 import os
 import threading
@@ -158,7 +157,7 @@ def test_a_failed_write_leaves_the_old_document_and_no_litter(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch, pytest.raises(OSError, match="No space"):
-        patch.setattr(os if step == "write" else Path, step, full)
+        patch.setattr(os, step, full)
         jsonfiles.write(path, {"n": 2})
     assert jsonfiles.read(path) == {"n": 1}
     assert names(tmp_path) == ["progress_s1.json"]
@@ -167,15 +166,15 @@ def test_a_failed_write_leaves_the_old_document_and_no_litter(
 def test_two_writers_of_one_file_do_not_take_each_others_half(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two threads, or two containers with the same process number, may write one session at a time."""
     path = tmp_path / "progress_s1.json"
-    replace = Path.replace
+    replace = os.replace
     others = [{"n": 2}]
 
-    def interrupted(self: Path, target: Path) -> Path:
+    def interrupted(temporary: str, target: Path) -> None:
         if others:
             jsonfiles.write(path, others.pop())
-        return replace(self, target)
+        replace(temporary, target)
 
-    monkeypatch.setattr(Path, "replace", interrupted)
+    monkeypatch.setattr(os, "replace", interrupted)
     jsonfiles.write(path, {"n": 1})
     assert jsonfiles.read(path) == {"n": 1}
     assert names(tmp_path) == ["progress_s1.json"]
@@ -184,13 +183,13 @@ def test_two_writers_of_one_file_do_not_take_each_others_half(tmp_path: Path, mo
 def test_the_temporary_file_is_no_file_of_a_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever watches the directory leaves it alone."""
     seen: list[str] = []
-    replace = Path.replace
+    replace = os.replace
 
-    def listening(self: Path, target: Path) -> Path:
-        seen.append(self.name)
-        return replace(self, target)
+    def listening(temporary: str, target: Path) -> None:
+        seen.append(Path(temporary).name)
+        replace(temporary, target)
 
-    monkeypatch.setattr(Path, "replace", listening)
+    monkeypatch.setattr(os, "replace", listening)
     jsonfiles.write(tmp_path / "progress_s1.json", {})
     assert len(seen) == 1
     assert naming.session_of_file(seen[0]) is None
@@ -202,11 +201,11 @@ def litter(directory: Path, monkeypatch: pytest.MonkeyPatch, age_s: float) -> Pa
     class Killed(BaseException):
         pass
 
-    def kill(self: Path, target: Path) -> None:
+    def kill(temporary: str, target: Path) -> None:
         raise Killed
 
     with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(Path, "replace", kill)
+        patch.setattr(os, "replace", kill)
         jsonfiles.write(directory / "progress_s1.json", {"n": 1})
     (left,) = directory.glob(".*")
     then = time.time() - age_s
@@ -253,7 +252,7 @@ def test_the_longest_session_id_makes_a_file_name_that_fits(tmp_path: Path) -> N
 def test_the_snapshot_is_written_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who sees the new snapshot finds the history, the result and the session that belong to it."""
     order: list[str] = []
-    monkeypatch.setattr(jsonfiles, "write", lambda path, document: order.append(path.name))
+    monkeypatch.setattr(jsonfiles, "write", lambda path, document: order.append(Path(path).name))
     jsonfiles.write_all(tmp_path / "new", "s1", {kind: {} for kind in naming.KINDS})
     assert order[0] == "history_s1.json"
     assert order[-1] == "progress_s1.json"
@@ -333,16 +332,16 @@ def test_half_a_line_is_taken_back_or_ended(tmp_path: Path, monkeypatch: pytest.
     path = tmp_path / "updates_s1.jsonl"
     jsonfiles.append_lines(path, [b"one"])
     pieces = iter([2, OSError(errno.ENOSPC, "No space left on device")])
+    write = os.write
 
-    class Full(io.FileIO):
-        def write(self, data: Any) -> int:
-            piece = next(pieces)
-            if isinstance(piece, OSError):
-                raise piece
-            return super().write(data[:piece])
+    def full(descriptor: int, data: Any) -> int:
+        piece = next(pieces)
+        if isinstance(piece, OSError):
+            raise piece
+        return write(descriptor, data[:piece])
 
     with monkeypatch.context() as patch, pytest.raises(OSError, match="No space"):
-        patch.setattr(Path, "open", lambda self, mode, buffering: Full(self, "a+"))
+        patch.setattr(os, "write", full)
         jsonfiles.append_lines(path, [b"two"])
     assert path.read_bytes() == b"one\n"
     with path.open("ab") as file:
