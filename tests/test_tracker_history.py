@@ -121,6 +121,8 @@ def test_a_robot_that_forks_goes_on_in_the_child(data_dir: Path) -> None:
     """The child has no thread of its parent's, and a lock that was held while it was made is held for ever."""
     lock = "t._storage._files._history._lock"
     done = robot(f"""
+import time
+time.sleep(0.3)  # the parent owes nothing any more
 with {lock}:
     child = os.fork()
 if child:
