@@ -295,17 +295,3 @@ async def watching(*watchers: Watches) -> AsyncIterator[None]:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def await_history(directory: Path, session_id: str) -> None:
-    """Wait until the history of our tracker, which follows its snapshot, says as much; for two seconds at most."""
-
-    def position(kind: str) -> tuple[Any, Any] | None:
-        try:
-            document = json.loads((directory / f"{kind}_{session_id}.json").read_bytes())
-        except (OSError, ValueError):
-            return None
-        return document.get("epoch"), document.get("seq")
-
-    with contextlib.suppress(TimeoutError):
-        wait_until(lambda: (at := position("progress")) is None or at == position("history"), 2.0)

@@ -38,7 +38,7 @@ tracker.progress
 tracker.storage
 stores.subscription
 tracker.files tracker.redis stores.files stores.merge stores.redis
-tracker.connection tracker.history census listing observed
+tracker.connection census listing observed
 stores
 append jsonfiles
 run recording
@@ -63,10 +63,7 @@ REDIS = {"stores.redis", "stores.subscription", "tracker.connection", "tracker.r
 AIOHTTP = {"app", "cli", "connections", "cors", "demo", "entrance", "keys", "middlewares", "routes", "watch", "workers"}
 ENVIRONMENT = {"app", "cli", "demo", "tracker.progress"}
 #: What a robot loads; nothing in here may need a web server.
-TRACKER_SIDE = {
-    "tracker", "tracker.progress", "tracker.storage", "tracker.files", "tracker.history", "tracker.redis",
-    "tracker.connection",
-}  # fmt: skip
+TRACKER_SIDE = {"tracker", "tracker.progress", "tracker.storage", "tracker.files", "tracker.redis", "tracker.connection"}
 
 
 class Import(NamedTuple):

@@ -26,7 +26,7 @@ from rpa_server.tracker import (
     verificar_redis_disponivel,
 )
 
-from .support import ROOT, RedisServer, await_history, free_port
+from .support import ROOT, RedisServer, free_port
 
 ONLINE = "[OK] Redis conectado para comunicação real-time"
 OFFLINE = "[AVISO] Redis não disponível, usando JSON Progress Tracker"
@@ -42,8 +42,6 @@ def stored(directory: Path, kind: str, session_id: str = "s") -> dict[str, Any]:
     def refuse(word: str) -> Any:
         raise AssertionError(f"{word} is not JSON")
 
-    if kind == "history":
-        await_history(directory, session_id)
     document: dict[str, Any] = json.loads(
         (directory / f"{kind}_{session_id}.json").read_bytes().decode("utf-8", "strict"), parse_constant=refuse
     )

@@ -21,7 +21,7 @@ from rpa_server import jsonfiles, naming
 from rpa_server.jsonfiles import ABANDONED_S
 from rpa_server.tracker import ProgressTracker
 
-from ..support import ROOT, Server, await_history
+from ..support import ROOT, Server
 from .robots import Plan, Robots, working
 from .table import Row
 
@@ -178,7 +178,6 @@ def run_documents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, session_id: s
         tracker.update_progress(step, f"Tela {step} concluída", {"placa": "ABC1D23"})
     estimates = {"coberturas_detalhadas": [{"nome_cobertura": "Compreensiva", "valores": {"de": "1", "ate": "2"}}]}
     tracker.update_progress_with_estimativas(5, "Estimativas", None, estimates)
-    await_history(directory, session_id)
     return {kind: (directory / naming.file_name(kind, session_id)).read_bytes() for kind in KINDS}
 
 
