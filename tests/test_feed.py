@@ -90,12 +90,53 @@ async def test_the_next_update_goes_the_short_way(monkeypatch: pytest.MonkeyPatc
     line = await Line().open()
     line.feed.message(CHANNEL, line.robot.step().raw)
     monkeypatch.setattr("rpa_server.feed.own_update", None)
+    line.session.mark.heard = False
     for update in line.robot.steps(600):
         line.feed.message(CHANNEL, update.raw)
     assert line.viewer.seqs == [*range(2, 603)]
+    assert line.session.mark.heard, "so that its position need not be asked for"
     assert line.counts == (601, 0, 0)
     assert line.session.state is not None
     assert line.session.state.snapshot == line.robot.run.snapshot
+
+
+async def test_what_comes_late_is_not_taken_for_the_next_update() -> None:
+    """A read of the store was faster than the messages: those are seen already."""
+    line = await Line().open()
+    line.feed.message(CHANNEL, line.robot.step().raw)
+    late = line.robot.steps(4)
+    line.store.held = line.robot.state()
+    line.session.changed()
+    await settle()
+    for update in (*late, line.robot.step()):
+        line.feed.message(CHANNEL, update.raw)
+    assert [update.raw for update in line.viewer.updates] == [update.raw for update in line.robot.run.updates][1:]
+    assert line.viewer.seqs == [2, 3, 4, 5, 6, 7]
+
+
+async def test_who_joins_between_two_updates_is_told_the_last_one() -> None:
+    """What one joiner was told serves the next, until there is news."""
+    line = await Line().open()
+    for _ in range(3):
+        update = line.robot.step()
+        line.feed.message(CHANNEL, update.raw)
+        for _ in range(2):
+            assert json.loads(line.session.sync_message(None))["snapshot"]["mensagem"] == update.data["mensagem"]
+
+
+async def test_what_was_delivered_is_kept_for_who_lags_alone() -> None:
+    """The history is there for all others."""
+    line = await Line().open()
+    line.viewer.pending = 1
+    for update in line.robot.steps(10):
+        line.feed.message(CHANNEL, update.raw)
+    assert len(line.session._log) == 10
+    line.viewer.pending = 0
+    line.session.catch_up(line.hub.time())
+    assert line.viewer.seqs == list(range(2, 12))
+    line.feed.message(CHANNEL, line.robot.step().raw)
+    assert line.viewer.seqs == list(range(2, 13))
+    assert line.session._log == []
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """One session: what each client sees of a run, whatever the wire and the store do."""
 
 import asyncio
+import json
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -12,7 +13,9 @@ from hypothesis import strategies as st
 from rpa_server import session as session_module
 from rpa_server.errors import StorageUnavailable
 from rpa_server.events import HISTORY, START, Cursor, Update
+from rpa_server.feed import Feed
 from rpa_server.hub import Hub
+from rpa_server.naming import channel
 from rpa_server.run import Run
 from rpa_server.session import STALL_S, Client, Session
 from rpa_server.standing import State
@@ -556,7 +559,8 @@ async def test_the_snapshot_is_folded_up_to_date() -> None:
     robot = Robot(steps=1)
     session = make_hub(SlowStore(robot.state())).session(SESSION)
     await watch(session, Viewer())
-    for update in robot.steps(2 * HISTORY + 7):
+    first = robot.run.error("Placa recusada", "", robot.run_time())  # which the snapshot keeps, and the last 500 lack
+    for update in (first, *robot.steps(2 * HISTORY + 7)):
         session.publish(update)
     held = session.state
     assert held is not None
@@ -869,7 +873,9 @@ class Schedule:
         self.runs = 1
         self.store = SlowStore()
         self.hub = make_hub(self.store)
+        self.feed = Feed(self.hub)
         self.session = self.hub.session(SESSION)
+        self.snapshots: dict[Cursor, Any] = {}
         self.wire: list[Update] = []
         self.viewers: list[Viewer] = []
         self.joining: list[asyncio.Task[Viewer]] = []
@@ -884,27 +890,39 @@ class Schedule:
 
     def record(self, count: int) -> None:
         """The robot works; the store has it before it is on the wire, as Redis does."""
-        self.wire += self.robot.steps(1 + count % 4)
+        for _ in range(1 + count % 4):
+            step = self.robot.step() if count % 3 else self.robot.run.error(f"erro {count}", "", self.robot.run_time())
+            self.wire.append(step)
+            self.snapshots[Cursor(self.robot.run.epoch, self.robot.run.seq)] = self.robot.run.snapshot
         self.store.held = self.robot.state()
 
     def start_over(self, _: int) -> None:
-        self.robot = Robot(f"run{self.runs}", steps=1, minute=self.runs)
+        self.robot = Robot(f"run{self.runs}", minute=self.runs)
         self.runs += 1
-        self.wire += self.robot.run.updates
-        self.store.held = self.robot.state()
+        self.record(1)
+
+    def look(self, _: int) -> None:
+        """What who joins now is told is what the robot had said at that position."""
+        told = json.loads(self.session.sync_message(None))
+        if told["snapshot"] is not None:
+            said = self.snapshots[Cursor(told["epoch"], told["seq"])]
+            assert [told["snapshot"][key] for key in ("mensagem", "erros")] == [said["mensagem"], said["erros"]]
+
+    def _hand(self, update: Update) -> None:
+        self.feed.message(channel(SESSION).encode(), update.raw)
 
     def deliver(self, count: int) -> None:
         for _ in range(1 + count % 4):
             if self.wire:
-                self.hub.publish(SESSION, self.wire.pop(0))
+                self._hand(self.wire.pop(0))
 
     def reorder(self, number: int) -> None:
         if self.wire:
-            self.hub.publish(SESSION, self.wire.pop(number % len(self.wire)))
+            self._hand(self.wire.pop(number % len(self.wire)))
 
     def duplicate(self, number: int) -> None:
         if self.wire:
-            self.hub.publish(SESSION, self.wire[number % len(self.wire)])
+            self._hand(self.wire[number % len(self.wire)])
 
     def drop(self, number: int) -> None:
         if self.wire:
@@ -961,12 +979,15 @@ class Schedule:
                     assert cursor.epoch != before.epoch, f"needless reset: {viewer.got}"
             if viewer in here:
                 assert at == expected, f"ends at {at}, not at {expected}: {viewer.got}"
+        if self.store.held is not None:
+            assert self.session.state is not None
+            assert self.session.state.snapshot == self.store.held.snapshot
         await self.hub.close()
 
 
 _EVENTS: dict[str, Any] = {name: name for name in (
     "record", "deliver", "reorder", "duplicate", "drop", "join", "leave", "lag", "take", "reread", "hold", "release",
-    "pause", "start_over",
+    "pause", "start_over", "look",
 )}  # fmt: skip
 
 
