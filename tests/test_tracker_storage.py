@@ -543,6 +543,43 @@ def test_error_of_the_file_system_in_mid_run_is_survived(
     assert [entry["etapa"] for entry in documents(data_dir)["history"]["historico"]] == ["inicio", 1, 2, 3]
 
 
+_FORKING = """
+import os, signal, threading
+from rpa_server.tracker import ProgressTracker
+
+tracker = ProgressTracker(session_id="s")
+ended = threading.Event()
+
+def report():
+    while not ended.is_set():
+        tracker.update_progress(1, "pai")
+
+thread = threading.Thread(target=report)
+thread.start()
+codes = []
+for _ in range(20):
+    child = os.fork()
+    if not child:
+        signal.alarm(5)  # one that waits for ever ends by it
+        tracker.update_progress(2, "filho")
+        os._exit(0)
+    codes.append(os.waitpid(child, 0)[1])
+ended.set()
+thread.join()
+print(codes)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_robot_that_forks_while_it_reports_does_not_hang(data_dir: Path) -> None:
+    """The thread that had the lock is not in the child, and nobody there would give it back."""
+    done = subprocess.run(
+        [sys.executable, "-c", _FORKING], check=False, cwd=ROOT, capture_output=True, text=True, timeout=150
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["[0,", *["0,"] * 18, "0]"]
+
+
 # -- Redis that refuses, dies, returns
 
 

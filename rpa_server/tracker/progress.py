@@ -11,6 +11,7 @@ import os
 import secrets
 import uuid
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -84,7 +85,10 @@ class ProgressTracker:
         self.session_id = _words(session_id) if given else os.environ.get("SESSION_ID") or str(uuid.uuid4())
         self._run = _new_run(self.session_id, total)
         self._storage = _storage(self.session_id, files, client, tipo)
-        self._lock = self._storage.lock
+
+    @property
+    def _lock(self) -> AbstractContextManager[object]:
+        return self._storage.lock
 
     @_never_raises
     def _begin(self) -> None:

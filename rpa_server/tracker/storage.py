@@ -8,6 +8,7 @@ robot's thread uses Redis while the breaker is closed, the background thread whi
 """
 
 import logging
+import os
 import random
 import threading
 import time
@@ -58,6 +59,7 @@ class Storage:
         self._brake, self._refusals = Brake(), Brake()
         self._spilled = False  # files hold what Redis has not got
         self._doomed: str | None = None  # the session that is still to be deleted in Redis
+        _storages.add(self)
         if self._redis is not None:
             self._greet()
 
@@ -204,6 +206,19 @@ class Storage:
             self._spilled = False
             with suppress(OSError):
                 self._files.delete(self._run.session_id)
+
+
+_storages: weakref.WeakSet[Storage] = weakref.WeakSet()
+
+
+def _renew_locks() -> None:
+    """Begin anew in the child of a fork: whoever held a lock there is a thread of the parent's."""
+    for storage in tuple(_storages):
+        storage.lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_locks)
 
 
 def _writer(client: Any) -> redis.RedisWriter | None:
