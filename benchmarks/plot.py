@@ -17,7 +17,7 @@ _BARS = {
     "unicast-sse": ("cpu_us", "unicast, SSE"),
     "idle": ("setup_us", "set-up"),
 }
-_COLORS = ("#e8a33d", "#c9504c", "#7aa874", "#7fb2e5", "#1f6fb2")
+_COLORS = ("#e8a33d", "#c9504c", "#7aa874", "#7fb2e5", "#1f6fb2", "#8a8a8a")
 
 
 def draw(results: Results, titles: Mapping[str, str], path: Path) -> bool:
