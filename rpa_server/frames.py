@@ -39,9 +39,12 @@ def ws_close(code: int, reason: str) -> bytes:
 
 def sse_event(payload: bytes, cursor: Cursor | None) -> bytes:
     """Wrap *payload* (one line) in an unnamed event, with the cursor as its id where there is one."""
-    if cursor is None:
-        return b"data: %b\n\n" % payload
-    return b"id: %b\ndata: %b\n\n" % (str(cursor).encode(), payload)
+    return b"%b%b\n\n" % (_event_head(*(cursor or (None, 0))), payload)
+
+
+def _event_head(epoch: str | None, seq: int) -> bytes:
+    """Return what stands before the payload of an event."""
+    return b"data: " if epoch is None else b"id: %b:%d\ndata: " % (epoch.encode(), seq)
 
 
 def chunk(payload: bytes) -> bytes:
@@ -59,21 +62,17 @@ def ws(update: Update) -> bytes:
 def sse(update: Update) -> bytes:
     """Return the event of *update*, not yet wrapped in a chunk, encoded at the first call."""
     if update.sse is None:
-        update.sse = b"%b%b\n\n" % (_event_head(update), update.raw)
+        update.sse = sse_event(update.raw, update.cursor)
     return update.sse
 
 
 def sse_chunk(update: Update) -> bytes:
     """Return the event of *update* in a chunk, encoded at the first call."""
     if update.sse_chunk is None:
-        head, raw = _event_head(update), update.raw
+        # chunk(sse(update)) in one step: where every page has a run of its own, this is on the way of each update.
+        head, raw = _event_head(update.epoch, update.seq), update.raw
         update.sse_chunk = b"%x\r\n%b%b\n\n\r\n" % (len(head) + len(raw) + 2, head, raw)
     return update.sse_chunk
-
-
-def _event_head(update: Update) -> bytes:
-    """Return what stands before the bytes of an update in its event."""
-    return b"data: " if update.epoch is None else b"id: %b:%d\ndata: " % (update.epoch.encode(), update.seq)
 
 
 def plain_ws(update: Update) -> bytes:
