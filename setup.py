@@ -6,7 +6,9 @@ from setuptools import find_packages, setup
 DATA = {"rpa_server.web": "web", "rpa_server.conf": "conf"}
 # Of web/ only what pages load: its sources and their tools stay behind.
 FILES = {
-    "rpa_server": ["py.typed", "*.json"],
+    "rpa_server": ["py.typed"],
+    "rpa_server.cli": ["*.json"],
+    "rpa_server.backends.redis": ["*.lua"],
     "rpa_server.web": ["*.html", "*.css", "*.js", "*.d.ts", "dist/*", "php/*"],
     "rpa_server.conf": ["**"],
 }

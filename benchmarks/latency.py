@@ -20,9 +20,9 @@ from pathlib import Path
 import aiohttp
 
 from rpa_server.tracker import ProgressTracker
-from tests.support import Server, redis_server, running
+from tests.support.server import Server, redis_server, running
 
-CONNECTIONS = 100
+IDLE_GUARD = 100
 UPDATES = 500
 PAUSE_S = 0.005
 
@@ -38,13 +38,13 @@ async def _receive(http: aiohttp.ClientSession, url: str, number: int, ages: lis
 async def _measure(url: str) -> tuple[list[float], list[float]]:
     ages: list[float] = []
     calls: list[float] = []
-    trackers = [ProgressTracker(session_id=f"bench-{number}") for number in range(CONNECTIONS)]
+    trackers = [ProgressTracker(session_id=f"bench-{number}") for number in range(IDLE_GUARD)]
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
-        tasks = [asyncio.create_task(_receive(http, url, number, ages)) for number in range(CONNECTIONS)]
+        tasks = [asyncio.create_task(_receive(http, url, number, ages)) for number in range(IDLE_GUARD)]
         await asyncio.sleep(1)
         for count in range(UPDATES):
             began = time.perf_counter()
-            tracker = trackers[count % CONNECTIONS]
+            tracker = trackers[count % IDLE_GUARD]
             await asyncio.to_thread(tracker.update_progress, 1 + count % 14, "passo", {"sent": time.time()})
             calls.append(time.perf_counter() - began)
             await asyncio.sleep(PAUSE_S)

@@ -5,7 +5,7 @@ Pure. All sessions share one epoch word, so that one template serves them all.
 
 from datetime import datetime
 
-from rpa_server.run import Run
+from rpa_server.progress.run import Run
 
 EPOCH = "5f0c9a1be2d34c77"
 #: The number of the first message; the update before it is stored by whoever stores, see stored().

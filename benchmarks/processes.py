@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from tests.support import free_port, wait_until
+from tests.support.server import free_port, wait_until
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _CPU_CLOCK = 2

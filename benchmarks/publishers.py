@@ -9,7 +9,7 @@ import socket
 import time
 from dataclasses import dataclass
 
-from rpa_server import naming
+from rpa_server.backends.redis.names import CHANNEL_PREFIX
 
 from .messages import FIRST, message, session_id
 
@@ -77,7 +77,7 @@ class RedisWire(Wire):
         super().__init__(port, b"\n")
 
     def encode(self, name: bytes, raw: bytes) -> bytes:
-        return self.publish(naming.CHANNEL_PREFIX.encode() + name, raw)
+        return self.publish(CHANNEL_PREFIX.encode() + name, raw)
 
     def publish(self, channel: bytes, raw: bytes) -> bytes:
         """Return the command."""

@@ -11,10 +11,10 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from rpa_server import wirejson
-from rpa_server.append import TTL_S
+from rpa_server import safejson
+from rpa_server.backends.redis.append import TTL_S
 from rpa_server.tracker import ProgressTracker
-from tests.support import redis_server
+from tests.support.server import redis_server
 
 from .bench import Bench, Figures
 
@@ -33,7 +33,7 @@ def robot(bench: Bench, store: str) -> Figures:
         client = stack.enter_context(redis.client()) if redis else None
         for count in range(bench.count(_RUNS)):
             tracker = ProgressTracker(session_id=f"robot-{count}", tipo="redis" if redis else "json")
-            body = wirejson.dumps(tracker.get_progress())
+            body = safejson.dumps(tracker.get_progress())
             write = _setex(client, body) if client else _replace(data, body)
             for step in range(_UPDATES):
                 bare.append(_seconds(write))

@@ -25,7 +25,7 @@ from playwright.async_api import Browser, Page, async_playwright
 ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "docs" / "images"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))))
-HISTORY = json.loads((ROOT / "rpa_server" / "demo_history.json").read_text(encoding="utf-8"))["historico"]
+HISTORY = json.loads((ROOT / "rpa_server" / "cli" / "demo_history.json").read_text(encoding="utf-8"))["historico"]
 STEPS = [entry for entry in HISTORY if isinstance(entry["etapa"], (int, float)) and "concluída" not in entry["mensagem"]]
 PLANS = HISTORY[-1]["dados_extra"]
 #: One of the two plans could not be read.

@@ -6,7 +6,7 @@ why nothing heavy is imported here.
 
 from typing import Any
 
-from .version import __version__
+from .assets import __version__
 
 __all__ = ["__version__", "create_app"]
 

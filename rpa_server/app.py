@@ -11,30 +11,36 @@ from pathlib import Path
 
 from aiohttp import web
 
-from . import config, cors, embedded, keys
-from .background import background
-from .census import Census
+from . import config
+from .backends.base import Store
+from .backends.files.store import FileStore
+from .backends.merged import MergedStore
+from .backends.redis.store import RedisStore, client
+from .backends.redis.subscription import Subscriber
 from .config import Settings
-from .connections import Connections, descriptor_limit, open_descriptors, short_log
+from .delivery.hub import Hub
 from .errors import ConfigError
-from .feed import Feed
-from .handlers.sessions import MAX_BODY
-from .hub import Hub
-from .listing import Listing
-from .metrics import Metrics
-from .middlewares import json_errors
-from .observed import Observed
+from .http import cors, scripts
+from .http.errors import json_errors
+from .http.keys import FEED, FILES, HUB, METRICS, ORIGINS, PUBLISHER, REDIS, SESSION_LIST, SETTINGS, STORE, SUBSCRIBER
+from .http.metrics import Metrics
+from .http.publish import Publisher
+from .http.session_list import SessionList
+from .http.sessions import MAX_BODY
+from .legacy.keys import LAST_SEEN, SESSION_COUNTS
+from .legacy.last_seen import LastSeen
+from .legacy.session_counts import SessionCounts
 from .origins import Origins
-from .publisher import Publisher
-from .recovery import Adoption, PositionCheck
 from .routes import add_routes
-from .stores import Store
-from .stores.files import FileStore
-from .stores.merge import MergedStore
-from .stores.redis import RedisStore, client
-from .stores.subscription import Subscriber
-from .sweep import Sweep
-from .workers import Siblings
+from .serving.descriptors import descriptor_limit, open_descriptors
+from .serving.idle_guard import IdleGuard, short_log
+from .serving.keys import IDLE_GUARD, SIBLINGS
+from .serving.siblings import Siblings
+from .tasks import background
+from .watchers.adoption import Adoption
+from .watchers.feed import Feed
+from .watchers.position_check import PositionCheck
+from .watchers.snapshot_poll import SnapshotPoll
 
 logger = logging.getLogger(__name__)
 
@@ -65,14 +71,14 @@ def create_app(argv: list[str] | None = None) -> web.Application:
 def build(settings: Settings, place: Path | None = None) -> web.Application:
     """Build the application for *settings*; *place*: see workers.Siblings."""
     logging.getLogger("watchfiles").setLevel(logging.WARNING)  # it names every file it sees change
-    embedded.load()
+    scripts.load()
     data_dir = Path(settings.data_dir)
     if data_dir.exists() and not data_dir.is_dir():
         raise ConfigError(f"The setting in RPA_DATA_DIR is wrong: {data_dir} is not a directory.")
     room = descriptor_limit()
     if room < settings.max_connections:
         logger.warning("Only %d connections fit into this process's descriptor limit (ulimit -n).", room)
-    connections = Connections(room)
+    connections = IdleGuard(room)
     app = web.Application(
         middlewares=[connections.middleware, json_errors],
         client_max_size=MAX_BODY,
@@ -93,23 +99,23 @@ def build(settings: Settings, place: Path | None = None) -> web.Application:
     if settings.redis_url is not None:
         subscriber = Subscriber(settings.redis_url, feed.message, feed.written)
     app.on_response_prepare.extend([_harden, cors.add_headers])
-    app[keys.SETTINGS] = settings
-    app[keys.ORIGINS] = Origins(settings.allowed_origins)
-    app[keys.STORE] = store
-    app[keys.FILES] = files
-    app[keys.REDIS] = redis
-    app[keys.HUB] = hub
-    app[keys.FEED] = feed
-    app[keys.SUBSCRIBER] = subscriber
-    app[keys.OBSERVED] = Observed()
-    app[keys.CENSUS] = Census(store, time.time)
-    app[keys.LISTING] = Listing(store, hub.spawn)
-    app[keys.PUBLISHER] = Publisher(store)
-    app[keys.CONNECTIONS] = connections
-    app[keys.METRICS] = _metrics(app)
-    app[keys.SIBLINGS] = Siblings(app[keys.METRICS].values, place)
-    app.cleanup_ctx.extend([short_log, app[keys.SIBLINGS].serve, _keep_connections, _watch_files, _subscribe])
-    app.on_shutdown.extend([lambda _: hub.close(), lambda app: app[keys.CENSUS].close()])
+    app[SETTINGS] = settings
+    app[ORIGINS] = Origins(settings.allowed_origins)
+    app[STORE] = store
+    app[FILES] = files
+    app[REDIS] = redis
+    app[HUB] = hub
+    app[FEED] = feed
+    app[SUBSCRIBER] = subscriber
+    app[LAST_SEEN] = LastSeen()
+    app[SESSION_COUNTS] = SessionCounts(store, time.time)
+    app[SESSION_LIST] = SessionList(store, hub.spawn)
+    app[PUBLISHER] = Publisher(store)
+    app[IDLE_GUARD] = connections
+    app[METRICS] = _metrics(app)
+    app[SIBLINGS] = Siblings(app[METRICS].values, place)
+    app.cleanup_ctx.extend([short_log, app[SIBLINGS].serve, _keep_connections, _watch_files, _subscribe])
+    app.on_shutdown.extend([lambda _: hub.close(), lambda app: app[SESSION_COUNTS].close()])
     add_routes(app)
     return app
 
@@ -119,7 +125,7 @@ async def _harden(request: web.Request, response: web.StreamResponse) -> None:
 
 
 def _metrics(app: web.Application) -> Metrics:
-    hub, feed, files, sweeper = app[keys.HUB], app[keys.FEED], app[keys.FILES], app[keys.CONNECTIONS]
+    hub, feed, files, sweeper = app[HUB], app[FEED], app[FILES], app[IDLE_GUARD]
     metrics = Metrics()
     metrics.add("connections", "Open streams and waiting polls", lambda: hub.connections, counter=False)
     metrics.add("sessions_watched", "Sessions that somebody watches", lambda: len(hub.watched()), counter=False)
@@ -129,10 +135,10 @@ def _metrics(app: web.Application) -> Metrics:
     metrics.add("messages_received", "Updates that came from Redis", lambda: feed.received)
     metrics.add("messages_foreign", "Updates that a foreign writer published", lambda: feed.foreign)
     metrics.add("messages_garbage", "Messages that were dropped", lambda: feed.garbage)
-    if (subscriber := app[keys.SUBSCRIBER]) is not None:
+    if (subscriber := app[SUBSCRIBER]) is not None:
         metrics.add("subscription_losses", "Times that the subscription to Redis was lost", lambda: subscriber.losses)
     metrics.add("files_broken", "Reads that found no usable file", lambda: files.broken)
-    metrics.add("connections_dropped", "Connections dropped for sending no request", lambda: sweeper.dropped)
+    metrics.add("connections_dropped", "IdleGuard dropped for sending no request", lambda: sweeper.dropped)
     metrics.add("tasks", "Tasks of the event loop", lambda: len(asyncio.all_tasks()), counter=False)
     metrics.add("descriptors", "Open file descriptors", open_descriptors, counter=False)
     return metrics
@@ -140,25 +146,25 @@ def _metrics(app: web.Application) -> Metrics:
 
 async def _keep_connections(app: web.Application) -> AsyncIterator[None]:
     async with (
-        background(app[keys.CONNECTIONS].run, "drop silent connections"),
-        background(app[keys.HUB].pulse.run, "heartbeat"),
+        background(app[IDLE_GUARD].run, "drop silent connections"),
+        background(app[HUB].heartbeat.run, "heartbeat"),
     ):
         yield
 
 
 async def _subscribe(app: web.Application) -> AsyncIterator[None]:
-    subscriber, redis, hub = app[keys.SUBSCRIBER], app[keys.REDIS], app[keys.HUB]
+    subscriber, redis, hub = app[SUBSCRIBER], app[REDIS], app[HUB]
     if subscriber is None or redis is None:
         yield
         return
-    adoption = Adoption(app[keys.FILES], redis)
+    adoption = Adoption(app[FILES], redis)
     check = PositionCheck(hub, redis)
     subscriber.resubscribed += [check.missed, adoption.want]
     async with (
         contextlib.aclosing(redis),
         background(subscriber.run, "subscribe"),
         background(check.run, "check positions"),
-        background(Sweep(hub, redis, subscriber).run, "look for snapshots"),
+        background(SnapshotPoll(hub, redis, subscriber).run, "look for snapshots"),
         background(adoption.run, "adopt files"),
     ):
         with contextlib.suppress(TimeoutError):
@@ -169,7 +175,7 @@ async def _subscribe(app: web.Application) -> AsyncIterator[None]:
 
 
 async def _watch_files(app: web.Application) -> AsyncIterator[None]:
-    files, hub = app[keys.FILES], app[keys.HUB]
+    files, hub = app[FILES], app[HUB]
 
     async def follow() -> None:
         async for session_ids in files.changes():

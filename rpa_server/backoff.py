@@ -14,7 +14,7 @@ def delay(attempt: int, base_s: float, cap_s: float, random: float) -> float:
     return ceiling * (0.5 + random / 2)
 
 
-class Lots:
+class EvenJitter:
     """Draws numbers from [0, 1) that lie evenly spread however few are drawn, which random ones do not.
 
     Args:
@@ -26,7 +26,7 @@ class Lots:
     def __init__(self, start: float) -> None:
         self._last = start
 
-    def draw(self) -> float:
+    def next(self) -> float:
         """Return the next number."""
         self._last = (self._last + self._STEP) % 1.0
         return self._last

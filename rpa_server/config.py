@@ -12,8 +12,9 @@ from urllib.parse import parse_qsl, quote, urlsplit
 
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
-from . import origins, resources, schemas, wirejson
+from . import assets, origins, safejson
 from .errors import BadDocument, ConfigError
+from .progress import schemas
 
 _PORT = validate.Range(min=0, max=65535)
 _HOST = validate.Regexp(r"[A-Za-z0-9._:-]+\Z", error="Not a host name or address.")
@@ -149,7 +150,7 @@ def load(environ: Mapping[str, str]) -> Settings:
     Raises:
         ConfigError: a file that can't be read, an unknown key, a value that is wrong.
     """
-    name = environ.get("RPA_CONFIG") or str(resources.directory("conf") / "websocket_config.json")
+    name = environ.get("RPA_CONFIG") or str(assets.directory("conf") / "websocket_config.json")
     values = _check(name, _read(Path(name)))
     for variable, path in ENVIRONMENT.items():
         if text := environ.get(variable):
@@ -162,7 +163,7 @@ def load(environ: Mapping[str, str]) -> Settings:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return wirejson.load_object(path.read_bytes())
+        return safejson.load_object(path.read_bytes())
     except OSError as error:
         raise ConfigError(
             f"The settings file {path} can't be read ({error.strerror}); RPA_CONFIG names it."

@@ -2,8 +2,8 @@
 
 from aiohttp import web
 
-from . import cors
-from .handlers import embed, legacy, operations, page, sessions, sse, websocket
+from .http import cors, embed, event_stream, operations, pages, sessions, websocket
+from .legacy import handlers
 
 #: What the deployed API has under its prefix, which proxies take off: no sessions.
 DEPLOYED = ("progress", "health", "metrics", "sessions", "status", "monitor", "logs", "start", "stop", "cleanup")
@@ -15,29 +15,29 @@ def add_routes(app: web.Application) -> None:
     """Connect addresses with handlers."""
     app.add_routes(
         [
-            web.get("/", page.index),
+            web.get("/", pages.index),
             web.get("/embed", embed.show),
             web.get("/static/{name:rpa-.*}", embed.file),
-            web.get("/static/{name:.*}", page.static),
+            web.get("/static/{name:.*}", pages.static),
             # deployed, before the sessions that could have such a name
-            web.route("*", f"/api/rpa{{path:(?:/{_ANY})?}}", legacy.api),
-            web.route("*", f"/rpa/{{path:(?:{'|'.join(DEPLOYED)})(?:/{_ANY})?}}", legacy.api),
-            web.route("*", f"/progress{{path:(?:/{_ANY})?}}", legacy.api),
-            web.route("*", "/health{path:/?}", legacy.api),
-            *cors.shared([web.get("/get_progress.php", legacy.full_progress)], legacy.preflight),
-            *cors.shared([web.get("/get_progress_completo.php", legacy.full_progress)], legacy.preflight),
-            *cors.shared([web.get("/get_progress_fixed.php", legacy.full_progress)], legacy.preflight),
-            *cors.shared([web.get("/progress_sse.php", legacy.progress_events)], legacy.preflight),
+            web.route("*", f"/api/rpa{{path:(?:/{_ANY})?}}", handlers.api),
+            web.route("*", f"/rpa/{{path:(?:{'|'.join(DEPLOYED)})(?:/{_ANY})?}}", handlers.api),
+            web.route("*", f"/progress{{path:(?:/{_ANY})?}}", handlers.api),
+            web.route("*", "/health{path:/?}", handlers.api),
+            *cors.shared([web.get("/get_progress.php", handlers.full_progress)], handlers.preflight),
+            *cors.shared([web.get("/get_progress_completo.php", handlers.full_progress)], handlers.preflight),
+            *cors.shared([web.get("/get_progress_fixed.php", handlers.full_progress)], handlers.preflight),
+            *cors.shared([web.get("/progress_sse.php", handlers.progress_events)], handlers.preflight),
             # native
             web.get("/rpa/{session}", websocket.websocket),
             web.get("/api/sessions", sessions.listing),
             web.post("/api/sessions/{session}/events", sessions.publish),
-            *cors.shared([web.get("/events/{session}", sse.events)]),
+            *cors.shared([web.get("/events/{session}", event_stream.events)]),
             *cors.shared([web.get("/api/sessions/{session}", sessions.poll)]),
             # the plan's and the deployed names
             web.get("/ws/rpa/{session}", websocket.websocket),
             web.get("/session/{session}", websocket.websocket),
-            *cors.shared([web.get("/rpa_progress_sse.php", sse.plain_events)]),
+            *cors.shared([web.get("/rpa_progress_sse.php", event_stream.plain_events)]),
             web.get(r"/webflow_progress_tracker{rest:(?:-\d[\w.+-]*)?\.js(?:on)?}", embed.tracker),
             # operations
             web.get("/health/live", operations.live),

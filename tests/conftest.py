@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from .support import RedisServer, Server, redis_server, running
+from tests.support.server import RedisServer, Server, redis_server, running
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rpa_server.backoff import Breaker, Lots, delay
+from rpa_server.backoff import Breaker, EvenJitter, delay
 
 RANDOM = st.floats(0, 1, exclude_max=True)
 
@@ -72,8 +72,8 @@ def test_an_answer_closes_the_breaker_and_forgets_the_failures() -> None:
 @given(RANDOM, st.integers(1, 2000), st.floats(0, 0.8))
 def test_lots_are_spread_evenly(start: float, count: int, edge: float) -> None:
     """Any fifth of the range gets a fifth of the draws, give or take three, however few there are."""
-    lots = Lots(start)
-    drawn = [lots.draw() for _ in range(count)]
+    jitter = EvenJitter(start)
+    drawn = [jitter.next() for _ in range(count)]
     assert all(0 <= lot < 1 for lot in drawn)
     within = sum(edge <= lot < edge + 0.2 for lot in drawn)
     assert abs(within - count / 5) <= 3

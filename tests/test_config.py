@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from rpa_server import config
 from rpa_server.config import Settings, load
 from rpa_server.errors import ConfigError
-
-from .support import ROOT
+from tests.support.server import ROOT
 
 #: The plan's own file, word for word in its shape.
 PLAN = {

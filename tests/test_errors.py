@@ -5,9 +5,8 @@ import re
 
 import pytest
 
-from rpa_server import errors, wirejson
-
-from .support import ROOT
+from rpa_server import errors, safejson
+from tests.support.server import ROOT
 
 CLASSES = [thing for _, thing in inspect.getmembers(errors, inspect.isclass) if issubclass(thing, errors.RpaError)]
 #: Class → status, code, temporary.
@@ -69,7 +68,7 @@ def test_a_full_server_says_when_to_come_back() -> None:
 def test_the_error_object_has_the_contracts_shape() -> None:
     """One object for HTTP bodies and frames."""
     body = errors.body("full", "Cheio, não dá.", temporary=True)
-    assert wirejson.loads(wirejson.dumps(body)) == {
+    assert safejson.loads(safejson.dumps(body)) == {
         "type": "error",
         "code": "full",
         "message": "Cheio, não dá.",

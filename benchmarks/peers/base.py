@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support import ROOT, RedisServer, redis_server
+from tests.support.server import ROOT, RedisServer, redis_server
 
 from ..load import Way
 from ..processes import Process, cpu_us, free_port, running

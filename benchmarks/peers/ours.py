@@ -7,7 +7,7 @@ from pathlib import Path
 
 import redis
 
-from rpa_server import append
+from rpa_server.backends.redis import append
 
 from ..load import Way
 from ..messages import session_id, stored

@@ -3,7 +3,7 @@
 Loads neither aiohttp nor the server. No call raises into the robot, none blocks it for a second.
 """
 
-from .progress import (
+from .tracker import (
     ProgressTracker,
     RedisProgressTracker,
     criar_progress_tracker,

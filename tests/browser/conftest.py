@@ -8,9 +8,9 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
-from .. import test_web
-from ..support import RedisServer, Server
-from .stage import CHROMIUM, Site, Stage, watched
+from tests.contract import test_web
+from tests.support.browser.stage import CHROMIUM, Site, Stage, watched
+from tests.support.server import RedisServer, Server
 
 #: What npm installs, for browser tests too.
 tools = test_web.tools

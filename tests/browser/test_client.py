@@ -8,11 +8,11 @@ import pytest_asyncio
 import redis
 from playwright.async_api import BrowserContext
 
-from ..faults.relay import answer, streams, upgrades
-from ..support import Server, until
-from .network import delivers, nothing, polls
-from .stage import MARKS
-from .visit import Visit, visiting
+from tests.support.browser.network import delivers, nothing, polls
+from tests.support.browser.stage import MARKS
+from tests.support.browser.visit import Visit, visiting
+from tests.support.faults.relay import answer, streams, upgrades
+from tests.support.server import Server, until
 
 pytestmark = MARKS
 

@@ -10,11 +10,11 @@ import pytest_asyncio
 import redis
 from playwright.async_api import BrowserContext, Page, WebSocketRoute
 
-from ..faults.relay import Rule, answer, streams, upgrades
-from ..support import Server
-from .network import delivers, polls
-from .stage import MARKS
-from .visit import Visit, visiting
+from tests.support.browser.network import delivers, polls
+from tests.support.browser.stage import MARKS
+from tests.support.browser.visit import Visit, visiting
+from tests.support.faults.relay import Rule, answer, streams, upgrades
+from tests.support.server import Server
 
 pytestmark = MARKS
 

@@ -12,12 +12,12 @@ import pytest_asyncio
 import redis
 from playwright.async_api import Browser, BrowserContext, async_playwright, expect
 
-from ..faults.relay import upgrades
-from ..frontends import certificate
-from ..support import Server
-from .network import delivers
-from .stage import CHROMIUM, MARKS, NETWORK, PLANS
-from .visit import Visit, visiting
+from tests.support.browser.network import delivers
+from tests.support.browser.stage import CHROMIUM, MARKS, NETWORK, PLANS
+from tests.support.browser.visit import Visit, visiting
+from tests.support.faults.relay import upgrades
+from tests.support.frontends import certificate
+from tests.support.server import Server
 
 pytestmark = MARKS
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Page, expect
 
-from .stage import MARKS, complaints_of_axe
+from tests.support.browser.stage import MARKS, complaints_of_axe
 
 pytestmark = MARKS
 

@@ -10,9 +10,9 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Page, async_playwright
 
-from ..frontends import Nginx
-from ..support import Server, until
-from .stage import CHROMIUM
+from tests.support.browser.stage import CHROMIUM
+from tests.support.frontends import Nginx
+from tests.support.server import Server, until
 
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")]
 

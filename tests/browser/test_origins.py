@@ -12,8 +12,8 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Page, async_playwright
 
-from ..support import Server, running
-from .stage import CHROMIUM
+from tests.support.browser.stage import CHROMIUM
+from tests.support.server import Server, running
 
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")]
 

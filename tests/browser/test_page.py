@@ -23,7 +23,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import BrowserContext, Page, Route, WebSocketRoute, expect
 
-from .stage import MARKS, MARKUP, watched
+from tests.support.browser.stage import MARKS, MARKUP, watched
 
 START_S = 20.0
 STOP_S = 10.0

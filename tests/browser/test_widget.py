@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from playwright.async_api import expect
 
-from .stage import MARKS, PLANS, PRICELESS, STATES, UNREAD, Stage, complaints_of_axe
+from tests.support.browser.stage import MARKS, PLANS, PRICELESS, STATES, UNREAD, Stage, complaints_of_axe
 
 pytestmark = MARKS
 

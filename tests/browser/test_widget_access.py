@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.async_api import expect
 
-from .stage import ESTIMATES, MANUAL, MARKS, PLANS, Stage
+from tests.support.browser.stage import ESTIMATES, MANUAL, MARKS, PLANS, Stage
 
 pytestmark = MARKS
 

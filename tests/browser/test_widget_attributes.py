@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.async_api import Browser, BrowserContext, expect
 
-from ..support import ROOT, until
-from .stage import MARKS, NBSP, PLANS, Stage
+from tests.support.browser.stage import MARKS, NBSP, PLANS, Stage
+from tests.support.server import ROOT, until
 
 pytestmark = MARKS
 

@@ -12,8 +12,7 @@ import pytest
 from playwright.async_api import BrowserContext, WebSocketRoute, expect
 
 from rpa_server import __version__
-
-from .stage import DIST, MARKS, MARKUP, PLAN, PLANS, Site, Stage
+from tests.support.browser.stage import DIST, MARKS, MARKUP, PLAN, PLANS, Site, Stage
 
 pytestmark = MARKS
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from .table import Row, render
+from tests.support.faults.table import Row, render
 
 ROWS = pytest.StashKey[list[Row]]()
 _HERE = Path(__file__).parent

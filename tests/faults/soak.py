@@ -25,9 +25,9 @@ from typing import Any
 
 import aiohttp
 
-from ..support import ROOT, CommandServer, redis_server
-from .fleet import Fleet, figures, kill_subscribers, scene
-from .viewers import MIX, Viewer
+from tests.support.faults.fleet import Fleet, figures, kill_subscribers, scene
+from tests.support.faults.viewers import MIX, Viewer
+from tests.support.server import ROOT, CommandServer, redis_server
 
 SAMPLE_S = 10.0
 KILL_S = 60.0

@@ -8,13 +8,13 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from ..frontends import Nginx
-from ..support import RedisServer, Server, running
-from .fleet import eventually
-from .judge import judge
-from .robots import Plan, Robots, working
-from .table import Row
-from .viewers import Viewer
+from tests.support.faults.fleet import eventually
+from tests.support.faults.judge import judge
+from tests.support.faults.robots import Plan, Robots, working
+from tests.support.faults.table import Row
+from tests.support.faults.viewers import Viewer
+from tests.support.frontends import Nginx
+from tests.support.server import RedisServer, Server, running
 
 pytestmark = pytest.mark.faults
 Record = Callable[[Row], None]

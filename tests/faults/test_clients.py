@@ -14,18 +14,17 @@ import aiohttp
 import psutil
 import pytest
 
-from rpa_server.connections import UNACKNOWLEDGED_MS
-from rpa_server.events import HISTORY
-
-from ..support import CommandServer, RedisServer, Server, running, watching
-from . import wire
-from .fleet import eventually, figures
-from .inside import Apart, sockets
-from .judge import Verdict, judge
-from .network import Link, why_no_namespaces
-from .robots import Plan, Robots, working
-from .table import Row
-from .viewers import Crowd, Transport, Viewer
+from rpa_server.delivery.tcp import UNACKNOWLEDGED_MS
+from rpa_server.progress.update import HISTORY
+from tests.support.faults import wire
+from tests.support.faults.fleet import eventually, figures
+from tests.support.faults.inside import Apart, sockets
+from tests.support.faults.judge import Verdict, judge
+from tests.support.faults.network import Link, why_no_namespaces
+from tests.support.faults.robots import Plan, Robots, working
+from tests.support.faults.table import Row
+from tests.support.faults.viewers import Crowd, Transport, Viewer
+from tests.support.server import CommandServer, RedisServer, Server, running, watching
 
 pytestmark = pytest.mark.faults
 Record = Callable[[Row], None]

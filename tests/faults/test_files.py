@@ -17,13 +17,13 @@ from typing import NamedTuple
 import aiohttp
 import pytest
 
-from rpa_server import jsonfiles, naming
-from rpa_server.jsonfiles import ABANDONED_S
+from rpa_server.backends.files import json_files
+from rpa_server.backends.files.json_files import ABANDONED_S
+from rpa_server.backends.files.names import file_name
 from rpa_server.tracker import ProgressTracker
-
-from ..support import ROOT, Server
-from .robots import Plan, Robots, working
-from .table import Row
+from tests.support.faults.robots import Plan, Robots, working
+from tests.support.faults.table import Row
+from tests.support.server import ROOT, Server
 
 pytestmark = pytest.mark.faults
 Record = Callable[[Row], None]
@@ -136,7 +136,7 @@ class Spoiler:
 
     async def _try(self, case: Case) -> None:
         session_id = f"h3-{next(self._numbers)}"
-        paths = {kind: self._data_dir / naming.file_name(kind, session_id) for kind in KINDS}
+        paths = {kind: self._data_dir / file_name(kind, session_id) for kind in KINDS}
         if case.known:
             self._write(paths, self._documents)
             await self._ask(session_id, case, (200,))
@@ -150,7 +150,7 @@ class Spoiler:
     def _write(self, paths: dict[str, Path], documents: dict[str, bytes]) -> None:
         """Write in place, as the deployed robots do; what is too large to be read comes there whole."""
         for kind, path in paths.items():
-            if len(documents[kind]) < jsonfiles.MAX_BYTES:
+            if len(documents[kind]) < json_files.MAX_BYTES:
                 path.write_bytes(documents[kind])
             else:
                 (other := path.with_suffix(".tmp")).write_bytes(documents[kind])
@@ -178,7 +178,7 @@ def run_documents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, session_id: s
         tracker.update_progress(step, f"Tela {step} concluída", {"placa": "ABC1D23"})
     estimates = {"coberturas_detalhadas": [{"nome_cobertura": "Compreensiva", "valores": {"de": "1", "ate": "2"}}]}
     tracker.update_progress_with_estimativas(5, "Estimativas", None, estimates)
-    return {kind: (directory / naming.file_name(kind, session_id)).read_bytes() for kind in KINDS}
+    return {kind: (directory / file_name(kind, session_id)).read_bytes() for kind in KINDS}
 
 
 @asynccontextmanager
@@ -352,7 +352,7 @@ async def test_H4_writers_killed(tmp_path: Path, data_dir: Path, server: Server,
     times = 200 if full else 30
     sessions = [f"doomed-{number}" for number in range(5)]
     data_dir.mkdir(exist_ok=True)
-    words = [sys.executable, "-m", "tests.faults.doomed", str(times), *sessions]
+    words = [sys.executable, "-m", "tests.support.faults.doomed", str(times), *sessions]
     with Reader(data_dir).reading() as reader:
         process = await asyncio.create_subprocess_exec(
             *words, cwd=ROOT, env={**os.environ, "RPA_DATA_DIR": str(data_dir)}, stdout=subprocess.PIPE
@@ -367,7 +367,7 @@ async def test_H4_writers_killed(tmp_path: Path, data_dir: Path, server: Server,
     left = list(data_dir.glob(".*"))
     for path in left:
         os.utime(path, (time.time() - ABANDONED_S - 1,) * 2)
-    jsonfiles.sweep(data_dir)
+    json_files.sweep(data_dir)
     still = list(data_dir.glob(".*"))
     record(
         Row(
@@ -382,4 +382,4 @@ async def test_H4_writers_killed(tmp_path: Path, data_dir: Path, server: Server,
 
 
 def _whole_document(path: Path) -> bool:
-    return jsonfiles.read(path) is not None
+    return json_files.read(path) is not None

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from .judge import Verdict, judge
-from .robots import End, Report
-from .viewers import Event, Kind
+from tests.support.faults.judge import Verdict, judge
+from tests.support.faults.robots import End, Report
+from tests.support.faults.viewers import Event, Kind
 
 E = "e1"
 

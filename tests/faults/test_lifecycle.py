@@ -16,12 +16,12 @@ from typing import Any, NamedTuple
 import psutil
 import pytest
 
-from ..support import CommandServer, RedisServer, Server, running
-from . import wire
-from .fleet import eventually, figures, kill_subscribers, scene
-from .judge import Verdict
-from .table import Row
-from .viewers import Transport, Viewer
+from tests.support.faults import wire
+from tests.support.faults.fleet import eventually, figures, kill_subscribers, scene
+from tests.support.faults.judge import Verdict
+from tests.support.faults.table import Row
+from tests.support.faults.viewers import Transport, Viewer
+from tests.support.server import CommandServer, RedisServer, Server, running
 
 pytestmark = pytest.mark.faults
 Record = Callable[[Row], None]

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from rpa_server import naming
-
-from ..support import RedisServer, Server
-from .fleet import eventually, live_line, scene, shut
-from .robots import Robots
-from .table import Row
+from rpa_server.backends.files.names import file_name, journal_name
+from rpa_server.backends.redis.names import history_key
+from tests.support.faults.fleet import eventually, live_line, scene, shut
+from tests.support.faults.robots import Robots
+from tests.support.faults.table import Row
+from tests.support.server import RedisServer, Server
 
 pytestmark = pytest.mark.faults
 Record = Callable[[Row], None]
@@ -60,9 +60,9 @@ async def test_R12_late(tmp_path: Path, record: Record, full: bool) -> None:
 
 def spool(data_dir: Path, session_id: str) -> set[int]:
     """Return the numbers of the updates that are in files."""
-    history = json.loads((data_dir / naming.file_name("history", session_id)).read_text())
+    history = json.loads((data_dir / file_name("history", session_id)).read_text())
     numbers = {entry["seq"] for entry in history["historico"]}
-    journal = data_dir / naming.journal_name(session_id)
+    journal = data_dir / journal_name(session_id)
     if journal.exists():
         numbers |= {json.loads(line)["seq"] for line in journal.read_text().splitlines()}
     return numbers
@@ -118,5 +118,5 @@ async def test_R13_long_outage(tmp_path: Path, redis_process: RedisServer, recor
 def in_redis(backend: RedisServer) -> int:
     """Return the number of the last update that Redis holds, 0 for none."""
     with backend.client() as client:
-        newest: Any = client.xrevrange(naming.history_key("near-0"), count=1)
+        newest: Any = client.xrevrange(history_key("near-0"), count=1)
     return int(newest[0][0].split(b"-")[0]) if newest else 0

@@ -11,12 +11,22 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from ..support import EventWatcher, PollWatcher, RedisServer, Server, SocketWatcher, Watcher, running, until, watching
-from .fleet import figures, live_line, scene
-from .judge import judge
-from .robots import Plan, Robots, working
-from .table import Row
-from .viewers import Crowd
+from tests.support.faults.fleet import figures, live_line, scene
+from tests.support.faults.judge import judge
+from tests.support.faults.robots import Plan, Robots, working
+from tests.support.faults.table import Row
+from tests.support.faults.viewers import Crowd
+from tests.support.server import (
+    EventWatcher,
+    PollWatcher,
+    RedisServer,
+    Server,
+    SocketWatcher,
+    Watcher,
+    running,
+    until,
+    watching,
+)
 
 pytestmark = pytest.mark.faults
 Record = Callable[[Row], None]

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from ..support import RedisServer
-from .fleet import eventually, kill_subscribers, outage, ready, scene
-from .table import Row
+from tests.support.faults.fleet import eventually, kill_subscribers, outage, ready, scene
+from tests.support.faults.table import Row
+from tests.support.server import RedisServer
 
 pytestmark = pytest.mark.faults
 Record = Callable[[Row], None]

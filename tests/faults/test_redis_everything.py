@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from ..support import RedisServer, Server
-from .fleet import Fleet, kill_subscribers, outage, scene
-from .table import Row
+from tests.support.faults.fleet import Fleet, kill_subscribers, outage, scene
+from tests.support.faults.table import Row
+from tests.support.server import RedisServer, Server
 
 pytestmark = pytest.mark.faults
 Record = Callable[[Row], None]

@@ -7,10 +7,10 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from ..support import RedisServer, until
-from .fleet import scene
-from .robots import Robots
-from .table import Row
+from tests.support.faults.fleet import scene
+from tests.support.faults.robots import Robots
+from tests.support.faults.table import Row
+from tests.support.server import RedisServer, until
 
 pytestmark = pytest.mark.faults
 Record = Callable[[Row], None]

@@ -11,11 +11,11 @@ from typing import NamedTuple
 import aiohttp
 import pytest
 
-from ..support import RedisServer, Server, free_port, redis_server, running
-from .fleet import Pulse, scene
-from .network import FarRedis, Link, Proxy, why_no_namespaces
-from .robots import Plan, Robots, working
-from .table import Row
+from tests.support.faults.fleet import Heartbeat, scene
+from tests.support.faults.network import FarRedis, Link, Proxy, why_no_namespaces
+from tests.support.faults.robots import Plan, Robots, working
+from tests.support.faults.table import Row
+from tests.support.server import RedisServer, Server, free_port, redis_server, running
 
 pytestmark = pytest.mark.faults
 Record = Callable[[Row], None]
@@ -58,7 +58,7 @@ async def test_R4_unreachable(tmp_path: Path, record: Record, full: bool) -> Non
         async with scene(tmp_path, backend.url, near=2, far=2, viewers=20, every_s=0.5) as fleet:
             await asyncio.sleep(1.0)
             await asyncio.to_thread(stack.enter_context, running(control))
-            async with Pulse(fleet.server).taken() as pulse, Pulse(control).taken() as still:
+            async with Heartbeat(fleet.server).taken() as heartbeat, Heartbeat(control).taken() as still:
                 await asyncio.to_thread(backend.cut)
                 await asyncio.sleep(length_s)
                 await asyncio.to_thread(backend.mend)
@@ -67,13 +67,13 @@ async def test_R4_unreachable(tmp_path: Path, record: Record, full: bool) -> Non
             verdict = await fleet.end()
             live_s = fleet.live_again_s(mended_s)
     more = (
-        f"live {live_s:.2f} s after, loop lag p99 {pulse.p99_s * 1000:.1f} ms ({still.p99_s * 1000:.1f} ms without), "
-        f"CPU {pulse.cpu * 100:.1f} %"
+        f"live {live_s:.2f} s after, loop lag p99 {heartbeat.p99_s * 1000:.1f} ms ({still.p99_s * 1000:.1f} ms without), "
+        f"CPU {heartbeat.cpu * 100:.1f} %"
     )
     record(verdict.row(f"R4 {backend.how} for {length_s:g} s", more))
     assert verdict.faults == CLEAN, verdict.worst
-    assert pulse.p99_s <= 0.1 + still.p99_s
-    assert pulse.cpu <= 0.1
+    assert heartbeat.p99_s <= 0.1 + still.p99_s
+    assert heartbeat.cpu <= 0.1
     assert live_s <= 5.0
     assert verdict.block_s <= 1.0
 

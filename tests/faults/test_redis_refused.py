@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from ..support import RedisServer, Server, free_port, redis_server
-from .certificates import Authority, why_no_tls
-from .fleet import ready
-from .table import Row
+from tests.support.faults.certificates import Authority, why_no_tls
+from tests.support.faults.fleet import ready
+from tests.support.faults.table import Row
+from tests.support.server import RedisServer, Server, free_port, redis_server
 
 pytestmark = pytest.mark.faults
 Record = Callable[[Row], None]

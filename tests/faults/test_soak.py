@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from . import soak as soaking
-from .soak import judge, soak
-from .table import Row
+from tests.faults import soak as soaking
+from tests.faults.soak import judge, soak
+from tests.support.faults.table import Row
 
 
 async def test_L5_soaked(

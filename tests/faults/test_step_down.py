@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from playwright.async_api import async_playwright
 
-from ..browser.stage import CHROMIUM
-from ..support import RedisServer, Server, running
-from .fleet import Fleet, eventually
-from .relay import Relay, Rule, answer, streams, upgrades
-from .robots import Plan, Robots, working
-from .table import Row
-from .viewers import Crowd, Transport, Viewer
+from tests.support.browser.stage import CHROMIUM
+from tests.support.faults.fleet import Fleet, eventually
+from tests.support.faults.relay import Relay, Rule, answer, streams, upgrades
+from tests.support.faults.robots import Plan, Robots, working
+from tests.support.faults.table import Row
+from tests.support.faults.viewers import Crowd, Transport, Viewer
+from tests.support.server import RedisServer, Server, running
 
 pytestmark = pytest.mark.faults
 Record = Callable[[Row], None]

@@ -1,6 +1,6 @@
 """The table that the fault scenarios print."""
 
-from .table import Row, render
+from tests.support.faults.table import Row, render
 
 
 def test_rows_are_sorted_by_group_and_number() -> None:

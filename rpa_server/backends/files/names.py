@@ -1,0 +1,30 @@
+"""Every file name that is built from a session id.
+
+Pure. The names are those of the deployed system; the id is trusted, it was checked at the edge.
+"""
+
+import re
+
+from ...progress.session_id import is_session_id
+
+KINDS = ("progress", "history", "result", "session")
+_FILE = re.compile(rf"({'|'.join(KINDS)})_(.+)\.json|(updates)_(.+)\.jsonl")
+
+
+def file_name(kind: str, session_id: str) -> str:
+    """Name the JSON file of one of KINDS."""
+    return f"{kind}_{session_id}.json"
+
+
+def journal_name(session_id: str) -> str:
+    """Name the file of raw updates, one a line, that a run keeps once it outgrows its history document."""
+    return f"updates_{session_id}.jsonl"
+
+
+def session_of_file(name: str) -> tuple[str, str] | None:
+    """Return ``(kind, session_id)`` of a file name, None for any other file."""
+    match = _FILE.fullmatch(name)
+    if match is None:
+        return None
+    kind, session_id = match[1] or match[3], match[2] or match[4]
+    return (kind, session_id) if is_session_id(session_id) else None

@@ -1,0 +1,84 @@
+"""The tracker's way into ``rpa_data/``: the deployed file names and shapes, each replaced in one step.
+
+A run of ordinary length is in its history document, whole. One that outgrows it goes on in a journal, a line an
+update, so that a long outage costs each update the same; its history document then follows once a second.
+"""
+
+import time
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+from ... import safejson
+from ...progress.documents import from_files
+from ...progress.run import Run
+from ...progress.session_state import SessionState
+from ...progress.update import HISTORY
+from . import json_files
+from .names import file_name, journal_name
+
+_HISTORY_EVERY_S = 1.0
+
+
+class FileWriter:
+    """Stores one run as JSON files.
+
+    Args:
+        directory: made at the first write.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._epoch = ""
+        self._encoded: deque[bytes] = deque(maxlen=HISTORY)  # the history's entries, so that each is encoded once
+        self._encoded_seq = self._journalled = 0
+        self._swept = False
+        self._history_due_s = 0.0
+
+    def write(self, run: Run) -> None:
+        """Write the run's documents; raises OSError."""
+        if not self._swept:
+            self._swept = True
+            json_files.sweep(self._directory)
+        if run.epoch != self._epoch:
+            self._forget(run.epoch)
+        self._encode(run)
+        documents: dict[str, dict[str, Any] | bytes] = {**run.brief_documents()}
+        now_s = time.monotonic()
+        if run.seq > HISTORY:
+            self._journal(run)
+        if run.seq <= HISTORY or now_s >= self._history_due_s or run.snapshot["final"]:
+            self._history_due_s = now_s + _HISTORY_EVERY_S
+            documents["history"] = json_files.encode_history(run.history_head(), self._encoded)
+        json_files.write_all(self._directory, run.session_id, documents)
+
+    def _forget(self, epoch: str) -> None:
+        self._epoch = epoch
+        self._encoded.clear()
+        self._encoded_seq = self._journalled = 0
+        self._history_due_s = 0.0
+
+    def _encode(self, run: Run) -> None:
+        lacking = min(run.seq - self._encoded_seq, len(run.entries))
+        self._encoded.extend(safejson.dumps(run.entries[place]) for place in range(-lacking, 0))
+        self._encoded_seq = run.seq
+
+    def _journal(self, run: Run) -> None:
+        self._directory.mkdir(parents=True, exist_ok=True)
+        fresh = [update for update in run.updates if update.seq > self._journalled]
+        json_files.append_lines(
+            self._directory / journal_name(run.session_id), (update.raw for update in fresh)
+        )
+        self._journalled = run.seq
+
+    def read(self, session_id: str) -> SessionState | None:
+        """Return what the files hold of a session, None for nothing; raises BadDocument."""
+        progress = json_files.read(self._directory / file_name("progress", session_id))
+        history = json_files.read(self._directory / file_name("history", session_id))
+        journal = json_files.last_lines(self._directory / journal_name(session_id))
+        return from_files(session_id, progress, history, journal)
+
+    def delete(self, session_id: str) -> None:
+        """Delete every file of a session; raises OSError."""
+        json_files.remove_all(self._directory, session_id)
+        self._journalled = 0

@@ -1,0 +1,75 @@
+"""Redis and the files as one store.
+
+Both are asked every time, since a robot may change from one to the other in mid-run; the cursor tells which of
+two answers is further, never a file's time. One that fails is done without, both failing is an error.
+"""
+
+import asyncio
+import functools
+from collections.abc import Sequence
+from typing import TypeVar
+
+from ..errors import StorageUnavailable
+from ..progress.run import Run
+from ..progress.session_state import SessionState, later
+from .base import Store
+
+_T = TypeVar("_T")
+
+
+class MergedStore:
+    """Several stores, the preferred one for writing first.
+
+    Args:
+        stores: at least one.
+    """
+
+    def __init__(self, stores: Sequence[Store]) -> None:
+        self._stores = stores
+
+    async def read(self, session_id: str) -> SessionState | None:
+        """Return the furthest state that any store holds.
+
+        Raises:
+            StorageUnavailable: no store knows the session, but not every one could be asked.
+        """
+        answers = await asyncio.gather(
+            *(store.read(session_id) for store in self._stores), return_exceptions=True
+        )
+        held = functools.reduce(later, _usable(answers), None)
+        failure = next((answer for answer in answers if isinstance(answer, StorageUnavailable)), None)
+        if held is None and failure is not None:
+            raise failure
+        return held
+
+    async def sessions(self, limit: int) -> list[str]:
+        """Return the ids that any store knows, the first store's first."""
+        answers = await asyncio.gather(*(store.sessions(limit) for store in self._stores), return_exceptions=True)
+        names = [name for answer in _usable(answers) for name in answer]
+        return list(dict.fromkeys(names))[:limit]
+
+    async def append(self, run: Run) -> bool:
+        """Append to the first store that works."""
+        failure = StorageUnavailable("There is no store.")
+        for store in self._stores:
+            try:
+                return await store.append(run)
+            except StorageUnavailable as error:
+                failure = error
+        raise failure
+
+
+def _usable(answers: Sequence[_T | BaseException]) -> list[_T]:
+    """Drop failed answers; raise where none is left or where the failure is none of a store's."""
+    good: list[_T] = []
+    failure: BaseException | None = None
+    for answer in answers:
+        if not isinstance(answer, BaseException):
+            good.append(answer)
+        elif isinstance(answer, StorageUnavailable):
+            failure = answer
+        else:
+            raise answer
+    if not good and failure is not None:
+        raise failure
+    return good

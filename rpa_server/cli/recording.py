@@ -1,0 +1,125 @@
+"""A recorded ``history_<sid>.json`` as the calls that a robot made.
+
+Pure. The document is not trusted: it may be torn, foreign, or of a robot that only looked like ours.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from .. import safejson
+from ..errors import BadDocument
+from ..progress import schemas
+from ..progress.snapshot import Entry
+
+
+class Reporter(Protocol):
+    """The part of ProgressTracker that a recording needs."""
+
+    def update_progress(self, etapa: float, mensagem: str, dados_extra: dict[str, Any] | None) -> None: ...
+
+    def update_progress_with_estimativas(
+        self,
+        etapa: float,
+        mensagem: str,
+        dados_extra: dict[str, Any] | None,
+        estimativas: dict[str, Any] | None,
+    ) -> None: ...
+
+    def add_estimativas(self, estimativas: dict[str, Any]) -> None: ...
+
+    def add_error(self, erro: str, contexto: str) -> None: ...
+
+    def finalizar(
+        self, status_final: str, dados_finais: dict[str, Any] | None, erro_final: str | None
+    ) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One call.
+
+    Attributes:
+        at_s: seconds since the run began.
+        text: what happened, for people.
+        report: makes the call.
+    """
+
+    at_s: float
+    text: str
+    report: Callable[[Reporter], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """A recorded run.
+
+    Attributes:
+        session_id: as recorded, None where it is missing or not usable.
+        total: number of steps.
+        steps: at least one, in order.
+    """
+
+    session_id: str | None
+    total: int
+    steps: list[Step]
+
+
+def parse(data: bytes) -> Recording:
+    """Read a history document, or raise BadDocument."""
+    document = schemas.history(safejson.load_object(data))
+    entries: list[Entry] = document["historico"]
+    if not entries:
+        raise BadDocument("It is a history, but an empty one.")
+    session_id = document.get("session_id")
+    began = _time(entries[0]["timestamp"])
+    steps = [
+        Step((_time(entry["timestamp"]) - began).total_seconds(), str(entry["mensagem"]), report)
+        for entry, report in _calls(entries)
+    ]
+    return Recording(session_id if isinstance(session_id, str) else None, document["total_etapas"], steps)
+
+
+def _time(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text).replace(tzinfo=None)
+    except ValueError:
+        raise BadDocument(f"{text[:40]!r} is not a time.") from None
+
+
+def _calls(entries: list[Entry]) -> Iterator[tuple[Entry, Callable[[Reporter], None]]]:
+    """Pair entries with the calls that made them; one call may have made two entries."""
+    skip = False
+    for entry, following in zip(entries, [*entries[1:], None], strict=True):
+        if skip or entry["etapa"] == "inicio":
+            skip = False
+            continue
+        # finalizar(erro_final=...) records the error first, update_progress_with_estimativas the step.
+        skip = following is not None and following["etapa"] == "estimativas" and "estimativas" in entry
+        if not _made_by_finalizar(entry, following):
+            yield entry, _call(entry)
+
+
+def _made_by_finalizar(entry: Entry, following: Entry | None) -> bool:
+    return (
+        entry["etapa"] == "erro"
+        and entry["erro"] is not None
+        and following is not None
+        and following["etapa"] == "final"
+        and following["erro"] == entry["erro"]
+    )
+
+
+def _call(entry: Entry) -> Callable[[Reporter], None]:
+    etapa, text = entry["etapa"], entry["mensagem"] or ""
+    extra = entry["dados_extra"] if isinstance(entry["dados_extra"], dict) else None
+    if etapa == "estimativas":
+        return lambda tracker: tracker.add_estimativas(extra or {})
+    if etapa == "erro":
+        return lambda tracker: tracker.add_error(entry["erro"] or text, entry.get("contexto") or "")
+    if etapa == "final":
+        return lambda tracker: tracker.finalizar(entry["status"], extra, entry["erro"])
+    if "estimativas" in entry:
+        return lambda tracker: tracker.update_progress_with_estimativas(etapa, text, extra, entry["estimativas"])
+    return lambda tracker: tracker.update_progress(etapa, text, extra)

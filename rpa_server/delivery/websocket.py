@@ -1,0 +1,209 @@
+"""WebSocket clients: the native protocol, and the plan's dialect.
+
+As in transports.py nothing awaits. Frames that come in are put together by wsframes.py; what they say is answered
+here, the same for everyone.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from .. import errors, safejson
+from ..errors import BadDocument
+from ..progress.update import Cursor, Update
+from .event_stream import plain_snapshot
+from .session import Session
+from .stream import Stream
+from .wire.incoming import BINARY, CLOSE, PING, TEXT, Message, ProtocolViolation, Reader
+from .wire.messages import plain_ws, ws
+from .wire.websocket import ws_close, ws_control, ws_pong, ws_text
+
+MAX_MESSAGE = 64 * 1024
+RESTART, FINISHED, FULL, FLOODING = 1012, 4410, 1013, 1008
+
+#: Messages that a client may send between two heartbeats; pages send one or two.
+_MOST_MESSAGES = 500
+_PING = ws_control(PING)
+#: The beginning of what a client answers, with its mask behind it; most say nothing else, ever.
+_PONG, _PONG_SIZE = b"\x8a\x80", 6
+
+
+class Socket(Stream):
+    """What both dialects share.
+
+    Attributes:
+        name: of the dialect, for the log.
+        answered: the handshake was answered, or never will be by us; before that no frame may go out.
+        close_code: what was sent in a close frame, None before.
+    """
+
+    __slots__ = ("_heard", "_messages", "_reader", "answered", "close_code")
+    name = ""
+
+    def __init__(self, transport: asyncio.Transport, encode: Callable[[Update], bytes]) -> None:
+        super().__init__(transport, encode)
+        self._reader: Reader | None = None  # most clients send nothing for long
+        self._heard = True
+        self._messages = 0
+        self.answered = True
+        self.close_code: int | None = None
+
+    def answer(self, head: bytes) -> None:
+        """Answer the handshake."""
+        self.answered = True
+        self.transport.write(head)
+
+    # -- in
+
+    def data_received(self, data: bytes) -> None:
+        self._heard = True
+        if self._reader is None:
+            if len(data) == _PONG_SIZE and data.startswith(_PONG):
+                return
+            self._reader = Reader(MAX_MESSAGE)
+        try:
+            messages = self._reader.feed(data)
+        except ProtocolViolation as error:
+            self._drop(error.code, str(error))
+            return
+        self._messages += len(messages)
+        if self._messages > _MOST_MESSAGES:
+            self._drop(FLOODING, "too many messages")
+            return
+        for message in messages:
+            self._take(message)
+
+    def _take(self, message: Message) -> None:
+        if message.opcode == CLOSE:
+            self._closed(message.payload)
+        elif self.close_code is not None or self._paused:
+            return  # a client that does not read gets no answers either: they would pile up here
+        elif message.opcode == PING:
+            self.transport.write(ws_pong(message.payload))
+        elif message.opcode == TEXT:
+            self._answer(message.payload)
+        elif message.opcode == BINARY:
+            self._complain("Send text frames with one JSON object each.")
+
+    def _answer(self, text: bytes) -> None:
+        try:
+            data: dict[str, Any] = safejson.load_object(text)
+        except BadDocument as error:
+            self._complain(str(error))
+            return
+        if data.get("type") == "ping":
+            self.transport.write(ws_text(b'{"type":"pong"}'))
+        elif not self._echo(data, text):
+            self._complain("This kind of message is not known; the only one is ping.")
+
+    def _echo(self, data: dict[str, Any], text: bytes) -> bool:
+        """Answer a message that is no ping; tell whether it was one that may be sent."""
+        return False
+
+    def _complain(self, message: str) -> None:
+        self.transport.write(ws_text(safejson.dumps(errors.body("bad_message", message))))
+
+    # -- the end
+
+    def close(self, code: int, reason: str) -> None:
+        """Begin the closing handshake; nothing is sent afterwards. Fine to call more than once."""
+        if not self.answered:
+            self.transport.abort()
+        elif self.close_code is None and not self.transport.is_closing():
+            self.close_code = code
+            self.transport.write(ws_close(code, reason))
+            self.abort_soon()
+
+    def _closed(self, payload: bytes) -> None:
+        """Answer the peer's close frame, where it is not the answer to ours, and end the connection."""
+        if self.close_code is None:
+            self.close_code = int.from_bytes(payload[:2], "big") if payload else 1005
+            self.transport.write(ws_control(CLOSE, payload[:2]))
+        self._end()
+
+    def _end(self) -> None:
+        self.transport.close()
+        self.abort_soon()
+
+    def _drop(self, code: int, reason: str) -> None:
+        """Say why and close at once: a peer that breaks the protocol can't be expected to answer."""
+        if self.close_code is None:
+            self.close_code = code
+            self.transport.write(ws_close(code, reason))
+        self._end()
+
+    @property
+    def ending(self) -> str:
+        return "dropped" if self.close_code is None else str(self.close_code)
+
+    # -- heartbeat
+
+    def ping(self) -> None:
+        """Send a ping, whose answer is asked for in expire()."""
+        self._messages = 0
+        if not self._paused and self.close_code is None:
+            self._heard = False
+            self.transport.write(_PING)
+
+    def expire(self) -> None:
+        """Drop a client that has said nothing since the ping; one that reads slowly is the session's to judge."""
+        if not self._heard and not self._paused:
+            self.transport.abort()
+
+
+class NativeSocket(Socket):
+    """A WebSocket with subprotocol ``rpa.v1``."""
+
+    __slots__ = ()
+    name = "rpa.v1"
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        super().__init__(transport, ws)
+
+    def sync(self, session: Session, since: Cursor | None) -> None:
+        self.transport.write(ws_text(session.sync_message(since)))
+
+    def reset(self, session: Session) -> None:
+        self.transport.write(ws_text(session.reset_message()))
+
+    def finish(self) -> bool:
+        self.close(FINISHED, "finished")
+        return True
+
+    def restart(self) -> None:
+        self.close(RESTART, "restart")
+
+
+class PlainSocket(Socket):
+    """A WebSocket in the plan's dialect: no sync, no reset, no clean close.
+
+    The plan's script never comes back after a clean close, so a restart drops the connection instead.
+    """
+
+    __slots__ = ()
+    name = "plain"
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        super().__init__(transport, plain_ws)
+
+    def _echo(self, data: dict[str, Any], text: bytes) -> bool:
+        """Send an untyped object back: the plan's own test expects it; to anyone else it would be a forged update."""
+        if "type" in data:
+            return False
+        self.transport.write(ws_text(text))
+        return True
+
+    def sync(self, session: Session, since: Cursor | None) -> None:
+        if since is None:
+            self.reset(session)
+
+    def reset(self, session: Session) -> None:
+        if (raw := plain_snapshot(session)) is not None:
+            self.transport.write(plain_ws(Update(raw, None, 0, False)))
+
+    def finish(self) -> bool:
+        """Leave the socket open: the page closes it when it likes, and may see the session's next run."""
+        return False
+
+    def restart(self) -> None:
+        self.transport.abort()

@@ -1,0 +1,28 @@
+"""WebSocket frames from server to client.
+
+Pure. They are unmasked, unfragmented and uncompressed, so the same bytes serve every client (RFC 6455, section 5.2).
+"""
+
+def ws_text(payload: bytes) -> bytes:
+    """Wrap *payload* in one WebSocket text frame."""
+    size = len(payload)
+    if size < 126:
+        return bytes((0x81, size)) + payload
+    if size < 65536:
+        return b"\x81\x7e" + size.to_bytes(2, "big") + payload
+    return b"\x81\x7f" + size.to_bytes(8, "big") + payload
+
+
+def ws_control(opcode: int, payload: bytes = b"") -> bytes:
+    """Make a control frame; *payload* is at most 125 bytes."""
+    return bytes((0x80 | opcode, len(payload))) + payload
+
+
+def ws_pong(payload: bytes) -> bytes:
+    """Make the answer to a ping."""
+    return ws_control(0xA, payload)
+
+
+def ws_close(code: int, reason: str) -> bytes:
+    """Make a close frame."""
+    return ws_control(0x8, code.to_bytes(2, "big") + reason.encode())

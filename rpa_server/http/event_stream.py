@@ -1,0 +1,82 @@
+"""Server-sent events: the native stream, and the plan's."""
+
+import asyncio
+import random
+from collections.abc import Callable
+from email.utils import formatdate
+
+from aiohttp import web
+from aiohttp.http import HttpVersion11
+
+from ..backoff import EvenJitter
+from ..delivery.event_stream import EventStream, PlainEventStream
+from ..delivery.tcp import bound_silence
+from . import params, takeover
+from .keys import HUB
+
+#: Wide enough that browsers, who all lose a server at once, do not all come back at once.
+_RETRY_MS = (3000, 7500)
+_jitter = EvenJitter(random.random())
+_HEADERS = {
+    "Content-Type": "text/event-stream",
+    "Cache-Control": "no-cache, no-store, no-transform",
+    "X-Accel-Buffering": "no",  # nginx would hold events back until its buffer is full
+}
+
+
+async def events(request: web.Request) -> web.StreamResponse:
+    """Serve a session as a native event stream."""
+    return await stream(request, EventStream)
+
+
+async def plain_events(request: web.Request) -> web.StreamResponse:
+    """Serve a session to the plan's script, which knows neither sync nor reset."""
+    return await stream(request, PlainEventStream)
+
+
+async def stream(
+    request: web.Request,
+    kind: Callable[[asyncio.Transport, bool], EventStream],
+    headers: dict[str, str] | None = None,
+) -> web.StreamResponse:
+    """Serve a session as a stream of *kind* until either side ends it.
+
+    Args:
+        kind: makes the stream of a transport and of whether it is chunked.
+        headers: more headers of the answer.
+    """
+    session_id = params.session_id(request, "session_id", "session")
+    cursor = params.after(request)
+    response = web.Response(headers={**_HEADERS, **(headers or {})})
+    if request.method == "HEAD" or request.transport is None:
+        return response
+    await request.app.on_response_prepare.send(request, response)
+    bound_silence(request.transport.get_extra_info("socket"))
+    chunked = request.version >= HttpVersion11
+    client = kind(request.transport, chunked)
+    session = takeover.join(request.app[HUB], session_id, client, "SSE")
+    await takeover.load(session, client)
+    if session.final and cursor is not None and cursor == session.cursor:
+        client.connection_lost(None)
+        return web.Response(status=204, headers=headers)
+    takeover.take_over(request, client)
+    client.transport.write(_head(response, chunked))
+    client.write(b"retry: %d\n\n" % _retry_ms())
+    session.begin(client, cursor)
+    takeover.resume(request, client)
+    return response
+
+
+def _retry_ms() -> int:
+    shortest, longest = _RETRY_MS
+    return round(shortest + (longest - shortest) * _jitter.next())
+
+
+def _head(response: web.Response, chunked: bool) -> bytes:
+    """Write down a response's head; it is the last one on its connection."""
+    headers = {**response.headers, "Date": formatdate(usegmt=True), "Connection": "close"}
+    if chunked:
+        headers["Transfer-Encoding"] = "chunked"
+    headers.pop("Content-Length", None)
+    lines = ["HTTP/1.1 200 OK", *(f"{name}: {value}" for name, value in headers.items())]
+    return "\r\n".join([*lines, "\r\n"]).encode()

@@ -1,0 +1,28 @@
+"""What the application carries, by typed key."""
+
+from aiohttp import web
+
+from ..backends.base import Store
+from ..backends.files.store import FileStore
+from ..backends.redis.store import RedisStore
+from ..backends.redis.subscription import Subscriber
+from ..config import Settings
+from ..delivery.hub import Hub
+from ..origins import Origins
+from ..watchers.feed import Feed
+from .metrics import Metrics
+from .publish import Publisher
+from .session_list import SessionList
+
+SETTINGS = web.AppKey("settings", Settings)
+HUB = web.AppKey("hub", Hub)
+FEED = web.AppKey("feed", Feed)
+STORE = web.AppKey("store", Store)
+FILES = web.AppKey("files", FileStore)
+#: None where there is no Redis.
+REDIS = web.AppKey[RedisStore | None]("redis")
+SESSION_LIST = web.AppKey("listing", SessionList)
+PUBLISHER = web.AppKey("publisher", Publisher)
+ORIGINS = web.AppKey("origins", Origins)
+METRICS = web.AppKey("metrics", Metrics)
+SUBSCRIBER = web.AppKey[Subscriber | None]("subscriber")

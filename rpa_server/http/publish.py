@@ -1,0 +1,91 @@
+"""Updates of robots that publish over HTTP, since they can't reach Redis.
+
+The server numbers them as the tracker would: it resumes the stored run, adds to it and stores it, and does so
+anew where another writer was faster. It keeps nothing in between, so any server can take the next one.
+
+A session that a robot of others is writing is left to that robot: neither would know of what the other wrote over.
+"""
+
+import asyncio
+import random
+import secrets
+import time
+from datetime import datetime
+from typing import Any
+from weakref import WeakValueDictionary
+
+from ..backends.base import Store
+from ..errors import Conflict, StorageUnavailable
+from ..progress.run import Run
+from ..progress.session_state import SessionState
+from ..progress.snapshot import estado
+from ..progress.update import Cursor
+
+_TRIES = 20
+_PAUSE_S = 0.02
+
+
+class Publisher:
+    """Adds publications to stored runs.
+
+    Args:
+        store: where runs are kept.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    async def publish(self, session_id: str, publication: dict[str, Any]) -> Cursor:
+        """Store one publication (see schemas.Publication) and return its position.
+
+        A step 0 behind the end of a run begins a new one.
+
+        Raises:
+            Conflict: a robot of others is writing the session; nothing is stored.
+            StorageUnavailable: no store takes it.
+        """
+        turn = self._turns.setdefault(session_id, asyncio.Lock())
+        async with turn:
+            for _ in range(_TRIES):
+                held = await self._store.read(session_id)
+                if held is not None and _taken(held):
+                    raise Conflict("Another robot is writing this session, and has not ended it; take an id of your own.")
+                run = _run(session_id, held, publication)
+                _add(run, publication)
+                if await self._store.append(run):
+                    return Cursor(run.epoch, run.seq)
+                await asyncio.sleep(random.random() * _PAUSE_S)
+        raise StorageUnavailable("Other writers keep writing this session; one robot should.")
+
+
+def _taken(held: SessionState) -> bool:
+    """Tell whether a robot of others is writing; from one that pages hold for gone the session may be taken over."""
+    if held.own or held.snapshot["final"]:
+        return False
+    return estado(held.snapshot, held.silence_s(time.time())) != "expirado"
+
+
+def _run(session_id: str, held: SessionState | None, publication: dict[str, Any]) -> Run:
+    begins = publication.get("etapa") == 0
+    if held is not None and held.own and not (begins and held.snapshot["final"]):
+        return Run.resume(session_id, held)
+    run = Run(session_id, secrets.token_hex(8), datetime.now(), publication["total_etapas"])
+    run.replaces = held is not None
+    run.start(datetime.now())
+    return run
+
+
+def _add(run: Run, publication: dict[str, Any]) -> None:
+    now = datetime.now()
+    if "etapa" in publication:
+        number = publication["etapa"]
+        number = int(number) if number.is_integer() else number
+        text = publication["mensagem"] or f"Etapa {number}"
+        run.step(number, text, now, publication["dados_extra"], publication["estimativas"])
+        if publication["estimativas"]:
+            run.estimates(publication["estimativas"], now)
+    elif "erro" in publication:
+        run.error(publication["erro"], publication["contexto"], now)
+    else:
+        run.finish(publication["status_final"], now, publication["dados_finais"], publication["erro_final"])

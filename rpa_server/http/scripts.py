@@ -1,0 +1,87 @@
+"""The files that pages of other sites load: which address is which file, its bytes, its hash.
+
+Knows nothing of requests. An address with a version names one content for ever: the running version's, an older one's
+that was kept, or nothing. Every file is read once in the life of the process, at its start, so that neither a page and its
+snippet nor an old process and the files of its successor can disagree about it.
+"""
+
+import base64
+import functools
+import gzip
+import hashlib
+import re
+from dataclasses import dataclass
+
+from .. import assets
+from ..assets import __version__
+
+_NAME = re.compile(r"(?P<stem>rpa-progress|rpa-client)(?:-(?P<version>\d[\w.+-]*?))?\.(?P<kind>js|json)")
+_DIST = assets.directory("web") / "dist"
+_TYPES = {"js": "text/javascript", "json": "application/json"}
+
+
+@dataclass(frozen=True)
+class ScriptFile:
+    """One file.
+
+    Attributes:
+        body: its bytes.
+        packed: the same through gzip.
+        integrity: for the attribute of that name (Subresource Integrity), SHA-384 of the body.
+        tag: a short name of the content.
+        content_type: media type without parameters.
+    """
+
+    body: bytes
+    packed: bytes
+    integrity: str
+    tag: str
+    content_type: str
+
+
+@functools.cache
+def _files() -> frozenset[str]:
+    """Return the names of what is in ``web/dist``: only what is there is looked for, whatever anybody asks for."""
+    return frozenset(path.name for path in _DIST.glob("rpa-*"))
+
+
+@functools.cache
+def read(file: str) -> ScriptFile | None:
+    """Return the file ``web/dist/<file>``, None where there is none."""
+    path = _DIST / file
+    if not path.is_file():
+        return None
+    body = path.read_bytes()
+    digest = hashlib.sha384(body).digest()
+    integrity = f"sha384-{base64.b64encode(digest).decode()}"
+    # No time in it: every server packs alike, and the tag tells the packed one too.
+    return ScriptFile(body, gzip.compress(body, 9, mtime=0), integrity, digest.hex()[:16], _TYPES[path.suffix[1:]])
+
+
+def load() -> None:
+    """Read every file: what is served from now on is what is there now."""
+    for file in _files():
+        read(file)
+
+
+def find(name: str) -> tuple[ScriptFile, bool] | None:
+    """Find what the last part of an address names.
+
+    Args:
+        name: such as ``rpa-progress.js`` or, with the version, ``rpa-progress-1.0.0.js``.
+
+    Returns:
+        The file, and whether the address names this content for ever; None where it names no file of this version, nor
+        one of an older version that is still there.
+    """
+    match = _NAME.fullmatch(name)
+    if match is None:
+        return None
+    file = f"{match['stem']}.{match['kind']}" if match["version"] in (None, __version__) else name
+    content = read(file) if file in _files() else None
+    return None if content is None else (content, match["version"] is not None)
+
+
+def versioned(stem: str) -> str:
+    """Return the path of the script *stem* that names this version's content for ever."""
+    return f"/static/{stem}-{__version__}.js"

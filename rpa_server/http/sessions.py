@@ -1,0 +1,151 @@
+"""Sessions as JSON: the poll, the list, and publishing."""
+
+import asyncio
+import ipaddress
+import time
+from typing import Any
+
+from aiohttp import web
+from aiohttp.web_exceptions import HTTPRequestEntityTooLarge
+
+from .. import safejson
+from ..delivery.poll import Waiter
+from ..delivery.session import Session
+from ..errors import BadCursor, BadDocument, BadRequest, Forbidden, SessionNotFound, TooLarge, TooSlow, UnsupportedMediaType
+from ..progress import schemas
+from ..progress.session_state import Document
+from ..progress.update import Cursor, parse_cursor
+from . import cors, params
+from .errors import answer
+from .keys import HUB, PUBLISHER, SESSION_LIST
+
+MAX_BODY = 64 * 1024
+_BODY_S = 10.0
+_LISTED = 200
+#: How long the list waits, unasked, for states that have to be read.
+_LIST_S = 0.02
+_FORWARDED = ("X-Forwarded-For", "X-Real-IP", "Forwarded", "CF-Connecting-IP")
+_BRIEF = (
+    "session_id",
+    "etapa_atual",
+    "total_etapas",
+    "percentual",
+    "estado",
+    "final",
+    "mensagem",
+    "timestamp_inicio",
+    "timestamp_atualizacao",
+)
+
+
+async def poll(request: web.Request) -> web.StreamResponse:
+    """Answer with the current state and what came after the client's cursor."""
+    session_id = params.session_id(request)
+    known = _known(request)
+    cursor = params.after(request) or known
+    wait_s = params.wait_s(request)
+    hub = request.app[HUB]
+    if not wait_s:
+        session = hub.session(session_id)
+        hub.linger(session)
+        await session.refresh()
+        return _answer(session, cursor, known)
+    moved = asyncio.Event()
+    client = Waiter(moved.set)
+    with hub.admit(session_id, client) as session:
+        hub.linger(session)
+        await session.refresh()
+        if _nothing_new(session, cursor):
+            session.begin(client, session.cursor)
+            try:
+                async with asyncio.timeout(wait_s):
+                    await moved.wait()
+            except TimeoutError:
+                pass
+        return _answer(session, cursor, known)
+
+
+def _known(request: web.Request) -> Cursor | None:
+    """Return the cursor in ``If-None-Match``, None where there is none of ours."""
+    text = request.headers.get("If-None-Match", "").removeprefix("W/").strip('"')
+    try:
+        return parse_cursor(text)
+    except BadCursor:
+        return None
+
+
+def _nothing_new(session: Session, cursor: Cursor | None) -> bool:
+    return session.cursor is None or (cursor is not None and cursor == session.cursor and not session.final)
+
+
+def _answer(session: Session, cursor: Cursor | None, known: Cursor | None) -> web.Response:
+    held = session.state
+    if held is None:
+        raise SessionNotFound("Nothing has been written for this session yet.")
+    headers = {"ETag": f'W/"{held.cursor}"', "Cache-Control": "no-cache, no-store"}
+    if known == held.cursor:
+        return web.Response(status=304, headers=headers)
+    missed = None if cursor is None else held.since(cursor)
+    body = {
+        "session_id": session.session_id,
+        "epoch": held.epoch,
+        "seq": held.seq,
+        "recovered": missed is not None,
+        "snapshot": held.view(held.silence_s(time.time())),
+        "updates": [update.data for update in missed or ()],
+    }
+    response = answer(body, headers=headers)
+    for update in missed or ():
+        update.forget()
+    return response
+
+
+async def listing(request: web.Request) -> web.StreamResponse:
+    """List the sessions of the last day, to callers on this machine alone: an id is all it takes to read one."""
+    if not _local(request):
+        raise Forbidden("Sessions are listed to callers on the server's own machine only.")
+    patience_s = max(_LIST_S, params.wait_s(request))
+    states, unread = await request.app[SESSION_LIST].states(_LISTED, patience_s)
+    now_s = time.time()
+    briefs = [_brief(held.view(held.silence_s(now_s))) for held in states]
+    briefs.sort(key=lambda brief: str(brief["timestamp_atualizacao"]), reverse=True)
+    return answer({"sessions": briefs, "unread": unread})
+
+
+def _brief(view: Document) -> Document:
+    return {key: view[key] for key in _BRIEF}
+
+
+def _local(request: web.Request) -> bool:
+    """Tell whether the caller is a program on this machine, not one behind a proxy on it."""
+    if any(name in request.headers for name in _FORWARDED):
+        return False
+    try:
+        return ipaddress.ip_address(request.remote or "").is_loopback
+    except ValueError:
+        return False
+
+
+async def publish(request: web.Request) -> web.StreamResponse:
+    """Take an update from a robot that can't reach Redis."""
+    session_id = params.session_id(request)
+    cors.check_writing(request)
+    publication = schemas.publication(await _body(request))
+    cursor = await request.app[PUBLISHER].publish(session_id, publication)
+    await request.app[HUB].refresh(session_id)  # whoever asks next sees it
+    return answer({"session_id": session_id, "epoch": cursor.epoch, "seq": cursor.seq}, 201)
+
+
+async def _body(request: web.Request) -> dict[str, Any]:
+    if request.content_type != "application/json":
+        raise UnsupportedMediaType("Send the update as application/json.")
+    try:
+        async with asyncio.timeout(_BODY_S):
+            data = await request.read()
+        return safejson.load_object(data)
+    except TimeoutError:
+        raise TooSlow(f"The body did not arrive within {_BODY_S:g} s.") from None
+    except HTTPRequestEntityTooLarge:
+        raise TooLarge(f"The body is larger than {MAX_BODY} bytes.") from None
+    except (BadDocument, web.RequestPayloadError) as error:
+        raise BadRequest(f"The body can't be read. {error}") from None

@@ -1,0 +1,110 @@
+"""The deployed system's addresses: the PHP API that pages poll today, its older readers, and its event stream.
+
+Under ``/api/rpa`` every answer is a 200, whatever it says: pages stop for good on anything else. Nothing is started or
+stopped here, and what those addresses of the deployed system do is left to it.
+"""
+
+import functools
+import time
+from datetime import datetime
+
+from aiohttp import web
+
+from ..errors import StorageUnavailable
+from ..http import event_stream
+from ..http.keys import STORE
+from ..progress.session_id import is_session_id
+from ..progress.session_state import Document, SessionState
+from . import php_json, progress_answer, reader_answer, sse_messages, status
+from .event_stream import DeployedEventStream
+from .keys import LAST_SEEN
+
+#: As the deployed server sends them; whose pages may read is said by cors.py.
+_CORS = {
+    "Access-Control-Allow-Methods": "GET, POST, PUT, DELETE, OPTIONS",
+    "Access-Control-Allow-Headers": "Content-Type, Authorization",
+}
+_NO_CACHE = {"Cache-Control": "no-cache, must-revalidate", "Expires": "Mon, 26 Jul 1997 05:00:00 GMT"}
+
+
+def _answer(body: Document, headers: dict[str, str], status: int = 200) -> web.Response:
+    return web.Response(
+        body=php_json.pretty(body),
+        status=status,
+        content_type="application/json",
+        charset="utf-8",
+        headers={**_CORS, **headers},
+    )
+
+
+def _now() -> str:
+    return datetime.now().strftime("%Y-%m-%d %H:%M:%S")
+
+
+async def _look(request: web.Request, session_id: str) -> tuple[SessionState | None, float]:
+    """Return what is known of a session, and for how many seconds its robot has been silent."""
+    try:
+        fresh = await request.app[STORE].read(session_id)
+    except StorageUnavailable:  # what was seen last stands in
+        fresh = None
+    now_s = time.time()
+    seen = request.app[LAST_SEEN].record(session_id, fresh, now_s)
+    return (None, 0.0) if seen is None else (seen.state, seen.silence_s(now_s))
+
+
+async def preflight(request: web.Request) -> web.StreamResponse:
+    """Answer OPTIONS as the deployed server does."""
+    return web.Response(headers=_CORS)
+
+
+async def api(request: web.Request) -> web.StreamResponse:
+    """Answer whatever is asked under ``/api/rpa``, or under it with its prefix taken off."""
+    if request.method == "OPTIONS":
+        return await preflight(request)
+    return _answer(await _body(request), {"Cache-Control": "no-store"})
+
+
+async def _body(request: web.Request) -> Document:
+    path = request.path.removeprefix("/api").removeprefix("/rpa")
+    kind, _, rest = path.strip("/").partition("/")
+    if request.method not in ("GET", "HEAD"):
+        served = request.method in ("POST", "DELETE")
+        return progress_answer.unserved(progress_answer.NOT_FOUND if served else progress_answer.NOT_ALLOWED)
+    if kind == "progress" and rest:
+        return await _progress(request, rest)
+    if kind == "health" and not rest:
+        return {"success": True, "health": await status.health(request.app, _now())}
+    if kind == "metrics" and not rest:
+        return {"success": True, "metrics": await status.metrics(request.app, _now())}
+    return progress_answer.unserved(progress_answer.NOT_FOUND)
+
+
+async def _progress(request: web.Request, session_id: str) -> Document:
+    if not is_session_id(session_id):
+        return progress_answer.refusal(progress_answer.BAD_ID, _now())
+    held, silence_s = await _look(request, session_id)
+    return progress_answer.progress(session_id, held, silence_s, _now())
+
+
+async def full_progress(request: web.Request) -> web.StreamResponse:
+    """Answer as the older readers do, which take the session as a parameter."""
+    now = datetime.now()
+    session_id = request.query.get("session", "")
+    if not session_id:
+        # The one that ignored its parameter had no such refusal: its pages know no other status than 200.
+        status = 200 if request.path == "/get_progress.php" else 400
+        return _answer(reader_answer.refusal(reader_answer.NO_ID, now), _NO_CACHE, status)
+    if not is_session_id(session_id):
+        return _answer(reader_answer.refusal(progress_answer.BAD_ID, now), _NO_CACHE)
+    held, silence_s = await _look(request, session_id)
+    return _answer(reader_answer.progress(session_id, held, silence_s, now), _NO_CACHE)
+
+
+async def progress_events(request: web.Request) -> web.StreamResponse:
+    """Stream as ``progress_sse.php`` does, but start nothing."""
+    session_id = request.query.get("session_id", "")
+    if not is_session_id(session_id):
+        told = {"status": "error", "session_id": session_id, "message": progress_answer.BAD_ID}
+        return web.Response(body=sse_messages.encode(told), content_type="text/event-stream", headers=_CORS)
+    _, silence_s = await _look(request, session_id)
+    return await event_stream.stream(request, functools.partial(DeployedEventStream, session_id, silence_s, _now), _CORS)

@@ -1,0 +1,108 @@
+"""What the deployed dashboard asks of the server's health and of its runs, in the deployed shapes.
+
+True figures only, and none that names a session, a process or a person.
+"""
+
+import asyncio
+import os
+import re
+import shutil
+from collections import Counter
+from pathlib import Path
+
+from aiohttp import web
+
+from ..http.keys import SETTINGS, SUBSCRIBER
+from ..progress.session_state import Document
+from . import php_json
+from .keys import SESSION_COUNTS
+
+_FULL_PERCENT = 90
+_MEMORY = Path("/proc/meminfo")
+#: ``estado`` → the deployed dashboard's word.
+_WORDS = {
+    "aguardando": "pending",
+    "executando": "running",
+    "sucesso": "completed",
+    "cotacao_manual": "failed",
+    "erro": "failed",
+    "expirado": "failed",
+    "cancelado": "stopped",
+}
+
+
+async def health(app: web.Application, now: str) -> Document:
+    """Return the object of ``health``: ``healthy``, ``degraded`` or ``unhealthy``, and why."""
+    running = (await app[SESSION_COUNTS].count())["executando"]
+    directory = Path(app[SETTINGS].data_dir)
+    checks = await asyncio.to_thread(_machine, directory)
+    checks["python_processes"] = {"status": "ok", "count": running, "processes": []}
+    checks["redis"] = {"status": _redis(app)}
+    order = ("sessions", "data", "scripts", "logs", "python_processes", "disk_space", "memory", "redis")
+    return {
+        "status": _worst(checks),
+        "timestamp": now,
+        "checks": {name: checks[name] for name in order if name in checks},
+    }
+
+
+def _machine(directory: Path) -> Document:
+    checks = {"sessions": _directory(directory), "data": _directory(directory)}
+    # This server runs no scripts and logs to its standard error: there is no directory that could be missing.
+    checks |= {name: {"status": "ok", "path": "", "writable": False} for name in ("scripts", "logs")}
+    try:
+        disk = shutil.disk_usage(directory)
+        used = (disk.total - disk.free) / disk.total * 100
+        checks["disk_space"] = {"status": _full(used), "free_bytes": disk.free, "total_bytes": disk.total}
+        checks["disk_space"]["used_percent"] = php_json.number(round(used, 2))
+        checks["memory"] = _memory(_MEMORY.read_text())
+    except (OSError, LookupError, ZeroDivisionError):  # no such file system or no such file on this machine
+        pass
+    return checks
+
+
+def _directory(path: Path) -> Document:
+    writable = os.access(path, os.W_OK)
+    return {"status": "ok" if path.is_dir() and writable else "error", "path": str(path), "writable": writable}
+
+
+def _memory(text: str) -> Document:
+    total, free = (re.findall(rf"{name}:\s+(\d+)", text)[0] for name in ("MemTotal", "MemAvailable"))
+    used = (int(total) - int(free)) / int(total) * 100
+    figures = {"total_kb": total, "available_kb": free, "used_percent": php_json.number(round(used, 2))}
+    return {"status": _full(used), **figures}
+
+
+def _full(used_percent: float) -> str:
+    return "ok" if used_percent < _FULL_PERCENT else "warning"
+
+
+def _redis(app: web.Application) -> str:
+    subscriber = app[SUBSCRIBER]
+    if subscriber is None or subscriber.active.is_set():
+        return "ok"
+    return "error" if subscriber.refused else "warning"
+
+
+def _worst(checks: Document) -> str:
+    found = {check["status"] for check in checks.values()}
+    return "unhealthy" if "error" in found else "degraded" if "warning" in found else "healthy"
+
+
+async def metrics(app: web.Application, now: str) -> Document:
+    """Return the object of ``metrics``; sessions are those of the last 24 hours."""
+    counted = await app[SESSION_COUNTS].count()
+    words: Counter[str] = Counter()
+    for estado, number in counted.items():
+        words[_WORDS.get(estado, "running")] += number
+    total, completed = words.total(), words["completed"]
+    rates = {
+        "sessions_24h": total,
+        "completed_24h": completed,
+        "success_rate": php_json.number(round(completed / total * 100, 2)) if total else 0,
+    }
+    return {
+        "timestamp": now,
+        "sessions": {"total": total, "by_status": dict(words) or []},
+        "performance": rates if total else [],
+    }

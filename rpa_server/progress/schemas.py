@@ -1,0 +1,158 @@
+"""What may come in from outside: HTTP bodies, foreign publishers, files of other programs.
+
+marshmallow does the checking; unknown keys pass, since foreign writers have their own. Our own tracker's
+updates don't come through here (see events.own_update).
+"""
+
+from typing import Any, NoReturn
+
+from marshmallow import INCLUDE, RAISE, Schema, ValidationError, fields, validate, validates_schema
+
+from ..errors import BadDocument, BadRequest
+
+
+class _Step(fields.Field[Any]):
+    """``etapa``: a number, or a word such as ``estimativas``."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+            raise ValidationError("must be a number or a word")
+        return value
+
+
+class UnnumberedUpdate(Schema):
+    """A bare ``PUBLISH`` in the plan's shape: ``{etapa, mensagem, timestamp, dados_extra[, estimativas]}``."""
+
+    class Meta:
+        unknown = INCLUDE
+
+    etapa = _Step()
+    mensagem = fields.String(allow_none=True)
+    dados_extra = fields.Dict(allow_none=True)
+    estimativas = fields.Dict(allow_none=True)
+
+
+class HistoryEntry(Schema):
+    """One element of ``historico``."""
+
+    class Meta:
+        unknown = INCLUDE
+
+    etapa = _Step(required=True)
+    timestamp = fields.String(required=True)
+    status = fields.String(required=True)
+    mensagem = fields.String(load_default="", allow_none=True)
+    dados_extra = fields.Raw(load_default=None, allow_none=True)
+    erro = fields.String(load_default=None, allow_none=True)
+
+
+class History(Schema):
+    """The deployed ``history_<sid>.json``."""
+
+    class Meta:
+        unknown = INCLUDE
+
+    timestamp_inicio = fields.String(required=True)
+    total_etapas = fields.Integer(load_default=15, validate=validate.Range(min=1), strict=True)
+    historico = fields.List(fields.Nested(HistoryEntry), required=True)
+
+
+class Progress(Schema):
+    """The deployed ``progress_<sid>.json``, which is also the snapshot in Redis."""
+
+    class Meta:
+        unknown = INCLUDE
+
+    etapa_atual = fields.Float(load_default=0.0)
+    total_etapas = fields.Integer(load_default=15, validate=validate.Range(min=1), strict=True)
+    percentual = fields.Float(load_default=0.0)
+    status = fields.String(load_default="")
+    mensagem = fields.String(load_default="", allow_none=True)
+    timestamp_inicio = fields.String(load_default="")
+    timestamp_atualizacao = fields.String(load_default="")
+    dados_extra = fields.Dict(load_default=dict, allow_none=True)
+    erros = fields.List(fields.Raw(), load_default=list)
+
+
+class Publication(Schema):
+    """The body of ``POST /api/sessions/{sid}/events``: a step, an error, or the end."""
+
+    class Meta:
+        unknown = RAISE
+
+    etapa = fields.Float()
+    mensagem = fields.String(load_default="", validate=validate.Length(max=2000))
+    dados_extra = fields.Dict(load_default=None, allow_none=True)
+    estimativas = fields.Dict(load_default=None, allow_none=True)
+    total_etapas = fields.Integer(load_default=15, strict=True, validate=validate.Range(min=1, max=1000))
+    erro = fields.String(validate=validate.Length(max=2000))
+    contexto = fields.String(load_default="", validate=validate.Length(max=2000))
+    status_final = fields.String(validate=validate.Length(min=1, max=64))
+    dados_finais = fields.Dict(load_default=None, allow_none=True)
+    erro_final = fields.String(load_default=None, allow_none=True, validate=validate.Length(max=2000))
+
+    @validates_schema
+    def _one_kind(self, data: dict[str, Any], **kwargs: Any) -> None:
+        if sum(key in data for key in ("etapa", "erro", "status_final")) != 1:
+            raise ValidationError("give exactly one of etapa, erro, status_final")
+
+
+_TOLD = 3
+
+
+def explain(error: ValidationError) -> str:
+    """Put marshmallow's messages into one sentence: ``etapa: Not a valid number.``, three at most."""
+    lines = _flatten("", error.messages)
+    more = f"; and {len(lines) - _TOLD} more" if len(lines) > _TOLD else ""
+    return "; ".join(lines[:_TOLD]) + more
+
+
+def _flatten(path: str, messages: Any) -> list[str]:
+    if isinstance(messages, dict):
+        return [
+            line
+            for key, value in messages.items()
+            for line in _flatten(path if key == "_schema" else f"{path}.{key}".lstrip("."), value)
+        ]
+    texts = messages if isinstance(messages, list) else [messages]
+    return [f"{path}: {text}" if path else str(text) for text in texts]
+
+
+_foreign_update, _history, _progress = UnnumberedUpdate(), History(), Progress()
+_publication = Publication()
+
+
+def unnumbered_update(data: object) -> dict[str, Any]:
+    """Check a foreign publisher's message; return it with its keys untouched, or raise BadDocument."""
+    errors = _foreign_update.validate(data) if isinstance(data, dict) else {"_schema": "not an object"}
+    if errors or not isinstance(data, dict):
+        _bad(ValidationError(dict(errors)))
+    return data
+
+
+def history(data: dict[str, Any]) -> dict[str, Any]:
+    """Check a history document, or raise BadDocument."""
+    try:
+        return dict(_history.load(data))
+    except ValidationError as error:
+        _bad(error)
+
+
+def progress(data: dict[str, Any]) -> dict[str, Any]:
+    """Check a progress document and fill what older writers leave out, or raise BadDocument."""
+    try:
+        return dict(_progress.load(data))
+    except ValidationError as error:
+        _bad(error)
+
+
+def publication(data: dict[str, Any]) -> dict[str, Any]:
+    """Check the body of a publish request, or raise BadRequest."""
+    try:
+        return dict(_publication.load(data))
+    except ValidationError as error:
+        raise BadRequest(f"The body is not valid: {explain(error)}") from None
+
+
+def _bad(error: ValidationError) -> NoReturn:
+    raise BadDocument(f"The document is not valid: {explain(error)}") from None

@@ -1,0 +1,52 @@
+"""Every name that is built from a session id: Redis keys, channels, file names.
+
+The one place that knows what a session id may look like; everything behind it trusts the id.
+The names are those of the deployed system.
+"""
+
+import re
+
+from ..errors import BadSessionId
+
+SESSION_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+
+
+def is_session_id(text: object) -> bool:
+    """Tell whether *text* may be used in a key or a file name.
+
+    1 to 128 characters of ``A-Z a-z 0-9 . _ -``, no leading dot or dash, no ``..``: every id seen in
+    production fits, no path, glob or option does.
+    """
+    return isinstance(text, str) and bool(SESSION_ID.fullmatch(text)) and ".." not in text
+
+
+def check_session_id(text: str) -> str:
+    """Return *text*, or raise BadSessionId."""
+    if not is_session_id(text):
+        raise BadSessionId(
+            "The session id is not valid: use 1 to 128 of A-Z a-z 0-9 . _ - without a leading dot or "
+            "dash and without two dots in a row."
+        )
+    return text
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+

@@ -1,0 +1,241 @@
+"""Where a run goes: into Redis while it answers, into files otherwise.
+
+The choice is made anew at every write. While Redis is silent a background thread asks for it, so that the
+robot pays for one time-out and no more; when it answers, what it missed goes in, in order, once.
+
+Invariants: no method raises, none blocks for a second. The lock guards the run and the choice, never a wait: the
+robot's thread uses Redis while the breaker is closed, the background thread while it is open.
+"""
+
+import logging
+import os
+import random
+import threading
+import time
+import weakref
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from ..backends.files.writer import FileWriter
+from ..backends.redis import writer
+from ..backoff import Breaker
+from ..errors import BadDocument
+from ..log import RateLimit
+from ..progress.run import Run
+from ..progress.session_state import SessionState, later
+
+logger = logging.getLogger(__name__)
+
+ONLINE = "[OK] Redis conectado para comunicação real-time"
+OFFLINE = "[AVISO] Redis não disponível, usando JSON Progress Tracker"
+
+#: How long a new tracker waits for Redis.
+_GREETING_S = 0.8
+_LOOK_S = 0.05
+
+
+class Storage:
+    """The stores of one tracker.
+
+    Args:
+        client: a ``redis.Redis`` or None.
+        data_dir: directory of the JSON files, None for no files.
+
+    Attributes:
+        lock: held by whoever changes the run or writes it.
+        lost: writes that no store took.
+    """
+
+    def __init__(self, client: Any, data_dir: Path | None) -> None:
+        self.lock = threading.RLock()
+        self.lost = 0
+        self._redis = _writer(client)
+        self._files = FileWriter(data_dir) if data_dir is not None else None
+        self._breaker = Breaker(base_s=0.25, cap_s=1.0)
+        self._random = random.Random().random  # the robot's own use of the module stays repeatable
+        self._run: Run | None = None
+        self._asking: threading.Thread | None = None
+        self._brake, self._refusals = RateLimit(), RateLimit()
+        self._spilled = False  # files hold what Redis has not got
+        self._doomed: str | None = None  # the session that is still to be deleted in Redis
+        _storages.add(self)
+        if self._redis is not None:
+            self._greet()
+
+    @property
+    def backend(self) -> str:
+        """``redis``, ``json`` or ``none``: where the next update goes."""
+        if self._redis is not None and self._breaker.closed:
+            return "redis"
+        return "json" if self._files is not None else "none"
+
+    def write(self, run: Run) -> None:
+        """Store everything of *run* that is not stored yet."""
+        if self._redis is None and self._files is None:
+            return  # nothing is to be stored; the reason was told when it was chosen
+        with self.lock:
+            self._run = run
+            if not self._write_redis(run):
+                self._write_files(run)
+
+    def read(self, session_id: str) -> SessionState | None:
+        """Return the current state of a session, None where nothing is stored."""
+        held = []
+        for store in self._answering():
+            try:
+                held.append(store.read(session_id))
+            except (*writer.ERRORS, BadDocument) as error:
+                logger.warning("Session %s can't be read from %s (%s).", session_id, type(store).__name__, error)
+        return later(*held) if len(held) == 2 else (held[0] if held else None)
+
+    def delete(self, session_id: str) -> None:
+        """Delete what is stored of a session; where Redis does not answer, once it does."""
+        with self.lock:
+            self._run = None
+            self._doomed = session_id if self._redis is not None else None
+            for store in self._answering():
+                try:
+                    store.delete(session_id)
+                    if store is self._redis:
+                        self._doomed = None
+                except writer.ERRORS as error:
+                    logger.warning("Session %s can't be deleted now (%s).", session_id, error)
+                    if store is self._redis:
+                        self._fail()
+
+    def _answering(self) -> list[writer.RedisWriter | FileWriter]:
+        """Return the stores that may be asked in the robot's thread now."""
+        stores = (self._redis if self._breaker.closed else None, self._files)
+        return [store for store in stores if store is not None]
+
+    def _greet(self) -> None:
+        """Let the background thread connect: finding the address of a host may take longer than a robot waits."""
+        self._fail()
+        assert self._asking is not None
+        self._asking.join(_GREETING_S)
+        if not self._breaker.closed:
+            logger.warning(OFFLINE)
+
+    def _write_redis(self, run: Run) -> bool:
+        if self._redis is None:
+            return False
+        if not self._breaker.closed:
+            self._ask_on()
+            return False
+        try:
+            self._redis.write(run)
+        except writer.ERRORS as error:
+            if (held := self._refusals.allow(time.monotonic())) is not None:
+                logger.warning("Redis does not take updates (%s, %d times more before); files take them.", error, held)
+            self._fail()
+            return False
+        return True
+
+    def _write_files(self, run: Run) -> None:
+        if self._files is None:
+            self._lose("there is no data directory")
+            return
+        try:
+            self._files.write(run)
+            self._spilled = True
+        except (OSError, ValueError) as error:
+            self._lose(str(error))
+
+    def _lose(self, reason: str) -> None:
+        self.lost += 1
+        if self._brake.allow(time.monotonic()) is not None:
+            logger.error(
+                "An update could not be stored anywhere (%s); %d so far. The robot goes on.", reason, self.lost
+            )
+
+    def _fail(self) -> None:
+        """Stop using Redis in the robot's thread; ask for it in the background, at once the first time."""
+        self._close()
+        self._breaker.failed(float("-inf"), self._random())
+        self._ask_on()
+
+    def _close(self) -> None:
+        """Let go of a Redis that failed: behind its address there may be another one by now."""
+        if self._redis is not None:
+            with suppress(*writer.ERRORS):
+                self._redis.close()
+
+    def _ask_on(self) -> None:
+        """See to it that the background thread is there; a robot that has forked has lost it."""
+        if self._asking is None or not self._asking.is_alive():
+            asking = threading.Thread(target=_ask, args=(weakref.ref(self),), name="rpa-tracker-redis", daemon=True)
+            self._asking = asking
+            asking.start()
+
+    # -- in the background thread
+
+    def ask(self) -> bool:
+        """Ask for Redis if it is time to; tell whether to go on asking."""
+        if self._breaker.allows(time.monotonic()):
+            try:
+                self._recover()
+            except writer.ERRORS as error:
+                self._close()
+                self._breaker.failed(time.monotonic(), self._random())
+                if isinstance(error, writer.REFUSALS) and self._refusals.allow(time.monotonic()) is not None:
+                    logger.error("Redis refuses this robot (%s); check RPA_REDIS_URL or REDIS_PASSWORD.", error)
+        return not self._breaker.closed
+
+    def _recover(self) -> None:
+        """Connect and bring Redis up to date, then let updates go there again."""
+        assert self._redis is not None
+        self._redis.open()
+        if self._doomed is not None:
+            self._redis.delete(self._doomed)
+            self._doomed = None
+        deadline_s = time.monotonic() + writer.PATIENCE_S
+        while True:
+            with self.lock:  # never while waiting for Redis
+                call = None if self._run is None else self._redis.next_call(self._run)
+                if call is None:
+                    self._breaker.succeeded()
+                    self._clean_up()
+                    break
+            self._redis.send(call, deadline_s)
+        logger.info(ONLINE)
+
+    def _clean_up(self) -> None:
+        """Delete the files of an outage: Redis has everything."""
+        if self._spilled and self._run is not None and self._files is not None:
+            self._spilled = False
+            with suppress(OSError):
+                self._files.delete(self._run.session_id)
+
+
+_storages: weakref.WeakSet[Storage] = weakref.WeakSet()
+
+
+def _renew_locks() -> None:
+    """Begin anew in the child of a fork: whoever held a lock there is a thread of the parent's."""
+    for storage in tuple(_storages):
+        storage.lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_locks)
+
+
+def _writer(client: Any) -> writer.RedisWriter | None:
+    if client is None:
+        return None
+    try:
+        return writer.RedisWriter(client)
+    except writer.ERRORS as error:
+        logger.error("The Redis client can't be used (%r), so files are: hand in a redis.Redis.", error)
+        return None
+
+
+def _ask(storage: "weakref.ref[Storage]") -> None:
+    """Ask until Redis answers or the tracker is gone; what it left in files the server takes over."""
+    while True:
+        held = storage()
+        if held is None or not held.ask():
+            return
+        del held
+        time.sleep(_LOOK_S)

@@ -1,0 +1,317 @@
+"""ProgressTracker, as robots know it.
+
+Takes both styles of call: the plan's (``session_id=``, ``redis_client=``) and that of the robots in production
+(``total_etapas=15, usar_arquivo=True, session_id=None, tipo='auto'``). Whatever happens in here, the robot goes
+on: a failure of ours is logged, never raised.
+"""
+
+import functools
+import logging
+import os
+import secrets
+import uuid
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from .. import config, safejson
+from ..backends.redis import writer
+from ..errors import ConfigError
+from ..progress.run import Run
+from ..progress.session_id import is_session_id
+from ..progress.snapshot import ESTIMATES_KEY
+from .failover import OFFLINE, Storage
+
+logger = logging.getLogger(__name__)
+
+READY = "[OK] ProgressTracker ativado com comunicação real-time"
+UNFINISHED = "A execução terminou sem informar um resultado"
+
+_Method = TypeVar("_Method", bound=Callable[..., Any])
+
+
+def _never_raises(method: _Method) -> _Method:
+    """Log what goes wrong in *method* and return None instead of raising it into the robot."""
+
+    @functools.wraps(method)
+    def safe(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return method(*args, **kwargs)
+        except Exception:
+            logger.exception("The progress tracker failed in %s; the robot goes on.", method.__name__)
+            return None
+
+    return safe  # type: ignore[return-value]
+
+
+class ProgressTracker:
+    """Reports what a robot is doing.
+
+    As a context manager it ends the run: an exception inside ends it as an error (and goes on to the caller), and
+    so does leaving the block without having called finalizar, since nobody then knows of a quote.
+
+    Args:
+        total_etapas: number of steps; a text here is taken for the session id, as the plan's
+            ``RedisProgressTracker(session_id, redis_client)`` passes it.
+        usar_arquivo: write JSON files where Redis does not answer; anything but a bool here is taken for the
+            Redis client.
+        session_id: which session; else ``SESSION_ID`` from the environment, else a random UUID. Where it is no
+            valid id the tracker says so in the log and stores nothing.
+        tipo: ``auto`` and ``redis`` (Redis while it answers, else files), ``json`` (files), ``none`` (nothing).
+        redis_client: a ``redis.Redis`` whose server to use; else ``RPA_REDIS_URL`` or ``REDIS_HOST`` …
+
+    Attributes:
+        session_id: the session in use.
+    """
+
+    def __init__(
+        self,
+        total_etapas: int | str = 15,
+        usar_arquivo: Any = True,
+        session_id: str | None = None,
+        tipo: str = "auto",
+        *,
+        redis_client: Any = None,
+    ) -> None:
+        self._open(*_sorted_out(total_etapas, usar_arquivo, session_id, redis_client), tipo)
+        self._begin()
+
+    def _open(self, total: int, files: bool, session_id: str | None, client: Any, tipo: str) -> None:
+        self._finished = False
+        given = session_id is not None and not (isinstance(session_id, str) and not session_id)
+        self.session_id = _words(session_id) if given else os.environ.get("SESSION_ID") or str(uuid.uuid4())
+        self._run = _new_run(self.session_id, total)
+        self._storage = _storage(self.session_id, files, client, tipo)
+
+    @property
+    def _lock(self) -> AbstractContextManager[object]:
+        return self._storage.lock
+
+    @_never_raises
+    def _begin(self) -> None:
+        with self._lock:
+            self._run.start(datetime.now())
+            self._storage.write(self._run)
+        if self.backend == "redis":
+            logger.info(READY)
+
+    @property
+    def backend(self) -> str:
+        """``redis``, ``json`` or ``none``: where the next update goes."""
+        return self._storage.backend
+
+    @property
+    def lost(self) -> int:
+        """How many updates no store took."""
+        return self._storage.lost
+
+    @_never_raises
+    def update_progress(self, etapa: float, mensagem: str = "", dados_extra: dict[str, Any] | None = None) -> None:
+        """Report a step.
+
+        Args:
+            etapa: its number; 5.5 is fine.
+            mensagem: what the visitor reads; empty means ``Etapa <n>``.
+            dados_extra: anything JSON can hold; kept, merged over what earlier steps gave. It reaches every page that
+                knows the session as it is, so nothing of the visitor's form belongs in here.
+        """
+        with self._lock:
+            self._run.step(etapa, _text(mensagem, etapa), datetime.now(), _copy(dados_extra))
+            self._storage.write(self._run)
+
+    @_never_raises
+    def update_progress_with_estimativas(
+        self,
+        etapa: float,
+        mensagem: str = "",
+        dados_extra: dict[str, Any] | None = None,
+        estimativas: dict[str, Any] | None = None,
+    ) -> None:
+        """Report a step that brought the estimates of step 5, ``{"coberturas_detalhadas": [...]}``."""
+        with self._lock:
+            now, estimates = datetime.now(), _copy(estimativas)
+            self._run.step(etapa, _text(mensagem, etapa), now, _copy(dados_extra), estimates)
+            if estimates:
+                self._run.estimates(estimates, now)
+            self._storage.write(self._run)
+
+    @_never_raises
+    def add_estimativas(self, estimativas: dict[str, Any]) -> None:
+        """Report the estimates of step 5."""
+        with self._lock:
+            self._run.estimates(_copy(estimativas) or {}, datetime.now())
+            self._storage.write(self._run)
+
+    @_never_raises
+    def add_error(self, erro: str, contexto: str = "") -> None:
+        """Report an error. It does not end the run: that is what finalizar is for."""
+        with self._lock:
+            self._run.error(_words(erro), "" if contexto == "" else _words(contexto), datetime.now())
+            self._storage.write(self._run)
+
+    @_never_raises
+    def finalizar(
+        self,
+        status_final: str = "success",
+        dados_finais: dict[str, Any] | None = None,
+        erro_final: str | None = None,
+    ) -> None:
+        """End the run: only now do pages say that it is over.
+
+        Args:
+            status_final: ``success``, ``error`` or ``warning``.
+            dados_finais: ``{"plano_recomendado": {...}, "plano_alternativo": {...}}``.
+            erro_final: what went wrong.
+        """
+        with self._lock:
+            error = None if erro_final is None else _words(erro_final)
+            self._run.finish(_words(status_final), datetime.now(), _copy(dados_finais), error)
+            self._finished = True
+            self._storage.write(self._run)
+
+    def get_progress(self) -> dict[str, Any]:
+        """Return the current snapshot, in the shape of ``progress_<sid>.json``."""
+        with self._lock:
+            snapshot: dict[str, Any] = safejson.plain(self._run.documents()["progress"])
+        return snapshot
+
+    def get_estimativas(self) -> dict[str, Any] | None:
+        """Return the estimates, None until there are some."""
+        estimates = self._run.snapshot["dados_extra"].get(ESTIMATES_KEY)
+        return safejson.plain(estimates) if isinstance(estimates, dict) else None
+
+    @_never_raises
+    def limpar_dados(self) -> None:
+        """Delete everything that is stored of this session; the next update begins a new run."""
+        with self._lock:
+            self._storage.delete(self.session_id)
+            self._run = _new_run(self.session_id, self._run.snapshot["total_etapas"])
+
+    limpar_arquivos = limpar_dados
+
+    @classmethod
+    @_never_raises
+    def carregar_sessao(cls, session_id: str, tipo: str = "auto", redis_client: Any = None) -> Self | None:
+        """Return a tracker that goes on with a stored session, None where nothing is stored of it.
+
+        Reading changes nothing; the first call that reports something goes on counting where the run was.
+        """
+        tracker = cls.__new__(cls)
+        tracker._open(15, True, session_id, redis_client, tipo)
+        state = tracker._storage.read(session_id) if is_session_id(session_id) else None
+        if state is None:
+            return None
+        tracker._run = Run.resume(session_id, state)
+        tracker._finished = bool(state.snapshot["final"])
+        return tracker
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._finished:
+            return
+        if error is not None:
+            self.finalizar("error", erro_final=f"RPA interrompido por erro: {_words(error)}")
+            return
+        logger.warning("The run of session %s ended without finalizar(); it counts as failed.", self.session_id)
+        self.finalizar("error", erro_final=UNFINISHED)
+
+
+class RedisProgressTracker(ProgressTracker):
+    """The plan's name: ``RedisProgressTracker(session_id, redis_client)``."""
+
+
+def _sorted_out(
+    total: int | str, files: Any, session_id: str | None, client: Any
+) -> tuple[int, bool, str | None, Any]:
+    """Tell the two styles of positional arguments apart."""
+    if not isinstance(files, (bool, int)) and files is not None:
+        client, files = (client if client is not None else files), True
+    if isinstance(total, str):
+        session_id, total = (total if session_id is None else session_id), 15
+    try:
+        number = int(total)
+    except Exception:  # whatever __int__ does
+        number = 15
+    return number, files is None or bool(files), session_id, client
+
+
+def _new_run(session_id: str, total: int) -> Run:
+    return Run(session_id, secrets.token_hex(8), datetime.now(), total)
+
+
+def _text(mensagem: Any, etapa: Any) -> str:
+    if mensagem is None or (isinstance(mensagem, str) and not mensagem):
+        return f"Etapa {_words(etapa)}"
+    return _words(mensagem)
+
+
+def _words(value: Any) -> str:
+    """Return the text of *value*, its type's name where it has none or can't tell it."""
+    try:
+        return str(value) or type(value).__name__
+    except Exception:  # a robot's object may do anything in __str__
+        return type(value).__name__
+
+
+def _copy(value: Any) -> dict[str, Any] | None:
+    """Take over what the robot gave, as plain JSON: it may change its own objects afterwards."""
+    if value is None:
+        return None
+    plain = safejson.plain(value)
+    return plain if isinstance(plain, dict) else {"dados": plain}
+
+
+def _storage(session_id: str, files: bool, client: Any, tipo: str) -> Storage:
+    """Choose the stores; never raises."""
+    try:
+        if not is_session_id(session_id):
+            logger.error("The session id is not valid, so nothing is reported: use A-Z a-z 0-9 . _ - only.")
+            tipo = "none"
+        settings = _settings()
+        data_dir = Path(settings.data_dir) if files and tipo != "none" else None
+        if tipo in ("none", "json"):
+            return Storage(None, data_dir)
+        if client is not None:
+            return Storage(client, data_dir)
+        if settings.redis_url is None:
+            logger.warning(OFFLINE)
+            return Storage(None, data_dir)
+        return Storage(writer.connect(settings.redis_url), data_dir)
+    except Exception:
+        logger.exception("The progress tracker can't be set up; the robot goes on without it.")
+        return Storage(None, None)
+
+
+def _settings() -> config.Settings:
+    try:
+        return config.load(os.environ)
+    except ConfigError as error:
+        logger.error("%s The tracker uses the defaults.", error)
+        return config.Settings()
+
+
+def detectar_progress_tracker(tipo: str = "auto") -> type[ProgressTracker] | None:
+    """Return the class to use for *tipo*, None for ``none``."""
+    return None if isinstance(tipo, str) and tipo == "none" else ProgressTracker
+
+
+def criar_progress_tracker(
+    session_id: str | None = None, total_etapas: int = 15, tipo: str = "auto"
+) -> ProgressTracker:
+    """Return a tracker; the same as calling the class."""
+    return ProgressTracker(total_etapas=total_etapas, session_id=session_id, tipo=tipo)
+
+
+def verificar_redis_disponivel() -> bool:
+    """Tell whether Redis answers now."""
+    url = _settings().redis_url
+    if url is None:
+        return False
+    return Storage(writer.connect(url), None).backend == "redis"

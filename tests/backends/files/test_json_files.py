@@ -1,0 +1,351 @@
+"""The JSON files of a session."""
+
+import asyncio
+import errno
+import json
+import os
+import threading
+import time
+import tracemalloc
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rpa_server import safejson
+from rpa_server.backends.files import json_files
+from rpa_server.backends.files.names import KINDS, file_name, journal_name, session_of_file
+from rpa_server.backends.files.store import FileStore
+from rpa_server.backends.files.writer import FileWriter
+from rpa_server.errors import BadDocument
+from rpa_server.progress.run import Run
+from tests.support.recordings import json_objects
+
+
+def names(directory: Path) -> list[str]:
+    """Return what is in *directory*."""
+    return sorted(path.name for path in directory.iterdir())
+
+
+def test_a_document_is_read_back_as_it_was_written(tmp_path: Path) -> None:
+    """UTF-8, indented for people, nothing else in the directory."""
+    path = tmp_path / "progress_s1.json"
+    json_files.write(path, {"mensagem": "Tela 5 concluída", "n": [1, 2.5, None]})
+    assert json_files.read(path) == {"mensagem": "Tela 5 concluída", "n": [1, 2.5, None]}
+    assert "concluída" in path.read_text(encoding="utf-8")
+    assert names(tmp_path) == ["progress_s1.json"]
+
+
+@settings(deadline=None)
+@given(json_objects)
+def test_any_document_can_be_read_back(document: dict[str, Any]) -> None:
+    """Whatever a robot attached."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory, "progress_s1.json")
+        json_files.write(path, document)
+        assert json.loads(path.read_bytes()) == json_files.read(path)
+
+
+@given(json_objects, st.lists(json_objects, max_size=4))
+def test_a_history_of_encoded_entries_is_the_same_document(head: dict[str, Any], entries: list[dict[str, Any]]) -> None:
+    """Encoding each entry once changes nothing but the line breaks."""
+    head = {**head, "session_id": "s1"}
+    data = json_files.encode_history(head, [safejson.dumps(entry) for entry in entries])
+    expected = {**head, "historico": entries}
+    assert json.loads(data) == safejson.loads(safejson.dumps(expected))
+
+
+def test_a_file_that_is_not_there_is_none(tmp_path: Path) -> None:
+    """Nothing is known of that session; a missing directory is the same."""
+    assert json_files.read(tmp_path / "progress_s1.json") is None
+    assert json_files.read(tmp_path / "nowhere" / "progress_s1.json") is None
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b'{"a": 1', b"[]", b"null", b"\xff\xfe", b'{"a": NaN}', b"\0" * 100])
+def test_an_empty_or_torn_file_is_a_bad_document(tmp_path: Path, data: bytes) -> None:
+    """The deployed writers truncate in place."""
+    path = tmp_path / "progress_s1.json"
+    path.write_bytes(data)
+    with pytest.raises(BadDocument):
+        json_files.read(path)
+
+
+def test_what_cannot_be_read_is_a_bad_document(tmp_path: Path) -> None:
+    """A directory of that name, or a file where the directory should be."""
+    (tmp_path / "progress_s1.json").mkdir()
+    with pytest.raises(BadDocument, match=r"progress_s1\.json"):
+        json_files.read(tmp_path / "progress_s1.json")
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(BadDocument):
+        json_files.read(tmp_path / "file" / "progress_s1.json")
+
+
+@pytest.mark.timeout(5)
+def test_a_pipe_is_a_bad_document_and_is_not_waited_for(tmp_path: Path) -> None:
+    """A named pipe that nobody ever writes to, under any of our names, holds nobody up."""
+    path = tmp_path / "progress_s1.json"
+    os.mkfifo(path)
+    for read in (json_files.read, json_files.last_lines):
+        with pytest.raises(BadDocument, match="not a regular file"):
+            read(path)
+
+
+def test_a_file_too_large_is_a_bad_document(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No stranger's file fills the memory; the limit itself is fine."""
+    monkeypatch.setattr(json_files, "MAX_BYTES", 100)
+    path = tmp_path / "progress_s1.json"
+    path.write_bytes(b'{"a": "' + b"x" * 91 + b'"}')
+    assert json_files.read(path) is not None
+    path.write_bytes(b'{"a": "' + b"x" * 92 + b'"}')
+    with pytest.raises(BadDocument, match="larger"):
+        json_files.read(path)
+
+
+def test_a_file_far_too_large_is_not_read(tmp_path: Path) -> None:
+    """Its size is known before: refusing it costs neither time nor memory."""
+    path = tmp_path / "progress_s1.json"
+    with path.open("wb") as file:
+        file.truncate(json_files.MAX_BYTES + 1)
+    tracemalloc.start()
+    try:
+        with pytest.raises(BadDocument, match="larger"):
+            json_files.read(path)
+        assert tracemalloc.get_traced_memory()[1] < 1024 * 1024
+    finally:
+        tracemalloc.stop()
+
+
+def test_readers_see_the_old_document_or_the_new_one(tmp_path: Path) -> None:
+    """Never half of one, never none, while a writer replaces it a hundred times."""
+    path = tmp_path / "progress_s1.json"
+    json_files.write(path, {"n": 0, "filling": ["x" * 1000] * 100})
+    done = threading.Event()
+    seen: list[Any] = []
+
+    def look() -> None:
+        while not done.is_set():
+            try:
+                seen.append(json_files.read(path))
+            except BadDocument as error:
+                seen.append(error)
+
+    reader = threading.Thread(target=look)
+    reader.start()
+    for number in range(1, 101):
+        json_files.write(path, {"n": number, "filling": ["x" * 1000] * 100})
+    done.set()
+    reader.join()
+    assert seen
+    assert all(isinstance(each, dict) and len(each["filling"]) == 100 for each in seen)
+    numbers = [each["n"] for each in seen]
+    assert numbers == sorted(numbers)
+
+
+@pytest.mark.parametrize("step", ["write", "replace"])
+def test_a_failed_write_leaves_the_old_document_and_no_litter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """The disk is full; the caller hears of it."""
+    path = tmp_path / "progress_s1.json"
+    json_files.write(path, {"n": 1})
+
+    def full(*args: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space"):
+        patch.setattr(os, step, full)
+        json_files.write(path, {"n": 2})
+    assert json_files.read(path) == {"n": 1}
+    assert names(tmp_path) == ["progress_s1.json"]
+
+
+def test_two_writers_of_one_file_do_not_take_each_others_half(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two threads, or two containers with the same process number, may write one session at a time."""
+    path = tmp_path / "progress_s1.json"
+    replace = os.replace
+    others = [{"n": 2}]
+
+    def interrupted(temporary: str, target: Path) -> None:
+        if others:
+            json_files.write(path, others.pop())
+        replace(temporary, target)
+
+    monkeypatch.setattr(os, "replace", interrupted)
+    json_files.write(path, {"n": 1})
+    assert json_files.read(path) == {"n": 1}
+    assert names(tmp_path) == ["progress_s1.json"]
+
+
+def test_the_temporary_file_is_no_file_of_a_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever watches the directory leaves it alone."""
+    seen: list[str] = []
+    replace = os.replace
+
+    def listening(temporary: str, target: Path) -> None:
+        seen.append(Path(temporary).name)
+        replace(temporary, target)
+
+    monkeypatch.setattr(os, "replace", listening)
+    json_files.write(tmp_path / "progress_s1.json", {})
+    assert len(seen) == 1
+    assert session_of_file(seen[0]) is None
+
+
+def litter(directory: Path, monkeypatch: pytest.MonkeyPatch, age_s: float) -> Path:
+    """Leave behind what a writer does that is killed before it replaces the document; return the temporary file."""
+
+    class Killed(BaseException):
+        pass
+
+    def kill(temporary: str, target: Path) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(os, "replace", kill)
+        json_files.write(directory / "progress_s1.json", {"n": 1})
+    (left,) = directory.glob(".*")
+    then = time.time() - age_s
+    os.utime(left, (then, then))
+    return left
+
+
+def test_what_killed_writers_left_is_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only what is old, and only what this package's writers may have left."""
+    litter(tmp_path, monkeypatch, json_files.ABANDONED_S + 5)
+    json_files.sweep(tmp_path)
+    assert names(tmp_path) == []
+    fresh = litter(tmp_path, monkeypatch, json_files.ABANDONED_S - 60)
+    others = [".x.tmp", "progress_s1.json.0a1b.tmp", ".progress_s1.txt.0a1b.tmp", "progress_s1.json"]
+    for name in others:
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (0, 0))
+    json_files.sweep(tmp_path)
+    assert names(tmp_path) == sorted([fresh.name, *others])
+    json_files.sweep(tmp_path / "nowhere")
+
+
+def test_who_begins_to_work_in_a_directory_sweeps_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A robot's first write does, and so does the server that starts to watch."""
+    litter(tmp_path, monkeypatch, json_files.ABANDONED_S + 5)
+    FileWriter(tmp_path).write(Run("s2", "e", datetime(2026, 1, 1), 15))
+    assert not list(tmp_path.glob(".*"))
+    litter(tmp_path, monkeypatch, json_files.ABANDONED_S + 5)
+
+    async def watch() -> None:
+        await anext(FileStore(tmp_path).changes())
+
+    asyncio.run(watch())
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_the_longest_session_id_makes_a_file_name_that_fits(tmp_path: Path) -> None:
+    """255 bytes is what file systems take, the temporary name included."""
+    session_id = "s" * 128
+    json_files.write_all(tmp_path, session_id, {"progress": {}, "history": {}})
+    assert json_files.read(tmp_path / file_name("progress", session_id)) == {}
+
+
+def test_the_snapshot_is_written_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who sees the new snapshot finds the history, the result and the session that belong to it."""
+    order: list[str] = []
+    monkeypatch.setattr(json_files, "write", lambda path, document: order.append(Path(path).name))
+    json_files.write_all(tmp_path / "new", "s1", {kind: {} for kind in KINDS})
+    assert order[0] == "history_s1.json"
+    assert order[-1] == "progress_s1.json"
+    assert sorted(order) == sorted(file_name(kind, "s1") for kind in KINDS)
+
+
+def test_the_directory_is_made_when_it_is_needed(tmp_path: Path) -> None:
+    """With its parents, and without a complaint when it is there."""
+    directory = tmp_path / "a" / "b"
+    for _ in range(2):
+        json_files.write_all(directory, "s1", {"progress": {"n": 1}})
+    assert json_files.read(directory / "progress_s1.json") == {"n": 1}
+
+
+def test_removing_takes_every_file_of_the_session_and_no_other(tmp_path: Path) -> None:
+    """The journal too; what is missing is no mistake."""
+    for session_id in ("s1", "s10"):
+        json_files.write_all(tmp_path, session_id, {kind: {} for kind in KINDS})
+        json_files.append_lines(tmp_path / journal_name(session_id), [b"{}"])
+    for _ in range(2):
+        json_files.remove_all(tmp_path, "s1")
+        assert len(names(tmp_path)) == 5
+        assert all("s10" in name for name in names(tmp_path))
+
+
+# -- journals
+
+
+def test_lines_are_read_back_in_order(tmp_path: Path) -> None:
+    """Each append adds behind what is there."""
+    path = tmp_path / "updates_s1.jsonl"
+    assert json_files.last_lines(path) == []
+    json_files.append_lines(path, [b'{"n":1}', b'{"n":2}'])
+    json_files.append_lines(path, [])
+    json_files.append_lines(path, [b'{"n":3}'])
+    assert json_files.last_lines(path) == [b'{"n":1}', b'{"n":2}', b'{"n":3}']
+
+
+def test_a_line_that_is_still_being_written_is_left_out(tmp_path: Path) -> None:
+    """Only what ends with a line feed is whole."""
+    path = tmp_path / "updates_s1.jsonl"
+    path.write_bytes(b'{"n":1}\n{"n":2')
+    assert json_files.last_lines(path) == [b'{"n":1}']
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 60), max_size=12))
+def test_of_a_long_journal_only_whole_lines_of_its_end_are_read(lengths: list[int]) -> None:
+    """As many as fit, and never a part of one."""
+    import tempfile
+
+    lines = [b"%d" % number + b"x" * length for number, length in enumerate(lengths)]
+    with tempfile.TemporaryDirectory() as directory, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(json_files, "JOURNAL_BYTES", 100)
+        path = Path(directory, "updates_s1.jsonl")
+        json_files.append_lines(path, lines)
+        found = json_files.last_lines(path)
+    assert lines[len(lines) - len(found) :] == found
+    size = sum(len(line) + 1 for line in lines)
+    if size <= 100:
+        assert found == lines
+    else:
+        next_longer = sum(len(line) + 1 for line in lines[len(lines) - len(found) - 1 :])
+        assert next_longer >= 100
+
+
+def test_a_journal_that_cannot_be_read_is_a_bad_document(tmp_path: Path) -> None:
+    """A directory of that name."""
+    path = tmp_path / "updates_s1.jsonl"
+    path.mkdir()
+    with pytest.raises(BadDocument):
+        json_files.last_lines(path)
+
+
+def test_half_a_line_is_taken_back_or_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk was full, or the writer was killed: what comes next is a line of its own."""
+    path = tmp_path / "updates_s1.jsonl"
+    json_files.append_lines(path, [b"one"])
+    pieces = iter([2, OSError(errno.ENOSPC, "No space left on device")])
+    write = os.write
+
+    def full(descriptor: int, data: Any) -> int:
+        piece = next(pieces)
+        if isinstance(piece, OSError):
+            raise piece
+        return write(descriptor, data[:piece])
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space"):
+        patch.setattr(os, "write", full)
+        json_files.append_lines(path, [b"two"])
+    assert path.read_bytes() == b"one\n"
+    with path.open("ab") as file:
+        file.write(b"thr")
+    json_files.append_lines(path, [b"four"])
+    assert json_files.last_lines(path) == [b"one", b"thr", b"four"]

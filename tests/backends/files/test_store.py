@@ -1,0 +1,533 @@
+"""The file store: reads whatever robots leave behind, and notices when they leave more."""
+
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rpa_server.backends.files import json_files
+from rpa_server.backends.files import store as store_module
+from rpa_server.backends.files.names import file_name
+from rpa_server.backends.files.store import FileStore
+from rpa_server.errors import StorageUnavailable
+from rpa_server.progress.run import Run
+from rpa_server.progress.session_state import SessionState
+from rpa_server.progress.update import HISTORY, Cursor
+from tests.support.server import until
+from tests.support.sessions import SESSION, Robot
+
+BEGAN, CHANGED = "2025-10-09T19:19:39.930000", "2025-10-09T19:20:39.930000"
+OLD_PROGRESS = {
+    "etapa_atual": 2, "total_etapas": 15, "percentual": 13.3, "status": "executando", "mensagem": "Tela 2 concluída",
+    "timestamp_inicio": BEGAN, "timestamp_atualizacao": CHANGED, "dados_extra": {}, "erros": [],
+}  # fmt: skip
+OLD_HISTORY = {
+    "session_id": SESSION, "timestamp_inicio": BEGAN, "total_etapas": 15, "historico": [
+        {"etapa": number, "timestamp": CHANGED, "status": "executando", "mensagem": f"Tela {number}",
+         "dados_extra": None, "erro": None} for number in (1, 2)
+    ],
+}  # fmt: skip
+
+
+@pytest.fixture
+def store(data_dir: Path) -> FileStore:
+    data_dir.mkdir()
+    return FileStore(data_dir)
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No pause between two tries."""
+    monkeypatch.setattr(store_module, "_PAUSE_S", 0.0)
+
+
+def path(data_dir: Path, kind: str, session_id: str = SESSION) -> Path:
+    return data_dir / file_name(kind, session_id)
+
+
+def write(data_dir: Path, robot: Robot) -> None:
+    """Do what our tracker does."""
+    json_files.write_all(data_dir, SESSION, robot.run.documents())
+
+
+def put(data_dir: Path, **documents: Any) -> None:
+    """Write documents by kind, as the deployed robots do: over the file that is there."""
+    data_dir.mkdir(exist_ok=True)
+    for kind, document in documents.items():
+        path(data_dir, kind).write_text(json.dumps(document, ensure_ascii=False, indent=2), encoding="utf-8")
+
+
+async def known(store: FileStore) -> SessionState:
+    held = await store.read(SESSION)
+    assert held is not None
+    return held
+
+
+# -- what is there
+
+
+async def test_what_our_tracker_wrote_is_read(store: FileStore, data_dir: Path) -> None:
+    """Cursor, snapshot and every update come back as the run had them."""
+    robot = Robot(steps=5)
+    write(data_dir, robot)
+    held = await known(store)
+    assert held.cursor == Cursor("aaaa", 5)
+    assert held.snapshot == robot.run.snapshot
+    assert [update.raw for update in held.updates] == [update.raw for update in robot.run.updates]
+
+
+async def test_a_run_of_any_length_is_read(store: FileStore) -> None:
+    """A run beyond what a history holds keeps its position, its snapshot and its last updates."""
+    robot = Robot()
+    for count in (HISTORY - 1, 1, 1, 50, HISTORY):
+        run = Run.resume(SESSION, robot.state()) if robot.run.seq else robot.run
+        run.base = run.seq
+        robot.run = run
+        robot.steps(count)
+        assert await store.append(run)
+    held = await known(store)
+    assert held.cursor == Cursor("aaaa", 2 * HISTORY + 51)
+    assert held.snapshot == robot.run.snapshot
+    assert len(held.updates) >= HISTORY
+    assert [update.seq for update in held.updates] == list(range(held.seq - len(held.updates) + 1, held.seq + 1))
+
+
+@pytest.mark.parametrize("kinds", [["progress"], ["history"], ["progress", "history"]], ids="+".join)
+async def test_what_deployed_robots_wrote_is_read(store: FileStore, data_dir: Path, kinds: list[str]) -> None:
+    """A snapshot alone, a history alone and both are read; the cursor is the same for every server."""
+    put(data_dir, **{kind: {"progress": OLD_PROGRESS, "history": OLD_HISTORY}[kind] for kind in kinds})
+    held = await known(store)
+    assert held.snapshot["etapa_atual"] == 2
+    assert not held.own
+    again = await known(FileStore(data_dir))
+    assert again.cursor == held.cursor
+
+
+async def test_nothing_is_none(store: FileStore, data_dir: Path) -> None:
+    """A session without files, or without a directory, is unknown; nothing is made for it."""
+    assert await store.read(SESSION) is None
+    data_dir.rmdir()
+    assert await store.read(SESSION) is None
+    assert not data_dir.exists()
+    assert store.broken == 0
+
+
+async def test_a_file_of_another_session_is_not_taken(store: FileStore, data_dir: Path) -> None:
+    """The name of the file tells whose it is."""
+    write(data_dir, Robot(steps=2))
+    assert await store.read(SESSION[:-1]) is None
+    assert await store.read(SESSION + "0") is None
+
+
+# -- what is broken
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("kind", ["progress", "history"])
+@pytest.mark.parametrize("writer", ["ours", "deployed", "deployed, this file alone"])
+async def test_a_file_may_be_cut_off_anywhere(store: FileStore, data_dir: Path, kind: str, writer: str) -> None:
+    """A file that is cut off at any byte raises nothing, and the last good state stands."""
+    if writer == "ours":
+        write(data_dir, Robot(steps=2))
+    elif writer == "deployed":
+        put(data_dir, progress=OLD_PROGRESS, history=OLD_HISTORY)
+    else:
+        put(data_dir, **{kind: OLD_PROGRESS if kind == "progress" else OLD_HISTORY})
+    whole = path(data_dir, kind).read_bytes()
+    good = await known(store)
+    for size in range(len(whole.rstrip()) - 1, -1, -1):
+        path(data_dir, kind).write_bytes(whole[:size])
+        held = await known(store)
+        assert held.cursor == good.cursor, size
+        assert held.snapshot == good.snapshot, size
+    path(data_dir, kind).write_bytes(whole)
+    assert (await known(store)).updates[-1].raw == good.updates[-1].raw
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("kind", ["progress", "history"])
+async def test_a_server_may_start_over_a_cut_off_file(data_dir: Path, kind: str) -> None:
+    """Without a last good state a cut-off file raises nothing either; the other file is enough."""
+    write(data_dir, Robot(steps=2))
+    whole = path(data_dir, kind).read_bytes()
+    for size in range(0, len(whole.rstrip()), 7):
+        path(data_dir, kind).write_bytes(whole[:size])
+        assert (await known(FileStore(data_dir))).cursor == Cursor("aaaa", 2), size
+
+
+@pytest.mark.usefixtures("quick")
+async def test_without_a_good_file_a_session_is_unknown(store: FileStore, data_dir: Path) -> None:
+    """Where nothing can be read and nothing was read before, nothing is known, and it is counted."""
+    put(data_dir, progress=OLD_PROGRESS)
+    whole = path(data_dir, "progress").read_bytes()
+    for size in range(len(whole) - 1):
+        path(data_dir, "progress").write_bytes(whole[:size])
+        assert await store.read(SESSION) is None
+    assert store.broken == len(whole) - 1
+
+
+async def test_what_has_been_broken_for_a_while_is_looked_at_once(
+    store: FileStore, data_dir: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Until it changes: a directory full of old broken files costs nothing. The last good state stands in.
+
+    The log tells why, but not a line for each.
+    """
+    put(data_dir, progress=OLD_PROGRESS)
+    good = await known(store)
+    (file := path(data_dir, "progress")).write_bytes(b'{"etapa_atual": 5')
+    other = path(data_dir, "history", "other")
+    other.write_bytes(b"")
+    for each in (file, other):
+        os.utime(each, (time.time() - 2,) * 2)
+    reads: list[Path] = []
+    read = json_files.read
+
+    def noted(path: Path) -> dict[str, Any] | None:
+        reads.append(path)
+        return read(path)
+
+    monkeypatch.setattr(json_files, "read", noted)
+    for _ in range(3):
+        assert await store.read(SESSION) is good
+        assert await store.read("other") is None
+    assert (reads.count(file), reads.count(other), store.broken) == (1, 1, 2)
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert SESSION in caplog.text
+    assert "JSON" in caplog.text
+    put(data_dir, progress={**OLD_PROGRESS, "etapa_atual": 9})
+    assert (await known(store)).snapshot["etapa_atual"] == 9
+
+
+def broken_files() -> dict[str, Callable[[Path], object]]:
+    """Return what makes a file unreadable."""
+
+    def huge(file: Path) -> None:
+        with file.open("wb") as opened:
+            opened.truncate(json_files.MAX_BYTES + 1)
+
+    return {
+        "empty": lambda file: file.write_bytes(b""),
+        "blank": lambda file: file.write_bytes(b" \n" * 100),
+        "zeros": lambda file: file.write_bytes(bytes(4096)),
+        "binary": lambda file: file.write_bytes(bytes(range(256)) * 16),
+        "UTF-16": lambda file: file.write_text(json.dumps(OLD_PROGRESS), encoding="utf-16"),
+        "latin-1": lambda file: file.write_text(json.dumps(OLD_PROGRESS, ensure_ascii=False), encoding="latin-1"),
+        "a list": lambda file: file.write_text("[]"),
+        "a number": lambda file: file.write_text("5"),
+        "null": lambda file: file.write_text("null"),
+        "NaN": lambda file: file.write_text('{"percentual": NaN}'),
+        "bottomless": lambda file: file.write_text('{"a":' * 100_000),
+        "two documents": lambda file: file.write_text(json.dumps(OLD_PROGRESS) * 2),
+        "huge": huge,
+        "a directory": lambda file: file.mkdir(),
+    }
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("kind", ["progress", "history"])
+@pytest.mark.parametrize("spoil", broken_files().values(), ids=broken_files().keys())
+async def test_an_unreadable_file_raises_nothing(
+    store: FileStore, data_dir: Path, kind: str, spoil: Callable[[Path], object]
+) -> None:
+    """Whatever lies where a file should be, the session is unknown, or as it was when it could be read."""
+    file = path(data_dir, kind)
+    spoil(file)
+    assert await store.read(SESSION) is None
+    (file.rmdir if file.is_dir() else file.unlink)()
+    write(data_dir, Robot(steps=2))
+    good = await known(store)
+    file.unlink()
+    spoil(file)
+    held = await known(store)
+    assert (held.cursor, held.snapshot) == (good.cursor, good.snapshot)
+    other = "history" if kind == "progress" else "progress"
+    path(data_dir, other).unlink()
+    held = await known(store)
+    assert (held.cursor, held.snapshot) == (good.cursor, good.snapshot)
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("target", ["nothing", f"progress_{SESSION}.json"])
+async def test_a_link_that_leads_nowhere_is_no_file(store: FileStore, data_dir: Path, target: str) -> None:
+    """A link to nothing, or to itself, raises nothing: the session is unknown."""
+    path(data_dir, "progress").symlink_to(target)
+    assert await store.read(SESSION) is None
+
+
+# -- what is kept
+
+
+async def test_an_unchanged_file_is_not_read_again(
+    store: FileStore, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A state is kept for as long as its files do not change."""
+    write(data_dir, Robot(steps=2))
+    first = await known(store)
+    reads: list[Path] = []
+    monkeypatch.setattr(json_files, "read", reads.append)
+    assert await known(store) is first
+    assert reads == []
+
+
+async def test_a_history_that_stays_torn_does_not_stop_the_session(store: FileStore, data_dir: Path) -> None:
+    """Its writer was killed in mid-write, or the disk is full; what the snapshot says from then on is told."""
+    put(data_dir, progress=OLD_PROGRESS, history=OLD_HISTORY)
+    await known(store)
+    torn = path(data_dir, "history")
+    torn.write_bytes(torn.read_bytes()[:40])
+    os.utime(torn, (time.time() - 2,) * 2)
+    put(data_dir, progress={**OLD_PROGRESS, "mensagem": "Tela 9 concluída"})
+    assert (await known(store)).snapshot["mensagem"] == "Tela 9 concluída"
+
+
+async def test_a_history_of_an_earlier_run_does_not_hide_a_later_snapshot(store: FileStore, data_dir: Path) -> None:
+    """It would show one customer another's quote."""
+    put(data_dir, progress=OLD_PROGRESS, history=OLD_HISTORY)
+    await known(store)
+    begins = "2027-01-01T10:00:00"
+    put(data_dir, progress={**OLD_PROGRESS, "timestamp_inicio": begins, "timestamp_atualizacao": begins, "mensagem": "Oi"})
+    held = await known(store)
+    assert (held.started, held.snapshot["mensagem"]) == (begins, "Oi")
+
+
+@pytest.mark.parametrize("way", ["replaced", "in place", "in place, same size", "shorter", "with an old time"])
+async def test_a_changed_file_is_read_again(store: FileStore, data_dir: Path, way: str) -> None:
+    """However a file was changed, the change is seen."""
+    put(data_dir, progress=OLD_PROGRESS)
+    await known(store)
+    text = {"shorter": "x", "in place, same size": "Tela 3 concluída"}.get(way, "something longer than it was before")
+    file = path(data_dir, "progress")
+    await asyncio.sleep(0.02)  # the clock of a file system turns every few milliseconds
+    document = json.dumps({**OLD_PROGRESS, "mensagem": text}, ensure_ascii=False, indent=2)
+    if way == "replaced":
+        other = data_dir / "other"
+        other.write_text(document)
+        other.replace(file)
+    else:
+        file.write_text(document)
+    if way == "with an old time":
+        os.utime(file, (1_000_000_000, 1_000_000_000))
+    assert (await known(store)).snapshot["mensagem"] == text
+
+
+async def test_deleted_files_are_forgotten(store: FileStore, data_dir: Path) -> None:
+    """A session whose files were deleted is unknown."""
+    write(data_dir, Robot(steps=2))
+    await known(store)
+    json_files.remove_all(data_dir, SESSION)
+    assert await store.read(SESSION) is None
+
+
+async def test_a_new_run_replaces_the_old_one(store: FileStore, data_dir: Path) -> None:
+    """Files of a new run are read as the new run, also where it is shorter."""
+    write(data_dir, Robot(steps=9))
+    await known(store)
+    write(data_dir, Robot("bbbb", steps=2, minute=5))
+    assert (await known(store)).cursor == Cursor("bbbb", 2)
+
+
+async def test_only_so_many_states_are_kept(
+    store: FileStore, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that was asked for many sessions keeps the last of them only."""
+    monkeypatch.setattr(store_module, "_KEPT", 3)
+    for number in range(5):
+        path(data_dir, "progress", f"s{number}").write_text(json.dumps(OLD_PROGRESS))
+        await store.read(f"s{number}")
+    reads: list[str] = []
+
+    def read(file: Path) -> dict[str, Any]:
+        reads.append(file.name)
+        return OLD_PROGRESS
+
+    monkeypatch.setattr(json_files, "read", read)
+    for number in (4, 3, 2):
+        await store.read(f"s{number}")
+    assert reads == []
+    await store.read("s0")
+    assert reads
+
+
+async def test_many_reads_at_once_agree(store: FileStore, data_dir: Path) -> None:
+    """A hundred readers while a robot writes all see a state of it, none an older one than before."""
+    robot = Robot(steps=1)
+    write(data_dir, robot)
+    seen = []
+    for _ in range(20):
+        robot.step()
+        reading = [asyncio.create_task(known(store)) for _ in range(5)]
+        await asyncio.to_thread(write, data_dir, robot)
+        seen += [held.seq for held in await asyncio.gather(*reading)]
+    assert seen[-1] <= 21
+    assert (await known(store)).seq == 21
+
+
+# -- the list
+
+
+async def test_sessions_are_listed_newest_first(store: FileStore, data_dir: Path) -> None:
+    """The session whose files changed last comes first; each comes once."""
+    for age, (kind, name) in enumerate(
+        [("history", "c"), ("progress", "b"), ("history", "a"), ("progress", "a"), ("progress", "c")]
+    ):
+        file = path(data_dir, kind, name)
+        file.write_text("{}")
+        os.utime(file, (time.time() - age, time.time() - age))
+    assert await store.sessions(10) == ["c", "b", "a"]
+    assert await store.sessions(2) == ["c", "b"]
+    assert await store.sessions(10, newer_than_s=0.5) == ["c"]
+
+
+async def test_only_sessions_are_listed(store: FileStore, data_dir: Path) -> None:
+    """Other files, half-written ones, directories of other names and bad ids are left out."""
+    path(data_dir, "progress").write_text("{}")
+    for name in ("notes.txt", "progress_.json", "progress_x.txt", "progress_..x.json", ".progress_x.json.5.tmp",
+                 "progress_a b.json", "session_only.json", "xprogress_x.json"):  # fmt: skip
+        (data_dir / name).write_text("{}")
+    assert await store.sessions(10) == [SESSION]
+
+
+async def test_a_missing_directory_has_no_sessions(data_dir: Path) -> None:
+    """Before the first robot has written there is nothing to list."""
+    assert await FileStore(data_dir).sessions(10) == []
+
+
+async def test_a_directory_that_is_none_is_told(data_dir: Path) -> None:
+    """Where the directory is a file neither listing nor writing works, and both say so."""
+    data_dir.write_text("")
+    store = FileStore(data_dir)
+    with pytest.raises(StorageUnavailable):
+        await store.sessions(10)
+    with pytest.raises(StorageUnavailable):
+        await store.append(Robot(steps=1).run)
+    assert await store.read(SESSION) is None
+
+
+# -- writing
+
+
+async def test_what_is_appended_is_read(data_dir: Path) -> None:
+    """A run that is appended is stored with its result, in a directory that is made for it."""
+    store, robot = FileStore(data_dir), Robot(steps=2)
+    robot.finish()
+    assert await store.append(robot.run)
+    assert (await known(store)).cursor == robot.state().cursor
+    assert sorted(file.name for file in data_dir.iterdir()) == [
+        file_name(kind, SESSION) for kind in ("history", "progress", "result", "session")
+    ]
+
+
+async def test_numbers_that_are_taken_are_refused(store: FileStore) -> None:
+    """Where the session went on meanwhile nothing is written, and the caller is told."""
+    robot = Robot(steps=2)
+    assert await store.append(robot.run)
+    mine, theirs = Run.resume(SESSION, robot.state()), Run.resume(SESSION, robot.state())
+    for run in (mine, theirs):
+        run.step(3, "x", robot.run_time())
+    assert await store.append(theirs)
+    assert not await store.append(mine)
+    assert (await known(store)).seq == 3
+
+
+# -- changes
+
+
+@pytest.fixture
+def looked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A quiet directory is looked at more often than anybody should in earnest."""
+    monkeypatch.setattr(store_module, "_LOOK_MS", 50)
+
+
+@contextlib.asynccontextmanager
+async def changes(data_dir: Path) -> AsyncIterator[list[set[str]]]:
+    """Collect what a store notices, from the moment its watch is active."""
+    found: list[set[str]] = []
+
+    async def collect() -> None:
+        async for names in FileStore(data_dir).changes():
+            found.append(names)
+
+    task = asyncio.create_task(collect())
+    try:
+        await until(lambda: task.done() or found)
+        yield found
+        assert not task.done(), task
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.mark.usefixtures("looked")
+async def test_changes_are_noticed_by_session(data_dir: Path) -> None:
+    """Each change of a session's files is told with its id, other files are not; the first word is "read all"."""
+    async with changes(data_dir) as found:
+        assert found == [set()]
+        (data_dir / "notes.txt").write_text("x")
+        write(data_dir, Robot(steps=1))
+        await until(lambda: len(found) > 1)
+        assert found[1] == {SESSION}
+        path(data_dir, "progress", "other").write_text("{}")
+        await until(lambda: {"other"} in found)
+        count = len(found)
+        path(data_dir, "progress", "other").unlink()
+        await until(lambda: {"other"} in found[count:])
+
+
+@pytest.mark.usefixtures("looked")
+async def test_a_change_in_place_is_noticed(data_dir: Path) -> None:
+    """A robot that truncates its file in place is noticed as well."""
+    put(data_dir, progress=OLD_PROGRESS)
+    async with changes(data_dir) as found:
+        put(data_dir, progress={**OLD_PROGRESS, "mensagem": "x"})
+        await until(lambda: {SESSION} in found)
+
+
+@pytest.mark.usefixtures("looked")
+async def test_the_directory_may_be_missing(data_dir: Path) -> None:
+    """A directory that does not exist yet is made and watched."""
+    async with changes(data_dir / "deeper") as found:
+        path(data_dir / "deeper", "progress").write_text("{}")
+        await until(lambda: {SESSION} in found)
+
+
+@pytest.mark.usefixtures("looked")
+@pytest.mark.parametrize("way", ["removed and made anew", "exchanged"])
+async def test_the_directory_may_be_replaced(data_dir: Path, way: str) -> None:
+    """A directory that is replaced while it is watched is watched anew; what was missed is read."""
+    async with changes(data_dir) as found:
+        count = len(found)
+        if way == "exchanged":
+            data_dir.rename(data_dir.with_name("old"))
+        else:
+            shutil.rmtree(data_dir)
+        data_dir.mkdir()
+        path(data_dir, "progress", "missed").write_text("{}")
+        await until(lambda: any(not names or "missed" in names for names in found[count:]), 6)
+        count = len(found)
+        path(data_dir, "progress").write_text("{}")
+        await until(lambda: any(SESSION in names for names in found[count:]))
+
+
+@pytest.mark.usefixtures("looked")
+async def test_what_was_missed_is_read_however_busy_the_new_directory_is(data_dir: Path) -> None:
+    """Behind a replaced directory "read all" comes even where other sessions change at once."""
+    async with changes(data_dir) as found:
+        count = len(found)
+        data_dir.rename(data_dir.with_name("old"))
+        data_dir.mkdir()
+        path(data_dir, "progress", "missed").write_text("{}")
+        for number in range(300):
+            path(data_dir, "progress", "busy").write_text(str(number))
+            await asyncio.sleep(0.01)
+            if set() in found[count:] or {"missed"} in found[count:]:
+                break
+        missed = [names for names in found[count:] if not names or "missed" in names]
+        assert missed

@@ -1,0 +1,169 @@
+"""One deadline over all trips of a call, on a real Redis and on peers that answer late, in pieces or never."""
+
+import contextlib
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+import redis
+
+from rpa_server.backends.redis.connection import TIMEOUT_S, BoundedConnection
+from tests.support.server import RedisServer
+
+#: What a call may take beyond its deadline on a busy machine.
+SLACK_S = 0.25
+
+
+@contextmanager
+def slow_redis(pause_s: float) -> Iterator[int]:
+    """Answer every command with OK, each batch after a pause; yields the port."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            accepted, _ = listener.accept()
+            with accepted:
+                while data := accepted.recv(65536):
+                    time.sleep(pause_s)
+                    try:
+                        accepted.sendall(b"+OK\r\n" * (b"\r\n" + data).count(b"\r\n*"))
+                    except OSError:
+                        return
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield listener.getsockname()[1]
+
+
+def opened(port: int) -> BoundedConnection:
+    connection = BoundedConnection(redis.Redis(port=port, protocol=2).connection_pool)
+    connection.open()
+    return connection
+
+
+def soon(seconds: float = TIMEOUT_S) -> float:
+    return time.monotonic() + seconds
+
+
+def test_replies_come_in_the_order_of_the_commands(redis_process: RedisServer) -> None:
+    """One trip brings several commands to Redis."""
+    connection = opened(redis_process.port)
+    assert connection.ask_all(soon(), [("SET", "a", "1"), ("GET", "a"), ("PING",)]) == [b"OK", b"1", b"PONG"]
+    connection.close()
+
+
+def test_a_refused_command_is_raised_and_the_connection_goes_on(redis_process: RedisServer) -> None:
+    """The replies behind the refusal are read, so the next call gets its own."""
+    connection = opened(redis_process.port)
+    with pytest.raises(redis.ResponseError):
+        connection.ask_all(soon(), [("SET", "a", "1"), ("XADD", "a", "1-0", "b", "c"), ("GET", "a")])
+    assert connection.ask(soon(), "ECHO", "mine") == b"mine"
+    connection.close()
+
+
+def test_one_deadline_holds_for_all_trips() -> None:
+    """A Redis that answers each trip within its limit can't add the trips up."""
+    with slow_redis(0.2) as port:
+        connection = opened(port)
+        began = time.monotonic()
+        deadline_s = soon()
+        trips = 0
+        with pytest.raises(redis.TimeoutError):
+            while trips < 10:
+                connection.ask(deadline_s, "PING")
+                trips += 1
+        assert trips == 2
+        assert time.monotonic() - began < TIMEOUT_S + SLACK_S
+
+
+def test_a_late_reply_is_never_taken_for_another_ones() -> None:
+    """After a time-out the connection is closed, and nothing opens it in the robot's thread."""
+    with slow_redis(0.1) as port:
+        connection = opened(port)
+        with pytest.raises(redis.TimeoutError):
+            connection.ask(soon(0.02), "GET", "a")
+        with pytest.raises(redis.ConnectionError):
+            connection.ask(soon(), "GET", "b")
+
+
+@pytest.mark.parametrize("answer", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"+OK\r\n"])
+def test_what_is_no_redis_any_more_is_a_lost_connection(answer: bytes) -> None:
+    """Nonsense, or the end of the stream in the middle of a reply; the tracker goes on with files."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            accepted, _ = listener.accept()
+            with accepted:
+                while (data := accepted.recv(65536)) and b"ASK" not in data:
+                    accepted.sendall(b"+OK\r\n" * (b"\r\n" + data).count(b"\r\n*"))
+                accepted.sendall(answer)
+
+        threading.Thread(target=serve, daemon=True).start()
+        connection = opened(listener.getsockname()[1])
+        with pytest.raises(redis.ConnectionError):
+            connection.ask_all(soon(), [("ASK",), ("ASK",)])
+        with pytest.raises(redis.ConnectionError):
+            connection.ask(soon(), "GET", "b")
+
+
+def test_a_reply_that_drips_ends_at_the_deadline() -> None:
+    """Every byte comes in time, and their sum would not."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            accepted, _ = listener.accept()
+            with accepted, contextlib.suppress(OSError):
+                while (data := accepted.recv(65536)) and b"GET" not in data:
+                    accepted.sendall(b"+OK\r\n" * (b"\r\n" + data).count(b"\r\n*"))
+                for byte in b"$100\r\n" + b"x" * 100:
+                    accepted.sendall(bytes((byte,)))
+                    time.sleep(0.05)
+
+        threading.Thread(target=serve, daemon=True).start()
+        connection = opened(listener.getsockname()[1])
+        began = time.monotonic()
+        with pytest.raises(redis.TimeoutError):
+            connection.ask(soon(0.3), "GET", "a")
+        assert 0.25 < time.monotonic() - began < 0.3 + SLACK_S
+
+
+def test_a_passed_deadline_sends_nothing(redis_process: RedisServer) -> None:
+    """What was not sent can't have been done."""
+    connection = opened(redis_process.port)
+    with pytest.raises(redis.TimeoutError):
+        connection.ask(time.monotonic() - 1, "SET", "a", "1")
+    assert connection.ask(soon(), "GET", "a") is None
+    connection.close()
+
+
+def test_asking_never_connects(redis_process: RedisServer) -> None:
+    """Finding an address may take longer than a robot waits."""
+    connection = BoundedConnection(redis.Redis(port=redis_process.port).connection_pool)
+    with pytest.raises(redis.ConnectionError):
+        connection.ask(soon(), "PING")
+    connection.open()
+    with redis_process.client() as other:
+        other.client_kill_filter(_type="normal")
+    with pytest.raises((redis.RedisError, OSError)):
+        connection.ask(soon(), "PING")
+    connection.open()
+    assert connection.ask(soon(), "PING") == b"PONG"
+    connection.close()
+
+
+def test_a_forked_robot_does_not_use_its_parents_socket(redis_process: RedisServer) -> None:
+    """Two processes on one socket would read each other's replies."""
+    connection = opened(redis_process.port)
+    child = os.fork()
+    if child == 0:
+        try:
+            connection.ask(soon(), "PING")
+        except redis.ConnectionError:
+            connection.open()
+            os._exit(0 if connection.ask(soon(), "ECHO", "child") == b"child" else 2)
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert connection.ask(soon(), "ECHO", "parent") == b"parent"
+    connection.close()

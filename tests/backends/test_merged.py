@@ -1,0 +1,229 @@
+"""Redis and the files as one store."""
+
+import asyncio
+import contextlib
+from pathlib import Path
+
+import pytest
+
+from rpa_server.backends.base import Store
+from rpa_server.backends.files.store import FileStore
+from rpa_server.backends.merged import MergedStore
+from rpa_server.backends.redis.store import RedisStore, client
+from rpa_server.errors import StorageUnavailable
+from rpa_server.progress.run import Run
+from rpa_server.progress.session_state import SessionState
+from rpa_server.progress.update import Cursor
+from tests.support.server import RedisServer
+from tests.support.sessions import SESSION, Robot
+
+
+class Shelf:
+    """A store in memory.
+
+    Attributes:
+        failure: what every call raises.
+        appended: runs that were stored.
+    """
+
+    def __init__(self, held: SessionState | None = None, names: tuple[str, ...] = ()) -> None:
+        self.held = held
+        self.names = list(names)
+        self.failure: Exception | None = None
+        self.appended: list[Run] = []
+        self.refuses = False
+
+    def _fail(self) -> None:
+        if self.failure is not None:
+            raise self.failure
+
+    async def read(self, session_id: str) -> SessionState | None:
+        self._fail()
+        return self.held
+
+    async def sessions(self, limit: int) -> list[str]:
+        self._fail()
+        return self.names[:limit]
+
+    async def append(self, run: Run) -> bool:
+        self._fail()
+        if self.refuses:
+            return False
+        self.appended.append(run)
+        return True
+
+
+def failing(error: Exception | None = None) -> Shelf:
+    shelf = Shelf()
+    shelf.failure = error or StorageUnavailable("on purpose")
+    return shelf
+
+
+def both_ways(one: Store, other: Store) -> list[MergedStore]:
+    return [MergedStore([one, other]), MergedStore([other, one])]
+
+
+# -- reading
+
+
+async def test_the_further_state_wins() -> None:
+    """Of one run the state that is further is the current one, in whichever store it is."""
+    robot = Robot(steps=2)
+    behind = robot.state()
+    robot.steps(2)
+    for store in both_ways(Shelf(behind), Shelf(robot.state())):
+        held = await store.read(SESSION)
+        assert held is not None
+        assert (held.cursor, held.snapshot) == (Cursor("aaaa", 4), robot.run.snapshot)
+        assert [update.seq for update in held.updates] == [1, 2, 3, 4]
+
+
+async def test_the_later_run_wins() -> None:
+    """Of two runs the one that began later is the current one, however short it is."""
+    old, new = Robot(steps=9), Robot("bbbb", steps=1, minute=5)
+    for store in both_ways(Shelf(old.state()), Shelf(new.state())):
+        held = await store.read(SESSION)
+        assert held is not None
+        assert held.cursor == Cursor("bbbb", 1)
+
+
+async def test_histories_are_joined() -> None:
+    """Where one store has the beginning of a run and the other its end, the whole of it is known."""
+    robot = Robot(steps=3)
+    beginning = robot.state()
+    robot.steps(3)
+    end = robot.state()
+    end.updates = end.updates[-3:]
+    for store in both_ways(Shelf(beginning), Shelf(end)):
+        held = await store.read(SESSION)
+        assert held is not None
+        assert held.since(Cursor("aaaa", 1)) == list(robot.run.updates)[1:]
+
+
+async def test_what_is_stored_is_left_as_it_was() -> None:
+    """Merging changes neither of the states that it merges: stores may keep theirs."""
+    robot = Robot(steps=3)
+    beginning = robot.state()
+    robot.steps(3)
+    end = robot.state()
+    await MergedStore([Shelf(beginning), Shelf(end)]).read(SESSION)
+    assert (beginning.seq, len(beginning.updates), end.seq, len(end.updates)) == (3, 3, 6, 6)
+
+
+async def test_one_store_is_enough() -> None:
+    """A session that only one store knows is known."""
+    for store in both_ways(Shelf(Robot(steps=2).state()), Shelf()):
+        held = await store.read(SESSION)
+        assert held is not None
+        assert held.cursor == Cursor("aaaa", 2)
+
+
+async def test_what_nobody_knows_is_none() -> None:
+    """A session that neither store knows is unknown."""
+    assert await MergedStore([Shelf(), Shelf()]).read(SESSION) is None
+
+
+async def test_a_store_that_fails_is_done_without() -> None:
+    """What the other store knows is served."""
+    for store in both_ways(failing(), Shelf(Robot(steps=2).state(), ("a", "b"))):
+        held = await store.read(SESSION)
+        assert held is not None
+        assert held.cursor == Cursor("aaaa", 2)
+        assert await store.sessions(5) == ["a", "b"]
+
+
+async def test_what_could_not_be_asked_for_is_not_unknown() -> None:
+    """Where one store fails and the other knows nothing, nobody can tell whether the session exists."""
+    for store in both_ways(failing(), Shelf()):
+        with pytest.raises(StorageUnavailable):
+            await store.read(SESSION)
+
+
+async def test_without_any_store_it_is_told() -> None:
+    """Where both fail every call says so."""
+    store = MergedStore([failing(), failing()])
+    for call in (store.read(SESSION), store.sessions(5), store.append(Robot(steps=1).run)):
+        with pytest.raises(StorageUnavailable):
+            await call
+
+
+async def test_a_bug_is_not_taken_for_a_store_that_fails() -> None:
+    """What a store must not raise is not swallowed."""
+    for store in both_ways(failing(ZeroDivisionError("a bug")), Shelf(Robot(steps=2).state())):
+        with pytest.raises(ZeroDivisionError):
+            await store.read(SESSION)
+        with pytest.raises(ZeroDivisionError):
+            await store.sessions(5)
+
+
+async def test_both_stores_are_asked_at_once() -> None:
+    """A slow store does not wait for the other one to be slow as well."""
+    meeting = asyncio.Barrier(2)
+
+    class Slow(Shelf):
+        async def read(self, session_id: str) -> SessionState | None:
+            await meeting.wait()
+            return None
+
+    async with asyncio.timeout(1):
+        assert await MergedStore([Slow(), Slow()]).read(SESSION) is None
+
+
+# -- the list
+
+
+async def test_sessions_are_listed_once() -> None:
+    """What either store knows is listed, each session once, no more than asked for."""
+    store = MergedStore([Shelf(None, ("a", "b")), Shelf(None, ("b", "c"))])
+    assert await store.sessions(10) == ["a", "b", "c"]
+    assert len(await store.sessions(2)) == 2
+
+
+# -- writing
+
+
+async def test_the_first_store_takes_it() -> None:
+    """A run is appended to the preferred store alone."""
+    first, second = Shelf(), Shelf()
+    run = Robot(steps=1).run
+    assert await MergedStore([first, second]).append(run)
+    assert (first.appended, second.appended) == ([run], [])
+
+
+async def test_the_second_store_takes_it_where_the_first_fails() -> None:
+    """While the preferred store is away the other one takes what comes."""
+    second = Shelf()
+    run = Robot(steps=1).run
+    assert await MergedStore([failing(), second]).append(run)
+    assert second.appended == [run]
+
+
+async def test_a_refusal_is_not_taken_elsewhere() -> None:
+    """Where the preferred store says that somebody else wrote meanwhile, the other one is not written."""
+    first, second = Shelf(), Shelf()
+    first.refuses = True
+    assert not await MergedStore([first, second]).append(Robot(steps=1).run)
+    assert second.appended == []
+
+
+# -- the real ones
+
+
+async def test_a_run_that_moved_between_the_stores_is_whole(data_dir: Path, redis_process: RedisServer) -> None:
+    """A run that began in Redis, went on in files while Redis was away, and is back, is known as one."""
+    files = FileStore(data_dir)
+    async with contextlib.aclosing(RedisStore(client(redis_process.url))) as redis:
+        store = MergedStore([redis, files])
+        robot = Robot(steps=2)
+        assert await store.append(robot.run)
+        robot.run = Run.resume(SESSION, robot.state())
+        robot.steps(2)
+        assert await files.append(robot.run)
+        held = await store.read(SESSION)
+        assert held is not None
+        assert held.cursor == Cursor("aaaa", 4)
+        assert [update.seq for update in held.updates] == [1, 2, 3, 4]
+        redis_process.kill()
+        held = await store.read(SESSION)
+        assert held is not None
+        assert held.cursor == Cursor("aaaa", 4)

@@ -1,0 +1,396 @@
+"""The command line as processes: what users, systemd and scripts see of it."""
+
+import contextlib
+import json
+import os
+import queue
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import psutil
+import pytest
+from click.testing import CliRunner
+
+from rpa_server.assets import __version__
+from rpa_server.cli.commands import cli
+from tests.support.server import ROOT, Server, free_port, get, running, wait_until
+from tests.support.sessions import SESSION
+
+PROGRAM = (sys.executable, "-m", "rpa_server")
+AIOHTTP = (sys.executable, "-m", "aiohttp.web", "rpa_server:create_app")
+
+
+class Program:
+    """A program at work, whose lines are kept as they come."""
+
+    def __init__(self, *arguments: str, cwd: Path, **environ: str) -> None:
+        clean = {name: value for name, value in os.environ.items() if not name.startswith(("RPA_", "REDIS_"))}
+        self.process = subprocess.Popen(
+            arguments,
+            cwd=cwd,
+            env={**clean, "PYTHONPATH": str(ROOT), **environ},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.output: list[str] = []
+        self.errors: list[str] = []
+        self._lines: queue.Queue[str] = queue.Queue()
+        assert self.process.stdout is not None
+        assert self.process.stderr is not None
+        self._readers = [
+            threading.Thread(target=self._read, args=(self.process.stdout, self.output)),
+            threading.Thread(target=self._read, args=(self.process.stderr, self.errors)),
+        ]
+        for reader in self._readers:
+            reader.start()
+
+    def _read(self, stream: IO[str], lines: list[str]) -> None:
+        with stream:
+            for line in stream:
+                lines.append(line)
+                if lines is self.output:
+                    self._lines.put(line)
+
+    def line(self) -> str:
+        """Return the next line of the output."""
+        return self._lines.get(timeout=15).strip()
+
+    def signal(self, number: int) -> None:
+        self.process.send_signal(number)
+
+    def wait(self, timeout_s: float = 15) -> int:
+        """Wait for the end; return the status."""
+        status = self.process.wait(timeout_s)
+        for reader in self._readers:
+            reader.join(5)
+        return status
+
+    def kill(self) -> None:
+        if self.process.poll() is None:
+            for child in psutil.Process(self.process.pid).children(recursive=True):
+                child.kill()
+            self.process.kill()
+        self.wait()
+
+    @property
+    def told(self) -> str:
+        """What is on standard error."""
+        return "".join(self.errors)
+
+
+@contextlib.contextmanager
+def program(*arguments: str, cwd: Path, **environ: str) -> Iterator[Program]:
+    """Run a program; behind the block it is gone."""
+    started = Program(*arguments, cwd=cwd, **environ)
+    try:
+        yield started
+    finally:
+        started.kill()
+
+
+def ended(*arguments: str, cwd: Path, **environ: str) -> tuple[int, str, str]:
+    """Run a program to its end; return status, output and errors."""
+    with program(*arguments, cwd=cwd, **environ) as started:
+        status = started.wait()
+    return status, "".join(started.output), started.told
+
+
+def one_sentence(told: str) -> str:
+    """Check that what was told is one sentence for people; return it."""
+    lines = [line for line in told.splitlines() if not line.startswith("DEBUG:asyncio")]
+    assert len(lines) == 1, told
+    assert "Traceback" not in told
+    assert lines[0].endswith((".", ")"))
+    return lines[0]
+
+
+
+
+def publish(base: str, session_id: str = SESSION, **body: Any) -> None:
+    request = urllib.request.Request(
+        f"{base}/api/sessions/{session_id}/events", json.dumps(body).encode(), {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=5) as response:
+        assert response.status == 201
+
+
+# -- help
+
+
+def test_the_version_is_told() -> None:
+    """``--version`` names program and version."""
+    assert CliRunner().invoke(cli, ["--version"]).output == f"rpa-server, version {__version__}\n"
+
+
+def test_the_help_needs_nothing(tmp_path: Path) -> None:
+    """``--help`` names every command; it needs neither settings nor Redis and leaves nothing."""
+    status, output, errors = ended(*PROGRAM, "--help", cwd=tmp_path, RPA_CONFIG="/no", RPA_PORT="x")
+    assert (status, errors) == (0, "")
+    assert [word for word in ("serve", "demo", "replay", "watch") if word not in output] == []
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [("serve", ["--host", "--port", "RPA_PORT"]), ("demo", ["--host", "--port", "--speed", "Redis"]),
+     ("watch", ["SESSION", "--url", "status 0"]), ("replay", ["FILES", "--speed", "--session"])],
+)  # fmt: skip
+def test_every_command_explains_itself(command: str, words: list[str]) -> None:
+    """``--help`` behind a command says what it does and what it takes."""
+    result = CliRunner().invoke(cli, [command, "--help"])
+    assert result.exit_code == 0
+    assert [word for word in words if word not in result.output] == []
+
+
+@pytest.mark.parametrize("arguments", [["nonsense"], ["serve", "--nonsense"], ["serve", "--port", "x"],
+                                       ["serve", "--port", "70000"], ["demo", "--speed", "0"], ["watch"]])  # fmt: skip
+def test_a_wrong_call_is_refused(arguments: list[str]) -> None:
+    """What is no command and no option ends with status 2 and says so."""
+    result = CliRunner().invoke(cli, arguments)
+    assert result.exit_code == 2
+    assert "Error" in result.output
+
+
+# -- serve
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+def test_serve_prints_its_address_and_answers(tmp_path: Path, number: int) -> None:
+    """The first line of output is the address, which answers; a signal ends the server with status 0, quietly."""
+    with program(*PROGRAM, "serve", "--port", "0", cwd=tmp_path, RPA_REDIS_URL="none") as server:
+        address = server.line()
+        assert re.fullmatch(r"http://localhost:\d+/", address)
+        assert get(address + "health/ready")[0] == 200
+        assert "<html" in get(address)[1]
+        server.signal(number)
+        assert server.wait(5) == 0
+    assert "Traceback" not in server.told
+    assert server.output == [address + "\n"]
+
+
+def test_serve_takes_its_settings_from_file_environment_and_options(tmp_path: Path) -> None:
+    """``RPA_CONFIG`` names a file, a variable beats what is in it, an option beats both."""
+    in_file, in_environment = free_port(), str(free_port())
+    file = tmp_path / "settings.json"
+    file.write_text(json.dumps({"server": {"host": "127.0.0.1", "port": in_file}, "redis": None, "data_dir": "file"}))
+    environ = {"RPA_CONFIG": str(file), "RPA_DATA_DIR": "elsewhere", "RPA_PORT": in_environment}
+    with program(*PROGRAM, "serve", cwd=tmp_path, **environ) as server:
+        address = server.line()
+        assert address == f"http://127.0.0.1:{in_environment}/"
+        assert json.loads(get(address + "health/ready")[1])["redis"] == "none"
+        publish(address.rstrip("/"), etapa=1)
+        assert (tmp_path / "elsewhere" / f"progress_{SESSION}.json").exists()
+        with program(*PROGRAM, "serve", "--port", "0", cwd=tmp_path, **environ) as other:
+            assert re.fullmatch(r"http://127\.0\.0\.1:\d+/", told := other.line())
+            assert told != address
+
+
+def test_serve_listens_on_ipv6(tmp_path: Path) -> None:
+    """An IPv6 address is listened on, and printed as it goes into a browser."""
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("no IPv6 on this machine")
+    with program(*PROGRAM, "serve", "--host", "::1", "--port", "0", cwd=tmp_path, RPA_REDIS_URL="none") as server:
+        address = server.line()
+        assert address.startswith("http://[::1]:")
+        assert get(address + "health/live")[0] == 200
+
+
+def test_an_address_that_cannot_be_had_is_told(tmp_path: Path) -> None:
+    """A port that is taken, a host that is not ours: one sentence that names it and what to do, no output."""
+    with socket.create_server(("127.0.0.1", 0)) as listener, contextlib.ExitStack() as stack:
+        taken = str(listener.getsockname()[1])
+        runs = []
+        for command, host, port, words in (
+            ("serve", "127.0.0.1", taken, [taken, "--port"]),
+            ("demo", "127.0.0.1", taken, [taken, "--port"]),
+            ("serve", "203.0.113.1", "0", ["203.0.113.1"]),
+            ("serve", "no-such-host.invalid", "0", ["no-such-host.invalid", "RPA_HOST"]),
+        ):
+            arguments = (*PROGRAM, command, "--host", host, "--port", port)
+            started = stack.enter_context(program(*arguments, cwd=tmp_path, RPA_REDIS_URL="none"))
+            runs.append((started, words))
+        for run, words in runs:
+            assert run.wait() not in (0, None)
+            assert run.output == []
+            sentence = one_sentence(run.told)
+            assert [word for word in words if word not in sentence] == []
+
+
+#: One of each kind; which values are wrong is a matter of the settings.
+WRONG = [("RPA_PORT", "70000"), ("RPA_CONFIG", "{tmp}/broken.json"), ("RPA_DATA_DIR", "{tmp}/broken.json")]
+
+
+@pytest.mark.parametrize("start", [(*PROGRAM, "serve", "--host", "127.0.0.1"), AIOHTTP], ids=["serve", "aiohttp.web"])
+def test_a_wrong_setting_is_told(tmp_path: Path, start: tuple[str, ...]) -> None:
+    """A setting that is wrong is one sentence on standard error that names it, and exit status 2."""
+    (tmp_path / "broken.json").write_text("{")
+    with contextlib.ExitStack() as stack:
+        runs = []
+        for name, text in WRONG:
+            value = text.replace("{tmp}", str(tmp_path))
+            environ = {"RPA_REDIS_URL": "none", name: value}
+            runs.append((name, value, stack.enter_context(program(*start, cwd=tmp_path, **environ))))
+        for name, value, run in runs:
+            assert run.wait() == 2, (value, run.told)
+            assert run.output == []
+            sentence = one_sentence(run.told)
+            assert name in sentence or value in sentence, sentence
+            assert sentence.startswith("rpa-server: ")
+
+
+def test_an_unknown_option_of_aiohttp_web_is_told(tmp_path: Path) -> None:
+    """What ``python -m aiohttp.web`` does not know and we don't either is one sentence."""
+    status, output, errors = ended(*AIOHTTP, "--nonsense", cwd=tmp_path)
+    assert (status, output) == (2, "")
+    assert "--nonsense" in one_sentence(errors)
+
+
+# -- demo
+
+
+@pytest.fixture
+def temporary(tmp_path: Path) -> Path:
+    """The directory for temporary files."""
+    directory = tmp_path / "temporary"
+    directory.mkdir()
+    return directory
+
+
+@contextlib.contextmanager
+def port_8080_taken() -> Iterator[None]:
+    """Make sure that somebody listens on port 8080."""
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):
+            stack.enter_context(socket.create_server(("127.0.0.1", 8080)))
+        yield
+
+
+def test_demo_shows_its_run_whatever_its_surroundings_are(tmp_path: Path, temporary: Path) -> None:
+    """With 8080 taken, and settings in the environment that are wrong or another's, its run goes to the end."""
+    environ = {"RPA_REDIS_URL": "redis://127.0.0.1:1/0", "RPA_CONFIG": "/no", "REDIS_PORT": "x", "RPA_DATA_DIR": "else",
+               "SESSION_ID": "other"}  # fmt: skip
+    arguments = (*PROGRAM, "demo", "--speed", "1000")
+    with port_8080_taken(), program(*arguments, cwd=tmp_path, TMPDIR=str(temporary), **environ) as demo:
+        address = demo.line()
+        assert re.fullmatch(r"http://127\.0\.0\.1:\d+/\?session=demo", address)
+        assert ":8080/" not in address
+        base = address.partition("/?")[0]
+        assert "<html" in get(address)[1]
+        assert get(base + "/static/page.js")[0] == 200
+
+        def snapshot() -> dict[str, Any]:
+            with contextlib.suppress(urllib.error.HTTPError):
+                return dict(json.loads(get(base + "/api/sessions/demo")[1])["snapshot"])
+            return {}
+
+        wait_until(lambda: snapshot().get("final"))
+        shown = snapshot()
+        assert shown["estado"] == "sucesso"
+        assert shown["estimativas"]
+        assert shown["resultado"]
+        demo.signal(signal.SIGTERM)
+        assert demo.wait(5) == 0
+    assert list(temporary.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["temporary"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+def test_demo_leaves_nothing(tmp_path: Path, temporary: Path, number: int) -> None:
+    """A demo that is ended in the middle of its run leaves neither a process nor a file."""
+    with program(*PROGRAM, "demo", "--port", "0", cwd=tmp_path, TMPDIR=str(temporary)) as demo:
+        demo.line()
+        robots = psutil.Process(demo.process.pid)
+        wait_until(lambda: robots.children() and any(temporary.rglob("*.json")))
+        children = robots.children(recursive=True)
+        demo.signal(number)
+        assert demo.wait(5) == 0
+        wait_until(lambda: not any(child.is_running() for child in children), 2)
+    assert list(temporary.iterdir()) == []
+    assert "Traceback" not in demo.told
+
+
+def test_demo_may_be_ended_at_any_time(tmp_path: Path, temporary: Path) -> None:
+    """A demo that is ended the moment it has printed its address leaves nothing either."""
+    with contextlib.ExitStack() as stack:
+        demos = [
+            stack.enter_context(program(*PROGRAM, "demo", "--port", "0", cwd=tmp_path, TMPDIR=str(temporary)))
+            for _ in range(3)
+        ]
+        for number, demo in enumerate(demos):
+            demo.line()
+            time.sleep(number * 0.02)
+            demo.signal(signal.SIGTERM)
+        for demo in demos:
+            demo.wait(10)
+    assert list(temporary.iterdir()) == []
+    assert [demo.process.returncode for demo in demos] == [0, 0, 0]
+    assert [demo.told for demo in demos if "Traceback" in demo.told] == []
+
+
+# -- watch
+
+
+@pytest.fixture(scope="module")
+def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server on files for everybody who watches."""
+    with running(Server(tmp_path_factory.mktemp("watch") / "rpa_data")) as process:
+        yield process
+
+
+def watching(standing: Server, session_id: str = SESSION) -> contextlib.AbstractContextManager[Program]:
+    return program(*PROGRAM, "watch", session_id, "--url", standing.url, cwd=ROOT)
+
+
+def connections(server: Server) -> int:
+    return int(json.loads(get(server.url + "/status")[1])["connections"])
+
+
+def test_watch_ends_with_the_run(standing: Server) -> None:
+    """The watcher's exit status says whether there is a quote; its last line is how the run ended."""
+    with watching(standing, "good") as good, watching(standing, "bad") as bad:
+        wait_until(lambda: connections(standing) == 2)
+        for session_id, end in (("good", "success"), ("bad", "error")):
+            publish(standing.url, session_id, etapa=1)
+            publish(standing.url, session_id, status_final=end)
+        assert (good.wait(), bad.wait()) == (0, 1)
+    assert (good.output[-1].strip(), bad.output[-1].strip()) == ("sucesso", "erro")
+    assert (good.told, bad.told) == ("", "")
+
+
+def test_watch_is_ended_by_the_keyboard(standing: Server) -> None:
+    """Ctrl-C ends the watcher at once, without a traceback."""
+    with watching(standing) as watcher:
+        wait_until(lambda: connections(standing) == 1)
+        watcher.signal(signal.SIGINT)
+        assert watcher.wait(5) == 130
+    assert "Traceback" not in watcher.told
+
+
+def test_watch_refuses_a_bad_session_id(tmp_path: Path) -> None:
+    """A bad session id is one sentence and status 2."""
+    status, output, errors = ended(*PROGRAM, "watch", "../x", cwd=tmp_path)
+    assert (status, output) == (2, "")
+    one_sentence(errors)
+
+
+@pytest.mark.parametrize("url", ["nonsense", "ftp://localhost", "http://", "http://:80", "http://localhost:99999",
+                                 "http://localhost:0", "http://[::1", "http://localhost:x"])  # fmt: skip
+def test_watch_refuses_an_address_that_is_none(url: str) -> None:
+    """What is no address of a server ends the watcher with a sentence, not with a wait for ever."""
+    result = CliRunner().invoke(cli, ["watch", SESSION, "--url", url])
+    assert result.exit_code == 2
+    assert "--url" in result.output

@@ -1,0 +1,233 @@
+"""``rpa-server watch``: a run in the terminal, live, whatever happens to the server."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import click
+import pytest
+from aiohttp import web
+
+from rpa_server.app import build
+from rpa_server.cli import watch
+from rpa_server.cli.watch import Watcher, line
+from rpa_server.config import Settings
+from rpa_server.delivery import session
+from rpa_server.watchers.feed import unnumbered_update
+from tests.support.application import Client, Connect, Serve, hub_of, post, starter, stored
+from tests.support.server import free_port, until
+from tests.support.sessions import SESSION, Robot
+
+
+@pytest.fixture
+def serve(aiohttp_client: Connect, data_dir: Path) -> Serve:
+    """Starts the application."""
+    return starter(aiohttp_client, data_dir)
+
+
+@pytest.fixture(autouse=True)
+def short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The grace behind the final update, short enough to wait for."""
+    monkeypatch.setattr(session, "GRACE_S", 0.1)
+
+
+@contextlib.asynccontextmanager
+async def watching(watcher: Watcher) -> AsyncIterator["asyncio.Task[None]"]:
+    """Run a watcher beside the block."""
+    task = asyncio.create_task(watcher.run())
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def watcher_of(client: Client, session_id: str = SESSION) -> Watcher:
+    return Watcher(session_id, str(client.make_url("/")))
+
+
+@contextlib.asynccontextmanager
+async def server_at(port: int, data_dir: Path) -> AsyncIterator[web.Application]:
+    """Serve at *port* for the length of the block."""
+    app = build(Settings(redis_url=None, data_dir=str(data_dir)))
+    runner = web.AppRunner(app, shutdown_timeout=1.0)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    try:
+        yield app
+    finally:
+        await runner.cleanup()
+
+
+# -- the end
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "estado"),
+    [("success", None, "sucesso"), ("error", None, "erro"), ("error", "Cotação manual", "cotacao_manual"),
+     ("timeout", None, "expirado")],
+)  # fmt: skip
+async def test_a_run_is_shown_to_its_end(serve: Serve, status: str, error: str | None, estado: str) -> None:
+    """The watcher sees a run that begins later, follows it and ends with it, knowing how it ended."""
+    client = await serve()
+    watcher = watcher_of(client)
+    async with watching(watcher) as task:
+        await until(lambda: hub_of(client).connections == 1)
+        assert watcher.estado == "aguardando"
+        await post(client, etapa=1, mensagem="Tela 1")
+        await until(lambda: watcher.estado == "executando")
+        assert not task.done()
+        await post(client, status_final=status, erro_final=error)
+        async with asyncio.timeout(5):
+            await task
+    assert watcher.final
+    assert watcher.estado == estado
+
+
+async def test_a_finished_run_is_shown_and_done(serve: Serve, data_dir: Path) -> None:
+    """Of a run that has ended the watcher shows the end, and ends."""
+    robot = Robot(steps=3)
+    robot.finish()
+    stored(data_dir, robot)
+    watcher = watcher_of(await serve())
+    async with asyncio.timeout(5):
+        await watcher.run()
+    assert (watcher.final, watcher.estado) == (True, "sucesso")
+
+
+async def test_how_far_it_is_is_on_the_screen(serve: Serve, capsys: pytest.CaptureFixture[str]) -> None:
+    """The state of the run is written out, as it changes."""
+    client = await serve()
+    watcher = watcher_of(client)
+    async with watching(watcher):
+        await until(lambda: hub_of(client).connections == 1)
+        await post(client, etapa=3, mensagem="Tela 3 concluída")
+        await until(lambda: watcher.estado == "executando")
+    assert capsys.readouterr().out.split() == ["aguardando", "executando"]
+
+
+def test_a_line_is_short_and_commands_no_terminal() -> None:
+    """Step, steps and what the robot says; control characters in it are blanks."""
+    shown = {"etapa": 5.5, "total_etapas": 15, "mensagem": "\x1b[2J\nTela 5\r\x07 concluída"}
+    assert line(shown) == "5.5/15  [2J Tela 5   concluída"
+    assert len(line({"etapa_atual": 3, "total_etapas": 15, "mensagem": "x" * 500})) == 60
+
+
+async def test_a_new_run_is_followed(serve: Serve) -> None:
+    """A robot that starts over within the grace keeps its watcher."""
+    client = await serve()
+    await post(client, etapa=3)
+    watcher = watcher_of(client)
+    async with watching(watcher) as task:
+        await until(lambda: watcher.estado == "executando")
+        await post(client, status_final="error")
+        await post(client, etapa=0)
+        await until(lambda: watcher.estado == "executando")
+        await post(client, status_final="success")
+        async with asyncio.timeout(5):
+            await task
+    assert watcher.estado == "sucesso"
+
+
+# -- a server that comes and goes
+
+
+async def test_a_restart_is_survived(data_dir: Path) -> None:
+    """A watcher comes back to a server that was restarted and goes on with the run."""
+    port = free_port()
+    robot = stored(data_dir, Robot(steps=3))
+    watcher = Watcher(SESSION, f"http://127.0.0.1:{port}")
+    async with watching(watcher) as task:
+        async with server_at(port, data_dir):
+            await until(lambda: watcher.estado == "executando")
+        assert not task.done()
+        await asyncio.sleep(0.05)
+        robot.finish()
+        stored(data_dir, robot)
+        async with server_at(port, data_dir), asyncio.timeout(10):
+            await task
+    assert watcher.estado == "sucesso"
+
+
+async def test_a_server_that_is_not_there_yet_is_waited_for(data_dir: Path) -> None:
+    """A watcher may be started before the server."""
+    port = free_port()
+    robot = Robot(steps=3)
+    robot.finish()
+    stored(data_dir, robot)
+    watcher = Watcher(SESSION, f"http://127.0.0.1:{port}/")
+    async with watching(watcher) as task:
+        await asyncio.sleep(0.05)
+        assert not task.done()
+        async with server_at(port, data_dir), asyncio.timeout(10):
+            await task
+    assert watcher.estado == "sucesso"
+
+
+async def standing_in(aiohttp_client: Connect, answer: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> Client:
+    """Serve something else at the address."""
+    app = web.Application()
+    app.router.add_get("/{path:.*}", answer)
+    return await aiohttp_client(app)
+
+
+async def test_a_full_server_is_not_besieged(aiohttp_client: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To a server that is full the watcher comes back more and more rarely."""
+
+    async def full(request: web.Request) -> web.StreamResponse:
+        stream = web.WebSocketResponse(protocols=["rpa.v1"])
+        await stream.prepare(request)
+        await stream.send_str('{"type":"error","code":"full","message":"x","temporary":true}')
+        await stream.close(code=1013)
+        return stream
+
+    attempts: list[int] = []
+
+    def delay(attempt: int, *_: object) -> float:
+        attempts.append(attempt)
+        return 0.001
+
+    monkeypatch.setattr(watch, "delay", delay)
+    client = await standing_in(aiohttp_client, full)
+    async with watching(watcher_of(client)) as task:
+        await until(lambda: task.done() or len(attempts) >= 5)
+        assert not task.done()
+    assert attempts[:5] == [2, 3, 4, 5, 6]
+
+
+async def test_what_is_no_rpa_server_is_told(aiohttp_client: Connect) -> None:
+    """An address where something else answers ends the watcher with a sentence, not with a wait for ever."""
+
+    async def missing(request: web.Request) -> web.StreamResponse:
+        raise web.HTTPNotFound
+
+    client = await standing_in(aiohttp_client, missing)
+    with pytest.raises(click.ClickException) as caught:
+        async with asyncio.timeout(5):
+            await watcher_of(client).run()
+    assert SESSION in caught.value.message
+
+
+# -- odd messages
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [b"{}", b'{"etapa": 1}', b'{"estado": "x"}', b'{"estado": "x", "final": true, "etapa": 1}', b'{"snapshot": 5}',
+     b'{"snapshot": {"estado": 1}}', b'{"estado": "executando", "final": false, "percentual": "x"}',
+     b'{"estado": "executando", "final": false, "percentual": null, "total_etapas": null, "mensagem": null}',
+     b'{"epoch": "x"}', b'{"epoch": [], "seq": {}}', b'{"mensagem": "\\u001b[2J"}'],
+)  # fmt: skip
+async def test_a_foreign_message_does_no_harm(serve: Serve, raw: bytes) -> None:
+    """Whatever a foreign program publishes on the channel, the watcher follows the run to its end."""
+    client = await serve()
+    await post(client, etapa=1)
+    watcher = watcher_of(client)
+    async with watching(watcher) as task:
+        await until(lambda: watcher.estado == "executando")
+        hub_of(client).publish(SESSION, unnumbered_update(raw))
+        await post(client, status_final="success")
+        async with asyncio.timeout(5):
+            await task
+    assert watcher.estado == "sucesso"

@@ -1,0 +1,265 @@
+"""What the benchmarks tell can be believed: they count what is lost, and compare what belongs together."""
+
+import contextlib
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from benchmarks import bench, load, messages, processes, publishers, report
+from rpa_server.delivery.wire.sse import chunk, sse_event
+from rpa_server.delivery.wire.websocket import ws_text
+from rpa_server.progress.update import own_update
+
+pytestmark = pytest.mark.skipif(not shutil.which("cc"), reason="there is no C compiler")
+
+_UPGRADE = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n"
+_STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
+_CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+_WS, _SSE = load.Way("ws", "/{}"), load.Way("sse", "/{}")
+
+
+@pytest.fixture(scope="session")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return load.build(tmp_path_factory.mktemp("load"))
+
+
+@contextlib.contextmanager
+def _serving(answer: Callable[[socket.socket], None]) -> Iterator[int]:
+    """Take one connection, read its request, and let *answer* do the rest in a thread."""
+
+    def serve() -> None:
+        with listener.accept()[0] as peer:
+            while b"\r\n\r\n" not in peer.recv(65536):
+                pass
+            with contextlib.suppress(OSError):
+                answer(peer)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield listener.getsockname()[1]
+        thread.join(5)
+        assert not thread.is_alive()
+
+
+def _update(number: int, age_s: float = 0.0) -> bytes:
+    return messages.message(b"bench-000000", number, round((time.time() - age_s) * 1e6))
+
+
+def _until_closed(peer: socket.socket) -> None:
+    while peer.recv(65536):
+        pass
+
+
+def _counted(program: Path, way: load.Way, data: bytes, expected: int, step: int = 1 << 20) -> dict[str, int]:
+    """Send *data* to one viewer, *step* bytes at a time; return what it reports."""
+
+    def answer(peer: socket.socket) -> None:
+        peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for start in range(0, len(data), step):
+            peer.sendall(data[start : start + step])
+        _until_closed(peer)
+
+    with _serving(answer) as port, load.Load(program, port, way, connections=1) as opened:
+        told: dict[str, int] = opened.report(expected, quiet_s=0.5)
+        return told
+
+
+def test_a_lost_and_a_repeated_message_are_counted(program: Path) -> None:
+    """2, 3, 3, 5: five is there, four is lost, three came twice; a frame that is no update counts as other."""
+    sent = b"".join(ws_text(_update(number)) for number in (2, 3, 3, 5)) + ws_text(b'{"type":"sync"}')
+    told = _counted(program, _WS, _UPGRADE + sent, 4)
+    assert (told["delivered"], told["duplicated"], told["gaps"]) == (4, 1, 1)
+    assert told["least"] == told["most"] == 4
+    assert told["other"] <= 1
+
+
+def test_a_first_message_that_is_missing_is_a_gap(program: Path) -> None:
+    """A viewer knows which number is the first."""
+    assert _counted(program, _WS, _UPGRADE + ws_text(_update(4)), 1)["gaps"] == 4 - messages.FIRST
+
+
+@pytest.mark.parametrize("step", [1, 7, 400])
+def test_frames_are_put_together_from_pieces(program: Path, step: int) -> None:
+    """Wherever the network cuts, nothing is lost."""
+    sent = b"".join(ws_text(_update(number)) for number in range(2, 5))
+    told = _counted(program, _WS, _UPGRADE + sent, 3, step)
+    assert (told["delivered"], told["duplicated"], told["gaps"]) == (3, 0, 0)
+
+
+@pytest.mark.parametrize("size", [3, 100, 5000])
+def test_events_are_put_together_from_chunks(program: Path, size: int) -> None:
+    """A chunk may end anywhere, even within a number."""
+    events = b": hello\n\nretry: 1000\n\n" + b"".join(
+        sse_event(_update(number), None) for number in range(2, 6)
+    )
+    chunks = b"".join(chunk(events[start : start + size]) for start in range(0, len(events), size))
+    told = _counted(program, _SSE, _CHUNKED + chunks, 4, 50)
+    assert (told["delivered"], told["duplicated"], told["gaps"], told["other"]) == (4, 0, 0, 0)
+
+
+def test_events_need_no_chunks(program: Path) -> None:
+    """A stream that ends with its connection is read, too."""
+    events = b"".join(sse_event(_update(number), None) for number in range(2, 6))
+    assert _counted(program, _SSE, _STREAM + events, 4)["delivered"] == 4
+
+
+def test_the_delay_is_the_time_since_sending(program: Path) -> None:
+    """A message that was sent 100 ms ago is 100 ms late."""
+    told = _counted(program, _WS, _UPGRADE + ws_text(_update(2, age_s=0.1)), 1)
+    delay = told["latency_us"]
+    assert isinstance(delay, dict)
+    assert delay["count"] == 1
+    assert 100_000 <= delay["p50"] < 200_000
+
+
+def test_pings_are_answered(program: Path) -> None:
+    """Servers drop who does not answer; a client's frames are masked."""
+    answers: list[bytes] = []
+
+    def answer(peer: socket.socket) -> None:
+        peer.sendall(_UPGRADE + b"\x89\x02hi")
+        answers.append(peer.recv(100))
+        _until_closed(peer)
+
+    with _serving(answer) as port, load.Load(program, port, _WS, connections=1) as opened:
+        opened.report(quiet_s=0.2)
+    assert answers == [b"\x8a\x82\0\0\0\0hi"]
+
+
+def test_socket_io_is_joined_before_it_counts_as_open(program: Path) -> None:
+    """The client joins the namespace when the engine is open, answers pings, and takes events."""
+    answers: list[bytes] = []
+
+    def answer(peer: socket.socket) -> None:
+        peer.sendall(_UPGRADE + ws_text(b'0{"sid":"x"}'))
+        answers.append(peer.recv(100))
+        peer.sendall(b"".join(map(ws_text, (b'40{"sid":"y"}', b"2", b'42["progress_update",%b]' % _update(2)))))
+        answers.append(peer.recv(100))
+        _until_closed(peer)
+
+    way = load.Way("sio", "/{}")
+    with _serving(answer) as port, load.Load(program, port, way, connections=1) as opened:
+        assert opened.report(1, quiet_s=0.5)["delivered"] == 1
+    assert [data[6:] for data in answers] == [b"40", b"3"]
+
+
+def test_a_refused_connection_is_an_error(program: Path) -> None:
+    """Figures of fewer viewers than were asked for are none."""
+
+    def answer(peer: socket.socket) -> None:
+        peer.sendall(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n")
+
+    with _serving(answer) as port, pytest.raises(RuntimeError, match="1 of 1"):
+        load.Load(program, port, _WS, connections=1)
+
+
+def test_a_stream_that_ends_is_told(program: Path) -> None:
+    """A server that drops viewers does not look fast."""
+
+    def answer(peer: socket.socket) -> None:
+        peer.sendall(_UPGRADE + ws_text(_update(2)))
+
+    with _serving(answer) as port, load.Load(program, port, _WS, connections=1) as opened:
+        told = opened.report(2, quiet_s=0.3)
+    assert (told["delivered"], told["closed"]) == (1, 1)
+
+
+def test_polls_are_answered_ones(program: Path) -> None:
+    """An answer counts when its body is there and its status is 200 or 304."""
+
+    def answer(peer: socket.socket) -> None:
+        body = b"x" * 1000
+        good = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+        for reply in (good, b"HTTP/1.1 304 Not Modified\r\n\r\n"):
+            peer.sendall(reply)
+            peer.recv(65536)
+        time.sleep(0.05)
+        for reply in (good, b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"):
+            peer.sendall(reply)
+            peer.recv(65536)
+        _until_closed(peer)
+
+    way = load.Way("poll", "/{}")
+    with _serving(answer) as port, load.Load(program, port, way, connections=1) as opened:
+        told = opened.report(quiet_s=0.3)
+    assert told["refused"] == 1
+    assert 1 <= told["delivered"] <= 3
+
+
+def test_messages_are_the_trackers_own() -> None:
+    """The server takes them for updates of the tracker that follow on the stored run."""
+    raw = messages.message(b"bench-000007", messages.FIRST, 1_700_000_000_000_000)
+    update = own_update(raw)
+    held = messages.stored("bench-000007")
+    assert update is not None
+    assert update.cursor == (held.epoch, held.seq + 1)
+    assert update.data["session_id"] == "bench-000007"
+    assert 380 < len(raw) < 430
+
+
+def test_answers_are_counted_wherever_they_are_cut() -> None:
+    """A publisher is done when each message was answered, not before."""
+    ends = [threading.Event(), threading.Event()]
+
+    def serve() -> None:
+        with listener.accept()[0] as peer:
+            peer.recv(65536)
+            peer.sendall(b"HTTP/1.1 201 Created\r\n\r\nHTTP/1")
+            ends[0].wait(5)
+            peer.sendall(b".1 202 Accepted\r\n\r\n")
+
+    def settle() -> None:
+        wire.settle()
+        ends[1].set()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        wire = publishers.HttpWire(listener.getsockname()[1])
+        wire.send(b"two posts", 2)
+        settled = threading.Thread(target=settle)
+        settled.start()
+        assert not ends[1].wait(0.05)
+        ends[0].set()
+        assert ends[1].wait(5)
+        thread.join()
+        settled.join()
+        wire.close()
+
+
+def test_the_cpu_of_children_counts() -> None:
+    """What a server's workers use is what the server uses."""
+    work = "import time; end = time.process_time() + 0.1\nwhile time.process_time() < end: pass"
+    code = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', '''{work}\ninput()''']).wait()"
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE) as process:
+        deadline = time.monotonic() + 10
+        while sum(map(processes.cpu_us, processes.family(process.pid))) < 100_000:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        assert len(processes.family(process.pid)) == 2
+        process.communicate(b"\n", timeout=5)
+
+
+def test_ratios_are_taken_round_by_round() -> None:
+    """A slow round of both is no difference between them."""
+    ours, theirs = [{"cpu": 2.0}, {"cpu": 20.0}, {"cpu": 3.0}], [{"cpu": 1.0}, {"cpu": 10.0}, {"cpu": 1.0}]
+    assert report.ratios(ours, theirs, "cpu") == [2.0, 2.0, 3.0]
+    assert report.spread([2.0, 2.0, 3.0]) == "2.00 (2.00..3.00)"
+
+
+def test_nothing_is_lost_where_nothing_is_lost(program: Path, tmp_path: Path) -> None:
+    """The whole way, with a real Redis and a real server: 5 sessions, 20 viewers, 50 updates."""
+    held = bench.Bench(program, tmp_path, quick=True)
+    with bench.scene(held, "rpa-uvloop", "ws", viewers=20, sessions=5) as scene:
+        scene.warm_up(100, 20)  # who joins without a cursor has in its first state what came before
+        figures = scene.measure(lambda: scene.publisher.burst(50))
+    assert (figures["lost"], figures["duplicated"]) == (0, 0)
+    assert figures["cpu_us"] > 0

@@ -1,0 +1,115 @@
+"""What the documents promise is there."""
+
+import json
+import re
+from dataclasses import fields
+
+import pytest
+from aiohttp import web
+
+from rpa_server import app, config, errors
+from rpa_server.delivery import websocket
+from rpa_server.delivery.wire import incoming
+from rpa_server.http.errors import _CODES
+from tests.support.server import ROOT
+
+README = (ROOT / "README.rst").read_text(encoding="utf-8")
+API = (ROOT / "docs" / "api.rst").read_text(encoding="utf-8")
+DOCUMENTS = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "docs").glob("*.rst")} | {"README.rst": README}
+NGINX = (ROOT / "conf" / "nginx.conf").read_text(encoding="utf-8")
+
+
+def test_the_readme_is_short() -> None:
+    """The README stays under 200 lines."""
+    assert README.count("\n") < 200
+
+
+def test_every_variable_is_in_the_readme() -> None:
+    """Every environment variable that is read is told in the README."""
+    missing = [name for name in (*config.ENVIRONMENT, "RPA_CONFIG", "SESSION_ID") if name not in README]
+    assert missing == []
+
+
+def test_every_setting_is_in_the_shipped_file() -> None:
+    """conf/websocket_config.json shows every setting, with its default."""
+    document = json.loads((ROOT / "conf" / "websocket_config.json").read_text())
+    shown = {**document["server"], "data_dir": document["data_dir"]}
+    shown["allowed_origins"] = (shown["allowed_origins"],)
+    defaults = config.Settings()
+    for setting in fields(config.Settings):
+        if setting.name != "redis_url":
+            assert shown[setting.name] == getattr(defaults, setting.name), setting.name
+    assert config.load({}) == defaults
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_what_a_document_names_is_there(name: str) -> None:
+    """Every variable is read, every file exists."""
+    text = DOCUMENTS[name]
+    read = {*config.ENVIRONMENT, "RPA_CONFIG", "RPA_SERVER_URL"}
+    assert set(re.findall(r"\b(?:RPA|REDIS)_[A-Z_]*[A-Z]\b", text)) <= read
+    files = re.findall(r"\b(?:conf|docs|examples|tests|web)/[a-z_/-]+(?:\.[a-z]+)*\b", text)
+    assert [file for file in files if not (ROOT / file).exists()] == []
+
+
+def test_what_is_explained_of_the_nginx_configuration_is_in_it() -> None:
+    """The table of docs/deployment.rst speaks of the file as it is."""
+    table = DOCUMENTS["deployment.rst"].partition("What each part of nginx.conf is for")[2].partition("\n\nTwo lines")[0]
+    parts = [part for line in table.split("\n") for part in re.findall(r"``(.+?)``", line[:47])]
+    assert len(parts) > 15
+    missing = [part for part in parts if not all(piece in NGINX for piece in re.split(r"\s*…\s*", part))]
+    assert missing == []
+
+
+def test_every_route_is_in_the_api_document() -> None:
+    """docs/api.rst names every address."""
+    names = set()
+    for resource in app.build(config.Settings(redis_url=None)).router.resources():
+        assert isinstance(resource, (web.PlainResource, web.DynamicResource, web.StaticResource))
+        names.add(resource.canonical)
+    missing = [name for name in names - {"/", "/static"} if name not in API]
+    assert missing == []
+
+
+def test_every_attribute_of_the_widget_is_in_its_document() -> None:
+    """docs/webflow.rst tells, in both languages, what the element reads, what it binds and what can be styled."""
+    sources = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "web" / "src").glob("*.js")}
+    document = (ROOT / "docs" / "webflow.rst").read_text(encoding="utf-8")
+    portuguese, english = document.split("\nProgress on a Webflow page\n")
+    read = set(re.findall(r"\bget\('([\w-]+)'\)", sources["run.js"] + sources["index.js"])) | {"demo", "theme", "show"}
+    bound = {f"data-rpa-{name}" for name in re.findall(r"each\('(\w+)'", sources["bind.js"])}
+    said = set(re.findall(r"^ {4}(\w+): ", sources["model.js"].split("  return {\n")[-1], re.M)) - {"on", "value"}
+    assert len(read) > 12
+    assert len(bound) == 5
+    assert len(said) > 8
+    for language in (portuguese, english):
+        assert [name for name in sorted(read | bound | said) if name not in language] == []
+    parts = set(re.findall(r"^\S+ (\w+)", re.split(r"`", sources["widget.js"])[1], re.M))
+    assert [name for name in sorted(parts) if f"``{name}``" not in portuguese] == []
+
+
+def test_every_error_code_is_in_the_api_document() -> None:
+    """docs/api.rst names every code that an error body may carry."""
+    sources = [path.read_text() for path in (ROOT / "rpa_server").rglob("*.py")]
+    codes = {code for text in sources for code in re.findall(r'code = "([a-z_]+)"', text)}
+    codes |= {code for text in sources for code in re.findall(r'errors\.body\("([a-z_]+)"', text)}
+    missing = [code for code in codes if f"``{code}``" not in API]
+    assert missing == []
+
+
+def test_every_close_code_is_in_the_api_document_and_no_other() -> None:
+    """docs/api.rst names the close codes that are sent, besides 1006, which nobody can send."""
+    told = API.partition("\nClose codes:\n")[2].partition("\nWithout the subprotocol")[0]
+    names = {name: value for module in (websocket, incoming) for name, value in vars(module).items() if name.isupper()}
+    sent = {value for value in names.values() if isinstance(value, int) and 1000 <= value < 5000}
+    assert len(sent) > 5
+    assert set(map(int, re.findall(r"\b\d{4}\b", told))) - {1006} == sent
+
+
+def test_every_status_is_in_the_api_document_and_no_other() -> None:
+    """docs/api.rst ends with the statuses that the server answers with."""
+    told = set(map(int, re.findall(r"[;-] +(\d{3})\b", API.rpartition("\nStatuses\n")[2].replace("\n", " "))))
+    sources = [path.read_text() for path in (ROOT / "rpa_server").rglob("*.py")]
+    sent = {int(code) for text in sources for code in re.findall(r"(?:status=|HTTP/1\.1 |answer\(.*, )(\d{3})\b", text)}
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.RpaError)]
+    assert told == sent | {kind.status for kind in kinds} | set(_CODES)

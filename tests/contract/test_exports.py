@@ -1,0 +1,106 @@
+"""The public surface: what robots and servers import, and how it is called."""
+
+import inspect
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+import rpa_server
+from rpa_server import tracker
+from rpa_server.tracker import ProgressTracker, RedisProgressTracker
+from tests.support.server import ROOT
+
+
+def test_the_package_exports_the_application_and_its_version() -> None:
+    """``python -m aiohttp.web rpa_server:create_app``."""
+    assert sorted(rpa_server.__all__) == ["__version__", "create_app"]
+    assert rpa_server.__version__.count(".") == 2
+    assert list(inspect.signature(rpa_server.create_app).parameters) == ["argv"]
+
+
+def test_the_tracker_exports_the_names_that_robots_import() -> None:
+    """Those of the plan and those of the deployed module."""
+    assert sorted(tracker.__all__) == [
+        "ProgressTracker",
+        "RedisProgressTracker",
+        "criar_progress_tracker",
+        "detectar_progress_tracker",
+        "verificar_redis_disponivel",
+    ]
+    for name in tracker.__all__:
+        assert getattr(tracker, name).__doc__
+
+
+@pytest.mark.parametrize("module", ["rpa_server", "rpa_server.tracker"])
+def test_a_star_import_brings_the_exported_names_and_no_other(module: str) -> None:
+    """What ``__all__`` says is there."""
+    program = (
+        f"import {module} as module\n"
+        "names = {}\n"
+        f"exec('from {module} import *', names)\n"
+        "assert set(names) - {'__builtins__'} == set(module.__all__), names\n"
+    )
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, timeout=30)
+
+
+#: Method → its parameters; ``*`` begins those that are passed by name only.
+SIGNATURES = {
+    "__init__": "self, total_etapas=15, usar_arquivo=True, session_id=None, tipo='auto', *, redis_client=None",
+    "update_progress": "self, etapa, mensagem='', dados_extra=None",
+    "update_progress_with_estimativas": "self, etapa, mensagem='', dados_extra=None, estimativas=None",
+    "add_estimativas": "self, estimativas",
+    "add_error": "self, erro, contexto=''",
+    "finalizar": "self, status_final='success', dados_finais=None, erro_final=None",
+    "get_progress": "self",
+    "get_estimativas": "self",
+    "limpar_dados": "self",
+    "limpar_arquivos": "self",
+    "carregar_sessao": "session_id, tipo='auto', redis_client=None",
+}
+
+
+def parameters(method: Any) -> str:
+    """Return the parameters of *method* without their types."""
+    signature = inspect.signature(method)
+    plain = [each.replace(annotation=inspect.Parameter.empty) for each in signature.parameters.values()]
+    return str(signature.replace(parameters=plain, return_annotation=inspect.Signature.empty))[1:-1]
+
+
+@pytest.mark.parametrize("method", SIGNATURES)
+def test_a_method_is_called_as_robots_call_it(method: str) -> None:
+    """Names, order and defaults; robots pass them either way."""
+    assert parameters(getattr(ProgressTracker, method)) == SIGNATURES[method]
+
+
+def test_there_is_no_public_method_but_those() -> None:
+    """A new one is pinned here; ``backend``, ``lost`` are its figures, ``session_id`` its name."""
+    public = {name for name, _ in inspect.getmembers(ProgressTracker) if not name.startswith("_")}
+    assert public == (set(SIGNATURES) - {"__init__"}) | {"backend", "lost"}
+
+
+def test_the_tracker_is_a_context_manager() -> None:
+    """It ends a run that nobody ended."""
+    assert parameters(ProgressTracker.__enter__) == "self"
+    assert len(inspect.signature(ProgressTracker.__exit__).parameters) == 4
+
+
+def test_the_plans_name_is_the_same_tracker() -> None:
+    """``RedisProgressTracker(session_id, redis_client)``."""
+    assert issubclass(RedisProgressTracker, ProgressTracker)
+    own = {name for name in vars(RedisProgressTracker) if not name.startswith("__")}
+    assert own == set()
+
+
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [
+        (tracker.criar_progress_tracker, "session_id=None, total_etapas=15, tipo='auto'"),
+        (tracker.detectar_progress_tracker, "tipo='auto'"),
+        (tracker.verificar_redis_disponivel, ""),
+    ],
+)
+def test_a_helper_is_called_as_robots_call_it(function: Any, expected: str) -> None:
+    """The deployed module has them."""
+    assert parameters(function) == expected

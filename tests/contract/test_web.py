@@ -1,0 +1,243 @@
+"""The page's side: its own tests in Node, its types, its built files, and the built client against the real server."""
+
+import asyncio
+import base64
+import gzip
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rpa_server import __version__
+from rpa_server.tracker import ProgressTracker
+from tests.support import web_runs
+from tests.support.server import ROOT, Server, until
+
+WEB = ROOT / "web"
+DIST = WEB / "dist"
+#: The most that a page loads, in bytes as gzip -9 makes them.
+LIMITS = {"rpa-client.js": 5 * 1024, "rpa-progress.js": 10 * 1024}
+#: What turns a string into markup or code; a page under Trusted Types forbids it all.
+SINKS = re.compile(
+    r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function|createContextualFragment|srcdoc"
+    r"|DOMParser|setHTML|setAttribute\(['\"](on|style)|setTimeout\(['\"]|javascript:"
+)
+
+
+def run(*command: str, cwd: Path = WEB) -> str:
+    """Run a program and return what it printed; what went wrong is the failure's text."""
+    program = shutil.which(command[0])
+    assert program, f"{command[0]} is not installed"
+    done = subprocess.run([program, *command[1:]], cwd=cwd, capture_output=True, text=True, timeout=50, check=False)
+    assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout[-6000:]}\n{done.stderr[-3000:]}"
+    return done.stdout
+
+
+@pytest.fixture(scope="session")
+def tools() -> Path:
+    """Install what builds and tests the scripts, as the lock file says, unless that was done."""
+    mark = WEB / "node_modules" / ".installed"
+    wanted = hashlib.sha256((WEB / "package-lock.json").read_bytes()).hexdigest()
+    if not mark.is_file() or mark.read_text() != wanted:
+        run("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline")
+        mark.write_text(wanted)
+    return WEB / "node_modules"
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in (WEB / "tests").glob("*.test.mjs")))
+def test_the_scripts_own_tests_pass(tools: Path, name: str) -> None:
+    """What Node runs in web/tests passes."""
+    report = run("node", "--test", f"tests/{name}")
+    assert re.search(r"^# fail 0$", report, re.M), report
+    assert not re.search(r"^# pass 0$", report, re.M), report
+
+
+def test_the_types_fit_how_a_page_uses_them(tools: Path) -> None:
+    """The hand-written types pass the compiler, and so does a page that uses them; what it may not do does not."""
+    run("node", str(tools / "typescript" / "bin" / "tsc"), "--project", "tests/tsconfig.json")
+
+
+def test_the_built_files_are_what_the_sources_make(tools: Path, tmp_path: Path) -> None:
+    """Building again gives the committed files, byte for byte."""
+    run("node", "build.mjs", str(tmp_path))
+    built = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert built
+    assert built == {path.name: path.read_bytes() for path in DIST.iterdir() if not re.search(r"-\d", path.name)}
+
+
+@pytest.mark.parametrize("name", sorted(LIMITS))
+def test_a_script_stays_small(name: str) -> None:
+    """The client is at most 5 KB, with the widget at most 10 KB, compressed."""
+    size = len(gzip.compress((DIST / name).read_bytes(), 9))
+    assert size <= LIMITS[name], f"{name}: {size} bytes"
+
+
+def test_all_that_a_page_loads_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """Beside its script the widget loads its style and words: 4 KB more, once, and not what the limits are about."""
+    sizes = {path.name: len(gzip.compress(path.read_bytes(), 9)) for path in sorted(DIST.iterdir())}
+    with capsys.disabled():
+        print("\ncompressed:", ", ".join(f"{name} {size}" for name, size in sizes.items()))
+    assert sizes["rpa-progress.json"] <= 4 * 1024
+
+
+def test_the_script_vouches_for_the_file_beside_it() -> None:
+    """Its hash is in the script, so whoever checks the script has checked both."""
+    digest = hashlib.sha256((DIST / "rpa-progress.json").read_bytes()).digest()
+    assert f"sha256-{base64.b64encode(digest).decode()}" in (DIST / "rpa-progress.js").read_text(encoding="utf-8")
+
+
+def test_what_a_version_holds_never_changes() -> None:
+    """The built files are those that were pinned for this version; changed files take a new one (web/release.mjs)."""
+    releases = json.loads((WEB / "releases.json").read_text(encoding="utf-8"))
+    assert json.loads((WEB / "package.json").read_text(encoding="utf-8"))["version"] == __version__
+    assert list(releases)[-1] == __version__
+    for version, files in releases.items():
+        for name, integrity in files.items():
+            path = DIST / (name if version == __version__ else name.replace(".", f"-{version}."))
+            if version == __version__ or path.exists():
+                digest = hashlib.sha384(path.read_bytes()).digest()
+                assert integrity == f"sha384-{base64.b64encode(digest).decode()}", f"{version} {name}"
+
+
+def test_no_script_makes_markup_or_code_of_a_string() -> None:
+    """Neither the sources nor what is built of them use a sink that a strict policy forbids."""
+    for path in [*(WEB / "src").rglob("*.js"), *map(DIST.joinpath, LIMITS)]:
+        found = SINKS.search(path.read_text(encoding="utf-8"))
+        assert found is None, f"{path.name}: {found}"
+
+
+def test_the_runs_for_the_scripts_tests_are_the_servers() -> None:
+    """The runs that the client's reducer is tested with are those that the server's rules make today."""
+    assert web_runs.FILE.read_text(encoding="utf-8") == web_runs.text()
+
+
+# -- against the real server
+
+
+class Page:
+    """The built client in Node, following one session.
+
+    Attributes:
+        lines: everything it printed, parsed.
+    """
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+        self.lines: list[list[Any]] = []
+
+    def said(self, kind: str) -> list[list[Any]]:
+        return [line for line in self.lines if line[0] == kind]
+
+    async def read(self) -> None:
+        """Read until it has nothing more to say."""
+        assert self._process.stdout is not None
+        async for line in self._process.stdout:
+            self.lines.append(json.loads(line))
+
+    async def until(self, kind: str, count: int) -> None:
+        """Wait until it said *kind* so many times."""
+        await until(lambda: len(self.said(kind)) >= count, 20)
+
+
+@asynccontextmanager
+async def pages(url: str, session_id: str, *transports: list[str]) -> AsyncIterator[list[Page]]:
+    """Open one page for each list of transports; behind the block they are closed."""
+    node = shutil.which("node")
+    assert node, "node is not installed"
+    processes = [
+        await asyncio.create_subprocess_exec(
+            node, "tests/watch.mjs", url, session_id, *names, cwd=WEB, stdout=asyncio.subprocess.PIPE
+        )
+        for names in transports
+    ]
+    opened = [Page(process) for process in processes]
+    readers = [asyncio.create_task(page.read()) for page in opened]
+    try:
+        yield opened
+        async with asyncio.timeout(30):
+            await asyncio.gather(*readers)
+    finally:
+        for process in processes:
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
+        await asyncio.gather(*readers, return_exceptions=True)
+
+
+async def test_every_update_reaches_every_page_once_though_the_server_is_killed_in_mid_run(
+    tools: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over every transport a page sees the whole run, each update once and in order, across a killed server."""
+    for name, value in {"RPA_DATA_DIR": str(data_dir), "RPA_REDIS_URL": "none"}.items():
+        monkeypatch.setenv(name, value)
+    server = await asyncio.to_thread(Server(data_dir).start)
+    transports: list[list[str]] = [[], ["websocket"], ["sse"], ["polling"], ["poll"]]
+    try:
+        async with pages(server.url, "corrida", *transports) as opened:
+            with ProgressTracker(total_etapas=15, session_id="corrida", tipo="json") as tracker:
+                for step in range(1, 6):
+                    tracker.update_progress(step, f"Tela {step}")
+                for page in opened:
+                    await page.until("progress", 6)
+                server.kill()
+                for step in range(6, 9):
+                    tracker.update_progress(step, f"Tela {step}")
+                await asyncio.to_thread(server.start)
+                for step in range(9, 15):
+                    tracker.update_progress(step, f"Tela {step}")
+                    await asyncio.sleep(0.05)
+                tracker.finalizar("success", {"plano_recomendado": {"valor": "R$ 1,00"}})
+        for names, page in zip(transports, opened, strict=True):
+            told = page.said("progress")
+            assert [line[2] for line in told] == list(range(1, 17)), names
+            assert len({line[1] for line in told}) == 1, names
+            assert page.said("done")[0][1]["estado"] == "sucesso", names
+            assert page.said("result") == [["result", {"plano_recomendado": {"valor": "R$ 1,00"}}]], names
+            assert page.lines[-2][:2] == ["connection", "closed"], names
+            stats = page.lines[-1][1]
+            assert (stats["live"], stats["probing"], stats["timers"]) == (0, 0, 0), names
+    finally:
+        await asyncio.to_thread(server.stop)
+
+
+def _names(declaration: str, pattern: str) -> set[str]:
+    """Return what *pattern* finds in the part of the types that begins with *declaration*."""
+    types = (WEB / "rpa-progress.d.ts").read_text(encoding="utf-8")
+    part = types.split(declaration, 1)[1]
+    return set(re.findall(pattern, re.split(r"\n}\n|;\n\n", part)[0]))
+
+
+@pytest.mark.parametrize(
+    ("declaration", "pattern"),
+    [
+        ("interface RPAOptions ", r"\n  (\w+)\?:"),
+        ("interface RPACallbacks ", r"\n  (\w+)\?:"),
+        ("interface RPAEventMap ", r"'(rpa:\w+)'"),
+        ("interface RPAStats ", r"\n  (\w+):"),
+        ("type RPAErrorCode =", r"'(\w+)'"),
+        ("type RPAConnectionState =", r"'(\w+)'"),
+        ("declare class RPAProgressClient ", r"\n  (?:readonly )?([a-z]\w+)(?:[(:])"),
+    ],
+)
+def test_the_document_tells_everything_that_the_types_have(declaration: str, pattern: str) -> None:
+    """Every option, event, error code, method and count is in docs/javascript.rst."""
+    document = (ROOT / "docs" / "javascript.rst").read_text(encoding="utf-8")
+    names = _names(declaration, pattern) - {"constructor", "sessionId", "addEventListener", "removeEventListener"}
+    assert len(names) > 4
+    assert [name for name in sorted(names) if not re.search(rf"``(?:\w+ )?{name}\b", document)] == []
+
+
+def test_every_error_code_of_the_sources_is_one_of_the_types() -> None:
+    """The types name each code that the client makes."""
+    known = _names("type RPAErrorCode =", r"'(\w+)'")
+    texts = [path.read_text(encoding="utf-8") for path in (WEB / "src").glob("*.js")]
+    made = {code for text in texts for code in re.findall(r"new RPAError\('(\w+)'", text)}
+    assert made
+    assert made <= known

@@ -1,0 +1,336 @@
+"""The registry of watched sessions: who is let in, what is left behind, how it ends."""
+
+import asyncio
+import gc
+import logging
+
+import pytest
+
+from rpa_server.delivery.hub import Hub
+from rpa_server.delivery.session import Session
+from rpa_server.errors import ServerFull
+from rpa_server.progress.update import Cursor, Update
+from tests.support.sessions import SESSION, Robot, SlowStore, Viewer, make_hub, settle
+
+
+class Guest(Viewer):
+    """A viewer that is connected for as long as a handler would serve it.
+
+    Args:
+        obedient: it goes when it is told to, as a handler whose stream ends does.
+    """
+
+    def __init__(self, obedient: bool = True) -> None:
+        super().__init__()
+        self._obedient = obedient
+        self._gone = asyncio.Event()
+
+    def restart(self) -> None:
+        super().restart()
+        if self._obedient:
+            self._gone.set()
+
+    def abort(self) -> None:
+        super().abort()
+        self._gone.set()
+
+    def go(self) -> None:
+        self._gone.set()
+
+    async def stay(self, hub: Hub, session_id: str = SESSION) -> None:
+        """Do what a handler does, until the stream ends."""
+        with hub.admit(session_id, self) as session:
+            await session.load()
+            session.begin(self, None)
+            await self._gone.wait()
+
+
+def others() -> set[asyncio.Task[None]]:
+    """Return the tasks besides the test's own."""
+    return {task for task in asyncio.all_tasks() if task is not asyncio.current_task()}
+
+
+async def test_nothing_is_left_behind_the_last_viewer() -> None:
+    """When the last viewer has left, neither its session nor any task is left."""
+    robot = Robot(steps=2)
+    hub = make_hub(SlowStore(robot.state()))
+    guests = [Guest() for _ in range(3)]
+    staying = [asyncio.create_task(guest.stay(hub)) for guest in guests]
+    await settle()
+    assert [session.session_id for session in hub.watched()] == [SESSION]
+    guests[0].pending = 100_000
+    hub.publish(SESSION, robot.step())
+    assert hub.connections == 3
+    for guest in guests:
+        guest.go()
+    await asyncio.gather(*staying)
+    async with asyncio.timeout(1):
+        while others():  # noqa: ASYNC110 - the hub's own task ends by itself
+            await asyncio.sleep(0.005)
+    staying.clear()
+    gc.collect()
+    assert hub.watched() == []
+    assert hub.connections == 0
+
+
+async def test_nothing_is_left_where_a_viewer_left_during_the_read() -> None:
+    """A viewer that goes while the store is read leaves nothing behind once the store has answered."""
+    store = SlowStore(Robot(steps=2).state())
+    hub = make_hub(store)
+    store.hold()
+    staying = asyncio.create_task(Guest().stay(hub))
+    await settle()
+    staying.cancel()
+    del staying  # its traceback holds the session
+    store.release()
+    await settle()
+    gc.collect()
+    assert hub.watched() == []
+    assert others() == set()
+    assert hub.connections == 0
+
+
+async def test_the_session_lives_as_long_as_somebody_watches() -> None:
+    """One of two viewers leaving costs the other neither its session nor its updates."""
+    robot = Robot(steps=2)
+    hub = make_hub(SlowStore(robot.state()))
+    leaving, staying = Guest(), Guest()
+    tasks = [asyncio.create_task(guest.stay(hub)) for guest in (leaving, staying)]
+    await settle()
+    leaving.go()
+    await tasks[0]
+    gc.collect()
+    hub.publish(SESSION, robot.step())
+    assert staying.seqs == [3]
+    staying.go()
+    await tasks[1]
+
+
+async def test_what_nobody_watches_costs_nothing() -> None:
+    """Updates of sessions that nobody watches are dropped: no session, no read, no task."""
+    store = SlowStore()
+    hub = make_hub(store)
+    hub.publish(SESSION, Robot().step())
+    hub.changed(SESSION)
+    hub.all_changed()
+    await settle()
+    assert hub.watched() == []
+    assert store.reads == 0
+    assert others() == set()
+
+
+async def test_an_update_reaches_its_own_session_only() -> None:
+    """Viewers of another session see nothing of it."""
+    robot = Robot()
+    store = SlowStore()
+    hub = make_hub(store)
+    here, there = Guest(), Guest()
+    tasks = [asyncio.create_task(here.stay(hub)), asyncio.create_task(there.stay(hub, "other"))]
+    await settle()
+    update = robot.step()
+    store.held = robot.state()
+    hub.publish(SESSION, update)
+    await settle()
+    assert here.seqs == [1]
+    assert there.seqs == []
+    await hub.close()
+    await asyncio.gather(*tasks)
+
+
+async def test_all_changed_reads_every_watched_session() -> None:
+    """After a gap in the subscription every watched session is read again."""
+    robot = Robot(steps=1)
+    store = SlowStore(robot.state())
+    hub = make_hub(store)
+    guest = Guest()
+    task = asyncio.create_task(guest.stay(hub))
+    await settle()
+    robot.steps(2)
+    store.held = robot.state()
+    hub.all_changed()
+    await settle()
+    assert guest.check() == Cursor("aaaa", 3)
+    guest.go()
+    await task
+
+
+# -- admission
+
+
+async def test_a_full_server_refuses() -> None:
+    """One connection more than allowed is refused and leaves nothing; a place that gets free is given again."""
+    hub = make_hub(SlowStore(), most=2)
+    with hub.admit("a", Viewer()), hub.admit("a", Viewer()):
+        with pytest.raises(ServerFull), hub.admit("b", Viewer()):
+            pass
+        assert hub.connections == 2
+        gc.collect()
+        assert [session.session_id for session in hub.watched()] == ["a"]
+    with hub.admit("b", Viewer()):
+        assert hub.connections == 1
+
+
+async def test_a_handler_that_fails_gives_its_place_back() -> None:
+    """However a handler ends, its connection is counted no longer and its client is forgotten."""
+    hub = make_hub(SlowStore())
+    kept: list[Session] = []
+    with pytest.raises(ZeroDivisionError), hub.admit(SESSION, Viewer()) as session:
+        kept.append(session)
+        raise ZeroDivisionError
+    assert hub.connections == 0
+    assert kept[0].clients() == []
+
+
+# -- tasks
+
+
+async def test_a_task_that_fails_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """What a background task raises is in the log, not lost."""
+
+    async def work() -> None:
+        raise ZeroDivisionError("on purpose")
+
+    make_hub(SlowStore()).spawn(work())
+    await settle()
+    assert [record.levelno for record in caplog.records] == [logging.ERROR]
+    assert "on purpose" in caplog.text
+
+
+async def test_a_store_that_is_down_is_logged_now_and_then(caplog: pytest.LogCaptureFixture) -> None:
+    """A store that fails for every viewer is one line in the log, not one a viewer."""
+    store = SlowStore()
+    store.failing = True
+    hub = make_hub(store)
+    kept = [hub.session(f"s{number}") for number in range(50)]
+    hub.all_changed()
+    await settle()
+    assert len(kept) == store.reads == 50
+    assert len(caplog.records) == 1
+
+
+async def test_a_bug_in_one_read_stops_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    """Where reading a session raises something unforeseen it is logged, and the next read works."""
+    robot = Robot(steps=1)
+    calls: list[str] = []
+
+    async def read(session_id: str) -> object:
+        calls.append(session_id)
+        if len(calls) == 2:
+            raise ZeroDivisionError("on purpose")
+        return robot.state()
+
+    hub = Hub(read, 10, 15.0)  # type: ignore[arg-type]
+    guest = Guest()
+    task = asyncio.create_task(guest.stay(hub))
+    await settle()
+    robot.step()
+    for _ in range(2):
+        hub.changed(SESSION)
+        await settle()
+    assert guest.check() == Cursor("aaaa", 2)
+    assert "on purpose" in caplog.text
+    guest.go()
+    await task
+
+
+# -- the end
+
+
+async def test_closing_tells_everyone_to_come_back() -> None:
+    """Closing restarts every stream, in whatever state it is, once; afterwards nobody is let in."""
+    robot = Robot(steps=1)
+    store = SlowStore(robot.state())
+    hub = make_hub(store)
+    watching, lagging, other = Guest(), Guest(), Guest()
+    tasks = [asyncio.create_task(guest.stay(hub)) for guest in (watching, lagging)]
+    tasks.append(asyncio.create_task(other.stay(hub, "other")))
+    await settle()
+    lagging.pending = 100_000
+    hub.publish(SESSION, robot.step())
+    began = asyncio.get_running_loop().time()
+    await hub.close()
+    assert asyncio.get_running_loop().time() - began < 0.5
+    assert all(guest.count("restart") == 1 for guest in (watching, lagging, other))
+    await asyncio.gather(*tasks)
+    with pytest.raises(ServerFull), hub.admit(SESSION, Viewer()):
+        pass
+    assert others() == set()
+
+
+async def test_closing_reaches_who_is_still_joining() -> None:
+    """A viewer whose state is still being read when the server closes does not hold it up."""
+    store = SlowStore(Robot(steps=1).state())
+    hub = make_hub(store)
+    store.hold()
+    guest = Guest()
+    task = asyncio.create_task(guest.stay(hub))
+    await settle()
+    async with asyncio.timeout(2):
+        await hub.close()
+        await asyncio.gather(task, return_exceptions=True)
+    assert hub.connections == 0
+
+
+async def test_who_stays_is_aborted() -> None:
+    """A stream that does not end when it is told to is dropped after a second."""
+    hub = make_hub(SlowStore())
+    guest = Guest(obedient=False)
+    task = asyncio.create_task(guest.stay(hub))
+    await settle()
+    async with asyncio.timeout(2):
+        await hub.close()
+        await task
+    assert (guest.count("restart"), guest.count("abort")) == (1, 1)
+
+
+async def test_closing_twice_is_closing_once() -> None:
+    """A second close, at once or later, does nothing more and does not fail."""
+    hub = make_hub(SlowStore())
+    guest = Guest()
+    task = asyncio.create_task(guest.stay(hub))
+    await settle()
+    await asyncio.gather(hub.close(), hub.close())
+    await task
+    await hub.close()
+    assert guest.count("restart") == 1
+
+
+async def test_closing_an_unused_hub_is_quick() -> None:
+    """Without viewers closing takes no time."""
+    async with asyncio.timeout(0.1):
+        await make_hub(SlowStore()).close()
+
+
+async def test_nothing_is_sent_behind_the_goodbye() -> None:
+    """A client that was told to come back gets no more updates: they would follow on its close frame."""
+    robot = Robot(steps=1)
+    hub = make_hub(SlowStore(robot.state()))
+    guest = Guest(obedient=False)
+    task = asyncio.create_task(guest.stay(hub))
+    await settle()
+    closing = asyncio.create_task(hub.close())
+    await settle()
+    hub.publish(SESSION, robot.step())
+    guest.go()
+    await asyncio.gather(task, closing)
+    assert [kind for kind, _ in guest.got][:2] == ["sync", "restart"]
+    assert guest.seqs == []
+
+
+async def test_the_figures_count_what_happened() -> None:
+    """Delivered updates are counted once for each client that got them, early or late."""
+    robot = Robot(steps=1)
+    hub = make_hub(SlowStore(robot.state()))
+    quick, slow = Guest(), Guest()
+    tasks = [asyncio.create_task(guest.stay(hub)) for guest in (quick, slow)]
+    await settle()
+    slow.pending = 100_000
+    updates: list[Update] = robot.steps(3)
+    for update in updates:
+        hub.publish(SESSION, update)
+    assert hub.delivered == 3
+    slow.pending = 0
+    hub.session(SESSION).catch_up(0.0)
+    assert hub.delivered == 6
+    await hub.close()
+    await asyncio.gather(*tasks)

@@ -1,0 +1,150 @@
+"""Frames of clients: against the independent encoder of the websockets library, and whatever breaks the protocol."""
+
+import os
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from websockets import frames as peer
+
+from rpa_server.delivery.wire.incoming import (
+    BAD_TEXT,
+    BINARY,
+    CLOSE,
+    CONTINUATION,
+    PING,
+    PONG,
+    PROTOCOL_ERROR,
+    TEXT,
+    TOO_BIG,
+    Message,
+    ProtocolViolation,
+    Reader,
+)
+
+LIMIT = 70_000
+
+
+def frame(opcode: int, payload: bytes = b"", final: bool = True, mask: bool = True) -> bytes:
+    """Encode one frame as a client would."""
+    return peer.Frame(peer.Opcode(opcode), payload, fin=final).serialize(mask=mask)
+
+
+def raw(first: int, payload: bytes = b"") -> bytes:
+    """Make a frame that no encoder makes; the mask is all zeros."""
+    return bytes((first, 0x80 | len(payload))) + bytes(4) + payload
+
+
+def violation(*pieces: bytes, limit: int = LIMIT) -> int:
+    """Feed pieces and return the code of the violation that they must be."""
+    reader = Reader(limit)
+    with pytest.raises(ProtocolViolation) as caught:
+        for piece in pieces:
+            reader.feed(piece)
+    return caught.value.code
+
+
+messages = st.lists(
+    st.one_of(
+        st.tuples(st.just(TEXT), st.text(max_size=300).map(lambda text: text.encode("utf-8", "replace"))),
+        st.tuples(st.just(BINARY), st.binary(max_size=300)),
+        st.tuples(st.sampled_from([PING, PONG]), st.binary(max_size=125)),
+    ),
+    max_size=8,
+)
+
+
+@given(messages, st.data())
+def test_what_a_client_sends_is_read_however_it_arrives(sent: list[tuple[int, bytes]], data: st.DataObject) -> None:
+    """Cut into any pieces, with messages fragmented and control frames in between, the same messages come out."""
+    wire, expected = b"", []
+    for opcode, payload in sent:
+        if opcode in (PING, PONG) or not data.draw(st.booleans()):
+            wire += frame(opcode, payload)
+            expected.append(Message(opcode, payload))
+            continue
+        cut = data.draw(st.integers(0, len(payload)))
+        wire += frame(opcode, payload[:cut], final=False) + frame(PING, b"between") + frame(CONTINUATION, payload[cut:])
+        expected += [Message(PING, b"between"), Message(opcode, payload)]
+    reader, read = Reader(LIMIT), []
+    while wire:
+        size = data.draw(st.integers(1, len(wire)))
+        read += reader.feed(wire[:size])
+        wire = wire[size:]
+    assert read == expected
+
+
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 65535, 65536, LIMIT])
+def test_every_form_of_length_is_read(size: int) -> None:
+    """Up to 125 bytes, 16 bits, 64 bits; byte by byte as well."""
+    payload = os.urandom(size)
+    wire = frame(BINARY, payload)
+    assert Reader(LIMIT).feed(wire) == [Message(BINARY, payload)]
+    slow = Reader(LIMIT)
+    head = [message for byte in wire[:20] for message in slow.feed(bytes([byte]))]
+    assert [*head, *slow.feed(wire[20:])] == [Message(BINARY, payload)]
+
+
+@pytest.mark.parametrize("payload", [b"", b"\x03\xe8", b"\x0f\xa0bye", b"\x0b\xb8" + "é".encode()])
+def test_a_close_frame_is_handed_on(payload: bytes) -> None:
+    """With a code and a reason or without."""
+    assert Reader(LIMIT).feed(frame(CLOSE, payload)) == [Message(CLOSE, payload)]
+
+
+@pytest.mark.parametrize(
+    "wire",
+    {
+        "not masked": frame(TEXT, b"{}", mask=False),
+        "reserved bit": raw(0xC1, b"{}"),
+        "reserved data opcode": raw(0x83),
+        "reserved control opcode": raw(0x8B),
+        "long ping": b"\x89\xfe\0\x7e\0\0\0\0",
+        "fragmented ping": raw(0x09),
+        "stray continuation": frame(CONTINUATION, b"x"),
+        "new message inside fragments": frame(TEXT, b"a", final=False) + frame(TEXT, b"b"),
+        "close of one byte": raw(0x88, b"\x03"),
+        "close 999": raw(0x88, b"\x03\xe7"),
+        "close 1005": raw(0x88, b"\x03\xed"),
+        "close 1015": raw(0x88, b"\x03\xf7"),
+        "close 5000": raw(0x88, b"\x13\x88"),
+    }.items(),
+    ids=lambda pair: pair[0],
+)
+def test_a_broken_frame_is_a_protocol_error(wire: tuple[str, bytes]) -> None:
+    """It is refused as soon as it shows, in one piece or byte by byte."""
+    assert violation(wire[1]) == PROTOCOL_ERROR
+    assert violation(*(bytes([byte]) for byte in wire[1])) == PROTOCOL_ERROR
+
+
+@pytest.mark.parametrize(
+    "wire",
+    [frame(TEXT, b"\xff"), frame(TEXT, b"\xc3", final=False) + frame(CONTINUATION, b"x")],
+    ids=["in one frame", "over two"],
+)
+def test_text_that_is_none_is_refused(wire: bytes) -> None:
+    """Text is UTF-8, over the borders of its fragments."""
+    assert violation(wire) == BAD_TEXT
+
+
+def test_a_close_reason_that_is_no_text_is_refused() -> None:
+    """As text is."""
+    assert violation(frame(CLOSE, b"\x03\xe8\xff")) == BAD_TEXT
+
+
+def test_a_message_too_big_is_refused_before_it_arrives() -> None:
+    """By the length that the header declares, be it a gigabyte, and over all fragments."""
+    assert violation(b"\x82\xff" + (1 << 30).to_bytes(8, "big") + b"\0\0\0\0") == TOO_BIG
+    assert violation(frame(BINARY, b"x" * 101), limit=100) == TOO_BIG
+    parts = frame(BINARY, b"x" * 60, final=False), frame(CONTINUATION, b"x" * 41)
+    assert violation(*parts, limit=100) == TOO_BIG
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_messages_or_a_violation(wire: bytes) -> None:
+    """Nothing that a stranger sends raises anything else."""
+    reader = Reader(LIMIT)
+    try:
+        for message in reader.feed(wire):
+            assert message.opcode in (TEXT, BINARY, CLOSE, PING, PONG)
+    except ProtocolViolation as error:
+        assert error.code in (PROTOCOL_ERROR, BAD_TEXT, TOO_BIG)

@@ -1,0 +1,198 @@
+"""Messages as bytes on a socket, read back by parsers that are not ours."""
+
+import http.client
+import io
+import json
+from typing import Any, cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from websockets.frames import Frame, Opcode
+from websockets.protocol import Protocol, Side
+
+from rpa_server.delivery.wire.messages import plain_ws, sse, sse_chunk, ws
+from rpa_server.delivery.wire.sse import chunk, sse_event
+from rpa_server.delivery.wire.websocket import ws_text
+from rpa_server.progress.snapshot import with_names
+from rpa_server.progress.update import Cursor, Update, make_update
+
+SIZES = [0, 1, 125, 126, 127, 65535, 65536, 70000]
+
+
+def received(data: bytes) -> list[Frame]:
+    """Return the frames that a client of another library reads."""
+    client = Protocol(Side.CLIENT, max_size=None)
+    client.receive_data(data)
+    events = [event for event in client.events_received() if isinstance(event, Frame)]
+    if client.parser_exc is not None:
+        raise client.parser_exc
+    return events
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_text_frame_of_any_size_is_read_back_whole(size: int) -> None:
+    """The three forms of the length change exactly where RFC 6455 says."""
+    payload = b"x" * size
+    (frame,) = received(ws_text(payload))
+    assert frame.opcode is Opcode.TEXT
+    assert frame.fin
+    assert not (frame.rsv1 or frame.rsv2 or frame.rsv3)
+    assert frame.data == payload
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_text_frame_is_what_another_library_writes(size: int) -> None:
+    """The shortest form of the length, byte for byte."""
+    payload = b"x" * size
+    assert ws_text(payload) == Frame(Opcode.TEXT, payload).serialize(mask=False)
+
+
+@given(st.lists(st.binary(max_size=200), max_size=5))
+def test_frames_in_a_row_come_apart_again(payloads: list[bytes]) -> None:
+    """A lagging client gets many in one write."""
+    read = received(b"".join(map(ws_text, payloads)))
+    assert [frame.data for frame in read] == payloads
+
+
+def events(stream: bytes) -> list[tuple[str, str, str]]:
+    """Return (type, data, last event id) of an event stream, as section 9.2.6 of the HTML standard reads it."""
+    found, last_id = [], ""
+    name, data = "", ""
+    text = stream.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
+    for line in text.split("\n")[:-1]:
+        key, _, value = line.partition(":")
+        value = value.removeprefix(" ")
+        if line == "":
+            if data:
+                found.append((name or "message", data.removesuffix("\n"), last_id))
+            name = data = ""
+        elif key == "data":
+            data += value + "\n"
+        elif key == "id" and "\0" not in value:
+            last_id = value
+        elif key == "event":
+            name = value
+    return found
+
+
+UPDATE: dict[str, Any] = {
+    "type": "progress_update",
+    "epoch": "5f0c9a1be2d34c77",
+    "seq": 13,
+    "final": False,
+    "mensagem": "Tela 5 concluída\nlinha dois\r\u2028",
+}
+
+
+def test_an_event_is_unnamed_and_its_id_is_the_cursor() -> None:
+    """EventSource hands it to onmessage and hands the id back when it reconnects."""
+    update = make_update(UPDATE)
+    ((name, data, last_id),) = events(sse(update))
+    assert name == "message"
+    assert json.loads(data) == UPDATE
+    assert last_id == "5f0c9a1be2d34c77:13"
+
+
+def test_an_event_without_a_cursor_leaves_the_last_id_alone() -> None:
+    """A bare PUBLISH must not make the client forget where it was."""
+    numbered = sse_event(b'{"a":1}', Cursor("a1", 7))
+    bare = sse_event(b'{"b":2}', None)
+    assert events(numbered + bare) == [("message", '{"a":1}', "a1:7"), ("message", '{"b":2}', "a1:7")]
+    assert b"id" not in bare
+
+
+@given(st.lists(st.binary(min_size=1, max_size=5000), max_size=4))
+def test_chunks_are_read_back_as_one_body(payloads: list[bytes]) -> None:
+    """HTTP/1.1's chunked coding, as Python's client reads it."""
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    wire = head + b"".join(map(chunk, payloads)) + b"0\r\n\r\n"
+
+    class Socket:
+        def makefile(self, mode: str) -> io.BytesIO:
+            return io.BytesIO(wire)
+
+    response = http.client.HTTPResponse(cast(Any, Socket()))
+    response.begin()
+    assert response.read() == b"".join(payloads)
+
+
+@pytest.mark.parametrize("epoch", ["5f0c9a1be2d34c77", None])
+@pytest.mark.parametrize("size", [0, 300, 70_000])
+def test_an_update_in_a_chunk_is_its_event_in_a_chunk(epoch: str | None, size: int) -> None:
+    """However long it is, numbered or not."""
+    update = Update(b'{"mensagem":"%b"}' % (b"x" * size), epoch, 13, False)
+    assert sse_chunk(update) == chunk(sse(update))
+    assert sse(update) == sse_event(update.raw, update.cursor)
+
+
+def test_frames_of_an_update_are_encoded_once() -> None:
+    """The same bytes object serves every client."""
+    update = make_update(UPDATE)
+    assert ws(update) is ws(update)
+    assert sse(update) is sse(update)
+    assert sse_chunk(update) is sse_chunk(update)
+    assert plain_ws(update) is plain_ws(update)
+    assert received(ws(update))[0].data == update.raw
+
+
+def messages(data: bytes) -> list[dict[str, Any]]:
+    """Return what the text frames in *data* hold."""
+    return [json.loads(bytes(frame.data)) for frame in received(data)]
+
+
+def test_an_update_without_estimates_is_one_plain_frame() -> None:
+    """Nothing is added to it."""
+    assert messages(plain_ws(make_update(UPDATE))) == [UPDATE]
+
+
+def test_an_update_with_estimates_is_followed_by_a_frame_of_them_with_names() -> None:
+    """Pages of the plan print ``nome``, the deployed robot writes ``nome_cobertura``."""
+    estimates = {
+        "coberturas_detalhadas": [
+            {"nome_cobertura": "Ampla", "valores": {"de": "R$ 1,00", "ate": "R$ 2,00"}},
+            {"nome": "Básica"},
+            {"nome": "", "nome_cobertura": "Média"},
+            {},
+            "no object",
+        ],
+        "resumo": 5,
+    }
+    first, second = messages(plain_ws(make_update({**UPDATE, "estimativas": estimates})))
+    assert first == {**UPDATE, "estimativas": estimates}
+    assert second["type"] == "estimativas"
+    items = second["estimativas"]["coberturas_detalhadas"]
+    assert [item["nome"] for item in items[:4]] == ["Ampla", "Básica", "Média", ""]
+    assert [item["nome_cobertura"] for item in items[:4]] == ["Ampla", "Básica", "Média", ""]
+    assert items[0]["valores"] == {"de": "R$ 1,00", "ate": "R$ 2,00"}
+    assert items[4] == "no object"
+    assert second["estimativas"]["resumo"] == 5
+
+
+@pytest.mark.parametrize("estimates", [None, [], "text", 5, {"coberturas_detalhadas": "none"}, {}])
+def test_strange_estimates_never_stop_an_update(estimates: Any) -> None:
+    """The update itself is sent in any case, and what follows it is at most one frame of an object."""
+    update = make_update({**UPDATE, "estimativas": estimates})
+    first, *more = messages(plain_ws(update))
+    assert first["estimativas"] == estimates
+    assert [message["estimativas"] for message in more] == ([estimates] if isinstance(estimates, dict) else [])
+
+
+def test_estimates_named_inside_something_else_are_no_estimates() -> None:
+    """Only the update's own key counts."""
+    update = make_update({**UPDATE, "dados_extra": {"estimativas": {"coberturas_detalhadas": []}}})
+    assert len(messages(plain_ws(update))) == 1
+
+
+def test_adding_names_leaves_the_given_estimates_as_they_were() -> None:
+    """They are the session's state."""
+    estimates = {"coberturas_detalhadas": [{"nome_cobertura": "Ampla"}]}
+    with_names(estimates)
+    assert estimates == {"coberturas_detalhadas": [{"nome_cobertura": "Ampla"}]}
+
+
+def test_a_foreign_update_is_framed_by_its_bytes() -> None:
+    """No cursor, no id; the frame holds what was published."""
+    update = Update(b'{"type":"progress_update","etapa":5}', None, 0, False)
+    assert received(ws(update))[0].data == update.raw
+    assert events(sse(update)) == [("message", update.raw.decode(), "")]

@@ -1,0 +1,47 @@
+"""What becomes of requests that end in an exception; those that deserve one are in test_hardening."""
+
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from rpa_server.errors import RpaError
+from rpa_server.http.keys import HUB
+from tests.support.application import Connect, Serve, starter
+
+
+@pytest.fixture
+def serve(aiohttp_client: Connect, data_dir: Path) -> Serve:
+    """Starts the application."""
+    return starter(aiohttp_client, data_dir)
+
+
+class Misfortune(RpaError):
+    """A failure that waiting does not mend."""
+
+    status = 500
+    code = "misfortune"
+    temporary = False
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [(ZeroDivisionError("a mistake"), "internal"), (Misfortune("bad luck"), "misfortune")]
+)
+async def test_a_handler_that_fails_answers_in_json(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception, code: str
+) -> None:
+    """A mistake of ours is a 500 object, and not a word of it is told; its cause is in the log."""
+    client = await serve()
+    assert isinstance(client.app, web.Application)
+
+    def fail(session_id: str) -> None:
+        raise error
+
+    monkeypatch.setattr(client.app[HUB], "session", fail)
+    async with client.get("/api/sessions/a") as response:
+        assert (response.status, response.headers["Cache-Control"]) == (500, "no-store")
+        body = await response.json()
+    assert (body["type"], body["code"], body["temporary"]) == ("error", code, False)
+    assert "mistake" not in body["message"]
+    assert str(error) in caplog.text
+    assert ("Traceback" in caplog.text) == (code == "internal")

@@ -1,0 +1,200 @@
+"""What operators ask: alive, ready, figures."""
+
+import asyncio
+import contextlib
+import errno
+import json
+import logging
+import resource
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from rpa_server.serving.descriptors import open_descriptors
+from tests.support.application import Client, Connect, Serve, native, post, receive, starter
+from tests.support.server import RedisServer, until
+from tests.support.sessions import SESSION
+
+
+@pytest.fixture
+def serve(aiohttp_client: Connect, data_dir: Path) -> Serve:
+    """Starts the application."""
+    return starter(aiohttp_client, data_dir)
+
+
+async def ask(client: Client, address: str) -> tuple[int, dict[str, Any]]:
+    async with client.get(address) as response:
+        assert response.headers["Cache-Control"] == "no-store"
+        return response.status, await response.json()
+
+
+async def figures(client: Client) -> dict[str, float]:
+    return (await ask(client, "/status"))[1]
+
+
+async def becomes(client: Client, address: str, name: str, value: object) -> tuple[int, dict[str, Any]]:
+    """Ask until the answer has a value; return it."""
+    async with asyncio.timeout(8):
+        while (answer := await ask(client, address))[1][name] != value:  # noqa: ASYNC110 - it is far away
+            await asyncio.sleep(0.01)
+    return answer
+
+
+# -- alive and ready
+
+
+async def test_a_server_that_turns_is_alive(serve: Serve) -> None:
+    """``/health/live`` is 200 whatever Redis does."""
+    assert await ask(await serve(redis_url="redis://127.0.0.1:1/0"), "/health/live") == (200, {"status": "ok"})
+
+
+async def test_on_files_alone_it_is_ready(serve: Serve) -> None:
+    """Without Redis in the settings the server is ready as it is."""
+    assert await ask(await serve(), "/health/ready") == (200, {"status": "ok", "redis": "none"})
+
+
+async def test_with_redis_it_is_ready(serve: Serve, redis_process: RedisServer) -> None:
+    """With the subscription active it is ready when its port is open."""
+    client = await serve(redis_url=redis_process.url)
+    assert await ask(client, "/health/ready") == (200, {"status": "ok", "redis": "ok"})
+
+
+async def test_without_its_redis_it_is_degraded(serve: Serve, redis_process: RedisServer) -> None:
+    """While Redis is away files are served: 200 ``degraded`` with the reason; when it is back, ``ok``."""
+    client = await serve(redis_url=redis_process.url)
+    redis_process.kill()
+    status, body = await becomes(client, "/health/ready", "status", "degraded")
+    assert (status, body["redis"]) == (200, "down")
+    assert body["reason"]
+    redis_process.start()
+    assert await becomes(client, "/health/ready", "status", "ok") == (200, {"status": "ok", "redis": "ok"})
+
+
+async def test_refused_by_redis_it_is_not_ready(
+    serve: Serve, redis_process: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where Redis refuses the password waiting mends nothing: 503 ``misconfigured`` with the reason, told once."""
+    with redis_process.client() as connection:
+        connection.config_set("requirepass", "secret")
+    client = await serve(redis_url=redis_process.url)
+    status, body = await ask(client, "/health/ready")
+    assert (status, body["status"], body["redis"]) == (503, "misconfigured", "refused")
+    assert body["reason"]
+    assert "Traceback" not in body["reason"]
+    assert [record.levelname for record in caplog.records if record.levelno >= logging.WARNING] == ["WARNING"]
+
+
+async def test_the_password_is_told_nobody(serve: Serve, redis_process: RedisServer) -> None:
+    """The reason why Redis refuses the server does not hold the password."""
+    url = redis_process.url.replace("redis://", "redis://:hush@")
+    with redis_process.client() as connection:
+        connection.config_set("requirepass", "other")
+    client = await serve(redis_url=url)
+    assert "hush" not in json.dumps(await ask(client, "/health/ready"))
+
+
+async def test_a_redis_that_may_drop_live_sessions_is_told_of_at_start(
+    serve: Serve, redis_process: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The operator reads it in the log before the first session is gone."""
+    with redis_process.client() as connection:
+        connection.config_set("maxmemory-policy", "allkeys-lru")
+        connection.config_set("maxmemory", "8mb")
+    await serve(redis_url=redis_process.url)
+    assert "evicts any key" in caplog.text
+
+
+# -- figures
+
+
+async def test_both_forms_have_the_same_figures(serve: Serve) -> None:
+    """``/metrics`` and ``/status`` show the same figures, each with a help text for Prometheus."""
+    client = await serve()
+    await post(client, etapa=1)
+    async with native(client) as stream:
+        await receive(stream)
+        shown = await figures(client)
+        async with client.get("/metrics") as response:
+            assert response.status == 200
+            assert response.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+            families = list(text_string_to_metric_families(await response.text()))
+    assert {family.name.removeprefix("rpa_") for family in families} == set(shown)
+    for family in families:
+        assert family.documentation
+        assert family.samples[0].value == shown[family.name.removeprefix("rpa_")]
+
+
+async def test_the_figures_follow_what_happens(serve: Serve, redis_process: RedisServer) -> None:
+    """IdleGuard, sessions, updates, foreign and broken messages are counted where they happen."""
+    client = await serve(redis_url=redis_process.url)
+    assert (await figures(client))["connections"] == 0
+    async with native(client) as one, native(client) as other:
+        for stream in (one, other):
+            await receive(stream)
+        shown = await figures(client)
+        assert (shown["connections"], shown["sessions_watched"], shown["updates_delivered"]) == (2, 1, 0)
+        await post(client, etapa=1)
+        for stream in (one, other):
+            for _ in range(2):
+                await receive(stream)
+        with redis_process.client() as connection:
+            connection.publish(f"rpa_progress:{SESSION}", '{"etapa": 2}')
+            connection.publish(f"rpa_progress:{SESSION}", "garbage")
+        for stream in (one, other):
+            await receive(stream)
+        await becomes(client, "/status", "messages_garbage", 1)
+        shown = await figures(client)
+        assert (shown["updates_delivered"], shown["messages_received"], shown["messages_foreign"]) == (6, 3, 1)
+    await becomes(client, "/status", "connections", 0)
+    await becomes(client, "/status", "sessions_watched", 0)
+
+
+async def test_a_reset_is_counted(serve: Serve) -> None:
+    """A client that was told that continuity is lost is one reset."""
+    client = await serve()
+    await post(client, status_final="success")
+    async with native(client) as stream:
+        await receive(stream)
+        await post(client, etapa=0)
+        assert (await receive(stream))["type"] == "reset"
+        assert (await figures(client))["resets"] == 1
+
+
+async def test_tasks_and_descriptors_are_counted(serve: Serve) -> None:
+    """Ten open streams are ten descriptors at each end and no task; a poll that waits is one. All fall back."""
+    client = await serve()
+    before = await figures(client)
+    async with contextlib.AsyncExitStack() as stack:
+        for _ in range(10):
+            await receive(await stack.enter_async_context(native(client)))
+        during = await figures(client)
+        assert during["descriptors"] >= before["descriptors"] + 18
+        await becomes(client, "/status", "tasks", before["tasks"])
+        waiting = asyncio.create_task(client.get("/api/sessions/nobody", params={"wait": "20"}))
+        await becomes(client, "/status", "connections", 11)
+        assert (await figures(client))["tasks"] > before["tasks"]
+        waiting.cancel()
+    await becomes(client, "/status", "tasks", before["tasks"])
+    assert (await figures(client))["descriptors"] <= during["descriptors"] - 18
+
+
+def test_without_a_descriptor_left_the_limit_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A scrape does not fail for want of the descriptor that counting needs."""
+
+    def exhausted(self: Path) -> list[Path]:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(Path, "iterdir", exhausted)
+    assert open_descriptors() == resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+async def test_a_broken_file_is_counted(serve: Serve, data_dir: Path) -> None:
+    """A read that found nothing usable is counted."""
+    client = await serve()
+    await until(data_dir.is_dir)
+    (data_dir / f"progress_{SESSION}.json").write_text("{")
+    async with client.get(f"/api/sessions/{SESSION}") as response:
+        assert response.status == 404
+    assert (await figures(client))["files_broken"] >= 1

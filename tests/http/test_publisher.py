@@ -1,0 +1,362 @@
+"""Updates of robots that publish over HTTP: numbered as the tracker would, by whichever server takes them."""
+
+import asyncio
+import contextlib
+import gc
+import json
+import os
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rpa_server.backends.base import Store
+from rpa_server.backends.files.names import file_name
+from rpa_server.backends.files.store import FileStore
+from rpa_server.backends.merged import MergedStore
+from rpa_server.backends.redis.store import RedisStore, client
+from rpa_server.errors import Conflict, StorageUnavailable
+from rpa_server.http.publish import Publisher
+from rpa_server.progress import schemas
+from rpa_server.progress.outcome import SILENCE_S
+from rpa_server.progress.run import Run
+from rpa_server.progress.session_state import SessionState
+from rpa_server.progress.update import HISTORY, Cursor
+from tests.support import recordings
+from tests.support.server import RedisServer
+from tests.support.sessions import SESSION, Robot
+
+
+def publication(**body: Any) -> dict[str, Any]:
+    """Check a body as the handler does."""
+    return schemas.publication(body)
+
+
+@contextlib.asynccontextmanager
+async def redis_store(server: RedisServer) -> AsyncIterator[RedisStore]:
+    store = RedisStore(client(server.url))
+    async with contextlib.aclosing(store):
+        yield store
+
+
+@pytest.fixture(params=["files", "redis"])
+async def store(request: pytest.FixtureRequest, data_dir: Path) -> AsyncIterator[Store]:
+    """A store of each kind."""
+    if request.param == "files":
+        yield FileStore(data_dir)
+        return
+    async with redis_store(request.getfixturevalue("redis_process")) as made:
+        yield made
+
+
+async def state(store: Store) -> SessionState:
+    held = await store.read(SESSION)
+    assert held is not None
+    return held
+
+
+async def test_the_first_step_begins_a_run(store: Store) -> None:
+    """A session that nobody has written begins with ``inicio``; the step follows on it."""
+    cursor = await Publisher(store).publish(SESSION, publication(etapa=1, mensagem="Tela 1", total_etapas=5))
+    held = await state(store)
+    assert held.cursor == cursor
+    assert [update.data["evento"] for update in held.updates] == ["inicio", "progresso"]
+    assert (held.snapshot["etapa_atual"], held.snapshot["total_etapas"], held.snapshot["mensagem"]) == (1, 5, "Tela 1")
+
+
+async def test_numbering_goes_on(store: Store) -> None:
+    """Each publication follows on the one before, in one run."""
+    publisher = Publisher(store)
+    cursors = [await publisher.publish(SESSION, publication(etapa=number)) for number in range(1, 6)]
+    assert [cursor.seq for cursor in cursors] == [2, 3, 4, 5, 6]
+    assert len({cursor.epoch for cursor in cursors}) == 1
+    assert [update.seq for update in (await state(store)).updates] == [1, 2, 3, 4, 5, 6]
+
+
+async def test_another_server_goes_on_where_this_one_was(store: Store) -> None:
+    """Nothing is kept between two publications, so any server can take the next one."""
+    one, other = Publisher(store), Publisher(store)
+    cursors = [await (one if number % 2 else other).publish(SESSION, publication(etapa=number)) for number in range(6)]
+    assert [cursor.seq for cursor in cursors] == [2, 3, 4, 5, 6, 7]
+
+
+async def test_two_servers_take_turns_on_the_same_files(data_dir: Path) -> None:
+    """A server sees what another one wrote to the files, although it had read them before."""
+    one, other = Publisher(FileStore(data_dir)), Publisher(FileStore(data_dir))
+    cursors = [await (one if number % 2 else other).publish(SESSION, publication(etapa=number)) for number in range(8)]
+    assert [cursor.seq for cursor in cursors] == list(range(2, 10))
+
+
+async def test_publications_at_once_never_collide(store: Store) -> None:
+    """Twenty publications at once get twenty numbers in a row, and all of them are stored."""
+    publisher = Publisher(store)
+    cursors = await asyncio.gather(
+        *(publisher.publish(SESSION, publication(etapa=1, mensagem=f"m{number}")) for number in range(20))
+    )
+    assert sorted(cursor.seq for cursor in cursors) == list(range(2, 22))
+    updates = (await state(store)).updates
+    assert {update.data["mensagem"] for update in updates} >= {f"m{number}" for number in range(20)}
+    assert [update.seq for update in updates] == list(range(1, 22))
+
+
+async def test_two_servers_at_once_never_collide_on_redis(redis_process: RedisServer) -> None:
+    """Twenty publications at once over two servers on one Redis get twenty numbers in a row too."""
+    async with redis_store(redis_process) as first, redis_store(redis_process) as second:
+        publishers = (Publisher(first), Publisher(second))
+        await publishers[0].publish(SESSION, publication(etapa=0))
+        cursors = await asyncio.gather(
+            *(publishers[number % 2].publish(SESSION, publication(etapa=1)) for number in range(20))
+        )
+        assert sorted(cursor.seq for cursor in cursors) == list(range(3, 23))
+        assert len({cursor.epoch for cursor in cursors}) == 1
+        assert [update.seq for update in (await state(first)).updates] == list(range(1, 23))
+
+
+async def test_two_servers_begin_one_run_on_redis(redis_process: RedisServer) -> None:
+    """Two first publications at once, over two servers, lose nothing: both are in the run that is stored."""
+    async with redis_store(redis_process) as first, redis_store(redis_process) as second:
+        cursors = await asyncio.gather(
+            *(Publisher(store).publish(SESSION, publication(etapa=1)) for store in (first, second))
+        )
+        held = await state(first)
+        assert {cursor.epoch for cursor in cursors} == {held.epoch}
+        assert sorted(cursor.seq for cursor in cursors) == [2, 3]
+
+
+# -- the kinds of publication
+
+
+async def test_a_step_with_estimates_tells_of_both(store: Store) -> None:
+    """A step that brings estimates is a step and the estimates, as the tracker makes them."""
+    estimates = {"coberturas_detalhadas": [{"nome_cobertura": "Compreensiva"}]}
+    cursor = await Publisher(store).publish(SESSION, publication(etapa=5, estimativas=estimates))
+    held = await state(store)
+    assert cursor == held.cursor
+    assert [update.data["evento"] for update in held.updates] == ["inicio", "progresso", "estimativas"]
+    assert held.view()["estimativas"] == estimates
+
+
+async def test_an_error_does_not_end_the_run(store: Store) -> None:
+    """An error is in the snapshot with its context; the run goes on."""
+    publisher = Publisher(store)
+    await publisher.publish(SESSION, publication(etapa=2))
+    await publisher.publish(SESSION, publication(erro="Placa recusada", contexto="tela 2"))
+    held = await state(store)
+    assert held.snapshot["final"] is False
+    assert [(error["erro"], error["contexto"]) for error in held.snapshot["erros"]] == [("Placa recusada", "tela 2")]
+
+
+@pytest.mark.parametrize(("status", "estado"), [("success", "sucesso"), ("error", "erro"), ("cancelado", "cancelado")])
+async def test_the_end_is_final(store: Store, status: str, estado: str) -> None:
+    """The end is recorded with its meaning and its result."""
+    publisher = Publisher(store)
+    await publisher.publish(SESSION, publication(etapa=1))
+    plans = {"plano_recomendado": {"valor": "R$ 1"}}
+    await publisher.publish(SESSION, publication(status_final=status, dados_finais=plans))
+    view = (await state(store)).view()
+    assert (view["final"], view["estado"], view["percentual"]) == (True, estado, 100.0)
+    assert view["resultado"] == plans
+
+
+async def test_the_error_of_the_end_comes_before_it(store: Store) -> None:
+    """An end with an error text records the error first; the answer names the last of both."""
+    publisher = Publisher(store)
+    cursor = await publisher.publish(SESSION, publication(status_final="error", erro_final="Cotação manual"))
+    held = await state(store)
+    assert [update.data["evento"] for update in held.updates] == ["inicio", "erro", "final"]
+    assert held.cursor == cursor
+    assert held.snapshot["estado"] == "cotacao_manual"
+
+
+async def test_step_0_behind_the_end_begins_a_new_run(store: Store) -> None:
+    """A step 0 behind the end is a new epoch that counts from 1; any other step stays in the old one."""
+    publisher = Publisher(store)
+    old = await publisher.publish(SESSION, publication(status_final="success"))
+    late = await publisher.publish(SESSION, publication(etapa=15, mensagem="tarde"))
+    assert late == Cursor(old.epoch, old.seq + 1)
+    new = await publisher.publish(SESSION, publication(etapa=0, mensagem="De novo"))
+    assert new.epoch != old.epoch
+    assert new.seq == 2
+    held = await state(store)
+    assert (held.epoch, held.snapshot["final"], held.snapshot["mensagem"]) == (new.epoch, False, "De novo")
+
+
+async def test_step_0_of_a_running_run_is_a_step(store: Store) -> None:
+    """A step 0 while the run goes on belongs to it."""
+    publisher = Publisher(store)
+    first = await publisher.publish(SESSION, publication(etapa=3))
+    second = await publisher.publish(SESSION, publication(etapa=0))
+    assert second == Cursor(first.epoch, first.seq + 1)
+
+
+async def test_a_message_is_made_where_none_is_given(store: Store) -> None:
+    """A step without a text is named by its number, halves included."""
+    publisher = Publisher(store)
+    await publisher.publish(SESSION, publication(etapa=5))
+    await publisher.publish(SESSION, publication(etapa=5.5))
+    held = await state(store)
+    assert [update.data["mensagem"] for update in held.updates[1:]] == ["Etapa 5", "Etapa 5.5"]
+    assert [update.data["etapa"] for update in held.updates[1:]] == [5, 5.5]
+
+
+# -- what others have written
+
+
+async def test_a_run_that_only_the_files_know_goes_on(data_dir: Path, redis_process: RedisServer) -> None:
+    """A run that began in the files, while Redis was away, goes on with its numbers when Redis is back."""
+    files = FileStore(data_dir)
+    publisher = Publisher(files)
+    began = [await publisher.publish(SESSION, publication(etapa=number)) for number in (1, 2)][-1]
+    async with redis_store(redis_process) as redis:
+        both = MergedStore([redis, files])
+        cursor = await Publisher(both).publish(SESSION, publication(etapa=3))
+        held = await state(both)
+    assert cursor == held.cursor == Cursor(began.epoch, began.seq + 1)
+    assert [update.seq for update in held.updates] == [1, 2, 3, 4]
+
+
+async def test_two_servers_at_once_go_on_with_a_run_that_only_the_files_know(
+    data_dir: Path, redis_process: RedisServer
+) -> None:
+    """Where two servers bring a run from the files into Redis at once, neither's update is lost."""
+    async with redis_store(redis_process) as first, redis_store(redis_process) as second:
+        for number in range(10):
+            name = f"s{number}"
+            began = await Publisher(FileStore(data_dir)).publish(name, publication(etapa=1))
+            stores = [MergedStore([redis, FileStore(data_dir)]) for redis in (first, second)]
+            cursors = await asyncio.gather(
+                *(Publisher(store).publish(name, publication(etapa=2)) for store in stores)
+            )
+            assert sorted(cursors) == [Cursor(began.epoch, began.seq + 1), Cursor(began.epoch, began.seq + 2)]
+            assert await first.positions([name]) == {name: max(cursors)}
+
+
+async def test_a_run_longer_than_its_history_goes_on(data_dir: Path, redis_process: RedisServer) -> None:
+    """A run of more updates than are kept goes on counting, in the files and in Redis."""
+    robot = Robot(steps=HISTORY + 20)
+    async with redis_store(redis_process) as redis:
+        stores: list[Store] = [FileStore(data_dir), redis]
+        for store in stores:
+            run = Run.resume(SESSION, robot.state())
+            run.base = 0
+            if isinstance(store, RedisStore):
+                await store.replay(run)
+            else:
+                await store.append(run)
+            cursor = await Publisher(store).publish(SESSION, publication(etapa=3))
+            assert cursor == Cursor("aaaa", HISTORY + 21)
+
+
+def foreign(data_dir: Path, redis: RedisServer | None, status: str, history: bool = False) -> dict[str, bytes]:
+    """Write what a deployed robot writes, into Redis where there is one; return what is stored, by name."""
+    document = {"etapa_atual": 3, "total_etapas": 15, "status": status, "mensagem": "x", "percentual": 20.0,
+                "timestamp_inicio": "2025-10-09T19:19:39", "timestamp_atualizacao": "2025-10-09T19:20:39",
+                "dados_extra": {}, "erros": []}  # fmt: skip
+    if redis is not None:
+        with redis.client() as connected:
+            connected.set(f"rpa:progress:{SESSION}", json.dumps(document), ex=86400)
+    else:
+        data_dir.mkdir(exist_ok=True)
+        (data_dir / file_name("progress", SESSION)).write_text(json.dumps(document))
+        if history:
+            (data_dir / file_name("history", SESSION)).write_text(json.dumps(recordings.stuck()))
+    return stored(data_dir, redis)
+
+
+def stored(data_dir: Path, redis: RedisServer | None) -> dict[str, bytes]:
+    """Return everything in the store."""
+    if redis is None:
+        return {path.name: path.read_bytes() for path in data_dir.iterdir()}
+    with redis.client() as connected:
+        return {str(key): connected.dump(key) for key in connected.scan_iter()}
+
+
+@pytest.mark.parametrize("body", [{"etapa": 4}, {"etapa": 0}, {"erro": "x"}, {"status_final": "success"}], ids=str)
+@pytest.mark.parametrize("kind", ["snapshot", "history", "redis"])
+async def test_what_another_robot_is_writing_is_left_to_it(
+    data_dir: Path, redis_process: RedisServer, kind: str, body: dict[str, Any]
+) -> None:
+    """Nothing is written over, whatever is published."""
+    redis = redis_process if kind == "redis" else None
+    before = foreign(data_dir, redis, "executando", history=kind == "history")
+    async with contextlib.AsyncExitStack() as stack:
+        store: Store = FileStore(data_dir) if redis is None else await stack.enter_async_context(redis_store(redis))
+        with pytest.raises(Conflict):
+            await Publisher(store).publish(SESSION, publication(**body))
+    assert stored(data_dir, redis) == before
+
+
+@pytest.mark.parametrize("kind", ["ended", "gone"])
+async def test_behind_another_robots_run_a_new_one_of_ours_begins(data_dir: Path, kind: str) -> None:
+    """Where that has ended, or its robot has been silent for as long as pages are told that it is gone."""
+    foreign(data_dir, None, "success" if kind == "ended" else "executando")
+    if kind == "gone":
+        long_ago_s = time.time() - SILENCE_S - 1
+        os.utime(data_dir / file_name("progress", SESSION), (long_ago_s, long_ago_s))
+    store = FileStore(data_dir)
+    cursor = await Publisher(store).publish(SESSION, publication(etapa=4))
+    assert cursor.seq == 2
+    assert (await state(store)).cursor == cursor
+
+
+class Contested:
+    """A store in which somebody else is always faster."""
+
+    def __init__(self) -> None:
+        self.tries = 0
+
+    async def read(self, session_id: str) -> SessionState | None:
+        return None
+
+    async def sessions(self, limit: int) -> list[str]:
+        return []
+
+    async def append(self, run: Run) -> bool:
+        self.tries += 1
+        return False
+
+
+async def test_a_session_that_others_keep_writing_is_given_up() -> None:
+    """Where another writer is faster every time the caller is told to come back; nothing is tried for ever."""
+    contested = Contested()
+    with pytest.raises(StorageUnavailable):
+        async with asyncio.timeout(5):
+            await Publisher(contested).publish(SESSION, publication(etapa=1))
+    assert 1 < contested.tries < 100
+
+
+async def test_sessions_do_not_wait_for_each_other() -> None:
+    """A store that hangs over one session holds up no other one."""
+    hanging = asyncio.Event()
+
+    class Hanging(Contested):
+        async def read(self, session_id: str) -> SessionState | None:
+            if session_id == "slow":
+                await hanging.wait()
+            return None
+
+        async def append(self, run: Run) -> bool:
+            return True
+
+    publisher = Publisher(Hanging())
+    slow = asyncio.create_task(publisher.publish("slow", publication(etapa=1)))
+    async with asyncio.timeout(1):
+        assert (await publisher.publish("quick", publication(etapa=1))).seq == 2
+    hanging.set()
+    await slow
+
+
+async def test_nothing_is_kept_of_a_session() -> None:
+    """A server that takes updates of a million sessions keeps none of them."""
+
+    class Accepting(Contested):
+        async def append(self, run: Run) -> bool:
+            return True
+
+    publisher = Publisher(Accepting())
+    for number in range(50):
+        await publisher.publish(f"s{number}", publication(etapa=1))
+    gc.collect()
+    assert len(publisher._turns) == 0

@@ -1,0 +1,147 @@
+"""A client that gets the messages of the deployed event stream."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from rpa_server.delivery.session import Session
+from rpa_server.delivery.stream import HIGH_WATER
+from rpa_server.legacy.event_stream import DeployedEventStream
+from rpa_server.progress import outcome
+from tests.support.recordings import plans
+from tests.support.sessions import SESSION, Robot, SlowStore, make_hub
+from tests.support.wire import Wire
+
+
+class Page:
+    """A stream on a wire, and how often it was ended."""
+
+    def __init__(self, silence_s: float = 0.0) -> None:
+        self.wire = Wire()
+        self.stream = DeployedEventStream(SESSION, silence_s, lambda: "2026-01-15 09:30:00", self.wire, False)
+
+    @property
+    def stopped(self) -> int:
+        return self.wire.closes
+
+    async def watch(self, store: SlowStore) -> Session:
+        """Join the session that *store* holds."""
+        session = make_hub(store).session(SESSION)
+        session.join(self.stream)
+        await session.load()
+        session.begin(self.stream, None)
+        return session
+
+    @property
+    def said(self) -> list[str]:
+        """The status words of what was sent."""
+        return [message["status"] for _, message in self.wire.events()]
+
+
+async def test_a_run_is_told_from_starting_to_completed() -> None:
+    """``started`` when the robot is heard of, one message for what changed, the last one once and for all."""
+    robot, page = Robot(), Page()
+    session = await page.watch(SlowStore())
+    assert page.said == ["starting"]
+    store_knows = session._hub.read.__self__  # type: ignore[attr-defined]
+    store_knows.held = Robot(steps=1).state()
+    session.changed()
+    await asyncio.sleep(0.01)
+    robot.steps(1)
+    assert page.said == ["starting", "started", "executando"]
+    session.publish(robot.step("Tela 2 concluída"))
+    robot.run.estimates({"coberturas_detalhadas": []}, robot.run_time())
+    session.publish(robot.run.updates[-1])
+    session.publish(robot.run.finish("success", robot.run_time(), plans())[-1])
+    assert page.said[3:] == ["executando", "executando", "success", "completed"]
+    assert page.stopped == 1
+    session.publish(robot.step("nachgereicht"))
+    assert page.said[-1] == "completed"
+
+
+async def test_only_the_last_message_has_an_id() -> None:
+    """With it a page that comes back all the same is told that there is nothing more; before, it must get the rest."""
+    robot, page = Robot(steps=3), Page()
+    robot.run.finish("success", robot.run_time(), plans())
+    await page.watch(SlowStore(robot.state()))
+    ids = [cursor for cursor, _ in page.wire.events()]
+    assert ids[:-1] == [None, None, None]
+    assert ids[-1] == f"aaaa:{robot.run.seq}"
+
+
+async def test_who_comes_after_a_long_silence_is_told_at_once() -> None:
+    """The page would wait for a robot that is gone."""
+    page = Page(silence_s=outcome.SILENCE_S)
+    await page.watch(SlowStore(Robot(steps=3).state()))
+    assert page.said == ["starting", "started", "timeout"]
+    assert page.stopped == 1
+
+
+@pytest.mark.parametrize("known", [False, True])
+async def test_a_silence_ends_the_stream(monkeypatch: pytest.MonkeyPatch, known: bool) -> None:
+    """Of a session that nobody writes, and of a run that stops."""
+    monkeypatch.setattr(outcome, "SILENCE_AT_START_S", 0.02)
+    monkeypatch.setattr(outcome, "SILENCE_S", 0.02)
+    page = Page()
+    await page.watch(SlowStore(Robot(steps=3).state() if known else None))
+    assert page.stopped == 0
+    await asyncio.sleep(0.04)
+    assert page.said[-1] == "timeout"
+    assert page.stopped == 1
+
+
+async def test_a_word_from_the_robot_breaks_the_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time is counted from its last one."""
+    monkeypatch.setattr(outcome, "SILENCE_S", 0.25)
+    robot, page = Robot(steps=3), Page()
+    session = await page.watch(SlowStore(robot.state()))
+    for _ in range(4):
+        await asyncio.sleep(0.09)
+        session.publish(robot.step())
+    assert page.said[2:] == ["executando"] * 5
+    page.stream.connection_lost(None)
+
+
+async def test_a_closed_stream_says_nothing_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither an update nor a silence reaches a page that left."""
+    monkeypatch.setattr(outcome, "SILENCE_S", 0.02)
+    robot, page = Robot(steps=3), Page()
+    session = await page.watch(SlowStore(robot.state()))
+    before = page.said
+    page.stream.connection_lost(None)
+    session.publish(robot.step())
+    await asyncio.sleep(0.04)
+    assert page.said == before
+    assert page.stopped == 0
+
+
+async def test_a_page_that_takes_nothing_gets_the_newest_state_later() -> None:
+    """What lies between is left out, not queued."""
+    robot, page = Robot(steps=3), Page()
+    session = await page.watch(SlowStore(robot.state()))
+    page.wire.unsent = HIGH_WATER + 1
+    page.stream.pause_writing()
+    for update in robot.steps(5):
+        assert page.stream.push(update) is False
+        session.publish(update)
+    page.wire.unsent = 0
+    page.stream.resume_writing()
+    session.catch_up(session._hub.time())
+    messages: list[Any] = [message for _, message in page.wire.events()]
+    assert len(messages) == 4
+    assert messages[-1]["mensagem"] == robot.run.snapshot["mensagem"]
+    page.stream.connection_lost(None)
+
+
+async def test_a_new_run_of_the_session_is_told_like_an_update() -> None:
+    """There is no message for a reset; the state says it all."""
+    page = Page()
+    store = SlowStore(Robot(steps=9).state())
+    session = await page.watch(store)
+    store.held = Robot("bbbb", steps=2, minute=5).state()
+    session.changed()
+    await asyncio.sleep(0.01)
+    last = page.wire.events()[-1][1]
+    assert (last["etapa_atual"], last["timestamp_inicio"]) == (2, store.held.started)
+    page.stream.connection_lost(None)

@@ -1,0 +1,177 @@
+"""What robots other than ours leave behind."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rpa_server.progress import deployed
+from rpa_server.progress.deployed import End
+from rpa_server.progress.documents import from_files
+from rpa_server.progress.snapshot import Snapshot, begin
+from tests.support import recordings
+from tests.support.recordings import Document
+
+V350: Document = {
+    "session_id": "s1", "etapa_atual": 4, "total_etapas": 15, "percentual": 26.7, "status": "Tela 4 concluída",
+    "descricao_etapa": "", "tempo_decorrido": 12.5, "tempo_estimado_restante": 30, "dados_extras": None,
+    "timestamp": 1758748127.0, "created_at": "2025-09-24T21:08:47",
+}  # fmt: skip
+V340: Document = {
+    "timestamp": "2025-09-20T10:00:30", "etapa_atual": 15, "total_etapas": 15, "percentual": 100.0,
+    "status": "Processo concluído", "descricao_etapa": "Captura", "tempo_decorrido": 30.0, "tempo_estimado_restante": 0,
+    "details": {"planos": {"plano_recomendado": {"valor": "R$ 1.234,56"}}, "outro": 1}, "json_retorno": "{}",
+}  # fmt: skip
+PLAIN: Document = {
+    "session_id": "s1", "etapa_atual": 9, "total_etapas": 15, "mensagem": "Tela 9 falhou",
+    "timestamp": "2025-09-26T11:58:06.281132", "dados": None, "has_more": True,
+}  # fmt: skip
+RESULT350: Document = {
+    "session_id": "s1", "status_final": "success", "resultado_json": recordings.plans(), "tempo_total": 20.0,
+    "finished_at": "2099-09-24T18:11:57.223034",
+}  # fmt: skip
+
+
+def snapshot(**more: Any) -> Snapshot:
+    """Return a foreign snapshot in which only *more* matters."""
+    return {**begin("s1", "2026-01-15T09:30:00", 15), "status": "executando", "etapa_atual": 5, **more}
+
+
+# -- older generations
+
+
+def test_todays_snapshot_is_left_as_it_is() -> None:
+    """Nothing is rewritten that needs no rewriting."""
+    document = recordings.progress_of(recordings.ALL["success"])
+    assert deployed.modern(document) is document
+    assert deployed.modern({"etapa_atual": 1}) == {"etapa_atual": 1}
+
+
+@pytest.mark.parametrize("document", [V350, V340, PLAIN], ids=["v3.5.0", "v3.4.0", "neither status nor percentage"])
+def test_an_older_snapshot_says_the_same_in_todays_words(document: Document) -> None:
+    """Text, percentage, time of change; no end, since its texts are none."""
+    found = from_files("s1", document, None)
+    assert found is not None
+    view = found.view()
+    assert view["mensagem"] == document.get("mensagem", document.get("status"))
+    assert view["percentual"] == pytest.approx(min(document["etapa_atual"] / 15 * 100, 99.0), abs=0.1)
+    assert (view["final"], view["estado"]) == (False, "executando")
+    assert found.seq > 1
+
+
+def test_the_plans_of_the_oldest_are_found_where_it_put_them() -> None:
+    """Under ``details.planos``."""
+    found = deployed.modern(V340)["dados_extra"]
+    assert found["plano_recomendado"] == {"valor": "R$ 1.234,56"}
+    assert found["outro"] == 1
+
+
+def test_what_v350_calls_created_is_the_time_of_its_last_change() -> None:
+    """Were it taken for the beginning, every snapshot would be a run of its own."""
+    changed = {"timestamp": V350["timestamp"] + 0.25, "created_at": "2025-09-24T21:08:47.25"}
+    later = {**V350, **changed, "tempo_decorrido": 12.7503}
+    first, second = from_files("s1", V350, None), from_files("s1", later, None)
+    assert first is not None
+    assert second is not None
+    assert second.epoch == first.epoch
+    assert second.seq == first.seq + 250_000
+
+
+def test_the_end_of_v350_is_understood() -> None:
+    """Its result has other keys, and its snapshot never says that the run has ended."""
+    found = from_files("s1", V350, None, result=RESULT350)
+    assert found is not None
+    assert found.view()["estado"] == "sucesso"
+    assert found.view()["resultado"] == recordings.plans()
+    assert found.snapshot["etapa_atual"] == 15
+
+
+def test_a_session_document_ends_a_run_whose_result_is_lost() -> None:
+    """It has the word, if not the plans."""
+    ended = {"version": "v3.5.0", "status": "success", "finished_at": "2099-01-01T00:00:00"}
+    running = {**ended, "status": "running"}
+    del running["finished_at"]
+    assert deployed.end_of(None, ended, "") == End("success", "2099-01-01T00:00:00", {})
+    assert deployed.end_of(None, running, "") is None
+
+
+# -- ends
+
+
+@pytest.mark.parametrize(
+    ("result", "found"),
+    [
+        ({"status": "success", "timestamp_fim": "2026-01-15T10:00:00", "dados_finais": {"a": 1}}, True),
+        ({"status": "success", "timestamp_fim": "2026-01-15T09:00:00", "dados_finais": {}}, False),
+        ({"status": "executando", "timestamp_fim": "2026-01-15T10:00:00"}, False),
+        ({"status": 5, "timestamp_fim": "2026-01-15T10:00:00"}, False),
+        ({"status": "success", "timestamp_fim": None}, False),
+        ({"status": "success", "timestamp_fim": "2026-01-15T10:00:00", "dados_finais": "texto"}, True),
+        ({}, False),
+        (None, False),
+    ],
+)
+def test_an_end_is_one_only_with_its_word_and_behind_the_beginning(result: Document | None, found: bool) -> None:
+    """A broken or an older one is none."""
+    end = deployed.end_of(result, None, "2026-01-15T09:30:00")
+    assert (end is not None) is found
+    assert end is None or isinstance(end.data, dict)
+
+
+@pytest.mark.parametrize(
+    ("status", "errors", "final", "estado"),
+    [
+        ("executando", [], False, "executando"),
+        ("concluido", [], False, "executando"),
+        ("completed", [], False, "executando"),
+        ("success", [], True, "sucesso"),
+        ("warning", [], True, "sucesso"),
+        ("error", [{"erro": "Cotação manual necessária", "contexto": "finalizacao"}], True, "cotacao_manual"),
+        ("concluido", [{"erro": "Cotação manual necessária", "contexto": "finalizacao"}], True, "cotacao_manual"),
+        ("concluido", [{"erro": "Placa recusada", "contexto": "tela 2"}], False, "executando"),
+        ("concluido", [None, "finalizacao"], False, "executando"),
+    ],
+)
+def test_a_snapshot_has_ended_where_the_robot_ended_it(status: str, errors: list[Any], final: bool, estado: str) -> None:
+    """The deployed robot goes on behind its end; the error that it ended with stays."""
+    held = snapshot(status=status, erros=errors)
+    deployed.conclude(held, None)
+    assert (held["final"], held["estado"]) == (final, estado)
+
+
+def test_concluding_twice_is_concluding_once() -> None:
+    """The second time, what an end document says comes on top."""
+    held = snapshot(percentual=250.0, etapa_atual=20)
+    deployed.conclude(held, None)
+    once = dict(held)
+    deployed.conclude(held, None)
+    assert held == once
+    assert (held["percentual"], held["etapa_atual"]) == (99.0, 15)
+    deployed.conclude(held, End("success", "2026-01-15T10:00:00", {}))
+    assert (held["percentual"], held["final"]) == (100.0, True)
+    assert held["timestamp_atualizacao"] == "2026-01-15T10:00:00"
+
+
+@given(st.booleans(), st.booleans(), st.floats(0, 99), st.floats(0, 99), st.integers(0, 15), st.integers(0, 15))
+def test_nothing_that_was_seen_goes_back(
+    was_final: bool, is_final: bool, percent: float, later_percent: float, step: int, later_step: int
+) -> None:
+    """Percent, end and milestones; a step of 0 behind another is the robot's exception handler."""
+    seen = {"estimativas_tela_5": {"a": 1}}
+    before = snapshot(final=was_final, estado="erro", percentual=percent, etapa_atual=step, dados_extra=seen)
+    after = snapshot(final=is_final, estado="executando", percentual=later_percent, etapa_atual=later_step)
+    deployed.follow(before, after)
+    assert after["percentual"] == max(percent, later_percent)
+    assert after["final"] is (was_final or is_final)
+    assert not was_final or after["estado"] == "erro"
+    assert after["dados_extra"] == seen
+    assert after["etapa_atual"] == (later_step or step)
+
+
+def test_a_snapshot_is_numbered_by_how_long_its_run_has_lasted() -> None:
+    """In microseconds; one whose times can't be read is the first."""
+    held = snapshot(timestamp_atualizacao="2026-01-15T09:30:00.000007")
+    assert deployed.number(held, False) == 8
+    assert deployed.number(held, True) > 10**14
+    assert deployed.number({**held, "timestamp_atualizacao": "ontem"}, False) == 1

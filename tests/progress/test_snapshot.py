@@ -1,0 +1,350 @@
+"""What a run's updates add up to."""
+
+import copy
+import itertools
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rpa_server.progress import snapshot as snapshots
+from rpa_server.progress.outcome import PLAN_KEYS, SILENCE_AFTER_FAILURE_S, SILENCE_S
+from rpa_server.progress.update import make_update
+from tests.support import recordings
+from tests.support.recordings import ENTRIES, Document, Entry, any_entries
+
+TOTALS = st.sampled_from([1, 5, 15, 1000])
+
+
+def entry(etapa: Any, **more: Any) -> Entry:
+    """Return an entry in which only *more* matters."""
+    status = "executando" if snapshots.is_number(etapa) else "success"
+    plain = {"timestamp": "2026-01-15T09:30:00", "status": status, "mensagem": "m", "dados_extra": None, "erro": None}
+    return {"etapa": etapa, **plain, **more}
+
+
+def begin(total: int = 15) -> snapshots.Snapshot:
+    return snapshots.begin("s1", "2026-01-15T09:29:59", total)
+
+
+def replay(entries: list[Entry], total: int = 15) -> list[snapshots.Snapshot]:
+    """Return the snapshot after each entry, the one before the first included."""
+    replayed = [begin(total)]
+    for each in entries:
+        replayed.append(snapshots.reduce(replayed[-1], each))
+    return replayed
+
+
+# -- invariants over arbitrary runs
+
+
+@settings(deadline=None)
+@given(any_entries, TOTALS)
+def test_percentual_never_falls_and_is_100_only_at_the_end(entries: list[Entry], total: int) -> None:
+    """A bar that goes back, or is full while the robot works, would lie."""
+    replayed = replay(entries, total)
+    for before, after in itertools.pairwise(replayed):
+        assert before["percentual"] <= after["percentual"]
+    for snapshot in replayed:
+        assert 0 <= snapshot["percentual"] <= (100 if snapshot["final"] else 99)
+
+
+@settings(deadline=None)
+@given(any_entries, TOTALS)
+def test_final_and_its_meaning_never_go_back(entries: list[Entry], total: int) -> None:
+    """The deployed robot goes on writing after its end, and ends twice."""
+    replayed = replay(entries, total)
+    for before, after in itertools.pairwise(replayed):
+        if before["final"]:
+            assert after["final"]
+            assert after["estado"] == before["estado"]
+
+
+@settings(deadline=None)
+@given(any_entries, TOTALS)
+def test_the_step_stays_between_nothing_and_the_total(entries: list[Entry], total: int) -> None:
+    """Step 5.5 of 5 is the last one."""
+    for snapshot in replay(entries, total):
+        assert 0 <= snapshot["etapa_atual"] <= total
+
+
+@settings(deadline=None)
+@given(any_entries)
+def test_a_milestone_stays_once_it_was_seen(entries: list[Entry]) -> None:
+    """Estimates and result are shown from then on."""
+    views = [snapshots.view(snapshot, "a1", 1) for snapshot in replay(entries)]
+    for before, after in itertools.pairwise(views):
+        for milestone in ("estimativas", "resultado"):
+            assert before[milestone] is None or after[milestone] is not None
+
+
+@pytest.mark.parametrize("spoiling", [None, "indisponível", 0, []])
+@pytest.mark.parametrize("etapa", [6, "final"])
+def test_a_milestone_is_not_taken_back_by_extra_data_of_its_name(etapa: Any, spoiling: Any) -> None:
+    """To a page the estimates are an object or null, and they stay once they were seen."""
+    estimates: dict[str, Any] = {"coberturas_detalhadas": []}
+    last = replay([entry("estimativas", dados_extra=estimates), entry(etapa, dados_extra={"estimativas_tela_5": spoiling})])
+    assert snapshots.view(last[-1], "a1", 2)["estimativas"] == estimates
+
+
+@settings(deadline=None)
+@given(any_entries)
+def test_estado_tells_waiting_from_working_from_over(entries: list[Entry]) -> None:
+    """Until the end it is one of two words, then one of five."""
+    for number, snapshot in enumerate(replay(entries)):
+        if snapshot["final"]:
+            assert snapshot["estado"] in {"sucesso", "cotacao_manual", "erro", "expirado", "cancelado"}
+        elif all(each["etapa"] == "inicio" for each in entries[:number]):
+            assert snapshot["estado"] == "aguardando"
+        else:
+            assert snapshot["estado"] == "executando"
+
+
+@settings(deadline=None)
+@given(any_entries)
+def test_reducing_leaves_what_it_was_given_as_it_was(entries: list[Entry]) -> None:
+    """Snapshots are shared with frames and tasks."""
+    snapshot = begin()
+    for each in entries:
+        before, given_entry = copy.deepcopy(snapshot), copy.deepcopy(each)
+        after = snapshots.reduce(snapshot, each)
+        assert snapshot == before
+        assert each == given_entry
+        snapshot = after
+
+
+@pytest.mark.parametrize("kind", ENTRIES)
+def test_an_update_reduces_to_what_its_entry_reduces_to(kind: str) -> None:
+    """A server that follows the updates ends with the snapshot that the tracker stored."""
+
+    @settings(deadline=None)
+    @given(any_entries, ENTRIES[kind])
+    def check(entries: list[Entry], each: Entry) -> None:
+        before = replay(entries)[-1]
+        after = snapshots.reduce(before, each)
+        update = snapshots.describe(after, each, "a1", len(entries) + 1)
+        assert snapshots.reduce(before, snapshots.entry_of(update)) == after
+
+    check()
+
+
+@settings(deadline=None)
+@given(any_entries)
+def test_an_update_survives_the_wire_on_its_way_to_the_snapshot(entries: list[Entry]) -> None:
+    """What is read back from the bytes reduces to the same step, percentage, words and end."""
+    snapshot = followed = begin()
+    for seq, each in enumerate(entries, 1):
+        snapshot = snapshots.reduce(snapshot, each)
+        update = make_update(snapshots.describe(snapshot, each, "a1", seq))
+        followed = snapshots.reduce(followed, snapshots.entry_of(update.data))
+        for key in ("etapa_atual", "percentual", "status", "estado", "final", "total_etapas"):
+            assert followed[key] == snapshot[key]
+
+
+@settings(deadline=None)
+@given(any_entries, TOTALS)
+def test_an_update_says_what_the_contract_says(entries: list[Entry], total: int) -> None:
+    """Keys, types and ranges of docs/api.rst, whatever the robot did."""
+    snapshot = begin(total)
+    for seq, each in enumerate(entries, 1):
+        snapshot = snapshots.reduce(snapshot, each)
+        update = snapshots.describe(snapshot, each, "a1", seq)
+        keys = list(update)
+        assert keys[:13] == [
+            "type", "epoch", "seq", "final", "estado", "session_id", "evento", "etapa", "total_etapas", "percentual",
+            "status", "mensagem", "timestamp",
+        ]  # fmt: skip
+        assert update["evento"] in {"inicio", "progresso", "estimativas", "erro", "final"}
+        assert snapshots.is_number(update["etapa"])
+        assert isinstance(update["dados_extra"], dict)
+        assert isinstance(update.get("estimativas", {}), dict)
+        assert ("resultado" in update) == (update["evento"] == "final")
+        assert update.get("erro", "text")
+        assert update["final"] is snapshot["final"]
+
+
+# -- the rules, one by one
+
+
+@pytest.mark.parametrize(
+    ("etapa", "total", "percent"), [(0, 15, 0.0), (5, 15, 100 / 3), (5.5, 15, 36.667), (14, 15, 93.333), (15, 15, 99.0),
+                                    (5.5, 5, 99.0), (-3, 15, 0.0), (99, 15, 99.0)],
+)  # fmt: skip
+def test_percentual_is_the_share_of_steps_and_99_at_most(etapa: float, total: int, percent: float) -> None:
+    """The last step has begun, the run is not over."""
+    assert replay([entry(etapa)], total)[-1]["percentual"] == pytest.approx(percent, abs=0.001)
+
+
+@pytest.mark.parametrize(
+    ("etapa", "total", "word"),
+    [(0, 15, "iniciando"), (-1, 15, "iniciando"), (0.5, 15, "executando"), (14, 15, "executando"),
+     (15, 15, "concluido"), (5, 5, "concluido"), (5.5, 5, "concluido"), (5.5, 15, "executando")],
+)  # fmt: skip
+def test_the_status_word_of_a_step_is_the_deployed_one(etapa: float, total: int, word: str) -> None:
+    """``concluido`` means that the last step began."""
+    assert snapshots.status_of(etapa, total) == word
+
+
+def test_concluido_does_not_mean_finished() -> None:
+    """Step 15 of 15, "concluido", "Tela 15 falhou": a failure that looks finished."""
+    last = replay([entry(15, status="concluido", mensagem="Tela 15 falhou")])[-1]
+    assert last["status"] == "concluido"
+    assert last["final"] is False
+    assert last["estado"] == "executando"
+
+
+def test_a_second_end_changes_the_status_and_not_the_meaning() -> None:
+    """The first end decides."""
+    *_, first, second = replay([entry("final", status="success"), entry("final", status="error", erro="tarde")])
+    assert first["estado"] == second["estado"] == "sucesso"
+    assert second["status"] == "error"
+
+
+def test_a_step_of_zero_does_not_take_the_run_back() -> None:
+    """The deployed robot's exception handler says step 0 of a run that came further."""
+    last = replay([entry(7), entry(0, mensagem="RPA interrompido por erro: x")])[-1]
+    assert last["etapa_atual"] == 7
+    assert last["mensagem"] == "RPA interrompido por erro: x"
+
+
+@pytest.mark.parametrize(("given", "shown"), [(20, 15), (-1, 0), (5.5, 5.5)])
+def test_a_step_beyond_the_scale_is_put_on_it(given: float, shown: float) -> None:
+    """The robot clamps above only."""
+    assert replay([entry(given)])[-1]["etapa_atual"] == shown
+
+
+def test_a_success_whose_plans_have_no_price_is_none() -> None:
+    """Whichever entry brought the plans."""
+    unread = {"plano_recomendado": {"valor": "N/A"}}
+    at_the_end = replay([entry("final", dados_extra=unread)])[-1]
+    before = replay([entry(15, dados_extra=unread), entry("final")])[-1]
+    assert at_the_end["estado"] == before["estado"] == "cotacao_manual"
+
+
+@settings(deadline=None)
+@given(any_entries, st.floats(0, 1e6))
+def test_silence_is_told_and_ends_nothing(entries: list[Entry], silence_s: float) -> None:
+    """``final`` is the robot's to say; what silence makes of a run is taken back by its next word."""
+    for snapshot in replay(entries):
+        view = snapshots.view(snapshot, "a1", 1, silence_s)
+        assert view["final"] is snapshot["final"]
+        assert view["percentual"] == snapshot["percentual"]
+        if snapshot["final"] or silence_s < SILENCE_AFTER_FAILURE_S:
+            assert view["estado"] == snapshot["estado"]
+        if not snapshot["final"] and silence_s >= SILENCE_S:
+            assert view["estado"] in {"expirado", "erro", "cotacao_manual"}
+
+
+def test_an_error_is_kept_with_its_context_and_ends_nothing() -> None:
+    """The robot decides what ends the run."""
+    last = replay([entry("erro", mensagem="Erro: x", erro="x", contexto="tela 2", timestamp="t9")])[-1]
+    assert last["erros"] == [{"erro": "x", "contexto": "tela 2", "timestamp": "t9"}]
+    assert last["final"] is False
+    assert last["mensagem"] == ""
+
+
+def test_extra_data_is_merged_and_estimates_keep_their_place() -> None:
+    """Everything attached so far, the later over the earlier."""
+    last = replay([
+        entry(1, dados_extra={"a": 1, "b": 1}),
+        entry("estimativas", dados_extra={"coberturas_detalhadas": [1]}),
+        entry(2, dados_extra={"b": 2}),
+        entry("final", dados_extra={"plano_recomendado": {"valor": "x"}}),
+    ])[-1]  # fmt: skip
+    assert last["dados_extra"] == {
+        "a": 1,
+        "b": 2,
+        "estimativas_tela_5": {"coberturas_detalhadas": [1]},
+        "plano_recomendado": {"valor": "x"},
+    }
+
+
+def test_estimates_that_came_with_a_step_are_estimates() -> None:
+    """Both calls of the robot lead to the same milestone."""
+    estimates: dict[str, Any] = {"coberturas_detalhadas": []}
+    alone = replay([entry("estimativas", dados_extra=estimates)])[-1]
+    carried = replay([entry(5, estimativas=estimates)])[-1]
+    assert snapshots.view(alone, "a1", 1)["estimativas"] == snapshots.view(carried, "a1", 1)["estimativas"] == estimates
+
+
+@pytest.mark.parametrize("etapa", [True, False, float("nan"), None, "5", [5]])
+def test_what_is_no_number_is_no_step(etapa: object) -> None:
+    """True and NaN are neither numbers nor words."""
+    assert not snapshots.is_number(etapa)
+
+
+@pytest.mark.parametrize("etapa", [float("inf"), float("-inf")])
+def test_infinity_is_no_step(etapa: float) -> None:
+    """JSON can't say it, so the update would have no step at all."""
+    assert not snapshots.is_number(etapa)
+
+
+def test_a_result_is_shown_only_when_the_run_has_ended() -> None:
+    """Plans that a step attached on the way are not an offer yet."""
+    plans = recordings.plans()
+    on_the_way, ended = replay([entry(15, dados_extra=plans), entry("final")])[1:]
+    assert snapshots.view(on_the_way, "a1", 1)["resultado"] is None
+    assert snapshots.view(ended, "a1", 2)["resultado"] == plans
+
+
+def test_a_view_has_the_keys_of_the_contract() -> None:
+    """``snapshot`` in docs/api.rst."""
+    assert set(snapshots.view(begin(), None, 0)) == {
+        "session_id", "etapa_atual", "total_etapas", "percentual", "status", "mensagem", "timestamp_inicio",
+        "timestamp_atualizacao", "dados_extra", "erros", "epoch", "seq", "estado", "final", "estimativas", "resultado",
+    }  # fmt: skip
+
+
+# -- recorded runs
+
+
+@pytest.mark.parametrize("name", recordings.ALL)
+def test_a_recorded_run_adds_up_to_the_robots_own_snapshot(name: str) -> None:
+    """The deployed robot's last progress document, where it has a word for the thing."""
+    history = recordings.ALL[name]
+    last = replay(history["historico"], history["total_etapas"])[-1]
+    expected = recordings.progress_of(history)
+    keys = ["etapa_atual", "total_etapas", "percentual", "status", "mensagem", "dados_extra"]
+    assert {key: last[key] for key in keys} == {key: expected[key] for key in keys}
+    assert [each["erro"] for each in last["erros"]] == [each["erro"] for each in expected["erros"]]
+
+
+@pytest.mark.parametrize(
+    ("name", "final", "estado"),
+    [("success", True, "sucesso"), ("manual", True, "cotacao_manual"), ("stuck", False, "executando"),
+     ("failed_without_end", False, "executando"), ("five_steps", True, "sucesso"), ("interrupted", True, "erro"),
+     ("unpriced", True, "cotacao_manual"), ("hiccup", True, "sucesso")],
+)  # fmt: skip
+def test_a_recorded_run_means_what_it_meant(name: str, final: bool, estado: str) -> None:
+    """Success, manual quotation, and runs that nobody ended."""
+    history = recordings.ALL[name]
+    last = replay(history["historico"], history["total_etapas"])[-1]
+    assert (last["final"], last["estado"]) == (final, estado)
+
+
+@pytest.mark.parametrize("name", recordings.RUNS)
+def test_behind_every_entry_of_a_recorded_run_the_state_is_true(name: str) -> None:
+    """Final exactly from the robot's first end on, percent and final never back, 100 % only at the end."""
+    history = recordings.RUNS[name]
+    snapshots = replay(history["historico"], history["total_etapas"])[1:]
+    ended = False
+    for each, before, after in zip(history["historico"], [begin(), *snapshots], snapshots, strict=False):
+        ended = ended or each["etapa"] == "final"
+        assert after["final"] is ended
+        assert after["percentual"] >= before["percentual"]
+        assert (after["percentual"] == 100) is ended
+        assert after["etapa_atual"] >= before["etapa_atual"]
+        assert (after["estado"] in {"aguardando", "executando"}) is not ended
+
+
+def test_the_demonstrations_recording_ends_well() -> None:
+    """What ``rpa-server demo`` shows has estimates and both plans."""
+    from rpa_server.cli.demo import RECORDING
+
+    history: Document = json.loads(RECORDING.read_bytes())
+    view = snapshots.view(replay(history["historico"], history["total_etapas"])[-1], "a1", 1)
+    assert view["estado"] == "sucesso"
+    assert view["estimativas"]["coberturas_detalhadas"]
+    assert set(view["resultado"]) == set(PLAN_KEYS)

@@ -1,0 +1,145 @@
+"""Cursors, and updates as bytes."""
+
+import contextlib
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from rpa_server import safejson
+from rpa_server.errors import BadCursor, BadDocument
+from rpa_server.progress.snapshot import begin, describe, reduce
+from rpa_server.progress.update import START, Cursor, Update, make_update, own_update, parse_cursor
+from tests.support.recordings import ENTRIES, Entry
+
+EPOCHS = st.from_regex(r"[0-9A-Za-z]{1,64}", fullmatch=True)
+SEQS = st.integers(1, 10**16 - 1)
+
+
+@given(st.builds(Cursor, EPOCHS, st.integers(0, 10**16 - 1)))
+def test_a_cursor_that_was_handed_out_is_read_back_as_it_was(cursor: Cursor) -> None:
+    """Encode and parse are inverse."""
+    assert parse_cursor(str(cursor)) == cursor
+
+
+def test_zero_is_the_beginning_of_whatever_run_is_current() -> None:
+    """The one cursor that a client makes up itself."""
+    assert parse_cursor("0") is START
+    assert START.epoch == ""
+    assert START.seq == 0
+
+
+@given(st.text(max_size=90) | st.from_regex(r"[0-9A-Za-z]{0,66}:?-?[0-9]{0,18}", fullmatch=True))
+@example("")
+@example("00")
+@example(":1")
+@example("a:")
+@example("a:-1")
+@example("a:+1")
+@example("a: 1")
+@example("a:1\n")
+@example("a:١")
+@example("é:1")
+@example("a:12345678901234567")
+@example("a" * 65 + ":1")
+def test_anything_else_is_a_bad_cursor(text: str) -> None:
+    """What is taken is written the same way again, and nothing else is raised."""
+    try:
+        cursor = parse_cursor(text)
+    except BadCursor:
+        return
+    if cursor != START:
+        epoch, _, seq = text.partition(":")
+        assert cursor == (epoch, int(seq))
+        assert parse_cursor(str(cursor)) == cursor
+
+
+@settings(deadline=None)
+@given(st.one_of(*ENTRIES.values()), EPOCHS, SEQS)
+def test_what_state_describes_is_read_back_as_our_own(entry: Entry, epoch: str, seq: int) -> None:
+    """Cursor, final and data come out of the bytes as they went in."""
+    after = reduce(begin("s1", "2026-01-15T09:30:00", 15), entry)
+    data = describe(after, entry, epoch, seq)
+    made = make_update(data)
+    read = own_update(made.raw)
+    assert read is not None
+    assert read.cursor == made.cursor == Cursor(epoch, seq)
+    assert read.final is made.final is data["final"]
+    assert read.data == made.data == safejson.loads(safejson.dumps(data))
+
+
+def test_an_update_with_not_a_number_is_still_our_own() -> None:
+    """The slow way of encoding keeps the order of the keys."""
+    entry = {"etapa": 1, "timestamp": "t", "status": "executando", "mensagem": "m", "dados_extra": {"n": float("nan")}}
+    after = reduce(begin("s1", "t", 15), entry)
+    read = own_update(make_update(describe(after, entry, "a1", 7)).raw)
+    assert read is not None
+    assert read.cursor == ("a1", 7)
+    assert read.data["dados_extra"] == {"n": None}
+
+
+HEAD = b'{"type":"progress_update","epoch":"a1","seq":7,"final":false,'
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"{}",
+        b'{"etapa": 5, "mensagem": "Tela 5"}',
+        HEAD,
+        HEAD + b'"x":1',
+        HEAD + b'"x":1}\n',
+        b" " + HEAD + b'"x":1}',
+        HEAD.replace(b'"seq":7', b'"seq":0') + b'"x":1}',
+        HEAD.replace(b'"seq":7', b'"seq":-7') + b'"x":1}',
+        HEAD.replace(b'"seq":7', b'"seq":07') + b'"x":1}',
+        HEAD.replace(b'"seq":7', b'"seq":7.0') + b'"x":1}',
+        HEAD.replace(b'"a1"', b'""') + b'"x":1}',
+        HEAD.replace(b'"a1"', b'"a-1"') + b'"x":1}',
+        HEAD.replace(b'"a1"', b'"' + b"a" * 65 + b'"') + b'"x":1}',
+        HEAD.replace(b"false", b"null") + b'"x":1}',
+        HEAD.replace(b":", b": ") + b'"x":1}',
+    ],
+)
+def test_an_update_of_somebody_elses_is_not_taken_for_ours(raw: bytes) -> None:
+    """Only the exact head that our tracker writes counts."""
+    assert own_update(raw) is None
+
+
+@given(st.binary(max_size=80) | st.binary(max_size=20).map(lambda tail: HEAD + tail + b"}"))
+def test_reading_our_own_never_raises(raw: bytes) -> None:
+    """Of the bytes no more is read than the cursor needs; what is broken shows when it is parsed."""
+    update = own_update(raw)
+    if update is None:
+        return
+    assert update.raw is raw
+    assert update.cursor == ("a1", 7)
+    with contextlib.suppress(BadDocument):
+        assert isinstance(update.data, dict)
+
+
+def test_the_bytes_of_the_writer_are_kept_untouched() -> None:
+    """What our tracker published is relayed, not encoded again."""
+    raw = HEAD + b'"mensagem":"\\u00e9  \\/"}'
+    update = own_update(raw)
+    assert update is not None
+    assert update.raw is raw
+    assert update.data["mensagem"] == "é  /"
+    assert update.data is update.data
+
+
+def test_an_update_without_a_number_has_no_cursor() -> None:
+    """A bare PUBLISH gets none."""
+    update = Update(b'{"type":"progress_update","etapa":5}', None, 0, False)
+    assert update.cursor is None
+    assert (update.ws, update.plain_ws, update.sse) == (None, None, None)
+    made: dict[str, Any] = {"type": "progress_update", "etapa": 5}
+    assert make_update(made).cursor is None
+
+
+def test_an_update_prints_its_cursor_and_not_its_content() -> None:
+    """Prices and names don't belong into a log."""
+    assert repr(Update(b"{}", "a1", 7, True)) == "<Update a1:7 final, 2 bytes>"
+    assert str(Cursor("a1", 7)) == "a1:7"

@@ -1,0 +1,241 @@
+"""The listener: handshakes are answered there as aiohttp would have them answered, or are left to it."""
+
+import asyncio
+import contextlib
+import signal
+import socket
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from rpa_server.app import build
+from rpa_server.config import Settings
+from rpa_server.http.keys import HUB
+from rpa_server.progress.session_state import SessionState
+from rpa_server.serving import idle_guard
+from rpa_server.serving.keys import IDLE_GUARD
+from rpa_server.serving.listener import Listener, serve
+from tests.support.application import stored
+from tests.support.handshakes import CHROMIUM
+from tests.support.server import free_port, until
+from tests.support.sessions import SESSION, Robot
+
+KNOWN = CHROMIUM.replace(b"/rpa/s1?after=abc:5", f"/rpa/{SESSION}".encode())
+#: A name that only a whole HTTP parser takes.
+SLOWLY = b"X_Odd: 1\r\n\r\n"
+
+
+class Place:
+    """A server with an listener.
+
+    Attributes:
+        app: its application.
+        port: where it listens.
+    """
+
+    def __init__(self, app: web.Application, runner: web.AppRunner, port: int) -> None:
+        self.app = app
+        self.port = port
+        self._runner = runner
+
+    @property
+    def requests(self) -> int:
+        """How many requests aiohttp has seen."""
+        assert self._runner.server is not None
+        return self._runner.server.requests_count
+
+    async def ask(self, request: bytes, *, rest: bytes = b"", size: int = 8192) -> bytes:
+        """Send a request, in two pieces where there is a *rest*; return what comes, until it is quiet."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        try:
+            writer.write(request)
+            if rest:
+                await asyncio.sleep(0.02)
+                writer.write(rest)
+            answer = await asyncio.wait_for(reader.read(size), 5)
+            with contextlib.suppress(TimeoutError):
+                while piece := await asyncio.wait_for(reader.read(size), 0.15):
+                    answer += piece
+            return answer
+        finally:
+            writer.close()
+
+
+@contextlib.asynccontextmanager
+async def place(data_dir: Path, **settings: object) -> AsyncIterator[Place]:
+    """Run a server with an listener."""
+    chosen = Settings(**{"redis_url": None, "data_dir": str(data_dir), "heartbeat_s": 3600.0, **settings})  # type: ignore[arg-type]
+    app = build(chosen)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    assert runner.server is not None
+    listening = await asyncio.get_running_loop().create_server(Listener(app, runner.server), "127.0.0.1", 0)
+    try:
+        yield Place(app, runner, listening.sockets[0].getsockname()[1])
+    finally:
+        listening.close()
+        await runner.cleanup()
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        (b"", b""),
+        (b"Sec-WebSocket-Protocol: rpa.v1\r\n", b""),
+        (b" HTTP/1.1", b"?after=0 HTTP/1.1"),
+        (b" HTTP/1.1", b"?after=other:5 HTTP/1.1"),
+        (b" HTTP/1.1", b"?after=nonsense HTTP/1.1"),
+        (b"Version: 13", b"Version: 8"),
+        (b"Origin: https://www.example.com", b"Origin: https://evil.example"),
+        (b"Origin: https://www.example.com", b"Origin: http://rpa.example.com"),
+        (b"Origin: https://www.example.com\r\n", b""),
+        (SESSION.encode(), b"nobody"),
+        (f"/rpa/{SESSION}".encode(), f"/session/{SESSION}".encode()),
+        (f"/rpa/{SESSION}".encode(), b"/rpa/progress"),
+        (f"/rpa/{SESSION}".encode(), b"/rpa/.."),
+        (f"/rpa/{SESSION}".encode(), b"/status/"),
+    ],
+)
+async def test_the_answer_is_the_one_that_aiohttp_would_give(data_dir: Path, changed: tuple[bytes, bytes]) -> None:
+    """To the byte: head, first message, updates; refusals, too."""
+    stored(data_dir, Robot(steps=3))
+    async with place(data_dir, allowed_origins=("https://www.example.com",)) as here:
+        request = KNOWN.replace(*changed)
+        seen = here.requests
+        quick = await here.ask(request)
+        usual = await here.ask(request[:-2] + SLOWLY)
+        assert here.requests > seen
+        assert quick
+        assert _undated(quick) == _undated(usual)
+
+
+def _undated(answer: bytes) -> list[bytes]:
+    return [line for line in answer.split(b"\r\n") if not line.startswith(b"Date:")]
+
+
+async def test_a_usual_handshake_costs_no_request(data_dir: Path) -> None:
+    """Whether the session is being watched or has to be read."""
+    stored(data_dir, Robot(steps=3))
+    async with place(data_dir) as here:
+        for name in (SESSION, "unread", SESSION):
+            assert b'"type":"sync"' in await here.ask(KNOWN.replace(SESSION.encode(), name.encode()))
+        assert here.requests == 0
+
+
+async def test_what_comes_while_the_session_is_read_is_not_missed(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither what its robot publishes, nor that the page has left again."""
+    robot = stored(data_dir, Robot(steps=3))
+    async with place(data_dir) as here:
+        hub = here.app[HUB]
+        read, go = hub.read, asyncio.Event()
+
+        async def slowly(session_id: str) -> SessionState | None:
+            held = await read(session_id)
+            await go.wait()
+            return held
+
+        monkeypatch.setattr(hub, "read", slowly)
+        asked = asyncio.create_task(here.ask(KNOWN))
+        _, leaving = await asyncio.open_connection("127.0.0.1", here.port)
+        leaving.write(KNOWN)
+        await until(lambda: hub.connections == 2)
+        hub.publish(SESSION, robot.step())
+        leaving.transport.abort()
+        await asyncio.sleep(0.05)
+        go.set()
+        assert b'"seq":4,"recovered":false' in await asked  # the first message tells of it
+        await until(lambda: hub.connections == 0)
+        assert not any(hub.heartbeat._groups)
+
+
+async def test_a_request_in_two_pieces_arrives_whole(data_dir: Path) -> None:
+    """What the listener does not understand at once is aiohttp's from the first byte on."""
+    async with place(data_dir) as here:
+        for cut in (1, 10, len(KNOWN) // 2, len(KNOWN) - 1):
+            assert (await here.ask(KNOWN[:cut], rest=KNOWN[cut:])).startswith(b"HTTP/1.1 101 ")
+
+
+async def test_viewers_beyond_the_limit_are_told(data_dir: Path) -> None:
+    """In a frame and in the close code, as everywhere."""
+    stored(data_dir, Robot(steps=3))
+    async with place(data_dir, max_connections=1) as here:
+        _, writer = await asyncio.open_connection("127.0.0.1", here.port)
+        writer.write(KNOWN)
+        await until(lambda: here.app[HUB].connections == 1)
+        assert b'"code":"full"' in await here.ask(KNOWN)
+        writer.close()
+        await until(lambda: here.app[HUB].connections == 0)
+
+
+async def test_a_viewer_that_leaves_is_forgotten(data_dir: Path) -> None:
+    """Here as elsewhere: no client, no heartbeat, no connection is left."""
+    stored(data_dir, Robot(steps=3))
+    async with place(data_dir) as here:
+        hub = here.app[HUB]
+        held = hub.session(SESSION)
+        for _ in range(5):
+            assert await here.ask(KNOWN)
+        await until(lambda: hub.connections == 0)
+        assert not held.clients()
+        assert not any(hub.heartbeat._groups)
+        assert not here.app[IDLE_GUARD]._arrivals
+
+
+async def test_who_says_nothing_is_dropped(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And who says half of something: after the time that a request header may take, in all."""
+    monkeypatch.setattr(idle_guard, "HEADER_S", 0.3)
+    monkeypatch.setattr(idle_guard, "_SWEEP_S", 0.05)
+    async with place(data_dir) as here:
+        await here.ask(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")  # aiohttp's connections are known from here on
+        for words in (b"", b"GET /rpa/x HTTP/1.1\r\n"):
+            reader, writer = await asyncio.open_connection("127.0.0.1", here.port)
+            began = time.monotonic()
+            if words:
+                await asyncio.sleep(0.15)
+                writer.write(words)
+            assert await reader.read() == b""
+            assert 0.2 < time.monotonic() - began < 0.6
+            writer.close()
+
+
+async def test_who_is_still_waiting_at_the_end_is_told_nothing(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its handshake has no answer yet; a frame in front of that would be nonsense."""
+    async with place(data_dir) as here:
+        hub = here.app[HUB]
+        go = asyncio.Event()
+
+        async def never(session_id: str) -> SessionState | None:
+            await go.wait()
+            return None
+
+        monkeypatch.setattr(hub, "read", never)
+        reader, writer = await asyncio.open_connection("127.0.0.1", here.port)
+        writer.write(KNOWN)
+        await until(lambda: hub.connections == 1)
+        await hub.close()
+        with contextlib.suppress(ConnectionError):
+            assert await reader.read() == b""
+        writer.close()
+
+
+async def test_sigterm_ends_it_in_order(data_dir: Path) -> None:
+    """Streams are told, silent connections closed, and the call returns."""
+    stored(data_dir, Robot(steps=3))
+    app = build(Settings(redis_url=None, data_dir=str(data_dir)))
+    port = free_port()
+    serving = asyncio.create_task(serve(app, [socket.create_server(("127.0.0.1", port))]))
+    await until(lambda: bool(app.frozen))
+    _, silent = await asyncio.open_connection("127.0.0.1", port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(KNOWN)
+    assert b" 101 " in await reader.readline()
+    signal.raise_signal(signal.SIGTERM)
+    await asyncio.wait_for(serving, 5)
+    assert b"\x03\xf4restart" in await reader.read()  # 1012
+    writer.close()
+    silent.close()

@@ -1,0 +1,142 @@
+"""Several processes on one port: dealt out, counted together, started again, ended together."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.support.server import ROOT, free_port, wait_until
+
+PROCESSES = 2
+IDLE_GUARD = 40
+
+
+class Workers:
+    """``rpa-server serve --workers``."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self.port = free_port()
+        self.log = data_dir.with_name("workers.log")
+        environ = {**os.environ, "PYTHONPATH": str(ROOT), "RPA_REDIS_URL": "none", "RPA_DATA_DIR": str(data_dir)}
+        command = [sys.executable, "-m", "rpa_server", "serve", "--workers", str(PROCESSES)]
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [*command, "--host", "127.0.0.1", "--port", str(self.port)], env=environ, stdout=log, stderr=log
+            )
+        wait_until(lambda: len(self.pids()) == PROCESSES and self.answering() == PROCESSES, 15)
+
+    def pids(self) -> list[int]:
+        found = []
+        for child in psutil.Process(self.process.pid).children():
+            with contextlib.suppress(psutil.NoSuchProcess):  # it has just ended
+                if child.status() != psutil.STATUS_ZOMBIE:
+                    found.append(child.pid)
+        return found
+
+    def answering(self) -> int:
+        """Return how many processes listen on the port."""
+        count = 0
+        for pid in self.pids():
+            with contextlib.suppress(psutil.NoSuchProcess):  # it has just ended
+                for connection in psutil.Process(pid).net_connections("tcp"):
+                    count += connection.status == "LISTEN" and connection.laddr.port == self.port
+        return count
+
+    def status(self) -> dict[str, Any]:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/status", timeout=5) as answer:
+            body: dict[str, Any] = json.load(answer)
+        return body
+
+    def stop(self) -> float:
+        began = time.monotonic()
+        self.process.terminate()
+        self.process.wait(15)
+        return time.monotonic() - began
+
+
+@pytest.fixture
+def workers(data_dir: Path) -> Iterator[Workers]:
+    made = Workers(data_dir)
+    try:
+        yield made
+    finally:
+        if made.process.poll() is None:
+            made.stop()
+
+
+@contextlib.contextmanager
+def streams(port: int) -> Iterator[list[socket.socket]]:
+    """Open event streams that stay."""
+    with contextlib.ExitStack() as stack:
+        opened = []
+        for number in range(IDLE_GUARD):
+            stream = stack.enter_context(socket.create_connection(("127.0.0.1", port), 5))
+            stream.sendall(f"GET /events/s{number} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            assert stream.recv(4096).startswith(b"HTTP/1.1 200")
+            opened.append(stream)
+        yield opened
+
+
+def held(pid: int, port: int) -> int:
+    """Return how many connections of the port a process has."""
+    connections = psutil.Process(pid).net_connections("tcp")
+    return sum(each.status == "ESTABLISHED" and each.laddr.port == port for each in connections)
+
+
+def test_connections_are_dealt_out_and_counted_together(workers: Workers) -> None:
+    """Every process gets some; whichever is asked tells the figures of all, for Prometheus, too."""
+    with streams(workers.port):
+        shares = [held(pid, workers.port) for pid in workers.pids()]
+        assert sum(shares) >= IDLE_GUARD
+        assert min(shares) > 0
+        assert [workers.status()["connections"] for _ in range(6)] == [IDLE_GUARD] * 6
+        with urllib.request.urlopen(f"http://127.0.0.1:{workers.port}/metrics", timeout=5) as answer:
+            assert f"rpa_connections {IDLE_GUARD}.0" in answer.read().decode()
+
+
+def test_a_process_that_dies_is_started_again(workers: Workers) -> None:
+    """The others serve on meanwhile."""
+    first, second = workers.pids()
+    os.kill(first, signal.SIGKILL)
+    wait_until(lambda: first not in workers.pids(), 10)
+    wait_until(lambda: len(workers.pids()) == PROCESSES and workers.answering() == PROCESSES, 10)
+    assert second in workers.pids()
+    wait_until(lambda: workers.status()["connections"] == 0, 5)
+    assert "it is started again" in workers.log.read_text()
+
+
+def test_a_signal_ends_all_in_order(workers: Workers) -> None:
+    """Streams end, processes end, the status is 0, and nothing is left."""
+    pids = workers.pids()
+    with streams(workers.port) as opened:
+        took_s = workers.stop()
+        assert all(stream.recv(65536) is not None for stream in opened)
+    assert workers.process.returncode == 0
+    assert took_s < 5
+    assert not any(psutil.pid_exists(pid) for pid in pids)
+
+
+def test_a_taken_port_is_told(data_dir: Path) -> None:
+    """Sharing it with another program would serve half of the pages."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        made = subprocess.run(
+            [sys.executable, "-m", "rpa_server", "serve", "--workers", "2", "--host", "127.0.0.1", "--port", str(port)],
+            env={**os.environ, "PYTHONPATH": str(ROOT), "RPA_REDIS_URL": "none", "RPA_DATA_DIR": str(data_dir)},
+            capture_output=True,
+            check=False,
+            timeout=20,
+        )
+    assert made.returncode != 0
+    assert b"is taken by another program" in made.stderr

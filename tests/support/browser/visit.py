@@ -1,0 +1,200 @@
+"""A visit: a page with the bare client in a real Chromium, a robot at work, and between the two a network that fails.
+
+The page is of another origin and under the strictest policy, its clock can be moved; the network is a proxy on TCP,
+so that what fails in it fails in real time, as bytes that do not come.
+"""
+
+import asyncio
+import contextlib
+import os
+import re
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import redis
+from playwright.async_api import BrowserContext, Page
+
+from rpa_server.tracker import ProgressTracker
+from tests.support.browser.network import Network
+from tests.support.browser.stage import NETWORK, PLANS, Site, watched
+from tests.support.server import until
+
+#: What the page does: it follows, and keeps what it was told.
+FOLLOW = """
+window.follow = (id, options) => {
+  const seen = window.seen = {updates: [], states: [], errors: [], ends: 0};
+  const client = window.client = new RPAProgressClient(id, {replay: true, ...options});
+  client.addEventListener('rpa:progress', ({detail}) => seen.updates.push([detail.seq, detail.mensagem]));
+  client.addEventListener('rpa:connection', ({detail}) =>
+    seen.states.push([detail.state, detail.transport, detail.error?.code ?? '']));
+  client.addEventListener('rpa:error', ({detail}) => seen.errors.push(detail.code));
+  client.addEventListener('rpa:done', () => seen.ends++);
+  client.connect();
+};
+"""
+#: What a visitor sees of a session has to be what the server says of it.
+SHOWN = ("epoch", "seq", "etapa_atual", "percentual", "mensagem", "estado", "final", "resultado", "estimativas", "erros")
+
+
+class Robot:
+    """A run, reported by the tracker to a real Redis.
+
+    Attributes:
+        said: the messages of its steps, in order.
+    """
+
+    def __init__(self, client: redis.Redis) -> None:
+        self.session = f"s{os.urandom(6).hex()}"
+        self._tracker = ProgressTracker(session_id=self.session, redis_client=client, usar_arquivo=False)
+        self.said: list[str] = []
+
+    def work(self, steps: int = 1) -> None:
+        for _ in range(steps):
+            self.said.append(f"Passo {len(self.said) + 1}")
+            self._tracker.update_progress(min(15, len(self.said)), self.said[-1])
+
+    def end(self) -> None:
+        self._tracker.finalizar("success", dict(PLANS))
+        assert self._tracker.lost == 0
+
+
+class Visit:
+    """A page that follows a robot's run through a network."""
+
+    def __init__(self, page: Page, network: Network, robot: Robot, site: Site) -> None:
+        self.page = page
+        self.network = network
+        self.robot = robot
+        self.site = site
+
+    async def follow(self, page: Page | None = None, **options: Any) -> None:
+        """Open the page, and follow the run in it."""
+        page = page or self.page
+        self.site.body = f'<script src="{self.site.server}/static/rpa-client.js"></script>'
+        await page.goto(self.site.url)
+        await self.begin(page, **options)
+
+    async def open(self, origin: str, body: str) -> None:
+        """Show a page of *origin*, which is the network's, that has no policy."""
+        text = f'<!doctype html><html lang="pt-BR"><meta charset="utf-8"><title>Loja</title>{body}'.encode()
+        page = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\n\r\n" + text
+        # Not Playwright's own answer: what came from nowhere may not reach this machine by WebSocket.
+        self.network.rule = lambda head: page if head.startswith(b"GET /home") else None
+        await self.page.goto(f"{origin}/home")
+
+    async def begin(self, page: Page | None = None, **options: Any) -> None:
+        """Follow the run in a page that is open."""
+        page = page or self.page
+        await page.evaluate("([id, options]) => follow(id, options)", [self.robot.session, options])
+
+    async def has(self, state: str, timeout_s: float = 10.0) -> None:
+        """Wait, while the page's clock goes on by itself, until an expression is true in the page.
+
+        The page's policy forbids Playwright's own way of waiting, which needs eval.
+        """
+        try:
+            async with asyncio.timeout(timeout_s):
+                while not await self.page.evaluate(state):  # noqa: ASYNC110 - nothing in the page wakes it
+                    await asyncio.sleep(0.02)
+        except TimeoutError:
+            raise AssertionError(f"{state} never: {await self.seen()} {await self.stats()}") from None
+
+    async def comes(self, state: str, within_s: float, work_every_s: float = 0, step_s: float = 0.5) -> float:
+        """Move the page's clock until an expression is true in it; return the seconds it took."""
+        passed = 0.0
+        while not await self.page.evaluate(state):
+            assert passed < within_s, f"{state} not within {within_s} s: {await self.seen()} {await self.stats()}"
+            await self.passes(step_s, step_s)
+            if work_every_s and passed // work_every_s != (passed + step_s) // work_every_s:
+                self.robot.work()
+            passed += step_s
+        return passed
+
+    async def passes(self, seconds: float, step_s: float = 1.0) -> None:
+        """Move the page's clock, in steps that leave the network its time."""
+        for _ in range(round(seconds / step_s)):
+            await self.page.clock.run_for(int(step_s * 1000))
+            await asyncio.sleep(0.015)
+
+    async def sleeps(self, seconds: float) -> None:
+        """Move the page's clock at once: timers come late, and once, as after sleep."""
+        await self.page.clock.fast_forward(int(seconds * 1000))
+
+    async def shows(self, timeout_s: float = 10.0) -> None:
+        """Wait until the page has been told everything that the robot has said."""
+        await self.has(f"seen.updates.at(-1)?.[1] === '{self.robot.said[-1]}'", timeout_s)
+
+    async def seen(self) -> dict[str, Any]:
+        return dict(await self.page.evaluate("seen"))
+
+    async def stats(self) -> dict[str, int]:
+        return dict(await self.page.evaluate("client.stats()"))
+
+    async def opened(self) -> list[str]:
+        """Return the transports that opened, in order."""
+        return [transport for state, transport, _ in (await self.seen())["states"] if state == "open"]
+
+    async def hide(self, state: str = "hidden") -> None:
+        """Stand for what a page without a screen never sees: that its tab went to the back, or came forward."""
+        await self.page.evaluate(
+            "(state) => { Object.defineProperty(document, 'visibilityState', {value: state, configurable: true});"
+            " Object.defineProperty(document, 'hidden', {value: state === 'hidden', configurable: true});"
+            " document.dispatchEvent(new Event('visibilitychange')); }",
+            state,
+        )
+
+    async def ends(self, transport: str, first: int = 1) -> None:
+        """End the run, and hold what every visit promises.
+
+        The final state is the server's own; every update from number *first* on was told once, in order, and nothing
+        twice; one transport was live to the end, afterwards none is, and no timer is left.
+        """
+        before = await self.stats()
+        assert (before["live"], before["probing"]) == (1, 0)
+        assert await self.page.evaluate("[client.state, client.transport]") == ["open", transport]
+        if transport in ("websocket", "sse"):
+            await until(lambda: len(self.network.delivering) == 1)
+        self.robot.end()
+        await self.comes("client.state === 'closed'", 30)
+        await self.holds(first)
+        await until(lambda: not self.network.delivering)
+
+    async def holds(self, first: int = 1) -> None:
+        """Hold that everything was told, and that nothing is left running."""
+        seen, stats = await self.seen(), await self.stats()
+        state = await self.page.evaluate("client.snapshot()")
+        async with aiohttp.ClientSession() as http, http.get(self._address) as answer:
+            truth = (await answer.json())["snapshot"]
+        assert {key: state.get(key) for key in SHOWN} == {key: truth.get(key) for key in SHOWN}
+        assert [seq for seq, _ in seen["updates"]] == list(range(first, truth["seq"] + 1))
+        said = [message for _, message in seen["updates"] if message in self.robot.said]
+        assert said == self.robot.said[len(self.robot.said) - len(said) :]
+        assert first > 1 or said == self.robot.said
+        assert seen["ends"] == 1
+        assert state["final"]
+        assert (stats["live"], stats["probing"], stats["timers"]) == (0, 0, 0)
+
+    @property
+    def _address(self) -> str:
+        return f"http://127.0.0.1:{self.network._target}/api/sessions/{self.robot.session}"
+
+
+@contextlib.asynccontextmanager
+async def visiting(
+    context: BrowserContext, port: int, client: redis.Redis, known: re.Pattern[str] = NETWORK
+) -> AsyncIterator[Visit]:
+    """Make a visit through a network of its own; what the page complains of, beyond *known*, fails the test."""
+    async with Network(port).running() as network, watched(context, known) as page:
+        assert isinstance(network, Network)
+        site = Site(network.url)
+        await site.start()
+        await context.add_init_script(FOLLOW)
+        await page.clock.install()
+        try:
+            yield Visit(page, network, Robot(client), site)
+        finally:
+            network.thaw()
+            network.cut()
+            await context.set_offline(False)
+            await site.stop()

@@ -1,0 +1,252 @@
+"""Robots and viewers around real servers: what a scenario needs besides its fault.
+
+    async with scene(tmp_path, backend, robots=20, viewers=200) as fleet:
+        ... break something ...
+        verdict = await fleet.end()
+
+Everything is a process of its own but the viewers, who share the test's event loop: do what blocks in a thread.
+"""
+
+import asyncio
+import itertools
+import json
+import statistics
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import psutil
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from tests.support.faults.judge import Verdict, judge
+from tests.support.faults.robots import End, Plan, Robots, working
+from tests.support.faults.viewers import MIX, Crowd, Transport, Viewer
+from tests.support.server import RedisServer, Server, SocketWatcher, running, until, watching
+
+
+@dataclass
+class Fleet:
+    """A scenario's cast.
+
+    Attributes:
+        server: the first server.
+        servers: all of them.
+        robots: processes with robots.
+        crowd: the viewers.
+    """
+
+    servers: Sequence[Server]
+    robots: Sequence[Robots]
+    crowd: Crowd
+    started_s: float = field(default_factory=time.monotonic)
+
+    @property
+    def server(self) -> Server:
+        return self.servers[0]
+
+    async def end(self, settle_s: float = 0.5, patience_s: float = 30.0) -> Verdict:
+        """Let the robots end their runs and the viewers see it; judge.
+
+        Args:
+            settle_s: how long everything goes on before.
+            patience_s: how long the last viewer may take to be told that the run is over.
+        """
+        await asyncio.sleep(settle_s)
+        for robots in self.robots:
+            await asyncio.to_thread(robots.stop)
+        await self.crowd.until_done(patience_s)
+        verdict = self.verdict()
+        verdict.wrong += await self._stale()
+        return verdict
+
+    async def _stale(self) -> int:
+        """Ask every server for every session; count the answers that are not all that the robot knew at its end."""
+        stale = 0
+        async with aiohttp.ClientSession() as http:
+            for server in self.servers:
+                for session, end in self._ends().items():
+                    async with http.get(f"{server.url}/api/sessions/{session}") as response:
+                        snapshot = (await response.json()).get("snapshot") or {}
+                    stale += any(key not in snapshot or snapshot[key] != value for key, value in end.snapshot.items())
+        return stale
+
+    def _ends(self) -> dict[str, End]:
+        return {session: end for robots in self.robots for session, end in robots.ends().items()}
+
+    def live_again_s(self, since_s: float) -> float:
+        """Return how long after *since_s* the last viewer got an update again; infinity where one never did."""
+        firsts = (
+            next((event.at_s for event in viewer.events if event.kind == "update" and event.at_s > since_s), float("inf"))
+            for viewer in self.crowd.viewers
+        )
+        return max(firsts) - since_s
+
+    def verdict(self) -> Verdict:
+        """Judge what was seen so far."""
+        reports = {session: calls for robots in self.robots for session, calls in robots.reports().items()}
+        return judge(reports, self.crowd.viewers, self._ends())
+
+
+@asynccontextmanager
+async def scene(
+    directory: Path,
+    redis_url: str,
+    *,
+    near: int = 4,
+    far: int = 0,
+    viewers: int = 20,
+    every_s: float = 0.1,
+    mix: Sequence[Sequence[Transport]] = MIX,
+    robots_url: str | None = None,
+    servers: Sequence[Server] = (),
+    kind: type[Viewer] = Viewer,
+    **environ: str,
+) -> AsyncIterator[Fleet]:
+    """Start a server, robots and viewers; end them behind the block.
+
+    Args:
+        redis_url: the servers' Redis, and the robots' unless *robots_url* is given.
+        near: robots that share the server's data directory.
+        far: robots with a data directory of their own, as on another machine: only Redis connects them.
+        every_s: seconds between two calls of a robot.
+        servers: the servers to start; one on ``directory/rpa_data`` where there are none.
+        kind: what the viewers are.
+        environ: more variables for the server.
+    """
+    data_dir = directory / "rpa_data"
+    servers = servers or [Server(data_dir, redis_url, None, **environ)]
+    plans = [
+        Robots(directory, Plan([f"{kind}-{n}" for n in range(count)], every_s), robots_url or redis_url, place)
+        for kind, count, place in (("near", near, data_dir), ("far", far, directory / "far_data"))
+        if count
+    ]
+    async with AsyncExitStack() as stack:
+        for server in servers:
+            await asyncio.to_thread(stack.enter_context, running(server))
+        sessions = [session for robots in plans for session in robots.plan.sessions]
+        crowd = Crowd([server.url for server in servers], sessions, viewers, mix, kind)
+        await stack.enter_async_context(crowd.watching())
+        await asyncio.to_thread(stack.enter_context, working(*plans))
+        await crowd.until_up()
+        yield Fleet(servers, plans, crowd)
+
+
+async def eventually(true: Callable[[], Any], timeout_s: float, step_s: float = 0.05) -> float:
+    """Wait until *true* (a function or a coroutine function) says so; return the seconds it took.
+
+    Raises:
+        TimeoutError: it did not.
+    """
+    began = time.monotonic()
+    while True:
+        answer = true()
+        if isinstance(answer, Awaitable):
+            answer = await answer
+        if answer:
+            return time.monotonic() - began
+        if time.monotonic() - began > timeout_s:
+            raise TimeoutError(f"not within {timeout_s:g} s")
+        await asyncio.sleep(step_s)
+
+
+async def ready(server: Server) -> tuple[int, dict[str, Any]]:
+    """Ask ``/health/ready``: the status and the body."""
+    async with aiohttp.ClientSession() as http, http.get(f"{server.url}/health/ready") as response:
+        return response.status, await response.json()
+
+
+async def figures(server: Server) -> dict[str, float]:
+    """Return what ``/metrics`` says, by name."""
+    async with aiohttp.ClientSession() as http, http.get(f"{server.url}/metrics") as response:
+        lines = (await response.text()).splitlines()
+    return {name: float(value) for name, value in (line.split() for line in lines if not line.startswith("#"))}
+
+
+@asynccontextmanager
+async def live_line(server: Server, backend: RedisServer) -> AsyncIterator[Callable[[], Awaitable[float]]]:
+    """Yield a coroutine function that returns how long it takes until something published comes through live."""
+    watcher = SocketWatcher(server.url, "line")
+    marks = itertools.count()
+
+    async def through_s() -> float:
+        began, mark = time.monotonic(), next(marks)
+        with redis.Redis(port=backend.port, retry=Retry(NoBackoff(), 0)) as client:
+            while not any(update.get("mark") == mark for update in watcher.updates):
+                assert time.monotonic() - began < 30.0, "nothing comes through any more"
+                client.publish("rpa_progress:line", json.dumps({"etapa": 1, "mark": mark}))
+                await asyncio.sleep(0.01)
+        return time.monotonic() - began
+
+    async with watching(watcher):
+        await until(lambda: watcher.messages)
+        yield through_s
+
+
+class Heartbeat:
+    """Asks a server for a sign of life again and again, and its process for the CPU it used.
+
+    Attributes:
+        answers_s: how long each answer took; a late answer is a loop that hung.
+        cpu: the share of one core that the process used.
+    """
+
+    def __init__(self, server: Server, every_s: float = 0.05) -> None:
+        self._server = server
+        self._every_s = every_s
+        self.answers_s: list[float] = []
+        self.cpu = 0.0
+
+    @asynccontextmanager
+    async def taken(self) -> AsyncIterator["Heartbeat"]:
+        """Ask beside the block."""
+        process = psutil.Process(self._server.pid)
+        used, began = sum(process.cpu_times()[:2]), time.monotonic()
+        task = asyncio.create_task(self._ask())
+        try:
+            yield self
+        finally:
+            self.cpu = (sum(process.cpu_times()[:2]) - used) / (time.monotonic() - began)
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    async def _ask(self) -> None:
+        async with aiohttp.ClientSession() as http:
+            while True:
+                began = time.monotonic()
+                async with http.get(f"{self._server.url}/health/live") as response:
+                    await response.read()
+                self.answers_s.append(time.monotonic() - began)
+                await asyncio.sleep(self._every_s)
+
+    @property
+    def p99_s(self) -> float:
+        return statistics.quantiles(self.answers_s, n=100)[98]
+
+
+def kill_subscribers(backend: RedisServer) -> int:
+    """Have Redis close every connection that subscribes; return how many there were."""
+    with backend.client() as client:
+        return int(client.execute_command("CLIENT", "KILL", "TYPE", "pubsub"))
+
+
+def shut(backend: RedisServer) -> None:
+    """Have Redis end with nothing saved."""
+    # An ordinary client would try again for seconds.
+    with redis.Redis(port=backend.port, retry=Retry(NoBackoff(), 0)) as client, suppress(redis.ConnectionError):
+        client.shutdown(nosave=True)
+    backend.kill()
+
+
+async def outage(backend: RedisServer, length_s: float) -> float:
+    """Shut Redis down for a while, its data with it; return when its port was open again."""
+    await asyncio.to_thread(shut, backend)
+    await asyncio.sleep(length_s)
+    await asyncio.to_thread(backend.start)
+    return time.monotonic()

@@ -1,0 +1,219 @@
+"""Networks that break: a link whose far end goes down, and a proxy that swallows, slows, resets and switches."""
+
+import asyncio
+import contextlib
+import functools
+import itertools
+import os
+import shutil
+import subprocess
+import threading
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+from tests.support.server import RedisServer, free_port, wait_until
+
+_numbers = itertools.count(os.getpid() % 200)
+
+
+def _ip(*words: str) -> None:
+    subprocess.run(["ip", *words], check=True, capture_output=True)
+
+
+@functools.cache
+def why_no_namespaces() -> str:
+    """Return why network namespaces can't be made here, "" where they can."""
+    if os.geteuid() != 0:
+        return "network namespaces need root"
+    if shutil.which("ip") is None:
+        return "network namespaces need ip (iproute2)"
+    try:
+        with Link():
+            return ""
+    except subprocess.CalledProcessError as error:
+        return f"no network namespaces: {error.stderr.decode().strip()}"
+
+
+class Link:
+    """A network namespace and the one link to it; a context manager.
+
+    Attributes:
+        near, far: the addresses of both ends.
+        prefix: words that make a command run in the namespace.
+    """
+
+    def __init__(self) -> None:
+        number = next(_numbers) % 250
+        self._name = f"rpa{os.getpid()}n{number}"
+        self._ends = (f"ra{os.getpid() % 100_000}n{number}", f"rb{os.getpid() % 100_000}n{number}")
+        self.near, self.far = (f"10.213.{number}.{end}" for end in (1, 2))
+        self.prefix = ("ip", "netns", "exec", self._name)
+
+    def __enter__(self) -> Self:
+        near, far = self._ends
+        _ip("netns", "add", self._name)
+        try:
+            _ip("link", "add", near, "type", "veth", "peer", "name", far, "netns", self._name)
+            _ip("addr", "add", f"{self.near}/24", "dev", near)
+            _ip("link", "set", near, "up")
+            self._inside("addr", "add", f"{self.far}/24", "dev", far)
+            self._inside("link", "set", "lo", "up")
+            self.up()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(subprocess.CalledProcessError):
+            _ip("link", "del", self._ends[0])
+        _ip("netns", "del", self._name)
+        with contextlib.suppress(OSError):
+            shutil.rmtree(Path("/etc/netns") / self._name)
+
+    def _inside(self, *words: str) -> None:
+        _ip("-n", self._name, *words)
+
+    def down(self) -> None:
+        """Unplug it: no packet passes, no connection is told."""
+        self._inside("link", "set", self._ends[1], "down")
+
+    def up(self) -> None:
+        """Plug it in again."""
+        self._inside("link", "set", self._ends[1], "up")
+
+    def resolver(self, address: str, hosts: str = "") -> None:
+        """Give the namespace a name server of its own, and lines for its ``/etc/hosts``."""
+        directory = Path("/etc/netns") / self._name
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / "resolv.conf").write_text(f"nameserver {address}\n")
+        (directory / "hosts").write_text(f"127.0.0.1 localhost\n{hosts}\n")
+
+
+class FarRedis(RedisServer):
+    """A redis-server at the far end of a link."""
+
+    def __init__(self, link: Link) -> None:
+        super().__init__()
+        self._link = link
+        self.url = f"redis://{link.far}:{self.port}/0"
+
+    def start(self, *options: str) -> Self:
+        program = shutil.which("redis-server")
+        assert program, "redis-server is not installed"
+        words = [*self._link.prefix, program, "--port", str(self.port), "--protected-mode", "no", "--save", "", *options]
+        self._process = subprocess.Popen(words, stdout=subprocess.DEVNULL)
+        wait_until(self._answers)
+        return self
+
+    def client(self) -> Any:
+        """Return a plain blocking client to the far end."""
+        import redis
+
+        return redis.Redis(host=self._link.far, port=self.port)
+
+
+class Proxy:
+    """A TCP proxy on 127.0.0.1, in a thread of its own.
+
+    Args:
+        target: the port on 127.0.0.1 to connect to.
+
+    Attributes:
+        port: where it listens.
+        target: where new connections go; change it as you like, those that are open stay where they are.
+        swallows: while true nothing passes and nothing is told; new connections are accepted.
+        delay_s: every answer is held back for so long.
+        accepted: connections so far.
+    """
+
+    def __init__(self, target: int) -> None:
+        self.port = free_port()
+        self.target = target
+        self.swallows = False
+        self.delay_s = 0.0
+        self.accepted = 0
+        self._open: set[asyncio.StreamWriter] = set()
+        self._loop = asyncio.new_event_loop()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def url(self) -> str:
+        """Redis behind it."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    @contextmanager
+    def running(self) -> Iterator[Self]:
+        """Run it for the length of the block."""
+        thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        thread.start()
+        self._do(self._listen())
+        try:
+            yield self
+        finally:
+            self._do(self._close())
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            thread.join()
+            self._loop.close()
+
+    def reset(self) -> None:
+        """Abort every connection."""
+        self._do(self._reset())
+
+    def _do(self, work: Coroutine[Any, Any, None]) -> None:
+        asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
+
+    async def _listen(self) -> None:
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
+
+    async def _reset(self) -> None:
+        for writer in tuple(self._open):
+            writer.transport.abort()
+
+    async def _close(self) -> None:
+        self._server.close()
+        await self._reset()
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        self.accepted += 1
+        self._open.add(writer)
+        try:
+            await self._passing()
+            other_reader, other = await asyncio.open_connection("127.0.0.1", self.target)
+            self._open.add(other)
+            try:
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(self._pump(reader, other, answers=False))
+                    group.create_task(self._pump(other_reader, writer, answers=True))
+            finally:
+                other.transport.abort()
+                self._open.discard(other)
+        except* (OSError, EOFError):
+            pass
+        except* asyncio.CancelledError:
+            pass
+        finally:
+            writer.transport.abort()
+            self._open.discard(writer)
+            self._tasks.discard(task)
+
+    async def _passing(self) -> None:
+        while self.swallows:  # noqa: ASYNC110 - it is set in another thread
+            await asyncio.sleep(0.02)
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answers: bool) -> None:
+        while data := await reader.read(65536):
+            if answers and self.delay_s:
+                await asyncio.sleep(self.delay_s)
+            await self._passing()
+            writer.write(data)
+            await writer.drain()
+        raise EOFError

@@ -1,0 +1,176 @@
+"""What stands in front of the server, as real processes: nginx with the shipped configuration, and php-cli."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+from typing import Self
+
+from tests.support.server import ROOT, Listener, free_port, wait_until
+
+CONF = ROOT / "conf" / "nginx.conf"
+#: What nginx does by default, made worse: whatever may be compressed is, buffering is left on.
+MAIN = """
+{user}
+worker_processes 2;
+worker_rlimit_nofile 8192;
+{more}
+pid nginx.pid;
+events {{ worker_connections 4096; }}
+http {{
+    access_log off;
+    client_body_temp_path temp/body;
+    proxy_temp_path temp/proxy;
+    fastcgi_temp_path temp/fastcgi;
+    uwsgi_temp_path temp/uwsgi;
+    scgi_temp_path temp/scgi;
+    gzip on;
+    gzip_types *;
+    gzip_proxied any;
+    gzip_min_length 1;
+    include site.conf;
+}}
+"""
+
+
+class Process(Listener):
+    """A program in front of the server."""
+
+    def _run(self, command: list[str], environ: dict[str, str] | None = None, cwd: Path | None = None) -> None:
+        with self.log.open("ab") as log:
+            # A group of its own: php-cli's workers end with it.
+            self._process = subprocess.Popen(command, env=environ, cwd=cwd, stdout=log, stderr=log, start_new_session=True)
+        wait_until(self.listens)
+
+    def stop(self) -> None:
+        """End the process and its children."""
+        if self._process is not None:
+            os.killpg(self._process.pid, signal.SIGTERM)
+            try:
+                self._process.wait(5)
+            except subprocess.TimeoutExpired:
+                os.killpg(self._process.pid, signal.SIGKILL)
+                self._process.wait()
+            self._process = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.stop()
+
+
+def certificate(directory: Path) -> tuple[Path, Path]:
+    """Make a self-signed certificate for localhost; return its path and its key's."""
+    chain, key = directory / "fullchain.pem", directory / "privkey.pem"
+    program = shutil.which("openssl")
+    assert program, "openssl is not installed"
+    subprocess.run(
+        [program, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+         "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-keyout", str(key), "-out", str(chain)],
+        check=True, capture_output=True, timeout=30,
+    )  # fmt: skip
+    return chain, key
+
+
+class Nginx(Process):
+    """nginx with ``conf/nginx.conf``, in which only ports, paths and PHP's place are changed.
+
+    Args:
+        directory: an empty one for its files.
+        server_port: where rpa-server listens.
+        php_port: where PHP answers over HTTP instead of FastCGI.
+        more: lines for the main context.
+    """
+
+    def __init__(self, directory: Path, server_port: int, php_port: int = 9, more: str = "") -> None:
+        super().__init__(free_port(), directory / "stderr.log")
+        self.directory = directory
+        self.plain_port = free_port()
+        self.url = f"https://127.0.0.1:{self.port}"
+        self.access_log = directory / "rpa.access.log"
+        self.root = directory / "public"
+        self._program = shutil.which("nginx") or "/usr/sbin/nginx"
+        for made in ("temp", "public", "acme"):
+            (directory / made).mkdir(parents=True)
+        (directory / "fastcgi_params").touch()
+        (directory / "site.conf").write_text(self._site(server_port, php_port))
+        user = "user root;" if os.geteuid() == 0 else ""
+        (directory / "nginx.conf").write_text(MAIN.format(user=user, more=more))
+
+    def _site(self, server_port: int, php_port: int) -> str:
+        chain, key = certificate(self.directory)
+        text = CONF.read_text()
+        for pattern, replacement in [
+            (r"(?m)^    listen 80;", f"    listen 127.0.0.1:{self.plain_port};"),
+            (r"(?m)^    listen 443 ", f"    listen 127.0.0.1:{self.port} "),
+            (r"server 127\.0\.0\.1:8080;", f"server 127.0.0.1:{server_port};"),
+            (r"/etc/\S+/fullchain\.pem", str(chain)),
+            (r"/etc/\S+/privkey\.pem", str(key)),
+            (r"/var/log/nginx/rpa\.access\.log", str(self.access_log)),
+            (r"root /var/www/letsencrypt;", f"root {self.directory / 'acme'};"),
+            (r"root /var/www/rpa/public;", f"root {self.root};"),
+            (r"fastcgi_pass \S+;", f"proxy_pass http://127.0.0.1:{php_port}/index.php?asked=$request_uri;"),
+            (r"fastcgi_hide_header", "proxy_hide_header"),
+        ]:
+            text, count = re.subn(pattern, lambda match, new=replacement: new, text)  # type: ignore[misc]
+            assert count == 1, (pattern, count)
+        return text
+
+    def _command(self, *options: str) -> list[str]:
+        return [self._program, "-p", str(self.directory), "-c", "nginx.conf", "-e", "error.log", *options]
+
+    def check(self) -> str:
+        """Return what ``nginx -t`` says."""
+        done = subprocess.run(self._command("-t"), check=False, capture_output=True, text=True, timeout=10)
+        return done.stderr
+
+    def start(self) -> Self:
+        """Start it and wait until it listens."""
+        self._run(self._command("-g", "daemon off;"))
+        return self
+
+    def reload(self) -> None:
+        """Have new workers take over; return once one of them is there."""
+        before = self.workers()
+        os.kill(self.pid, signal.SIGHUP)
+        wait_until(lambda: self.workers() - before)
+
+    def workers(self) -> set[int]:
+        """Return the pids of the workers, old ones included."""
+        return set(map(int, Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()))
+
+
+class Php(Process):
+    """php-cli's own web server.
+
+    Args:
+        root: its document root.
+        router: a script that gets every request.
+        log: where its output goes.
+        workers: requests that it serves at once.
+        options: more command-line options, ``-d`` and such.
+        environ: more variables.
+    """
+
+    def __init__(
+        self, root: Path, router: Path | None, log: Path, workers: int = 4, options: tuple[str, ...] = (), **environ: str
+    ) -> None:
+        super().__init__(free_port(), log)
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._root = root
+        self._router = [] if router is None else [str(router)]
+        self._options = options
+        self._environ = {**os.environ, "PHP_CLI_SERVER_WORKERS": str(workers), **environ}
+
+    def start(self) -> Self:
+        """Start it and wait until it listens."""
+        program = shutil.which("php")
+        assert program, "php-cli is not installed"
+        self._run(
+            [program, *self._options, "-S", f"127.0.0.1:{self.port}", "-t", str(self._root), *self._router],
+            self._environ,
+        )
+        return self

@@ -1,0 +1,109 @@
+"""Writes a session's files as the deployed robot does: whole, in place, truncated first.
+
+It knows nothing of rpa_server. Run as ``python -m tests.inplace DIRECTORY SESSION LENGTH_S KIND`` it plays a run of
+60 entries over that time and meanwhile writes every file again each 2 ms; KIND is ``history``, or ``snapshot`` for a
+robot that keeps none. On standard output it says how often it wrote.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from tests.support import recordings
+
+Document = dict[str, Any]
+
+EVERY_S = 0.002
+ENTRIES = 60
+#: What a text file of Python's hands over at once, or less: a reader meets what ends there.
+_PIECE = 4096
+
+
+def encode(document: Document) -> str:
+    """Lay a document out as the robot does."""
+    return json.dumps(document, indent=2, ensure_ascii=False)
+
+
+def write(path: Path, text: str) -> None:
+    """Truncate, then write piece by piece."""
+    with path.open("w", encoding="utf-8") as file:
+        for start in range(0, len(text), _PIECE):
+            file.write(text[start : start + _PIECE])
+            file.flush()
+
+
+def play(session_id: str) -> Iterator[dict[str, Document]]:
+    """Yield the robot's files behind every entry of a run that begins now, by kind, in the order of writing."""
+    started = datetime.now()
+    entries: list[Document] = []
+    for place in range(ENTRIES):
+        entries.append(_entry(place))
+        history = {
+            "session_id": session_id,
+            "timestamp_inicio": started.isoformat(timespec="microseconds"),
+            "timestamp_fim": entries[-1]["timestamp"],
+            "status_final": entries[-1]["status"],
+            "total_etapas": 15,
+            "historico": entries,
+        }
+        documents = {"progress": recordings.progress_of(history), "history": history}
+        result = recordings.result_of(history)
+        if result is not None:
+            documents["result"] = result
+            documents["session"] = {
+                "session_id": session_id,
+                "timestamp_inicio": history["timestamp_inicio"],
+                "timestamp_fim": history["timestamp_fim"],
+                "status": "success",
+                "total_etapas": 15,
+                "etapas_executadas": 15,
+            }
+        yield documents
+
+
+def _entry(place: int) -> Document:
+    step = min(place * 16 // (ENTRIES - 1), 15)
+    word: float | str = {0: "inicio", 22: "estimativas", ENTRIES - 1: "final"}.get(place, step)
+    status = {"inicio": "iniciando", "estimativas": "completed", "final": "success"}.get(str(word))
+    now = datetime.now().isoformat(timespec="microseconds")
+    extra = {"estimativas": recordings.estimates(now), "final": recordings.plans()}.get(str(word))
+    return {
+        "etapa": word,
+        "timestamp": now,
+        "status": status or ("iniciando" if step == 0 else "executando" if step < 15 else "concluido"),
+        "mensagem": f"Passo {place}",
+        "dados_extra": extra,
+        "erro": None,
+    }
+
+
+def hammer(directory: Path, session_id: str, length_s: float, keeps_history: bool) -> int:
+    """Play a run over *length_s* and write its files each 2 ms; return how often they were written."""
+    directory.mkdir(parents=True, exist_ok=True)
+    written, due = 0, time.monotonic()
+    for documents in play(session_id):
+        texts = {kind: encode(document) for kind, document in documents.items() if keeps_history or kind != "history"}
+        changed = str(documents["progress"]["timestamp_atualizacao"])
+        next_entry = due + length_s / ENTRIES
+        while due < next_entry:
+            for kind, text in texts.items():
+                moves = kind == "progress" and "result" not in texts
+                now = datetime.now().isoformat(timespec="microseconds") if moves else changed
+                write(directory / f"{kind}_{session_id}.json", text.replace(changed, now))
+            written += 1
+            due = max(due + EVERY_S, time.monotonic())
+            time.sleep(max(0.0, due - time.monotonic()))
+    return written
+
+
+def main(directory: str, session_id: str, length_s: str, kind: str) -> None:
+    """Hammer, and say how often."""
+    sys.stdout.write(str(hammer(Path(directory), session_id, float(length_s), kind == "history")))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

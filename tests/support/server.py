@@ -1,0 +1,303 @@
+"""Real peers for tests: a redis-server process, the server as a process, clients that keep what they saw."""
+
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+import aiohttp
+import redis
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on now."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def wait_until(true: Callable[[], object], timeout_s: float = 10.0) -> None:
+    """Block until *true* returns something true."""
+    deadline = time.monotonic() + timeout_s
+    while not true():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{true} did not become true within {timeout_s} s")
+        time.sleep(0.01)
+
+
+async def until(true: Callable[[], object], timeout_s: float = 10.0) -> None:
+    """Wait until *true* returns something true."""
+    async with asyncio.timeout(timeout_s):
+        while not true():  # noqa: ASYNC110 - what it waits for sets no event
+            await asyncio.sleep(0.01)
+
+
+class RedisServer:
+    """A redis-server of our own on a free port, without persistence."""
+
+    def __init__(self, port: int | None = None) -> None:
+        self.port = port or free_port()
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self, *options: str) -> Self:
+        program = shutil.which("redis-server")
+        assert program, "redis-server is not installed"
+        self._process = subprocess.Popen(
+            [program, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", *options],
+            stdout=subprocess.DEVNULL,
+        )
+        wait_until(self._answers)
+        return self
+
+    def _answers(self) -> bool:
+        with self.client() as client:
+            try:
+                return bool(client.ping())
+            except redis.RedisError:
+                return False
+
+    def client(self) -> redis.Redis:
+        """Return a plain blocking client; close it (it is a context manager)."""
+        return redis.Redis(host="127.0.0.1", port=self.port)
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the process, SIGSTOP and SIGCONT for example."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def kill(self) -> None:
+        """End the process with SIGKILL; its data is gone."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+
+@contextlib.contextmanager
+def redis_server() -> Iterator[RedisServer]:
+    """Run a redis-server for the length of the block."""
+    server = RedisServer().start()
+    try:
+        yield server
+    finally:
+        server.kill()
+
+
+class Listener:
+    """A program of ours that listens on a port.
+
+    Attributes:
+        host: the address it listens on.
+        log: where its output goes.
+    """
+
+    host = "127.0.0.1"
+
+    def __init__(self, port: int, log: Path) -> None:
+        self.port = port
+        self.log = log
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def listens(self) -> bool:
+        """Tell whether the port is open; fails when the process ended."""
+        assert self._process is not None
+        assert self._process.poll() is None, self.log.read_text()
+        with contextlib.suppress(OSError), socket.create_connection((self.host, self.port), 1):
+            return True
+        return False
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+
+class Server(Listener):
+    """The server as a process of its own, started the documented way.
+
+    Args:
+        data_dir: its ``RPA_DATA_DIR``.
+        redis_url: its ``RPA_REDIS_URL``.
+        environ: more variables.
+    """
+
+    def __init__(self, data_dir: Path, redis_url: str = "none", port: int | None = None, **environ: str) -> None:
+        port = port or free_port()
+        super().__init__(port, data_dir.with_name(f"server-{port}.log"))
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.environ = {
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "RPA_DATA_DIR": str(data_dir),
+            "RPA_REDIS_URL": redis_url,
+            **environ,
+        }
+
+    def command(self) -> list[str]:
+        """Return the words that start it."""
+        module = ("-m", "aiohttp.web", "-H", self.host, "-P", str(self.port))
+        return [sys.executable, *module, "rpa_server:create_app"]
+
+    def start(self, wait_s: float = 10.0) -> Self:
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(self.command(), env=self.environ, stdout=log, stderr=log)
+        wait_until(self.listens, wait_s)
+        return self
+
+    def stop(self, timeout_s: float = 10.0) -> float:
+        """End the process with SIGTERM; return the seconds it took."""
+        if self._process is None:
+            return 0.0
+        began = time.monotonic()
+        self._process.send_signal(signal.SIGTERM)
+        self._process.wait(timeout_s)
+        self._process = None
+        return time.monotonic() - began
+
+    def kill(self) -> None:
+        """End the process with SIGKILL."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+
+class CommandServer(Server):
+    """The server as ``rpa-server serve`` starts it, on uvloop where that is installed."""
+
+    def command(self) -> list[str]:
+        return [sys.executable, "-m", "rpa_server", "serve", "--host", self.host, "--port", str(self.port)]
+
+
+@contextlib.contextmanager
+def running(server: Server) -> Iterator[Server]:
+    """Run *server* for the length of the block."""
+    server.start()
+    try:
+        yield server
+    finally:
+        server.kill() if sys.exc_info()[0] else server.stop()
+
+
+async def publish(server: Server, session_id: str, **body: Any) -> int:
+    """Publish to *server* over HTTP; return the update's number."""
+    address = f"{server.url}/api/sessions/{session_id}/events"
+    async with aiohttp.ClientSession() as http, http.post(address, json=body) as response:
+        assert response.status == 201, await response.text()
+        return int((await response.json())["seq"])
+
+
+class Watcher:
+    """A native client that keeps every message; subclasses differ in the transport.
+
+    Attributes:
+        messages: everything received, parsed, in order.
+    """
+
+    def __init__(self, url: str, session_id: str, after: str | None = None) -> None:
+        self.url = url
+        self.session_id = session_id
+        self.after = after
+        self.messages: list[dict[str, Any]] = []
+
+    @property
+    def updates(self) -> list[dict[str, Any]]:
+        return [message for message in self.messages if message.get("type") == "progress_update"]
+
+    @property
+    def seqs(self) -> list[int]:
+        return [update["seq"] for update in self.updates]
+
+    @property
+    def final(self) -> bool:
+        return any(update.get("final") for update in self.updates)
+
+    @property
+    def query(self) -> dict[str, str]:
+        return {} if self.after is None else {"after": self.after}
+
+    async def run(self, http: aiohttp.ClientSession) -> None:
+        """Receive until the stream ends."""
+        raise NotImplementedError
+
+
+class SocketWatcher(Watcher):
+    """Over WebSocket."""
+
+    close_code: int | None = None
+
+    async def run(self, http: aiohttp.ClientSession) -> None:
+        address = f"{self.url}/rpa/{self.session_id}"
+        async with http.ws_connect(address, protocols=["rpa.v1"], params=self.query) as stream:
+            async for message in stream:
+                self.messages.append(json.loads(message.data))
+            self.close_code = stream.close_code
+
+
+class EventWatcher(Watcher):
+    """Over server-sent events."""
+
+    status = 0
+
+    async def run(self, http: aiohttp.ClientSession) -> None:
+        async with http.get(f"{self.url}/events/{self.session_id}", params=self.query) as response:
+            self.status = response.status
+            async for line in response.content:
+                if line.startswith(b"data: "):
+                    self.messages.append(json.loads(line[6:]))
+
+
+class PollWatcher(Watcher):
+    """By polling with a cursor, waiting on the server."""
+
+    wait_s = 1.0
+
+    async def run(self, http: aiohttp.ClientSession) -> None:
+        address = f"{self.url}/api/sessions/{self.session_id}"
+        after = self.after or "0"
+        while not self.final:
+            async with http.get(address, params={"after": after, "wait": str(self.wait_s)}) as response:
+                if response.status != 200:
+                    await asyncio.sleep(0.02)
+                    continue
+                answer = await response.json()
+            self.messages.append({"type": "poll", **answer})
+            self.messages.extend(answer["updates"])
+            after = f"{answer['epoch']}:{answer['seq']}"
+
+
+class Watches(Protocol):
+    """Whatever receives from a server until its stream ends."""
+
+    async def run(self, http: aiohttp.ClientSession) -> None: ...
+
+
+@contextlib.asynccontextmanager
+async def watching(*watchers: Watches) -> AsyncIterator[None]:
+    """Run watchers beside the block; behind it they are stopped, keep what they have, and may watch again."""
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None)) as http:
+        tasks = [asyncio.create_task(watcher.run(http)) for watcher in watchers]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def get(address: str) -> tuple[int, str]:
+    with urllib.request.urlopen(address, timeout=5) as response:
+        return response.status, response.read().decode()

@@ -1,0 +1,70 @@
+"""Runs as the server tells them, for the client's own tests: each update, and the snapshot behind it.
+
+``python -m tests.web_runs`` writes ``web/tests/fixtures/runs.json``; test_web.py holds that file to what this makes.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+from rpa_server.progress.run import Run
+from rpa_server.progress.snapshot import entry_of, reduce, view
+from rpa_server.progress.update import Update
+from tests.support.server import ROOT
+
+FILE = ROOT / "web" / "tests" / "fixtures" / "runs.json"
+ESTIMATES = {"coberturas_detalhadas": [{"nome_cobertura": "Compreensiva", "valores": {"de": "R$ 1,00", "ate": "R$ 2,00"}}]}
+PLANS = {"plano_recomendado": {"valor": "R$2.914,35"}, "plano_alternativo": {"valor": "R$ 3.000,00"}, "outro": 1}
+Script = Callable[[Run, datetime], Iterator[Update]]
+
+
+def _quote(run: Run, now: datetime) -> Iterator[Update]:
+    """Everything a good run can say."""
+    yield run.step(0, "Iniciando", now)
+    yield run.step(1, "Tela 1", now, {"a": 1, "b": {"c": [1]}})
+    yield run.step(5, "Tela 5", now + timedelta(seconds=8))
+    yield run.estimates(ESTIMATES, now + timedelta(seconds=9))
+    yield run.step(5.5, "Zero KM", now, {"a": 2})
+    yield run.step(4, "De novo", now)
+    yield run.error("Demorou", "tela 6", now)
+    yield run.step(15, "Tela 15", now)
+    yield from run.finish("success", now, PLANS)
+    yield run.error("Tarde demais", "", now)
+    yield from run.finish("error", now, {}, "Falhou depois do fim")
+
+
+def _early(run: Run, now: datetime) -> Iterator[Update]:
+    """Estimates that come with a step, plans that come before the end, a manual quotation."""
+    yield run.step(2, "Tela 2", now, None, ESTIMATES)
+    yield run.step(3, "Tela 3", now, {"plano_recomendado": {"valor": "R$ 1,00"}})
+    yield run.step(3, "", now, {"estimativas_tela_5": {"coberturas_detalhadas": []}})
+    yield from run.finish("error", now, None, "Cotação manual necessária")
+
+
+def _bare(run: Run, now: datetime) -> Iterator[Update]:
+    """Nothing but an end."""
+    yield from run.finish("timeout", now)
+
+
+def _play(script: Script, epoch: str, total: int) -> dict[str, Any]:
+    started = datetime(2025, 10, 9, 19, 19, 39)
+    run = Run("2d4c17d1", epoch, started, total)
+    snapshot = run.snapshot
+    told = [run.start(started), *script(run, started + timedelta(seconds=1))]
+    views: list[dict[str, Any]] = []
+    for update in told:
+        snapshot = reduce(snapshot, entry_of(update.data))
+        views.append(view(snapshot, epoch, update.seq))
+    assert snapshot == run.snapshot
+    return {"updates": [update.data for update in told], "views": views}
+
+
+def text() -> str:
+    """Return what the file holds."""
+    plays = [_play(_quote, "5f0c9a1be2d34c77", 15), _play(_early, "0123456789abcdef", 5), _play(_bare, "ffff", 15)]
+    return json.dumps(plays, ensure_ascii=False, indent=1) + "\n"
+
+
+if __name__ == "__main__":
+    FILE.write_text(text(), encoding="utf-8")

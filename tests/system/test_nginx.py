@@ -1,0 +1,620 @@
+"""conf/nginx.conf in a real nginx, whose own defaults (buffering, compression) are left on around it."""
+
+import asyncio
+import base64
+import contextlib
+import hashlib
+import html
+import json
+import random
+import re
+import socket
+import ssl
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+from aiohttp.connector import NEEDS_CLEANUP_CLOSED
+from yarl import URL
+
+from rpa_server.legacy import progress_answer, reader_answer
+from tests.support import pages
+from tests.support.frontends import Nginx, Php
+from tests.support.server import EventWatcher, Server, SocketWatcher, Watcher, free_port, publish, running, until
+
+GOOD, EVIL = "https://www.example.com", "https://evil.example"
+STEP = {"etapa": 1, "mensagem": "Tela 1"}
+IDLE_S = 65.0
+#: Answers as the deployed front controller does, with the header that some of its versions send twice.
+ROUTER = """<?php
+header('Access-Control-Allow-Origin: *');
+header('Access-Control-Allow-Origin: https://www.example.com', false);
+header('Content-Type: application/json');
+echo json_encode(['php' => $_SERVER['REQUEST_METHOD'], 'asked' => $_GET['asked'] ?? null]);
+"""
+
+
+@dataclass
+class Site:
+    """The server behind nginx, beside PHP."""
+
+    server: Server
+    nginx: Nginx
+
+
+@contextlib.asynccontextmanager
+async def client(nginx: Nginx) -> AsyncIterator[aiohttp.ClientSession]:
+    """Make a client of nginx that takes its certificate and any number of endless streams."""
+    # Python before 3.12.7 forgets a TLS connection whose peer does not say goodbye.
+    connector = aiohttp.TCPConnector(ssl=False, limit=0, enable_cleanup_closed=NEEDS_CLEANUP_CLOSED)
+    async with aiohttp.ClientSession(nginx.url, connector=connector, timeout=aiohttp.ClientTimeout(None)) as http:
+        yield http
+    await asyncio.sleep(0.05)  # aiohttp does not wait for the end of TLS
+
+
+@contextlib.contextmanager
+def behind_nginx(directory: Path, more: str = "", origins: str = "*") -> Iterator[Site]:
+    """Run a server, PHP and nginx in front of both."""
+    directory.mkdir(exist_ok=True)
+    router = directory / "router.php"
+    router.write_text(ROUTER)
+    with (
+        running(Server(directory / "rpa_data", RPA_ALLOWED_ORIGINS=origins)) as server,
+        Php(directory, router, directory / "php.log").start() as php,
+        Nginx(directory / "nginx", server.port, php.port, more) as nginx,
+    ):
+        nginx.start()
+        yield Site(server, nginx)
+
+
+class Idlers(threading.Thread):
+    """Streams through nginx on which nothing happens, in a thread, so that other tests run meanwhile."""
+
+    def __init__(self, site: Site) -> None:
+        super().__init__(daemon=True)
+        url = site.nginx.url
+        self._nginx = site.nginx
+        self.watchers: list[Watcher] = [EventWatcher(url, "idle"), SocketWatcher(url, "idle"), PlainWatcher(url, "idle")]
+        self.ended: list[Watcher] = []
+        self.began = time.monotonic()
+        self.stop = threading.Event()
+
+    def run(self) -> None:
+        asyncio.run(self._watch())
+
+    async def _watch(self) -> None:
+        async with client(self._nginx) as http:
+            tasks = [asyncio.create_task(self._one(watcher, http)) for watcher in self.watchers]
+            while not self.stop.is_set():  # noqa: ASYNC110 - it is another thread's event
+                await asyncio.sleep(0.02)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _one(self, watcher: Watcher, http: aiohttp.ClientSession) -> None:
+        await watcher.run(http)
+        self.ended.append(watcher)
+
+
+class PlainWatcher(Watcher):
+    """A WebSocket in the plan's dialect, through the deployed prefix."""
+
+    async def run(self, http: aiohttp.ClientSession) -> None:
+        async with http.ws_connect(f"{self.url}/ws/rpa/{self.session_id}") as stream:
+            async for message in stream:
+                self.messages.append(json.loads(message.data))
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """One site for all tests that don't break it; its server lets the pages of one other site read."""
+    with behind_nginx(tmp_path_factory.mktemp("site"), origins=GOOD) as site:
+        yield site
+
+
+@pytest.fixture(scope="module", autouse=True)
+def idlers(site: Site) -> Iterator[Idlers]:
+    """Streams that idle from the first test of this module on; the last one looks at them."""
+    thread = Idlers(site)
+    thread.start()
+    yield thread
+    thread.stop.set()
+    thread.join()
+
+
+@pytest.fixture
+async def http(site: Site) -> AsyncIterator[aiohttp.ClientSession]:
+    """A client of the site."""
+    async with client(site.nginx) as http:
+        yield http
+
+
+def test_nginx_has_nothing_to_say_of_the_configuration(site: Site) -> None:
+    """No error, no warning."""
+    said = site.nginx.check()
+    assert "test is successful" in said
+    assert "warn" not in said
+    assert "error" not in site.nginx.check().replace("error.log", "")
+
+
+async def test_plain_http_is_sent_to_https_whatever_the_method(site: Site, http: aiohttp.ClientSession) -> None:
+    """308 keeps a POST a POST; only the certificate's renewal is served in the clear."""
+    base = f"http://127.0.0.1:{site.nginx.plain_port}"
+    for method in ("GET", "POST"):
+        async with http.request(method, f"{base}/api/rpa/start?x=1", allow_redirects=False) as response:
+            assert response.status == 308
+            assert response.headers["Location"] == "https://127.0.0.1/api/rpa/start?x=1"
+    challenge = site.nginx.directory / "acme" / ".well-known" / "acme-challenge"
+    challenge.mkdir(parents=True)
+    (challenge / "token").write_text("proof")
+    async with http.get(f"{base}/.well-known/acme-challenge/token") as response:
+        assert await response.text() == "proof"
+
+
+def test_browsers_get_http_2(site: Site) -> None:
+    """It lifts the limit of six streams a browser has on HTTP/1.1."""
+    context = ssl._create_unverified_context()
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    with (
+        socket.create_connection(("127.0.0.1", site.nginx.port)) as plain,
+        context.wrap_socket(plain, server_hostname="localhost") as secure,
+    ):
+        assert secure.selected_alpn_protocol() == "h2"
+
+
+STREAMS = ["/events/sse", "/rpa_progress_sse.php?session_id=sse", "/progress_sse.php?session_id=sse"]
+
+
+@pytest.mark.parametrize("path", STREAMS)
+async def test_events_pass_as_they_happen(site: Site, http: aiohttp.ClientSession, path: str) -> None:
+    """The first within 200 ms, later ones too, not compressed for a browser that would take it."""
+    await publish(site.server, "sse", **STEP)
+    for number in range(20):
+        began = time.monotonic()
+        async with http.get(path, headers={"Accept-Encoding": "gzip, br"}) as response:
+            assert response.status == 200
+            assert response.headers["Content-Type"] == "text/event-stream"
+            assert "Content-Encoding" not in response.headers
+            await _line(response, b"data: ")
+            assert time.monotonic() - began < 0.2
+            await _line(response, b"\n")
+            began = time.monotonic()
+            await publish(site.server, "sse", etapa=1, mensagem=f"{path} {number}")
+            await _line(response, b"data: ", json.dumps(f"{path} {number}")[1:-1].encode())
+            assert time.monotonic() - began < 0.2
+
+
+async def _line(response: aiohttp.ClientResponse, start: bytes, inside: bytes = b"") -> bytes:
+    """Read up to the next line that begins with *start* and holds *inside*."""
+    while not (line := await asyncio.wait_for(response.content.readline(), 5)).startswith(start) or inside not in line:
+        assert line, "the stream ended"
+    return line
+
+
+@pytest.mark.parametrize("path", ["/rpa/ws", "/session/ws", "/ws/rpa/ws", "/ws/session/ws"])
+async def test_websockets_are_upgraded_with_and_without_the_prefix(
+    site: Site, http: aiohttp.ClientSession, path: str
+) -> None:
+    """In both dialects; a page of this host is known for one, though nginx stands between."""
+    await publish(site.server, "ws", **STEP)
+    async with http.ws_connect(path, protocols=["rpa.v1"], origin=site.nginx.url) as native:
+        assert native.protocol == "rpa.v1"
+        assert (await native.receive_json(timeout=5))["type"] == "sync"
+        sent = await publish(site.server, "ws", **STEP)
+        assert (await native.receive_json(timeout=5))["seq"] == sent
+    async with http.ws_connect(path) as plain:
+        assert (await plain.receive_json(timeout=5))["type"] == "progress_update"
+        await plain.send_str('{"type":"ping"}')
+        assert await plain.receive_json(timeout=5) == {"type": "pong"}
+    with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
+        await http.ws_connect(path, origin=EVIL)
+    assert caught.value.status == 403
+
+
+async def test_polls_pass_with_their_cursor(site: Site, http: aiohttp.ClientSession) -> None:
+    """200, 304 for who has it, 404 for what nobody knows, a wait that is woken."""
+    await publish(site.server, "poll", **STEP)
+    async with http.get("/api/sessions/poll") as response:
+        assert response.status == 200
+        first, tag = await response.json(), response.headers["ETag"]
+    async with http.get("/api/sessions/poll", headers={"If-None-Match": tag}) as response:
+        assert response.status == 304
+    async with http.get("/api/sessions/unknown") as response:
+        assert (response.status, (await response.json())["code"]) == (404, "session_not_found")
+    query = {"after": f"{first['epoch']}:{first['seq']}", "wait": "20"}
+    waiting = asyncio.create_task(_json(http, "/api/sessions/poll", query))
+    await asyncio.sleep(0.05)
+    sent = await publish(site.server, "poll", **STEP)
+    assert [update["seq"] for update in (await asyncio.wait_for(waiting, 2))["updates"]] == [sent]
+
+
+async def _json(http: aiohttp.ClientSession, path: str, query: dict[str, str]) -> dict[str, Any]:
+    async with http.get(path, params=query) as response:
+        return dict(await response.json())
+
+
+POLLS = [
+    "/api/rpa/progress/old", "/rpa/progress/old", "/progress/old", "/api/rpa/progress/unknown", "/api/rpa/progress/-bad",
+    "/get_progress.php?session=old", "/get_progress_completo.php?session=old", "/get_progress_fixed.php?session=old",
+]  # fmt: skip
+FIGURES = [
+    "/api/rpa/health", "/api/rpa/metrics", "/rpa/health", "/rpa/metrics", "/health", "/api/rpa/health/",
+    "/api/rpa/metrics/", "/rpa/health/", "/health/",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", [*POLLS, *FIGURES])
+async def test_deployed_polls_are_the_servers(site: Site, http: aiohttp.ClientSession, path: str) -> None:
+    """With the prefix and without, to the letter."""
+    await publish(site.server, "old", **STEP)
+    async with aiohttp.ClientSession(site.server.url) as straight, straight.get(path) as response:
+        direct = response.status, _timeless(await response.text())
+    async with http.get(path) as response:
+        assert (response.status, _timeless(await response.text())) == direct
+        assert response.status == 200
+        assert '"success": ' in direct[1]
+
+
+def _timeless(text: str) -> str:
+    """Cut out times, and the figures of a machine that other things run on."""
+    return re.sub(r"\d+(?:\.\d+)?" if '"checks"' in text else r"\d{4}-\d\d-\d\d[T ][\d:.]+", "…", text)
+
+
+PHP = [
+    ("POST", "/api/rpa/start"),
+    ("DELETE", "/api/rpa/stop/abc"),
+    ("POST", "/api/rpa/cleanup"),
+    ("GET", "/api/rpa/sessions"),
+    ("GET", "/api/rpa/status/abc"),
+    ("GET", "/api/rpa/logs/abc?limit=20"),
+    ("GET", "/api/rpa/monitor/abc"),
+    ("GET", "/api/rpa/nothing"),
+    ("GET", "/dashboard"),
+    ("POST", "/executar_rpa.php"),
+    ("OPTIONS", "/api/rpa/start"),
+]
+
+
+@pytest.mark.parametrize(("method", "path"), PHP)
+async def test_all_the_rest_is_phps(http: aiohttp.ClientSession, method: str, path: str) -> None:
+    """Method and address arrive as they were sent."""
+    async with http.request(method, path) as response:
+        assert await response.json(content_type=None) == {"php": method, "asked": path}
+
+
+async def test_files_of_the_php_site_are_served_as_before(site: Site, http: aiohttp.ClientSession) -> None:
+    """Its scripts and styles, but nothing that begins with a dot."""
+    (site.nginx.root / "site.js").write_text("1")
+    (site.nginx.root / ".env").write_text("secret")
+    async with http.get("/site.js") as response:
+        assert await response.text() == "1"
+    async with http.get("/.env") as response:
+        assert response.status == 404
+
+
+ONE_HEADER = [
+    "/events/cors", "/rpa_progress_sse.php?session_id=cors", "/progress_sse.php?session_id=cors", "/api/sessions/cors",
+    "/api/sessions/unknown", "/api/rpa/progress/cors", "/get_progress.php?session=cors", "/api/rpa/health",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", [*ONE_HEADER, "/api/rpa/start", "/executar_rpa.php"])
+async def test_there_is_one_cors_header(site: Site, http: aiohttp.ClientSession, path: str) -> None:
+    """The server's own where it answers, one instead of two where PHP does; never with credentials."""
+    await publish(site.server, "cors", **STEP)
+    async with http.get(path, headers={"Origin": GOOD}) as response:
+        found = response.headers.getall("Access-Control-Allow-Origin")
+        assert found == ([GOOD] if path in ONE_HEADER else ["*"])
+        assert "Access-Control-Allow-Credentials" not in response.headers
+
+
+@pytest.mark.parametrize("path", ONE_HEADER)
+async def test_preflights_reach_the_server(http: aiohttp.ClientSession, path: str) -> None:
+    """204 with the one header, for pages on the list alone."""
+    for origin, expected in ((GOOD, [GOOD]), (EVIL, [])):
+        headers = {"Origin": origin, "Access-Control-Request-Method": "GET"}
+        async with http.options(path, headers=headers) as response:
+            assert response.status in (200, 204)
+            assert response.headers.getall("Access-Control-Allow-Origin", []) == expected
+
+
+#: Ways to an address that is closed, straight and crooked.
+CROOKED = [
+    "{}", "{}/", "/{}", "/.{}", "/ws{}", "/ws/{}", "/ws/rpa/..{}", "/ws/rpa/../..{}", "/ws/rpa/%2e%2e/%2e%2e{}",
+    "/ws/session/..%2f..{}", "/rpa/..{}", "/rpa/%2e%2e{}", "/rpa/..%2f{}", "/events/..{}", "/events/x/../..{}",
+    "/static/..{}", "/static/..%2f..{}", "/static/%2e%2e{}", "/api/sessions/../..{}", "/api{}", "/api/rpa/..{}",
+    "/session/%2e%2e/%2e%2e{}", "/progress/..{}", "/ws/rpa/x%252f..%252f..{}", "{}%00", "{}%20", "{};x", "{}?x", "/x/..{}",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("closed", ["/metrics", "/status", "/health/live", "/health/ready", "/api/sessions"])
+@pytest.mark.parametrize("way", CROOKED)
+async def test_operators_routes_are_closed(site: Site, closed: str, way: str) -> None:
+    """What the server answers there alone shows on no way through nginx."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", site.nginx.port, ssl=ssl._create_unverified_context())
+    writer.write(f"GET {way.format(closed)} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+    answer = await asyncio.wait_for(reader.read(), 5)
+    writer.close()
+    with contextlib.suppress(ssl.SSLError):
+        await writer.wait_closed()
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert b"rpa_connections" not in body
+    assert b'"connections"' not in body
+    assert b'"status":"ok"' not in body
+    assert b'"sessions":[' not in body
+    assert head.split()[1] != b"200" or b'"php"' in body, answer
+
+
+async def test_the_list_of_sessions_is_for_this_machine_even_if_nginx_let_it_through(site: Site) -> None:
+    """The server knows by the header that a proxy asks for somebody else."""
+    async with aiohttp.ClientSession(site.server.url) as http:
+        async with http.get("/api/sessions") as response:
+            assert response.status == 200
+        async with http.get("/api/sessions", headers={"X-Forwarded-For": "203.0.113.9"}) as response:
+            assert response.status == 403
+
+
+async def test_nobody_publishes_from_outside(http: aiohttp.ClientSession) -> None:
+    """Until the robot's address is let in."""
+    for method in ("POST", "PUT", "DELETE", "PATCH"):
+        async with http.request(method, "/api/sessions/a/events", json=STEP) as response:
+            assert response.status == 403
+
+
+async def test_the_page_is_served_with_its_files(site: Site, http: aiohttp.ClientSession) -> None:
+    """At the address that leaves the site's own front page alone."""
+    async with http.get("/static/index.html?session=a") as response:
+        assert response.status == 200
+        assert "Content-Security-Policy" in response.headers
+    async with http.get("/static/page.js") as response:
+        assert response.status == 200
+    (site.nginx.root / "index.html").write_text("the site's own")
+    async with http.get("/") as response:
+        assert await response.text() == "the site's own"
+
+
+async def test_what_other_sites_embed_is_served(http: aiohttp.ClientSession) -> None:
+    """The page with the snippet, the script that it names with its hash, and the name that deployed pages know."""
+    async with http.get("/embed") as response:
+        assert response.status == 200
+        snippet = re.search(r'src="[^"]*(/static/\S+?)"\s+integrity="(\S+?)"', html.unescape(await response.text()))
+    assert snippet is not None
+    for path in (snippet[1], "/webflow_progress_tracker.js"):
+        async with http.get(path) as response:
+            digest = base64.b64encode(hashlib.sha384(await response.read()).digest()).decode()
+            assert (response.status, f"sha384-{digest}") == (200, snippet[2])
+
+
+async def test_the_log_holds_no_query(site: Site, http: aiohttp.ClientSession) -> None:
+    """Cursors, tokens and the plan's session ids stand there."""
+    async with http.get("/api/sessions/logged", params={"after": "0", "token": "secret-one"}):
+        pass
+    async with http.get("/rpa_progress_sse.php", params={"session_id": "secret-two"}):
+        pass
+    await until(lambda: '"GET /rpa_progress_sse.php"' in site.nginx.access_log.read_text())
+    text = site.nginx.access_log.read_text()
+    assert '"GET /api/sessions/logged" 404' in text
+    assert "secret" not in text
+
+
+async def test_the_server_is_told_who_asks_over_connections_that_stay_open(tmp_path: Path) -> None:
+    """Host as the browser wrote it, the visitor's address, the scheme; no upgrade where none was asked."""
+    seen: list[web.Request] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        seen.append(request)
+        return web.Response(text="{}")
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    port = free_port()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    with Nginx(tmp_path / "nginx", port) as nginx:
+        nginx.start()
+        async with client(nginx) as http:
+            for _ in range(20):
+                headers = {"X-Forwarded-For": "198.51.100.1", "X-Real-IP": "198.51.100.1"}
+                async with http.get("/api/rpa/progress/a", headers=headers):
+                    pass
+            async with http.get("/webflow_progress_tracker.js") as response:
+                assert await response.text() == "{}"
+    await runner.cleanup()
+    assert len({request.transport for request in seen}) == 1
+    assert seen.pop().path == "/webflow_progress_tracker.js"
+    for request in seen:
+        assert request.path == "/rpa/progress/a"
+        assert request.headers["Host"] == f"127.0.0.1:{nginx.port}"
+        assert request.headers["X-Forwarded-For"] == "198.51.100.1, 127.0.0.1"
+        assert request.headers["X-Real-IP"] == "127.0.0.1"
+        assert request.headers["X-Forwarded-Proto"] == "https"
+        assert "Upgrade" not in request.headers
+        assert "Connection" not in request.headers
+
+
+AWAY = [path for path in POLLS if "bad" not in path]
+
+
+@pytest.mark.parametrize("hangs", [False, True], ids=["refuses", "hangs up"])
+async def test_while_the_server_is_away_no_deployed_page_stops(tmp_path: Path, hangs: bool) -> None:
+    """Each gets, with 200, what the server itself says of a session of which it knows nothing."""
+    async with contextlib.AsyncExitStack() as stack:
+        port = free_port()
+        if hangs:
+            hanger = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", port)
+            stack.push_async_callback(hanger.wait_closed)
+            stack.callback(hanger.close)
+        nginx = stack.enter_context(Nginx(tmp_path / "nginx", port)).start()
+        http = await stack.enter_async_context(client(nginx))
+        for path in (*AWAY, "/api/rpa/progress/old/?x=1", "/get_progress.php?x=1&session=old&y=2"):
+            async with http.get(path) as response:
+                assert (response.status, response.content_type) == (200, "application/json")
+                assert response.headers.getall("Access-Control-Allow-Origin") == ["*"]
+                body = await response.json()
+            session = "unknown" if "unknown" in path else "old"
+            at = datetime.strptime(body["timestamp"], "%Y-%m-%d %H:%M:%S")
+            full = "session=" in path
+            api = progress_answer.progress(session, None, 0.0, body["timestamp"])
+            assert body == (reader_answer.progress(session, None, 0.0, at) if full else api)
+            assert pages.stopping(body, full) == []
+
+
+async def test_preflights_are_answered_while_the_server_is_away(tmp_path: Path) -> None:
+    """204 with the header that a page which sends Content-Type asks for: it would get nothing at all without."""
+    with Nginx(tmp_path / "nginx", free_port()) as nginx:
+        nginx.start()
+        async with client(nginx) as http:
+            for path in POLLS:
+                asked = {
+                    "Origin": GOOD,
+                    "Access-Control-Request-Method": "GET",
+                    "Access-Control-Request-Headers": "content-type",
+                }
+                async with http.options(path, headers=asked) as response:
+                    assert response.status == 204
+                    assert "Content-Type" in response.headers["Access-Control-Allow-Headers"]
+                    assert "GET" in response.headers["Access-Control-Allow-Methods"]
+                    assert response.headers.getall("Access-Control-Allow-Origin") == ["*"]
+
+
+async def test_what_no_session_can_be_is_written_into_no_answer(tmp_path: Path) -> None:
+    """The answer stays JSON, and holds none of it."""
+    with Nginx(tmp_path / "nginx", free_port()) as nginx:
+        nginx.start()
+        async with client(nginx) as http:
+            for bad in ("%22,%22x", "a%22b", "-bad", "%3Cb%3E", "a" * 129, "a%0ab"):
+                for path in (f"/api/rpa/progress/{bad}", f"/get_progress.php?session={bad}"):
+                    async with http.get(URL(path, encoded=True)) as response:
+                        body = await response.json()
+                    assert (body.get("data") or body)["session_id"] == ""
+                    assert pages.stopping(body, "php" in path) == []
+
+
+async def test_while_the_server_is_away_clients_are_told_in_their_own_words(tmp_path: Path) -> None:
+    """A native poll with 503, a stream that says when to come back."""
+    with Nginx(tmp_path / "nginx", free_port()) as nginx:
+        nginx.start()
+        async with client(nginx) as http:
+            async with http.get("/api/sessions/a") as response:
+                assert response.status == 503
+                assert int(response.headers["Retry-After"]) > 0
+                assert (await response.json())["temporary"] is True
+            for path in ("/events/a", "/rpa_progress_sse.php?session_id=a", "/progress_sse.php?session_id=a"):
+                async with http.get(path) as response:
+                    assert (response.status, response.content_type) == (200, "text/event-stream")
+                    assert (await response.text()).startswith("retry: 3000\n")
+
+
+async def test_no_deployed_page_stops_for_a_restart(tmp_path: Path) -> None:
+    """Polled all along; the run is shown again, and nothing else but "waiting" in between."""
+    with behind_nginx(tmp_path / "site") as site:
+        await publish(site.server, "run", **STEP)
+        answers: list[tuple[int, dict[str, Any]]] = []
+        async with client(site.nginx) as http:
+
+            async def poll() -> None:
+                while True:
+                    async with http.get("/api/rpa/progress/run") as response:
+                        answers.append((response.status, await response.json()))
+                    await asyncio.sleep(0.02)
+
+            polling = asyncio.create_task(poll())
+            await until(lambda: len(answers) > 5)
+            await asyncio.to_thread(site.server.stop)
+            await until(lambda: answers[-1][1]["progress"]["status"] == "waiting")
+            await asyncio.to_thread(site.server.start)
+            await until(lambda: answers[-1][1]["progress"]["etapa_atual"] == 1)
+            polling.cancel()
+    assert {status for status, _ in answers} == {200}
+    assert [names for _, body in answers if (names := pages.stopping(body, full=False))] == []
+
+
+class Returning(SocketWatcher):
+    """Comes back with its cursor, as a page does; keeps how long each absence was."""
+
+    def __init__(self, url: str, session_id: str) -> None:
+        super().__init__(url, session_id)
+        self.connected = False
+        self.absences: list[float] = []
+        self.resets = 0
+
+    async def run(self, http: aiohttp.ClientSession) -> None:
+        lost = None
+        while not self.final:
+            with contextlib.suppress(aiohttp.ClientError):
+                query = {"after": self.after} if self.after else {}
+                async with http.ws_connect(
+                    f"{self.url}/rpa/{self.session_id}", protocols=["rpa.v1"], params=query
+                ) as stream:
+                    async for message in stream:
+                        if not self.connected and lost is not None:
+                            self.absences.append(time.monotonic() - lost)
+                        self.connected = True
+                        self._take(json.loads(message.data))
+            if self.connected:
+                self.connected, lost = False, time.monotonic()
+            await asyncio.sleep(random.uniform(0.05, 1.0))
+
+    def _take(self, message: dict[str, Any]) -> None:
+        if message["type"] == "sync" and self.after and not message["recovered"]:
+            self.resets += 1
+        if message["type"] == "progress_update":
+            self.after = f"{message['epoch']}:{message['seq']}"
+        self.messages.append(message)
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(120)
+async def test_reloads_lose_nothing(tmp_path: Path) -> None:
+    """Ten reloads that cut 200 WebSockets off: all are back within 5 s, and each saw every update once, in order."""
+    with behind_nginx(tmp_path / "site", more="worker_shutdown_timeout 500ms;") as site:
+        watchers = [Returning(site.nginx.url, "reload") for _ in range(200)]
+        first = await publish(site.server, "reload", **STEP)
+        async with client(site.nginx) as http:
+            tasks = [asyncio.create_task(watcher.run(http)) for watcher in watchers]
+            await until(lambda: all(watcher.connected for watcher in watchers), 20)
+            publishing = asyncio.create_task(_publish_on(site.server, "reload"))
+            for number in range(1, 11):
+                await asyncio.to_thread(site.nginx.reload)
+                await until(lambda n=number: all(len(each.absences) == n for each in watchers), 10)  # type: ignore[misc]
+            publishing.cancel()
+            await asyncio.gather(publishing, return_exceptions=True)
+            last = await publish(site.server, "reload", status_final="success")
+            await asyncio.wait_for(asyncio.gather(*tasks), 10)
+    absences = [absence for watcher in watchers for absence in watcher.absences]
+    print(f"{len(absences)} absences, longest {max(absences):.2f} s; {last} updates for each of {len(watchers)}")
+    assert max(absences) <= 5.0
+    assert [watcher.resets for watcher in watchers] == [0] * len(watchers)
+    for watcher in watchers:
+        assert watcher.seqs == list(range(first + 1, last + 1))
+
+
+async def _publish_on(server: Server, session_id: str) -> None:
+    """Publish a dozen updates a second and more, until cancelled."""
+    async with aiohttp.ClientSession(server.url) as http:
+        while True:
+            async with http.post(f"/api/sessions/{session_id}/events", json=STEP) as response:
+                assert response.status == 201
+            await asyncio.sleep(0.05)
+
+
+@pytest.mark.timeout(120)
+async def test_streams_on_which_nothing_happens_for_65_s_live(site: Site, idlers: Idlers) -> None:
+    """Nginx's own limit is 60 s; the heartbeat keeps them open, and the next update arrives at once."""
+    await asyncio.sleep(max(0.0, IDLE_S - (time.monotonic() - idlers.began)))
+    assert idlers.ended == []
+    before = [len(watcher.updates) for watcher in idlers.watchers]
+    assert before == [0, 0, 0]
+    began = time.monotonic()
+    sent = await publish(site.server, "idle", **STEP)
+    await until(lambda: all(sent in watcher.seqs for watcher in idlers.watchers), 2)
+    assert time.monotonic() - began < 0.5
+    assert idlers.ended == []

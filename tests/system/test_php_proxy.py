@@ -1,0 +1,589 @@
+"""web/php in a real php-cli, by curl and by plain sockets: the same answers as the server's own."""
+
+import asyncio
+import contextlib
+import json
+import re
+import time
+import urllib.error
+import urllib.request
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from yarl import URL
+
+from rpa_server.legacy import progress_answer, reader_answer
+from tests.support import pages
+from tests.support.frontends import Nginx, Php
+from tests.support.server import ROOT, Server, free_port, publish, running
+
+PHP = ROOT / "web" / "php"
+PROXY = PHP / "rpa_proxy.php"
+GOOD, EVIL = "https://www.example.com", "https://evil.example"
+STEP = {"etapa": 1, "mensagem": "Tela 1"}
+#: Addresses that are files.
+SHIMS = ("progress_sse.php", "rpa_progress_sse.php", "get_progress.php", "get_progress_completo.php",
+         "get_progress_fixed.php")  # fmt: skip
+#: Ways to fetch; a function that is disabled does not exist.
+BACKENDS = {"curl": (), "sockets": ("-d", "disable_functions=curl_init")}
+#: Headers that programs and caches go by.
+MATTER = ("Content-Type", "ETag", "Cache-Control", "Vary", "Access-Control-Allow-Origin", "X-Content-Type-Options",
+          "Access-Control-Expose-Headers", "Access-Control-Allow-Methods", "Access-Control-Allow-Headers")  # fmt: skip
+
+
+@dataclass
+class Host:
+    """A PHP host before the server.
+
+    Attributes:
+        files: the address of a document root that holds web/php.
+        rewritten: one where every address is rewritten to rpa_proxy.php.
+    """
+
+    server: Server
+    files: str
+    rewritten: str
+    log: Path
+
+
+@contextlib.contextmanager
+def hosted(directory: Path, server: Server, backend: str) -> Iterator[Host]:
+    """Run two PHP hosts before *server*."""
+    directory.mkdir(exist_ok=True)
+    options, log = BACKENDS[backend], directory / "php.log"
+    with (
+        Php(PHP, None, log, 8, options, RPA_SERVER_URL=server.url).start() as files,
+        Php(directory, PROXY, log, 8, options, RPA_SERVER_URL=server.url).start() as rewritten,
+    ):
+        yield Host(server, files.url, rewritten.url, log)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One server for all tests that leave it running; it lets the pages of one other site read."""
+    directory = tmp_path_factory.mktemp("server")
+    with running(Server(directory / "rpa_data", RPA_ALLOWED_ORIGINS=GOOD, RPA_HEARTBEAT_S="0.5")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module", params=BACKENDS)
+def host(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, server: Server) -> Iterator[Host]:
+    """PHP before the server, once by curl and once without it."""
+    with hosted(tmp_path_factory.mktemp("php"), server, request.param) as host:
+        yield host
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[aiohttp.ClientSession]:
+    """A client."""
+    async with aiohttp.ClientSession() as client:
+        yield client
+
+
+async def answer(
+    http: aiohttp.ClientSession, address: str, method: str = "GET", **headers: str
+) -> tuple[int, dict[str, list[str]], Any]:
+    """Return status, the headers that matter and the body, its times cut out."""
+    sent = {name.replace("_", "-"): value for name, value in headers.items()}
+    async with http.request(method, URL(address, encoded=True), headers=sent) as response:
+        text = re.sub(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d", "…", await response.text())
+        found = {name: response.headers.getall(name) for name in MATTER if name in response.headers}
+        return response.status, found, text
+
+
+NATIVE = [
+    "/api/sessions/a", "/api/sessions/a?after=0", "/api/sessions/unknown", "/api/sessions/a?after=!",
+    "/api/sessions/a?wait=x", "/api/sessions/a?wait=0.1", "/api/sessions/a?after=0&other=1",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", NATIVE)
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
+@pytest.mark.parametrize("origin", [GOOD, EVIL])
+async def test_polls_are_answered_as_by_the_server_itself(
+    host: Host, http: aiohttp.ClientSession, path: str, method: str, origin: str
+) -> None:
+    """Status, body, and every header that matters, errors and preflights included."""
+    await publish(host.server, "a", **STEP)
+    direct = await answer(http, host.server.url + path, method, Origin=origin)
+    assert await answer(http, f"{host.files}/rpa_proxy.php{path}", method, Origin=origin) == direct
+    assert await answer(http, host.rewritten + path, method, Origin=origin) == direct
+
+
+DEPLOYED = [
+    "/api/rpa/progress/a", "/rpa/progress/a", "/progress/a", "/api/rpa/progress/a/", "/api/rpa/progress/unknown",
+    "/api/rpa/progress/.x", "/api/rpa/progress/a%00", "/api/rpa/progress/%C3%A9", "/get_progress.php?session=a",
+    "/get_progress.php?session=unknown", "/get_progress.php?session=..", "/get_progress.php?session=", "/get_progress.php",
+    *(f"/get_progress_{kind}.php{query}" for kind in ("completo", "fixed") for query in ("?session=a", "?session=..", "")),
+]  # fmt: skip
+#: The one that ignored its parameter answers 200 even then.
+NO_SESSION = re.compile(r"_(?:completo|fixed)\.php$")
+
+
+@pytest.mark.parametrize("path", DEPLOYED)
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
+async def test_deployed_polls_are_answered_as_by_the_server_itself(
+    host: Host, http: aiohttp.ClientSession, path: str, method: str
+) -> None:
+    """To the letter, key order and all: what a page gets does not depend on the way to it."""
+    await publish(host.server, "a", **STEP)
+    direct = await answer(http, host.server.url + path, method, Origin=GOOD)
+    assert direct[0] == (400 if NO_SESSION.search(path) and method != "OPTIONS" else 200)
+    for address in ways(host, path):
+        status, headers, text = await answer(http, address, method, Origin=GOOD)
+        assert (status, text) == (direct[0], direct[2])
+        own = "inv" in text or "obrig" in text or method != "GET"  # said by the proxy itself
+        if not own:
+            assert headers == direct[1]
+        assert len(headers["Access-Control-Allow-Origin"]) == 1
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
+async def test_deployed_polls_take_no_other_method_than_the_servers_own(
+    host: Host, http: aiohttp.ClientSession, method: str
+) -> None:
+    """In the words of the server."""
+    for path, expected in (("/api/rpa/progress/a", 200), ("/get_progress.php?session=a", 405), ("/progress_sse.php", 405)):
+        direct = await answer(http, host.server.url + path, method)
+        assert direct[0] == expected
+        for address in ways(host, path):
+            status, _, text = await answer(http, address, method)
+            assert (status, text) == (expected, direct[2])
+
+
+@pytest.mark.parametrize("session", ["run", "..", "%C3%A9", ""])
+async def test_the_deployed_stream_is_the_servers_own(host: Host, http: aiohttp.ClientSession, session: str) -> None:
+    """starting, started, progress, then the one last message; an error for what is no id."""
+    await publish(host.server, "run", **STEP)
+    await publish(host.server, "run", status_final="error", erro_final="Cotação manual necessária")
+    path = f"/progress_sse.php?session_id={session}"
+    found = await asyncio.gather(*(_messages(http, address) for address in (host.server.url + path, *ways(host, path))))
+    assert found[0][-1]["status"] == "error"
+    assert found[1:] == [found[0]] * 2
+
+
+async def _messages(http: aiohttp.ClientSession, address: str) -> list[dict[str, Any]]:
+    text = (await answer(http, address))[2]
+    return [json.loads(line[6:]) for line in text.split("\n") if line.startswith("data: ")]
+
+
+async def test_the_deployed_stream_passes_as_it_happens(host: Host, http: aiohttp.ClientSession) -> None:
+    """``starting`` at once, though nothing is known of the session yet."""
+    session = f"early-{host.files[-5:]}"
+    for number, address in enumerate(ways(host, f"/progress_sse.php?session_id={session}")):
+        began = time.monotonic()
+        async with http.get(address) as response:
+            assert json.loads((await _line(response, b"data: "))[6:])["status"] == "starting"
+            assert time.monotonic() - began < 0.5
+            began = time.monotonic()
+            await publish(host.server, session, etapa=number + 2, mensagem="x")
+            while json.loads((await _line(response, b"data: "))[6:]).get("etapa_atual") != number + 2:
+                pass
+            assert time.monotonic() - began < 0.7
+
+
+STREAMS = ["/events/{}", "/rpa_progress_sse.php?session_id={}"]
+
+
+def ways(host: Host, path: str) -> list[str]:
+    """Return the addresses under which *path* is served."""
+    straight = host.files + path if ".php" in path else f"{host.files}/rpa_proxy.php{path}"
+    return [straight, host.rewritten + path]
+
+
+@pytest.mark.parametrize("path", STREAMS)
+async def test_events_pass_as_they_happen(host: Host, http: aiohttp.ClientSession, path: str) -> None:
+    """The first within 500 ms, each later one before the next is sent; heartbeats in between."""
+    await publish(host.server, "sse", **STEP)
+    for address in ways(host, path.format("sse")):
+        began = time.monotonic()
+        async with http.get(address, headers={"Origin": GOOD, "Accept-Encoding": "gzip"}) as response:
+            assert response.status == 200
+            assert response.headers["Content-Type"] == "text/event-stream"
+            assert response.headers["X-Accel-Buffering"] == "no"
+            assert "no-store" in response.headers["Cache-Control"]
+            assert response.headers.getall("Access-Control-Allow-Origin") == [GOOD]
+            assert "Content-Encoding" not in response.headers
+            await _line(response, b"data: ")
+            assert time.monotonic() - began < 0.5
+            for _ in range(5):
+                began = time.monotonic()
+                sent = await publish(host.server, "sse", **STEP)
+                while json.loads((await _line(response, b"data: "))[6:])["seq"] != sent:
+                    pass
+                assert time.monotonic() - began < 0.5
+            await _line(response, b":")
+
+
+async def _line(response: aiohttp.ClientResponse, start: bytes) -> bytes:
+    """Read up to the next line that begins with *start*."""
+    while not (line := await asyncio.wait_for(response.content.readline(), 5)).startswith(start):
+        assert line, "the stream ended"
+    return line
+
+
+@pytest.mark.parametrize("by", ["query", "header"])
+async def test_a_stream_resumes_where_it_was(host: Host, http: aiohttp.ClientSession, by: str) -> None:
+    """Every update behind the cursor once, in order; 204 for who has the end."""
+    sid = f"resume-{by}-{host.files[-5:]}"
+    for number in range(3):
+        await publish(host.server, sid, etapa=number + 1, mensagem="x")
+    async with http.get(f"{host.server.url}/api/sessions/{sid}") as response:
+        epoch = (await response.json())["epoch"]
+    last = await publish(host.server, sid, status_final="success")
+    whole, rest = list(range(3, last + 1)), f"{epoch}:{last}"
+    addresses = ways(host, f"/events/{sid}")
+    found = await asyncio.gather(*(_resumed(http, address, f"{epoch}:2", by) for address in addresses))
+    assert found == [(200, whole)] * len(addresses)
+    found = await asyncio.gather(*(_resumed(http, address, rest, by) for address in addresses))
+    assert found == [(204, [])] * len(addresses)
+
+
+async def _resumed(http: aiohttp.ClientSession, address: str, cursor: str, by: str) -> tuple[int, list[int]]:
+    headers, query = ({"Last-Event-ID": cursor}, {}) if by == "header" else ({}, {"after": cursor})
+    async with http.get(address, headers=headers, params=query) as response:
+        text = await response.text()
+    return response.status, [int(number) for number in re.findall(r"id: \S+:(\d+)", text)]
+
+
+async def test_a_viewer_that_leaves_frees_its_process_and_its_connection(host: Host, http: aiohttp.ClientSession) -> None:
+    """More viewers come and go than there are processes, and each is served."""
+    await publish(host.server, "leave", **STEP)
+    for _ in range(12):
+        async with http.get(f"{host.files}/rpa_proxy.php/events/leave") as response:
+            await _line(response, b"data: ")
+    async with asyncio.timeout(10):
+        while await _connections(http, host.server):  # noqa: ASYNC110 - it is another process's
+            await asyncio.sleep(0.05)
+
+
+async def _connections(http: aiohttp.ClientSession, server: Server) -> int:
+    async with http.get(f"{server.url}/status") as response:
+        return int((await response.json())["connections"])
+
+
+class Upstream:
+    """Stands in for a server: answers every request with the same bytes and keeps what it was sent."""
+
+    def __init__(self, answer: bytes = b"", hold: bool = False) -> None:
+        self.requests: list[bytes] = []
+        self._answer = answer
+        self._hold = hold
+
+    async def __aenter__(self) -> "Upstream":
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        self._server.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            self.requests.append(await reader.readuntil(b"\r\n\r\n"))
+            writer.write(self._answer)
+            if self._hold:
+                await reader.read()
+        writer.close()
+
+
+def quick(directory: Path, **constants: str) -> Path:
+    """Copy web/php with time limits that a test can wait for, and other *constants*; return the copy."""
+    directory.mkdir()
+    for path in PHP.iterdir():
+        text = path.read_text()
+        if path == PROXY:
+            for name, value in {"POLL_S": 1, "SILENCE_S": 1, "STREAM_S": 1, **constants}.items():
+                text, count = re.subn(rf"const {name} = \w+;", f"const {name} = {value};", text)
+                assert count == 1
+        (directory / path.name).write_text(text)
+    return directory
+
+
+@contextlib.asynccontextmanager
+async def before(upstream: str, directory: Path, backend: str, *options: str) -> AsyncIterator[str]:
+    """Run PHP before *upstream*; yield its address."""
+    log, given = directory / "php.log", (*BACKENDS[backend], *options)
+    php = Php(directory, directory / "rpa_proxy.php", log, 8, given, RPA_SERVER_URL=upstream)
+    with await asyncio.to_thread(php.start):
+        yield php.url
+        await asyncio.to_thread(php.stop)
+
+
+NO_ID = "Session ID obrigatório"
+BAD_IDS = [
+    "..%2Fx",
+    "%2e%2e%2fx",
+    "%00",
+    "a" * 129,
+    "*",
+    "a%3Fb",
+    ".x",
+    "-x",
+    "a..b",
+    "%C3%A9",
+    "a%20b",
+    "a%0d%0ax",
+    "a%0a",
+    "a/b",
+]
+FAILED = {"success", "error", "message", "timestamp"}
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+async def test_bad_ids_are_refused_and_never_handed_on(http: aiohttp.ClientSession, tmp_path: Path, backend: str) -> None:
+    """In the words of whoever asks: 400 for a page of ours, 200 and the deployed shape for a deployed one."""
+    async with Upstream() as upstream, before(upstream.url, quick(tmp_path / "php"), backend) as url:
+        for bad in ("", *BAD_IDS):
+            for path in ("/events/", "/api/sessions/", "/rpa_progress_sse.php?session_id="):
+                status, _, body = await answer(http, f"{url}{path}{bad}")
+                assert (status, json.loads(body)["code"]) == (400, "bad_session_id"), (path, bad)
+            for path in ("/api/rpa/progress/", "/rpa/progress/", "/progress/", "/get_progress.php?session="):
+                status, _, body = await answer(http, f"{url}{path}{bad}")
+                assert status == 200
+                assert set(json.loads(body)) - {"code"} == FAILED
+                assert json.loads(body)["error"] == ("Session ID inválido" if bad or "=" not in path else NO_ID)
+            status, headers, body = await answer(http, f"{url}/progress_sse.php?session_id={bad}")
+            assert (status, headers["Content-Type"][0][:17]) == (200, "text/event-stream")
+            assert json.loads(body.removeprefix("data: "))["status"] == "error"
+        for path in ("/get_progress.php?session[]=a", "/rpa_progress_sse.php?session_id[]=a", "/progress_sse.php"):
+            assert "rror" in (await answer(http, url + path))[2]
+    assert upstream.requests == []
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+async def test_nothing_but_what_is_needed_is_handed_on(http: aiohttp.ClientSession, tmp_path: Path, backend: str) -> None:
+    """One path, the cursor, the page's origin, the visitor's address: no cookie, no form, no other parameter."""
+    json_answer = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+    async with Upstream(json_answer) as upstream, before(upstream.url, quick(tmp_path / "php"), backend) as url:
+        sent = {
+            "Cookie": "id=secret", "Authorization": "secret", "X-Forwarded-For": "secret", "Referer": "https://secret",
+            "Last-Event-ID": "e:1", "If-None-Match": 'W/"e:1"', "Origin": GOOD, "X-Other": "secret", "Host": "secret",
+        }  # fmt: skip
+        query = "?after=e:1&wait=2&other=secret&session_id=secret&session=secret"
+        async with http.get(f"{url}/api/sessions/a{query}", headers=sent) as response:
+            assert await response.text() == "{}"
+        async with http.get(f"{url}/progress/a{query}", headers=sent) as response:
+            assert await response.text() == "{}"
+        for method in ("POST", "PUT", "DELETE", "PATCH"):
+            async with http.request(method, f"{url}/api/sessions/a", data=b"secret") as response:
+                assert response.status == 405
+            async with http.request(method, f"{url}/progress/a", data=b"secret") as response:
+                told = "Endpoint não encontrado" if method in ("POST", "DELETE") else "Método não permitido"
+                assert (response.status, (await response.json())["error"]) == (200, told)
+        for path in ("/", "/api/sessions", "/metrics", "/status", "/health/live", "/rpa_proxy.php", "/static/page.js"):
+            async with http.get(url + path) as response:
+                assert (response.status, (await response.json())["code"]) == (404, "not_found"), path
+    native, deployed = (request.decode().split("\r\n") for request in upstream.requests)
+    assert native[0].startswith("GET /api/sessions/a?after=e%3A1&wait=2 HTTP/1.")
+    assert deployed[0].startswith("GET /api/rpa/progress/a HTTP/1.")
+    for lines in (native, deployed):
+        headers = dict(line.split(": ", 1) for line in lines[1:] if line)
+        assert {name: headers.pop(name, None) for name in ("Last-Event-ID", "If-None-Match", "Origin")} == {
+            "Last-Event-ID": "e:1", "If-None-Match": 'W/"e:1"', "Origin": GOOD,
+        }  # fmt: skip
+        assert headers.pop("X-Forwarded-For") == "127.0.0.1"
+        assert headers.pop("Host") == upstream.url.removeprefix("http://")
+        assert set(headers) <= {"Connection", "Accept"}
+
+
+STRANGE = {
+    "an error page": b"HTTP/1.1 500 Oops\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\nsecret",
+    "an error in JSON": b'HTTP/1.1 500 Oops\r\nContent-Type: application/json\r\nContent-Length: 8\r\n\r\n"secret"',
+    "another page": b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\nsecret",
+    "no type": b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nsecret",
+    "a redirect": b"HTTP/1.1 302 Found\r\nLocation: http://secret/\r\nContent-Length: 0\r\n\r\n",
+    "half an answer": b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{"secret": ',
+    "too much": b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n" + b'"secret"' * 200_000,
+    "no HTTP": b"SSH-2.0-secret\r\n\r\n",
+    "nothing": b"",
+}
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("kind", STRANGE)
+async def test_an_answer_that_is_not_the_servers_is_not_handed_on(
+    http: aiohttp.ClientSession, tmp_path: Path, backend: str, kind: str
+) -> None:
+    """Whatever listens there, pages get an answer that they understand, and none of its words."""
+    async with Upstream(STRANGE[kind]) as upstream, before(upstream.url, quick(tmp_path / "php"), backend) as url:
+        await _assert_down(http, url)
+    log = (tmp_path / "php" / "php.log").read_text()
+    assert f"rpa_proxy: no usable answer from {upstream.url}" in log
+    assert "secret" not in log
+    assert "PHP Warning" not in log
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+async def test_a_server_that_is_away_is_told_in_the_deployed_shape(
+    http: aiohttp.ClientSession, tmp_path: Path, backend: str
+) -> None:
+    """A deployed poll gets what is said of an unknown session, a page of ours 503; a stream is asked to come back."""
+    async with before(f"http://127.0.0.1:{free_port()}", quick(tmp_path / "php"), backend) as url:
+        await _assert_down(http, url)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+async def test_a_server_that_says_nothing_is_given_up(http: aiohttp.ClientSession, tmp_path: Path, backend: str) -> None:
+    """After the time limit, which is one second here."""
+    async with Upstream(hold=True) as upstream, before(upstream.url, quick(tmp_path / "php"), backend) as url:
+        began = time.monotonic()
+        await _assert_down(http, url)
+        assert time.monotonic() - began < 8
+
+
+async def _assert_down(http: aiohttp.ClientSession, url: str) -> None:
+    deployed = ("/api/rpa/progress/a", "/get_progress.php?session=a")
+    streams = ("/events/a", "/progress_sse.php?session_id=a", "/rpa_progress_sse.php?session_id=a")
+    await asyncio.gather(
+        _assert_native_down(http, f"{url}/api/sessions/a"),
+        *(_assert_deployed_down(http, url + path) for path in deployed),
+        *(_assert_stream_down(http, url + path) for path in streams),
+    )
+
+
+async def _assert_native_down(http: aiohttp.ClientSession, address: str) -> None:
+    async with http.get(address) as response:
+        assert response.status == 503
+        assert int(response.headers["Retry-After"]) > 0
+        body = await response.json()
+    assert (body["type"], body["code"], body["temporary"]) == ("error", "unavailable", True)
+
+
+async def _assert_deployed_down(http: aiohttp.ClientSession, address: str) -> None:
+    full = "session=" in address
+    async with http.get(address) as response:
+        assert response.status == 200
+        assert response.headers.getall("Access-Control-Allow-Origin") == ["*"]
+        body = await response.json()
+    at = datetime.strptime(body["timestamp"], "%Y-%m-%d %H:%M:%S")
+    if full:
+        waiting = reader_answer.progress("a", None, 0.0, at)
+    else:
+        waiting = progress_answer.progress("a", None, 0.0, body["timestamp"])
+    assert body == waiting
+    assert pages.stopping(body, full) == []
+    async with http.options(address, headers={"Access-Control-Request-Headers": "content-type"}) as response:
+        assert (response.status, await response.read()) == (204, b"")
+        assert "Content-Type" in response.headers["Access-Control-Allow-Headers"]
+
+
+async def _assert_stream_down(http: aiohttp.ClientSession, address: str) -> None:
+    async with http.get(address) as response:
+        assert (response.status, response.content_type) == (200, "text/event-stream")
+        assert (await response.text()).startswith("retry: 3000\n")
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+async def test_the_certificate_of_a_server_elsewhere_is_checked(
+    server: Server, http: aiohttp.ClientSession, tmp_path: Path, backend: str
+) -> None:
+    """Over https the answers are the same where it is known, and none where it isn't."""
+    await publish(server, "tls", **STEP)
+    with Nginx(tmp_path / "nginx", server.port) as nginx:
+        await asyncio.to_thread(nginx.start)
+        address, known = f"https://localhost:{nginx.port}", tmp_path / "nginx" / "fullchain.pem"
+        async with before(address, quick(tmp_path / "unknown"), backend) as url:
+            await _assert_down(http, url)
+        options = ("-d", f"curl.cainfo={known}", "-d", f"openssl.cafile={known}")
+        async with before(address, quick(tmp_path / "known"), backend, *options) as url:
+            direct = await answer(http, f"{server.url}/api/sessions/tls?after=0")
+            assert await answer(http, f"{url}/api/sessions/tls?after=0") == direct
+            async with http.get(f"{url}/events/tls") as response:
+                await _line(response, b"data: ")
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+async def test_a_stream_ends_after_its_time_so_that_processes_turn_over(
+    server: Server, http: aiohttp.ClientSession, tmp_path: Path, backend: str
+) -> None:
+    """The browser comes back with its cursor and misses nothing; one second here, five minutes there."""
+    await publish(server, f"turn-{backend}", **STEP)
+    seen: list[int] = []
+    async with before(server.url, quick(tmp_path / "php"), backend) as url:
+        cursor, last = "0", 0
+        for _ in range(2):
+            began = time.monotonic()
+            async with http.get(f"{url}/events/turn-{backend}", headers={"Last-Event-ID": cursor}) as response:
+                text = (await response.content.read()).decode()
+            assert 0.9 < time.monotonic() - began < 3.0
+            ids = re.findall(r"id: (\S+:(\d+))", text)
+            if ids:
+                cursor = ids[-1][0]
+            seen += [int(number) for _, number in ids]
+            last = await publish(server, f"turn-{backend}", **STEP)
+    assert seen == list(range(1, last))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+async def test_where_apache_would_hold_events_back_each_is_filled_up(
+    server: Server, http: aiohttp.ClientSession, tmp_path: Path, backend: str
+) -> None:
+    """With comments, which no browser shows: what it makes of the stream stays the same."""
+    last = 0
+    for number in range(3):
+        last = await publish(server, f"pad-{backend}", etapa=number + 1, mensagem="x")
+    directory, path = quick(tmp_path / "php", PADDED="true"), f"/events/pad-{backend}?after=0"
+    async with before(server.url, directory, backend) as url, http.get(url + path) as response:
+        text = await response.text()
+    assert [int(number) for number in re.findall(r"^id: \S+:(\d+)$", text, re.MULTILINE)] == list(range(1, last + 1))
+    written = re.split(r"^: {4096}\n\n", text, flags=re.MULTILINE)
+    assert len(written) >= 3  # the events, and the heartbeats
+    assert written[-1] == ""
+    assert all(part.endswith("\n\n") for part in written[:-1])
+
+
+def test_apache_sends_the_addresses_of_pages_to_the_proxy_and_no_others() -> None:
+    """By the rules of htaccess.txt."""
+    rules = re.findall(r"^RewriteRule (\S+) (\S+) \[END\]$", (PHP / "htaccess.txt").read_text(), re.MULTILINE)
+    assert len(rules) == 3
+
+    def target(address: str) -> str | None:
+        for pattern, to in rules:
+            if found := re.search(pattern, address):
+                return str(found.expand(to.replace("$1", r"\1")))
+        return None
+
+    for address in ("api/rpa/progress/a", "rpa/progress/a", "progress/a", "events/a", "api/sessions/a"):
+        assert target(address) == "php/rpa_proxy.php", address
+    for name in SHIMS:
+        assert target(name) == f"php/{name}"
+        assert (PHP / name).is_file()
+    for address in (
+        "",
+        "index.php",
+        "api/rpa/start",
+        "api/rpa/status/a",
+        "api/sessions",
+        "x/progress/a",
+        "php/rpa_proxy.php",
+    ):
+        assert target(address) is None, address
+
+
+def test_the_syntax_is_php_7_4s() -> None:
+    """What came with PHP 8 is not used, since many hosts stay behind."""
+    for path in PHP.glob("*.php"):
+        code = re.sub(r"/\*.*?\*/|//.*|'(?:\\.|[^'\\])*'", "", path.read_text(), flags=re.DOTALL)
+        for newer in (
+            r"\bmatch\s*\(", r"\?->", r"\bstr_(?:contains|starts_with|ends_with)\b", r"\bmixed\b", r"\breadonly\b",
+            r"\benum\b", r"#\[", r"\):\s*(?:static|never|true|false|null)\b", r"\w\|\w+ \$",
+            r"\bget_debug_type\b", r"\barray_is_list\b",
+            r"__construct\([^)]*\b(?:public|private|protected)\b", r",\s*\)\s*(?::|\{)", r"\bcatch\s*\(\s*\w+\s*\)",
+            r"\.\.\.\)",
+        ):  # fmt: skip
+            assert not re.search(newer, code), (path.name, newer)
+
+
+def test_the_files_come_with_the_package_and_are_never_served_as_text(server: Server) -> None:
+    """Beside the rest of web; a page has no business reading them."""
+    assert {path.name for path in PHP.iterdir()} == {"rpa_proxy.php", "htaccess.txt", *SHIMS}
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(f"{server.url}/static/php/rpa_proxy.php", timeout=5)
+    assert caught.value.code == 404
+    caught.value.close()

@@ -1,0 +1,71 @@
+"""The brake for repeating lines, and the set-up of the log."""
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from rpa_server import log as log_module
+from rpa_server.log import RateLimit
+
+
+def test_the_first_message_passes_and_the_next_is_held_back() -> None:
+    """One line a period."""
+    brake = RateLimit(30.0)
+    assert brake.allow(0.0) == 0
+    assert brake.allow(0.0) is None
+    assert brake.allow(29.9) is None
+
+
+def test_the_message_behind_the_period_tells_how_many_were_held_back() -> None:
+    """Nothing is lost silently, and nothing is counted twice."""
+    brake = RateLimit(30.0)
+    brake.allow(100.0)
+    for second in range(101, 130):
+        assert brake.allow(float(second)) is None
+    assert brake.allow(130.0) == 29
+    assert brake.allow(160.0) == 0
+
+
+def test_a_quiet_time_does_not_save_up_messages() -> None:
+    """After an hour of silence one message passes, not a hundred."""
+    brake = RateLimit(30.0)
+    brake.allow(0.0)
+    assert brake.allow(3600.0) == 0
+    assert brake.allow(3600.1) is None
+
+
+def test_the_first_message_passes_on_any_steady_clock() -> None:
+    """A steady clock may begin below zero."""
+    assert RateLimit().allow(-1e9) == 0
+
+
+@pytest.fixture
+def log() -> Iterator[None]:
+    """Put the root logger back as it was."""
+    root, access = logging.getLogger(), logging.getLogger("aiohttp.access")
+    before = root.handlers[:], root.level, access.level
+    yield
+    root.handlers[:], level, access.level = before
+    root.setLevel(level)
+
+
+@pytest.mark.usefixtures("log")
+def test_the_log_goes_to_standard_error_a_line_a_record(capsys: pytest.CaptureFixture[str]) -> None:
+    """Time, level, module, message; standard output is left to the command."""
+    log_module.configure()
+    logging.getLogger("rpa_server.test").info("tudo certo")
+    logging.getLogger("rpa_server.test").debug("nunca")
+    output = capsys.readouterr()
+    assert output.out == ""
+    lines = output.err.splitlines()
+    assert len(lines) == 1
+    assert lines[0].endswith(" INFO rpa_server.test: tudo certo")
+
+
+@pytest.mark.usefixtures("log")
+def test_requests_are_not_logged_one_by_one(capsys: pytest.CaptureFixture[str]) -> None:
+    """A thousand polls a second must not fill the disk."""
+    log_module.configure()
+    logging.getLogger("aiohttp.access").info("GET /")
+    assert capsys.readouterr().err == ""

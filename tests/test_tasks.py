@@ -1,0 +1,102 @@
+"""Tasks that live as long as the application."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+import pytest
+
+from rpa_server import tasks
+from rpa_server.tasks import background
+from tests.support.server import until
+
+
+@pytest.fixture
+def delays(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The attempts whose delay was asked for; the delays themselves are short."""
+    asked: list[int] = []
+
+    def delay(attempt: int, *_: object) -> float:
+        asked.append(attempt)
+        return 0.001
+
+    monkeypatch.setattr(tasks, "delay", delay)
+    return asked
+
+
+def failing(calls: list[str], result: Callable[[], None]) -> Callable[[], "asyncio.Future[None]"]:
+    """Return work that notes that it was called and then does *result*."""
+
+    async def work() -> None:
+        calls.append("called")
+        result()
+
+    return lambda: asyncio.ensure_future(work())
+
+
+def fail() -> None:
+    raise ZeroDivisionError("on purpose")
+
+
+async def test_work_runs_beside_the_block_and_ends_with_it() -> None:
+    """The work runs while the block does; behind the block it was cancelled and is done."""
+    events: list[str] = []
+
+    async def work() -> None:
+        events.append("began")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            events.append("ended")
+
+    async with background(work, "test"):
+        await until(lambda: events)
+        assert events == ["began"]
+    assert events == ["began", "ended"]
+    assert all(task.get_name() != "test" for task in asyncio.all_tasks())
+
+
+async def test_work_that_fails_is_logged_and_started_again(delays: list[int], caplog: pytest.LogCaptureFixture) -> None:
+    """A failure is in the log with its cause, and does not end the task."""
+    calls: list[str] = []
+    async with background(failing(calls, fail), "unlucky"):
+        await until(lambda: len(calls) >= 3)
+    assert "unlucky" in caplog.text
+    assert "on purpose" in caplog.text
+    assert caplog.records[0].exc_info is not None
+    assert delays[:2] == [1, 2]
+
+
+@pytest.mark.usefixtures("delays")
+async def test_work_that_ends_is_started_again(caplog: pytest.LogCaptureFixture) -> None:
+    """Work that returns is a failure too: it was to go on for ever."""
+    calls: list[str] = []
+    async with background(failing(calls, lambda: None), "brief"):
+        await until(lambda: len(calls) >= 3)
+    assert {record.levelno for record in caplog.records} == {logging.ERROR}
+    assert "brief" in caplog.text
+
+
+async def test_failures_far_apart_are_not_counted_together(delays: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work that ran steadily before it failed is started again after the first, short delay."""
+    monkeypatch.setattr(tasks, "_STEADY_S", -1.0)
+    calls: list[str] = []
+    async with background(failing(calls, fail), "steady"):
+        await until(lambda: len(calls) >= 4)
+    assert set(delays) == {1}
+
+
+async def test_a_failing_block_ends_the_work_and_its_failure_goes_on() -> None:
+    """Behind a block that raised the work is done too, and the exception is the block's."""
+    with pytest.raises(KeyError):
+        async with background(asyncio.Event().wait, "test"):  # type: ignore[arg-type]
+            raise KeyError("x")
+    assert all(task.get_name() != "test" for task in asyncio.all_tasks())
+
+
+async def test_work_that_was_just_failing_is_cancelled_all_the_same(caplog: pytest.LogCaptureFixture) -> None:
+    """A block that ends during the pause before a new start does not wait for it."""
+    calls: list[str] = []
+    async with asyncio.timeout(1), background(failing(calls, fail), "test"):
+        await until(lambda: caplog.records)
+    assert calls == ["called"]

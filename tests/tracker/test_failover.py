@@ -1,0 +1,1060 @@
+"""Where a run goes: real Redis, files, both in turn; dead, frozen, slow and silent peers; a full disk."""
+
+import asyncio
+import contextlib
+import errno
+import importlib.util
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import fakeredis
+import pytest
+import redis
+
+from rpa_server.backends.files import json_files
+from rpa_server.backends.files.names import journal_name
+from rpa_server.tracker import ProgressTracker, failover, verificar_redis_disponivel
+from tests.support.server import ROOT, RedisServer, wait_until
+
+_T = TypeVar("_T")
+
+#: No call of a robot may take longer.
+LIMIT_S = 1.0
+#: One time-out: calls that have nobody to wait for must not take as long, all of them together.
+TIMEOUT_S = 0.5
+#: How long a tracker may take to notice that Redis is back.
+BACK_S = 10.0
+SID = "s"
+
+
+pytestmark = pytest.mark.usefixtures("robot_alone")
+
+
+@pytest.fixture
+def mortal(redis_process: RedisServer, monkeypatch: pytest.MonkeyPatch) -> RedisServer:
+    """A redis-server of this test's own, which trackers find by RPA_REDIS_URL."""
+    monkeypatch.setenv("RPA_REDIS_URL", redis_process.url)
+    return redis_process
+
+
+def _queued_s() -> float:
+    """Tell how long this thread has waited for a processor so far: other programs' work is no fault of the tracker."""
+    with contextlib.suppress(OSError):
+        return int(Path("/proc/thread-self/schedstat").read_text().split()[1]) / 1e9
+    return 0.0
+
+
+class Stopwatch:
+    """Times calls, by name: the longest, and all together."""
+
+    def __init__(self) -> None:
+        self.longest_s: dict[str, float] = defaultdict(float)
+        self.total_s: dict[str, float] = defaultdict(float)
+        self.calls = 0
+
+    def __call__(self, name: str, call: Callable[..., _T], *arguments: Any, **named: Any) -> _T:
+        began = time.monotonic() - _queued_s()
+        try:
+            return call(*arguments, **named)
+        finally:
+            took_s = time.monotonic() - _queued_s() - began
+            self.calls += 1
+            self.longest_s[name] = max(self.longest_s[name], took_s)
+            self.total_s[name] += took_s
+
+    def check(self, what: str) -> None:
+        """Print the longest call and fail where it is too long."""
+        name = max(self.longest_s, key=self.longest_s.__getitem__)
+        print(f"{what}: longest of {self.calls} calls {self.longest_s[name]:.3f} s ({name})")
+        assert self.longest_s[name] < LIMIT_S, f"{name} took {self.longest_s[name]:.3f} s"
+
+
+def documents(directory: Path, session_id: str = SID) -> dict[str, Any]:
+    """Return every JSON file of a session by kind."""
+    found = {}
+    for path in directory.glob(f"*_{session_id}.json"):
+        found[path.name.removesuffix(f"_{session_id}.json")] = json.loads(path.read_bytes())
+    return found
+
+
+def stream(connected: redis.Redis, session_id: str = SID) -> list[dict[str, Any]]:
+    """Return the updates in a session's stream, whose ids are their numbers."""
+    entries: Any = connected.xrange(f"rpa:history:{session_id}")
+    updates = []
+    for number, fields in entries:
+        update = json.loads(fields[b"data"])
+        assert number == f"{update['seq']}-0".encode()
+        assert fields[b"epoch"].decode() == update["epoch"]
+        updates.append(update)
+    return updates
+
+
+def seqs(connected: redis.Redis, session_id: str = SID) -> list[int]:
+    return [update["seq"] for update in stream(connected, session_id)]
+
+
+def snapshot(connected: redis.Redis, session_id: str = SID) -> dict[str, Any]:
+    raw = connected.get(f"rpa:progress:{session_id}")
+    assert isinstance(raw, bytes)
+    document: dict[str, Any] = json.loads(raw)
+    return document
+
+
+class Listener:
+    """Keeps what is published on a session's channel."""
+
+    def __init__(self, connected: redis.Redis, session_id: str = SID) -> None:
+        self._pubsub = connected.pubsub()
+        self._pubsub.subscribe(f"rpa_progress:{session_id}")
+        assert self._pubsub.get_message(timeout=2) is not None
+
+    def heard(self, count: int, timeout_s: float = 5.0) -> list[dict[str, Any]]:
+        """Return *count* messages and whatever follows at once."""
+        updates: list[dict[str, Any]] = []
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            message = self._pubsub.get_message(timeout=0.1)
+            if message is None and len(updates) >= count:
+                break
+            if message is not None and message["type"] == "message":
+                updates.append(json.loads(message["data"]))
+        return updates
+
+    def __enter__(self) -> "Listener":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pubsub.close()
+
+
+def full_run(tracker: ProgressTracker) -> int:
+    """Report one of everything; return the number of updates, with the one that the constructor made."""
+    tracker.update_progress(1, "Tela 1 concluída", {"a": 1})
+    tracker.update_progress_with_estimativas(5, "Tela 5 concluída", None, {"coberturas_detalhadas": [{"nome": "A"}]})
+    tracker.add_estimativas({"coberturas_detalhadas": [{"nome": "B"}]})
+    tracker.add_error("x", "y")
+    tracker.finalizar("success", {"plano_recomendado": {"valor": "R$ 1"}})
+    return 7
+
+
+# -- Redis that works
+
+
+def test_published_updates_carry_their_cursor_and_what_they_mean(client: redis.Redis) -> None:
+    """On the channel: flat JSON with epoch, seq, estado, final; in order, each once, the same as in the stream."""
+    with Listener(client) as listener:
+        count = full_run(ProgressTracker(session_id=SID, redis_client=client))
+        heard = listener.heard(count)
+    assert [update["seq"] for update in heard] == list(range(1, count + 1))
+    assert len({update["epoch"] for update in heard}) == 1
+    assert [update["final"] for update in heard] == [False] * (count - 1) + [True]
+    assert heard[0]["estado"] == "aguardando"
+    assert {update["estado"] for update in heard[1:-1]} == {"executando"}
+    assert heard[-1]["estado"] == "sucesso"
+    for update in heard:
+        assert list(update)[:5] == ["type", "epoch", "seq", "final", "estado"]
+        assert (update["type"], update["session_id"]) == ("progress_update", SID)
+        assert {"evento", "etapa", "total_etapas", "percentual", "status", "mensagem", "timestamp"} <= set(update)
+    words = ["inicio", "progresso", "progresso", "estimativas", "erro", "final"]
+    assert list(dict.fromkeys(update["evento"] for update in heard)) == list(dict.fromkeys(words))
+    assert heard == stream(client)
+
+
+def test_keys_of_a_run_are_the_deployed_ones_and_expire(client: redis.Redis) -> None:
+    """Snapshot, stream, result, session and the list of sessions; each is gone after a day."""
+    count = full_run(ProgressTracker(session_id=SID, redis_client=client))
+    keys: Any = client.keys("*")
+    assert {key.decode() for key in keys} == {
+        *(f"rpa:{kind}:{SID}" for kind in ("progress", "history", "result", "session")),
+        "rpa:sessions",
+    }
+    for key in keys:
+        lifetime: Any = client.ttl(key)
+        assert 86_000 < lifetime <= 86_400
+    assert snapshot(client)["seq"] == count
+    scores: Any = client.zrange("rpa:sessions", 0, -1, withscores=True)
+    assert scores[0][0] == SID.encode()
+    assert abs(scores[0][1] - time.time()) < 60
+
+
+def test_next_run_of_a_session_starts_over(client: redis.Redis) -> None:
+    """Another epoch, numbers from 1, nothing left of the run before."""
+    full_run(ProgressTracker(session_id=SID, redis_client=client))
+    before = snapshot(client)["epoch"]
+    ProgressTracker(session_id=SID, redis_client=client).update_progress(2)
+    assert seqs(client) == [1, 2]
+    assert snapshot(client)["epoch"] != before
+    assert snapshot(client)["final"] is False
+
+
+@pytest.mark.parametrize("kind", ["decoding", "database", "blocking_pool", "unix", "password", "single"])
+def test_client_of_any_kind_is_used_with_its_own_address_and_credentials(
+    kind: str, redis_process: RedisServer, tmp_path: Path
+) -> None:
+    """The tracker takes over where and as whom to connect, only not how long to wait."""
+    port = redis_process.port
+    with redis_process.client() as admin:
+        kinds: dict[str, dict[str, Any]] = {
+            "decoding": {"decode_responses": True, "encoding": "latin-1"},
+            "database": {"db": 3},
+            "password": {"username": "robot", "password": "pä ss"},
+            "single": {"single_connection_client": True},
+        }
+        if kind == "password":
+            admin.acl_setuser("robot", enabled=True, passwords=["+pä ss"], keys="*", channels="*", commands=["+@all"])
+            admin.acl_setuser("default", enabled=False)
+        unix = RedisServer()
+        if kind == "unix":
+            path = str(tmp_path / "redis.sock")
+            unix.start("--unixsocket", path)
+            given = redis.Redis(unix_socket_path=path)
+        elif kind == "blocking_pool":
+            given = redis.Redis(connection_pool=redis.BlockingConnectionPool(port=port, max_connections=2, timeout=30))
+        else:
+            given = redis.Redis(port=port, **kinds[kind])
+        try:
+            with given:
+                tracker = ProgressTracker(session_id=SID, redis_client=given)
+                tracker.update_progress(1)
+                assert (tracker.backend, tracker.lost) == ("redis", 0)
+                assert given.exists(f"rpa:progress:{SID}") == 1
+                loaded = ProgressTracker.carregar_sessao(SID, redis_client=given)
+                assert loaded is not None
+                assert loaded.get_progress()["seq"] == 2
+        finally:
+            unix.kill()
+
+
+def test_client_made_by_fakeredis_works_too(data_dir: Path) -> None:
+    """Robots' own tests hand one in: with Lua or without, what is reported is in it."""
+    given = fakeredis.FakeRedis()
+    count = full_run(ProgressTracker(session_id=SID, redis_client=given))
+    print("fakeredis with Lua" if importlib.util.find_spec("lupa") else "fakeredis without Lua")
+    assert seqs(given) == list(range(1, count + 1))
+    assert snapshot(given)["estado"] == "sucesso"
+    assert not data_dir.exists()
+    loaded = ProgressTracker.carregar_sessao(SID, redis_client=given)
+    assert loaded is not None
+    loaded.update_progress(15)
+    assert seqs(given) == list(range(1, count + 2))
+
+
+def test_two_threads_number_without_holes(client: redis.Redis, data_dir: Path) -> None:
+    """One tracker may be used from anywhere in the robot, with Redis and with files."""
+    for given in (client, None):
+        tracker = ProgressTracker(session_id=SID, redis_client=given)
+        barrier = threading.Barrier(2)
+
+        def work(name: int, tracker: ProgressTracker = tracker, barrier: threading.Barrier = barrier) -> None:
+            barrier.wait()
+            for number in range(60):
+                tracker.update_progress(number % 15, f"{name}:{number}")
+
+        threads = [threading.Thread(target=work, args=(name,)) for name in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert tracker.lost == 0
+        updates = stream(client) if given else documents(data_dir)["history"]["historico"]
+        assert [update["seq"] for update in updates] == list(range(1, 122))
+        for name in range(2):
+            mine = [update["mensagem"] for update in updates if update["mensagem"].startswith(f"{name}:")]
+            assert mine == [f"{name}:{number}" for number in range(60)]
+
+
+# -- a session that is loaded
+
+
+def _files(directory: Path) -> dict[str, tuple[bytes, int, int]]:
+    return {
+        path.name: (path.read_bytes(), path.stat().st_mtime_ns, path.stat().st_ino) for path in directory.iterdir()
+    }
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_loading_a_session_changes_no_file_and_goes_on_counting(data_dir: Path, ended: bool) -> None:
+    """The deployed tracker destroyed what it loaded."""
+    first = ProgressTracker(7, session_id=SID)
+    first.update_progress(3, "Tela 3", {"a": 1})
+    first.add_error("x", "y")
+    if ended:
+        first.finalizar("success", {"plano_recomendado": {"valor": "R$ 1"}})
+    before, held = _files(data_dir), first.get_progress()
+    loaded = ProgressTracker.carregar_sessao(SID)
+    assert loaded is not None
+    assert loaded.get_progress() == held
+    assert loaded.get_estimativas() is None
+    assert _files(data_dir) == before
+    loaded.update_progress(4, "Tela 4")
+    after = documents(data_dir)
+    assert [entry["seq"] for entry in after["history"]["historico"]] == list(range(1, held["seq"] + 2))
+    assert (after["progress"]["epoch"], after["progress"]["seq"]) == (held["epoch"], held["seq"] + 1)
+    assert after["progress"]["dados_extra"]["a"] == 1
+    assert after["progress"]["total_etapas"] == 7
+    assert after["progress"]["timestamp_inicio"] == held["timestamp_inicio"]
+    assert after["progress"]["erros"] == held["erros"]
+    assert [(entry["etapa"], entry["erro"]) for entry in after["history"]["historico"]][2] == ("erro", "x")
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_loading_a_session_changes_no_key_and_goes_on_counting(client: redis.Redis, data_dir: Path, ended: bool) -> None:
+    """Redis holds the same bytes afterwards, with the same life left."""
+    first = ProgressTracker(7, session_id=SID, redis_client=client)
+    first.update_progress(3, "Tela 3", {"a": 1})
+    first.add_error("x", "y")
+    if ended:
+        first.finalizar()
+
+    def dump() -> dict[bytes, Any]:
+        keys: Any = client.keys("*")
+        return {key: (client.dump(key), client.expiretime(key)) for key in keys}
+
+    before, held = dump(), first.get_progress()
+    with Listener(client) as listener:
+        loaded = ProgressTracker.carregar_sessao(SID, redis_client=client)
+        assert loaded is not None
+        assert loaded.get_progress() == held
+        assert dump() == before
+        assert listener.heard(0, 0.3) == []
+        loaded.update_progress(4, "Tela 4")
+        assert [update["seq"] for update in listener.heard(1)] == [held["seq"] + 1]
+    assert seqs(client) == list(range(1, held["seq"] + 2))
+    assert {update["epoch"] for update in stream(client)} == {held["epoch"]}
+    assert snapshot(client)["dados_extra"] == {"a": 1}
+    assert snapshot(client)["erros"] == held["erros"]
+    assert not data_dir.exists()
+
+
+def test_loaded_session_ends_like_any_other(data_dir: Path) -> None:
+    """As a context manager an unfinished one ends as an error, a finished one stays as it was."""
+    ProgressTracker(session_id=SID).update_progress(3)
+    loaded = ProgressTracker.carregar_sessao(SID)
+    assert loaded is not None
+    with loaded:
+        pass
+    assert documents(data_dir)["progress"]["estado"] == "erro"
+    ProgressTracker(session_id=SID).finalizar()
+    before = _files(data_dir)
+    loaded = ProgressTracker.carregar_sessao(SID)
+    assert loaded is not None
+    with loaded:
+        pass
+    assert _files(data_dir) == before
+
+
+def test_session_of_a_deployed_robot_is_loaded_and_goes_on(data_dir: Path) -> None:
+    """Its documents have no numbers: the position in the history is the number."""
+    data_dir.mkdir()
+    history = json.loads((ROOT / "rpa_server" / "cli" / "demo_history.json").read_bytes())
+    history["historico"] = history["historico"][:20]
+    (data_dir / f"history_{SID}.json").write_text(json.dumps(history))
+    before = _files(data_dir)
+    loaded = ProgressTracker.carregar_sessao(SID)
+    assert loaded is not None
+    assert _files(data_dir) == before
+    loaded.update_progress(14, "Tela 14")
+    after = documents(data_dir)["history"]
+    assert [entry["mensagem"] for entry in after["historico"]] == [
+        *(entry["mensagem"] for entry in history["historico"]),
+        "Tela 14",
+    ]
+    assert after["seq"] == 21
+
+
+@pytest.mark.parametrize("content", [None, b"", b'{"etapa_atual": 3', b"\xff\x00", b"[]", b"null"])
+def test_loading_what_is_not_there_or_not_whole_returns_none(data_dir: Path, content: bytes | None) -> None:
+    """Nothing is made, nothing is repaired."""
+    if content is not None:
+        data_dir.mkdir()
+        for kind in ("progress", "history"):
+            (data_dir / f"{kind}_{SID}.json").write_bytes(content)
+    assert ProgressTracker.carregar_sessao(SID) is None
+    if content is None:
+        assert not data_dir.exists()
+    else:
+        assert {held[0] for held in _files(data_dir).values()} == {content}
+
+
+def test_session_loaded_from_redis_goes_on_in_files_when_redis_dies(mortal: RedisServer, data_dir: Path) -> None:
+    """The files then hold the whole run, not only what came after."""
+    ProgressTracker(session_id=SID).update_progress(1, "Tela 1")
+    loaded = ProgressTracker.carregar_sessao(SID)
+    mortal.kill()
+    assert loaded is not None
+    loaded.update_progress(2, "Tela 2")
+    history = documents(data_dir)["history"]
+    assert [(entry["seq"], entry["mensagem"]) for entry in history["historico"]][1:] == [(2, "Tela 1"), (3, "Tela 2")]
+
+
+# -- a session that is deleted
+
+
+def test_deleting_removes_every_file_of_the_session_alone(data_dir: Path) -> None:
+    """History included, which the deployed tracker left behind; the journal of a long run, too."""
+    full_run(ProgressTracker(session_id="other"))
+    others = _files(data_dir)
+    tracker = ProgressTracker(session_id=SID)
+    full_run(tracker)
+    (data_dir / journal_name(SID)).write_text("what a run of more than 500 updates leaves\n")
+    assert len(_files(data_dir)) == len(others) + 5
+    tracker.limpar_dados()
+    assert _files(data_dir) == others
+    tracker.limpar_arquivos()
+    tracker.update_progress(2, "depois")
+    assert documents(data_dir)["progress"]["mensagem"] == "depois"
+
+
+def test_deleting_removes_every_key_of_the_session_alone(client: redis.Redis) -> None:
+    """The list of sessions forgets it as well."""
+    full_run(ProgressTracker(session_id="other", redis_client=client))
+    keys: Any = client.keys("*")
+    tracker = ProgressTracker(session_id=SID, redis_client=client)
+    full_run(tracker)
+    tracker.limpar_dados()
+    assert set(client.keys("*")) == set(keys)
+    assert client.zrange("rpa:sessions", 0, -1) == [b"other"]
+    tracker.update_progress(2, "depois")
+    assert snapshot(client)["mensagem"] == "depois"
+    assert stream(client)[-1]["mensagem"] == "depois"
+
+
+def test_what_was_deleted_while_redis_was_dead_does_not_come_back(mortal: RedisServer, data_dir: Path) -> None:
+    """The tracker does not bring a deleted run into the Redis that returns."""
+    tracker = ProgressTracker(session_id=SID)
+    mortal.kill()
+    tracker.update_progress(1)
+    assert documents(data_dir)
+    tracker.limpar_dados()
+    assert not documents(data_dir)
+    mortal.start()
+    wait_until(lambda: tracker.backend == "redis", BACK_S)
+    with mortal.client() as connected:
+        assert connected.keys("*") == []
+    assert not documents(data_dir)
+
+
+def test_what_was_deleted_while_redis_was_frozen_is_gone_when_it_goes_on(mortal: RedisServer, data_dir: Path) -> None:
+    """limpar_dados removes everything, also what it could not reach at once."""
+    tracker = ProgressTracker(session_id=SID)
+    tracker.update_progress(1)
+    mortal.signal(signal.SIGSTOP)
+    try:
+        tracker.update_progress(2)
+        tracker.limpar_dados()
+    finally:
+        mortal.signal(signal.SIGCONT)
+    wait_until(lambda: tracker.backend == "redis", BACK_S)
+    with mortal.client() as connected:
+        assert connected.keys("*") == []
+    assert not documents(data_dir)
+
+
+# -- files that can't be written
+
+
+def test_disk_that_refuses_costs_updates_and_no_exception(
+    data_dir: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """They are counted and told once; when the obstacle is gone the whole run is stored."""
+    data_dir.write_text("a file where the directory should be")
+    tracker = ProgressTracker(session_id=SID)
+    for number in range(20):
+        tracker.update_progress(1, str(number))
+    tracker.add_error("x")
+    assert tracker.lost == 22
+    assert ProgressTracker.carregar_sessao(SID) is None
+    ProgressTracker(session_id="another").limpar_dados()
+    assert data_dir.read_text() == "a file where the directory should be"
+    assert sum("could not be stored" in record.getMessage() for record in caplog.records) == 2, "one per tracker"
+    assert not any(record.exc_info for record in caplog.records)
+
+    data_dir.unlink()
+    tracker.update_progress(2, "depois")
+    history = documents(data_dir)["history"]
+    assert [entry["seq"] for entry in history["historico"]] == list(range(1, 24))
+    assert tracker.lost == 22
+
+
+_FULL_DISK = """
+import resource, sys
+from rpa_server.tracker import ProgressTracker
+
+tracker = ProgressTracker(session_id="s")
+tracker.update_progress(1, "passt")
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+for number in range(200):
+    tracker.update_progress(2, "x" * 100)
+tracker.finalizar()
+print(tracker.lost)
+"""
+
+
+def test_full_disk_leaves_the_last_good_documents_and_no_rubbish(data_dir: Path) -> None:
+    """A document that does not fit replaces nothing and leaves no temporary file."""
+    # What measures coverage would want to write, too.
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
+    done = subprocess.run(
+        [sys.executable, "-c", _FULL_DISK],
+        check=False,
+        cwd=ROOT,
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 100
+    assert "Traceback" not in done.stderr
+    assert done.stderr.count("could not be stored") == 1
+    names = {path.name for path in data_dir.iterdir()}
+    assert names <= {f"{kind}_s.json" for kind in ("progress", "history", "result", "session")}
+    history = documents(data_dir)["history"]
+    assert [entry["seq"] for entry in history["historico"]] == list(range(1, history["seq"] + 1))
+    assert documents(data_dir)["progress"]["session_id"] == "s"
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EIO, errno.EMFILE])
+def test_error_of_the_file_system_in_mid_run_is_survived(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """What came meanwhile is stored with the next update that can be."""
+    tracker = ProgressTracker(session_id=SID)
+
+    def fails(path: Path, document: dict[str, Any]) -> None:
+        raise OSError(number, os.strerror(number), str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(json_files, "write", fails)
+        tracker.update_progress(1)
+        tracker.update_progress(2)
+        assert tracker.lost == 2
+    tracker.update_progress(3)
+    assert [entry["etapa"] for entry in documents(data_dir)["history"]["historico"]] == ["inicio", 1, 2, 3]
+
+
+_FORKING = """
+import os, signal, threading
+from rpa_server.tracker import ProgressTracker
+
+tracker = ProgressTracker(session_id="s")
+ended = threading.Event()
+
+def report():
+    while not ended.is_set():
+        tracker.update_progress(1, "pai")
+
+thread = threading.Thread(target=report)
+thread.start()
+codes = []
+for _ in range(20):
+    child = os.fork()
+    if not child:
+        signal.alarm(5)  # one that waits for ever ends by it
+        tracker.update_progress(2, "filho")
+        os._exit(0)
+    codes.append(os.waitpid(child, 0)[1])
+ended.set()
+thread.join()
+print(codes)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_robot_that_forks_while_it_reports_does_not_hang(data_dir: Path) -> None:
+    """The thread that had the lock is not in the child, and nobody there would give it back."""
+    done = subprocess.run(
+        [sys.executable, "-c", _FORKING], check=False, cwd=ROOT, capture_output=True, text=True, timeout=150
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["[0,", *["0,"] * 18, "0]"]
+
+
+# -- Redis that refuses, dies, returns
+
+
+def test_redis_that_dies_in_mid_run_hands_over_to_files_and_takes_the_run_back(
+    mortal: RedisServer, data_dir: Path
+) -> None:
+    """From that call on files; then what Redis lacks goes in, in order, once, and the files go."""
+    watch = Stopwatch()
+    tracker = watch("new", ProgressTracker, session_id=SID)
+    watch("update", tracker.update_progress, 1, "com Redis")
+    assert (tracker.backend, data_dir.exists()) == ("redis", False)
+    mortal.kill()
+    for number in range(3, 8):
+        watch("update while dead", tracker.update_progress, 2, f"sem Redis {number}")
+        assert tracker.backend == "json"
+        history = documents(data_dir)["history"]
+        assert [entry["seq"] for entry in history["historico"]] == list(range(1, number + 1))
+        assert documents(data_dir)["progress"]["seq"] == number
+    mortal.start()
+    with mortal.client() as connected, Listener(connected) as listener:
+        began = time.monotonic()
+        wait_until(lambda: tracker.backend == "redis", BACK_S)
+        back_s = time.monotonic() - began
+        watch("update", tracker.update_progress, 3, "wieder")
+        watch("finalizar", tracker.finalizar)
+        assert seqs(connected) == list(range(1, 10))
+        assert snapshot(connected)["seq"] == 9
+        heard = [update["seq"] for update in listener.heard(2)]
+        assert heard == list(range(10 - len(heard), 10))
+    wait_until(lambda: not documents(data_dir))
+    print(f"the tracker was back {back_s:.2f} s after Redis")
+    assert tracker.lost == 0
+    watch.check("Redis killed and back")
+
+
+def test_run_that_ends_while_redis_is_dead_gets_there_when_it_returns(mortal: RedisServer, data_dir: Path) -> None:
+    """Nobody has to call anything again."""
+    tracker = ProgressTracker(session_id=SID)
+    mortal.kill()
+    count = full_run(tracker)
+    assert documents(data_dir)["progress"]["estado"] == "sucesso"
+    mortal.start()
+    with mortal.client() as connected:
+        wait_until(lambda: connected.exists(f"rpa:progress:{SID}"), BACK_S)
+        assert seqs(connected) == list(range(1, count + 1))
+        assert snapshot(connected)["estado"] == "sucesso"
+        assert connected.exists(f"rpa:result:{SID}") == 1
+
+
+def test_redis_that_comes_after_the_tracker_gets_the_whole_run(
+    monkeypatch: pytest.MonkeyPatch, data_dir: Path
+) -> None:
+    """Started on files, it goes over as soon as there is a Redis."""
+    late = RedisServer()
+    monkeypatch.setenv("RPA_REDIS_URL", late.url)
+    tracker = ProgressTracker(session_id=SID)
+    tracker.update_progress(1)
+    assert (tracker.backend, documents(data_dir)["progress"]["seq"]) == ("json", 2)
+    late.start()
+    try:
+        wait_until(lambda: tracker.backend == "redis", BACK_S)
+        tracker.update_progress(2)
+        with late.client() as connected:
+            assert seqs(connected) == [1, 2, 3]
+    finally:
+        late.kill()
+
+
+@pytest.mark.parametrize("fault", ["restart", "flush", "script_flush", "stream_lost", "snapshot_lost", "cut"])
+def test_redis_that_forgets_between_two_calls_gets_the_run_again(mortal: RedisServer, fault: str) -> None:
+    """The tracker replays from its own memory what Redis lost; no file is needed."""
+    tracker = ProgressTracker(session_id=SID)
+    tracker.update_progress(1)
+    tracker.update_progress(2)
+    with mortal.client() as connected:
+        if fault == "restart":
+            mortal.kill()
+            mortal.start()
+        elif fault == "flush":
+            connected.flushall()
+        elif fault == "script_flush":
+            connected.script_flush()
+        elif fault == "stream_lost":
+            connected.delete(f"rpa:history:{SID}")
+        elif fault == "snapshot_lost":
+            connected.delete(f"rpa:progress:{SID}")
+        else:
+            connected.client_kill_filter(_type="normal", skipme=True)
+        tracker.update_progress(3)
+        wait_until(lambda: tracker.backend == "redis", BACK_S)
+        wait_until(lambda: seqs(connected) == [1, 2, 3, 4], 2)
+        assert snapshot(connected)["seq"] == 4
+    assert tracker.lost == 0
+
+
+@pytest.mark.parametrize("fault", ["full", "forbidden", "wrong_type"])
+def test_redis_that_refuses_writes_is_done_without(mortal: RedisServer, data_dir: Path, fault: str) -> None:
+    """Refusals are failures like any other: files take the run, Redis gets it when it wants it again."""
+    refusals: dict[str, tuple[Callable[[redis.Redis], object], Callable[[redis.Redis], object]]] = {
+        "full": (lambda r: r.config_set("maxmemory", 1), lambda r: r.config_set("maxmemory", 0)),
+        "forbidden": (
+            lambda r: r.execute_command("ACL", "SETUSER", "default", "-set", "-evalsha", "-eval", "-publish"),
+            lambda r: r.execute_command("ACL", "SETUSER", "default", "+@all"),
+        ),
+        "wrong_type": (
+            lambda r: (r.delete(f"rpa:history:{SID}"), r.set(f"rpa:history:{SID}", "x")),
+            lambda r: r.delete(f"rpa:history:{SID}"),
+        ),
+    }
+    watch = Stopwatch()
+    tracker = ProgressTracker(session_id=SID)
+    refuse, allow = refusals[fault]
+    with mortal.client() as connected:
+        refuse(connected)
+        for number in range(3):
+            watch("update", tracker.update_progress, number)
+        watch("finalizar", tracker.finalizar)
+        assert tracker.backend == "json"
+        assert documents(data_dir)["progress"]["seq"] == 5
+        allow(connected)
+        wait_until(lambda: tracker.backend == "redis", BACK_S)
+        assert seqs(connected) == [1, 2, 3, 4, 5]
+    assert tracker.lost == 0
+    watch.check(f"Redis refuses ({fault})")
+
+
+def test_redis_that_forbids_scripts_is_written_to_all_the_same(mortal: RedisServer) -> None:
+    """A transaction does what the script does, also for a run that Redis forgets in mid-way."""
+    with mortal.client() as connected:
+        connected.execute_command("ACL", "SETUSER", "default", "-@scripting")
+        tracker = ProgressTracker(session_id=SID)
+        for number in range(5):
+            tracker.update_progress(number)
+        assert (tracker.backend, seqs(connected)) == ("redis", [1, 2, 3, 4, 5, 6])
+        connected.flushall()
+        tracker.update_progress(6)
+        assert seqs(connected) == [1, 2, 3, 4, 5, 6, 7]
+
+
+def test_call_that_timed_out_and_was_done_all_the_same_counts_once(mortal: RedisServer) -> None:
+    """After a time-out nobody knows whether Redis took the update; asking again must not double it."""
+    watch = Stopwatch()
+    tracker = ProgressTracker(session_id=SID)
+    with mortal.client() as connected, Listener(connected) as listener:
+        connected.execute_command("CLIENT", "PAUSE", 900, "WRITE")
+        for number in range(4):
+            watch("update while paused", tracker.update_progress, number)
+        wait_until(lambda: tracker.backend == "redis", BACK_S)
+        watch("update", tracker.update_progress, 5)
+        assert seqs(connected) == list(range(1, 7))
+        assert [update["seq"] for update in listener.heard(5)] == [2, 3, 4, 5, 6]
+    watch.check("Redis paused")
+
+
+def test_outage_longer_than_the_history_leaves_its_end_in_redis(mortal: RedisServer, data_dir: Path) -> None:
+    """More than 500 updates behind: what is kept is contiguous and reaches to the last one."""
+    watch = Stopwatch()
+    tracker = ProgressTracker(session_id=SID)
+    mortal.kill()
+    for number in range(530):
+        watch("update", tracker.update_progress, 1, str(number))
+    assert documents(data_dir)["progress"]["seq"] == 531
+    mortal.start()
+    wait_until(lambda: tracker.backend == "redis", BACK_S)
+    tracker.finalizar()
+    with mortal.client() as connected:
+        held = seqs(connected)
+    assert held[-1] == 532
+    assert len(held) >= 500
+    assert held == list(range(held[0], 533))
+    assert tracker.lost == 0
+    watch.check("530 updates without Redis")
+
+
+def test_run_longer_than_its_history_goes_on_in_files_and_stays_cheap(data_dir: Path) -> None:
+    """What is stored of it can be read, gone on with and ended; the files don't grow with it."""
+    watch = Stopwatch()
+    tracker = ProgressTracker(session_id=SID)
+    for number in range(800):
+        watch("update", tracker.update_progress, 7, f"passo {number}")
+    loaded = ProgressTracker.carregar_sessao(SID)
+    assert loaded is not None
+    assert (loaded.get_progress()["seq"], loaded.get_progress()["mensagem"]) == (801, "passo 799")
+    loaded.finalizar("success")
+    assert documents(data_dir)["progress"]["estado"] == "sucesso"
+    history = documents(data_dir)["history"]["historico"]
+    assert [entry["seq"] for entry in history] == list(range(803 - len(history), 803))
+    assert (data_dir / f"history_{SID}.json").stat().st_size < 500_000
+    watch.check("800 updates into files")
+
+
+# -- nobody blocks the robot
+
+
+def every_call(watch: Stopwatch, given: redis.Redis | None) -> None:
+    """Make every call there is, some of them often."""
+    tracker = watch("new", ProgressTracker, session_id=SID, redis_client=given)
+    assert tracker.backend == "json"
+    for number in range(20):
+        watch("update_progress", tracker.update_progress, number % 15, "passo")
+        time.sleep(0.01)
+    watch("update_progress_with_estimativas", tracker.update_progress_with_estimativas, 5, "x", None, {"a": 1})
+    watch("add_estimativas", tracker.add_estimativas, {"a": 1})
+    watch("add_error", tracker.add_error, "x")
+    watch("finalizar", tracker.finalizar)
+    watch("get_progress", tracker.get_progress)
+    watch("get_estimativas", tracker.get_estimativas)
+    loaded = watch("carregar_sessao", ProgressTracker.carregar_sessao, SID, "auto", given)
+    assert loaded is not None
+    watch("update_progress of a loaded session", loaded.update_progress, 1)
+    watch("limpar_dados of a loaded session", loaded.limpar_dados)
+    watch("limpar_dados", tracker.limpar_dados)
+    assert tracker.lost == 0
+
+
+@contextlib.contextmanager
+def silent_peer() -> Iterator[int]:
+    """Accept connections and never answer."""
+    with socket.create_server(("127.0.0.1", 0), backlog=128) as listener:
+        yield listener.getsockname()[1]
+
+
+@contextlib.contextmanager
+def full_peer() -> Iterator[int]:
+    """Listen with a queue that is full: connections are not even accepted."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
+        address = listener.getsockname()
+        waiting = []
+        for _ in range(4):
+            one = socket.socket()
+            one.setblocking(False)
+            one.connect_ex(address)
+            waiting.append(one)
+        try:
+            yield address[1]
+        finally:
+            for one in waiting:
+                one.close()
+
+
+class Peer:
+    """A server in a thread of its own that treats each connection as *serve* says."""
+
+    def __init__(self, serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Any]) -> None:
+        self._serve = serve
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever)
+        self.port = 0
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            with contextlib.suppress(OSError, EOFError, asyncio.CancelledError):
+                await self._serve(reader, writer)
+        finally:
+            writer.transport.abort()
+
+    def __enter__(self) -> int:
+        self._thread.start()
+        starting = asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self._server = asyncio.run_coroutine_threadsafe(starting, self._loop).result(5)
+        port: int = self._server.sockets[0].getsockname()[1]
+        return port
+
+    def __exit__(self, *_: object) -> None:
+        async def end() -> None:
+            self._server.close()
+            while others := asyncio.all_tasks() - {asyncio.current_task()}:  # of connections just accepted, too
+                for task in others:
+                    task.cancel()
+                await asyncio.gather(*others, return_exceptions=True)
+            await asyncio.sleep(0.01)
+
+        asyncio.run_coroutine_threadsafe(end(), self._loop).result(5)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(5)
+        self._loop.close()
+
+
+async def _hangs_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Close at the first byte."""
+    await reader.read(1)
+
+
+async def _speaks_http(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Be another kind of server, as on a wrong port."""
+    while await reader.read(4096):
+        writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+
+
+async def _loads(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Be a Redis that reads its data from disk."""
+    while data := await reader.read(4096):
+        writer.write(b"-LOADING Redis is loading the dataset in memory\r\n" * max(1, data.count(b"*")))
+
+
+async def _drips(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Answer a byte at a time and never come to an end: no read times out, no answer arrives."""
+    await reader.read(1)
+    writer.write(b"+")
+    while True:
+        writer.write(b"x")
+        await asyncio.sleep(0.2)
+
+
+PEERS: dict[str, Callable[[], contextlib.AbstractContextManager[int]]] = {
+    "full": full_peer,
+    "hanging_up": lambda: Peer(_hangs_up),
+    "http": lambda: Peer(_speaks_http),
+    "loading": lambda: Peer(_loads),
+    "dripping": lambda: Peer(_drips),
+}
+
+
+@pytest.mark.parametrize("peer", PEERS)
+def test_no_call_blocks_beside_a_redis_that_does_not_answer(
+    peer: str, monkeypatch: pytest.MonkeyPatch, data_dir: Path
+) -> None:
+    """Whatever listens there, and whatever time limits the robot's own client has: one wait, then files at once."""
+    monkeypatch.setattr(failover, "_GREETING_S", 0.2)  # what it is in earnest the next test finds out
+    watch = Stopwatch()
+    limits: dict[str, Any] = {"socket_timeout": 60, "socket_connect_timeout": 60}
+    with PEERS[peer]() as port, redis.Redis(host="127.0.0.1", port=port, **limits) as given:
+        every_call(watch, given)
+    greeting = [watch.total_s.pop(name) for name in ("new", "carregar_sessao")]
+    assert max(greeting) < TIMEOUT_S
+    assert sum(watch.total_s.values()) < TIMEOUT_S
+
+
+def test_no_call_takes_a_second_beside_a_redis_that_is_silent(data_dir: Path) -> None:
+    """The tracker as it is, with a client as most robots make it: by itself that would try for a minute."""
+    watch = Stopwatch()
+    with silent_peer() as port, redis.Redis(host="127.0.0.1", port=port) as given:
+        every_call(watch, given)
+    watch.check("silent peer")
+
+
+def test_asking_for_redis_is_answered_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """verificar_redis_disponivel is a robot's call like any other."""
+    with Peer(_drips) as port:
+        monkeypatch.setenv("RPA_REDIS_URL", f"redis://127.0.0.1:{port}/0")
+        answers: list[bool] = []
+        asking = threading.Thread(target=lambda: answers.append(verificar_redis_disponivel()))
+        asking.start()
+        asking.join(2 * LIMIT_S)
+        in_time = list(answers)
+    asking.join(5)  # the peer is gone now, so that it ends in any case
+    assert in_time == [False]
+
+
+def test_no_call_blocks_when_redis_freezes_in_mid_run(mortal: RedisServer, data_dir: Path) -> None:
+    """One time-out, then files; after SIGCONT the run is whole."""
+    watch = Stopwatch()
+    with redis.Redis(host="127.0.0.1", port=mortal.port, socket_timeout=60) as given:
+        tracker = watch("new", ProgressTracker, session_id=SID, redis_client=given)
+        watch("update", tracker.update_progress, 1)
+        assert tracker.backend == "redis"
+        mortal.signal(signal.SIGSTOP)
+        try:
+            watch("the first update while frozen", tracker.update_progress, 2)
+            for reported in range(4, 24):
+                watch("update while frozen", tracker.update_progress, 2)
+                assert documents(data_dir)["progress"]["seq"] == reported
+                time.sleep(0.01)
+        finally:
+            mortal.signal(signal.SIGCONT)
+        until_s = time.monotonic() + BACK_S
+        while tracker.backend != "redis":  # calls go on while the tracker changes over
+            assert time.monotonic() < until_s
+            watch("update after SIGCONT", tracker.update_progress, 3)
+            time.sleep(0.01)
+        watch("finalizar", tracker.finalizar)
+        with mortal.client() as connected:
+            held = seqs(connected)
+            assert held[-1] == snapshot(connected)["seq"] == tracker.get_progress()["seq"]
+            assert held == list(range(held[-1] - len(held) + 1, held[-1] + 1))
+            assert len(held) >= min(held[-1], 500)
+    assert tracker.lost == 0
+    assert watch.total_s["update while frozen"] < TIMEOUT_S
+    watch.check("Redis frozen in mid-run")
+
+
+class SlowLine:
+    """A line to a Redis that passes on commands at once and answers as slowly as it is told to.
+
+    Attributes:
+        delay_s: before each answer.
+        drip_s: between the bytes of an answer.
+    """
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self.delay_s = self.drip_s = 0.0
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection("127.0.0.1", self._port)
+        try:
+            while data := await reader.read(1 << 20):
+                back.write(data)
+                answer = await there.read(1 << 20)
+                await asyncio.sleep(self.delay_s)
+                size = 1 if self.drip_s else len(answer) or 1
+                for start in range(0, len(answer), size):
+                    writer.write(answer[start : start + size])
+                    await asyncio.sleep(self.drip_s)
+        finally:
+            back.transport.abort()
+
+
+@pytest.fixture
+def line(backend: RedisServer) -> Iterator[tuple[SlowLine, redis.Redis]]:
+    """A slow line to the shared Redis and the robot's client at its other end."""
+    slow = SlowLine(backend.port)
+    with Peer(slow) as port, redis.Redis(host="127.0.0.1", port=port) as given:
+        yield slow, given
+
+
+@pytest.mark.parametrize("scripts", ["with_scripts", "without_scripts"])
+def test_no_call_blocks_on_a_slow_line(
+    line: tuple[SlowLine, redis.Redis], client: redis.Redis, data_dir: Path, scripts: str
+) -> None:
+    """Each answer comes within the time limit, but there are several: still no call takes a second."""
+    watch = Stopwatch()
+    slow, given = line
+    try:
+        tracker = watch("new", ProgressTracker, session_id=SID, redis_client=given)
+        watch("update", tracker.update_progress, 1)
+        assert tracker.backend == "redis"
+        slow.delay_s = 0.4
+        client.script_flush()
+        if scripts == "without_scripts":
+            client.execute_command("ACL", "SETUSER", "default", "-evalsha", "-eval")
+        for number in range(3):
+            watch("update, slow", tracker.update_progress, number)
+        client.client_kill_filter(_type="normal", skipme=True)
+        for number in range(3):
+            watch("update, slow and cut", tracker.update_progress, number)
+            time.sleep(0.1)
+        if scripts == "with_scripts":
+            watch("carregar_sessao, slow", ProgressTracker.carregar_sessao, SID, "auto", given)
+        slow.delay_s = 0.0
+        wait_until(lambda: tracker.backend == "redis", BACK_S)
+        watch("finalizar", tracker.finalizar)
+        assert seqs(client) == list(range(1, 10))
+    finally:
+        client.execute_command("ACL", "SETUSER", "default", "+@all")
+    assert tracker.lost == 0
+    watch.check(f"slow line, {scripts}")
+
+
+def test_no_call_blocks_on_a_line_that_begins_to_drip(
+    line: tuple[SlowLine, redis.Redis], client: redis.Redis, data_dir: Path
+) -> None:
+    """A byte now and then keeps a read from timing out; the call has to end all the same."""
+    watch = Stopwatch()
+    slow, given = line
+    tracker = watch("new", ProgressTracker, session_id=SID, redis_client=given)
+    watch("update", tracker.update_progress, 1)
+    slow.drip_s = 0.2
+    for number in range(3):
+        watch("update, dripping", tracker.update_progress, number)
+    watch("carregar_sessao, dripping", ProgressTracker.carregar_sessao, SID, "auto", given)
+    slow.drip_s = 0.0
+    wait_until(lambda: tracker.backend == "redis", BACK_S)
+    watch("finalizar", tracker.finalizar)
+    assert seqs(client) == list(range(1, 7))
+    watch.check("line that begins to drip")
+
+
+def test_a_refused_password_is_named(redis_process: RedisServer, data_dir: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """That Redis is "not available" would send the robot's programmer looking in the wrong place; files are used."""
+    with redis_process.client() as client:
+        client.config_set("requirepass", "segredo")
+    wrong = redis.Redis(port=redis_process.port, password="errada")
+    tracker = ProgressTracker(session_id=SID, redis_client=wrong)
+    tracker.update_progress(1)
+    wait_until(lambda: "Redis refuses this robot" in caplog.text)
+    assert caplog.text.count("Redis refuses this robot") == 1
+    assert "errada" not in caplog.text
