@@ -93,7 +93,7 @@ def build(settings: Settings, place: Path | None = None) -> web.Application:
     redis = None if settings.redis_url is None else RedisStore(client(settings.redis_url))
     stores: list[Store] = [files] if redis is None else [redis, files]
     store = MergedStore(stores)
-    hub = Hub(store.read, min(settings.max_connections, room), settings.heartbeat_s)
+    hub = Hub(store, min(settings.max_connections, room), settings.heartbeat_s)
     feed = Feed(hub)
     subscriber = None
     if settings.redis_url is not None:
@@ -109,7 +109,7 @@ def build(settings: Settings, place: Path | None = None) -> web.Application:
     app[SUBSCRIBER] = subscriber
     app[LAST_SEEN] = LastSeen()
     app[SESSION_COUNTS] = SessionCounts(store, time.time)
-    app[SESSION_LIST] = SessionList(store, hub.spawn)
+    app[SESSION_LIST] = SessionList(store, hub.tasks.spawn)
     app[PUBLISHER] = Publisher(store)
     app[IDLE_GUARD] = connections
     app[METRICS] = _metrics(app)
@@ -129,11 +129,11 @@ def _metrics(app: web.Application) -> Metrics:
     metrics = Metrics()
     metrics.add("connections", "Open streams and waiting polls", lambda: hub.connections, counter=False)
     metrics.add("sessions_watched", "Sessions that somebody watches", lambda: len(hub.watched()), counter=False)
-    metrics.add("updates_delivered", "Updates written to clients", lambda: hub.delivered)
-    metrics.add("resets", "Clients told that continuity was lost", lambda: hub.resets)
-    metrics.add("clients_aborted", "Clients dropped for taking nothing", lambda: hub.aborted)
+    metrics.add("updates_delivered", "Updates written to clients", lambda: hub.counters.delivered)
+    metrics.add("resets", "Clients told that continuity was lost", lambda: hub.counters.resets)
+    metrics.add("clients_aborted", "Clients dropped for taking nothing", lambda: hub.counters.aborted)
     metrics.add("messages_received", "Updates that came from Redis", lambda: feed.received)
-    metrics.add("messages_foreign", "Updates that a foreign writer published", lambda: feed.foreign)
+    metrics.add("messages_foreign", "Updates that a foreign writer published", lambda: feed.unnumbered)
     metrics.add("messages_garbage", "Messages that were dropped", lambda: feed.garbage)
     if (subscriber := app[SUBSCRIBER]) is not None:
         metrics.add("subscription_losses", "Times that the subscription to Redis was lost", lambda: subscriber.losses)

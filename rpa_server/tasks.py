@@ -1,10 +1,11 @@
-"""Tasks that live as long as the application and are started again when they fail."""
+"""Tasks: those that live as long as the application and are started again when they fail, and those nobody waits for."""
 
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
+from typing import Any
 
 from .backoff import delay
 
@@ -36,3 +37,28 @@ async def _supervise(work: Callable[[], Awaitable[None]], name: str) -> None:
             logger.exception("The task %s failed; it is started again.", name)
         attempt = 1 if loop.time() - started > _STEADY_S else attempt + 1
         await asyncio.sleep(delay(attempt, 0.1, 5.0, random.random()))
+
+
+class Tasks:
+    """Work that nobody waits for: each task is kept until it is done, and what it raises is logged."""
+
+    def __init__(self) -> None:
+        self._running: set[asyncio.Task[Any]] = set()
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run *work* as a task."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self._running.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("A background task failed.", exc_info=error)
+
+    async def close(self) -> None:
+        """Cancel whatever still runs, and wait until it has ended. Fine to call more than once."""
+        for task in list(self._running):
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)

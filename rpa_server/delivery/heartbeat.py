@@ -1,15 +1,16 @@
 """The heartbeat of all open streams, in one task.
 
-A timer per connection would cost memory and wake-ups for streams that are idle most of the time; a beat for all at
-once would stop everything else for as long as it takes. So the streams are spread over the heartbeat's period.
+A timer per connection would cost memory and wake-ups for streams that are idle most of the time, and pinging all of
+them at once would stop everything else for as long as it takes. So the streams are spread over the heartbeat's period.
 """
 
 import asyncio
 import itertools
 from typing import Protocol
 
-#: How long between two groups of streams at most, and how many groups there are: few streams at a time hold up little.
-_APART_S = 0.1
+#: The longest pause between two groups of streams.
+_PAUSE_S = 0.1
+#: The fewest and the most groups: a group is pinged in one go, so it should be small.
 _LEAST, _MOST = 30, 300
 
 
@@ -17,7 +18,7 @@ class Pinged(Protocol):
     """A stream that wants a heartbeat.
 
     Attributes:
-        group: the heartbeat's own.
+        group: set by Heartbeat, which finds the stream by it.
     """
 
     group: int
@@ -26,41 +27,41 @@ class Pinged(Protocol):
         """Send something, so that nobody between here and the client takes the connection for idle."""
 
     def expire(self) -> None:
-        """Drop the connection where the last beat should have been answered and was not."""
+        """Drop the connection where the last ping should have been answered and was not."""
 
 
 class Heartbeat:
-    """Beats every stream once a period, and asks for its answer half a period later.
+    """Pings every stream once a period, and looks for its answer half a period later.
 
     Args:
-        period_s: seconds between two beats of one stream.
+        period_s: seconds between two pings of one stream.
     """
 
     def __init__(self, period_s: float) -> None:
-        count = min(max(_LEAST, round(period_s / _APART_S)), _MOST)
+        count = min(max(_LEAST, round(period_s / _PAUSE_S)), _MOST)
         self._groups: list[dict[Pinged, None]] = [{} for _ in range(count)]
         self._pause_s = period_s / count
         self._turn = itertools.count()
-        self._place = 0  # of the group that was beaten last
+        self._current = 0  # the group that was pinged last
 
     def add(self, stream: Pinged) -> None:
-        """Begin to beat *stream*, a quarter of a period from now at the earliest."""
+        """Begin to ping *stream*, a quarter of a period from now at the earliest."""
         count = len(self._groups)
         first = count // 4
-        stream.group = (self._place + first + next(self._turn) % (count - first)) % count
+        stream.group = (self._current + first + next(self._turn) % (count - first)) % count
         self._groups[stream.group][stream] = None
 
     def remove(self, stream: Pinged) -> None:
-        """Stop; fine for a stream that is not there."""
+        """Stop; fine for a stream that was never added."""
         self._groups[stream.group].pop(stream, None)
 
     async def run(self) -> None:
-        """Beat, for ever."""
+        """Ping, for ever."""
         groups = self._groups
         while True:
             await asyncio.sleep(self._pause_s)
-            self._place = (self._place + 1) % len(groups)
-            for stream in tuple(groups[self._place]):
+            self._current = (self._current + 1) % len(groups)
+            for stream in tuple(groups[self._current]):
                 stream.ping()
-            for stream in tuple(groups[(self._place + len(groups) // 2) % len(groups)]):
+            for stream in tuple(groups[(self._current + len(groups) // 2) % len(groups)]):
                 stream.expire()

@@ -1,31 +1,32 @@
 """The registry of sessions that somebody watches.
 
-It holds them weakly: a session lives exactly as long as a connection holds it, so nothing has to be cleaned up
-and nothing leaks. What must outlive the viewers is in the store, not here; only between two polls of one client is a
-session kept for a while, so that a store which loses it in mid-run does not make the page go back to nothing.
+It refers to them weakly: a session lives exactly as long as a connection holds it, so nothing has to be cleaned up
+and nothing leaks. What must outlive the viewers is in the store, not here; only between two polls of one client a
+session is kept for a while, so that a store which loses it in mid-run does not make the page go back to nothing.
 """
 
 import asyncio
 import logging
-import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
 from weakref import WeakValueDictionary
 
-from ..backends.redis import names
 from ..errors import ServerFull, StorageUnavailable
 from ..log import RateLimit
-from ..progress.session_state import SessionState
 from ..progress.update import Update
+from ..tasks import Tasks
+from .client import Client
+from .context import Clock, Counters, LoopClock, ReadsSessions, SessionContext
 from .heartbeat import Heartbeat
-from .session import Client, Session
+from .laggards import Laggards
+from .session import Session
 
 logger = logging.getLogger(__name__)
 
-_CATCH_UP_S = 0.02
+#: How long close() waits for clients to go by themselves, and how often it looks.
 _GOODBYE_S = 1.0
+_GOODBYE_STEP_S = 0.02
 #: How long a snapshot that was written waits for the message that its robot may publish, too.
 _SETTLE_S = 0.03
 #: How long a session is kept behind a poll, and how many at most.
@@ -37,47 +38,54 @@ class Hub:
     """Connects what is published with who watches.
 
     Args:
-        read: returns the stored state of a session; may raise StorageUnavailable.
+        store: where sessions are read.
         max_connections: how many clients may be connected at once.
         heartbeat_s: seconds between heartbeats, told to clients.
+        clock: the time; the event loop's own unless a test brings another.
 
     Attributes:
         heartbeat: the heartbeat of open streams.
-        delivered, resets, aborted: updates sent, resets sent, clients dropped for taking nothing.
+        tasks: work that nobody waits for; it ends with the hub.
+        counters: what was delivered, reset and aborted.
     """
 
     def __init__(
-        self, read: Callable[[str], Awaitable[SessionState | None]], max_connections: int, heartbeat_s: float
+        self, store: ReadsSessions, max_connections: int, heartbeat_s: float, clock: Clock | None = None
     ) -> None:
-        self.read = read
-        self.heartbeat_ms = round(heartbeat_s * 1000)
         self.heartbeat = Heartbeat(heartbeat_s)
+        self.tasks = Tasks()
+        self.counters = Counters()
+        self._clock = clock or LoopClock()
+        laggards = Laggards(self._clock, self.tasks)
+        heartbeat_ms = round(heartbeat_s * 1000)
+        self._context = SessionContext(
+            store, self._clock, self.tasks, self.counters, laggards, heartbeat_ms, self._log_read_error
+        )
         self._max_connections = max_connections
-        self._sessions: WeakValueDictionary[bytes, Session] = WeakValueDictionary()  # by channel
-        self._tasks: set[asyncio.Task[Any]] = set()
-        self._lagging: set[Session] = set()
+        self._sessions: WeakValueDictionary[bytes, Session] = WeakValueDictionary()  # by their ids, as messages have them
         self._closed = False
-        self._brake = RateLimit()
+        self._read_errors = RateLimit()
         self._admitted: set[Client] = set()
         self._lingering: OrderedDict[Session, float] = OrderedDict()
-        self.delivered = self.resets = self.aborted = 0
 
     @property
     def connections(self) -> int:
         """Clients connected now."""
         return len(self._admitted)
 
+    # -- sessions
+
     def session(self, session_id: str) -> Session:
         """Return the session, made where nobody watches it yet; it lives while the caller holds it."""
-        channel = names.channel(session_id).encode()
-        session = self._sessions.get(channel)
+        key = session_id.encode()
+        session = self._sessions.get(key)
         if session is None:
-            session = self._sessions[channel] = Session(session_id, self)
+            session = self._sessions[key] = Session(session_id, self._context)
         return session
 
     def _watched(self, session_id: str) -> Session | None:
         """Return the session if somebody watches it."""
-        return self._sessions.get(names.channel(session_id).encode())
+        return self._sessions.get(session_id.encode())
 
     def watched(self) -> list[Session]:
         """Return the sessions that somebody watches."""
@@ -86,18 +94,20 @@ class Hub:
     def linger(self, session: Session) -> None:
         """Keep *session* for LINGER_S: its client polls, and will be back."""
         if not self._lingering and not self._closed:
-            self.call_later(LINGER_S, self._let_go)
-        self._lingering[session] = self.time() + LINGER_S
+            self._clock.call_later(LINGER_S, self._let_go)
+        self._lingering[session] = self._clock.steady_s() + LINGER_S
         self._lingering.move_to_end(session)
         while len(self._lingering) > _LINGERING:
             self._lingering.popitem(last=False)
 
     def _let_go(self) -> None:
-        now_s = self.time()
+        now_s = self._clock.steady_s()
         while self._lingering and next(iter(self._lingering.values())) <= now_s:
             self._lingering.popitem(last=False)
         if self._lingering:
-            self.call_later(LINGER_S / 2, self._let_go)
+            self._clock.call_later(LINGER_S / 2, self._let_go)
+
+    # -- clients
 
     def enter(self, session_id: str, client: Client) -> Session:
         """Register *client* with its session until leave(); from here on it misses nothing.
@@ -128,9 +138,11 @@ class Hub:
         finally:
             self.leave(session, client)
 
-    def take(self, channel: bytes, raw: bytes) -> bool:
+    # -- what happens in stores
+
+    def take(self, session_id: bytes, raw: bytes) -> bool:
         """Hand a message to whoever watches its session, if it is just the update that comes next; else do nothing."""
-        session = self._sessions.get(channel)
+        session = self._sessions.get(session_id)
         return session is not None and session.take(raw)
 
     def publish(self, session_id: str, update: Update) -> None:
@@ -140,7 +152,7 @@ class Hub:
             session.publish(update)
 
     def changed(self, session_id: str) -> None:
-        """Note that the store holds something new of a session."""
+        """Note that the store has something new of a session."""
         session = self._watched(session_id)
         if session is not None:
             session.changed()
@@ -149,7 +161,7 @@ class Hub:
         """Note that a snapshot was written; of a run that our tracker numbers that is no news."""
         session = self._watched(session_id)
         if session is not None and (session.final or not session.numbered):
-            self.call_later(_SETTLE_S, session.changed)
+            self._clock.call_later(_SETTLE_S, session.changed)
 
     async def refresh(self, session_id: str) -> None:
         """Read a session now if somebody watches it."""
@@ -163,52 +175,10 @@ class Hub:
         for session in self.watched():
             session.changed()
 
-    # -- what sessions need
-
-    def time(self) -> float:
-        """Return the steady time in seconds."""
-        return asyncio.get_running_loop().time()
-
-    @staticmethod
-    def wall_time() -> float:
-        """Return the time of day in seconds since 1970, as stores have it."""
-        return time.time()
-
-    def call_later(self, delay_s: float, callback: Callable[[], None]) -> asyncio.TimerHandle:
-        """Call back once, later."""
-        return asyncio.get_running_loop().call_later(delay_s, callback)
-
-    def on_read_error(self, error: Exception) -> None:
-        """Log that the store could not be read, now and then."""
-        held = self._brake.allow(self.time())
-        if held is not None:
-            logger.warning("A session could not be read: %s (%d times more before)", error, held)
-
-    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Run *work* as a task that is kept until it is done; what it raises is logged."""
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
-        return task
-
-    def _done(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            logger.error("A background task failed.", exc_info=error)
-
-    def watch_lagging(self, session: Session) -> None:
-        """Serve the session's lagging clients until there are none."""
-        if not self._lagging:
-            self.spawn(self._catch_up())
-        self._lagging.add(session)
-
-    async def _catch_up(self) -> None:
-        while self._lagging:
-            await asyncio.sleep(_CATCH_UP_S)
-            now_s = self.time()
-            for session in list(self._lagging):
-                if not session.catch_up(now_s):
-                    self._lagging.discard(session)
+    def _log_read_error(self, error: Exception) -> None:
+        suppressed = self._read_errors.allow(self._clock.steady_s())
+        if suppressed is not None:
+            logger.warning("A session could not be read: %s (%d times more before)", error, suppressed)
 
     async def close(self) -> None:
         """End every stream at once; clients are told to come back. Fine to call more than once."""
@@ -216,12 +186,10 @@ class Hub:
         self._lingering.clear()
         for session in self.watched():
             session.dismiss()
-        for _ in range(round(_GOODBYE_S / _CATCH_UP_S)):
+        for _ in range(round(_GOODBYE_S / _GOODBYE_STEP_S)):
             if not self._admitted:
                 break
-            await asyncio.sleep(_CATCH_UP_S)
+            await asyncio.sleep(_GOODBYE_STEP_S)
         for client in tuple(self._admitted):
             client.abort()
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.tasks.close()

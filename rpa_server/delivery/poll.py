@@ -2,19 +2,29 @@
 
 from collections.abc import Callable, Sequence
 
-from ..progress.update import Cursor, Update
-from .session import Session
+from ..progress.update import Update
+from .client import Welcome
+
+
+def _nothing(update: Update) -> bytes:
+    """Encode nothing: the handler looks for itself."""
+    return b""
 
 
 class Waiter:
-    """A poll that waits for the next change; *wake* is called once there is something."""
+    """A poll that waits for the next change.
 
+    Args:
+        wake: called once there is something to look at, and perhaps again.
+    """
+
+    encode = staticmethod(_nothing)
     pending = 0
 
     def __init__(self, wake: Callable[[], None]) -> None:
         self._wake = wake
 
-    def push(self, update: Update) -> bool:
+    def write(self, frame: bytes) -> bool:
         self._wake()
         return True
 
@@ -22,10 +32,10 @@ class Waiter:
         if updates:
             self._wake()
 
-    def sync(self, session: Session, since: Cursor | None) -> None:
+    def sync(self, welcome: Welcome) -> None:
         """Nothing to send: the handler looks for itself."""
 
-    def reset(self, session: Session) -> None:
+    def reset(self, welcome: Welcome) -> None:
         self._wake()
 
     def finish(self) -> bool:

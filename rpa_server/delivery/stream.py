@@ -9,32 +9,33 @@ import abc
 import asyncio
 from collections.abc import Callable, Sequence
 
-from ..progress.update import Cursor, Update
-from .session import Session
+from ..progress.update import Update
+from .client import Welcome
 
 #: A client with more than this pending lags: it gets no more until it has taken all of it.
 HIGH_WATER = 32 * 1024
+
 #: How long a connection that was closed may take to go.
 CLOSING_S = 5.0
 
 
 class Stream(asyncio.Protocol, abc.ABC):
-    """What all streams share.
+    """A client (see client.Client) on a connection of its own.
 
     Args:
         transport: the connection.
-        encode: makes the bytes of one update.
 
     Attributes:
+        encode: makes the bytes of one update; one function for all streams of a kind.
         gone: called once when the connection is lost, however that came.
         group: see heartbeat.Pinged.
     """
 
-    __slots__ = ("_encode", "_paused", "gone", "group", "transport")
+    __slots__ = ("_paused", "gone", "group", "transport")
+    encode: Callable[[Update], bytes]
 
-    def __init__(self, transport: asyncio.Transport, encode: Callable[[Update], bytes]) -> None:
+    def __init__(self, transport: asyncio.Transport) -> None:
         self.transport = transport
-        self._encode = encode
         self._paused = False
         self.gone: Callable[[], None] | None = None
         self.group = 0
@@ -59,17 +60,15 @@ class Stream(asyncio.Protocol, abc.ABC):
 
     # -- what the session calls
 
-    def push(self, update: Update) -> bool:
+    def write(self, frame: bytes) -> bool:
         if self._paused:
             return False
-        self.transport.write(self._encode(update))
+        self.transport.write(frame)
         return True
 
     def send(self, updates: Sequence[Update]) -> None:
         if updates:
-            self.transport.write(b"".join(map(self._encode, updates)))
-            for update in updates:
-                update.forget()
+            self.transport.write(b"".join(map(self.encode, updates)))
 
     def abort(self) -> None:
         self.transport.abort()
@@ -83,10 +82,10 @@ class Stream(asyncio.Protocol, abc.ABC):
         return self.transport.get_write_buffer_size()
 
     @abc.abstractmethod
-    def sync(self, session: Session, since: Cursor | None) -> None: ...
+    def sync(self, welcome: Welcome) -> None: ...
 
     @abc.abstractmethod
-    def reset(self, session: Session) -> None: ...
+    def reset(self, welcome: Welcome) -> None: ...
 
     @abc.abstractmethod
     def finish(self) -> bool: ...

@@ -1,22 +1,20 @@
 """WebSocket clients: the native protocol, and the plan's dialect.
 
-As in transports.py nothing awaits. Frames that come in are put together by wsframes.py; what they say is answered
+As in stream.py nothing awaits. Frames that come in are put together by wire/incoming.py; what they say is answered
 here, the same for everyone.
 """
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
 from .. import errors, safejson
 from ..errors import BadDocument
-from ..progress.update import Cursor, Update
-from .event_stream import plain_snapshot
-from .session import Session
+from ..progress.update import Update
+from .client import Welcome
 from .stream import Stream
 from .wire.incoming import BINARY, CLOSE, PING, TEXT, Message, ProtocolViolation, Reader
-from .wire.messages import plain_ws, ws
-from .wire.websocket import ws_close, ws_control, ws_pong, ws_text
+from .wire.messages import plain_message, reset_message, sync_message
+from .wire.websocket import plain_frames, update_frame, ws_close, ws_control, ws_pong, ws_text
 
 MAX_MESSAGE = 64 * 1024
 RESTART, FINISHED, FULL, FLOODING = 1012, 4410, 1013, 1008
@@ -33,24 +31,24 @@ class Socket(Stream):
 
     Attributes:
         name: of the dialect, for the log.
-        answered: the handshake was answered, or never will be by us; before that no frame may go out.
+        handshake_done: False until the 101 is written; a frame before it would corrupt the response.
         close_code: what was sent in a close frame, None before.
     """
 
-    __slots__ = ("_heard", "_messages", "_reader", "answered", "close_code")
+    __slots__ = ("_heard", "_messages", "_reader", "close_code", "handshake_done")
     name = ""
 
-    def __init__(self, transport: asyncio.Transport, encode: Callable[[Update], bytes]) -> None:
-        super().__init__(transport, encode)
+    def __init__(self, transport: asyncio.Transport) -> None:
+        super().__init__(transport)
         self._reader: Reader | None = None  # most clients send nothing for long
         self._heard = True
         self._messages = 0
-        self.answered = True
+        self.handshake_done = True
         self.close_code: int | None = None
 
     def answer(self, head: bytes) -> None:
         """Answer the handshake."""
-        self.answered = True
+        self.handshake_done = True
         self.transport.write(head)
 
     # -- in
@@ -107,7 +105,7 @@ class Socket(Stream):
 
     def close(self, code: int, reason: str) -> None:
         """Begin the closing handshake; nothing is sent afterwards. Fine to call more than once."""
-        if not self.answered:
+        if not self.handshake_done:
             self.transport.abort()
         elif self.close_code is None and not self.transport.is_closing():
             self.close_code = code
@@ -156,15 +154,13 @@ class NativeSocket(Socket):
 
     __slots__ = ()
     name = "rpa.v1"
+    encode = staticmethod(update_frame)
 
-    def __init__(self, transport: asyncio.Transport) -> None:
-        super().__init__(transport, ws)
+    def sync(self, welcome: Welcome) -> None:
+        self.transport.write(ws_text(sync_message(welcome)))
 
-    def sync(self, session: Session, since: Cursor | None) -> None:
-        self.transport.write(ws_text(session.sync_message(since)))
-
-    def reset(self, session: Session) -> None:
-        self.transport.write(ws_text(session.reset_message()))
+    def reset(self, welcome: Welcome) -> None:
+        self.transport.write(ws_text(reset_message(welcome)))
 
     def finish(self) -> bool:
         self.close(FINISHED, "finished")
@@ -182,9 +178,7 @@ class PlainSocket(Socket):
 
     __slots__ = ()
     name = "plain"
-
-    def __init__(self, transport: asyncio.Transport) -> None:
-        super().__init__(transport, plain_ws)
+    encode = staticmethod(plain_frames)
 
     def _echo(self, data: dict[str, Any], text: bytes) -> bool:
         """Send an untyped object back: the plan's own test expects it; to anyone else it would be a forged update."""
@@ -193,13 +187,13 @@ class PlainSocket(Socket):
         self.transport.write(ws_text(text))
         return True
 
-    def sync(self, session: Session, since: Cursor | None) -> None:
-        if since is None:
-            self.reset(session)
+    def sync(self, welcome: Welcome) -> None:
+        if not welcome.recovered:
+            self.reset(welcome)
 
-    def reset(self, session: Session) -> None:
-        if (raw := plain_snapshot(session)) is not None:
-            self.transport.write(plain_ws(Update(raw, None, 0, False)))
+    def reset(self, welcome: Welcome) -> None:
+        if (message := plain_message(welcome)) is not None:
+            self.transport.write(plain_frames(Update(message, None, 0, False)))
 
     def finish(self) -> bool:
         """Leave the socket open: the page closes it when it likes, and may see the session's next run."""

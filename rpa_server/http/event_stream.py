@@ -6,11 +6,11 @@ from collections.abc import Callable
 from email.utils import formatdate
 
 from aiohttp import web
-from aiohttp.http import HttpVersion11
 
 from ..backoff import EvenJitter
 from ..delivery.event_stream import EventStream, PlainEventStream
 from ..delivery.tcp import bound_silence
+from ..delivery.wire.sse import retry
 from . import params, takeover
 from .keys import HUB
 
@@ -36,13 +36,13 @@ async def plain_events(request: web.Request) -> web.StreamResponse:
 
 async def stream(
     request: web.Request,
-    kind: Callable[[asyncio.Transport, bool], EventStream],
+    kind: Callable[[asyncio.Transport], EventStream],
     headers: dict[str, str] | None = None,
 ) -> web.StreamResponse:
     """Serve a session as a stream of *kind* until either side ends it.
 
     Args:
-        kind: makes the stream of a transport and of whether it is chunked.
+        kind: makes the stream of a transport.
         headers: more headers of the answer.
     """
     session_id = params.session_id(request, "session_id", "session")
@@ -52,16 +52,14 @@ async def stream(
         return response
     await request.app.on_response_prepare.send(request, response)
     bound_silence(request.transport.get_extra_info("socket"))
-    chunked = request.version >= HttpVersion11
-    client = kind(request.transport, chunked)
+    client = kind(request.transport)
     session = takeover.join(request.app[HUB], session_id, client, "SSE")
     await takeover.load(session, client)
     if session.final and cursor is not None and cursor == session.cursor:
         client.connection_lost(None)
         return web.Response(status=204, headers=headers)
     takeover.take_over(request, client)
-    client.transport.write(_head(response, chunked))
-    client.write(b"retry: %d\n\n" % _retry_ms())
+    client.transport.write(_head(response) + retry(_retry_ms()))
     session.begin(client, cursor)
     takeover.resume(request, client)
     return response
@@ -72,11 +70,9 @@ def _retry_ms() -> int:
     return round(shortest + (longest - shortest) * _jitter.next())
 
 
-def _head(response: web.Response, chunked: bool) -> bytes:
+def _head(response: web.Response) -> bytes:
     """Write down a response's head; it is the last one on its connection."""
     headers = {**response.headers, "Date": formatdate(usegmt=True), "Connection": "close"}
-    if chunked:
-        headers["Transfer-Encoding"] = "chunked"
     headers.pop("Content-Length", None)
     lines = ["HTTP/1.1 200 OK", *(f"{name}: {value}" for name, value in headers.items())]
     return "\r\n".join([*lines, "\r\n"]).encode()

@@ -94,10 +94,7 @@ def _answer(session: Session, cursor: Cursor | None, known: Cursor | None) -> we
         "snapshot": held.view(held.silence_s(time.time())),
         "updates": [update.data for update in missed or ()],
     }
-    response = answer(body, headers=headers)
-    for update in missed or ():
-        update.forget()
-    return response
+    return answer(body, headers=headers)
 
 
 async def listing(request: web.Request) -> web.StreamResponse:

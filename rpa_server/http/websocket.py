@@ -45,7 +45,7 @@ async def websocket(request: web.Request) -> web.StreamResponse:
 def socket_client(transport: asyncio.Transport, headers: Mapping[str, str]) -> Socket:
     """Make the client of the dialect that a handshake's headers ask for; the handshake is still to be answered."""
     client = NativeSocket(transport) if handshake.native(headers) else PlainSocket(transport)
-    client.answered = False
+    client.handshake_done = False
     return client
 
 

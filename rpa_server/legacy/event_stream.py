@@ -1,54 +1,55 @@
 """A client of a session that gets the messages of the deployed ``progress_sse.php``.
 
-Like the streams in transports.py it knows neither HTTP nor aiohttp, and nothing in it awaits. Unlike them it speaks of
-the state, not of updates: what lies between two messages is left out.
+Like other streams it knows neither HTTP nor aiohttp, and nothing in it awaits. Unlike them it speaks of the state, not
+of updates: what lies between two messages is left out.
 
-Invariants: ``started`` is said once the robot has been heard of; nothing follows a last message; a silence
-ends the stream, since its page waits for a word.
+Invariants: ``started`` is said once the robot was heard of; nothing follows a last message; a silence ends the
+stream, since its page waits for a message.
 """
 
 import asyncio
 from collections.abc import Callable, Sequence
 
+from ..delivery.client import Welcome
 from ..delivery.event_stream import EventStream
 from ..delivery.session import Session
-from ..delivery.wire.sse import sse_event
+from ..delivery.wire.sse import event
 from ..progress import outcome
 from ..progress.session_state import Document, SessionState
-from ..progress.update import Cursor, Update
+from ..progress.update import Update
 from . import php_json, sse_messages
+
+
+def _nothing(update: Update) -> bytes:
+    """Encode nothing: what is sent is made from the state."""
+    return b""
 
 
 class DeployedEventStream(EventStream):
     """The stream of one page.
 
     Args:
-        session_id: what the page watches.
+        session: what the page watches.
         silence_s: how long its robot had said nothing when the page came.
         now: returns the server's local time as ``YYYY-MM-DD HH:MM:SS``.
-        transport, chunked: see EventStream.
+        transport: the connection.
     """
 
-    __slots__ = ("_begun", "_heard_s", "_loop", "_now", "_over", "_session", "_session_id", "_timer")
+    __slots__ = ("_begun", "_heard_s", "_loop", "_now", "_over", "_session", "_timer")
+    encode = staticmethod(_nothing)
 
     def __init__(
-        self,
-        session_id: str,
-        silence_s: float,
-        now: Callable[[], str],
-        transport: asyncio.Transport,
-        chunked: bool,
+        self, session: Session, silence_s: float, now: Callable[[], str], transport: asyncio.Transport
     ) -> None:
-        super().__init__(transport, chunked)
-        self._session_id = session_id
+        super().__init__(transport)
+        self._session = session
         self._now = now
         self._loop = asyncio.get_running_loop()
         self._heard_s = self._loop.time() - silence_s
-        self._session: Session | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._begun = self._over = False
 
-    def push(self, update: Update) -> bool:
+    def write(self, frame: bytes) -> bool:
         if self._paused:
             return False
         self._heard()
@@ -58,12 +59,11 @@ class DeployedEventStream(EventStream):
         if updates:
             self._heard()
 
-    def sync(self, session: Session, since: Cursor | None) -> None:
-        self._session = session
-        self._write(sse_messages.starting(self._session_id))
-        self._tell()
+    def sync(self, welcome: Welcome) -> None:
+        self._write(sse_messages.starting(self._session.session_id))
+        self._report()
 
-    def reset(self, session: Session) -> None:
+    def reset(self, welcome: Welcome) -> None:
         self._heard()
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -77,33 +77,33 @@ class DeployedEventStream(EventStream):
 
     def _heard(self) -> None:
         self._heard_s = self._loop.time()
-        self._tell()
+        self._report()
 
-    def _tell(self) -> None:
-        """Say what is to be said now, and see to it that a silence is noticed."""
-        if self._over or self._session is None:
+    def _report(self) -> None:
+        """Send what the state calls for now, and see to it that a silence is noticed."""
+        if self._over:
             return
-        held = self._session.state
+        state = self._session.state
         silence_s = max(0.0, self._loop.time() - self._heard_s)
-        if held is None:
+        if state is None:
             self._wait(outcome.SILENCE_AT_START_S - silence_s)
             return
-        for message in self._messages(held, silence_s):
+        for message in self._messages(state, silence_s):
             self._write(message)
         if not self._over:
-            text = str(held.snapshot["mensagem"] or "")
-            self._wait(outcome.patience_s(held.snapshot["etapa_atual"], text) - silence_s)
+            text = str(state.snapshot["mensagem"] or "")
+            self._wait(outcome.patience_s(state.snapshot["etapa_atual"], text) - silence_s)
 
-    def _messages(self, held: SessionState, silence_s: float) -> list[Document]:
-        first = [] if self._begun else [sse_messages.started(self._session_id)]
+    def _messages(self, state: SessionState, silence_s: float) -> list[Document]:
+        session_id = self._session.session_id
+        first = [] if self._begun else [sse_messages.started(session_id)]
         self._begun = True
-        return [*first, *sse_messages.of(self._session_id, held, silence_s, self._now())]
+        return [*first, *sse_messages.of(session_id, state, silence_s, self._now())]
 
     def _write(self, message: Document) -> None:
         last = message["status"] in sse_messages.LAST
         # With the position, a page that comes back all the same is told that there is nothing more.
-        at = self._session.cursor if last and self._session is not None else None
-        self.write(sse_event(php_json.compact(message), at))
+        self.transport.write(event(php_json.compact(message), self._session.cursor if last else None))
         if last:
             self._close()
             self.finish()
@@ -114,7 +114,7 @@ class DeployedEventStream(EventStream):
         self._timer = self._loop.call_later(max(0.0, seconds), self._fell_silent)
 
     def _fell_silent(self) -> None:
-        if self._session is not None and self._session.state is None:
-            self._write(sse_messages.timeout(self._session_id))
+        if self._session.state is None:
+            self._write(sse_messages.timeout(self._session.session_id))
         else:
-            self._tell()
+            self._report()

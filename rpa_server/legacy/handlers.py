@@ -12,7 +12,7 @@ from aiohttp import web
 
 from ..errors import StorageUnavailable
 from ..http import event_stream
-from ..http.keys import STORE
+from ..http.keys import HUB, STORE
 from ..progress.session_id import is_session_id
 from ..progress.session_state import Document, SessionState
 from . import php_json, progress_answer, reader_answer, sse_messages, status
@@ -107,4 +107,5 @@ async def progress_events(request: web.Request) -> web.StreamResponse:
         told = {"status": "error", "session_id": session_id, "message": progress_answer.BAD_ID}
         return web.Response(body=sse_messages.encode(told), content_type="text/event-stream", headers=_CORS)
     _, silence_s = await _look(request, session_id)
-    return await event_stream.stream(request, functools.partial(DeployedEventStream, session_id, silence_s, _now), _CORS)
+    session = request.app[HUB].session(session_id)
+    return await event_stream.stream(request, functools.partial(DeployedEventStream, session, silence_s, _now), _CORS)

@@ -1,7 +1,9 @@
 """One update of a run and the cursor that names it.
 
-Pure. An update is kept as the bytes its writer made: what our own tracker published is relayed
-untouched, so of those bytes no more is read than the cursor needs.
+Pure. An update is kept as the bytes that its writer made: what our own tracker published is relayed untouched, and no
+more of those bytes is parsed than the cursor needs.
+
+Invariant: the head of an update is written down once, in HEAD; what writes it and what reads it are derived from that.
 """
 
 import re
@@ -10,14 +12,19 @@ from typing import Any, NamedTuple
 from .. import safejson
 from ..errors import BadCursor
 
-#: Updates of a run that are kept, in memory and in a session's history.
+#: How many updates of a run are kept: in memory, in a session's stream, in its history document.
 HISTORY = 500
 
-# The tracker puts these keys first, in this order, so that no JSON parser is needed to route an update.
-_OWN = re.compile(
-    rb'\{"type":"progress_update","epoch":"([0-9A-Za-z]{1,64})","seq":([1-9][0-9]{0,15}),"final":(true|false),'
-)
-# As numbers, which are looked for faster than bytes are.
+#: How every update of our tracker begins, so that no JSON parser is needed to route it. New keys go behind ``final``,
+#: since servers of an older version read no further.
+HEAD = '{"type":"progress_update","epoch":"%s","seq":%d,"final":%s,'
+_HEAD_KEYS = ("type", "epoch", "seq", "final")
+_HEAD_BYTES = HEAD.encode()
+_HEAD_FIELDS = ("([0-9A-Za-z]{1,64})", "([1-9][0-9]{0,15})", "(true|false)")
+_HEAD_PATTERN = re.compile((re.escape(HEAD).replace("%d", "%s") % _HEAD_FIELDS).encode())
+_JSON_BOOL = {False: b"false", True: b"true"}
+
+# Single bytes as numbers: ``in`` finds a number in bytes faster than bytes in bytes.
 _LF, _CR, _BRACE = b"\n\r}"
 _CURSOR = re.compile(r"([0-9A-Za-z]{1,64}):([0-9]{1,16})")
 
@@ -47,34 +54,24 @@ def parse_cursor(text: str) -> Cursor:
 
 
 class Update:
-    """One update: the JSON object as bytes, its cursor, and room for its frames.
+    """One update: a JSON object as bytes, and its cursor.
 
     Attributes:
         raw: the JSON object.
-        epoch, seq: the cursor; None and 0 where the writer doesn't number.
-        final: the run has ended with or before this update.
-        ws, plain_ws, sse, sse_chunk: the encoded frames, None until frames.py was asked for them.
+        epoch, seq: the cursor; None and 0 where the writer doesn't number its updates.
+        final: the run ended with this update or before it.
     """
 
-    __slots__ = ("_data", "epoch", "final", "plain_ws", "raw", "seq", "sse", "sse_chunk", "ws")
+    __slots__ = ("epoch", "final", "raw", "seq")
 
     def __init__(self, raw: bytes, epoch: str | None, seq: int, final: bool) -> None:
         self.raw = raw
         self.epoch = epoch
         self.seq = seq
         self.final = final
-        self._data: dict[str, Any] | None = None
-        self.ws: bytes | None = None
-        self.plain_ws: bytes | None = None
-        self.sse: bytes | None = None
-        self.sse_chunk: bytes | None = None
 
     def __repr__(self) -> str:
         return f"<Update {self.epoch}:{self.seq}{' final' if self.final else ''}, {len(self.raw)} bytes>"
-
-    def forget(self) -> None:
-        """Drop what was made of the bytes: kept for a whole history it would be five times their size."""
-        self._data = self.ws = self.plain_ws = self.sse = self.sse_chunk = None
 
     @property
     def cursor(self) -> Cursor | None:
@@ -83,33 +80,36 @@ class Update:
 
     @property
     def data(self) -> dict[str, Any]:
-        """The update as an object, parsed at the first call."""
-        if self._data is None:
-            self._data = safejson.load_object(self.raw)
-        return self._data
+        """The update as an object, parsed at each call: objects kept for a whole history take five times its bytes.
+
+        Raises:
+            BadDocument: the bytes began like an update and are none.
+        """
+        return safejson.load_object(self.raw)
+
+
+def head(epoch: str, seq: int, final: bool = False) -> bytes:
+    """Return the first bytes of the update at this position.
+
+    A watched session compares what arrives with the head of the update that must come next, which is cheaper than
+    own_update().
+    """
+    return _HEAD_BYTES % (epoch.encode(), seq, _JSON_BOOL[final])
 
 
 def own_update(raw: bytes) -> Update | None:
-    """Read an update of our own tracker no further than its cursor; None where it is somebody else's."""
-    match = _OWN.match(raw)
+    """Read an update of our own tracker no further than its head; None where another writer made it."""
+    match = _HEAD_PATTERN.match(raw)
     if match is None or not is_whole(raw):
         return None
     epoch, seq, final = match.groups()
     return Update(raw, epoch.decode(), int(seq), final == b"true")
 
 
-def beginning(epoch: str, seq: int) -> bytes:
-    """Return how the bytes of this update begin where our own tracker made them and it does not end the run.
-
-    Which one comes next is known of a run that is watched, and to compare takes less than own_update(), see _OWN.
-    """
-    return b'{"type":"progress_update","epoch":"%b","seq":%d,"final":false,' % (epoch.encode(), seq)
-
-
 def is_whole(raw: bytes) -> bool:
-    """Tell whether *raw*, which begins like an update, is one line of UTF-8 and ends like one.
+    """Tell whether *raw*, which has the head of an update, is one line of UTF-8 and ends like a JSON object.
 
-    A text frame of anything else ends the connection in every browser.
+    Anything else in a text frame makes every browser close the connection.
     """
     if raw[-1] != _BRACE or _LF in raw or _CR in raw:
         return False
@@ -121,5 +121,13 @@ def is_whole(raw: bytes) -> bool:
 
 
 def make_update(data: dict[str, Any]) -> Update:
-    """Build an update from an object that state.describe made or that a foreign writer's schema passed."""
-    return Update(safejson.dumps(data), data.get("epoch"), data.get("seq", 0), data.get("final", False))
+    """Build an update from its object.
+
+    Args:
+        data: what snapshot.describe() returned; its keys ``type``, ``epoch``, ``seq`` and ``final`` become the head.
+    """
+    epoch, seq, final = data["epoch"], data["seq"], data["final"]
+    rest = data.copy()
+    for key in _HEAD_KEYS:
+        del rest[key]
+    return Update(head(epoch, seq, final) + safejson.dumps(rest)[1:], epoch, seq, final)

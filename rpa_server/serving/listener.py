@@ -103,7 +103,7 @@ class Listener:
                 self._begin(session, client, head, cursor)
             else:
                 transport.pause_reading()
-                self._hub.spawn(self._load(session, client, head, cursor))
+                self._hub.tasks.spawn(self._load(session, client, head, cursor))
             return True
         return False
 

@@ -17,21 +17,16 @@ from ..progress.session_state import SessionState, later
 
 logger = logging.getLogger(__name__)
 
+#: Seconds between two looks.
 ADOPT_S = 60.0
+#: How long a look waits once it is wanted: trackers that are alive are about to hand in their runs themselves.
 _SETTLE_S = 2.0
-#: More than six times the runs of the busiest recorded day.
-_ADOPTED = 1000
-
-
-def _lacks(stored: SessionState, held: SessionState) -> bool:
-    """Tell whether *held* is of a later run than *stored*, or of the same and further."""
-    if stored.epoch == held.epoch:
-        return held.seq > stored.seq
-    return later(stored, held) is held
+#: How many sessions are looked at: more than six times the runs of the busiest recorded day.
+_MOST_SESSIONS = 1000
 
 
 class Adoption:
-    """Puts runs that are only in files into Redis; a foreign robot's files are left alone.
+    """Puts runs that are only in files into Redis; files of other robots are left alone.
 
     A tracker that still works does the same by itself, and both may: every update is numbered.
     """
@@ -39,8 +34,9 @@ class Adoption:
     def __init__(self, files: FileStore, redis: RedisStore) -> None:
         self._files = files
         self._redis = redis
-        self._settled: dict[str, int] = {}  # when the files changed that need nothing any more
-        self._others: dict[str, int] = {}  # the same of those that are not ours, which never will
+        # When the files of a session changed that need nothing for now, and of those that never will: they are not ours.
+        self._settled: dict[str, int] = {}
+        self._others: dict[str, int] = {}
         self._wanted = asyncio.Event()
         self.adopted = 0
 
@@ -55,7 +51,7 @@ class Adoption:
             with suppress(TimeoutError):
                 async with asyncio.timeout(ADOPT_S):
                     await self._wanted.wait()
-            await asyncio.sleep(_SETTLE_S)  # trackers that are alive are about to do it themselves
+            await asyncio.sleep(_SETTLE_S)
             self._wanted.clear()
             try:
                 await self._look()
@@ -63,26 +59,33 @@ class Adoption:
                 logger.info("Files are not adopted now: %s", error)
 
     async def _look(self) -> None:
-        for session_id, changed_ns in await self._files.changed(_ADOPTED, append.TTL_S):
+        for session_id, changed_ns in await self._files.changed(_MOST_SESSIONS, append.TTL_S):
             if changed_ns in (self._settled.get(session_id), self._others.get(session_id)):
                 continue
-            held = await self._files.read(session_id)
-            if held is None or not held.own or not held.updates:
+            state = await self._files.read(session_id)
+            if state is None or not state.own or not state.updates:
                 self._others[session_id] = changed_ns
                 continue
             try:
-                if await self._adopt(held, session_id):
+                if await self._adopt(state, session_id):
                     self._settled[session_id] = changed_ns
             except BadDocument as error:
                 logger.warning("Session %s can't be adopted: %s", session_id, error)
                 self._others[session_id] = changed_ns
 
-    async def _adopt(self, held: SessionState, session_id: str) -> bool:
-        """Put a run into Redis where that lacks it; False where another one is just doing so."""
+    async def _adopt(self, state: SessionState, session_id: str) -> bool:
+        """Put a run into Redis where that lacks it; False where another writer is just doing so."""
         stored = await self._redis.read(session_id)
-        if stored is None or _lacks(stored, held):
-            if not await self._redis.replay(Run.resume(session_id, held)):
+        if stored is None or _lacks(stored, state):
+            if not await self._redis.replay(Run.resume(session_id, state)):
                 return False
             self.adopted += 1
             logger.info("Session %s was only in files; it is in Redis now.", session_id)
         return True
+
+
+def _lacks(stored: SessionState, state: SessionState) -> bool:
+    """Tell whether *state* is of a later run than *stored*, or of the same run and further."""
+    if stored.epoch == state.epoch:
+        return state.seq > stored.seq
+    return later(stored, state) is state

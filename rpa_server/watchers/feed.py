@@ -1,4 +1,4 @@
-"""From what arrives on a channel to what the hub takes: ours by its cursor, foreign by its schema.
+"""From what arrives on a channel to what the hub takes: our own updates by their cursor, others by their schema.
 
 Garbage is counted and dropped; nothing that arrives may stop the task that reads.
 """
@@ -7,7 +7,7 @@ import logging
 import time
 
 from .. import safejson
-from ..backends.redis.names import session_of_channel, session_of_keyspace
+from ..backends.redis.names import CHANNEL_PREFIX, session_of_channel, session_of_keyspace
 from ..delivery.hub import Hub
 from ..errors import BadDocument
 from ..log import RateLimit
@@ -16,10 +16,11 @@ from ..progress.update import Update, own_update
 
 logger = logging.getLogger(__name__)
 
-#: Ten times what a robot was seen to send; more on the channel is no update.
+#: Ten times what a robot was seen to send; anything larger on the channel is no update.
 MAX_BYTES = 1024 * 1024
-#: What only our own writers may say: which message this is, where it stands, whether the run is over.
-_OURS = ("type", "epoch", "seq", "final", "estado")
+#: Keys that only our own writers may set: which message this is, its position, whether the run is over.
+_RESERVED = ("type", "epoch", "seq", "final", "estado")
+_PREFIX_SIZE = len(CHANNEL_PREFIX)
 
 
 class Feed:
@@ -27,18 +28,22 @@ class Feed:
 
     Attributes:
         received: messages that were updates.
-        foreign: how many of them another writer made.
+        unnumbered: how many of them another writer made than our tracker.
         garbage: messages that were dropped.
     """
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
-        self._brake = RateLimit()
-        self.received = self.foreign = self.garbage = 0
+        self._dropped_log = RateLimit()
+        self.received = self.unnumbered = self.garbage = 0
 
     def message(self, channel: bytes, raw: bytes) -> None:
-        """Take one message; never raises for what is in it."""
-        if self._hub.take(channel, raw):
+        """Take one message; never raises for what is in it.
+
+        Args:
+            channel: ``rpa_progress:<session>``.
+        """
+        if self._hub.take(channel[_PREFIX_SIZE:], raw):
             self.received += 1
             return
         session_id = session_of_channel(channel)
@@ -52,14 +57,14 @@ class Feed:
             except BadDocument as error:
                 self._drop(str(error))
                 return
-            self.foreign += 1
+            self.unnumbered += 1
         self.received += 1
         self._hub.publish(session_id, update)
 
     def written(self, channel: bytes) -> None:
         """Take note that a snapshot was written: the deployed robot does that, and publishes nothing.
 
-        Our own tracker's writes are told, too; what they say comes as a message.
+        Redis says so of our own tracker's snapshots, too; what is in those comes as a message.
         """
         session_id = session_of_keyspace(channel)
         if session_id is not None:
@@ -67,16 +72,15 @@ class Feed:
 
     def _drop(self, reason: str) -> None:
         self.garbage += 1
-        held = self._brake.allow(time.monotonic())
-        if held is not None:
-            logger.warning("Dropped a message from Redis: %s (%d more before).", reason, held)
+        suppressed = self._dropped_log.allow(time.monotonic())
+        if suppressed is not None:
+            logger.warning("Dropped a message from Redis: %s (%d more before).", reason, suppressed)
 
 
 def unnumbered_update(raw: bytes) -> Update:
-    """Build an update from a foreign message: flat, ``type`` added, its keys untouched but for _OURS.
+    """Build an update from a message of another writer: flat, ``type`` added, its other keys untouched.
 
-    As in everything that foreign robots write, nothing of the form is left; what our tracker publishes is the
-    caller's own choice, and stays as it is.
+    What such robots write is redacted; what our tracker publishes is its caller's own choice, and stays as it is.
 
     Raises:
         BadDocument: it is too large, no JSON object or not of the plan's shape.
@@ -84,5 +88,5 @@ def unnumbered_update(raw: bytes) -> Update:
     if len(raw) > MAX_BYTES:
         raise BadDocument(f"It is larger than {MAX_BYTES} bytes.")
     data = redaction.redact(schemas.unnumbered_update(safejson.load_object(raw)))
-    kept = {key: value for key, value in data.items() if key not in _OURS}
-    return Update(safejson.dumps({"type": "progress_update", **kept}), None, 0, False)
+    message = {"type": "progress_update", **{key: value for key, value in data.items() if key not in _RESERVED}}
+    return Update(safejson.dumps(message), None, 0, False)

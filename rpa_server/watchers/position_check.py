@@ -1,12 +1,10 @@
-"""What the server does by itself to keep viewers, Redis and files in step.
+"""Finds watched sessions that are behind Redis.
 
-Pub/sub forgets, and a subscription may be deaf for seconds before that is noticed: so the position of every
-session that somebody watches is compared with the store's, and one that is behind reads again. And a robot may
-have died while Redis was away: so the files that our tracker left behind go into Redis.
+Pub/sub forgets, and a subscription may be deaf for seconds before that is noticed. So the position of every session
+that somebody watches is compared with the store's, and a session that is behind reads again.
 """
 
 import asyncio
-import logging
 from contextlib import suppress
 
 from ..backends.redis.store import RedisStore
@@ -15,20 +13,20 @@ from ..delivery.session import Session
 from ..errors import StorageUnavailable
 from ..progress.update import Cursor
 
-logger = logging.getLogger(__name__)
-
+#: Seconds between two looks.
 CHECK_S = 2.0
-#: How many sessions are compared in one look, and in one question: others have their turn.
+#: How many sessions are compared in one look; the next look goes on behind them.
 _A_LOOK = 1000
+#: How many sessions one question to Redis is about, and the pause behind it, in which other work has its turn.
 _AT_ONCE = 100
 _PAUSE_S = 0.005
 
 
 class PositionCheck:
-    """Finds the watched sessions that are behind Redis.
+    """Compares positions.
 
-    A hundred sessions cost one short question: when was each last written? The position of one that was written is
-    asked for once it is quiet again, since as long as updates come a hole in their numbers shows by itself.
+    A hundred sessions cost one short question: when was each last written? Only the positions of those that were
+    written and are quiet again are asked for, since as long as updates come a gap in their numbers shows by itself.
 
     Args:
         hub: what is watched.
@@ -42,7 +40,7 @@ class PositionCheck:
         self._turn = 0
 
     def missed(self) -> None:
-        """Look now, at all: messages may have been missed."""
+        """Look now, at all sessions: messages may have been missed."""
         self._missed.set()
 
     async def run(self) -> None:
@@ -56,17 +54,20 @@ class PositionCheck:
             await self._look(missed)
 
     async def _look(self, missed: bool) -> None:
-        """Compare the watched sessions; none may be held from one look to the next, since that would keep it alive."""
+        """Compare the watched sessions.
+
+        No reference to a session may last from one look to the next: it would keep the session alive.
+        """
         watched = self._hub.watched()
         if not missed and len(watched) > _A_LOOK:
             self._turn = (self._turn + _A_LOOK) % len(watched)
             watched = [*watched[self._turn :], *watched[: self._turn]][:_A_LOOK]
         for start in range(0, len(watched), _AT_ONCE):
             with suppress(StorageUnavailable):
-                await self._check(watched[start : start + _AT_ONCE], missed)
+                await self._compare(watched[start : start + _AT_ONCE], missed)
             await asyncio.sleep(_PAUSE_S)
 
-    async def _check(self, sessions: list[Session], missed: bool) -> None:
+    async def _compare(self, sessions: list[Session], missed: bool) -> None:
         if missed:
             for session in sessions:
                 if not (session.loaded and session.numbered):
@@ -79,9 +80,9 @@ class PositionCheck:
         quiet = [session for session, time in zip(sessions, times, strict=True) if missed or self._quiet(session, time)]
         if not quiet:
             return
-        held = await self._store.positions([session.session_id for session in quiet])
+        positions = await self._store.positions([session.session_id for session in quiet])
         for session in quiet:
-            cursor = held.get(session.session_id)
+            cursor = positions.get(session.session_id)
             if cursor is not None and _further(cursor, session.cursor):
                 session.changed()  # and compared again at the next look: reading may fail
             else:
@@ -89,7 +90,7 @@ class PositionCheck:
 
     @staticmethod
     def _moves(session: Session) -> bool:
-        """Tell whether something was heard of *session* since the last look; have it read where nothing ever was."""
+        """Tell whether an update of *session* came since the last look; have it read where it never was."""
         if not session.loaded:
             session.changed()
         heard, session.mark.heard = session.mark.heard, False
@@ -107,7 +108,3 @@ class PositionCheck:
 
 def _further(cursor: Cursor, known: Cursor | None) -> bool:
     return known is None or cursor.epoch != known.epoch or cursor.seq > known.seq
-
-
-
-

@@ -1,10 +1,10 @@
-"""Looks for snapshots that a robot wrote without a word, where Redis gives none either.
+"""Looks for snapshots that a robot wrote without publishing anything, where Redis does not notify us of them.
 
-The deployed Redis tracker writes ``rpa:progress:<sid>`` and publishes nothing. Redis tells of that where it may be set
-to (stores/subscription.py); elsewhere the watched sessions of such robots, and those that nobody has written yet, are
-compared with what was there a moment ago. Where Redis tells, that is done, too, but seldom: another program may switch
-its word off (``CONFIG SET notify-keyspace-events``), and nobody is told of that. Runs that our tracker numbers need none
-of it.
+The deployed Redis tracker writes ``rpa:progress:<sid>`` and publishes nothing. Where Redis may be told to send keyspace
+notifications (backends/redis/subscription.py) those say when that happens. Elsewhere the snapshots of watched sessions
+are compared with what was there a moment ago, but for runs that our tracker numbers. Where notifications are active
+that is done, too, but seldom: another program may switch them off (``CONFIG SET notify-keyspace-events``), and nobody
+would tell us.
 """
 
 import asyncio
@@ -18,10 +18,11 @@ from ..delivery.hub import Hub
 from ..delivery.session import Session
 from ..errors import StorageUnavailable
 
+#: Seconds between two looks.
 PERIOD_S = 0.3
-#: Between two looks while Redis is believed to tell.
-TOLD_PERIOD_S = 3.0
-#: Snapshots that are asked for at once: 100 of them are half a megabyte.
+#: The same while Redis is believed to notify us.
+NOTIFIED_PERIOD_S = 3.0
+#: How many snapshots are asked for at once: 100 of them are half a megabyte.
 _AT_ONCE = 100
 
 
@@ -31,7 +32,7 @@ class SnapshotPoll:
     Args:
         hub: what is watched.
         store: what is asked.
-        subscriber: tells how often it has to be done.
+        subscriber: knows whether notifications are active.
     """
 
     def __init__(self, hub: Hub, store: RedisStore, subscriber: Subscriber) -> None:
@@ -45,12 +46,15 @@ class SnapshotPoll:
         looked_s = time.monotonic()
         while True:
             await asyncio.sleep(PERIOD_S)
-            if not self._subscriber.told or time.monotonic() - looked_s >= TOLD_PERIOD_S:
+            if not self._subscriber.told or time.monotonic() - looked_s >= NOTIFIED_PERIOD_S:
                 await self._look_at_all()
                 looked_s = time.monotonic()
 
     async def _look_at_all(self) -> None:
-        """Compare every session of others; none may be held from one look to the next: that would keep it alive."""
+        """Compare every session that our tracker does not number.
+
+        No reference to a session may last from one look to the next: it would keep the session alive.
+        """
         sessions = [session for session in self._hub.watched() if not session.numbered]
         for start in range(0, len(sessions), _AT_ONCE):
             with suppress(StorageUnavailable):
@@ -59,6 +63,6 @@ class SnapshotPoll:
     async def _look(self, sessions: list[Session]) -> None:
         snapshots = await self._store.snapshots([session.session_id for session in sessions])
         for session, raw in zip(sessions, snapshots, strict=True):
-            if raw is not None and self._seen.get(session) != (mark := hash(raw)):
-                self._seen[session] = mark
+            if raw is not None and self._seen.get(session) != (digest := hash(raw)):
+                self._seen[session] = digest
                 session.changed()

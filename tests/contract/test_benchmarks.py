@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import bench, load, messages, processes, publishers, report
-from rpa_server.delivery.wire.sse import chunk, sse_event
+from rpa_server.delivery.wire.sse import event
 from rpa_server.delivery.wire.websocket import ws_text
 from rpa_server.progress.update import own_update
 
@@ -23,6 +23,11 @@ _UPGRADE = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n"
 _STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
 _CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 _WS, _SSE = load.Way("ws", "/{}"), load.Way("sse", "/{}")
+
+
+def chunk(payload: bytes) -> bytes:
+    """Wrap *payload* in one chunk of HTTP/1.1's chunked coding, which peers use."""
+    return b"%x\r\n%b\r\n" % (len(payload), payload)
 
 
 @pytest.fixture(scope="session")
@@ -98,7 +103,7 @@ def test_frames_are_put_together_from_pieces(program: Path, step: int) -> None:
 def test_events_are_put_together_from_chunks(program: Path, size: int) -> None:
     """A chunk may end anywhere, even within a number."""
     events = b": hello\n\nretry: 1000\n\n" + b"".join(
-        sse_event(_update(number), None) for number in range(2, 6)
+        event(_update(number), None) for number in range(2, 6)
     )
     chunks = b"".join(chunk(events[start : start + size]) for start in range(0, len(events), size))
     told = _counted(program, _SSE, _CHUNKED + chunks, 4, 50)
@@ -107,7 +112,7 @@ def test_events_are_put_together_from_chunks(program: Path, size: int) -> None:
 
 def test_events_need_no_chunks(program: Path) -> None:
     """A stream that ends with its connection is read, too."""
-    events = b"".join(sse_event(_update(number), None) for number in range(2, 6))
+    events = b"".join(event(_update(number), None) for number in range(2, 6))
     assert _counted(program, _SSE, _STREAM + events, 4)["delivered"] == 4
 
 

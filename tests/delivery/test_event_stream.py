@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rpa_server.delivery.event_stream import EventStream, PlainEventStream, plain_snapshot
+from rpa_server.delivery.event_stream import EventStream, PlainEventStream
 from rpa_server.delivery.poll import Waiter
 from rpa_server.delivery.session import Session
 from rpa_server.delivery.stream import HIGH_WATER, Stream
 from rpa_server.delivery.websocket import FINISHED, RESTART, NativeSocket, PlainSocket
+from rpa_server.delivery.wire.messages import plain_message
 from rpa_server.progress.update import Cursor, Update
 from tests.support.sessions import SESSION, Robot, SlowStore, make_hub, watch
 from tests.support.wire import Wire
@@ -19,13 +20,18 @@ from tests.support.wire import Wire
 STREAMS: dict[str, Callable[[Wire], Stream]] = {
     "native socket": NativeSocket,
     "plain socket": PlainSocket,
-    "events": lambda wire: EventStream(wire, True),
-    "plain events": lambda wire: PlainEventStream(wire, True),
+    "events": EventStream,
+    "plain events": PlainEventStream,
 }
 
 
 def stream_names() -> pytest.MarkDecorator:
     return pytest.mark.parametrize("name", STREAMS)
+
+
+def push(client: Stream, update: Update) -> bool:
+    """Hand *client* one update as the audience does."""
+    return client.write(client.encode(update))
 
 
 async def known(robot: Robot) -> Session:
@@ -45,30 +51,30 @@ def test_a_stream_that_is_behind_takes_nothing(name: str) -> None:
     client = STREAMS[name](wire)
     assert wire.limits == (0, HIGH_WATER)
     client.pause_writing()
-    assert client.push(Robot().step()) is False
+    assert push(client, Robot().step()) is False
     assert wire.written == []
     assert client.pending == HIGH_WATER + 1
     client.resume_writing()
-    assert client.push(Robot().step()) is True
+    assert push(client, Robot().step()) is True
 
 
 @stream_names()
 def test_a_stream_takes_an_update_in_one_write(name: str) -> None:
     """An update is written at once, in one piece."""
     wire = Wire()
-    assert STREAMS[name](wire).push(Robot().step()) is True
+    assert push(STREAMS[name](wire), Robot().step()) is True
     assert len(wire.written) == 1
 
 
 @stream_names()
-def test_whoever_wants_to_know_is_told_once_that_the_connection_is_lost(name: str) -> None:
+def test_gone_is_called_once_when_the_connection_is_lost(name: str) -> None:
     """However often and for whatever reason it is lost."""
-    told: list[bool] = []
+    calls: list[bool] = []
     client = STREAMS[name](Wire())
-    client.gone = lambda: told.append(True)
+    client.gone = lambda: calls.append(True)
     client.connection_lost(None)
     client.connection_lost(OSError())
-    assert told == [True]
+    assert calls == [True]
 
 
 @stream_names()
@@ -100,7 +106,7 @@ async def test_a_native_socket_gets_updates_untouched() -> None:
     updates = robot.steps(2)
     client = NativeSocket(wire)
     for update in updates:
-        client.push(update)
+        push(client, update)
     assert [update.raw in wire.data for update in updates] == [True, True]
     assert wire.frames() == [update.data for update in updates]
 
@@ -109,7 +115,7 @@ async def test_a_native_socket_is_synced_with_the_whole_state() -> None:
     """The sync message has the position, the snapshot and the heartbeat."""
     wire, robot = Wire(), Robot(steps=3)
     session = await known(robot)
-    NativeSocket(wire).sync(session, None)
+    NativeSocket(wire).sync(session.welcome())
     (message,) = wire.frames()
     assert message == {
         "type": "sync",
@@ -117,7 +123,7 @@ async def test_a_native_socket_is_synced_with_the_whole_state() -> None:
         "epoch": "aaaa",
         "seq": 3,
         "recovered": False,
-        "snapshot": session.view(),
+        "snapshot": session.welcome().snapshot,
         "heartbeat_ms": 15000,
     }
 
@@ -125,7 +131,7 @@ async def test_a_native_socket_is_synced_with_the_whole_state() -> None:
 async def test_a_recovered_sync_names_the_position_that_updates_follow_on() -> None:
     """Where the updates follow the sync carries the client's own position and no snapshot."""
     wire = Wire()
-    NativeSocket(wire).sync(await known(Robot(steps=3)), Cursor("aaaa", 1))
+    NativeSocket(wire).sync((await known(Robot(steps=3))).welcome(Cursor("aaaa", 1)))
     (message,) = wire.frames()
     assert (message["epoch"], message["seq"], message["recovered"], message["snapshot"]) == ("aaaa", 1, True, None)
 
@@ -133,7 +139,7 @@ async def test_a_recovered_sync_names_the_position_that_updates_follow_on() -> N
 async def test_a_sync_of_an_unknown_session_is_empty() -> None:
     """Where nothing is known snapshot and epoch are null and seq is 0."""
     wire = Wire()
-    NativeSocket(wire).sync(make_hub(SlowStore()).session(SESSION), None)
+    NativeSocket(wire).sync(make_hub(SlowStore()).session(SESSION).welcome())
     (message,) = wire.frames()
     assert (message["epoch"], message["seq"], message["recovered"], message["snapshot"]) == (None, 0, False, None)
 
@@ -141,9 +147,9 @@ async def test_a_sync_of_an_unknown_session_is_empty() -> None:
 async def test_a_native_reset_has_the_whole_state() -> None:
     """A reset carries the position and the snapshot behind it."""
     wire, session = Wire(), await known(Robot(steps=3))
-    NativeSocket(wire).reset(session)
+    NativeSocket(wire).reset(session.welcome())
     assert wire.frames() == [
-        {"type": "reset", "session_id": SESSION, "epoch": "aaaa", "seq": 3, "snapshot": session.view()}
+        {"type": "reset", "session_id": SESSION, "epoch": "aaaa", "seq": 3, "snapshot": session.welcome().snapshot}
     ]
 
 
@@ -165,7 +171,7 @@ async def test_a_native_socket_is_closed_with_the_reason_in_the_code(end: str, c
 async def test_a_plain_socket_gets_the_stored_state_as_a_first_update() -> None:
     """The plan's page gets the snapshot flat, as a progress_update, and neither sync nor reset."""
     wire = Wire()
-    PlainSocket(wire).sync(await known(Robot(steps=3)), None)
+    PlainSocket(wire).sync((await known(Robot(steps=3))).welcome())
     (message,) = wire.frames()
     assert message["type"] == "progress_update"
     assert (message["etapa"], message["etapa_atual"], message["mensagem"]) == (3, 3, "Passo 3")
@@ -177,14 +183,14 @@ async def test_a_plain_socket_gets_the_stored_state_as_a_first_update() -> None:
 async def test_a_plain_socket_that_continues_gets_no_snapshot() -> None:
     """Where the updates follow there is nothing to send before them."""
     wire = Wire()
-    PlainSocket(wire).sync(await known(Robot(steps=3)), Cursor("aaaa", 1))
+    PlainSocket(wire).sync((await known(Robot(steps=3))).welcome(Cursor("aaaa", 1)))
     assert wire.written == []
 
 
 async def test_a_plain_socket_of_an_unknown_session_stays_silent() -> None:
     """Where nothing is stored nothing is sent."""
     wire = Wire()
-    PlainSocket(wire).sync(make_hub(SlowStore()).session(SESSION), None)
+    PlainSocket(wire).sync(make_hub(SlowStore()).session(SESSION).welcome())
     assert wire.written == []
 
 
@@ -192,7 +198,7 @@ async def test_estimates_are_followed_by_their_own_frame() -> None:
     """An update with estimates is followed by a frame of them in which every item has ``nome``."""
     wire, robot = Wire(), Robot()
     update = robot.run.estimates({"coberturas_detalhadas": [{"nome_cobertura": "Compreensiva"}, "x"]}, robot.run_time())
-    PlainSocket(wire).push(update)
+    push(PlainSocket(wire), update)
     first, second = wire.frames()
     assert first == update.data
     assert second["type"] == "estimativas"
@@ -206,7 +212,7 @@ async def test_a_stored_state_with_estimates_is_followed_by_their_frame() -> Non
     """Who comes behind step 5 gets the estimates as those did who were there."""
     wire, robot = Wire(), Robot()
     robot.run.estimates({"coberturas_detalhadas": [{"nome_cobertura": "Compreensiva"}]}, robot.run_time())
-    PlainSocket(wire).sync(await known(robot), None)
+    PlainSocket(wire).sync((await known(robot)).welcome())
     first, second = wire.frames()
     assert first["type"] == "progress_update"
     assert second["type"] == "estimativas"
@@ -227,16 +233,14 @@ def test_a_plain_socket_is_never_closed_cleanly() -> None:
 # -- event streams
 
 
-@pytest.mark.parametrize("chunked", [False, True])
-async def test_an_event_has_its_cursor_as_id(chunked: bool) -> None:
-    """Every update is an unnamed event with its position as id, chunked for HTTP/1.1 alone."""
+async def test_an_event_has_its_cursor_as_id() -> None:
+    """Every update is an unnamed event with its position as id."""
     wire, robot = Wire(), Robot()
     updates = robot.steps(2)
-    client = EventStream(wire, chunked)
-    client.push(updates[0])
+    client = EventStream(wire)
+    push(client, updates[0])
     client.send([updates[1], Update(b'{"type":"progress_update"}', None, 0, False)])
-    plain = wire.chunks() if chunked else wire
-    assert plain.events() == [
+    assert wire.events() == [
         ("aaaa:1", updates[0].data),
         ("aaaa:2", updates[1].data),
         (None, {"type": "progress_update"}),
@@ -247,8 +251,8 @@ async def test_the_id_never_runs_ahead_of_the_updates() -> None:
     """A sync has an id only where the snapshot is in it: else a lost connection would skip what follows."""
     session = await known(Robot(steps=3))
     ahead, behind = Wire(), Wire()
-    EventStream(ahead, False).sync(session, None)
-    EventStream(behind, False).sync(session, Cursor("aaaa", 1))
+    EventStream(ahead).sync(session.welcome())
+    EventStream(behind).sync(session.welcome(Cursor("aaaa", 1)))
     assert [cursor for cursor, _ in ahead.events()] == ["aaaa:3"]
     assert [cursor for cursor, _ in behind.events()] in ([None], ["aaaa:1"])
 
@@ -256,7 +260,7 @@ async def test_the_id_never_runs_ahead_of_the_updates() -> None:
 async def test_a_reset_event_has_the_new_position() -> None:
     """Behind a reset the id is that of the new state."""
     wire, session = Wire(), await known(Robot(steps=3))
-    EventStream(wire, False).reset(session)
+    EventStream(wire).reset(session.welcome())
     ((cursor, message),) = wire.events()
     assert (cursor, message["type"], message["seq"]) == ("aaaa:3", "reset", 3)
 
@@ -264,27 +268,26 @@ async def test_a_reset_event_has_the_new_position() -> None:
 async def test_a_plain_event_stream_gets_updates_alone() -> None:
     """The plan's script gets the stored state as an update, and neither sync nor reset."""
     wire, session = Wire(), await known(Robot(steps=3))
-    client = PlainEventStream(wire, False)
-    client.sync(session, None)
-    client.reset(session)
-    client.sync(session, Cursor("aaaa", 1))
+    client = PlainEventStream(wire)
+    client.sync(session.welcome())
+    client.reset(session.welcome())
+    client.sync(session.welcome(Cursor("aaaa", 1)))
     assert [(cursor, message["type"]) for cursor, message in wire.events()] == [("aaaa:3", "progress_update")] * 2
 
 
 @pytest.mark.parametrize("end", ["finish", "restart"])
-@pytest.mark.parametrize("chunked", [False, True])
-async def test_an_event_stream_ends_as_its_coding_has_it(end: str, chunked: bool) -> None:
-    """The end of the run and a restart end the response: the browser comes back by itself."""
+async def test_an_event_stream_ends_with_its_connection(end: str) -> None:
+    """The end of the run and a restart close it, with nothing said: the browser comes back by itself."""
     wire = Wire()
-    getattr(EventStream(wire, chunked), end)()
-    assert wire.data == (b"0\r\n\r\n" if chunked else b"")
+    getattr(EventStream(wire), end)()
+    assert wire.data == b""
     assert wire.closed
 
 
-def test_the_beat_of_an_event_stream_is_a_comment() -> None:
+def test_the_heartbeat_of_an_event_stream_is_a_comment() -> None:
     """It tells nobody anything, and is left out where the client is behind anyway."""
     wire = Wire()
-    client = EventStream(wire, False)
+    client = EventStream(wire)
     client.ping()
     client.expire()
     client.pause_writing()
@@ -295,16 +298,16 @@ def test_the_beat_of_an_event_stream_is_a_comment() -> None:
 # -- polls that wait
 
 
-@pytest.mark.parametrize("happens", ["push", "send", "reset", "finish", "restart", "abort"])
+@pytest.mark.parametrize("happens", ["write", "send", "reset", "finish", "restart", "abort"])
 async def test_a_waiting_poll_wakes_whatever_happens(happens: str) -> None:
     """Anything that there is to tell ends the wait."""
     woken: list[bool] = []
     client = Waiter(lambda: woken.append(True))
     robot = Robot()
     arguments: dict[str, tuple[Any, ...]] = {
-        "push": (robot.step(),),
+        "write": (Waiter.encode(robot.step()),),
         "send": ([robot.step()],),
-        "reset": (make_hub(SlowStore()).session(SESSION),),
+        "reset": (make_hub(SlowStore()).session(SESSION).welcome(),),
     }
     getattr(client, happens)(*arguments.get(happens, ()))
     assert woken == [True]
@@ -322,15 +325,14 @@ async def test_a_waiting_poll_sleeps_on_when_there_is_nothing() -> None:
 
 async def test_the_plain_snapshot_of_nothing_is_nothing() -> None:
     """A session that nobody has written has no plain snapshot."""
-    assert plain_snapshot(make_hub(SlowStore()).session(SESSION)) is None
+    assert plain_message(make_hub(SlowStore()).session(SESSION).welcome()) is None
 
 
-@given(st.text(), st.booleans())
-def test_any_text_survives_every_framing(text: str, chunked: bool) -> None:
-    """No text of a robot breaks a frame, an event or a chunk."""
+@given(st.text())
+def test_any_text_survives_every_framing(text: str) -> None:
+    """No text of a robot breaks a frame or an event."""
     robot, socket, stream = Robot(), Wire(), Wire()
     update = robot.step(text.encode("utf-8", "replace").decode())
-    NativeSocket(socket).push(update)
-    EventStream(stream, chunked).push(update)
-    plain = stream.chunks() if chunked else stream
-    assert socket.frames() == [message for _, message in plain.events()] == [update.data]
+    push(NativeSocket(socket), update)
+    push(EventStream(stream), update)
+    assert socket.frames() == [message for _, message in stream.events()] == [update.data]

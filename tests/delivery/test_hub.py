@@ -9,6 +9,7 @@ import pytest
 from rpa_server.delivery.hub import Hub
 from rpa_server.delivery.session import Session
 from rpa_server.errors import ServerFull
+from rpa_server.progress.session_state import SessionState
 from rpa_server.progress.update import Cursor, Update
 from tests.support.sessions import SESSION, Robot, SlowStore, Viewer, make_hub, settle
 
@@ -128,7 +129,7 @@ async def test_an_update_reaches_its_own_session_only() -> None:
     tasks = [asyncio.create_task(here.stay(hub)), asyncio.create_task(there.stay(hub, "other"))]
     await settle()
     update = robot.step()
-    store.held = robot.state()
+    store.stored = robot.state()
     hub.publish(SESSION, update)
     await settle()
     assert here.seqs == [1]
@@ -146,7 +147,7 @@ async def test_all_changed_reads_every_watched_session() -> None:
     task = asyncio.create_task(guest.stay(hub))
     await settle()
     robot.steps(2)
-    store.held = robot.state()
+    store.stored = robot.state()
     hub.all_changed()
     await settle()
     assert guest.check() == Cursor("aaaa", 3)
@@ -190,7 +191,7 @@ async def test_a_task_that_fails_is_logged(caplog: pytest.LogCaptureFixture) -> 
     async def work() -> None:
         raise ZeroDivisionError("on purpose")
 
-    make_hub(SlowStore()).spawn(work())
+    make_hub(SlowStore()).tasks.spawn(work())
     await settle()
     assert [record.levelno for record in caplog.records] == [logging.ERROR]
     assert "on purpose" in caplog.text
@@ -213,13 +214,14 @@ async def test_a_bug_in_one_read_stops_no_other(caplog: pytest.LogCaptureFixture
     robot = Robot(steps=1)
     calls: list[str] = []
 
-    async def read(session_id: str) -> object:
-        calls.append(session_id)
-        if len(calls) == 2:
-            raise ZeroDivisionError("on purpose")
-        return robot.state()
+    class Buggy(SlowStore):
+        async def read(self, session_id: str) -> SessionState | None:
+            calls.append(session_id)
+            if len(calls) == 2:
+                raise ZeroDivisionError("on purpose")
+            return robot.state()
 
-    hub = Hub(read, 10, 15.0)  # type: ignore[arg-type]
+    hub = make_hub(Buggy())
     guest = Guest()
     task = asyncio.create_task(guest.stay(hub))
     await settle()
@@ -328,9 +330,9 @@ async def test_the_figures_count_what_happened() -> None:
     updates: list[Update] = robot.steps(3)
     for update in updates:
         hub.publish(SESSION, update)
-    assert hub.delivered == 3
+    assert hub.counters.delivered == 3
     slow.pending = 0
     hub.session(SESSION).catch_up(0.0)
-    assert hub.delivered == 6
+    assert hub.counters.delivered == 6
     await hub.close()
     await asyncio.gather(*tasks)

@@ -1,7 +1,6 @@
 """One session: what each client sees of a run, whatever the wire and the store do."""
 
 import asyncio
-import json
 from typing import Any
 
 import pytest
@@ -9,14 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rpa_server.backends.redis.names import channel
-from rpa_server.delivery import session as session_module
-from rpa_server.delivery.hub import Hub
-from rpa_server.delivery.session import STALL_S, Session
+from rpa_server.delivery.audience import STALL_S
+from rpa_server.delivery.session import GRACE_S, PATIENCE_S, Session
 from rpa_server.errors import StorageUnavailable
 from rpa_server.progress.session_state import SessionState
 from rpa_server.progress.update import HISTORY, START, Cursor, Update
 from rpa_server.watchers.feed import Feed
-from tests.support.sessions import SESSION, Robot, SlowStore, Viewer, make_hub, settle, watch
+from tests.support.sessions import SESSION, ManualClock, Robot, SlowStore, Viewer, make_hub, settle, watch
 
 # -- joining
 
@@ -31,7 +29,7 @@ async def test_a_joiner_gets_what_is_published_while_the_store_is_read() -> None
     await settle()
     for update in robot.steps(3):
         session.publish(update)
-    store.held = robot.state()
+    store.stored = robot.state()
     store.release()
     viewer = await joining
     await settle()
@@ -46,14 +44,14 @@ async def test_a_joiner_gets_unnumbered_updates_that_come_while_the_store_is_rea
     store.hold()
     joining = asyncio.create_task(watch(session, Viewer()))
     await settle()
-    session.publish(foreign("Tela 3"))
+    session.publish(unnumbered("Tela 3"))
     store.release()
     viewer = await joining
-    session.publish(foreign("Tela 4"))
+    session.publish(unnumbered("Tela 4"))
     assert viewer.texts == ["Tela 3", "Tela 4"]
 
 
-def foreign(text: str) -> Update:
+def unnumbered(text: str) -> Update:
     """Make what feed.unnumbered_update makes."""
     return Update(b'{"type":"progress_update","mensagem":"%b"}' % text.encode(), None, 0, False)
 
@@ -93,7 +91,7 @@ async def test_the_first_update_reaches_who_waits_for_it() -> None:
     session = make_hub(store).session(SESSION)
     viewer = await watch(session, Viewer())
     for update in robot.steps(3):
-        store.held = robot.state()
+        store.stored = robot.state()
         session.publish(update)
     await settle()
     assert viewer.seqs == [1, 2, 3]
@@ -167,22 +165,20 @@ async def test_who_comes_back_while_no_store_answers_is_told_once_one_does() -> 
 
 
 @pytest.mark.parametrize("returns", [True, False])
-async def test_who_comes_back_to_a_run_that_redis_lost_waits_a_while_for_it(
-    monkeypatch: pytest.MonkeyPatch, returns: bool
-) -> None:
+async def test_who_comes_back_to_a_run_that_redis_lost_waits_a_while_for_it(returns: bool) -> None:
     """The robot is about to hand it in again; where it does not, the page is told that nothing is known."""
-    monkeypatch.setattr(session_module, "PATIENCE_S", 0.03)
+    clock = ManualClock()
     robot = Robot(steps=5)
     store = SlowStore()
-    session = make_hub(store).session(SESSION)
+    session = make_hub(store, clock=clock).session(SESSION)
     viewer = await watch(session, Viewer(), Cursor("aaaa", 4))
     assert viewer.got == []
     if returns:
-        store.held = robot.state()
+        store.stored = robot.state()
         session.changed()
         await settle()
         assert viewer.got == [("sync", Cursor("aaaa", 4)), ("update", Cursor("aaaa", 5))]
-    await asyncio.sleep(0.04)
+    clock.advance(PATIENCE_S)
     assert viewer.count("sync") == 1
     assert viewer.recovered is returns
 
@@ -201,7 +197,7 @@ async def test_updates_are_delivered_once_and_in_order() -> None:
         hub.publish(SESSION, update)
     assert all(viewer.seqs == list(range(3, 23)) for viewer in viewers)
     assert store.reads == 1
-    assert hub.delivered == 60
+    assert hub.counters.delivered == 60
 
 
 async def test_a_duplicate_is_dropped() -> None:
@@ -226,7 +222,7 @@ async def test_a_hole_is_filled_from_the_store() -> None:
     viewer = await watch(session, Viewer())
     robot.step()  # lost on the wire
     update = robot.step()
-    store.held = robot.state()
+    store.stored = robot.state()
     session.publish(update)
     await settle()
     assert viewer.seqs == [2, 3]
@@ -242,13 +238,13 @@ async def test_what_comes_while_a_hole_is_filled_follows_it() -> None:
     store.hold()
     robot.step()  # lost on the wire
     third = robot.step()
-    store.held = robot.state()
+    store.stored = robot.state()
     session.publish(third)
     await settle()
     for update in robot.steps(4):
         session.publish(update)
     assert viewer.seqs == []
-    store.held = robot.state()
+    store.stored = robot.state()
     store.release()
     await settle()
     assert viewer.seqs == [2, 3, 4, 5, 6, 7]
@@ -268,7 +264,7 @@ async def test_a_hole_stays_known_while_the_store_is_down() -> None:
     assert viewer.seqs == []
     store.failing = False
     update = robot.step()
-    store.held = robot.state()
+    store.stored = robot.state()
     session.publish(update)
     await settle()
     assert viewer.seqs == [2, 3, 4]
@@ -340,7 +336,7 @@ async def test_a_new_run_is_one_reset() -> None:
     viewers = [await watch(session, Viewer()) for _ in range(2)]
     for _ in range(5):
         update = new.step()
-        store.held = new.state()
+        store.stored = new.state()
         session.publish(update)
     await settle()
     for viewer in viewers:
@@ -357,7 +353,7 @@ async def test_a_gap_in_the_history_is_one_reset() -> None:
     robot.steps(10)
     held = robot.state()
     held.updates = held.updates[-4:]
-    store.held = held
+    store.stored = held
     session.changed()
     await settle()
     assert viewer.got == [("sync", Cursor("aaaa", 3)), ("reset", Cursor("aaaa", 13))]
@@ -375,7 +371,7 @@ async def test_snapshots_without_a_history_are_updates() -> None:
     session = make_hub(store).session(SESSION)
     viewer = await watch(session, Viewer())
     for seq in (500_001, 500_001, 900_000):
-        store.held = snapshot(seq)
+        store.stored = snapshot(seq)
         session.changed()
         await settle()
     assert viewer.got == [("sync", Cursor("s123", 1)), *(("update", Cursor("s123", n)) for n in (500_001, 900_000))]
@@ -384,7 +380,7 @@ async def test_snapshots_without_a_history_are_updates() -> None:
 async def test_more_updates_than_are_kept_may_come_while_the_store_is_read() -> None:
     """A burst longer than what is kept in memory loses nothing that the store still has."""
     robot, store = Robot(steps=1), SlowStore()
-    store.held = robot.state()
+    store.stored = robot.state()
     session = make_hub(store).session(SESSION)
     viewer = await watch(session, Viewer())
     store.hold()
@@ -393,7 +389,7 @@ async def test_more_updates_than_are_kept_may_come_while_the_store_is_read() -> 
     await settle()
     for update in robot.steps(HISTORY + 50):
         session.publish(update)
-    store.held = robot.state()
+    store.stored = robot.state()
     store.release()
     await settle()
     assert viewer.check() == Cursor("aaaa", HISTORY + 52)
@@ -429,14 +425,6 @@ async def test_a_resumed_client_needs_no_store() -> None:
 # -- clients that lag
 
 
-class Clock:
-    """A hub's time, in the test's hands."""
-
-    def __init__(self, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.now_s = 1000.0
-        monkeypatch.setattr(hub, "time", lambda: self.now_s)
-
-
 async def test_a_lagging_client_catches_up_in_order() -> None:
     """A client that lags gets everything once it has taken what it has; others are served meanwhile."""
     robot = Robot(steps=1)
@@ -454,7 +442,7 @@ async def test_a_lagging_client_catches_up_in_order() -> None:
             await asyncio.sleep(0.005)
     session.publish(robot.step())
     assert slow.seqs == quick.seqs == list(range(2, 23))
-    assert hub.aborted == hub.resets == 0
+    assert hub.counters.aborted == hub.counters.resets == 0
 
 
 async def test_a_client_that_lags_too_far_is_reset_once() -> None:
@@ -470,14 +458,14 @@ async def test_a_client_that_lags_too_far_is_reset_once() -> None:
     session.catch_up(0.0)
     session.publish(robot.step())
     assert slow.got[1:] == [("reset", Cursor("aaaa", HISTORY + 101)), ("update", Cursor("aaaa", HISTORY + 102))]
-    assert hub.resets == 1
+    assert hub.counters.resets == 1
 
 
-async def test_a_stalled_client_is_aborted(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_stalled_client_is_aborted() -> None:
     """A client that takes nothing for STALL_S is dropped, not a moment earlier; the others go on."""
     robot = Robot(steps=1)
-    hub = make_hub(SlowStore(robot.state()))
-    clock = Clock(hub, monkeypatch)
+    clock = ManualClock()
+    hub = make_hub(SlowStore(robot.state()), clock=clock)
     session = hub.session(SESSION)
     stalled, quick = await watch(session, Viewer()), await watch(session, Viewer())
     stalled.pending = 100_000
@@ -488,14 +476,14 @@ async def test_a_stalled_client_is_aborted(monkeypatch: pytest.MonkeyPatch) -> N
     session.publish(robot.step())
     assert stalled.got[1:] == [("abort", None)]
     assert quick.seqs == [2, 3]
-    assert hub.aborted == 1
+    assert hub.counters.aborted == 1
 
 
-async def test_a_slow_client_is_not_a_stalled_one(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_slow_client_is_not_a_stalled_one() -> None:
     """A client that takes a little every now and then is kept for as long as it takes."""
     robot = Robot(steps=1)
-    hub = make_hub(SlowStore(robot.state()))
-    clock = Clock(hub, monkeypatch)
+    clock = ManualClock()
+    hub = make_hub(SlowStore(robot.state()), clock=clock)
     session = hub.session(SESSION)
     slow = await watch(session, Viewer())
     slow.pending = 100_000
@@ -507,21 +495,21 @@ async def test_a_slow_client_is_not_a_stalled_one(monkeypatch: pytest.MonkeyPatc
     slow.pending = 0
     session.catch_up(clock.now_s)
     assert slow.seqs == [2]
-    assert hub.aborted == 0
+    assert hub.counters.aborted == 0
 
 
-async def test_the_hub_aborts_who_stalls(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_hub_aborts_who_stalls() -> None:
     """Nobody has to publish for a stalled client to be found."""
     robot = Robot(steps=1)
-    hub = make_hub(SlowStore(robot.state()))
-    clock = Clock(hub, monkeypatch)
+    clock = ManualClock()
+    hub = make_hub(SlowStore(robot.state()), clock=clock)
     session = hub.session(SESSION)
     stalled = await watch(session, Viewer())
     stalled.pending = 100_000
     session.publish(robot.step())
     clock.now_s += STALL_S
     async with asyncio.timeout(1):
-        while not hub.aborted:  # noqa: ASYNC110 - the hub's own task does it
+        while not hub.counters.aborted:  # noqa: ASYNC110 - the hub's own task does it
             await asyncio.sleep(0.005)
     assert session.clients() == []
 
@@ -535,7 +523,7 @@ async def test_who_lags_gets_what_a_read_found() -> None:
     slow.pending = 100_000
     session.publish(robot.step())
     robot.steps(3)  # lost on the wire
-    store.held = robot.state()
+    store.stored = robot.state()
     session.changed()
     await settle()
     slow.pending = 0
@@ -554,7 +542,7 @@ async def test_who_lags_is_reset_by_a_new_run() -> None:
     slow.pending = 100_000
     for update in old.steps(3):
         session.publish(update)
-    store.held = new.state()
+    store.stored = new.state()
     session.publish(new.run.updates[-1])
     await settle()
     slow.pending = 0
@@ -595,9 +583,9 @@ async def test_a_client_may_leave_while_an_update_is_delivered() -> None:
     last = Viewer()
 
     class Leaver(Viewer):
-        def push(self, update: Update) -> bool:
+        def write(self, frame: bytes) -> bool:
             session.leave(self)
-            return super().push(update)
+            return super().write(frame)
 
     await watch(session, Leaver())
     await watch(session, last)
@@ -610,78 +598,77 @@ async def test_a_client_may_leave_while_an_update_is_delivered() -> None:
 # -- the end
 
 
-@pytest.fixture
-def short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The grace behind the final update, short enough to wait for."""
-    monkeypatch.setattr(session_module, "GRACE_S", 0.02)
-
-
-@pytest.mark.usefixtures("short_grace")
 async def test_streams_end_a_grace_behind_the_final_update() -> None:
     """What follows on the final update within the grace is still delivered, then every stream ends."""
+    clock = ManualClock()
     robot = Robot(steps=1)
-    session = make_hub(SlowStore(robot.state())).session(SESSION)
+    session = make_hub(SlowStore(robot.state()), clock=clock).session(SESSION)
     viewer = await watch(session, Viewer())
     session.publish(robot.finish())
     session.publish(robot.step())
     assert viewer.count("finish") == 0
-    await asyncio.sleep(0.04)
+    await settle()
+    clock.advance(GRACE_S)
     assert viewer.got[1:] == [("update", Cursor("aaaa", 2)), ("update", Cursor("aaaa", 3)), ("finish", None)]
     assert session.final
 
 
-@pytest.mark.usefixtures("short_grace")
 async def test_who_comes_behind_the_end_gets_the_state_and_then_the_end() -> None:
     """A viewer of a finished run is sent its state and a moment later the end."""
+    clock = ManualClock()
     robot = Robot(steps=1)
     robot.finish()
-    session = make_hub(SlowStore(robot.state())).session(SESSION)
+    session = make_hub(SlowStore(robot.state()), clock=clock).session(SESSION)
     viewer = await watch(session, Viewer(), Cursor("aaaa", 1))
-    await asyncio.sleep(0.04)
+    await settle()
+    clock.advance(GRACE_S)
     assert viewer.got == [("sync", Cursor("aaaa", 1)), ("update", Cursor("aaaa", 2)), ("finish", None)]
 
 
-@pytest.mark.usefixtures("short_grace")
 async def test_a_final_state_that_a_read_found_ends_streams_too() -> None:
     """Where the final update was lost on the wire the read that finds it ends the streams."""
+    clock = ManualClock()
     robot = Robot(steps=1)
     store = SlowStore(robot.state())
-    session = make_hub(store).session(SESSION)
+    session = make_hub(store, clock=clock).session(SESSION)
     viewer = await watch(session, Viewer())
     robot.finish()
-    store.held = robot.state()
+    store.stored = robot.state()
     session.changed()
-    await asyncio.sleep(0.04)
+    await settle()
+    clock.advance(GRACE_S)
     assert viewer.got[1:] == [("update", Cursor("aaaa", 2)), ("finish", None)]
 
 
-@pytest.mark.usefixtures("short_grace")
 async def test_a_new_run_within_the_grace_keeps_streams_open() -> None:
     """A robot that starts over at once does not lose its viewers."""
+    clock = ManualClock()
     old, new = Robot(steps=1), Robot("bbbb", steps=1, minute=5)
     store = SlowStore(old.state())
-    session = make_hub(store).session(SESSION)
+    session = make_hub(store, clock=clock).session(SESSION)
     viewer = await watch(session, Viewer())
     session.publish(old.finish())
-    store.held = new.state()
+    store.stored = new.state()
     session.publish(new.run.updates[-1])
-    await asyncio.sleep(0.04)
+    await settle()
+    clock.advance(GRACE_S)
     session.publish(new.step())
     assert viewer.count("finish") == 0
     assert viewer.check() == Cursor("bbbb", 2)
 
 
-@pytest.mark.usefixtures("short_grace")
 async def test_who_stays_behind_the_end_sees_the_next_run() -> None:
     """A client that does not end with the run gets what follows on it, who ended gets nothing more."""
+    clock = ManualClock()
     old, new = Robot(steps=1), Robot("bbbb", steps=1, minute=5)
     store = SlowStore(old.state())
-    session = make_hub(store).session(SESSION)
+    session = make_hub(store, clock=clock).session(SESSION)
     ending, staying = await watch(session, Viewer()), await watch(session, Viewer(stays=True))
     session.publish(old.finish())
-    await asyncio.sleep(0.04)
+    await settle()
+    clock.advance(GRACE_S)
     session.publish(old.step())
-    store.held = new.state()
+    store.stored = new.state()
     session.publish(new.run.updates[-1])
     await settle()
     assert [kind for kind, _ in ending.got] == ["sync", "update", "finish"]
@@ -689,21 +676,22 @@ async def test_who_stays_behind_the_end_sees_the_next_run() -> None:
     assert staying.check() == Cursor("bbbb", 1)
 
 
-@pytest.mark.usefixtures("short_grace")
 async def test_who_lags_is_ended_behind_everything() -> None:
     """A client that lags at the end is ended only when everything was sent to it."""
+    clock = ManualClock()
     robot = Robot(steps=1)
-    session = make_hub(SlowStore(robot.state())).session(SESSION)
+    session = make_hub(SlowStore(robot.state()), clock=clock).session(SESSION)
     slow = await watch(session, Viewer())
     slow.pending = 100_000
     session.publish(robot.step())
     session.publish(robot.finish())
-    await asyncio.sleep(0.04)
+    await settle()
+    clock.advance(GRACE_S)
     assert slow.got[1:] == []
     slow.pending = 0
-    async with asyncio.timeout(1):
-        while not slow.count("finish"):  # noqa: ASYNC110 - timers of the session do it
-            await asyncio.sleep(0.005)
+    session.catch_up(clock.steady_s())
+    assert slow.count("finish") == 0
+    clock.advance(GRACE_S)
     assert slow.got[1:] == [("update", Cursor("aaaa", 2)), ("update", Cursor("aaaa", 3)), ("finish", None)]
 
 
@@ -717,7 +705,8 @@ class Schedule:
         self.robot = Robot()
         self.runs = 1
         self.store = SlowStore()
-        self.hub = make_hub(self.store)
+        self.clock = ManualClock()
+        self.hub = make_hub(self.store, clock=self.clock)
         self.feed = Feed(self.hub)
         self.session = self.hub.session(SESSION)
         self.snapshots: dict[Cursor, Any] = {}
@@ -739,7 +728,7 @@ class Schedule:
             step = self.robot.step() if count % 3 else self.robot.run.error(f"erro {count}", "", self.robot.run_time())
             self.wire.append(step)
             self.snapshots[Cursor(self.robot.run.epoch, self.robot.run.seq)] = self.robot.run.snapshot
-        self.store.held = self.robot.state()
+        self.store.stored = self.robot.state()
 
     def start_over(self, _: int) -> None:
         self.robot = Robot(f"run{self.runs}", minute=self.runs)
@@ -748,10 +737,11 @@ class Schedule:
 
     def look(self, _: int) -> None:
         """What who joins now is told is what the robot had said at that position."""
-        told = json.loads(self.session.sync_message(None))
-        if told["snapshot"] is not None:
-            said = self.snapshots[Cursor(told["epoch"], told["seq"])]
-            assert [told["snapshot"][key] for key in ("mensagem", "erros")] == [said["mensagem"], said["erros"]]
+        welcome = self.session.welcome()
+        if welcome.snapshot is not None:
+            assert welcome.at is not None
+            expected = self.snapshots[welcome.at]
+            assert [welcome.snapshot[key] for key in ("mensagem", "erros")] == [expected["mensagem"], expected["erros"]]
 
     def _hand(self, update: Update) -> None:
         self.feed.message(channel(SESSION).encode(), update.raw)
@@ -790,7 +780,7 @@ class Schedule:
 
     def take(self, number: int) -> None:
         self.viewers[number % len(self.viewers)].pending = 0
-        self.session.catch_up(self.hub.time())
+        self.session.catch_up(self.clock.steady_s())
 
     def reread(self, _: int) -> None:
         self.session.changed()
@@ -800,6 +790,10 @@ class Schedule:
 
     def release(self, _: int) -> None:
         self.store.release()
+
+    def wait(self, seconds: int) -> None:
+        """Time passes: patience ends, and who takes nothing is aborted at the next look."""
+        self.clock.advance(seconds)
 
     def pause(self, _: int) -> None:
         """Let tasks run, see play()."""
@@ -811,9 +805,9 @@ class Schedule:
         await settle()
         for viewer in self.viewers:
             viewer.pending = 0
-        self.session.catch_up(self.hub.time())
+        self.session.catch_up(self.clock.steady_s())
         await settle()
-        expected = None if self.store.held is None else self.store.held.cursor
+        expected = None if self.store.stored is None else self.store.stored.cursor
         here = self.session.clients()
         for viewer, joined in zip(self.viewers, self.joining, strict=True):
             assert joined.done(), "the store was read for ever"
@@ -824,15 +818,15 @@ class Schedule:
                     assert cursor.epoch != before.epoch, f"needless reset: {viewer.got}"
             if viewer in here:
                 assert at == expected, f"ends at {at}, not at {expected}: {viewer.got}"
-        if self.store.held is not None:
+        if self.store.stored is not None:
             assert self.session.state is not None
-            assert self.session.state.snapshot == self.store.held.snapshot
+            assert self.session.state.snapshot == self.store.stored.snapshot
         await self.hub.close()
 
 
 _EVENTS: dict[str, Any] = {name: name for name in (
     "record", "deliver", "reorder", "duplicate", "drop", "join", "leave", "lag", "take", "reread", "hold", "release",
-    "pause", "start_over", "look",
+    "wait", "pause", "start_over", "look",
 )}  # fmt: skip
 
 

@@ -140,7 +140,7 @@ def test_a_client_that_was_sent_no_ping_need_not_answer_one() -> None:
 def test_a_handshake_that_was_not_answered_ends_without_a_frame() -> None:
     """In front of the answer it would be no HTTP."""
     socket = NativeSocket(Wire())
-    socket.answered = False
+    socket.handshake_done = False
     socket.restart()
     wire = said(socket)
     assert wire.data == b""

@@ -11,7 +11,7 @@ import pytest
 from aiohttp import ClientResponse
 
 from rpa_server.delivery import session
-from tests.support.application import Client, Connect, Serve, hub_of, post, starter, stored
+from tests.support.application import Client, Connect, Serve, hub_of, post, starter, store_of, stored
 from tests.support.server import until
 from tests.support.sessions import SESSION, Robot
 
@@ -263,7 +263,7 @@ async def test_a_restart_while_the_store_is_slow_ends_everything(
         async def read(session_id: str) -> None:
             await asyncio.sleep(3)
 
-        monkeypatch.setattr(hub, "read", read)
+        monkeypatch.setattr(store_of(client), "read", read)
         waiting = asyncio.create_task(client.get(EVENTS))
         await until(lambda: hub.connections == 2)
         async with asyncio.timeout(2.5):
@@ -303,22 +303,20 @@ async def test_an_http_1_0_client_gets_the_stream_unchunked(serve: Serve) -> Non
 
 
 @pytest.mark.usefixtures("short_grace")
-async def test_every_byte_is_in_a_chunk(serve: Serve) -> None:
-    """Updates, heartbeats and the end share one chunked coding that a strict reader accepts."""
+async def test_the_end_of_the_connection_is_the_end_of_the_stream(serve: Serve) -> None:
+    """Updates and heartbeats come as they are, without a length or chunks, which a response that closes needs not."""
     client = await serve(heartbeat_s=0.1)
     await post(client, etapa=14)
     reader, writer = await raw(client, f"GET {EVENTS} HTTP/1.1\r\nHost: x\r\n\r\n")
     async with asyncio.timeout(5):
         head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
-        assert "transfer-encoding: chunked" in head
+        assert "connection: close" in head
+        assert "transfer-encoding" not in head
+        assert "content-length" not in head
         await asyncio.sleep(0.15)
         await post(client, etapa=15)
         await post(client, status_final="success")
-        body = b""
-        while size := int(await reader.readline(), 16):
-            body += await reader.readexactly(size)
-            assert await reader.readexactly(2) == b"\r\n"
-        assert await reader.readline() == b"\r\n"
+        body = await reader.read()
     writer.close()
     blocks = body.decode().split("\n\n")
     assert blocks.pop() == ""

@@ -13,7 +13,7 @@ from websockets.asyncio.client import connect as connect_strictly
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
-from rpa_server.delivery import session
+from rpa_server.delivery import audience, session
 from rpa_server.tracker import ProgressTracker
 from tests.support.application import (
     ESTIMATES,
@@ -29,6 +29,7 @@ from tests.support.application import (
     receive,
     silent,
     starter,
+    store_of,
     stored,
 )
 from tests.support.server import EventWatcher, RedisServer, Server, SocketWatcher, running, until, watching
@@ -311,7 +312,7 @@ async def test_a_socket_is_answered_once_its_session_was_read(serve: Serve, monk
     async def wait(session_id: str) -> None:
         await read.wait()
 
-    monkeypatch.setattr(hub_of(client), "read", wait)
+    monkeypatch.setattr(store_of(client), "read", wait)
     opening = asyncio.create_task(raw(client, ""))
     await until(lambda: hub_of(client).connections == 1)
     await asyncio.sleep(0.05)
@@ -433,7 +434,7 @@ async def test_a_stalled_client_is_dropped_and_the_others_are_served(
     serve: Serve, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A client that takes nothing is dropped after a while; meanwhile the others get everything in time."""
-    monkeypatch.setattr(session, "STALL_S", 0.3)
+    monkeypatch.setattr(audience, "STALL_S", 0.3)
     robot = stored(data_dir, Robot(steps=1))
     client = await serve()
     stalled = socket.create_connection(("127.0.0.1", client.port))
@@ -448,7 +449,7 @@ async def test_a_stalled_client_is_dropped_and_the_others_are_served(
         for _ in range(100):
             hub_of(client).publish(SESSION, robot.step("x" * 100_000))
             await receive(stream)
-        await until(lambda: hub_of(client).aborted == 1)
+        await until(lambda: hub_of(client).counters.aborted == 1)
         await until(lambda: hub_of(client).connections == 1)
     stalled.close()
 
@@ -471,7 +472,7 @@ async def test_a_slow_client_gets_everything_in_order(serve: Serve, data_dir: Pa
             if message["type"] == "progress_update":
                 seqs.append(message["seq"])
     assert seqs == list(range(2, 202))
-    assert hub_of(client).resets == 0
+    assert hub_of(client).counters.resets == 0
     writer.close()
 
 

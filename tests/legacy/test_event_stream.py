@@ -19,7 +19,7 @@ class Page:
 
     def __init__(self, silence_s: float = 0.0) -> None:
         self.wire = Wire()
-        self.stream = DeployedEventStream(SESSION, silence_s, lambda: "2026-01-15 09:30:00", self.wire, False)
+        self._silence_s = silence_s
 
     @property
     def stopped(self) -> int:
@@ -28,6 +28,7 @@ class Page:
     async def watch(self, store: SlowStore) -> Session:
         """Join the session that *store* holds."""
         session = make_hub(store).session(SESSION)
+        self.stream = DeployedEventStream(session, self._silence_s, lambda: "2026-01-15 09:30:00", self.wire)
         session.join(self.stream)
         await session.load()
         session.begin(self.stream, None)
@@ -42,10 +43,10 @@ class Page:
 async def test_a_run_is_told_from_starting_to_completed() -> None:
     """``started`` when the robot is heard of, one message for what changed, the last one once and for all."""
     robot, page = Robot(), Page()
-    session = await page.watch(SlowStore())
+    store = SlowStore()
+    session = await page.watch(store)
     assert page.said == ["starting"]
-    store_knows = session._hub.read.__self__  # type: ignore[attr-defined]
-    store_knows.held = Robot(steps=1).state()
+    store.stored = Robot(steps=1).state()
     session.changed()
     await asyncio.sleep(0.01)
     robot.steps(1)
@@ -123,11 +124,11 @@ async def test_a_page_that_takes_nothing_gets_the_newest_state_later() -> None:
     page.wire.unsent = HIGH_WATER + 1
     page.stream.pause_writing()
     for update in robot.steps(5):
-        assert page.stream.push(update) is False
+        assert page.stream.write(b"") is False
         session.publish(update)
     page.wire.unsent = 0
     page.stream.resume_writing()
-    session.catch_up(session._hub.time())
+    session.catch_up(asyncio.get_running_loop().time())
     messages: list[Any] = [message for _, message in page.wire.events()]
     assert len(messages) == 4
     assert messages[-1]["mensagem"] == robot.run.snapshot["mensagem"]
@@ -139,9 +140,9 @@ async def test_a_new_run_of_the_session_is_told_like_an_update() -> None:
     page = Page()
     store = SlowStore(Robot(steps=9).state())
     session = await page.watch(store)
-    store.held = Robot("bbbb", steps=2, minute=5).state()
+    store.stored = Robot("bbbb", steps=2, minute=5).state()
     session.changed()
     await asyncio.sleep(0.01)
     last = page.wire.events()[-1][1]
-    assert (last["etapa_atual"], last["timestamp_inicio"]) == (2, store.held.started)
+    assert (last["etapa_atual"], last["timestamp_inicio"]) == (2, store.stored.started)
     page.stream.connection_lost(None)

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from rpa_server.app import build
 from rpa_server.config import Settings
-from rpa_server.http.keys import HUB
+from rpa_server.http.keys import HUB, STORE
 from rpa_server.progress.session_state import SessionState
 from rpa_server.serving import idle_guard
 from rpa_server.serving.keys import IDLE_GUARD
@@ -132,14 +132,15 @@ async def test_what_comes_while_the_session_is_read_is_not_missed(
     robot = stored(data_dir, Robot(steps=3))
     async with place(data_dir) as here:
         hub = here.app[HUB]
-        read, go = hub.read, asyncio.Event()
+        store, go = here.app[STORE], asyncio.Event()
+        read = store.read
 
         async def slowly(session_id: str) -> SessionState | None:
             held = await read(session_id)
             await go.wait()
             return held
 
-        monkeypatch.setattr(hub, "read", slowly)
+        monkeypatch.setattr(store, "read", slowly)
         asked = asyncio.create_task(here.ask(KNOWN))
         _, leaving = await asyncio.open_connection("127.0.0.1", here.port)
         leaving.write(KNOWN)
@@ -213,7 +214,7 @@ async def test_who_is_still_waiting_at_the_end_is_told_nothing(data_dir: Path, m
             await go.wait()
             return None
 
-        monkeypatch.setattr(hub, "read", never)
+        monkeypatch.setattr(here.app[STORE], "read", never)
         reader, writer = await asyncio.open_connection("127.0.0.1", here.port)
         writer.write(KNOWN)
         await until(lambda: hub.connections == 1)

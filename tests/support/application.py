@@ -11,7 +11,7 @@ from aiohttp.test_utils import TestClient
 from rpa_server import app
 from rpa_server.backends.files import json_files
 from rpa_server.config import Settings
-from rpa_server.http.keys import HUB
+from rpa_server.http.keys import HUB, STORE
 from tests.support.sessions import SESSION, Robot
 
 Client = TestClient[web.Request, web.Application]
@@ -75,3 +75,8 @@ async def post(client: Client, **body: Any) -> dict[str, Any]:
 def hub_of(client: Client) -> Any:
     assert isinstance(client.app, web.Application)
     return client.app[HUB]
+
+
+def store_of(client: Client) -> Any:
+    assert isinstance(client.app, web.Application)
+    return client.app[STORE]

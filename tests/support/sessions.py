@@ -1,16 +1,18 @@
 """A run, a store and a viewer, in this process: what tests of sessions are made of."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import TypeVar
 
+from rpa_server.delivery.client import Client, Welcome
+from rpa_server.delivery.context import Clock
 from rpa_server.delivery.hub import Hub
-from rpa_server.delivery.session import Client, Session
+from rpa_server.delivery.session import Session
 from rpa_server.errors import StorageUnavailable
 from rpa_server.progress.run import Run
 from rpa_server.progress.session_state import SessionState
-from rpa_server.progress.update import Cursor, Update
+from rpa_server.progress.update import Cursor, Update, own_update
 
 SESSION = "2d4c17d1"
 AnyClient = TypeVar("AnyClient", bound=Client)
@@ -44,10 +46,10 @@ class Robot:
 
 
 class SlowStore:
-    """A store that answers what it held when it was asked, as late as the test likes."""
+    """A store that answers what it state when it was asked, as late as the test likes."""
 
-    def __init__(self, held: SessionState | None = None) -> None:
-        self.held = held
+    def __init__(self, state: SessionState | None = None) -> None:
+        self.stored = state
         self.failing = False
         self.reads = 0
         self._open = asyncio.Event()
@@ -62,27 +64,33 @@ class SlowStore:
 
     async def read(self, session_id: str) -> SessionState | None:
         self.reads += 1
-        held = self.held
-        if held is not None:
-            held = SessionState(held.epoch, held.seq, dict(held.snapshot), list(held.updates), held.sparse)
+        state = self.stored
+        if state is not None:
+            state = SessionState(state.epoch, state.seq, dict(state.snapshot), list(state.updates), state.sparse)
         await asyncio.sleep(0)
         await self._open.wait()
         if self.failing:
             raise StorageUnavailable("The test's store is down.")
-        return held
+        return state
+
+
+def _raw(update: Update) -> bytes:
+    return update.raw
 
 
 class Viewer:
     """A client that keeps what it was sent.
 
     Attributes:
-        pending: bytes that it has not taken; with any it takes no push.
+        pending: bytes that it has not taken; with any it takes no frame.
         stays: it is still there behind the end of the run.
         got: what it was sent, in order: ``sync``, ``reset``, ``update``, ``finish``, ``restart``, ``abort``, each
             with the position behind it (None where there is none).
         recovered: whether the sync said that the updates follow.
         updates: every update.
     """
+
+    encode: Callable[[Update], bytes] = staticmethod(_raw)
 
     def __init__(self, stays: bool = False) -> None:
         self.pending = 0
@@ -91,22 +99,22 @@ class Viewer:
         self.updates: list[Update] = []
         self.recovered: bool | None = None
 
-    def push(self, update: Update) -> bool:
+    def write(self, frame: bytes) -> bool:
         if self.pending:
             return False
-        self.send([update])
+        self.send([own_update(frame) or Update(frame, None, 0, False)])
         return True
 
     def send(self, updates: Sequence[Update]) -> None:
         self.got += [("update", update.cursor) for update in updates]
         self.updates += updates
 
-    def sync(self, session: Session, since: Cursor | None) -> None:
-        self.recovered = since is not None
-        self.got.append(("sync", since or session.cursor))
+    def sync(self, welcome: Welcome) -> None:
+        self.recovered = welcome.recovered
+        self.got.append(("sync", welcome.at))
 
-    def reset(self, session: Session) -> None:
-        self.got.append(("reset", session.cursor))
+    def reset(self, welcome: Welcome) -> None:
+        self.got.append(("reset", welcome.at))
 
     def finish(self) -> bool:
         self.got.append(("finish", None))
@@ -147,8 +155,38 @@ class Viewer:
         return at
 
 
-def make_hub(store: SlowStore, most: int = 100) -> Hub:
-    return Hub(store.read, most, 15.0)
+class ManualClock:
+    """A clock in the test's hands.
+
+    Attributes:
+        now_s: its steady seconds, and its seconds since 1970.
+    """
+
+    def __init__(self) -> None:
+        self.now_s = 1000.0
+        self._timers: list[tuple[float, Callable[[], None]]] = []
+
+    def steady_s(self) -> float:
+        return self.now_s
+
+    def wall_s(self) -> float:
+        return self.now_s
+
+    def call_later(self, delay_s: float, callback: Callable[[], None]) -> object:
+        self._timers.append((self.now_s + delay_s, callback))
+        return callback
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass, and call back whoever waited for it."""
+        self.now_s += seconds
+        due = [callback for due_s, callback in self._timers if due_s <= self.now_s]
+        self._timers = [(due_s, callback) for due_s, callback in self._timers if due_s > self.now_s]
+        for callback in due:
+            callback()
+
+
+def make_hub(store: SlowStore, most: int = 100, clock: Clock | None = None) -> Hub:
+    return Hub(store, most, 15.0, clock)
 
 
 async def settle() -> None:

@@ -63,14 +63,3 @@ class Wire(asyncio.Transport):
             fields = dict(line.split(": ", 1) for line in event.split("\n"))
             found.append((fields.get("id"), json.loads(fields["data"])))
         return found
-
-    def chunks(self) -> "Wire":
-        """Undo HTTP/1.1's chunked coding."""
-        data, plain = self.data, Wire()
-        while data:
-            size, rest = data.split(b"\r\n", 1)
-            length = int(size, 16)
-            plain.write(rest[:length])
-            assert rest[length : length + 2] == b"\r\n"
-            data = rest[length + 2 :]
-        return plain

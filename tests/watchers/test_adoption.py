@@ -101,9 +101,9 @@ async def test_a_viewer_that_is_behind_is_looked_after_until_it_is_not(monkeypat
     session = hub.session(SESSION)
     viewer = await watch(session, Viewer())
     robot.finish()
-    store.held = robot.state()
+    store.stored = robot.state()
     failures = 3
-    read = hub.read
+    read = store.read
 
     async def failing(session_id: str) -> SessionState | None:
         nonlocal failures
@@ -112,7 +112,7 @@ async def test_a_viewer_that_is_behind_is_looked_after_until_it_is_not(monkeypat
             raise StorageUnavailable("not now")
         return await read(session_id)
 
-    monkeypatch.setattr(hub, "read", failing)
+    monkeypatch.setattr(store, "read", failing)
     task = asyncio.create_task(PositionCheck(hub, Told(robot)).run())
     await until(lambda: viewer.count("update") == 1)
     task.cancel()

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rpa_server.delivery.session import Session
 from rpa_server.errors import BadDocument
 from rpa_server.watchers.feed import MAX_BYTES, Feed, unnumbered_update
-from tests.support.sessions import SESSION, Robot, SlowStore, Viewer, make_hub, settle, watch
+from tests.support.sessions import SESSION, ManualClock, Robot, SlowStore, Viewer, make_hub, settle, watch
 
 CHANNEL = f"rpa_progress:{SESSION}".encode()
 PLAN = {"etapa": 3, "mensagem": "Tela 3", "timestamp": "2025-10-09T19:19:39", "dados_extra": {"a": 1}}
@@ -24,7 +24,8 @@ class Line:
     def __init__(self, steps: int = 1) -> None:
         self.robot = Robot(steps=steps)
         self.store = SlowStore(self.robot.state())
-        self.hub = make_hub(self.store)
+        self.clock = ManualClock()
+        self.hub = make_hub(self.store, clock=self.clock)
         self.feed = Feed(self.hub)
         self.viewer = Viewer()
         self.session: Session = self.hub.session(SESSION)
@@ -35,7 +36,7 @@ class Line:
 
     @property
     def counts(self) -> tuple[int, int, int]:
-        return self.feed.received, self.feed.foreign, self.feed.garbage
+        return self.feed.received, self.feed.unnumbered, self.feed.garbage
 
 
 async def test_an_update_of_ours_is_delivered() -> None:
@@ -72,7 +73,7 @@ def test_the_short_way_of_the_next_update_makes_no_difference(order: list[int]) 
     async def outcome(short: bool) -> tuple[Any, ...]:
         line = await Line().open()
         if not short:
-            line.hub.take = lambda channel, raw: False  # type: ignore[method-assign]
+            line.hub.take = lambda session_id, raw: False  # type: ignore[method-assign]
         for number in [1, *order]:
             line.feed.message(CHANNEL, _MESSAGES[number])
         await settle()
@@ -104,7 +105,7 @@ async def test_what_comes_late_is_not_taken_for_the_next_update() -> None:
     line = await Line().open()
     line.feed.message(CHANNEL, line.robot.step().raw)
     late = line.robot.steps(4)
-    line.store.held = line.robot.state()
+    line.store.stored = line.robot.state()
     line.session.changed()
     await settle()
     for update in (*late, line.robot.step()):
@@ -120,7 +121,8 @@ async def test_who_joins_between_two_updates_is_told_the_last_one() -> None:
         update = line.robot.step()
         line.feed.message(CHANNEL, update.raw)
         for _ in range(2):
-            assert json.loads(line.session.sync_message(None))["snapshot"]["mensagem"] == update.data["mensagem"]
+            snapshot = line.session.welcome().snapshot
+            assert snapshot is not None and snapshot["mensagem"] == update.data["mensagem"]
 
 
 async def test_what_was_delivered_is_kept_for_who_lags_alone() -> None:
@@ -129,13 +131,13 @@ async def test_what_was_delivered_is_kept_for_who_lags_alone() -> None:
     line.viewer.pending = 1
     for update in line.robot.steps(10):
         line.feed.message(CHANNEL, update.raw)
-    assert len(line.session._log) == 10
+    assert len(line.session._audience._log) == 10
     line.viewer.pending = 0
-    line.session.catch_up(line.hub.time())
+    line.session.catch_up(line.clock.steady_s())
     assert line.viewer.seqs == list(range(2, 12))
     line.feed.message(CHANNEL, line.robot.step().raw)
     assert line.viewer.seqs == list(range(2, 13))
-    assert line.session._log == []
+    assert line.session._audience._log == []
 
 
 @pytest.mark.parametrize(
@@ -194,12 +196,12 @@ async def test_what_only_looks_like_ours_spoils_no_session(raw: bytes) -> None:
     line.feed.message(CHANNEL, raw)
     await settle()
     joined = await watch(line.session, Viewer())
-    assert line.session.view() is not None
+    assert line.session.welcome().snapshot is not None
     line.robot.steps(2)
-    line.store.held = line.robot.state()
+    line.store.stored = line.robot.state()
     line.feed.message(CHANNEL, line.robot.run.updates[-1].raw)
     await settle()
-    assert line.session.view() is not None
+    assert line.session.welcome().snapshot is not None
     assert joined.check() == line.robot.run.updates[-1].cursor
 
 

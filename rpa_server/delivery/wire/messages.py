@@ -1,79 +1,69 @@
-"""Messages as bytes on a socket: WebSocket frames, server-sent events, HTTP chunks.
+"""What streams say besides updates, as JSON: the native protocol's first message and reset, the plan's dialect.
 
-Pure. Frames go from server to client: unmasked, unfragmented, uncompressed, so the same bytes serve
-every client (RFC 6455, section 5.2). The event stream is that of the HTML standard, section 9.2.
+Pure. How a message becomes a frame or an event is said in websocket.py and sse.py.
 """
 
+from typing import Any
 
 from ... import safejson
 from ...progress.snapshot import with_names
 from ...progress.update import Update
-from .sse import event_head, sse_event
-from .websocket import ws_text
+from ..client import Welcome
 
-_MARK = b'"estimativas":'
-
-
+#: Only updates with these bytes in them are parsed for their estimates.
+_ESTIMATES_KEY = b'"estimativas":'
 
 
+def sync_message(welcome: Welcome) -> bytes:
+    """Build the first message of a native stream."""
+    return _once(welcome, "sync", recovered=welcome.recovered, snapshot=welcome.snapshot, heartbeat_ms=welcome.heartbeat_ms)
 
 
+def reset_message(welcome: Welcome) -> bytes:
+    """Build the message that continuity was lost."""
+    return _once(welcome, "reset", snapshot=welcome.snapshot)
 
 
+def _once(welcome: Welcome, kind: str, **more: Any) -> bytes:
+    """Build a native message, once for all clients that share *welcome*."""
+    message = welcome.messages.get(kind)
+    if message is None:
+        epoch, seq = welcome.at or (None, 0)
+        message = safejson.dumps({"type": kind, "session_id": welcome.session_id, "epoch": epoch, "seq": seq, **more})
+        welcome.messages[kind] = message
+    return message
 
 
+def plain_message(welcome: Welcome) -> bytes | None:
+    """Build the stored state as an update in the plan's shape, None where nothing is stored."""
+    view = welcome.snapshot
+    if view is None:
+        return None
+    message = {
+        "type": "progress_update",
+        **view,
+        "etapa": view["etapa_atual"],
+        "timestamp": view["timestamp_atualizacao"],
+    }
+    for milestone in ("estimativas", "resultado"):
+        if message[milestone] is None:
+            del message[milestone]
+    return safejson.dumps(message)
 
 
-
-
-
-
-def ws(update: Update) -> bytes:
-    """Return the WebSocket frame of *update*, encoded at the first call."""
-    if update.ws is None:
-        update.ws = ws_text(update.raw)
-    return update.ws
-
-
-def sse(update: Update) -> bytes:
-    """Return the event of *update*, not yet wrapped in a chunk, encoded at the first call."""
-    if update.sse is None:
-        update.sse = sse_event(update.raw, update.cursor)
-    return update.sse
-
-
-def sse_chunk(update: Update) -> bytes:
-    """Return the event of *update* in a chunk, encoded at the first call."""
-    if update.sse_chunk is None:
-        # chunk(sse(update)) in one step: where every page has a run of its own, this is on the way of each update.
-        head, raw = event_head(update.epoch, update.seq), update.raw
-        update.sse_chunk = b"%x\r\n%b%b\n\n\r\n" % (len(head) + len(raw) + 2, head, raw)
-    return update.sse_chunk
-
-
-def plain_ws(update: Update) -> bytes:
-    """Return the frames of the plain dialect: the update, then its estimates where it brings some."""
-    if update.plain_ws is None:
-        update.plain_ws = ws(update) + _plain_estimates(update)
-    return update.plain_ws
-
-
-def _plain_estimates(update: Update) -> bytes:
-    """Build the second frame of the plain dialect, empty where the update brings no estimates.
+def estimates_message(update: Update) -> bytes | None:
+    """Build the message that follows on an update with estimates in the plan's dialect, None where it brings none.
 
     The page scripts of the plan print ``cobertura.nome``; the deployed robot writes ``nome_cobertura``.
     """
-    if _MARK not in update.raw:
-        return b""
-    estimates = update.data.get("estimativas")
+    if _ESTIMATES_KEY not in update.raw:
+        return None
+    data = update.data
+    estimates = data.get("estimativas")
     if not isinstance(estimates, dict):
-        return b""
+        return None
     message = {"type": "estimativas", "estimativas": with_names(estimates)}
     for key in ("epoch", "seq"):
-        if key in update.data:
-            message[key] = update.data[key]
-    return ws_text(safejson.dumps(message))
-
-
-
-
+        if key in data:
+            message[key] = data[key]
+    return safejson.dumps(message)

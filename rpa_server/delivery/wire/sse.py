@@ -3,19 +3,28 @@
 Pure. The event stream is that of the HTML standard, section 9.2.
 """
 
-from ...progress.update import Cursor
+from ...progress.update import Cursor, Update
+
+#: A block of its own that every client ignores.
+COMMENT = b":\n\n"
 
 
-def sse_event(payload: bytes, cursor: Cursor | None) -> bytes:
+def event(payload: bytes, cursor: Cursor | None) -> bytes:
     """Wrap *payload* (one line) in an unnamed event, with the cursor as its id where there is one."""
-    return b"%b%b\n\n" % (event_head(*(cursor or (None, 0))), payload)
+    return _event(payload, None, 0) if cursor is None else _event(payload, *cursor)
 
 
-def event_head(epoch: str | None, seq: int) -> bytes:
-    """Return what stands before the payload of an event."""
-    return b"data: " if epoch is None else b"id: %b:%d\ndata: " % (epoch.encode(), seq)
+def update_event(update: Update) -> bytes:
+    """Return the event of *update*."""
+    return _event(update.raw, update.epoch, update.seq)
 
 
-def chunk(payload: bytes) -> bytes:
-    """Wrap *payload* in one chunk of HTTP/1.1's chunked coding."""
-    return b"%x\r\n%b\r\n" % (len(payload), payload)
+def _event(payload: bytes, epoch: str | None, seq: int) -> bytes:
+    if epoch is None:
+        return b"data: %b\n\n" % payload
+    return b"id: %b:%d\ndata: %b\n\n" % (epoch.encode(), seq, payload)
+
+
+def retry(delay_ms: int) -> bytes:
+    """Tell the client how long to wait before it connects again."""
+    return b"retry: %d\n\n" % delay_ms

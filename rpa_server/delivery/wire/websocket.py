@@ -3,8 +3,12 @@
 Pure. They are unmasked, unfragmented and uncompressed, so the same bytes serve every client (RFC 6455, section 5.2).
 """
 
+from ...progress.update import Update
+from .messages import estimates_message
+
+
 def ws_text(payload: bytes) -> bytes:
-    """Wrap *payload* in one WebSocket text frame."""
+    """Wrap *payload* in one text frame."""
     size = len(payload)
     if size < 126:
         return bytes((0x81, size)) + payload
@@ -26,3 +30,14 @@ def ws_pong(payload: bytes) -> bytes:
 def ws_close(code: int, reason: str) -> bytes:
     """Make a close frame."""
     return ws_control(0x8, code.to_bytes(2, "big") + reason.encode())
+
+
+def update_frame(update: Update) -> bytes:
+    """Return the frame of *update*."""
+    return ws_text(update.raw)
+
+
+def plain_frames(update: Update) -> bytes:
+    """Return the frames of *update* in the plan's dialect: the update, then its estimates where it brings some."""
+    estimates = estimates_message(update)
+    return ws_text(update.raw) if estimates is None else ws_text(update.raw) + ws_text(estimates)

@@ -1,9 +1,7 @@
 """Messages as bytes on a socket, read back by parsers that are not ours."""
 
-import http.client
-import io
 import json
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,9 +9,8 @@ from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 from websockets.protocol import Protocol, Side
 
-from rpa_server.delivery.wire.messages import plain_ws, sse, sse_chunk, ws
-from rpa_server.delivery.wire.sse import chunk, sse_event
-from rpa_server.delivery.wire.websocket import ws_text
+from rpa_server.delivery.wire.sse import event, update_event
+from rpa_server.delivery.wire.websocket import plain_frames, update_frame, ws_text
 from rpa_server.progress.snapshot import with_names
 from rpa_server.progress.update import Cursor, Update, make_update
 
@@ -24,10 +21,10 @@ def received(data: bytes) -> list[Frame]:
     """Return the frames that a client of another library reads."""
     client = Protocol(Side.CLIENT, max_size=None)
     client.receive_data(data)
-    events = [event for event in client.events_received() if isinstance(event, Frame)]
+    frames = [frame for frame in client.events_received() if isinstance(frame, Frame)]
     if client.parser_exc is not None:
         raise client.parser_exc
-    return events
+    return frames
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -88,7 +85,7 @@ UPDATE: dict[str, Any] = {
 def test_an_event_is_unnamed_and_its_id_is_the_cursor() -> None:
     """EventSource hands it to onmessage and hands the id back when it reconnects."""
     update = make_update(UPDATE)
-    ((name, data, last_id),) = events(sse(update))
+    ((name, data, last_id),) = events(update_event(update))
     assert name == "message"
     assert json.loads(data) == UPDATE
     assert last_id == "5f0c9a1be2d34c77:13"
@@ -96,44 +93,10 @@ def test_an_event_is_unnamed_and_its_id_is_the_cursor() -> None:
 
 def test_an_event_without_a_cursor_leaves_the_last_id_alone() -> None:
     """A bare PUBLISH must not make the client forget where it was."""
-    numbered = sse_event(b'{"a":1}', Cursor("a1", 7))
-    bare = sse_event(b'{"b":2}', None)
+    numbered = event(b'{"a":1}', Cursor("a1", 7))
+    bare = event(b'{"b":2}', None)
     assert events(numbered + bare) == [("message", '{"a":1}', "a1:7"), ("message", '{"b":2}', "a1:7")]
     assert b"id" not in bare
-
-
-@given(st.lists(st.binary(min_size=1, max_size=5000), max_size=4))
-def test_chunks_are_read_back_as_one_body(payloads: list[bytes]) -> None:
-    """HTTP/1.1's chunked coding, as Python's client reads it."""
-    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-    wire = head + b"".join(map(chunk, payloads)) + b"0\r\n\r\n"
-
-    class Socket:
-        def makefile(self, mode: str) -> io.BytesIO:
-            return io.BytesIO(wire)
-
-    response = http.client.HTTPResponse(cast(Any, Socket()))
-    response.begin()
-    assert response.read() == b"".join(payloads)
-
-
-@pytest.mark.parametrize("epoch", ["5f0c9a1be2d34c77", None])
-@pytest.mark.parametrize("size", [0, 300, 70_000])
-def test_an_update_in_a_chunk_is_its_event_in_a_chunk(epoch: str | None, size: int) -> None:
-    """However long it is, numbered or not."""
-    update = Update(b'{"mensagem":"%b"}' % (b"x" * size), epoch, 13, False)
-    assert sse_chunk(update) == chunk(sse(update))
-    assert sse(update) == sse_event(update.raw, update.cursor)
-
-
-def test_frames_of_an_update_are_encoded_once() -> None:
-    """The same bytes object serves every client."""
-    update = make_update(UPDATE)
-    assert ws(update) is ws(update)
-    assert sse(update) is sse(update)
-    assert sse_chunk(update) is sse_chunk(update)
-    assert plain_ws(update) is plain_ws(update)
-    assert received(ws(update))[0].data == update.raw
 
 
 def messages(data: bytes) -> list[dict[str, Any]]:
@@ -143,7 +106,7 @@ def messages(data: bytes) -> list[dict[str, Any]]:
 
 def test_an_update_without_estimates_is_one_plain_frame() -> None:
     """Nothing is added to it."""
-    assert messages(plain_ws(make_update(UPDATE))) == [UPDATE]
+    assert messages(plain_frames(make_update(UPDATE))) == [UPDATE]
 
 
 def test_an_update_with_estimates_is_followed_by_a_frame_of_them_with_names() -> None:
@@ -158,7 +121,7 @@ def test_an_update_with_estimates_is_followed_by_a_frame_of_them_with_names() ->
         ],
         "resumo": 5,
     }
-    first, second = messages(plain_ws(make_update({**UPDATE, "estimativas": estimates})))
+    first, second = messages(plain_frames(make_update({**UPDATE, "estimativas": estimates})))
     assert first == {**UPDATE, "estimativas": estimates}
     assert second["type"] == "estimativas"
     items = second["estimativas"]["coberturas_detalhadas"]
@@ -173,7 +136,7 @@ def test_an_update_with_estimates_is_followed_by_a_frame_of_them_with_names() ->
 def test_strange_estimates_never_stop_an_update(estimates: Any) -> None:
     """The update itself is sent in any case, and what follows it is at most one frame of an object."""
     update = make_update({**UPDATE, "estimativas": estimates})
-    first, *more = messages(plain_ws(update))
+    first, *more = messages(plain_frames(update))
     assert first["estimativas"] == estimates
     assert [message["estimativas"] for message in more] == ([estimates] if isinstance(estimates, dict) else [])
 
@@ -181,7 +144,7 @@ def test_strange_estimates_never_stop_an_update(estimates: Any) -> None:
 def test_estimates_named_inside_something_else_are_no_estimates() -> None:
     """Only the update's own key counts."""
     update = make_update({**UPDATE, "dados_extra": {"estimativas": {"coberturas_detalhadas": []}}})
-    assert len(messages(plain_ws(update))) == 1
+    assert len(messages(plain_frames(update))) == 1
 
 
 def test_adding_names_leaves_the_given_estimates_as_they_were() -> None:
@@ -191,8 +154,8 @@ def test_adding_names_leaves_the_given_estimates_as_they_were() -> None:
     assert estimates == {"coberturas_detalhadas": [{"nome_cobertura": "Ampla"}]}
 
 
-def test_a_foreign_update_is_framed_by_its_bytes() -> None:
+def test_an_unnumbered_update_is_framed_by_its_bytes() -> None:
     """No cursor, no id; the frame holds what was published."""
     update = Update(b'{"type":"progress_update","etapa":5}', None, 0, False)
-    assert received(ws(update))[0].data == update.raw
-    assert events(sse(update)) == [("message", update.raw.decode(), "")]
+    assert received(update_frame(update))[0].data == update.raw
+    assert events(update_event(update)) == [("message", update.raw.decode(), "")]

@@ -1,0 +1,36 @@
+"""Serves clients that lag: one task for all sessions that have any, and none while nobody lags."""
+
+import asyncio
+
+from .context import CatchesUp, Clock, Spawns
+
+#: How often a lagging client is looked at.
+PERIOD_S = 0.02
+
+
+class Laggards:
+    """The sessions with lagging clients.
+
+    Args:
+        clock: the time that sessions measure by.
+        tasks: where the task runs.
+    """
+
+    def __init__(self, clock: Clock, tasks: Spawns) -> None:
+        self._clock = clock
+        self._tasks = tasks
+        self._sessions: set[CatchesUp] = set()
+
+    def add(self, session: CatchesUp) -> None:
+        """Serve *session* until none of its clients lags any more."""
+        if not self._sessions:
+            self._tasks.spawn(self._run())
+        self._sessions.add(session)
+
+    async def _run(self) -> None:
+        while self._sessions:
+            await asyncio.sleep(PERIOD_S)
+            now_s = self._clock.steady_s()
+            for session in list(self._sessions):
+                if not session.catch_up(now_s):
+                    self._sessions.discard(session)

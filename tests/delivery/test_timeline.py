@@ -1,0 +1,249 @@
+"""What is known of a session, alone: no store, no clients, no loop."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rpa_server.delivery.timeline import FRESH_S, Timeline, Verdict
+from rpa_server.progress.session_state import SessionState
+from rpa_server.progress.update import HISTORY, START, Cursor, Update
+from tests.support.sessions import SESSION, Robot
+
+
+def known(robot: Robot) -> Timeline:
+    """Return a timeline that has read what *robot* did so far."""
+    timeline = Timeline(SESSION, 15_000)
+    timeline.adopt(robot.state())
+    return timeline
+
+
+def damaged(seq: int) -> Update:
+    """Return an update that begins and ends like one of ours and can't be folded."""
+    raw = b'{"type":"progress_update","epoch":"aaaa","seq":%d,"final":false,"status":5}' % seq
+    return Update(raw, "aaaa", seq, False)
+
+
+# -- updates
+
+
+def test_the_very_next_update_is_taken_by_its_bytes() -> None:
+    """Once the position moved, the head of what must follow is known, and nothing of it is parsed."""
+    robot = Robot(steps=2)
+    timeline = known(robot)
+    assert timeline.accept(robot.step()) is Verdict.NEXT
+    update = robot.step()
+    taken = timeline.offer(update.raw)
+    assert taken is not None
+    assert (taken.cursor, taken.raw) == (update.cursor, update.raw)
+    assert timeline.cursor == Cursor("aaaa", 4)
+
+
+@pytest.mark.parametrize("steps", [-1, 0, 2])
+def test_what_is_not_the_next_update_is_left_alone(steps: int) -> None:
+    """Neither what was seen, nor what is ahead, nor half of what is next changes anything."""
+    robot = Robot(steps=2)
+    timeline = known(robot)
+    timeline.accept(robot.step())
+    ahead = robot.steps(3)
+    raw = ahead[0].raw[:-2] if steps < 0 else (robot.run.updates[2] if steps == 0 else ahead[1]).raw
+    assert timeline.offer(raw) is None
+    assert timeline.cursor == Cursor("aaaa", 3)
+
+
+def test_every_update_has_its_verdict() -> None:
+    """Next, known, of another run, behind a gap, without a number."""
+    robot = Robot(steps=2)
+    timeline = known(robot)
+    following = robot.steps(3)
+    verdicts = [
+        timeline.accept(update)
+        for update in (following[1], following[0], following[0], Robot("bbbb", steps=1).step(), damaged(1))
+    ]
+    assert verdicts == [Verdict.AHEAD, Verdict.NEXT, Verdict.SEEN, Verdict.AHEAD, Verdict.SEEN]
+    assert timeline.accept(Update(b'{"etapa":3,"mensagem":"x"}', None, 0, False)) is Verdict.UNNUMBERED
+    assert Timeline(SESSION, 1).accept(following[0]) is Verdict.AHEAD
+
+
+def test_an_update_that_can_not_be_folded_is_reported_once() -> None:
+    """It began like ours: its position counts, its content does not, and whoever asks is told to read the store."""
+    timeline = known(Robot(steps=2))
+    assert timeline.accept(damaged(3)) is Verdict.NEXT
+    assert timeline.take_damage() is None  # nobody has looked yet
+    assert timeline.state is not None
+    assert isinstance(timeline.take_damage(), LookupError)
+    assert timeline.take_damage() is None
+
+
+def test_what_is_kept_is_bounded_and_the_snapshot_has_it_all() -> None:
+    """Updates that are dropped were folded before."""
+    robot = Robot(steps=1)
+    timeline = known(robot)
+    timeline.accept(robot.run.error("Placa recusada", "", robot.run_time()))
+    for update in robot.steps(2 * HISTORY):
+        timeline.accept(update)
+    state = timeline.state
+    assert state is not None
+    assert HISTORY <= len(state.updates) < 2 * HISTORY
+    assert state.snapshot == robot.run.snapshot
+
+
+# -- reads
+
+
+def test_a_read_that_brings_nothing_new_is_no_change() -> None:
+    """Nothing stored, the same, or less than what the wire brought meanwhile."""
+    robot = Robot(steps=2)
+    timeline, before = known(robot), robot.state()
+    timeline.accept(robot.step())
+    assert [timeline.adopt(state) for state in (None, before, robot.state())] == [None, None, None]
+    assert timeline.cursor == Cursor("aaaa", 3)
+
+
+def test_a_read_names_what_clients_lack_or_that_nobody_can_tell() -> None:
+    """Updates behind the position; None for another run and for a history that does not reach back."""
+    robot = Robot(steps=2)
+    timeline = known(robot)
+    robot.steps(3)
+    change = timeline.adopt(robot.state())
+    assert change is not None and change.missed is not None
+    assert [update.seq for update in change.missed] == [3, 4, 5]
+    robot.steps(9)
+    short = robot.state()
+    short.updates = short.updates[-4:]
+    for state in (short, Robot("bbbb", steps=1, minute=5).state()):
+        change = timeline.adopt(state)
+        assert change is not None and change.missed is None
+
+
+# -- first messages
+
+
+def test_a_crowd_shares_one_welcome_until_something_moves() -> None:
+    """Within FRESH_S; an update or a read makes a new one, and a client alone never leaves one behind."""
+    robot = Robot(steps=2)
+    timeline = known(robot)
+    alone = timeline.welcome(None, 0.0, 0.0)
+    first = timeline.welcome(None, 0.0, 0.0, shared=True)
+    assert first is not alone
+    assert timeline.welcome(None, FRESH_S, 0.0, shared=True) is first
+    assert timeline.welcome(None, FRESH_S + 0.1, 0.0, shared=True) is not first
+    last = timeline.welcome(None, FRESH_S + 0.1, 0.0, shared=True)
+    timeline.accept(robot.step())
+    moved = timeline.welcome(None, FRESH_S + 0.1, 0.0, shared=True)
+    assert (last.at, moved.at) == (Cursor("aaaa", 2), Cursor("aaaa", 3))
+
+
+def test_a_welcome_tells_the_silence() -> None:
+    """A snapshot is what the state means at that moment: a robot that said nothing for long has expired."""
+    robot = Robot(steps=2)
+    state = robot.state()
+    state.written_s = 1000.0
+    timeline = Timeline(SESSION, 15_000)
+    timeline.adopt(state)
+    early, late = timeline.welcome(None, 0.0, 1001.0), timeline.welcome(None, 9.0, 5000.0)
+    assert early.snapshot is not None and late.snapshot is not None
+    assert (early.snapshot["estado"], late.snapshot["estado"]) == ("executando", "expirado")
+
+
+def test_a_cursor_that_says_from_the_beginning_is_given_its_run() -> None:
+    """The position that updates follow on names the run, whatever the client called it."""
+    welcome = known(Robot(steps=2)).welcome(START, 0.0, 0.0)
+    assert (welcome.at, welcome.snapshot, welcome.recovered) == (Cursor("aaaa", 0), None, True)
+
+
+# -- whatever happens
+
+
+class Course:
+    """A random course of updates and reads, and a client that believes what the timeline says of them."""
+
+    def __init__(self) -> None:
+        self.robot, self.runs = Robot(), 1
+        self.timeline = Timeline(SESSION, 15_000)
+        self.wire: list[Update] = []
+        self.stored: list[SessionState] = []
+        self.snapshots: dict[Cursor, Any] = {}
+        self.at: Cursor | None = None
+
+    def record(self, count: int) -> None:
+        """The robot works; a store may have any of the states in between when it is read."""
+        for _ in range(1 + count % 4):
+            self.wire.append(self.robot.step())
+            self.stored.append(self.robot.state())
+            self.snapshots[self.stored[-1].cursor] = self.robot.run.snapshot
+
+    def start_over(self, _: int) -> None:
+        self.robot = Robot(f"run{self.runs}", minute=self.runs)
+        self.runs += 1
+        self.record(0)
+
+    def offer(self, number: int) -> None:
+        if self.wire and (taken := self.timeline.offer(self.wire[number % len(self.wire)].raw)) is not None:
+            self._follow(taken)
+
+    def accept(self, number: int) -> None:
+        if self.wire:
+            update = self.wire[number % len(self.wire)]
+            if self.timeline.accept(update) is Verdict.NEXT:
+                self._follow(update)
+
+    def adopt(self, number: int) -> None:
+        if not self.stored:
+            return
+        state = self.stored[-1 - number % len(self.stored)]
+        copy = SessionState(state.epoch, state.seq, dict(state.snapshot), list(state.updates))
+        copy.updates = copy.updates[number % 3 :]
+        before = self.at
+        change = self.timeline.adopt(copy)
+        if change is None:
+            return
+        if change.missed is None:
+            self.at = self.timeline.cursor
+            assert before is None or self.at is not None
+            return
+        for update in change.missed:
+            self._follow(update)
+        self.at = self.timeline.cursor
+
+    def _follow(self, update: Update) -> None:
+        assert update.cursor is not None
+        if self.at is not None:
+            assert update.cursor == (self.at.epoch, self.at.seq + 1), f"{update} does not follow on {self.at}"
+        self.at = update.cursor
+
+    def check(self) -> None:
+        """The client is where the timeline is, the state is the robot's there, and every suffix is exact."""
+        assert self.timeline.cursor == self.at
+        state = self.timeline.state
+        assert self.timeline.take_damage() is None
+        if state is None or self.at is None:
+            return
+        assert state.snapshot == self.snapshots[self.at]
+        assert self.timeline.final is state.snapshot["final"]
+        for seq in range(self.at.seq + 2):
+            missed = self.timeline.since(Cursor(self.at.epoch, seq))
+            if missed is not None:
+                assert [update.seq for update in missed] == list(range(seq + 1, self.at.seq + 1))
+        welcome = self.timeline.welcome(None, 0.0, 0.0)
+        assert welcome.at == self.at
+        assert welcome.snapshot is not None and welcome.snapshot["mensagem"] == state.snapshot["mensagem"]
+
+
+_EVENTS = ("record", "start_over", "offer", "accept", "adopt")
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(_EVENTS), st.integers(0, 30)), max_size=40))
+def test_whatever_comes_the_position_is_sound(events: list[tuple[str, int]]) -> None:
+    """Repetition, disorder, gaps, old reads and new runs: within a run nothing is skipped, doubled or taken back."""
+    course = Course()
+    for name, number in events:
+        event: Callable[[int], None] = getattr(course, name)
+        before = course.at
+        event(number)
+        course.check()
+        if before is not None and course.at is not None and before.epoch == course.at.epoch:
+            assert course.at.seq >= before.seq
