@@ -22,7 +22,7 @@ import aiohttp
 from rpa_server.tracker import ProgressTracker
 from tests.support.server import Server, redis_server, running
 
-IDLE_GUARD = 100
+CONNECTIONS = 100
 UPDATES = 500
 PAUSE_S = 0.005
 
@@ -38,13 +38,13 @@ async def _receive(http: aiohttp.ClientSession, url: str, number: int, ages: lis
 async def _measure(url: str) -> tuple[list[float], list[float]]:
     ages: list[float] = []
     calls: list[float] = []
-    trackers = [ProgressTracker(session_id=f"bench-{number}") for number in range(IDLE_GUARD)]
+    trackers = [ProgressTracker(session_id=f"bench-{number}") for number in range(CONNECTIONS)]
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
-        tasks = [asyncio.create_task(_receive(http, url, number, ages)) for number in range(IDLE_GUARD)]
+        tasks = [asyncio.create_task(_receive(http, url, number, ages)) for number in range(CONNECTIONS)]
         await asyncio.sleep(1)
         for count in range(UPDATES):
             began = time.perf_counter()
-            tracker = trackers[count % IDLE_GUARD]
+            tracker = trackers[count % CONNECTIONS]
             await asyncio.to_thread(tracker.update_progress, 1 + count % 14, "passo", {"sent": time.time()})
             calls.append(time.perf_counter() - began)
             await asyncio.sleep(PAUSE_S)

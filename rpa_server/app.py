@@ -44,9 +44,9 @@ from .watchers.snapshot_poll import SnapshotPoll
 
 logger = logging.getLogger(__name__)
 
-#: How long opening the port may wait for Redis to be subscribed.
+#: How long opening the port may wait for the subscription to Redis.
 _FIRST_S = 1.0
-#: Long enough that a 10 kB session id gets our answer, not the parser's.
+#: A session id of 10 kB should get our answer, not that of aiohttp's parser.
 _MAX_LINE = 32 * 1024
 _KEEPALIVE_S = 75.0
 
@@ -69,7 +69,14 @@ def create_app(argv: list[str] | None = None) -> web.Application:
 
 
 def build(settings: Settings, place: Path | None = None) -> web.Application:
-    """Build the application for *settings*; *place*: see workers.Siblings."""
+    """Build the application for *settings*.
+
+    Args:
+        place: this process's socket for the other server processes, see serving.siblings.Siblings.
+
+    Raises:
+        ConfigError: a setting can't be used on this machine.
+    """
     logging.getLogger("watchfiles").setLevel(logging.WARNING)  # it names every file it sees change
     scripts.load()
     data_dir = Path(settings.data_dir)
@@ -78,9 +85,9 @@ def build(settings: Settings, place: Path | None = None) -> web.Application:
     room = descriptor_limit()
     if room < settings.max_connections:
         logger.warning("Only %d connections fit into this process's descriptor limit (ulimit -n).", room)
-    connections = IdleGuard(room)
+    idle_guard = IdleGuard(room)
     app = web.Application(
-        middlewares=[connections.middleware, json_errors],
+        middlewares=[idle_guard.middleware, json_errors],
         client_max_size=MAX_BODY,
         handler_args={
             "handler_cancellation": True,
@@ -111,7 +118,7 @@ def build(settings: Settings, place: Path | None = None) -> web.Application:
     app[SESSION_COUNTS] = SessionCounts(store, time.time)
     app[SESSION_LIST] = SessionList(store, hub.tasks.spawn)
     app[PUBLISHER] = Publisher(store)
-    app[IDLE_GUARD] = connections
+    app[IDLE_GUARD] = idle_guard
     app[METRICS] = _metrics(app)
     app[SIBLINGS] = Siblings(app[METRICS].values, place)
     app.cleanup_ctx.extend([short_log, app[SIBLINGS].serve, _keep_connections, _watch_files, _subscribe])
@@ -125,7 +132,7 @@ async def _harden(request: web.Request, response: web.StreamResponse) -> None:
 
 
 def _metrics(app: web.Application) -> Metrics:
-    hub, feed, files, sweeper = app[HUB], app[FEED], app[FILES], app[IDLE_GUARD]
+    hub, feed, files, idle_guard = app[HUB], app[FEED], app[FILES], app[IDLE_GUARD]
     metrics = Metrics()
     metrics.add("connections", "Open streams and waiting polls", lambda: hub.connections, counter=False)
     metrics.add("sessions_watched", "Sessions that somebody watches", lambda: len(hub.watched()), counter=False)
@@ -138,7 +145,7 @@ def _metrics(app: web.Application) -> Metrics:
     if (subscriber := app[SUBSCRIBER]) is not None:
         metrics.add("subscription_losses", "Times that the subscription to Redis was lost", lambda: subscriber.losses)
     metrics.add("files_broken", "Reads that found no usable file", lambda: files.broken)
-    metrics.add("connections_dropped", "IdleGuard dropped for sending no request", lambda: sweeper.dropped)
+    metrics.add("connections_dropped", "Connections dropped for sending no request", lambda: idle_guard.dropped)
     metrics.add("tasks", "Tasks of the event loop", lambda: len(asyncio.all_tasks()), counter=False)
     metrics.add("descriptors", "Open file descriptors", open_descriptors, counter=False)
     return metrics
