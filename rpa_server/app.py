@@ -54,7 +54,7 @@ _KEEPALIVE_S = 75.0
 def create_app(argv: list[str] | None = None) -> web.Application:
     """Build the application from the environment; the entry point of ``python -m aiohttp.web``.
 
-    Settings that are wrong are told in one sentence on standard error, exit status 2.
+    A wrong setting ends the process with one sentence on standard error and exit status 2.
 
     Args:
         argv: what ``python -m aiohttp.web`` did not take itself; there are no options.
@@ -137,10 +137,10 @@ def _metrics(app: web.Application) -> Metrics:
     metrics.add("connections", "Open streams and waiting polls", lambda: hub.connections, counter=False)
     metrics.add("sessions_watched", "Sessions that somebody watches", lambda: len(hub.watched()), counter=False)
     metrics.add("updates_delivered", "Updates written to clients", lambda: hub.counters.delivered)
-    metrics.add("resets", "Clients told that continuity was lost", lambda: hub.counters.resets)
+    metrics.add("resets", "Messages to clients that continuity was lost", lambda: hub.counters.resets)
     metrics.add("clients_aborted", "Clients dropped for taking nothing", lambda: hub.counters.aborted)
     metrics.add("messages_received", "Updates that came from Redis", lambda: feed.received)
-    metrics.add("messages_foreign", "Updates that a foreign writer published", lambda: feed.unnumbered)
+    metrics.add("messages_foreign", "Updates that another writer than our tracker published", lambda: feed.unnumbered)
     metrics.add("messages_garbage", "Messages that were dropped", lambda: feed.garbage)
     if (subscriber := app[SUBSCRIBER]) is not None:
         metrics.add("subscription_losses", "Times that the subscription to Redis was lost", lambda: subscriber.losses)

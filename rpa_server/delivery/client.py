@@ -8,7 +8,7 @@ from ..progress.update import Cursor, Update
 
 
 class Welcome:
-    """What a client is told when it begins to watch, or when continuity was lost; wire/messages.py puts it into words.
+    """The first message of a client that begins to watch, or that has lost continuity; wire/messages.py puts it into words.
 
     Attributes:
         session_id: the session.

@@ -69,7 +69,7 @@ class Counters:
 
     Attributes:
         delivered: updates written to clients.
-        resets: clients told that continuity was lost.
+        resets: messages to clients that continuity was lost.
         aborted: clients dropped for taking nothing.
     """
 
@@ -88,7 +88,7 @@ class SessionContext:
         tasks: where reading runs.
         counters: what is counted.
         laggards: who serves clients that lag.
-        heartbeat_ms: told to clients.
+        heartbeat_ms: milliseconds between signs of life, as clients are to expect them.
         on_read_error: takes what a failed read raised.
     """
 

@@ -27,7 +27,7 @@ class EventStream(Stream):
         self.transport.write(event(payload, at))
 
     def finish(self) -> bool:
-        """End the response; the client comes back, and is told that there is nothing more."""
+        """End the response; a client that comes back gets 204, which ends it for good."""
         self.transport.close()
         self.abort_soon()
         return True

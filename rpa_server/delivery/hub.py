@@ -40,7 +40,7 @@ class Hub:
     Args:
         store: where sessions are read.
         max_connections: how many clients may be connected at once.
-        heartbeat_s: seconds between heartbeats, told to clients.
+        heartbeat_s: seconds between heartbeats, also in every client's first message.
         clock: the time; the event loop's own unless a test brings another.
 
     Attributes:
@@ -181,7 +181,7 @@ class Hub:
             logger.warning("A session could not be read: %s (%d times more before)", error, suppressed)
 
     async def close(self) -> None:
-        """End every stream at once; clients are told to come back. Fine to call more than once."""
+        """End every stream at once, in a way that makes clients come back. Fine to call more than once."""
         self._closed = True
         self._lingering.clear()
         for session in self.watched():

@@ -63,7 +63,7 @@ class Session:
         self._timeline = Timeline(session_id, context.heartbeat_ms)
         self._audience = Audience(context)
         self._early: list[Update] = []  # updates that can't be placed before the store was read
-        self._waiting: dict[Client, Cursor] | None = None  # clients that join with a cursor nobody can place yet
+        self._waiting: dict[Client, Cursor] | None = None  # clients whose cursor can't be found before the store was read
         self._reader: asyncio.Task[None] | None = None
         self._stale = True
         self._loaded = False
@@ -107,7 +107,7 @@ class Session:
         return self._timeline.cursor
 
     def welcome(self, cursor: Cursor | None = None) -> Welcome:
-        """Return what a client is told first, see Timeline.welcome; without *cursor* also what a reset tells."""
+        """Return a client's first message, see Timeline.welcome; without *cursor* it serves for a reset, too."""
         clock = self._context.clock
         welcome = self._timeline.welcome(cursor, clock.steady_s(), clock.wall_s(), shared=bool(self._audience))
         self._check_damage()
@@ -224,7 +224,7 @@ class Session:
         """Send *client* what it has not seen and keep it up to date from here on; load() comes before.
 
         Where that failed and the client has a cursor, it hears nothing until a store answers; where no store knows
-        the run, for PATIENCE_S: told of nothing, it would take what it knows already for news.
+        the run, for PATIENCE_S: if its first message said that nothing is known, it would take updates it has for new ones.
 
         Args:
             cursor: the last position that the client knows, None for none.

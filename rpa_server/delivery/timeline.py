@@ -3,7 +3,7 @@
 Pure: no clock, no socket, no JSON but that of updates that are folded.
 
 Invariants: the position never goes back within a run; the updates that are kept are contiguous and end at the position;
-whatever was derived from the position is dropped by _moved(), the only place that touches it.
+whatever was derived from the position is dropped by _moved(), the only function that touches it.
 """
 
 from dataclasses import replace
@@ -35,7 +35,7 @@ class Change(NamedTuple):
     """What a read brought.
 
     Attributes:
-        missed: the updates that clients lack; None where that can't be told, so that they must be reset.
+        missed: the updates that clients lack; None where that can't be proven, so that they must be reset.
     """
 
     missed: list[Update] | None
@@ -46,7 +46,7 @@ class Timeline:
 
     Args:
         session_id: a checked session id.
-        heartbeat_ms: told to clients.
+        heartbeat_ms: goes into every Welcome.
     """
 
     __slots__ = (
@@ -62,7 +62,7 @@ class Timeline:
         self._damage: Exception | None = None  # why an update could not be folded
         self._last_step: tuple[object, object] | None = None  # the last step that came without a number
         self._next_head: bytes | None = None  # how the update begins that must come next
-        self._welcome: Welcome | None = None  # what whoever joins now is told
+        self._welcome: Welcome | None = None  # shared by clients that join now
         self._welcome_until_s = 0.0
 
     # -- what is known
@@ -106,7 +106,7 @@ class Timeline:
         return None if state is None else state.view(state.silence_s(wall_s))
 
     def welcome(self, cursor: Cursor | None, now_s: float, wall_s: float, shared: bool = False) -> Welcome:
-        """Return what a client is told first.
+        """Return a client's first message.
 
         Args:
             cursor: the client's own, where since() can tell what follows on it; else None, for the whole state.

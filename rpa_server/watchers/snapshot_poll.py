@@ -1,6 +1,6 @@
 """Looks for snapshots that a robot wrote without publishing anything, where Redis does not notify us of them.
 
-The deployed Redis tracker writes ``rpa:progress:<sid>`` and publishes nothing. Where Redis may be told to send keyspace
+The deployed Redis tracker writes ``rpa:progress:<sid>`` and publishes nothing. Where Redis lets us switch on keyspace
 notifications (backends/redis/subscription.py) those say when that happens. Elsewhere the snapshots of watched sessions
 are compared with what was there a moment ago, but for runs that our tracker numbers. Where notifications are active
 that is done, too, but seldom: another program may switch them off (``CONFIG SET notify-keyspace-events``), and nobody

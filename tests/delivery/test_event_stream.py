@@ -46,7 +46,7 @@ async def known(robot: Robot) -> Session:
 
 @stream_names()
 def test_a_stream_that_is_behind_takes_nothing(name: str) -> None:
-    """From the high-water mark until all is taken an update is not written, and the caller is told."""
+    """From the high-water mark until all is taken an update is not written, and the caller gets to know."""
     wire = Wire(unsent=HIGH_WATER + 1)
     client = STREAMS[name](wire)
     assert wire.limits == (0, HIGH_WATER)

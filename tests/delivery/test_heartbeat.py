@@ -9,12 +9,12 @@ class Stream:
     """Notes when it is beaten and asked."""
 
     def __init__(self) -> None:
-        self.beats: list[float] = []
+        self.pings: list[float] = []
         self.checks: list[float] = []
         self.group = 0
 
     def ping(self) -> None:
-        self.beats.append(asyncio.get_running_loop().time())
+        self.pings.append(asyncio.get_running_loop().time())
 
     def expire(self) -> None:
         self.checks.append(asyncio.get_running_loop().time())
@@ -27,26 +27,26 @@ async def run(heartbeat: Heartbeat, seconds: float) -> None:
 
 
 async def test_every_stream_is_beaten_once_a_period_and_asked_in_between() -> None:
-    """However many there are, each gets its beat, and its answer is looked for half a period later."""
+    """However many there are, each gets its ping, and its answer is looked for half a period later."""
     heartbeat, streams = Heartbeat(0.3), [Stream() for _ in range(100)]
     for stream in streams:
         heartbeat.add(stream)
     await run(heartbeat, 1.0)
     for stream in streams:
-        assert 2 <= len(stream.beats) <= 4
+        assert 2 <= len(stream.pings) <= 4
         assert 2 <= len(stream.checks) <= 4
-        later = [check - stream.beats[0] for check in stream.checks if check > stream.beats[0]]
+        later = [check - stream.pings[0] for check in stream.checks if check > stream.pings[0]]
         assert 0.1 < later[0] < 0.25
 
 
-async def test_the_beats_are_spread_over_the_period() -> None:
+async def test_the_pings_are_spread_over_the_period() -> None:
     """Thousands of writes at once would delay everything else."""
     heartbeat, streams = Heartbeat(0.3), [Stream() for _ in range(60)]
     for stream in streams:
         heartbeat.add(stream)
     began = asyncio.get_running_loop().time()
     await run(heartbeat, 0.4)
-    first = sorted(stream.beats[0] for stream in streams)
+    first = sorted(stream.pings[0] for stream in streams)
     assert max(first.count(time) for time in first) <= 3
     assert first[0] - began > 0.05  # whoever has just come is known to be there
     assert first[-1] - first[0] > 0.15
@@ -59,4 +59,4 @@ async def test_a_stream_that_left_is_left_alone() -> None:
     heartbeat.remove(gone)
     heartbeat.remove(gone)
     await run(heartbeat, 0.15)
-    assert gone.beats == gone.checks == []
+    assert gone.pings == gone.checks == []

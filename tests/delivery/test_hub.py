@@ -18,7 +18,7 @@ class Guest(Viewer):
     """A viewer that is connected for as long as a handler would serve it.
 
     Args:
-        obedient: it goes when it is told to, as a handler whose stream ends does.
+        obedient: it goes when restart() asks it to, as a handler whose stream ends does.
     """
 
     def __init__(self, obedient: bool = True) -> None:
@@ -159,7 +159,7 @@ async def test_all_changed_reads_every_watched_session() -> None:
 
 
 async def test_a_full_server_refuses() -> None:
-    """One connection more than allowed is refused and leaves nothing; a place that gets free is given again."""
+    """One connection more than allowed is refused and leaves nothing; when one leaves, the next is let in."""
     hub = make_hub(SlowStore(), most=2)
     with hub.admit("a", Viewer()), hub.admit("a", Viewer()):
         with pytest.raises(ServerFull), hub.admit("b", Viewer()):
@@ -274,7 +274,7 @@ async def test_closing_reaches_who_is_still_joining() -> None:
 
 
 async def test_who_stays_is_aborted() -> None:
-    """A stream that does not end when it is told to is dropped after a second."""
+    """A stream that does not end when it is asked to is dropped after a second."""
     hub = make_hub(SlowStore())
     guest = Guest(obedient=False)
     task = asyncio.create_task(guest.stay(hub))
@@ -304,7 +304,7 @@ async def test_closing_an_unused_hub_is_quick() -> None:
 
 
 async def test_nothing_is_sent_behind_the_goodbye() -> None:
-    """A client that was told to come back gets no more updates: they would follow on its close frame."""
+    """A client that was sent away gets no more updates: they would follow on its close frame."""
     robot = Robot(steps=1)
     hub = make_hub(SlowStore(robot.state()))
     guest = Guest(obedient=False)

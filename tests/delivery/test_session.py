@@ -151,7 +151,7 @@ async def test_who_began_without_a_store_gets_the_state_once_it_answers() -> Non
 
 
 async def test_who_comes_back_while_no_store_answers_is_told_once_one_does() -> None:
-    """Told of nothing, a page with a cursor would take everything for news; so it is told when that can be placed."""
+    """A page whose first message said nothing would take everything for news; so that message waits for the store."""
     robot = Robot(steps=5)
     store = SlowStore(robot.state())
     session = make_hub(store).session(SESSION)
@@ -166,7 +166,7 @@ async def test_who_comes_back_while_no_store_answers_is_told_once_one_does() -> 
 
 @pytest.mark.parametrize("returns", [True, False])
 async def test_who_comes_back_to_a_run_that_redis_lost_waits_a_while_for_it(returns: bool) -> None:
-    """The robot is about to hand it in again; where it does not, the page is told that nothing is known."""
+    """The robot is about to hand it in again; where it does not, the page gets to know that there is nothing."""
     clock = ManualClock()
     robot = Robot(steps=5)
     store = SlowStore()
@@ -351,9 +351,9 @@ async def test_a_gap_in_the_history_is_one_reset() -> None:
     session = make_hub(store).session(SESSION)
     viewer = await watch(session, Viewer())
     robot.steps(10)
-    held = robot.state()
-    held.updates = held.updates[-4:]
-    store.stored = held
+    state = robot.state()
+    state.updates = state.updates[-4:]
+    store.stored = state
     session.changed()
     await settle()
     assert viewer.got == [("sync", Cursor("aaaa", 3)), ("reset", Cursor("aaaa", 13))]
@@ -403,10 +403,10 @@ async def test_the_snapshot_is_folded_up_to_date() -> None:
     first = robot.run.error("Placa recusada", "", robot.run_time())  # which the snapshot keeps, and the last 500 lack
     for update in (first, *robot.steps(2 * HISTORY + 7)):
         session.publish(update)
-    held = session.state
-    assert held is not None
-    assert held.snapshot == robot.run.snapshot
-    assert held.since(Cursor("aaaa", held.seq - HISTORY)) == list(robot.run.updates)
+    state = session.state
+    assert state is not None
+    assert state.snapshot == robot.run.snapshot
+    assert state.since(Cursor("aaaa", state.seq - HISTORY)) == list(robot.run.updates)
 
 
 async def test_a_resumed_client_needs_no_store() -> None:
@@ -736,7 +736,7 @@ class Schedule:
         self.record(1)
 
     def look(self, _: int) -> None:
-        """What who joins now is told is what the robot had said at that position."""
+        """A client that joins now gets what the robot had said at that position."""
         welcome = self.session.welcome()
         if welcome.snapshot is not None:
             assert welcome.at is not None

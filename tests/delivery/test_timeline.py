@@ -68,7 +68,7 @@ def test_every_update_has_its_verdict() -> None:
 
 
 def test_an_update_that_can_not_be_folded_is_reported_once() -> None:
-    """It began like ours: its position counts, its content does not, and whoever asks is told to read the store."""
+    """It began like ours: its position counts, its content does not; whoever asks learns that the store must be read."""
     timeline = known(Robot(steps=2))
     assert timeline.accept(damaged(3)) is Verdict.NEXT
     assert timeline.take_damage() is None  # nobody has looked yet

@@ -1,4 +1,4 @@
-"""From the channel to the hub: ours untouched, foreign made harmless, garbage counted."""
+"""From the channel to the hub: our updates untouched, unnumbered ones made harmless, garbage counted."""
 
 import asyncio
 import json
@@ -48,7 +48,7 @@ async def test_an_update_of_ours_is_delivered() -> None:
 
 
 async def test_a_message_of_the_plan_is_delivered_without_a_cursor() -> None:
-    """A bare PUBLISH in the plan's shape reaches the viewers and is counted as foreign."""
+    """A bare PUBLISH in the plan's shape reaches the viewers and is counted as unnumbered."""
     line = await Line().open()
     line.feed.message(CHANNEL, json.dumps(PLAN).encode())
     assert line.viewer.texts == ["Tela 3"]
@@ -68,7 +68,7 @@ _MESSAGES = [
 
 @given(st.lists(st.sampled_from(range(len(_MESSAGES))), max_size=12))
 def test_the_short_way_of_the_next_update_makes_no_difference(order: list[int]) -> None:
-    """What the viewers, the counts and the state are told is the same as where every message goes the long way."""
+    """Viewers, counts and state end up the same as where every message goes the long way."""
 
     async def outcome(short: bool) -> tuple[Any, ...]:
         line = await Line().open()
@@ -115,7 +115,7 @@ async def test_what_comes_late_is_not_taken_for_the_next_update() -> None:
 
 
 async def test_who_joins_between_two_updates_is_told_the_last_one() -> None:
-    """What one joiner was told serves the next, until there is news."""
+    """One joiner's first message serves the next, until there is news."""
     line = await Line().open()
     for _ in range(3):
         update = line.robot.step()
@@ -214,11 +214,11 @@ async def test_garbage_is_logged_now_and_then(caplog: pytest.LogCaptureFixture) 
     assert line.feed.garbage == 100
 
 
-# -- foreign messages
+# -- messages of other writers
 
 
-def test_a_foreign_message_keeps_its_keys() -> None:
-    """A foreign message is relayed flat, with ``type`` added and its keys as they were."""
+def test_a_message_of_another_writer_keeps_its_keys() -> None:
+    """A message of another writer is relayed flat, with ``type`` added and its keys as they were."""
     update = unnumbered_update(json.dumps({**PLAN, "extra": [1, None]}).encode())
     assert json.loads(update.raw) == {"type": "progress_update", **PLAN, "extra": [1, None]}
     assert update.cursor is None
@@ -233,8 +233,8 @@ TOLD: dict[str, Any] = {
 }
 
 
-async def test_a_foreign_message_brings_nothing_of_the_form_to_the_viewers() -> None:
-    """As with a foreign robot's snapshots: form fields go, what looks like a person in a text is masked."""
+async def test_a_message_of_another_writer_brings_nothing_of_the_form_to_the_viewers() -> None:
+    """As with snapshots of other robots: form fields go, what looks like a person in a text is masked."""
     line = await Line().open()
     line.feed.message(CHANNEL, json.dumps({**TOLD, "parametros": FORM}).encode())
     assert line.viewer.updates[-1].data == {
@@ -264,7 +264,7 @@ FORGED: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("forged", FORGED.values(), ids=FORGED.keys())
-def test_a_foreign_message_can_only_be_an_update_without_a_cursor(forged: dict[str, Any]) -> None:
+def test_a_message_of_another_writer_can_only_be_an_update_without_a_cursor(forged: dict[str, Any]) -> None:
     """The frame of a bare PUBLISH is a progress_update with neither ``epoch`` nor ``seq``, whatever is in it."""
     message = json.loads(unnumbered_update(json.dumps({**PLAN, **forged}).encode()).raw)
     assert message["type"] == "progress_update"
@@ -273,7 +273,7 @@ def test_a_foreign_message_can_only_be_an_update_without_a_cursor(forged: dict[s
 
 
 def test_an_update_of_ours_that_was_written_anew_has_no_cursor() -> None:
-    """One of our updates in another JSON writer's spelling is foreign: it can't move the clients' position."""
+    """One of our updates in another JSON writer's spelling is not taken for ours: it can't move the clients' position."""
     spaced = json.dumps(json.loads(Robot().step().raw)).encode()
     message = json.loads(unnumbered_update(spaced).raw)
     assert "epoch" not in message
@@ -300,7 +300,7 @@ def test_no_message_raises(raw: bytes) -> None:
     assert feed.received + feed.garbage == 1
 
 
-def test_a_foreign_message_can_not_pass_for_one_of_ours() -> None:
+def test_a_message_of_another_writer_can_not_pass_for_one_of_ours() -> None:
     """What kind of message it is, where it stands and whether the run is over is not for a stranger to say."""
     raw = b'{"type":"reset","etapa":1,"epoch":"x","seq":9,"final":true,"estado":"sucesso","mensagem":"m"}'
     update = unnumbered_update(raw)

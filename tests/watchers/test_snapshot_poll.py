@@ -35,13 +35,13 @@ def write(redis: RedisServer, session_id: str, etapa: int, status: str = "execut
 
 
 def steps(watcher: Any) -> list[int]:
-    """Return the steps that a watcher was told of, the first state's too."""
+    """Return the steps that a watcher got, the first state's too."""
     shown = [message.get("snapshot", message) for message in watcher.messages]
     return [state.get("etapa_atual", state.get("etapa")) for state in shown if state]
 
 
 @pytest.mark.parametrize(
-    ("allowed", "limit_s"), [(True, 0.1), (False, 0.5)], ids=["told by Redis", "looked for"]
+    ("allowed", "limit_s"), [(True, 0.1), (False, 0.5)], ids=["notified", "looked for"]
 )
 async def test_a_snapshot_that_nobody_announced_arrives(
     data_dir: Path, redis_process: RedisServer, allowed: bool, limit_s: float
@@ -63,7 +63,7 @@ async def test_a_snapshot_that_nobody_announced_arrives(
                 await asyncio.sleep(0.05)
         with redis_process.client() as client:
             keyspace: Any = client.config_get("notify-keyspace-events")
-    print(f"{'told' if allowed else 'looked for'}: {max(delays_s) * 1000:.0f} ms at worst of {len(delays_s)}")
+    print(f"{'notified' if allowed else 'looked for'}: {max(delays_s) * 1000:.0f} ms at worst of {len(delays_s)}")
     assert ("K" in keyspace["notify-keyspace-events"]) == allowed
     assert sorted(delays_s)[-2] < limit_s  # one may be late: the machine is shared
     for watcher in watchers:
