@@ -11,12 +11,12 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build, transform } from 'esbuild';
 import { minify } from 'terser';
-import * as more from './src/more.js';
+import * as more from './src/loaded-data.js';
 
 /** Script → what it is made of. */
 const ENTRIES = {
   'rpa-client': 'src/rpa-client.js', // the clients
-  'rpa-progress': 'src/index.js', // the clients, the widget and the bindings
+  'rpa-progress': 'src/rpa-progress.js', // the clients, the widget and the bindings
 };
 const here = dirname(fileURLToPath(import.meta.url));
 const target = process.argv[2] ?? join(here, 'dist');

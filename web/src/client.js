@@ -1,18 +1,18 @@
 // RPAProgressClient: follows one session over whatever transport works, and tells the page.
 //
 // One closure, because the size of what pages load is bounded; what can stand alone is in the modules below, one
-// connection in link.js. Invariants: at most one link is live, and only what it brings is shown; another that is tried
+// connection in connection.js. Invariants: at most one link is live, and only what it brings is shown; another that is tried
 // meanwhile takes over when it has brought all that the page has seen; every update is told once, in order; after
 // close() no timer, no listener and no connection is left.
 
 import { base as baseOf, problem } from './address.js';
 import { backoff } from './backoff.js';
 import { GIVEN_UP, RPAError } from './errors.js';
-import { ladder as makeLadder } from './ladder.js';
-import { OPEN, linker, slowed } from './link.js';
-import { reduce } from './state.js';
-import { attempt, load, save } from './store.js';
-import { teller } from './tell.js';
+import { ladder as makeLadder } from './transport-choice.js';
+import { OPEN, linker, slowed } from './connection.js';
+import { reduce } from './snapshot.js';
+import { attempt, load, save } from './session-storage.js';
+import { teller } from './emitter.js';
 import { timers } from './timers.js';
 
 const WAKING = ['visibilitychange', 'online', 'offline', 'pageshow', 'securitypolicyviolation'];
@@ -78,7 +78,7 @@ const follow = (self, sessionId, options) => {
   let ladder;
   let live; // the link that is shown
   let probe; // the link that is tried meanwhile
-  let state = null; // see state.js
+  let state = null; // see snapshot.js
   let tries; // failures since something lasted
   let seen; // something was received, ever
   let gap; // the place of the last gap
@@ -225,7 +225,7 @@ const follow = (self, sessionId, options) => {
 
   const connected = linker(self, after, stop, tell, heard, lasted, over);
 
-  /** Open a link by the rung *at*, see link.js, with a *share* of the time to connect. */
+  /** Open a link by the rung *at*, see connection.js, with a *share* of the time to connect. */
   const open = (at, heals, share = 1) => {
     count.connects++;
     return connected(rungs[at], at, self.connectTimeout * share, heals, rungs.indexOf('poll'));

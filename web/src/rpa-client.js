@@ -3,6 +3,6 @@
 import { RPAProgressClient } from './client.js';
 import { RPAError } from './errors.js';
 import { install } from './globals.js';
-import { RPAWebSocketClient } from './plan.js';
+import { RPAWebSocketClient } from './websocket-client.js';
 
 install({ RPAProgressClient, RPAWebSocketClient, RPAError });

@@ -8,7 +8,7 @@
 // Each returns what ends it; that of a WebSocket has a `_ping`.
 
 import { RPAError, refusal } from './errors.js';
-import { parser } from './sse.js';
+import { parser } from './sse-parser.js';
 
 const WAIT_S = 10;
 const SEATS = 4;

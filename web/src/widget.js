@@ -5,7 +5,7 @@
 // put into it.
 
 import { bind } from './bind.js';
-import { learned, say } from './texts.js';
+import { learned, say } from './words.js';
 
 const SPEAK_MS = 10_000;
 const KEPT_MS = 20_000; // what was said is no news for ever

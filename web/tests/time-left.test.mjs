@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { anchor, pace, smooth, TYPICAL } from '../src/pace.js';
+import { anchor, pace, smooth, TYPICAL } from '../src/time-left.js';
 
 const percent = (...args) => pace(...args)[0];
 const isLate = (...args) => pace(...args)[1];

@@ -4,8 +4,8 @@
 // all over. Nothing that a server sends is trusted to have the right type.
 
 import { parseMoney, sayMoney, text } from './money.js';
-import { anchor, pace, smooth } from './pace.js';
-import { duration, learned, say } from './texts.js';
+import { anchor, pace, smooth } from './time-left.js';
+import { duration, learned, say } from './words.js';
 
 const UNKNOWN = 'não informado';
 const PLAUSIBLE_MS = 900_000; // no step takes a quarter of an hour

@@ -3,9 +3,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { describe, move, take } from '../src/model.js';
-import * as more from '../src/more.js';
-import { learned } from '../src/texts.js';
+import { describe, move, take } from '../src/run-model.js';
+import * as more from '../src/loaded-data.js';
+import { learned } from '../src/words.js';
 
 Object.assign(learned.en, more.en);
 Object.assign(learned, { fields: more.fields, words: more.words });

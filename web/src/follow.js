@@ -5,10 +5,10 @@
 // left.
 
 import { RPAProgressClient } from './client.js';
-import { DemoSocket } from './demo.js';
-import { describe, move, take } from './model.js';
+import { DemoSocket } from './demo-socket.js';
+import { describe, move, take } from './run-model.js';
 import { text } from './money.js';
-import { learned, say } from './texts.js';
+import { learned, say } from './words.js';
 
 const OFFLINE_MS = 8000;
 const STALL_MS = 260_000; // no step is usually silent for longer

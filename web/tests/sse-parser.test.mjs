@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { parser } from '../src/sse.js';
+import { parser } from '../src/sse-parser.js';
 import { seeded } from './world.mjs';
 
 const bytes = (text) => (typeof text === 'string' ? new TextEncoder().encode(text) : Uint8Array.from(text));

@@ -2,7 +2,7 @@
 // together with the style. Without it only the needful is said, in Portuguese, of a
 // plan its price, and there is no demonstration.
 
-import { TYPICAL } from './pace.js';
+import { TYPICAL } from './time-left.js';
 
 /** What is told of a plan, in this order: the wire's name, Portuguese. */
 export const fields = [

@@ -15,7 +15,7 @@ const PT = {
   alternativo: 'Plano alternativo',
 };
 
-/** What is known beyond the script, see more.js; _isWhole once nothing more is to come. */
+/** What is known beyond the script, see loaded-data.js; _isWhole once nothing more is to come. */
 export const learned = {
   css: '[aria-live]{position:fixed;top:-99em}', // is heard, not seen
   en: { __proto__: null },

@@ -3,9 +3,9 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from 'node:test';
 
-import * as more from '../src/more.js';
-import { follow } from '../src/run.js';
-import { learned } from '../src/texts.js';
+import * as more from '../src/loaded-data.js';
+import { follow } from '../src/follow.js';
+import { learned } from '../src/words.js';
 import { settle, World } from './world.mjs';
 
 const kept = { setTimeout, clearTimeout, setInterval, clearInterval, now: Date.now };

@@ -4,11 +4,11 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 
-import * as more from '../src/more.js';
-import { duration, learned, say } from '../src/texts.js';
+import * as more from '../src/loaded-data.js';
+import { duration, learned, say } from '../src/words.js';
 
 const source = new URL('../src/', import.meta.url);
-const sources = readdirSync(source).filter((name) => name.endsWith('.js') && name !== 'more.js')
+const sources = readdirSync(source).filter((name) => name.endsWith('.js') && name !== 'loaded-data.js')
   .map((name) => readFileSync(new URL(name, source), 'utf8')).join('\n') + JSON.stringify([more.fields, more.words]).replaceAll('"', "'");
 
 test('whatever is translated is said somewhere, with the same places to fill', () => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { reduce } from '../src/state.js';
+import { reduce } from '../src/snapshot.js';
 import { Server, seeded } from './world.mjs';
 
 const sync = (more) => ({ type: 'sync', epoch: 'a', seq: 0, recovered: false, snapshot: null, ...more });

@@ -4,8 +4,8 @@
 // command or the script tag asks for becomes attributes of the element, so there is one place to look.
 
 import { bind } from './bind.js';
-import { follow } from './run.js';
-import { learned } from './texts.js';
+import { follow } from './follow.js';
+import { learned } from './words.js';
 import { makeElement, safeUrl } from './widget.js';
 import './rpa-client.js';
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { RPAError } from '../src/errors.js';
-import { ladder } from '../src/ladder.js';
+import { ladder } from '../src/transport-choice.js';
 import { seeded } from './world.mjs';
 
 const ALL = ['websocket', 'sse', 'polling', 'poll'];

@@ -3,7 +3,7 @@
 //
 // It stands where the browser's WebSocket stands, so that nothing else knows the difference.
 
-import { learned } from './texts.js';
+import { learned } from './words.js';
 
 /** A WebSocket whose run ends well. */
 export function DemoSocket() {
