@@ -1,48 +1,50 @@
-// Telling the page: events, the callbacks on the client, the iterator. What the page's own functions throw stops nothing.
+// What reaches the page: events, callbacks and the async iterator. An exception in the page's own function is printed and
+// stops nothing else.
 
-/**
- * @param {EventTarget} client whose properties `onProgressUpdate` and so on are the page's callbacks; with `debug` events are printed too.
- */
-export const teller = (client) => {
-  let give;
-  let next; // promise of the next event, and of what follows it
-  const add = (event) => {
-    const held = give;
-    next = new Promise((go) => {
-      give = go;
+export class Emitter {
+  /**
+   * @param {EventTarget} client whose properties `onProgressUpdate` and so on are the page's callbacks; with `debug` events
+   *   are printed too.
+   */
+  constructor(client) {
+    this._client = client;
+    this._append();
+  }
+
+  /** Add *event* to the chain that iterators read: each promise gives one event and the promise of the next. */
+  _append(event) {
+    const resolve = this._resolveNext;
+    this._next = new Promise((resolveNext) => {
+      this._resolveNext = resolveNext;
     });
-    held?.([event, next]);
-  };
+    resolve?.([event, this._next]);
+  }
 
-  const call = (name, ...args) => {
+  /** Call the page's callback *name*, if there is one. */
+  _call(name, ...args) {
     try {
-      client[name]?.(...args);
+      this._client[name]?.(...args);
     } catch (error) {
       console.error(error);
     }
-  };
+  }
 
-  add();
-  return {
-    _call: call,
+  /** Emit *detail* as the event `rpa:<type>` and to the callback *name*, whose further arguments *args* come first. */
+  _emit(type, detail, name, ...args) {
+    const event = new CustomEvent(`rpa:${type}`, { detail, cancelable: true });
+    if (this._client.debug) console.debug(event.type, detail);
+    this._append(event);
+    this._client.dispatchEvent(event);
+    this._call(name, ...args, detail);
+  }
 
-    /** Tell *detail* as the event `rpa:<type>` and to the callback *name*, whose arguments *args* go before it. */
-    _emit(type, detail, name, ...args) {
-      const event = new CustomEvent(`rpa:${type}`, { detail, cancelable: true });
-      if (client.debug) console.debug(event.type, detail);
-      add(event);
-      client.dispatchEvent(event);
-      call(name, ...args, detail);
-    },
-
-    /** Yield every event from now on until the client is closed. */
-    async* _events() {
-      let event;
-      let at = next;
-      while (at !== next || client.state !== 'closed') {
-        [event, at] = await at;
-        yield event;
-      }
-    },
-  };
-};
+  /** Yield every event from now on until the client is closed. */
+  async* _events() {
+    let event;
+    let next = this._next;
+    while (next !== this._next || this._client.state !== 'closed') {
+      [event, next] = await next;
+      yield event;
+    }
+  }
+}

@@ -1,7 +1,8 @@
-// What a reload of the page must not lose, in the tab's own storage. It may be forbidden, full or foreign: then there
-// is none.
+// What a reload of the page must not lose, in the tab's own storage: the run as it was, and the transport that worked.
+//
+// The storage may be forbidden, full, or hold what another program wrote; then the page goes on without it.
 
-/** Return what *work* returns, null where it fails. */
+/** Return what *work* returns, null where it throws. */
 export const attempt = (work) => {
   try {
     return work();
@@ -10,7 +11,40 @@ export const attempt = (work) => {
   }
 };
 
-export const load = (store, key) => attempt(() => JSON.parse(store.getItem(key)));
+export class ResumeStore {
+  /**
+   * @param {Storage | null} storage nothing is kept where it is null.
+   * @param {string} address of the server.
+   * @param {string} sessionId
+   */
+  constructor(storage, address, sessionId) {
+    this._storage = storage;
+    this._transportKey = address;
+    this._snapshotKey = address + sessionId;
+  }
 
-/** Keep *value*, or nothing where it is null. */
-export const save = (store, key, value) => attempt(() => store.setItem(key, JSON.stringify(value)));
+  _load(key) {
+    return attempt(() => JSON.parse(this._storage.getItem(key)));
+  }
+
+  _save(key, value) {
+    attempt(() => this._storage.setItem(key, JSON.stringify(value)));
+  }
+
+  _loadTransport() {
+    return this._load(this._transportKey);
+  }
+
+  _saveTransport(name) {
+    this._save(this._transportKey, name);
+  }
+
+  _loadSnapshot() {
+    return this._load(this._snapshotKey);
+  }
+
+  /** Keep *snapshot* for a reload; a run that has ended is not resumed. */
+  _saveSnapshot(snapshot) {
+    this._save(this._snapshotKey, snapshot.final ? null : snapshot);
+  }
+}

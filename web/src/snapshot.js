@@ -1,8 +1,12 @@
 // What the messages of a session add up to: the snapshot of docs/api.rst, kept up to date.
 //
-// Pure; one state object in, another out, none is changed. The rules are those of the server's snapshot, so that a
-// page that saw the updates and one that took the snapshot hold the same. Invariants: within an epoch `seq` rises
+// Pure: one snapshot in, another out, none is changed. The rules are those of the server's snapshot, so that a page
+// that saw the updates and one that received the snapshot show the same. Invariants: within an epoch `seq` rises
 // strictly, `percentual` never falls, `final` never goes back, estimates and result stay once seen.
+
+/** Values of `evento` that say nothing of the robot's status, and those that bring no message of its own. */
+const KEEP_STATUS = new Set(['estimativas', 'erro']);
+const KEEP_MESSAGE = new Set(['estimativas', 'erro', 'final']);
 
 const blank = (epoch, seq) => ({
   epoch, seq, etapa_atual: 0, total_etapas: 15, percentual: 0, dados_extra: {}, erros: [], estado: 'aguardando',
@@ -11,46 +15,58 @@ const blank = (epoch, seq) => ({
 /**
  * Take in one message.
  *
- * @param {object | null} state null while nothing is known.
- * @param {object} m sync, reset or progress_update.
- * @param {boolean} [holey] this run's numbers have holes, so a hole is no loss.
- * @returns {[object | null, string]} the state and what became of the message: 'next' and 'reset' are news, 'place'
- *   is a position without news, 'old' was seen, 'gap' means that something is missing, '' that it says nothing.
+ * @param {object | null} snapshot null while nothing is known.
+ * @param {object} message sync, reset or progress_update.
+ * @param {boolean} [isSparse] this run's numbers have holes that nobody can fill, so a hole is no gap.
+ * @returns {[object | null, string]} the snapshot, and what the message was: 'next' (one more update) and 'reset' (a whole
+ *   snapshot) are news, 'position' says where the stream begins, 'old' was seen before, 'gap' means that something before
+ *   it is missing, '' that it says nothing.
  */
-export const reduce = (state, m, holey) => {
-  const same = m.epoch && state?.epoch === m.epoch ? state : null;
-  const isOld = same && m.seq <= same.seq;
-  if (m.type === 'progress_update') {
-    const held = (m.epoch ? same : state) || blank(m.epoch, 0);
-    if (isOld) return [state, 'old'];
-    if (m.epoch && m.seq !== held.seq + 1 && !(same && holey)) return [state, 'gap'];
-    return [apply(held, m), 'next'];
+export const reduce = (snapshot, message, isSparse) => {
+  const sameRun = message.epoch && snapshot?.epoch === message.epoch ? snapshot : null;
+  const isOld = sameRun && message.seq <= sameRun.seq;
+  if (message.type === 'progress_update') {
+    if (isOld) return [snapshot, 'old'];
+    // An update without an epoch was published by another program: it has no number either.
+    const base = (message.epoch ? sameRun : snapshot) || blank(message.epoch, 0);
+    const mayFollow = !message.epoch || message.seq === base.seq + 1 || (sameRun && isSparse);
+    return mayFollow ? [apply(base, message), 'next'] : [snapshot, 'gap'];
   }
-  if (m.recovered) return same ? [state, isOld ? '' : 'gap'] : [blank(m.epoch, m.seq), 'place'];
-  if (!m.snapshot) return [state, ''];
-  return isOld ? [state, 'old'] : [m.snapshot, 'reset'];
+  if (message.recovered) {
+    if (!sameRun) return [blank(message.epoch, message.seq), 'position'];
+    return [snapshot, isOld ? '' : 'gap'];
+  }
+  if (!message.snapshot) return [snapshot, ''];
+  return isOld ? [snapshot, 'old'] : [message.snapshot, 'reset'];
 };
 
-const apply = (s, { type, evento = '', etapa, timestamp, dados_extra, erro, contexto = '', status, mensagem, ...rest }) => {
-  const extra = { ...s.dados_extra, ...dados_extra, ...rest.resultado };
-  const estimativas = rest.estimativas || extra.estimativas_tela_5 || s.estimativas;
+/** Return *snapshot* with one *update* added. */
+const apply = (snapshot, update) => {
+  const { type, evento = '', etapa, timestamp, dados_extra, erro, contexto = '', status, mensagem, ...rest } = update;
+  const extra = { ...snapshot.dados_extra, ...dados_extra, ...rest.resultado };
+  const estimativas = rest.estimativas || extra.estimativas_tela_5 || snapshot.estimativas;
   if (estimativas) extra.estimativas_tela_5 = estimativas;
-  const { plano_recomendado, plano_alternativo } = extra;
-  const final = s.final || rest.final === true;
+  const final = snapshot.final || rest.final === true;
   return {
-    ...s,
+    ...snapshot,
     ...rest,
-    etapa_atual: etapa >= 0 ? etapa : s.etapa_atual,
-    percentual: Math.max(s.percentual, final ? 100 : Math.min(99, rest.percentual ?? (etapa / s.total_etapas * 100 || 0))),
-    status: /^e/.test(evento) ? s.status : status,
-    mensagem: /^[ef]/.test(evento) ? s.mensagem : mensagem,
-    timestamp_inicio: s.timestamp_inicio || timestamp,
+    etapa_atual: etapa >= 0 ? etapa : snapshot.etapa_atual,
+    percentual: Math.max(snapshot.percentual, final ? 100 : percentOf(update, snapshot.total_etapas)),
+    status: KEEP_STATUS.has(evento) ? snapshot.status : status,
+    mensagem: KEEP_MESSAGE.has(evento) ? snapshot.mensagem : mensagem,
+    timestamp_inicio: snapshot.timestamp_inicio || timestamp,
     timestamp_atualizacao: timestamp,
     dados_extra: extra,
-    erros: evento === 'erro' ? [...s.erros, { erro: erro || mensagem, contexto, timestamp }] : s.erros,
-    estado: s.final ? s.estado : rest.estado || 'executando',
+    erros: evento === 'erro' ? [...snapshot.erros, { erro: erro || mensagem, contexto, timestamp }] : snapshot.erros,
+    estado: snapshot.final ? snapshot.estado : rest.estado || 'executando',
     final,
     estimativas,
-    resultado: final && (plano_recomendado || plano_alternativo) ? { plano_recomendado, plano_alternativo } : s.resultado,
+    resultado: (final && resultOf(extra)) || snapshot.resultado,
   };
 };
+
+/** Return how far an update says that its run is, below 100: only the end makes it that. */
+const percentOf = ({ percentual, etapa }, total) => Math.min(99, percentual ?? (etapa / total * 100 || 0));
+
+const resultOf = ({ plano_recomendado, plano_alternativo }) => (
+  plano_recomendado || plano_alternativo ? { plano_recomendado, plano_alternativo } : null);

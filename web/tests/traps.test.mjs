@@ -140,7 +140,7 @@ test('trap 2: a WebSocket that is killed within milliseconds again and again is 
   assert.ok(kinds(world).filter((kind) => kind === 'websocket').length <= 6, kinds(world).join());
 });
 
-test('trap 3: one failed attempt after a good session does not lower the rung', async () => {
+test('trap 3: one failed attempt after a good session does not change the transport', async () => {
   const world = new World();
   const { client } = await connected(world);
   await world.clock.run(10000);
@@ -504,12 +504,12 @@ for (const [name, disposition, blockedURI] of [
 }
 
 test('from a page on https a server on http is refused before anything is tried, but for this machine', async () => {
-  const { problem } = await import('../src/address.js?https'); // its own copy, with the location below
-  assert.equal(problem('s', 'https://a/', ['x']), undefined);
+  const { configurationError } = await import('../src/address.js?https'); // its own copy, with the location below
+  assert.equal(configurationError('s', 'https://a/', ['x']), undefined);
   browser({ location: { protocol: 'https:', origin: 'https://page.test' } });
   const fresh = await import('../src/address.js?location');
-  assert.equal(fresh.problem('s', 'http://a.test/', ['x']), 'mixed_content');
-  for (const base of ['http://localhost:8080/', 'http://127.0.0.1/', 'https://a.test/']) assert.equal(fresh.problem('s', base, ['x']), undefined);
+  assert.equal(fresh.configurationError('s', 'http://a.test/', ['x']), 'mixed_content');
+  for (const base of ['http://localhost:8080/', 'http://127.0.0.1/', 'https://a.test/']) assert.equal(fresh.configurationError('s', base, ['x']), undefined);
 });
 
 test('the server is where the script came from', async () => {
@@ -519,8 +519,8 @@ test('the server is where the script came from', async () => {
   ];
   for (const [index, [src, expected]] of places.entries()) {
     browser({ document: { currentScript: { src } } });
-    assert.equal((await import(`../src/address.js?src${index}`)).base(), expected);
-    assert.equal((await import(`../src/address.js?src${index}`)).base('https://given.test/y/'), 'https://given.test/y/');
+    assert.equal((await import(`../src/address.js?src${index}`)).serverAddress(), expected);
+    assert.equal((await import(`../src/address.js?src${index}`)).serverAddress('https://given.test/y/'), 'https://given.test/y/');
   }
 });
 
