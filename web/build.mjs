@@ -11,7 +11,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build, transform } from 'esbuild';
 import { minify } from 'terser';
-import * as more from './src/loaded-data.js';
+import * as loadedData from './src/loaded-data.js';
 
 /** Script → what it is made of. */
 const ENTRIES = {
@@ -51,7 +51,7 @@ async function script(entry, known) {
 mkdirSync(target, { recursive: true });
 // The style and the words: the script knows their hash, so that whoever vouches for the script vouches for them too.
 const { code: css } = await transform(read('src/style.css'), { loader: 'css', minify: true });
-const data = JSON.stringify({ css, ...more });
+const data = JSON.stringify({ css, ...loadedData });
 write('rpa-progress.json', data);
 const known = {
   VERSION: JSON.parse(read('package.json')).version,

@@ -1,13 +1,11 @@
 // What the page is told of a run and of its connection, in the order and as often as docs/javascript.rst promises.
 
 import { RPAError } from './errors.js';
-
-/** Outcomes that are no failure: a quote, or the word that a person has to make one. */
-const GOOD_OUTCOMES = new Set(['sucesso', 'cotacao_manual']);
+import { NO_FAILURE } from './outcome.js';
 
 /** Return the error of a run that has ended, null where it ended well. */
 const failureOf = ({ estado, erros, mensagem }) => {
-  if (GOOD_OUTCOMES.has(estado)) return null;
+  if (NO_FAILURE.has(estado)) return null;
   const [lastError] = erros.slice(-1);
   const words = lastError?.erro || mensagem;
   return new RPAError(estado === 'expirado' ? 'job_timeout' : 'job_failed', words, { fatal: true });

@@ -1,83 +1,102 @@
-// The whole build: the client, the element, the bindings, and the command queue, put together.
+// The script rpa-progress.js: the clients, the element <rpa-progress>, the bindings, and the queue of commands.
 //
 // Safe to load twice, late, early, and beside anything: the first one wins, a name that is taken is left alone. What a
-// command or the script tag asks for becomes attributes of the element, so there is one place to look.
+// command or the script tag asks for becomes attributes of the element, so those are the only options there are.
 
 import { bind } from './bind.js';
 import { follow } from './follow.js';
-import { learned } from './words.js';
-import { makeElement, safeUrl } from './widget.js';
+import { loadData } from './load-data.js';
+import { safeUrl } from './safe-url.js';
+import { defineElement } from './widget.js';
 import './rpa-client.js';
 
 const NAME = 'rpa-progress';
-const script = document.currentScript;
-let current; // of the run that bound elements follow, the one begun last
+const PREFIX = 'data-rpa-';
+const EVENT_PREFIX = 'event:';
+const DATA_TRIES = 2; // after the first one
+const PATIENCE_MS = 3000; // for the data file; after that the widget begins in plain Portuguese
+const script = document.currentScript; // null once the script has run, so it is read here
+let current; // what ends the run that bound elements follow, the one begun last
 
-/** Begin the run that an element asks for, and return what ends it; nothing while it has no session or is in no page. */
-function begin(node, draw) {
+/** Give *node* the attributes of the script tag that it does not have itself. */
+function inheritAttributes(node) {
   for (const { name, value } of script?.attributes ?? []) {
-    if (/^data-rpa-/.test(name) && !node.hasAttribute(name.slice(9))) node.setAttribute(name.slice(9), value);
+    const own = name.slice(PREFIX.length);
+    if (name.startsWith(PREFIX) && !node.hasAttribute(own)) node.setAttribute(own, value);
   }
+}
+
+/** Take the session from an event on the window that the page names. */
+function listenForSession(node, type) {
+  if (!type || node.listens === type) return;
+  node.listens = type;
+  addEventListener(type, ({ detail }) => {
+    const sessionId = detail?.session_id ?? detail?.sessionId ?? detail;
+    if (sessionId) node.setAttribute('session-id', sessionId);
+  });
+}
+
+/** Begin the run that an element asks for, and return what ends it; undefined while it has no session or is in no page. */
+function begin(node, draw) {
+  inheritAttributes(node);
   const get = (name) => node.getAttribute(name) ?? undefined;
-  const event = get('session-from')?.slice(6); // event:name
-  if (event && node.listens !== event) {
-    node.listens = event;
-    addEventListener(event, ({ detail }) => {
-      const told = detail?.session_id ?? detail?.sessionId ?? detail;
-      if (told) node.setAttribute('session-id', told);
-    });
-  }
+  listenForSession(node, get('session-from')?.slice(EVENT_PREFIX.length));
   const sessionId = get('session-id') || new URLSearchParams(location.search).get(get('session-param'));
   if (!node.isConnected || !(sessionId || node.hasAttribute('demo'))) return undefined;
-  const run = current = follow(sessionId, get, node, (view) => {
+  const drawAll = (view) => {
     draw(view);
-    if (run === current) bind(document, view);
-  }, () => {
+    if (end === current) bind(document, view);
+  };
+  const redirect = () => {
     const address = safeUrl(get('redirect-on-success'));
-    if (address) location.replace(address); // who goes back is not to be sent here again
-  });
-  return run;
+    if (address) location.replace(address); // whoever goes back is not to be sent here again
+  };
+  const end = follow(sessionId, get, node, drawAll, redirect);
+  current = end;
+  return end;
 }
 
 /** Run a command, ['start', {sessionId, …}]: the page's first element shows it, else a new one at the page's end. */
-function push([name, options]) {
+function run([name, options]) {
   if (name !== 'start') return;
   const node = document.querySelector(NAME) ?? document.body.appendChild(document.createElement(NAME));
   for (const key in options) node.setAttribute(key.replace(/[A-Z]/g, '-$&'), options[key]);
 }
 
-/** Load what is beside the script: css, en, fields, demo. It may come late: what is shown by then gets it, too. */
-async function learn(tries) {
-  try {
-    const [, place] = /(.+?)(-\d[^/]*)?\.js(\?|$)/.exec(script?.src); // a script in the page itself has none
-    const answer = await fetch(`${place}-${VERSION}.json`, { integrity: INTEGRITY });
-    const { en, ...more } = await answer.json();
-    Object.assign(learned.en, en);
-    Object.assign(learned, more);
-  } catch {
-    if (tries) return setTimeout(learn, 5000, tries - 1);
-  }
-  learned._isWhole = true;
-  document.querySelectorAll(NAME).forEach((node) => node.dress?.());
-}
-
-/** Begin for good; what is not known by now is said in plain Portuguese. */
-function begun() {
-  if (!customElements.get(NAME)) customElements.define(NAME, makeElement(begin));
-  queue.forEach(push);
-  queue.push = push;
+/** Define the element, run the commands, and follow what the script tag names. */
+function start(queue) {
+  defineElement(NAME, begin);
+  queue.forEach(run);
+  queue.push = run;
+  const { rpaSessionId, rpaSessionParam, rpaSessionFrom, rpaDemo } = script?.dataset ?? {};
+  const isNamed = [rpaSessionId, rpaSessionParam, rpaSessionFrom, rpaDemo].some((value) => value !== undefined);
   // The script tag alone names a session: elements of the page's own are to follow it.
-  if (/rpa(Sess|Demo)/.test(Object.keys(script?.dataset ?? {})) && !document.querySelector(NAME)) push(['start', { hidden: '' }]);
+  if (isNamed && !document.querySelector(NAME)) run(['start', { hidden: '' }]);
 }
 
-const parsed = new Promise((go) => {
-  addEventListener('DOMContentLoaded', go);
-  if (document.readyState !== 'loading') go();
-});
-const patience = new Promise((go) => setTimeout(go, 3000));
-const held = window.RPAProgress ??= [];
-const queue = held.map ? held : []; // what is no queue is somebody else's
+/** Put the style that has come on the elements that are there. */
+const dressAll = () => document.querySelectorAll(NAME).forEach((node) => node.dress?.());
+
+/** Return the queue of commands; an object of that name that is no list is somebody else's. */
+function commandQueue() {
+  window.RPAProgress ??= [];
+  return Array.isArray(window.RPAProgress) ? window.RPAProgress : [];
+}
+
+/** Start once the page is parsed and the data file was asked for; it is not waited for long, nor a second time. */
+async function startInTime(queue) {
+  const isParsed = new Promise((resolve) => {
+    addEventListener('DOMContentLoaded', resolve);
+    if (document.readyState !== 'loading') resolve();
+  });
+  const isPatienceOver = new Promise((resolve) => setTimeout(resolve, PATIENCE_MS));
+  await Promise.race([loadData(script?.src, DATA_TRIES, dressAll), isPatienceOver]);
+  await isParsed;
+  start(queue);
+}
+
+const queue = commandQueue();
 if (!queue.isTaken) {
-  queue.isTaken = true;
-  Promise.race([learn(2), patience]).then(() => parsed.then(begun));
+  queue.isTaken = true; // by the first script of this name on the page
+  startInTime(queue);
 }

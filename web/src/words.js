@@ -1,7 +1,7 @@
-// What visitors read. The words stand where they are said, in Brazilian Portuguese; what is said for the wire's names,
-// and how English gets its own, is here. English and the rest come from the file beside the script.
+// What visitors read. Sentences are written where they are used, in Brazilian Portuguese; here are the words for the names
+// of the wire, and the way to English. English and what the script can do without come from the data file beside it.
 
-// What the wire calls by name.
+/** Names on the wire → Portuguese. */
 const PT = {
   __proto__: null, // so that a server's word such as "constructor" finds nothing here
   aguardando: 'Aguardando o início',
@@ -15,28 +15,32 @@ const PT = {
   alternativo: 'Plano alternativo',
 };
 
-/** What is known beyond the script, see loaded-data.js; _isWhole once nothing more is to come. */
-export const learned = {
+/** What came from the data file, see loaded-data.js; until then its least. `_isComplete` once nothing more is to come. */
+export const loaded = {
   css: '[aria-live]{position:fixed;top:-99em}', // is heard, not seen
   en: { __proto__: null },
   words: {},
   fields: [],
   demo: [[1000, { type: 'sync', recovered: true }]],
+  _isComplete: false,
 };
 
 /**
- * Say *words* in a language: English for "en", Brazilian Portuguese for everything else.
+ * Return *words* in a language: English for "en", Brazilian Portuguese for everything else.
  *
- * @param {string} words Portuguese, or what the wire says.
- * @returns {string} nothing for undefined; with "#" and "@" replaced by *one* and *two*; what has no translation is its own.
+ * @param {string | undefined} words Portuguese, or a name on the wire; '' is returned for undefined, and words that have
+ *   no translation are returned as they are.
+ * @param {unknown} [first] replaces "#" in the words.
+ * @param {unknown} [second] replaces "@".
  */
-export const say = (lang, words, one, two) => {
-  const pt = PT[words] || `${words ?? ''}`;
-  return ((lang === 'en' && learned.en[pt]) || pt).replace('#', () => one).replace('@', () => two);
+export const translate = (lang, words, first, second) => {
+  const portuguese = PT[words] || String(words ?? '');
+  const translated = (lang === 'en' && loaded.en[portuguese]) || portuguese;
+  return translated.replace('#', () => first).replace('@', () => second);
 };
 
-/** Seconds as "42 s" or "1 min 05 s". */
+/** Return seconds as "42 s" or "1 min 05 s". */
 export const duration = (seconds) => {
   const rest = `${Math.floor(seconds % 60)} s`;
-  return seconds < 60 ? rest : `${Math.floor(seconds / 60)} min ${rest.padStart(4, 0)}`;
+  return seconds < 60 ? rest : `${Math.floor(seconds / 60)} min ${rest.padStart(4, '0')}`;
 };

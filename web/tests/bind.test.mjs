@@ -128,7 +128,7 @@ test('an empty or untidy list of classes stops nothing', () => {
 
 test('a click on retry asks for the connection anew', () => {
   const one = node({ 'data-rpa-retry': '' });
-  const redo = () => {};
-  bind(root(one), view({ redo }));
-  assert.equal(one.onclick, redo);
+  const onRetry = () => {};
+  bind(root(one), view({ onRetry }));
+  assert.equal(one.onclick, onRetry);
 });

@@ -3,11 +3,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { anchor, pace, smooth, TYPICAL } from '../src/time-left.js';
+import { roundMinutes, pace, smooth, TYPICAL } from '../src/time-left.js';
 
-const percent = (...args) => pace(...args)[0];
-const isLate = (...args) => pace(...args)[1];
-const left = (...args) => pace(...args)[2];
+const percent = (...args) => pace(...args)._percent;
+const isLate = (...args) => pace(...args)._isLate;
+const left = (...args) => pace(...args)._secondsLeft;
 
 /** Play a run whose steps take *durations* seconds, a second at a time. */
 function* play(durations) {
@@ -99,5 +99,5 @@ test('an estimate goes down with the clock and rises by a quarter or not at all'
 
 test('minutes are round, and rounded up', () => {
   const told = [[0, 0], [30, 0], [49, 0], [50, 1], [60, 1], [61, 2], [121, 3], [181, 5], [301, 10], [600, 10]];
-  for (const [seconds, minutes] of told) assert.equal(anchor(seconds), minutes, seconds);
+  for (const [seconds, minutes] of told) assert.equal(roundMinutes(seconds), minutes, seconds);
 });

@@ -3,12 +3,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { describe, move, take } from '../src/run-model.js';
-import * as more from '../src/loaded-data.js';
-import { learned } from '../src/words.js';
+import * as data from '../src/loaded-data.js';
+import { advance, applySnapshot } from '../src/run-model.js';
+import { describe } from '../src/view.js';
+import { loaded } from '../src/words.js';
 
-Object.assign(learned.en, more.en);
-Object.assign(learned, { fields: more.fields, words: more.words });
+Object.assign(loaded.en, data.en);
+Object.assign(loaded, { fields: data.fields, words: data.words });
 
 const START = Date.parse('2025-01-02T10:00:00');
 const MARKUP = '<img src=x onerror=alert(1)>';
@@ -26,7 +27,7 @@ const ended = (estado, more) => state({ estado, final: true, etapa_atual: 15, pe
 /** Take in states at their own time; return what is shown then. */
 const show = (states, lang = 'pt-BR') => {
   let model = {};
-  for (const s of states) model = take(model, s, Date.parse(s.timestamp_atualizacao));
+  for (const s of states) model = applySnapshot(model, s, Date.parse(s.timestamp_atualizacao));
   return describe(model, states[states.length - 1], lang);
 };
 
@@ -50,23 +51,23 @@ test('a step that is seen when it is over has no name', () => {
 });
 
 test('the bar never goes back within a run, and starts over with the next', () => {
-  let model = take({}, state({ etapa_atual: 9 }), at(0));
+  let model = applySnapshot({}, state({ etapa_atual: 9 }), at(0));
   const reached = describe(model, state({ etapa_atual: 9 }), 'pt-BR').value;
-  model = take(model, state({ etapa_atual: 3 }), at(0));
+  model = applySnapshot(model, state({ etapa_atual: 3 }), at(0));
   const again = describe(model, state({ etapa_atual: 3 }), 'pt-BR');
   assert.equal(again.value, reached);
   assert.equal(again.passo, 'Etapa 3 de 15');
   assert.equal(again.aviso, 'Tentando novamente.');
-  model = take(model, state({ epoch: 'e2', etapa_atual: 1 }), at(0));
+  model = applySnapshot(model, state({ epoch: 'e2', etapa_atual: 1 }), at(0));
   assert.ok(describe(model, state({ epoch: 'e2' }), 'pt-BR').value < 5);
 });
 
 test('the bar moves with the clock, and is full for a quote alone', () => {
   const s = state({ etapa_atual: 15 });
-  let model = take({}, s, at(0));
+  let model = applySnapshot({}, s, at(0));
   const values = [];
   for (let second = 0; second < 300; second += 10) {
-    model = move(model, s, at(second));
+    model = advance(model, s, at(second));
     values.push(describe(model, s, 'pt-BR').value);
   }
   assert.deepEqual(values, [...values].sort((a, b) => a - b));
@@ -79,20 +80,20 @@ test('the bar moves with the clock, and is full for a quote alone', () => {
 
 test('time is told by the robot\'s clock, whatever zone it is in', () => {
   for (const zone of [0, -3, 5, 24 * 400]) {
-    const skewed = take({}, state({ timestamp_atualizacao: stamp(75) }), at(75 + zone * 3600));
-    const view = describe(move(skewed, state({}), at(75 + zone * 3600 + 10)), state({}), 'pt-BR');
+    const skewed = applySnapshot({}, state({ timestamp_atualizacao: stamp(75) }), at(75 + zone * 3600));
+    const view = describe(advance(skewed, state({}), at(75 + zone * 3600 + 10)), state({}), 'pt-BR');
     assert.equal(view.tempo, 'Tempo: 1 min 25 s', `${zone} h`);
   }
 });
 
 test('a page that comes late knows how old the robot\'s last word is', () => {
-  const model = take({}, state({ timestamp_atualizacao: stamp(30) }), at(100));
+  const model = applySnapshot({}, state({ timestamp_atualizacao: stamp(30) }), at(100));
   assert.equal(describe(model, state({}), 'pt-BR').tempo, 'Tempo: 1 min 40 s');
 });
 
 test('an ended run\'s time stands still', () => {
   const s = ended('sucesso', { timestamp_atualizacao: stamp(90) });
-  const model = move(take({}, s, at(95)), s, at(5000));
+  const model = advance(applySnapshot({}, s, at(95)), s, at(5000));
   assert.equal(describe(model, s, 'pt-BR').tempo, 'Tempo: 1 min 30 s');
 });
 
@@ -102,7 +103,7 @@ test('an estimate waits for a second step, goes away at the end and when it is l
   assert.equal(show([first]).eta, '');
   assert.equal(show([first, second]).eta, 'Faltam cerca de 2 min');
   assert.equal(show([first, second], 'en').eta, 'About 2 min left');
-  const late = move(take(take({}, first, at(0)), second, at(6)), second, at(200));
+  const late = advance(applySnapshot(applySnapshot({}, first, at(0)), second, at(6)), second, at(200));
   const view = describe(late, second, 'pt-BR');
   assert.deepEqual([view.eta, view.on.stalled], ['', true]);
   assert.equal(view.aviso, 'Está demorando mais que o normal; ainda em andamento (etapa 8).');
@@ -112,8 +113,8 @@ test('an estimate waits for a second step, goes away at the end and when it is l
 test('a last step that nears its end is told in words, not in seconds', () => {
   const before = state({ etapa_atual: 14 });
   const last = state({ etapa_atual: 15, timestamp_atualizacao: stamp(1) });
-  let model = take(take({}, before, at(0)), last, at(1));
-  for (let second = 2; second < 130; second += 1) model = move(model, last, at(second));
+  let model = applySnapshot(applySnapshot({}, before, at(0)), last, at(1));
+  for (let second = 2; second < 130; second += 1) model = advance(model, last, at(second));
   assert.equal(describe(model, last, 'pt-BR').eta, 'Falta menos de 1 min');
 });
 
@@ -149,7 +150,7 @@ test('an error that only the last update tells is told', () => {
 test('a number of steps that is none is no reason to stop', () => {
   for (const total of [MARKUP, -3, 0, 2.5, null, {}, 1e12]) {
     const s = state({ total_etapas: total, etapa_atual: 2 });
-    const { value } = describe(take({}, s, at(0)), s, 'pt-BR');
+    const { value } = describe(applySnapshot({}, s, at(0)), s, 'pt-BR');
     assert.ok(value >= 0 && value < 100, `${total}: ${value}`);
   }
 });
@@ -221,7 +222,7 @@ test('a state of strange types is shown without a throw', () => {
   for (const field of fields) {
     for (const value of strange) {
       const s = state({ [field]: value, final: true });
-      assert.doesNotThrow(() => describe(take({}, s, at(0)), s, 'pt-BR'), `${field} ${JSON.stringify(value)}`);
+      assert.doesNotThrow(() => describe(applySnapshot({}, s, at(0)), s, 'pt-BR'), `${field} ${JSON.stringify(value)}`);
     }
   }
   for (const value of strange) {
@@ -229,7 +230,7 @@ test('a state of strange types is shown without a throw', () => {
       resultado: { plano_recomendado: { valor: value, vidros: value }, plano_alternativo: value },
       estimativas: { coberturas_detalhadas: [{ nome: value, valores: { de: value } }, value] },
     });
-    assert.doesNotThrow(() => describe(take({}, s, at(0)), s, 'en'), JSON.stringify(value));
+    assert.doesNotThrow(() => describe(applySnapshot({}, s, at(0)), s, 'en'), JSON.stringify(value));
   }
 });
 
