@@ -33,7 +33,7 @@ export class Connections {
     return this._choice._transports;
   }
 
-  /** Open the live connection anew, in place of all others. */
+  /** Open the live connection anew, instead of all others. */
   _dial() {
     this._drop();
     const isHurried = !this._hasDelivered && this._choice._hasNext;

@@ -1,4 +1,4 @@
-// What the page is told of a run and of its connection, in the order and as often as docs/javascript.rst promises.
+// What the page gets to know of a run and of its connection, in the order and as often as docs/javascript.rst promises.
 
 import { RPAError } from './errors.js';
 import { NO_FAILURE } from './outcome.js';

@@ -56,7 +56,7 @@ function watch(options = {}, heard = () => {}) {
   return seen;
 }
 
-test('a session that can never be followed is told so, and nothing says that it is being connected or will begin', async () => {
+test('a session that can never be followed is shown as that, and nothing says that it is being connected or will begin', async () => {
   const seen = watch({ 'base-url': 'ftp://nowhere' });
   for (let second = 0; second < 20; second++) {
     await world.clock.run(1000);
@@ -104,7 +104,7 @@ test('where it was forbidden and is not any more, a click goes on as if nothing 
   assert.equal(seen.view.etapa, 2);
 });
 
-test('a lost connection is still told as that', async () => {
+test('a lost connection is still shown as that', async () => {
   const seen = watch();
   await world.clock.run(500);
   world.server.publish();

@@ -37,7 +37,7 @@ test('a price that was not read is nothing, never zero', () => {
   assert.equal(sayMoney('R$ 0,00', 'pt-BR'), `R$${NBSP}0,00`); // the robot did read a zero
 });
 
-test('words in place of a price pass through', () => {
+test('words instead of a price pass through', () => {
   assert.equal(sayMoney('100% da tabela FIPE', 'pt-BR'), '100% da tabela FIPE');
   assert.equal(sayMoney('<b>1</b>', 'pt-BR'), '<b>1</b>');
 });

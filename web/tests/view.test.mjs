@@ -78,7 +78,7 @@ test('the bar moves with the clock, and is full for a quote alone', () => {
   }
 });
 
-test('time is told by the robot\'s clock, whatever zone it is in', () => {
+test('time goes by the robot\'s clock, whatever zone it is in', () => {
   for (const zone of [0, -3, 5, 24 * 400]) {
     const skewed = applySnapshot({}, state({ timestamp_atualizacao: stamp(75) }), at(75 + zone * 3600));
     const view = describe(advance(skewed, state({}), at(75 + zone * 3600 + 10)), state({}), 'pt-BR');
@@ -110,7 +110,7 @@ test('an estimate waits for a second step, goes away at the end and when it is l
   assert.equal(show([first, second, ended('sucesso')]).eta, '');
 });
 
-test('a last step that nears its end is told in words, not in seconds', () => {
+test('a last step that nears its end is said in words, not in seconds', () => {
   const before = state({ etapa_atual: 14 });
   const last = state({ etapa_atual: 15, timestamp_atualizacao: stamp(1) });
   let model = applySnapshot(applySnapshot({}, before, at(0)), last, at(1));
@@ -118,16 +118,16 @@ test('a last step that nears its end is told in words, not in seconds', () => {
   assert.equal(describe(model, last, 'pt-BR').eta, 'Falta menos de 1 min');
 });
 
-test('each ending says what it is, and only a failure is an error', () => {
+test('each outcome says what it is, and only a failure is an error', () => {
   const erros = [{ erro: 'Placa recusada', contexto: '', timestamp: stamp(0) }];
-  const told = {
+  const outcomes = {
     sucesso: ['Cotação concluída', 'Os valores não foram informados.', '', 'done'],
     cotacao_manual: ['Cotação manual necessária', 'A cotação precisa ser feita por uma pessoa.', '', 'error'],
     erro: ['Não foi possível concluir', 'A cotação parou antes do fim.', 'Placa recusada', 'error'],
     expirado: ['Cotação expirada', 'A cotação parou antes do fim.', 'Placa recusada', 'error'],
     cancelado: ['Cotação cancelada', 'A cotação parou antes do fim.', 'Placa recusada', 'error'],
   };
-  for (const [estado, [label, hint, error, condition]] of Object.entries(told)) {
+  for (const [estado, [label, hint, error, condition]] of Object.entries(outcomes)) {
     const view = show([ended(estado, { erros })]);
     assert.deepEqual([view.estado, view.dica, view.erro], [label, hint, error], estado);
     assert.deepEqual(['done', 'error', 'running', 'waiting'].filter((name) => view.on[name]), [condition], estado);
@@ -142,7 +142,7 @@ test('a run that failed stays at the step where it stopped', () => {
   assert.deepEqual([show([ended('erro')]).passo, show([ended('sucesso')]).passo], ['', 'Etapa 15 de 15']);
 });
 
-test('an error that only the last update tells is told', () => {
+test('an error that only the last update has is shown', () => {
   const view = show([state({ etapa_atual: 2 }), ended('erro', { erro: 'Placa recusada' })]);
   assert.equal(view.erro, 'Placa recusada');
 });
@@ -155,7 +155,7 @@ test('a number of steps that is none is no reason to stop', () => {
   }
 });
 
-test('an error in mid-run is told until the robot goes on', () => {
+test('an error in mid-run is shown until the robot goes on', () => {
   const erros = [{ erro: 'Tela 3 não abriu', contexto: '', timestamp: stamp(5) }];
   assert.equal(show([state({ erros, timestamp_atualizacao: stamp(5) })]).erro, 'Tela 3 não abriu');
   assert.equal(show([state({ erros, timestamp_atualizacao: stamp(6) })]).erro, '');
@@ -165,15 +165,15 @@ test('the robot\'s internal full stop is not shown', () => {
   assert.equal(show([state({ mensagem: 'a' }), state({ mensagem: 'RPA success' })]).mensagem, '');
 });
 
-test('both plans are told field by field, and what was not read is said to be unknown', () => {
+test('both plans are shown field by field, and what was not read is said to be unknown', () => {
   const recomendado = { valor: 'R$4.631,57', parcelamento: 'anual', vidros: false, assistencia: true, valor_franquia: 'N/A' };
   const alternativo = { valor: 'N/A', parcelamento: 'N/A', vidros: false };
   const view = show([ended('sucesso', { resultado: { plano_recomendado: recomendado, plano_alternativo: alternativo } })]);
   const [[title, price, rows], [other, none, nothing]] = view.plans;
   assert.deepEqual([title, price], ['Plano recomendado', 'R$\u00a04.631,57']);
   assert.equal(rows.length, 12);
-  const told = Object.fromEntries(rows);
-  assert.deepEqual([told.Vidros, told['Assistência'], told.Franquia, told.Parcelamento], ['não', 'sim', 'não informado', 'anual']);
+  const words = Object.fromEntries(rows);
+  assert.deepEqual([words.Vidros, words['Assistência'], words.Franquia, words.Parcelamento], ['não', 'sim', 'não informado', 'anual']);
   assert.deepEqual([other, none, nothing], ['Plano alternativo', 'não informado', []]);
   assert.equal(view['plan.recomendado.valor'], 'R$\u00a04.631,57');
   assert.equal(view['plan.alternativo.valor'], 'não informado');
@@ -234,7 +234,7 @@ test('a state of strange types is shown without a throw', () => {
   }
 });
 
-test('a state that no one knows is told as it came', () => {
+test('an outcome that no one knows is shown as it came', () => {
   for (const estado of [MARKUP, 'constructor', 'toString']) {
     const view = show([state({ estado })]);
     assert.equal(view.estado, estado);
