@@ -74,7 +74,8 @@ def test_every_attribute_of_the_widget_is_in_its_document() -> None:
     sources = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "web" / "src").glob("*.js")}
     document = (ROOT / "docs" / "webflow.rst").read_text(encoding="utf-8")
     portuguese, english = document.split("\nProgress on a Webflow page\n")
-    read = set(re.findall(r"\bget\('([\w-]+)'\)", sources["follow.js"] + sources["rpa-progress.js"])) | {"demo", "theme", "show"}
+    asked = re.findall(r"\bget\('([\w-]+)'\)", sources["follow.js"] + sources["rpa-progress.js"])
+    read = set(asked) | {"demo", "theme", "show"}
     bound = {f"data-rpa-{name}" for name in re.findall(r"each\('(\w+)'", sources["bind.js"])}
     said = set(re.findall(r"^ {4}(\w+): ", sources["view.js"].split("  return {\n")[-1], re.M)) - {"on", "value"}
     assert len(read) > 12

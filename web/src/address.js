@@ -6,7 +6,7 @@ const HTTP = /^https?:\/\/\w/;
 const PLAIN_HTTP = /^http:/;
 const LOOPBACK = /^http:\/\/(localhost|127\.|\[)/; // browsers let pages on https connect to their own machine
 
-/** Return the server's address with a slash at the end: *baseUrl* where the page gave one, else the script's origin and prefix. */
+/** Return the server's address with a slash at the end: *baseUrl* if the page gave one, else the script's origin and prefix. */
 export const serverAddress = (baseUrl) => {
   const address = baseUrl || scriptUrl?.replace(/(\/static\/.*|\/[^/]*)$/, '') || '';
   return address.endsWith('/') ? address : `${address}/`;

@@ -7,7 +7,10 @@ import { TransportChoice } from './transport-choice.js';
 const HURRIED = 0.4; // share of the time to connect while nothing has worked yet and there is another transport
 
 /** Return the names of the transports that a page allows, given as a list or with commas; polling includes plain polls. */
-const allowed = (transports) => String(transports).replace('polling', 'polling,poll').split(',').filter((name) => TRANSPORTS[name]);
+const allowed = (transports) => {
+  const names = String(transports).replace('polling', 'polling,poll').split(',');
+  return names.filter((name) => TRANSPORTS[name]);
+};
 
 export class Connections {
   /** @param {Coordinator} owner see Connection. */
@@ -60,7 +63,7 @@ export class Connections {
   /** Note that *connection*, the live one, delivers: its transport is the one in use. */
   _works(connection) {
     this._hasDelivered = true;
-    this._choice._index = connection._index;
+    this._choice._use(connection._index);
     this._owner._timers._stop('upgrade');
     this._upgradeLater();
   }

@@ -79,8 +79,14 @@ export class Coordinator {
 
   _stats() {
     const { _live: live, _probe: probe, _opened: connects } = this._connections;
-    const { _failures: tries } = this._retry;
-    return { connects, ...this._intake._counts, tries, live: live ? 1 : 0, probing: probe ? 1 : 0, timers: this._timers._running.size };
+    return {
+      connects,
+      ...this._intake._counts,
+      tries: this._retry._failures,
+      live: live ? 1 : 0,
+      probing: probe ? 1 : 0,
+      timers: this._timers._running.size,
+    };
   }
 
   // -- for its connections

@@ -29,6 +29,11 @@ export class TransportChoice {
     return this._index + 1 < this._transports.length;
   }
 
+  /** A connection over the transport at *index* delivers: that one is in use. */
+  _use(index) {
+    this._index = index;
+  }
+
   /** The connection over the transport at *index* has lasted: that one is good. */
   _lasted(index) {
     this._index = this._home = this._lowest = index;

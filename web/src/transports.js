@@ -76,7 +76,7 @@ const inSeat = (locks, seat, work, otherwise) => locks.request(`rpa${seat}`, { i
 });
 
 /**
- * Make a transport of *receive(connection, get, client)*, which sends requests until it throws; any exception ends the connection.
+ * Make a transport of *receive(connection, get, client)*, which sends requests; any exception ends the connection.
  *
  * One that *occupies* a connection of the browser gives way to plain polls where too many tabs have one.
  */

@@ -110,7 +110,13 @@ function describeState(model, snapshot, say) {
   const isSaid = final && (NO_FAILURE.has(estado) || sayError(model, snapshot));
   return {
     on: {
-      [estado]: true, waiting: !isKnown, running: isKnown && !final, done: isDone, error: final && !isDone, stalled: model._isLate, final,
+      [estado]: true,
+      waiting: !isKnown,
+      running: isKnown && !final,
+      done: isDone,
+      error: final && !isDone,
+      stalled: model._isLate,
+      final,
     },
     value,
     percent: isKnown && `${value}%`,
