@@ -1,9 +1,9 @@
-// Makes what pages load: `node build.mjs [directory]` writes the scripts, and what the widget takes from beside its own,
-// into dist/.
+// Makes what pages load: `node build.mjs [directory]` writes the scripts, and the data file that the widget loads from
+// beside its own, into dist/.
 //
-// esbuild bundles and shortens the names that begin with an underscore, which are ours alone: no page, no wire and no
-// browser has one. terser shortens the rest: its output is 4 % smaller when compressed. Both are pinned, so the same
-// sources make the same bytes everywhere.
+// esbuild bundles, and shortens property names that begin with an underscore: those are internal, no page, message or
+// browser has one. So such a name may be as long as it reads best. terser shortens the rest: its output is 4 % smaller
+// when compressed. Both are pinned, so the same sources make the same bytes everywhere.
 
 import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -11,20 +11,20 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build, transform } from 'esbuild';
 import { minify } from 'terser';
-import * as more from './src/more.js';
+import * as loadedData from './src/loaded-data.js';
 
-/** Script → what it is made of. */
+/** Script → its entry. */
 const ENTRIES = {
   'rpa-client': 'src/rpa-client.js', // the clients
-  'rpa-progress': 'src/index.js', // the clients, the widget and the bindings
+  'rpa-progress': 'src/rpa-progress.js', // the clients, the widget and the bindings
 };
 const here = dirname(fileURLToPath(import.meta.url));
 const target = process.argv[2] ?? join(here, 'dist');
 const read = (name) => readFileSync(join(here, name), 'utf8');
 const write = (name, text) => writeFileSync(join(target, name), text);
 
-/** Return the text of the script that *entry* makes: one function that leaves no names on the page but those it means to. */
-async function script(entry, known) {
+/** Build *entry* as one function, so that no names reach the page but those of globals.js; *known* are constants for it. */
+async function buildScript(entry, known) {
   const bundled = await build({
     absWorkingDir: here,
     entryPoints: [entry],
@@ -36,7 +36,7 @@ async function script(entry, known) {
     minifySyntax: true,
     minifyWhitespace: true,
     mangleProps: /^_[a-z]/,
-    define: Object.fromEntries(Object.entries(known).map(([name, word]) => [name, JSON.stringify(word)])),
+    define: Object.fromEntries(Object.entries(known).map(([name, value]) => [name, JSON.stringify(value)])),
     legalComments: 'none',
     logLevel: 'warning',
   });
@@ -49,12 +49,12 @@ async function script(entry, known) {
 }
 
 mkdirSync(target, { recursive: true });
-// The style and the words: the script knows their hash, so that whoever vouches for the script vouches for them too.
+// Style and words. The script has their hash, so that a page that pins the script pins them, too.
 const { code: css } = await transform(read('src/style.css'), { loader: 'css', minify: true });
-const data = JSON.stringify({ css, ...more });
+const data = JSON.stringify({ css, ...loadedData });
 write('rpa-progress.json', data);
 const known = {
   VERSION: JSON.parse(read('package.json')).version,
   INTEGRITY: `sha256-${createHash('sha256').update(data).digest('base64')}`,
 };
-for (const [name, entry] of Object.entries(ENTRIES)) write(`${name}.js`, await script(entry, known));
+for (const [name, entry] of Object.entries(ENTRIES)) write(`${name}.js`, await buildScript(entry, known));

@@ -1,6 +1,6 @@
 // The page that shows how to embed the widget: the server's own address in the snippets, copying, a look at the widget.
 
-const $ = (id) => document.getElementById(id);
+const byId = (id) => document.getElementById(id);
 
 // A server behind a proxy does not know the address that visitors use; the browser does.
 for (const node of document.querySelectorAll('.snippet')) {
@@ -8,20 +8,20 @@ for (const node of document.querySelectorAll('.snippet')) {
 }
 
 async function copy(button) {
-  const node = $(button.dataset.copy);
+  const node = byId(button.dataset.copy);
   try {
     await navigator.clipboard.writeText(node.textContent);
   } catch { // no permission, or no https: selected, it is copied by hand
     getSelection().selectAllChildren(node);
-    $('said').textContent = 'Selecionado: copie com Ctrl+C.';
+    byId('said').textContent = 'Selecionado: copie com Ctrl+C.';
     button.textContent = 'Copie com Ctrl+C';
     return;
   }
-  $('said').textContent = 'Código copiado.';
+  byId('said').textContent = 'Código copiado.';
   button.textContent = 'Copiado';
   setTimeout(() => {
     button.textContent = 'Copiar código';
-    $('said').textContent = '';
+    byId('said').textContent = '';
   }, 3000);
 }
 
@@ -30,8 +30,8 @@ for (const button of document.querySelectorAll('[data-copy]')) {
   button.onclick = () => copy(button);
 }
 
-$('look').hidden = false;
+byId('look').hidden = false;
 for (const name of ['theme', 'lang']) {
-  $(name).value = $('live').getAttribute(name); // what a reload left chosen is not what is shown
-  $(name).onchange = () => $('live').setAttribute(name, $(name).value);
+  byId(name).value = byId('live').getAttribute(name); // what a reload left chosen is not what is shown
+  byId(name).onchange = () => byId('live').setAttribute(name, byId(name).value);
 }

@@ -2,10 +2,10 @@
 // Everything a server sends is shown as text (textContent, text nodes), so nothing in it can become markup;
 // the page runs under a policy that would refuse markup anyway.
 
-const $ = (id) => document.getElementById(id);
-const el = (tag, cls, ...kids) => {
+const byId = (id) => document.getElementById(id);
+const element = (tag, className, ...kids) => {
   const node = document.createElement(tag);
-  if (cls) node.className = cls;
+  if (className) node.className = className;
   node.append(...kids);
   return node;
 };
@@ -39,19 +39,19 @@ const isSession = (id) => /^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/.test(id) && !id.
 
 // ---- one run, shown by the widget
 
-const LINKS = { open: ['live', 'Ao vivo'], closed: ['off', 'Encerrado'] };
+const CONNECTIONS = { open: ['live', 'Ao vivo'], closed: ['off', 'Encerrado'] };
 
 function follow(session) {
-  const widget = el('rpa-progress');
-  const link = (state, wasLive) => {
-    const [kind, words] = LINKS[state] ?? (wasLive ? ['lost', 'Reconectando…'] : ['wait', 'Conectando…']);
+  const widget = element('rpa-progress');
+  const showConnection = (state, wasLive) => {
+    const [kind, words] = CONNECTIONS[state] ?? (wasLive ? ['lost', 'Reconectando…'] : ['wait', 'Conectando…']);
     document.body.dataset.link = kind;
-    $('connection').textContent = words;
+    byId('connection').textContent = words;
   };
   let wasLive = false;
   widget.addEventListener('rpa:connection', ({ detail }) => {
     wasLive ||= detail.connected;
-    link(detail.state, wasLive);
+    showConnection(detail.state, wasLive);
   });
   widget.addEventListener('rpa:progress', ({ detail }) => requestAnimationFrame(() => { // by then it is drawn
     const words = widget.shadowRoot?.querySelector(detail.final ? '[part=state]' : '[part=percent]')?.textContent;
@@ -60,10 +60,10 @@ function follow(session) {
   widget.setAttribute('session-id', session);
   widget.setAttribute('show', 'bar,steps,eta,estimate,plans,log');
   widget.setAttribute('theme', 'auto');
-  $('session-id').textContent = session;
-  $('widget').replaceChildren(widget);
-  $('run-view').hidden = $('connection').hidden = false;
-  link('connecting', false);
+  byId('session-id').textContent = session;
+  byId('widget').replaceChildren(widget);
+  byId('run-view').hidden = byId('connection').hidden = false;
+  showConnection('connecting', false);
 }
 
 // ---- the list of sessions
@@ -72,13 +72,13 @@ const rows = new Map(); // kept from one refresh to the next: focus and a click 
 
 function makeRow(id) {
   const names = ['pill', 'bar-fill', 'step', 'percent', 'time'];
-  const part = Object.fromEntries(names.map((name) => [name, el('span', name)]));
-  const bar = el('span', 'bar', part['bar-fill']);
+  const part = Object.fromEntries(names.map((name) => [name, element('span', name)]));
+  const bar = element('span', 'bar', part['bar-fill']);
   bar.setAttribute('aria-hidden', 'true');
-  const anchor = el('a', 'card row', el('span', 'row-head', el('span', 'row-id', id), part.pill), bar,
-    el('span', 'row-meta', part.step, part.percent, part.time));
+  const anchor = element('a', 'card row', element('span', 'row-head', element('span', 'row-id', id), part.pill), bar,
+    element('span', 'row-meta', part.step, part.percent, part.time));
   anchor.href = `/?session=${encodeURIComponent(id)}`;
-  return { node: el('li', '', anchor), anchor, part };
+  return { node: element('li', '', anchor), anchor, part };
 }
 
 function updateRow(item) {
@@ -105,16 +105,16 @@ async function refresh() {
     if (!answer.ok) throw new Error(`HTTP ${answer.status}`);
     const items = (await answer.json()).sessions.filter((item) => isSession(text(item.session_id)));
     const nodes = [...items.filter((item) => !item.final), ...items.filter((item) => item.final)].map(updateRow);
-    const old = $('sessions').children;
+    const old = byId('sessions').children;
     if (nodes.length !== old.length || nodes.some((node, i) => node !== old[i])) {
       const focused = document.activeElement;
-      $('sessions').replaceChildren(...nodes);
+      byId('sessions').replaceChildren(...nodes);
       focused?.focus();
     }
     const none = 'Nenhuma cotação ainda. Assim que um robô começar, ela aparece aqui.';
-    setText($('list-note'), nodes.length ? '' : none);
+    setText(byId('list-note'), nodes.length ? '' : none);
   } catch {
-    setText($('list-note'), 'Sem resposta do servidor. Tentando de novo…');
+    setText(byId('list-note'), 'Sem resposta do servidor. Tentando de novo…');
   }
   // The next request waits for this answer, and for someone to look.
   setTimeout(() => {
@@ -124,20 +124,20 @@ async function refresh() {
 }
 
 function ask(reason) {
-  setText($('list-note'), reason);
-  $('list-view').hidden = $('open-form').hidden = false;
-  $('open-id').oninput = () => $('open-id').setCustomValidity('');
-  $('open-form').onsubmit = (event) => {
+  setText(byId('list-note'), reason);
+  byId('list-view').hidden = byId('open-form').hidden = false;
+  byId('open-id').oninput = () => byId('open-id').setCustomValidity('');
+  byId('open-form').onsubmit = (event) => {
     event.preventDefault(); // the page's policy forbids sending forms
-    const id = $('open-id').value.trim();
-    $('open-id').setCustomValidity(isSession(id) ? '' : 'Este código não é válido.');
-    if ($('open-id').reportValidity()) location.assign(`/?session=${encodeURIComponent(id)}`);
+    const id = byId('open-id').value.trim();
+    byId('open-id').setCustomValidity(isSession(id) ? '' : 'Este código não é válido.');
+    if (byId('open-id').reportValidity()) location.assign(`/?session=${encodeURIComponent(id)}`);
   };
 }
 
 const wanted = new URLSearchParams(location.search).get('session');
 if (!wanted) {
-  $('list-view').hidden = false;
+  byId('list-view').hidden = false;
   refresh();
 } else if (isSession(wanted)) follow(wanted);
 else ask('Este endereço não traz um código de cotação válido. Confira o código:');

@@ -1,4 +1,4 @@
-// Pins a release: `node release.mjs [directory]` notes in releases.json what its files in dist/ hold, for ever.
+// Pins a release: `node release.mjs [directory]` records the hashes of its files in dist/ in releases.json, for ever.
 //
 // Pages name a version and its hash. So before a new version is built, the files of the last one are kept in dist/ under
 // names with their version, and the server goes on serving them.

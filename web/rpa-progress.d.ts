@@ -166,7 +166,7 @@ interface RPAStats {
   connects: number;
   /** Holes in the numbers that were met. */
   gaps: number;
-  /** Updates and snapshots that were told. */
+  /** Updates and snapshots that were reported. */
   updates: number;
   /** Messages that had been seen before. */
   duplicates: number;
@@ -216,12 +216,12 @@ declare class RPAWebSocketClient extends RPAProgressClient {
   readonly heartbeatInterval: number;
 }
 
-/** What <rpa-progress> can be told, all of it optional; docs/webflow.rst says what it does. Names are also those of data-rpa-… */
+/** What <rpa-progress> can be asked for, all of it optional; docs/webflow.rst says what it does. Names are also those of data-rpa-… */
 interface RPAProgressAttributes {
   'session-id': string;
   /** Name of the parameter of the page's address that has the session. */
   'session-param': string;
-  /** 'event:name', of an event on the window that tells the session. */
+  /** 'event:name', of an event on the window that has the session. */
   'session-from': string;
   'base-url': string;
   token: string;

@@ -28,7 +28,7 @@ async def visit(context: BrowserContext, followed: Server, client: redis.Redis) 
 
 
 async def test_trap_1_a_slow_first_connect_is_no_choice_for_good(visit: Visit) -> None:
-    """It begins on the event stream, and is on the WebSocket two minutes later, with nothing missed or told twice."""
+    """It begins on the event stream, and is on the WebSocket two minutes later, with nothing missed or reported twice."""
     visit.network.holds = upgrades
     await visit.follow()
     await visit.comes(OPEN, 10)
@@ -163,7 +163,7 @@ async def test_trap_7_a_dead_socket_is_found_within_35_s_while_awake(visit: Visi
 
 
 async def test_trap_8_a_page_out_of_the_cache_tries_at_once(visit: Visit) -> None:
-    """Such a page is told by pageshow alone; the wait that it slept in is over."""
+    """Only pageshow wakes such a page; the wait that it slept in is over."""
     await visit.follow()
     await visit.shows()
     visit.network.is_down = True

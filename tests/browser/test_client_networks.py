@@ -30,9 +30,9 @@ async def visit(context: BrowserContext, followed: Server, client: redis.Redis) 
         yield visit
 
 
-def refuses(told: bytes, *kinds: Callable[[bytes], bool]) -> Rule:
+def refuses(refusal: bytes, *kinds: Callable[[bytes], bool]) -> Rule:
     """Make a rule that answers all requests of *kinds* alike."""
-    return lambda head: told if any(kind(head) for kind in kinds) else None
+    return lambda head: refusal if any(kind(head) for kind in kinds) else None
 
 
 async def test_a_half_open_network_is_noticed_and_outlived(visit: Visit) -> None:
@@ -86,10 +86,10 @@ async def test_a_network_that_flaps_loses_and_repeats_nothing(visit: Visit) -> N
     await visit.ends(await visit.page.evaluate("client.transport"))
 
 
-@pytest.mark.parametrize("told", [answer(403, "Forbidden"), answer(426, "Upgrade Required"), b""])
-async def test_without_websockets_the_stream_serves(visit: Visit, told: bytes) -> None:
+@pytest.mark.parametrize("refusal", [answer(403, "Forbidden"), answer(426, "Upgrade Required"), b""])
+async def test_without_websockets_the_stream_serves(visit: Visit, refusal: bytes) -> None:
     """Refused or hung up on: data within 10 s."""
-    visit.network.rule = refuses(told, upgrades)
+    visit.network.rule = refuses(refusal, upgrades)
     await visit.follow()
     await visit.comes(OPEN, 10, step_s=0.1)
     await visit.shows()
@@ -172,7 +172,7 @@ async def test_a_run_that_ends_while_the_tab_sleeps_is_shown_on_waking(visit: Vi
 
 @pytest.mark.parametrize("transport", ["websocket", "sse", "polling"])
 async def test_a_reload_in_mid_run_goes_on_at_its_place(visit: Visit, transport: str) -> None:
-    """The new page is told the state that the old one had, then what came since, and asks for nothing else."""
+    """The new page shows the state that the old one had, then what came since, and asks for nothing else."""
     await visit.follow(transports=[transport])
     await visit.shows()
     before = (await visit.seen())["updates"]
@@ -314,7 +314,7 @@ async def test_a_clean_close_is_no_end(visit: Visit, code: int) -> None:
 
 @pytest.mark.parametrize(("code", "error"), [(4410, None), (4401, "auth"), (4403, "forbidden"), (4404, "not_found")])
 async def test_a_final_close_is_an_end(visit: Visit, code: int, error: str | None) -> None:
-    """Nobody is asked again: 4410 is the good end of a stream, the others are told."""
+    """Nobody is asked again: 4410 is the good end of a stream, the others are errors."""
 
     async def refuse(socket: WebSocketRoute) -> None:
         await socket.close(code=code, reason="no")
@@ -341,9 +341,9 @@ async def test_garbage_repetitions_and_gaps_leave_the_order_right(visit: Visit) 
             return
 
         def pass_on(message: str | bytes) -> None:
-            told = json.loads(message)
+            update = json.loads(message)
             socket.send("\x00{not json")
-            if told.get("seq", 1) % 3 or told["type"] != "progress_update":
+            if update.get("seq", 1) % 3 or update["type"] != "progress_update":
                 socket.send(message)
                 socket.send(message)
             socket.send('{"type":"?","seq":99}')

@@ -30,7 +30,7 @@ CLASSES = """
   class RPAWebSocketClient { whose() { return 'page'; } }
   class RPAProgressClient { whose() { return 'page'; } }
   class ProgressModalRPA {
-    constructor() { this.beats = 0; setInterval(() => { this.beats++; }, 100); }
+    constructor() { this.ticks = 0; setInterval(() => { this.ticks++; }, 100); }
     whose() { return 'page'; }
   }
   window.modal = new ProgressModalRPA();
@@ -39,8 +39,8 @@ GLOBALS = """
   window.RPAWebSocketClient = function () { this.whose = () => 'page'; };
   window.ProgressModalRPA = function () {
     this.whose = () => 'page';
-    this.beats = 0;
-    setInterval(() => { this.beats++; }, 100);
+    this.ticks = 0;
+    setInterval(() => { this.ticks++; }, 100);
   };
   window.modal = new ProgressModalRPA();
 """
@@ -65,7 +65,7 @@ async def visit(context: BrowserContext, followed: Server, client: redis.Redis) 
 async def test_a_policy_without_ws_leaves_the_stream(
     context: BrowserContext, followed: Server, client: redis.Redis
 ) -> None:
-    """Chromium says error and never close: told as csp_blocked, and the next transport serves at once."""
+    """Chromium says error and never close: reported as csp_blocked, and the next transport serves at once."""
     async with visiting(context, followed.port, client, FORBIDDEN) as visit:
         visit.robot.work(3)
         visit.site.connect = visit.network.url
@@ -94,10 +94,10 @@ async def test_a_policy_that_only_reports_forbids_nothing(visit: Visit) -> None:
     await visit.page.evaluate("violations.splice(0)")
 
 
-async def test_a_policy_that_forbids_everything_is_told(
+async def test_a_policy_that_forbids_everything_is_reported(
     context: BrowserContext, followed: Server, client: redis.Redis
 ) -> None:
-    """No transport is left: the cause is told, it is final, and nothing goes on in secret."""
+    """No transport is left: the cause is reported, it is final, and nothing goes on in secret."""
     async with visiting(context, followed.port, client, FORBIDDEN) as visit:
         visit.site.connect = "'none'"
         await visit.follow()
@@ -188,16 +188,16 @@ async def test_the_page_s_own_clients_and_ours_get_along(visit: Visit, own: str,
     await expect(visit.page.locator("#own")).to_have_text("jQuery")
     assert await visit.page.evaluate("new RPAWebSocketClient('x').whose()") == "page"
     assert await visit.page.evaluate("[$ === dollar, jQuery === dollar, modal.whose()]") == [True, True, "page"]
-    beats = await visit.page.evaluate("modal.beats")
+    ticks = await visit.page.evaluate("modal.ticks")
     await visit.passes(1, 0.5)
-    assert await visit.page.evaluate("modal.beats") > beats
+    assert await visit.page.evaluate("modal.ticks") > ticks
     visit.robot.end()
     await expect(visit.page.locator("rpa-progress [part=plan-price]")).to_have_count(len(PLANS))
     await expect(visit.page.locator("rpa-progress [part=base]")).to_have_count(1)
     assert visit.network.count(upgrades) == 1
 
 
-async def test_beside_a_foreign_element_of_our_name_the_client_works(visit: Visit) -> None:
+async def test_beside_another_element_of_our_name_the_client_works(visit: Visit) -> None:
     """The page's element stays what it was; who wants to follow can do so in code."""
     ours = f'<script src="{visit.network.url}/static/rpa-progress.js"></script>' * 2
     await visit.open(visit.network.url, f"<script>{ELEMENT}</script>{ours}<rpa-progress></rpa-progress>")

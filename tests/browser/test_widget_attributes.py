@@ -26,8 +26,8 @@ async def test_the_session_comes_from_the_address_an_event_a_command_or_the_scri
         await expect(step).to_have_count(0)
         await stage.page.evaluate(f"dispatchEvent(new CustomEvent('quote-began', {{detail: {detail}}}))")
         await expect(step).to_have_text("Etapa 4 de 15")
-    told = f'data-rpa-session-id="{stage.session}" data-rpa-lang="en" data-rpa-theme="dark"'
-    await stage.show(f"{stage.script.replace('<script', f'<script {told}')}<rpa-progress></rpa-progress>")
+    attributes = f'data-rpa-session-id="{stage.session}" data-rpa-lang="en" data-rpa-theme="dark"'
+    await stage.show(f"{stage.script.replace('<script', f'<script {attributes}')}<rpa-progress></rpa-progress>")
     await expect(step).to_have_text("Step 4 of 15")
     await expect(stage.widget).to_have_attribute("theme", "dark")
 
@@ -191,9 +191,9 @@ async def test_the_script_tag_alone_makes_the_page_s_elements_follow(stage: Stag
     await stage.run(4)
     sockets: list[str] = []
     stage.page.on("websocket", lambda socket: sockets.append(socket.url))
-    told = f'<script data-rpa-session-id="{stage.session}" data-rpa-lang="en"'
+    script = f'<script data-rpa-session-id="{stage.session}" data-rpa-lang="en"'
     own = '<p data-rpa-text="passo">—</p><button data-rpa-retry>de novo</button>'
-    await stage.show(stage.script.replace("<script", told) + own)
+    await stage.show(stage.script.replace("<script", script) + own)
     await expect(stage.page.locator("body > p")).to_have_text("Step 4 of 15")
     await expect(stage.part("base")).to_be_hidden()
     await stage.page.get_by_text("de novo").click()
@@ -207,8 +207,8 @@ async def test_light_or_dark_is_the_page_s_unless_it_is_said(stage: Stage) -> No
     await stage.page.emulate_media(color_scheme="dark")
     light, dark = "rgb(255, 255, 255)", "rgb(23, 33, 39)"
     both = '<meta name="color-scheme" content="light dark">'
-    told = [("", "", light), ("", both, dark), ('theme="auto"', "", dark), ('theme="light"', both, light)]
-    for attributes, before, ground in told:
+    cases = [("", "", light), ("", both, dark), ('theme="auto"', "", dark), ('theme="light"', both, light)]
+    for attributes, before, ground in cases:
         await stage.open(attributes, before=before)
         await expect(stage.part("base")).to_have_css("background-color", ground)
 

@@ -76,15 +76,16 @@ def test_every_attribute_of_the_widget_is_in_its_document() -> None:
     sources = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "web" / "src").glob("*.js")}
     document = (ROOT / "docs" / "webflow.rst").read_text(encoding="utf-8")
     portuguese, english = document.split("\nProgress on a Webflow page\n")
-    read = set(re.findall(r"\bget\('([\w-]+)'\)", sources["run.js"] + sources["index.js"])) | {"demo", "theme", "show"}
+    asked = re.findall(r"\bget\('([\w-]+)'\)", sources["follow.js"] + sources["rpa-progress.js"])
+    read = set(asked) | {"demo", "theme", "show"}
     bound = {f"data-rpa-{name}" for name in re.findall(r"each\('(\w+)'", sources["bind.js"])}
-    said = set(re.findall(r"^ {4}(\w+): ", sources["model.js"].split("  return {\n")[-1], re.M)) - {"on", "value"}
+    said = set(re.findall(r"^ {4}(\w+): ", sources["view.js"].split("  return {\n")[-1], re.M)) - {"on", "value"}
     assert len(read) > 12
     assert len(bound) == 5
     assert len(said) > 8
     for language in (portuguese, english):
         assert [name for name in sorted(read | bound | said) if name not in language] == []
-    parts = set(re.findall(r"^\S+ (\w+)", re.split(r"`", sources["widget.js"])[1], re.M))
+    parts = set(re.findall(r"^\S+ (\w+)", re.split(r"`", sources["widget-parts.js"])[1], re.M))
     assert [name for name in sorted(parts) if f"``{name}``" not in portuguese] == []
 
 

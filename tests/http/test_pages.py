@@ -139,7 +139,7 @@ async def test_a_new_release_is_seen_at_once(serve: Serve, address: str) -> None
         assert response.headers.get("Cache-Control") == "no-cache"
 
 
-@pytest.mark.parametrize("name", ["src/index.js", "tests/x.mjs", "dist/rpa-client.js", "package.json", "../setup.py"])
+@pytest.mark.parametrize("name", ["src/client.js", "tests/x.mjs", "dist/rpa-client.js", "package.json", "../setup.py"])
 async def test_what_is_no_file_of_the_pages_is_not_there(serve: Serve, name: str) -> None:
     """Sources, tests and tools stay at home."""
     async with (await serve()).get(f"/static/{name}") as response:

@@ -14,11 +14,11 @@ declare(strict_types=1);
 
 namespace RpaServer\Proxy;
 
-/** Where rpa-server listens; the environment's RPA_SERVER_URL beats it. */
+/** Where rpa-server listens; the environment's RPA_SERVER_URL overrides it. */
 const SERVER = 'http://127.0.0.1:8080';
 
 const CONNECT_S = 2;
-/** A poll may be held back for 25 s by rpa-server. */
+/** rpa-server may delay its answer to a poll by 25 s. */
 const POLL_S = 30;
 /** A stream without even a heartbeat (every 15 s) for this long is dead. */
 const SILENCE_S = 60;
@@ -480,8 +480,8 @@ function refuse(?Asked $asked, int $status, string $code, string $message, strin
     if ($deployed && $asked->streams) {
         http_response_code(200);
         header('Content-Type: text/event-stream');
-        $told = ['status' => 'error', 'session_id' => $asked->session, 'message' => $mensagem];
-        echo 'data: ' . json_encode($told, JSON_INVALID_UTF8_SUBSTITUTE) . "\n\n";
+        $update = ['status' => 'error', 'session_id' => $asked->session, 'message' => $mensagem];
+        echo 'data: ' . json_encode($update, JSON_INVALID_UTF8_SUBSTITUTE) . "\n\n";
         return;
     }
     header('Content-Type: application/json; charset=utf-8');

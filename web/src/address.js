@@ -1,13 +1,20 @@
-// Where the server is, taken from where this script came from; and what may not be asked of a browser.
+// Where the server is, taken from where this script came from, and which addresses a browser would refuse.
 
-const source = globalThis.document?.currentScript?.src; // gone once the script has run
+const scriptUrl = globalThis.document?.currentScript?.src; // null once the script has run, so it is read here
 const page = globalThis.location;
+const HTTP = /^https?:\/\/\w/;
+const PLAIN_HTTP = /^http:/;
+const LOOPBACK = /^http:\/\/(localhost|127\.|\[)/; // browsers let pages on https connect to their own machine
 
-/** Return the server's address with a slash at the end; *given* is the page's word for it. */
-export const base = (given) => (given || source?.replace(/(\/static\/.*|\/[^/]*)$/, '') || '').replace(/\/?$/, '/');
+/** Return the server's address with a slash at the end: *baseUrl* if the page gave one, else the script's origin and prefix. */
+export const serverAddress = (baseUrl) => {
+  const address = baseUrl || scriptUrl?.replace(/(\/static\/.*|\/[^/]*)$/, '') || '';
+  return address.endsWith('/') ? address : `${address}/`;
+};
 
-/** Return the code of the error where it can't work. */
-export const problem = (session, url, rungs) => {
-  if (!session || !rungs[0] || !/^https?:..\w/.test(url)) return 'config';
-  if (page?.protocol === 'https:' && /^http:..(?!localhost|127\.|\[)/.test(url)) return 'mixed_content';
+/** Return the error code of a configuration that can't work, undefined where nothing is wrong. */
+export const configurationError = (sessionId, address, transports) => {
+  if (!sessionId || !transports.length || !HTTP.test(address)) return 'config';
+  const isSecurePage = page?.protocol === 'https:';
+  return isSecurePage && PLAIN_HTTP.test(address) && !LOOPBACK.test(address) ? 'mixed_content' : undefined;
 };

@@ -2,43 +2,55 @@
 
 export const GIVEN_UP = 'Máximo de tentativas de reconexão atingido';
 
-const KINDS = [
-  [/^(conf|m|cs)/, 'config', 'Página mal configurada.'],
-  [/^(a|fo|no|g)/, 'access', 'Sem acesso à cotação.'],
-  [/^(r|fu)/, 'busy', 'Servidor ocupado.'],
-  [/^j/, 'job', 'Cotação não concluída.'],
-  [/./, 'network', 'Sem conexão. Reconectando…'],
-];
+/** Category → its codes, and what a visitor reads. Every code that is not listed is one of the network's. */
+const CATEGORIES = {
+  config: { codes: new Set(['config', 'mixed_content', 'csp_blocked']), visitorText: 'Página mal configurada.' },
+  access: { codes: new Set(['auth', 'forbidden', 'not_found', 'gone']), visitorText: 'Sem acesso à cotação.' },
+  busy: { codes: new Set(['rate_limited', 'full']), visitorText: 'Servidor ocupado.' },
+  job: { codes: new Set(['job_failed', 'job_timeout']), visitorText: 'Cotação não concluída.' },
+};
+const NETWORK_TEXT = 'Sem conexão. Reconectando…';
+
+/** HTTP status or WebSocket close code → code. */
 const CODES = {
   400: 'config', 401: 'auth', 403: 'forbidden', 404: 'not_found', 410: 'gone', 429: 'rate_limited',
   1001: 'server_shutdown', 1012: 'server_shutdown', 1013: 'full',
 };
+const FIRST_CLOSE_CODE = 1000;
+const TOO_MANY_REQUESTS = 429; // this status and those above it pass with time
 
 /**
  * An error of the client, see rpa-progress.d.ts for its codes.
  *
- * Between modules: `_text` is for the visitor, `_after` ms that the server wants us to wait, `_next` that another
- * transport is better tried at once.
+ * Read by other modules: `_visitorText`, `_retryAfterMs` (ms for which the server asks us to wait) and
+ * `_tryNextTransport` (another transport is likely to work at once).
  */
 export class RPAError extends Error {
-  constructor(code, message, more) {
+  constructor(code, message, fields) {
     super(message || code);
-    const [, category, _text] = KINDS.find(([codes]) => codes.test(code));
-    Object.assign(this, { name: 'RPAError', code, category, fatal: false, messageKey: code, _text }, more);
+    const [category, { visitorText }] = Object.entries(CATEGORIES).find(([, { codes }]) => codes.has(code))
+      ?? ['network', { visitorText: NETWORK_TEXT }];
+    Object.assign(this, { name: 'RPAError', code, category, fatal: false, messageKey: code, _visitorText: visitorText }, fields);
   }
 }
 
 /**
  * Build the error of an HTTP answer or of a WebSocket's close code.
  *
- * An error body of ours that is not temporary is final. Without one a proxy may have spoken: then another transport
- * may still be open, or this one later.
+ * An error body of ours that is not temporary is final. Without one a proxy may have answered: then another transport
+ * may still work, or this one later.
  *
- * @param {number} number the status, or the code.
+ * @param {number} number the status, or the close code.
  * @param {object} body the parsed body, {} where it is none.
- * @param {object} more further fields.
+ * @param {object} fields further fields of the error.
  */
-export const refusal = (number, { code, message, temporary, retry_after_ms: _after }, more) => {
-  const name = code === 'full' ? code : CODES[number] || (number > 999 ? 'network' : 'server_error');
-  return new RPAError(name, message, { fatal: number < 429 && temporary === false, _next: number < 429 || name === 'full', _after, ...more });
+export const refusal = (number, body, fields) => {
+  const other = number >= FIRST_CLOSE_CODE ? 'network' : 'server_error';
+  const code = body.code === 'full' ? 'full' : CODES[number] || other;
+  return new RPAError(code, body.message, {
+    fatal: number < TOO_MANY_REQUESTS && body.temporary === false,
+    _tryNextTransport: number < TOO_MANY_REQUESTS || code === 'full',
+    _retryAfterMs: body.retry_after_ms,
+    ...fields,
+  });
 };

@@ -1,5 +1,5 @@
 // The names that a page sees. A name that is taken is the page's, or ours from an earlier load: it is left alone.
 
-export const install = (names) => {
+export const defineGlobals = (names) => {
   for (const name in names) globalThis[name] ??= names[name];
 };

@@ -3,8 +3,11 @@
 // Pure. A price that was not read is never shown as a number: not as zero, not as NaN. What is no price at all
 // ("100% da tabela FIPE") passes through as text.
 
-/** A field's words without spaces around; "" for nothing, for an object, and for what robots write when they read nothing. */
-export const text = (value) => (/^[sn]/.test(typeof value) ? `${value}`.trim().replace(/^(N\/?A|-)$/i, '') : '');
+import { plainText } from './text.js';
+
+const CURRENCY_AND_SPACES = /\s|^R\$/g;
+const BRAZILIAN = /^-?(\d{1,3}(\.\d{3})+|\d+)(,\d\d?)?$/; // 1.234,56
+const PROGRAMS = /^-?\d+\.\d\d?$/; // 1234.56
 
 /**
  * Read an amount of money.
@@ -14,13 +17,13 @@ export const text = (value) => (/^[sn]/.test(typeof value) ? `${value}`.trim().r
  */
 export function parseMoney(value) {
   if (typeof value === 'number') return value;
-  const digits = text(value).replace(/\s|^R\$/g, '');
-  if (/^-?(\d{1,3}(\.\d{3})+|\d+)(,\d\d?)?$/.test(digits)) return +digits.replace(/\./g, '').replace(',', '.');
-  return /^-?\d+\.\d\d?$/.test(digits) ? +digits : NaN; // a program's number
+  const digits = plainText(value).replace(CURRENCY_AND_SPACES, '');
+  if (BRAZILIAN.test(digits)) return Number(digits.replace(/\./g, '').replace(',', '.'));
+  return PROGRAMS.test(digits) ? Number(digits) : NaN;
 }
 
 /** Say a price: "R$ 1.234,56" (with a space that does not break) or "R$1,234.56", other words as they are, else "". */
 export function sayMoney(value, lang) {
   const amount = parseMoney(value);
-  return Number.isFinite(amount) ? amount.toLocaleString(lang, { style: 'currency', currency: 'BRL' }) : text(value);
+  return Number.isFinite(amount) ? amount.toLocaleString(lang, { style: 'currency', currency: 'BRL' }) : plainText(value);
 }

@@ -2,7 +2,7 @@
 
 import { RPAProgressClient } from './client.js';
 import { RPAError } from './errors.js';
-import { install } from './globals.js';
-import { RPAWebSocketClient } from './plan.js';
+import { defineGlobals } from './globals.js';
+import { RPAWebSocketClient } from './websocket-client.js';
 
-install({ RPAProgressClient, RPAWebSocketClient, RPAError });
+defineGlobals({ RPAProgressClient, RPAWebSocketClient, RPAError });

@@ -1,103 +1,153 @@
 // The four ways to receive a session: each opens one connection, hands over what comes, and says why it ended.
 //
-// They know nothing of retries, cursors or other transports. Each takes a *link*, a token and the client (fetch, WebSocket,
-// pollInterval, now, _url). A link gives `_after(ms, work)`, `_why` (the server's last error) and `_poll` (the rung of plain
-// polls, -1 where the page allows none); it takes `_message(object)`, where none is a mere sign of life, `_text(json)`,
-// and `_ended(error)`, where no error means that the run is over and everything was seen. What comes after that it
-// ignores. `_quiet` is the ms of silence that it bears, `_hangs` that the next transport is better if it goes silent.
-// Each returns what ends it; that of a WebSocket has a `_ping`.
+// They know nothing of retries, cursors or other transports. Each takes a Connection (connection.js), a token and the
+// client (fetch, WebSocket, pollInterval, now), and returns what closes it: `_close()`, and for a WebSocket `_ping()`.
+// A WebSocket answers a ping; over HTTP nothing can be asked for.
 
 import { RPAError, refusal } from './errors.js';
-import { parser } from './sse.js';
+import { createSseParser } from './sse-parser.js';
 
-const WAIT_S = 10;
-const SEATS = 4;
-const HELD = 5000; // ms: an answer that took longer was held back, and no sign of a server that never waits
-const BREATH = 250;
+const POLL_WAIT_S = 10; // for which the server may delay its answer to a poll
+const DELAYED_MS = 5000; // an answer that took longer was delayed by the server, so the server does know waiting polls
+const PAUSE_MS = 250; // between polls that the server delays
+const SEATS = 4; // of the browser's six connections to a host
 
-export const websocket = (link, token, client) => {
-  const blocked = (code) => link._ended(new RPAError(code, '', { _next: true }));
+const CLOSED_FINISHED = 4410;
+const FIRST_FINAL_CLOSE_CODE = 4400; // 4400 to 4499 are HTTP statuses plus 4000
+const LAST_FINAL_CLOSE_CODE = 4499;
+const SOCKET_CLOSED = 3; // readyState
+
+// -- WebSocket
+
+export const websocket = (connection, token, client) => {
+  const Socket = client.WebSocket || WebSocket;
+  const url = connection._url('rpa').replace('http', 'ws');
+  const endBlocked = (code) => connection._end(new RPAError(code, '', { _tryNextTransport: true }));
   let socket;
   try {
-    socket = new (client.WebSocket || WebSocket)(client._url(link, 'rpa').replace('http', 'ws'), token ? ['rpa.v1', `token.${token}`] : 'rpa.v1');
+    socket = new Socket(url, token ? ['rpa.v1', `token.${token}`] : 'rpa.v1');
   } catch (error) {
-    return blocked(error.name === 'SecurityError' ? 'csp_blocked' : 'config');
+    endBlocked(error.name === 'SecurityError' ? 'csp_blocked' : 'config');
+    return undefined;
   }
-  socket.onmessage = ({ data }) => link._text(data);
-  socket.onclose = ({ code: closeCode }) => {
-    const fatal = /^44/.test(closeCode);
-    link._ended(closeCode === 4410 ? null : refusal(fatal ? closeCode - 4000 : closeCode, link._why, { closeCode, fatal }));
+  socket.onmessage = ({ data }) => connection._receiveText(data);
+  socket.onclose = ({ code }) => connection._end(code === CLOSED_FINISHED ? null : closeError(code, connection._serverError));
+  // A socket that the page's policy blocks is closed without a close event.
+  socket.onerror = () => connection._after(0, () => {
+    if (socket.readyState >= SOCKET_CLOSED) endBlocked('csp_blocked');
+  });
+  return {
+    _close: () => socket.close(),
+    _ping: () => socket.send('{"type":"ping"}'),
   };
-  // Blocked by the page's policy it fails without ever saying close.
-  socket.onerror = () => link._after(0, () => socket.readyState > 2 && blocked('csp_blocked'));
-  return Object.assign(() => socket.close(), { _ping: () => socket.send('{"type":"ping"}') });
+};
+
+const closeError = (closeCode, serverError) => {
+  const fatal = closeCode >= FIRST_FINAL_CLOSE_CODE && closeCode <= LAST_FINAL_CLOSE_CODE;
+  return refusal(fatal ? closeCode - 4000 : closeCode, serverError, { closeCode, fatal });
+};
+
+// -- HTTP
+
+/** Return the ms that an answer asks us to wait: its Retry-After in seconds or as a date, else what its body says. */
+const retryAfterMs = (header, body) => header * 1000 || Date.parse(header) - Date.now() || body.retry_after_ms;
+
+/** Return what sends a GET request of *connection* and returns the response, or throws its RPAError. */
+const requester = (connection, token, client, signal) => async (path, query) => {
+  const send = client.fetch || fetch;
+  const url = connection._url(path, query) + (token ? `&token=${encodeURIComponent(token)}` : '');
+  const response = await send(url, { signal });
+  if (response.ok) return response;
+  const body = await response.json().catch(() => ({}));
+  if (body.code === 'session_not_found') return { json: () => ({}) }; // nobody has written anything yet
+  const { status, headers } = response;
+  throw refusal(status, body, { status, _retryAfterMs: retryAfterMs(headers.get('retry-after'), body) });
 };
 
 /**
- * Run requests; whatever goes wrong ends the link.
+ * Run *work* in one of a few seats that all tabs of a host share by the browser's locks, or *otherwise* if all are taken.
  *
- * A browser has six connections to a host for all its tabs, where the server speaks HTTP/1.1. A request that *holds* one
- * open takes one of a few seats, which the tabs share by the browser's locks; a tab that finds none asks again and again,
- * and leaves the rest to the pages' own requests.
+ * Where the server speaks HTTP/1.1 a browser has six connections to a host for all its tabs: requests that keep one open
+ * must leave some to the pages' own requests.
  */
-const request = (work, holds) => (link, token, client) => {
+const inSeat = (locks, seat, work, otherwise) => locks.request(`rpa${seat}`, { ifAvailable: true }, (lock) => {
+  if (lock) return work();
+  return seat > 0 ? inSeat(locks, seat - 1, work, otherwise) : otherwise();
+});
+
+/**
+ * Make a transport of *receive(connection, get, client)*, which sends requests; any exception ends the connection.
+ *
+ * One that *occupies* a connection of the browser gives way to plain polls where too many tabs have one.
+ */
+const overHttp = (receive, occupies) => (connection, token, client) => {
   const abort = new AbortController();
-  const get = async (...place) => {
-    const response = await (client.fetch || fetch)(
-      client._url(link, ...place) + (token ? `&token=${encodeURIComponent(token)}` : ''), { signal: abort.signal });
-    if (response.ok) return response;
-    const body = await response.json().catch(() => ({}));
-    if (body.code === 'session_not_found') return { json: () => ({}) }; // nobody has written anything yet
-    const after = response.headers.get('retry-after');
-    throw refusal(response.status, body, {
-      status: response.status, _after: after * 1000 || Date.parse(after) - Date.now() || body.retry_after_ms,
-    });
+  const get = requester(connection, token, client, abort.signal);
+  const start = () => receive(connection, get, client);
+  const startPolls = () => {
+    connection._index = connection._pollIndex;
+    return pollAgainAndAgain(connection, get, client);
   };
   const locks = globalThis.navigator?.locks;
-  const stand = () => {
-    link._at = link._poll;
-    return ask(link, get, client);
-  };
-  const sit = (n) => locks.request(`rpa${n}`, { ifAvailable: true },
-    (lock) => (lock ? work(link, get, client, holds) : n ? sit(n - 1) : stand()));
-  // A moment later: what the page's policy has to say of it comes as an event of its own.
-  (holds && locks && link._poll > 0 ? sit(SEATS - 1) : work(link, get, client, holds))
-    .catch((error) => link._after(0, () => link._ended(error._text ? error : new RPAError('network'))));
-  return () => {
-    abort.abort();
-    link._go?.(); // or the seat would stay taken
+  const needsSeat = occupies && locks && connection._pollIndex > 0;
+  const work = needsSeat ? inSeat(locks, SEATS - 1, start, startPolls) : start();
+  // A moment later, because a violation of the page's policy is an event of its own and says more.
+  work.catch((error) => connection._after(0, () => {
+    connection._end(error instanceof RPAError ? error : new RPAError('network'));
+  }));
+  return {
+    _close() {
+      abort.abort();
+      connection._endPause?.(); // or its seat would stay taken
+    },
   };
 };
 
-/** Ask again and again; what *waits* says makes the server hold its answer back until there is something new. */
-const ask = async (link, get, client, waits) => {
-  for (let wait; ; wait = waits) {
+/** Poll for ever. With *delay*, a query parameter, the server may delay its answers until there is something new. */
+const pollAgainAndAgain = async (connection, get, client, delay) => {
+  let query; // the first answer is wanted at once
+  for (;;) {
     const begun = client.now();
-    link._message();
-    const answer = await (await get('api/sessions', wait)).json();
+    connection._receive();
+    const answer = await (await get('api/sessions', query)).json();
     const { seq, updates = [] } = answer;
-    link._message({ type: 'sync', ...answer, seq: seq - updates.length });
-    updates.forEach(link._message);
-    link._hangs = waits && !wait; // unless proven otherwise a request that waits is one that a proxy swallows
-    link._quiet = 1 / 0;
-    await new Promise((go) => link._after(
-      waits && (updates.length || client.now() - begun > HELD) ? BREATH : client.pollInterval, link._go = go));
-    link._quiet = 2000 * WAIT_S;
+    connection._receive({ type: 'sync', ...answer, seq: seq - updates.length });
+    for (const update of updates) connection._receive(update);
+    // Until one has been answered, a request that the server may delay is taken for one that a proxy swallows.
+    connection._hangs = Boolean(delay && !query);
+    const isPaced = delay && (updates.length || client.now() - begun > DELAYED_MS);
+    connection._silenceLimit = Infinity;
+    await pause(connection, isPaced ? PAUSE_MS : client.pollInterval);
+    connection._silenceLimit = 2000 * POLL_WAIT_S;
+    query = delay;
   }
 };
 
-export const sse = request(async (link, get) => {
+/** Wait *ms*, or until the connection is closed, which the page may have done in one of its functions. */
+const pause = (connection, ms) => new Promise((resolve) => {
+  connection._endPause = resolve;
+  connection._after(ms, resolve);
+  if (connection._isOver) resolve();
+});
+
+const readStream = async (connection, get) => {
   const response = await get('events');
-  if (response.status === 204) return link._ended();
-  if (!/event-stream/.test(response.headers.get('content-type'))) throw new RPAError('protocol', '', { _next: true });
-  const take = parser(link._text);
+  if (response.status === 204) {
+    connection._end();
+    return;
+  }
+  const isStream = /event-stream/.test(response.headers.get('content-type'));
+  if (!isStream) throw new RPAError('protocol', '', { _tryNextTransport: true });
+  const parse = createSseParser((data) => connection._receiveText(data));
   const reader = response.body.getReader();
   for (;;) {
     const { done, value } = await reader.read();
     if (done) throw new RPAError('server_shutdown');
-    link._message();
-    take(value);
+    connection._receive(); // a comment is a sign of life, too
+    parse(value);
   }
-}, 1);
-export const polling = request(ask, `&wait=${WAIT_S}`);
-export const poll = request(ask);
+};
+
+export const sse = overHttp(readStream, true);
+export const polling = overHttp((...args) => pollAgainAndAgain(...args, `&wait=${POLL_WAIT_S}`), true);
+export const poll = overHttp(pollAgainAndAgain, false);

@@ -44,11 +44,11 @@ test('words go in where they are known, and only when they changed', () => {
 });
 
 test('before the run empty words leave the page\'s own, but not those of a run before', () => {
-  const [own, told] = [node({ 'data-rpa-text': 'nome', words: 'Já vai começar.' }), node({ 'data-rpa-text': 'nome', words: '?' })];
+  const [own, filled] = [node({ 'data-rpa-text': 'nome', words: 'Já vai começar.' }), node({ 'data-rpa-text': 'nome', words: '?' })];
   const waiting = view({ on: { waiting: true }, nome: '' });
-  bind(root(told), view({ nome: 'Tela 1' }));
-  bind(root(own, told), waiting);
-  assert.deepEqual([own.words, told.words], ['Já vai começar.', '']);
+  bind(root(filled), view({ nome: 'Tela 1' }));
+  bind(root(own, filled), waiting);
+  assert.deepEqual([own.words, filled.words], ['Já vai começar.', '']);
   bind(root(own), view({ on: { running: true }, nome: '' }));
   assert.equal(own.words, '');
 });
@@ -128,7 +128,7 @@ test('an empty or untidy list of classes stops nothing', () => {
 
 test('a click on retry asks for the connection anew', () => {
   const one = node({ 'data-rpa-retry': '' });
-  const redo = () => {};
-  bind(root(one), view({ redo }));
-  assert.equal(one.onclick, redo);
+  const onRetry = () => {};
+  bind(root(one), view({ onRetry }));
+  assert.equal(one.onclick, onRetry);
 });

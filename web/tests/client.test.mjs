@@ -64,7 +64,7 @@ for (const transports of [['websocket'], ['sse'], ['polling']]) {
   });
 }
 
-test('what a robot adds after the end is still shown, and the end is told once', async () => {
+test('what a robot adds after the end is still shown, and the end is reported once', async () => {
   const world = new World();
   const { page } = await connected(world);
   world.server.publish();
@@ -111,11 +111,11 @@ test('a page whose own function throws is still served', async (t) => {
   assert.equal(said.mock.callCount(), 2);
 });
 
-test('estimates and result are told when they are news, and not again after a reset', async () => {
+test('estimates and result are reported when they are news, and not again after a reset', async () => {
   const world = new World();
   const estimativas = { coberturas_detalhadas: [{ nome: 'RCF' }] };
-  const told = [];
-  await connected(world, { onEstimate: (found) => told.push(found) });
+  const estimates = [];
+  await connected(world, { onEstimate: (found) => estimates.push(found) });
   world.server.publish({ evento: 'estimativas', estimativas });
   world.server.publish({ estimativas });
   await world.clock.run(100);
@@ -123,10 +123,10 @@ test('estimates and result are told when they are news, and not again after a re
     type: 'reset', epoch: world.server.epoch, seq: 9, snapshot: { ...world.server.snapshot(), seq: 9, estimativas },
   }));
   await world.clock.run(100);
-  assert.deepEqual(told, [estimativas]);
+  assert.deepEqual(estimates, [estimativas]);
 });
 
-test('an error ending rejects done() with the robot\'s words and is told as an error, then as done', async () => {
+test('a run that failed rejects done() with the robot\'s words and is reported as an error, then as done', async () => {
   const world = new World();
   const { client, page } = await connected(world);
   const failing = assert.rejects(client.done(), (error) => error instanceof RPAError && error.code === 'job_failed'
@@ -189,7 +189,7 @@ test('leaving the iterator leaves nothing behind', async () => {
   assert.equal(client.state, 'open');
 });
 
-test('a run that does not move is told as a stall, once per silence', async () => {
+test('a run that does not move is reported as a stall, once per silence', async () => {
   const world = new World();
   const { client, page } = await connected(world);
   world.server.publish();
@@ -212,7 +212,7 @@ test('a robot that a bare publication tells of is shown, without a cursor', asyn
   assert.deepEqual(page.numbers, [undefined]);
 });
 
-test('garbage is told and skipped; kinds of message that are not known are skipped', async () => {
+test('garbage is reported and skipped; kinds of message that are not known are skipped', async () => {
   const world = new World();
   const { client, page } = await connected(world);
   const [socket] = world.sockets;
@@ -431,7 +431,7 @@ test('429 comes back later', async () => {
   assert.equal(client.state, 'open');
 });
 
-test('a full server is told as full and served by a poll that holds no connection', async () => {
+test('a full server is reported as full and replaced by a poll that holds no connection', async () => {
   const world = new World();
   world.ws = 1013;
   const full = say(503, { type: 'error', code: 'full', message: '', temporary: true }, { 'Retry-After': '1' });
@@ -455,7 +455,7 @@ test('an answer of the wrong kind, as of a login page, is not taken for a stream
   assert.notEqual(client.state, 'closed');
 });
 
-test('an outage is told once, and again only when its cause changes', async () => {
+test('an outage is reported once, and again only when its cause changes', async () => {
   const world = new World();
   const { page } = await connected(world, { transports: ['sse'] });
   world.stop();
@@ -577,7 +577,7 @@ test('a connection that is lost again and again after a good time stays the firs
   assert.ok(world.attempts.every(([, kind]) => kind === 'websocket'));
 });
 
-test('a second outage is told again', async () => {
+test('a second outage is reported again', async () => {
   const world = new World();
   const { page } = await connected(world);
   for (let n = 0; n < 2; n++) {
@@ -600,7 +600,7 @@ test('many connections leave no timers behind', async () => {
   assert.equal(client.stats().connects, 31);
 });
 
-test('an active connection is not asked for signs of life, a silent one as often as told', async () => {
+test('an active connection is not asked for signs of life, a silent one as often as the options say', async () => {
   const world = new World();
   await connected(world);
   for (let n = 0; n < 20; n++) {
@@ -709,7 +709,7 @@ test('the counts are what happened', async () => {
 
 // -- configuration
 
-test('what can\'t work is told at once, and nothing is tried', async () => {
+test('what can\'t work is reported at once, and nothing is tried', async () => {
   for (const [options, session] of [[{}, ''], [{ baseUrl: 'nowhere' }, 's'], [{ baseUrl: 'ftp://x/' }, 's'], [{ transports: [] }, 's'], [{ transports: ['smoke'] }, 's']]) {
     const world = new World();
     const client = world.client(options);
@@ -725,7 +725,7 @@ test('what can\'t work is told at once, and nothing is tried', async () => {
   }
 });
 
-test('a message that makes no sense at all is told and skipped', async () => {
+test('a message that makes no sense at all is reported and skipped', async () => {
   const world = new World();
   const { client, page } = await connected(world);
   const [socket] = world.sockets;
@@ -764,7 +764,7 @@ test('the token goes into the subprotocol of a WebSocket, and into the query els
   }
 });
 
-test('a token that can\'t be had is told as auth and asked for again', async () => {
+test('a token that can\'t be had is reported as auth and asked for again', async () => {
   const world = new World();
   let calls = 0;
   const { page, client } = await connected(world, { token: async () => { if (!calls++) throw new Error('login'); return 't'; } });
@@ -776,8 +776,8 @@ test('a token that can\'t be had is told as auth and asked for again', async () 
 // -- across reloads
 
 function storage() {
-  const held = new Map();
-  return { held, getItem: (key) => held.get(key) ?? null, setItem: (key, value) => held.set(key, value) };
+  const items = new Map();
+  return { items, getItem: (key) => items.get(key) ?? null, setItem: (key, value) => items.set(key, value) };
 }
 
 test('a reloaded page shows what it had at once and goes on from there', async () => {
@@ -796,7 +796,7 @@ test('a reloaded page shows what it had at once and goes on from there', async (
   assert.deepEqual(page.numbers, [3, 4]);
   world.server.finish();
   await world.clock.run(5000);
-  assert.ok(![...resumeStore.held.values()].some((text) => text.includes('passo')));
+  assert.ok(![...resumeStore.items.values()].some((text) => text.includes('passo')));
 });
 
 test('a reloaded page begins with the transport that worked', async () => {
@@ -812,10 +812,10 @@ test('a reloaded page begins with the transport that worked', async () => {
   assert.deepEqual(world.attempts.map(([, kind]) => kind), ['sse']);
 });
 
-test('a storage that is forbidden, full or foreign costs nothing but the resume', async () => {
+test('a storage that is forbidden, full or another program\'s costs nothing but the resume', async () => {
   const refusing = { getItem: () => { throw new Error('no'); }, setItem: () => { throw new Error('no'); } };
-  const foreign = { getItem: () => 'not JSON', setItem: () => {} };
-  for (const resumeStore of [refusing, foreign, {}]) {
+  const others = { getItem: () => 'not JSON', setItem: () => {} };
+  for (const resumeStore of [refusing, others, {}]) {
     const world = new World();
     const { page } = await connected(world, { resumeStore });
     world.server.publish();
@@ -833,18 +833,18 @@ test('done() tells how the run ended, also where the client was begun again or a
   world.server.finish('erro', { mensagem: 'Placa recusada' });
   await world.clock.run(10_000);
   assert.equal(client.state, 'closed');
-  const told = () => client.done().then(({ estado }) => estado, ({ code }) => code);
-  assert.equal(await told(), 'job_failed');
+  const outcome = () => client.done().then(({ estado }) => estado, ({ code }) => code);
+  assert.equal(await outcome(), 'job_failed');
   client.connect();
-  assert.equal(await told(), 'job_failed');
+  assert.equal(await outcome(), 'job_failed');
   await world.clock.run(10_000);
-  assert.equal(await told(), 'job_failed');
+  assert.equal(await outcome(), 'job_failed');
   world.server.begin('aaaabbbbccccdddd');
   world.server.publish();
   client.connect();
   await world.clock.run(1000);
   world.server.finish();
   await world.clock.run(1000);
-  assert.equal(await told(), 'sucesso');
+  assert.equal(await outcome(), 'sucesso');
   client.disconnect();
 });

@@ -77,7 +77,7 @@ test(`ten minutes of a dead server cost none of ${PAGES} pages more than 60 trie
 test('docs/api.rst says how long pages wait', () => {
   const [, section] = /Coming back\n-+\n(.*?)\n-{5}/s.exec(read('../docs/api.rst'));
   const words = section.replace(/\s+/g, ' ');
-  const [, spread] = /SPREAD = (\d+)/.exec(read('src/client.js'));
+  const [, spread] = /SPREAD = (\d+)/.exec(read('src/retry.js'));
   const ceilings = [0, 1, 2, 3, 4, 5].map((n) => Math.round(backoff(n, 500, 30000, 1, +spread)));
   assert.deepEqual(ceilings, [6700, 6700, 6700, 6700, 8000, 16000]);
   assert.deepEqual([backoff(6, 500, 30000, 0, +spread), backoff(6, 500, 30000, 1, +spread)], [7500, 30000]);

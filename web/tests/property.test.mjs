@@ -8,17 +8,17 @@ const ROUNDS = 400;
 
 /** A network that drops, doubles and swaps messages of a stream. */
 function mangler(random, rate) {
-  let held = [];
+  let delayed = [];
   return (message) => {
     if (message.type === 'sync' || random() > rate) {
-      const out = [message, ...held];
-      held = [];
+      const out = [message, ...delayed];
+      delayed = [];
       return out;
     }
     const what = random();
     if (what < 0.35) return [];
     if (what < 0.7) return [message, message];
-    held.push(message);
+    delayed.push(message);
     return [];
   };
 }
@@ -71,7 +71,7 @@ async function life(seed) {
 }
 
 for (let block = 0; block < 4; block++) {
-  test(`random lives ${block + 1} of 4: the truth at the end, each update once, in order, one live link, nothing left`, async () => {
+  test(`random lives ${block + 1} of 4: the truth at the end, each update once, in order, one live connection, nothing left`, async () => {
     for (let seed = 1 + block * ROUNDS / 4; seed <= (block + 1) * ROUNDS / 4; seed++) {
       const { world, client, page, rising, most } = await life(seed);
       const label = `seed ${seed}: ${JSON.stringify(client.stats())} ${client.state}`;

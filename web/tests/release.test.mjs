@@ -1,4 +1,4 @@
-// Releases: what pages were told is kept, and never changed.
+// Releases: the files that pages name by version and hash are kept, and never change.
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';

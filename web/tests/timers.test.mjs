@@ -1,15 +1,15 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { timers } from '../src/timers.js';
+import { createTimers } from '../src/timers.js';
 import { Clock } from './world.mjs';
 
 test('setting a timer again replaces it; a stopped one never runs; what has run is not counted', async () => {
   const clock = new Clock();
   const ran = [];
-  const { _after: after, _stop: stop, _running: running } = timers(clock.setTimeout, clock.clearTimeout);
+  const { _after: after, _stop: stop, _running: running } = createTimers(clock.setTimeout, clock.clearTimeout);
   const work = () => ran.push('work');
-  after(work, 100);
-  after(work, 200);
+  after('work', 100, work);
+  after('work', 200, work);
   after('other', 100, () => ran.push('other'));
   after('stopped', 100, () => ran.push('stopped'));
   stop('stopped');
@@ -26,9 +26,9 @@ test('setting a timer again replaces it; a stopped one never runs; what has run 
 test('work may set its own timer again', async () => {
   const clock = new Clock();
   let count = 0;
-  const { _after: after, _running: running } = timers(clock.setTimeout, clock.clearTimeout);
-  const tick = () => ++count < 3 && after(tick, 10);
-  after(tick, 10);
+  const { _after: after, _running: running } = createTimers(clock.setTimeout, clock.clearTimeout);
+  const tick = () => ++count < 3 && after('tick', 10, tick);
+  after('tick', 10, tick);
   await clock.run(1000);
   assert.equal(count, 3);
   assert.equal(running.size, 0);

@@ -140,7 +140,7 @@ test('trap 2: a WebSocket that is killed within milliseconds again and again is 
   assert.ok(kinds(world).filter((kind) => kind === 'websocket').length <= 6, kinds(world).join());
 });
 
-test('trap 3: one failed attempt after a good session does not lower the rung', async () => {
+test('trap 3: one failed attempt after a good session does not change the transport', async () => {
   const world = new World();
   const { client } = await connected(world);
   await world.clock.run(10000);
@@ -438,7 +438,7 @@ test('a WebSocket that the page\'s policy blocks, which never says close, is lef
   assert.equal(kinds(world).filter((kind) => kind === 'websocket').length, 1, 'and not tried again');
 });
 
-test('a constructor that throws is no crash, and is told for what it is', async () => {
+test('a constructor that throws is no crash, and is reported for what it is', async () => {
   for (const [error, code] of [[new DOMException('insecure', 'SecurityError'), 'csp_blocked'], [new SyntaxError('bad protocol'), 'config']]) {
     const world = new World();
     world.ws = error;
@@ -463,7 +463,7 @@ test('a blocked WebSocket does not make a policy of what fails after it', async 
   client.disconnect();
 });
 
-test('a policy that blocks everything is told as csp_blocked and ends it', async () => {
+test('a policy that blocks everything is reported as csp_blocked and ends it', async () => {
   const page_ = browser();
   const world = new World();
   world.ws = 'csp';
@@ -504,12 +504,12 @@ for (const [name, disposition, blockedURI] of [
 }
 
 test('from a page on https a server on http is refused before anything is tried, but for this machine', async () => {
-  const { problem } = await import('../src/address.js?https'); // its own copy, with the location below
-  assert.equal(problem('s', 'https://a/', ['x']), undefined);
+  const { configurationError } = await import('../src/address.js?https'); // its own copy, with the location below
+  assert.equal(configurationError('s', 'https://a/', ['x']), undefined);
   browser({ location: { protocol: 'https:', origin: 'https://page.test' } });
   const fresh = await import('../src/address.js?location');
-  assert.equal(fresh.problem('s', 'http://a.test/', ['x']), 'mixed_content');
-  for (const base of ['http://localhost:8080/', 'http://127.0.0.1/', 'https://a.test/']) assert.equal(fresh.problem('s', base, ['x']), undefined);
+  assert.equal(fresh.configurationError('s', 'http://a.test/', ['x']), 'mixed_content');
+  for (const base of ['http://localhost:8080/', 'http://127.0.0.1/', 'https://a.test/']) assert.equal(fresh.configurationError('s', base, ['x']), undefined);
 });
 
 test('the server is where the script came from', async () => {
@@ -519,12 +519,12 @@ test('the server is where the script came from', async () => {
   ];
   for (const [index, [src, expected]] of places.entries()) {
     browser({ document: { currentScript: { src } } });
-    assert.equal((await import(`../src/address.js?src${index}`)).base(), expected);
-    assert.equal((await import(`../src/address.js?src${index}`)).base('https://given.test/y/'), 'https://given.test/y/');
+    assert.equal((await import(`../src/address.js?src${index}`)).serverAddress(), expected);
+    assert.equal((await import(`../src/address.js?src${index}`)).serverAddress('https://given.test/y/'), 'https://given.test/y/');
   }
 });
 
-test('offline is told as such, and the page\'s coming back online ends the wait', async () => {
+test('offline is reported as such, and the page\'s coming back online ends the wait', async () => {
   const navigator = { onLine: false };
   const page_ = browser({ navigator });
   const world = new World();
@@ -602,16 +602,16 @@ test('after close() the page\'s events reach nothing of the client', async () =>
 
 /** The locks of one browser, which its tabs share. */
 class Locks {
-  held = new Set();
+  taken = new Set();
 
   async request(name, { ifAvailable }, work) {
     assert.ok(ifAvailable);
-    if (this.held.has(name)) return work(null);
-    this.held.add(name);
+    if (this.taken.has(name)) return work(null);
+    this.taken.add(name);
     try {
       return await work({ name });
     } finally {
-      this.held.delete(name);
+      this.taken.delete(name);
     }
   }
 }
@@ -639,13 +639,25 @@ for (const [name, ways, within] of [['WebSockets', { ws: 'refuse' }, 5], ['WebSo
     tabs.find(({ transport }) => transport !== 'poll').disconnect();
     assert.equal(kept(), 3);
     await world.clock.run(300000);
-    if (!ways.sse) assert.equal(kept(), 4, 'the place of a tab that closed is taken');
+    if (!ways.sse) assert.equal(kept(), 4, 'the seat of a tab that closed is taken');
     world.server.finish();
     await world.clock.run(20000);
     assert.ok(tabs.every(({ lastSeq, state }, n) => state === 'closed' && (lastSeq === 3 || !n)));
-    assert.equal(locks.held.size, 0);
+    assert.equal(locks.taken.size, 0);
   });
 }
+
+test('a page that disconnects in its own function, while polls are answered, gives its seat back', async () => {
+  const locks = new Locks();
+  browser({ navigator: { locks } });
+  const world = new World();
+  const client = world.client({ transports: ['polling'], onProgressUpdate: () => client.disconnect() });
+  client.connect();
+  world.server.publish();
+  await world.clock.run(5000);
+  assert.equal(client.state, 'closed');
+  assert.equal(locks.taken.size, 0);
+});
 
 test('a page that allows streams alone has one, whatever its tabs', async () => {
   const locks = new Locks();
@@ -659,7 +671,7 @@ test('a page that allows streams alone has one, whatever its tabs', async () => 
 
 // -- how soon
 
-test('a proxy that swallows answers that are held back costs 20 s once, and 2 s from then on', async () => {
+test('a proxy that swallows answers that are delayed costs 20 s once, and 2 s from then on', async () => {
   const world = new World();
   world.ws = world.sse = 'refuse';
   world.poll = (url) => (url.searchParams.get('wait') ? new Promise(() => {}) : Response.json(world.server.poll(url.searchParams.get('after'))[1]));

@@ -1,5 +1,5 @@
 // A world for tests: a clock that jumps, a server that keeps runs, and a network between page and server that can be
-// told to fail in every way. Nothing here waits in real time.
+// made to fail in every way. Nothing here waits in real time.
 
 import { RPAProgressClient } from '../src/client.js';
 
@@ -201,7 +201,7 @@ export class World {
     this.mangle = (message) => [message];
     this.sockets = new Set(); // open
     this.streams = new Set();
-    this.waiting = new Set(); // held polls
+    this.waiting = new Set(); // polls whose answer the server delays
     this.attempts = []; // [time, kind]
     this.pings = 0;
     const world = this;
@@ -224,7 +224,7 @@ export class World {
     this.clock.setTimeout(work, ms);
   }
 
-  /** End every connection and refuse new ones; *code* is what a WebSocket is told. */
+  /** End every connection and refuse new ones; *code* is what a WebSocket is closed with. */
   stop(code = 1006) {
     this.up = false;
     this.cut(code);
@@ -384,11 +384,11 @@ function streamOf(world, url, signal, how) {
     write('retry: 2000\n\n');
     server.listeners.add(listen);
     server.greeting(cursor).forEach(listen);
-    const beat = () => {
+    const ping = () => {
       write(': ping\n\n');
-      if (!stream.isOver) world.later(server.heartbeat, beat);
+      if (!stream.isOver) world.later(server.heartbeat, ping);
     };
-    world.later(server.heartbeat, beat);
+    world.later(server.heartbeat, ping);
     if (how === 'die') world.later(world.life, () => stream.cut());
   }
   return new Response(body, { headers: { 'content-type': 'text/event-stream' } });
@@ -398,11 +398,11 @@ function answerPoll(world, url, wait, { signal, ended }, resolve, fail) {
   const { server } = world;
   const cursor = url.searchParams.get('after');
   const answer = () => {
-    held.leave();
+    delayed.leave();
     const [status, body] = server.poll(cursor);
     world.later(world.latency, () => (world.up ? resolve(Response.json(body, { status })) : fail()));
   };
-  const held = {
+  const delayed = {
     cut() {
       this.leave();
       fail();
@@ -414,10 +414,10 @@ function answerPoll(world, url, wait, { signal, ended }, resolve, fail) {
   };
   const isNew = server.updates.length && (!cursor || server.final || server.since(cursor) === null || server.since(cursor).length);
   if (!wait || isNew) return answer();
-  world.waiting.add(held);
+  world.waiting.add(delayed);
   server.listeners.add(answer);
-  signal.addEventListener('abort', () => held.leave(), { signal: ended });
-  world.later(wait, () => world.waiting.has(held) && answer());
+  signal.addEventListener('abort', () => delayed.leave(), { signal: ended });
+  world.later(wait, () => world.waiting.has(delayed) && answer());
 }
 
 /** What a page saw of a client. */
@@ -428,7 +428,7 @@ export class Page {
     this.states = [];
     this.errors = [];
     this.events = [];
-    this.most = 0; // live links at once
+    this.most = 0; // live connections at once
     for (const type of ['progress', 'estimate', 'result', 'error', 'connection', 'stall', 'done']) {
       client.addEventListener(`rpa:${type}`, ({ detail }) => {
         this.events.push(type);

@@ -1,4 +1,4 @@
-"""A network between pages and the server that can be told, in mid-run, to hold back, fall silent, break and come back."""
+"""A network between pages and the server that can be made, in mid-run, to delay, fall silent, break and come back."""
 
 import asyncio
 import re
@@ -25,19 +25,19 @@ def delivers(head: bytes) -> bool:
 
 
 class Network(Relay):
-    """A proxy that can be told, at any time, what to do with whom.
+    """A proxy whose behaviour can be changed at any time, for all or for some.
 
     Attributes:
         rule: as the relay's, and may be changed.
         holds: whose requests are never answered.
-        mutes: whose answers end with their head; what would follow is held back.
+        mutes: whose answers end with their head; what would follow is not passed on.
         kills: whose connections are cut a moment after they opened.
         is_down: nobody gets through, as if no server was there.
         open: the heads of the requests that are open now.
     """
 
     def __init__(self, target: int) -> None:
-        super().__init__(target, self._told)
+        super().__init__(target, self._refusal)
         self.rule: Rule = lambda head: None
         self.holds: Heads = nothing
         self.mutes: Heads = nothing
@@ -68,7 +68,7 @@ class Network(Relay):
         """Return how many requests of a kind came."""
         return sum(map(which, self.heads))
 
-    def _told(self, head: bytes) -> bytes | None:
+    def _refusal(self, head: bytes) -> bytes | None:
         return self.rule(head)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -172,8 +172,8 @@ class Stage:
 
     def element(self, attributes: str = "", inside: str = "Acompanhando…") -> str:
         """Return script and element; *attributes* get the session unless they say where it comes from."""
-        told = attributes if re.search(r"\b(session-|demo)", attributes) else f'{attributes} session-id="{self.session}"'
-        return f"{self.script}<rpa-progress {told}>{inside}</rpa-progress>"
+        full = attributes if re.search(r"\b(session-|demo)", attributes) else f'{attributes} session-id="{self.session}"'
+        return f"{self.script}<rpa-progress {full}>{inside}</rpa-progress>"
 
     async def open(self, attributes: str = "", inside: str = "Acompanhando…", before: str = "", query: str = "") -> None:
         """Show a page of the other site with the widget."""
@@ -216,11 +216,11 @@ class Stage:
             await asyncio.sleep(0.01)
 
 
-async def complaints_of_axe(axe: str, page: Page, place: str = "rpa-progress") -> list[str]:
-    """Return what axe finds wrong in the elements that the selector *place* names."""
+async def complaints_of_axe(axe: str, page: Page, selector: str = "rpa-progress") -> list[str]:
+    """Return what axe finds wrong in the elements that *selector* names."""
     await page.clock.resume()  # axe waits
     await page.evaluate(axe)
-    found = await page.evaluate("(place) => axe.run(place, {resultTypes: ['violations']})", place)
+    found = await page.evaluate("(selector) => axe.run(selector, {resultTypes: ['violations']})", selector)
     assert found["passes"], "axe looked at nothing"
     return [
         f"{rule['id']}: {node['html']} {node['failureSummary']}" for rule in found["violations"] for node in rule["nodes"]

@@ -20,7 +20,7 @@ from tests.support.browser.network import Network
 from tests.support.browser.stage import NETWORK, PLANS, Site, watched
 from tests.support.server import until
 
-#: What the page does: it follows, and keeps what it was told.
+#: What the page does: it follows, and keeps what was reported to it.
 FOLLOW = """
 window.follow = (id, options) => {
   const seen = window.seen = {updates: [], states: [], errors: [], ends: 0};
@@ -122,7 +122,7 @@ class Visit:
         await self.page.clock.fast_forward(int(seconds * 1000))
 
     async def shows(self, timeout_s: float = 10.0) -> None:
-        """Wait until the page has been told everything that the robot has said."""
+        """Wait until everything that the robot has said was reported to the page."""
         await self.has(f"seen.updates.at(-1)?.[1] === '{self.robot.said[-1]}'", timeout_s)
 
     async def seen(self) -> dict[str, Any]:
@@ -147,7 +147,7 @@ class Visit:
     async def ends(self, transport: str, first: int = 1) -> None:
         """End the run, and hold what every visit promises.
 
-        The final state is the server's own; every update from number *first* on was told once, in order, and nothing
+        The final state is the server's own; every update from number *first* on was reported once, in order, and nothing
         twice; one transport was live to the end, afterwards none is, and no timer is left.
         """
         before = await self.stats()
@@ -161,7 +161,7 @@ class Visit:
         await until(lambda: not self.network.delivering)
 
     async def holds(self, first: int = 1) -> None:
-        """Hold that everything was told, and that nothing is left running."""
+        """Assert that everything was reported, and that nothing is left running."""
         seen, stats = await self.seen(), await self.stats()
         state = await self.page.evaluate("client.snapshot()")
         async with aiohttp.ClientSession() as http, http.get(self._address) as answer:

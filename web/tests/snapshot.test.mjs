@@ -1,17 +1,17 @@
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { reduce } from '../src/state.js';
+import { reduce } from '../src/snapshot.js';
 import { Server, seeded } from './world.mjs';
 
 const sync = (more) => ({ type: 'sync', epoch: 'a', seq: 0, recovered: false, snapshot: null, ...more });
 const update = (seq, more) => ({ type: 'progress_update', epoch: 'a', seq, etapa: seq, percentual: seq, mensagem: `${seq}`, timestamp: 't', dados_extra: {}, ...more });
-const fold = (messages, state = null) => messages.reduce((held, message) => reduce(held, message)[0], state);
+const fold = (messages, state = null) => messages.reduce((snapshot, message) => reduce(snapshot, message)[0], state);
 
 test('what each message is', () => {
   const at3 = fold([sync({ recovered: true }), update(1), update(2), update(3)]);
   const cases = [
-    [null, sync(), ''], [null, sync({ recovered: true }), 'place'], [null, sync({ seq: 3, snapshot: { epoch: 'a', seq: 3 } }), 'reset'],
+    [null, sync(), ''], [null, sync({ recovered: true }), 'position'], [null, sync({ seq: 3, snapshot: { epoch: 'a', seq: 3 } }), 'reset'],
     [null, update(1), 'next'], [null, update(2), 'gap'], [at3, update(3), 'old'], [at3, update(1), 'old'], [at3, update(4), 'next'],
     [at3, update(5), 'gap'], [at3, update(1, { epoch: 'b' }), 'next'], [at3, update(2, { epoch: 'b' }), 'gap'],
     [at3, sync({ seq: 3, recovered: true }), ''], [at3, sync({ seq: 5, recovered: true }), 'gap'],

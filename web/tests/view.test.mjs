@@ -3,12 +3,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { describe, move, take } from '../src/model.js';
-import * as more from '../src/more.js';
-import { learned } from '../src/texts.js';
+import * as data from '../src/loaded-data.js';
+import { advance, applySnapshot } from '../src/run-model.js';
+import { describe } from '../src/view.js';
+import { loaded } from '../src/words.js';
 
-Object.assign(learned.en, more.en);
-Object.assign(learned, { fields: more.fields, words: more.words });
+Object.assign(loaded.en, data.en);
+Object.assign(loaded, { fields: data.fields, words: data.words });
 
 const START = Date.parse('2025-01-02T10:00:00');
 const MARKUP = '<img src=x onerror=alert(1)>';
@@ -26,7 +27,7 @@ const ended = (estado, more) => state({ estado, final: true, etapa_atual: 15, pe
 /** Take in states at their own time; return what is shown then. */
 const show = (states, lang = 'pt-BR') => {
   let model = {};
-  for (const s of states) model = take(model, s, Date.parse(s.timestamp_atualizacao));
+  for (const s of states) model = applySnapshot(model, s, Date.parse(s.timestamp_atualizacao));
   return describe(model, states[states.length - 1], lang);
 };
 
@@ -50,23 +51,23 @@ test('a step that is seen when it is over has no name', () => {
 });
 
 test('the bar never goes back within a run, and starts over with the next', () => {
-  let model = take({}, state({ etapa_atual: 9 }), at(0));
+  let model = applySnapshot({}, state({ etapa_atual: 9 }), at(0));
   const reached = describe(model, state({ etapa_atual: 9 }), 'pt-BR').value;
-  model = take(model, state({ etapa_atual: 3 }), at(0));
+  model = applySnapshot(model, state({ etapa_atual: 3 }), at(0));
   const again = describe(model, state({ etapa_atual: 3 }), 'pt-BR');
   assert.equal(again.value, reached);
   assert.equal(again.passo, 'Etapa 3 de 15');
   assert.equal(again.aviso, 'Tentando novamente.');
-  model = take(model, state({ epoch: 'e2', etapa_atual: 1 }), at(0));
+  model = applySnapshot(model, state({ epoch: 'e2', etapa_atual: 1 }), at(0));
   assert.ok(describe(model, state({ epoch: 'e2' }), 'pt-BR').value < 5);
 });
 
 test('the bar moves with the clock, and is full for a quote alone', () => {
   const s = state({ etapa_atual: 15 });
-  let model = take({}, s, at(0));
+  let model = applySnapshot({}, s, at(0));
   const values = [];
   for (let second = 0; second < 300; second += 10) {
-    model = move(model, s, at(second));
+    model = advance(model, s, at(second));
     values.push(describe(model, s, 'pt-BR').value);
   }
   assert.deepEqual(values, [...values].sort((a, b) => a - b));
@@ -77,22 +78,22 @@ test('the bar moves with the clock, and is full for a quote alone', () => {
   }
 });
 
-test('time is told by the robot\'s clock, whatever zone it is in', () => {
+test('time goes by the robot\'s clock, whatever zone it is in', () => {
   for (const zone of [0, -3, 5, 24 * 400]) {
-    const skewed = take({}, state({ timestamp_atualizacao: stamp(75) }), at(75 + zone * 3600));
-    const view = describe(move(skewed, state({}), at(75 + zone * 3600 + 10)), state({}), 'pt-BR');
+    const skewed = applySnapshot({}, state({ timestamp_atualizacao: stamp(75) }), at(75 + zone * 3600));
+    const view = describe(advance(skewed, state({}), at(75 + zone * 3600 + 10)), state({}), 'pt-BR');
     assert.equal(view.tempo, 'Tempo: 1 min 25 s', `${zone} h`);
   }
 });
 
 test('a page that comes late knows how old the robot\'s last word is', () => {
-  const model = take({}, state({ timestamp_atualizacao: stamp(30) }), at(100));
+  const model = applySnapshot({}, state({ timestamp_atualizacao: stamp(30) }), at(100));
   assert.equal(describe(model, state({}), 'pt-BR').tempo, 'Tempo: 1 min 40 s');
 });
 
 test('an ended run\'s time stands still', () => {
   const s = ended('sucesso', { timestamp_atualizacao: stamp(90) });
-  const model = move(take({}, s, at(95)), s, at(5000));
+  const model = advance(applySnapshot({}, s, at(95)), s, at(5000));
   assert.equal(describe(model, s, 'pt-BR').tempo, 'Tempo: 1 min 30 s');
 });
 
@@ -102,31 +103,31 @@ test('an estimate waits for a second step, goes away at the end and when it is l
   assert.equal(show([first]).eta, '');
   assert.equal(show([first, second]).eta, 'Faltam cerca de 2 min');
   assert.equal(show([first, second], 'en').eta, 'About 2 min left');
-  const late = move(take(take({}, first, at(0)), second, at(6)), second, at(200));
+  const late = advance(applySnapshot(applySnapshot({}, first, at(0)), second, at(6)), second, at(200));
   const view = describe(late, second, 'pt-BR');
   assert.deepEqual([view.eta, view.on.stalled], ['', true]);
   assert.equal(view.aviso, 'Está demorando mais que o normal; ainda em andamento (etapa 8).');
   assert.equal(show([first, second, ended('sucesso')]).eta, '');
 });
 
-test('a last step that nears its end is told in words, not in seconds', () => {
+test('a last step that nears its end is said in words, not in seconds', () => {
   const before = state({ etapa_atual: 14 });
   const last = state({ etapa_atual: 15, timestamp_atualizacao: stamp(1) });
-  let model = take(take({}, before, at(0)), last, at(1));
-  for (let second = 2; second < 130; second += 1) model = move(model, last, at(second));
+  let model = applySnapshot(applySnapshot({}, before, at(0)), last, at(1));
+  for (let second = 2; second < 130; second += 1) model = advance(model, last, at(second));
   assert.equal(describe(model, last, 'pt-BR').eta, 'Falta menos de 1 min');
 });
 
-test('each ending says what it is, and only a failure is an error', () => {
+test('each outcome says what it is, and only a failure is an error', () => {
   const erros = [{ erro: 'Placa recusada', contexto: '', timestamp: stamp(0) }];
-  const told = {
+  const outcomes = {
     sucesso: ['Cotação concluída', 'Os valores não foram informados.', '', 'done'],
     cotacao_manual: ['Cotação manual necessária', 'A cotação precisa ser feita por uma pessoa.', '', 'error'],
     erro: ['Não foi possível concluir', 'A cotação parou antes do fim.', 'Placa recusada', 'error'],
     expirado: ['Cotação expirada', 'A cotação parou antes do fim.', 'Placa recusada', 'error'],
     cancelado: ['Cotação cancelada', 'A cotação parou antes do fim.', 'Placa recusada', 'error'],
   };
-  for (const [estado, [label, hint, error, condition]] of Object.entries(told)) {
+  for (const [estado, [label, hint, error, condition]] of Object.entries(outcomes)) {
     const view = show([ended(estado, { erros })]);
     assert.deepEqual([view.estado, view.dica, view.erro], [label, hint, error], estado);
     assert.deepEqual(['done', 'error', 'running', 'waiting'].filter((name) => view.on[name]), [condition], estado);
@@ -141,7 +142,7 @@ test('a run that failed stays at the step where it stopped', () => {
   assert.deepEqual([show([ended('erro')]).passo, show([ended('sucesso')]).passo], ['', 'Etapa 15 de 15']);
 });
 
-test('an error that only the last update tells is told', () => {
+test('an error that only the last update has is shown', () => {
   const view = show([state({ etapa_atual: 2 }), ended('erro', { erro: 'Placa recusada' })]);
   assert.equal(view.erro, 'Placa recusada');
 });
@@ -149,12 +150,12 @@ test('an error that only the last update tells is told', () => {
 test('a number of steps that is none is no reason to stop', () => {
   for (const total of [MARKUP, -3, 0, 2.5, null, {}, 1e12]) {
     const s = state({ total_etapas: total, etapa_atual: 2 });
-    const { value } = describe(take({}, s, at(0)), s, 'pt-BR');
+    const { value } = describe(applySnapshot({}, s, at(0)), s, 'pt-BR');
     assert.ok(value >= 0 && value < 100, `${total}: ${value}`);
   }
 });
 
-test('an error in mid-run is told until the robot goes on', () => {
+test('an error in mid-run is shown until the robot goes on', () => {
   const erros = [{ erro: 'Tela 3 não abriu', contexto: '', timestamp: stamp(5) }];
   assert.equal(show([state({ erros, timestamp_atualizacao: stamp(5) })]).erro, 'Tela 3 não abriu');
   assert.equal(show([state({ erros, timestamp_atualizacao: stamp(6) })]).erro, '');
@@ -164,15 +165,15 @@ test('the robot\'s internal full stop is not shown', () => {
   assert.equal(show([state({ mensagem: 'a' }), state({ mensagem: 'RPA success' })]).mensagem, '');
 });
 
-test('both plans are told field by field, and what was not read is said to be unknown', () => {
+test('both plans are shown field by field, and what was not read is said to be unknown', () => {
   const recomendado = { valor: 'R$4.631,57', parcelamento: 'anual', vidros: false, assistencia: true, valor_franquia: 'N/A' };
   const alternativo = { valor: 'N/A', parcelamento: 'N/A', vidros: false };
   const view = show([ended('sucesso', { resultado: { plano_recomendado: recomendado, plano_alternativo: alternativo } })]);
   const [[title, price, rows], [other, none, nothing]] = view.plans;
   assert.deepEqual([title, price], ['Plano recomendado', 'R$\u00a04.631,57']);
   assert.equal(rows.length, 12);
-  const told = Object.fromEntries(rows);
-  assert.deepEqual([told.Vidros, told['Assistência'], told.Franquia, told.Parcelamento], ['não', 'sim', 'não informado', 'anual']);
+  const words = Object.fromEntries(rows);
+  assert.deepEqual([words.Vidros, words['Assistência'], words.Franquia, words.Parcelamento], ['não', 'sim', 'não informado', 'anual']);
   assert.deepEqual([other, none, nothing], ['Plano alternativo', 'não informado', []]);
   assert.equal(view['plan.recomendado.valor'], 'R$\u00a04.631,57');
   assert.equal(view['plan.alternativo.valor'], 'não informado');
@@ -221,7 +222,7 @@ test('a state of strange types is shown without a throw', () => {
   for (const field of fields) {
     for (const value of strange) {
       const s = state({ [field]: value, final: true });
-      assert.doesNotThrow(() => describe(take({}, s, at(0)), s, 'pt-BR'), `${field} ${JSON.stringify(value)}`);
+      assert.doesNotThrow(() => describe(applySnapshot({}, s, at(0)), s, 'pt-BR'), `${field} ${JSON.stringify(value)}`);
     }
   }
   for (const value of strange) {
@@ -229,11 +230,11 @@ test('a state of strange types is shown without a throw', () => {
       resultado: { plano_recomendado: { valor: value, vidros: value }, plano_alternativo: value },
       estimativas: { coberturas_detalhadas: [{ nome: value, valores: { de: value } }, value] },
     });
-    assert.doesNotThrow(() => describe(take({}, s, at(0)), s, 'en'), JSON.stringify(value));
+    assert.doesNotThrow(() => describe(applySnapshot({}, s, at(0)), s, 'en'), JSON.stringify(value));
   }
 });
 
-test('a state that no one knows is told as it came', () => {
+test('an outcome that no one knows is shown as it came', () => {
   for (const estado of [MARKUP, 'constructor', 'toString']) {
     const view = show([state({ estado })]);
     assert.equal(view.estado, estado);

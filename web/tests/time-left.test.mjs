@@ -3,11 +3,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { anchor, pace, smooth, TYPICAL } from '../src/pace.js';
+import { roundMinutes, pace, smooth, TYPICAL } from '../src/time-left.js';
 
-const percent = (...args) => pace(...args)[0];
-const isLate = (...args) => pace(...args)[1];
-const left = (...args) => pace(...args)[2];
+const percent = (...args) => pace(...args)._percent;
+const isLate = (...args) => pace(...args)._isLate;
+const left = (...args) => pace(...args)._secondsLeft;
 
 /** Play a run whose steps take *durations* seconds, a second at a time. */
 function* play(durations) {
@@ -52,13 +52,13 @@ test('the estimate of a usual run is about right at every step', () => {
   const total = TYPICAL.reduce((all, one) => all + one);
   for (const { step, inStep, elapsed } of play(TYPICAL)) {
     const truth = total - elapsed;
-    const told = left(15, step, inStep, elapsed);
-    assert.ok(told < 600);
-    assert.ok(told >= 0.6 * truth - 1 && told <= 1.6 * truth + 55, `${step} ${inStep}: ${told} of ${truth}`);
+    const estimate = left(15, step, inStep, elapsed);
+    assert.ok(estimate < 600);
+    assert.ok(estimate >= 0.6 * truth - 1 && estimate <= 1.6 * truth + 55, `${step} ${inStep}: ${estimate} of ${truth}`);
   }
 });
 
-test('a run that is twice as slow as usual is told so', () => {
+test('a run that is twice as slow as usual has more time left', () => {
   assert.ok(left(15, 9, 0, 80) > 1.3 * left(15, 9, 0, 40));
   assert.ok(left(15, 9, 0, 1e6) <= 3.01 * left(15, 9, 0, 40)); // but not beyond belief
 });
@@ -74,7 +74,7 @@ test('late is what nine of ten are not', () => {
   assert.equal(isLate(15, 3, 60, 70), true);
 });
 
-test('of a run of unknown length the bar counts steps, and no time is told', () => {
+test('of a run of unknown length the bar counts steps, and no time is given', () => {
   assert.ok(Math.abs(percent(10, 5, 0, 0) - 100 * 5 / 11) < 1e-9);
   assert.ok(Number.isNaN(left(10, 5, 0, 0)));
   assert.ok(percent(10, 5, 1e6, 0) < percent(10, 6, 0, 0));
@@ -92,12 +92,12 @@ test('an estimate goes down with the clock and rises by a quarter or not at all'
   assert.equal(smooth(100, 100, 1), 99);
   assert.equal(smooth(100, 120, 0), 100);
   assert.ok(smooth(100, 200, 1) > 99);
-  let held = 100;
-  for (let second = 0; second < 15; second += 1) held = smooth(held, 40 - second, 1);
-  assert.ok(held > 40 - 14 && held < 60, held); // half of the way in 15 s
+  let estimate = 100;
+  for (let second = 0; second < 15; second += 1) estimate = smooth(estimate, 40 - second, 1);
+  assert.ok(estimate > 40 - 14 && estimate < 60, estimate); // half of the way in 15 s
 });
 
 test('minutes are round, and rounded up', () => {
-  const told = [[0, 0], [30, 0], [49, 0], [50, 1], [60, 1], [61, 2], [121, 3], [181, 5], [301, 10], [600, 10]];
-  for (const [seconds, minutes] of told) assert.equal(anchor(seconds), minutes, seconds);
+  const cases = [[0, 0], [30, 0], [49, 0], [50, 1], [60, 1], [61, 2], [121, 3], [181, 5], [301, 10], [600, 10]];
+  for (const [seconds, minutes] of cases) assert.equal(roundMinutes(seconds), minutes, seconds);
 });

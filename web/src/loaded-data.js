@@ -1,10 +1,10 @@
-// What the script takes as data from the file beside it, whenever that comes. The build writes it into rpa-progress.json,
-// together with the style. Without it only the needful is said, in Portuguese, of a
-// plan its price, and there is no demonstration.
+// What the script loads as data from the file beside it, rpa-progress.json, which the build makes of this module and the
+// style. Until it has come only the most necessary is said, in Portuguese, a plan is its price alone, and there is no
+// demonstration.
 
-import { TYPICAL } from './pace.js';
+import { TYPICAL } from './time-left.js';
 
-/** What is told of a plan, in this order: the wire's name, Portuguese. */
+/** What is shown of a plan, in this order: the wire's name, Portuguese. */
 export const fields = [
   ['forma_pagamento', 'Forma de pagamento'],
   ['parcelamento', 'Parcelamento'],
@@ -20,7 +20,7 @@ export const fields = [
   ['morte_invalidez', 'Morte ou invalidez'],
 ];
 
-/** What is said beyond the needful; first what the conditions of data-rpa-show mean, of which the first one counts. */
+/** Sentences beyond the most necessary; first the hints for conditions of data-rpa-show, of which the first true one counts. */
 export const words = {
   waiting: 'Assim que o robô começar, o andamento aparece aqui.',
   done: 'Os valores não foram informados.',
@@ -35,7 +35,7 @@ export const words = {
   false: 'não',
 };
 
-/** English for the Portuguese that is said. */
+/** Portuguese, as it is said → English. */
 export const en = {
   'Sua cotação': 'Your quote',
   'Aguardando o início': 'Waiting to start',
@@ -112,7 +112,7 @@ const PLAN = {
   morte_invalidez: 'R$ 5.000,00',
 };
 
-/** What the demonstration tells, each with the ms until what follows: a run four times as fast as a real one. */
+/** Messages of the demonstration, each with the ms until the next one: a run four times as fast as a real one. */
 export const demo = [
   [0, { type: 'sync', recovered: true }],
   ...STEPS.map((mensagem, etapa) => [TYPICAL[etapa] * 250 + 700, {

@@ -2,14 +2,14 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { parser } from '../src/sse.js';
+import { createSseParser } from '../src/sse-parser.js';
 import { seeded } from './world.mjs';
 
 const bytes = (text) => (typeof text === 'string' ? new TextEncoder().encode(text) : Uint8Array.from(text));
 
 function parse(...chunks) {
   const found = [];
-  const take = parser((data) => found.push(data));
+  const take = createSseParser((data) => found.push(data));
   chunks.forEach((chunk) => take(bytes(chunk)));
   return found;
 }

@@ -3,13 +3,13 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from 'node:test';
 
-import * as more from '../src/more.js';
-import { follow } from '../src/run.js';
-import { learned } from '../src/texts.js';
+import { follow } from '../src/follow.js';
+import * as data from '../src/loaded-data.js';
+import { loaded } from '../src/words.js';
 import { settle, World } from './world.mjs';
 
 const kept = { setTimeout, clearTimeout, setInterval, clearInterval, now: Date.now };
-const fields = [...learned.fields];
+const fields = [...loaded.fields];
 let world;
 let ends;
 
@@ -32,7 +32,7 @@ beforeEach(() => {
     clearInterval: (id) => clock.clearTimeout(again.get(id)),
   });
   Date.now = clock.now;
-  Object.assign(learned, { words: more.words, fields: more.fields, _isWhole: true });
+  Object.assign(loaded, { words: data.words, fields: data.fields, _isComplete: true });
 });
 
 afterEach(() => {
@@ -41,7 +41,7 @@ afterEach(() => {
   Object.assign(globalThis, timers);
   Date.now = now;
   delete globalThis.document;
-  Object.assign(learned, { words: {}, fields });
+  Object.assign(loaded, { words: {}, fields });
 });
 
 /** Follow the world's run; *heard* gets each event, and may cancel it. */
@@ -56,7 +56,7 @@ function watch(options = {}, heard = () => {}) {
   return seen;
 }
 
-test('a session that can never be followed is told so, and nothing says that it is being connected or will begin', async () => {
+test('a session that can never be followed is shown as that, and nothing says that it is being connected or will begin', async () => {
   const seen = watch({ 'base-url': 'ftp://nowhere' });
   for (let second = 0; second < 20; second++) {
     await world.clock.run(1000);
@@ -95,7 +95,7 @@ test('where it was forbidden and is not any more, a click goes on as if nothing 
   world.cut(4403);
   await world.clock.run(60_000);
   world.ws = 'ok';
-  seen.view.redo();
+  seen.view.onRetry();
   await settle();
   const { on, estado, erro } = seen.view;
   assert.deepEqual([on.fault, on.offline, estado, erro], [undefined, false, 'Em andamento', '']);
@@ -104,7 +104,7 @@ test('where it was forbidden and is not any more, a click goes on as if nothing 
   assert.equal(seen.view.etapa, 2);
 });
 
-test('a lost connection is still told as that', async () => {
+test('a lost connection is still shown as that', async () => {
   const seen = watch();
   await world.clock.run(500);
   world.server.publish();
@@ -180,14 +180,14 @@ test('a step beyond the last one is not the sixteenth of fifteen', async () => {
 });
 
 test('words that come late are still shown, also of a run that has ended; then no timer is left', async () => {
-  Object.assign(learned, { words: {}, fields: [], _isWhole: false });
+  Object.assign(loaded, { words: {}, fields: [], _isComplete: false });
   const seen = watch();
   await world.clock.run(500);
   world.server.publish();
   world.server.finish();
   await world.clock.run(60_000);
   assert.deepEqual(seen.view.plans[0][2], []);
-  Object.assign(learned, { fields: [['valor_franquia', 'Franquia'], ['vidros', 'Vidros']], _isWhole: true });
+  Object.assign(loaded, { fields: [['valor_franquia', 'Franquia'], ['vidros', 'Vidros']], _isComplete: true });
   await world.clock.run(1500);
   assert.ok('plan.recomendado.vidros' in seen.view);
   assert.equal(world.clock.timers.size, 0);

@@ -2,8 +2,10 @@
 
 import { RPAProgressClient } from './client.js';
 
+const DEFAULTS = { maxReconnectAttempts: 5, reconnectInterval: 5000, heartbeatInterval: 30000 };
+
 export class RPAWebSocketClient extends RPAProgressClient {
   constructor(sessionId, options) {
-    super(sessionId, { maxReconnectAttempts: 5, reconnectInterval: 5000, heartbeatInterval: 30000, ...options, transports: ['websocket'] });
+    super(sessionId, { ...DEFAULTS, ...options, transports: ['websocket'] });
   }
 }

@@ -1,0 +1,107 @@
+// The connections of a client: the live one, whose messages are shown, and beside it at most one that is tried (the
+// probe), because a better transport may work by now or because a gap is to be filled.
+
+import { Connection, TRANSPORTS } from './connection.js';
+import { TransportChoice } from './transport-choice.js';
+
+const HURRIED = 0.4; // share of the time to connect while nothing has worked yet and there is another transport
+
+/** Return the names of the transports that a page allows, given as a list or with commas; polling includes plain polls. */
+const allowed = (transports) => {
+  const names = String(transports).replace('polling', 'polling,poll').split(',');
+  return names.filter((name) => TRANSPORTS[name]);
+};
+
+export class Connections {
+  /** @param {Coordinator} owner see Connection. */
+  constructor(owner) {
+    this._owner = owner;
+    this._live = null;
+    this._probe = null;
+    this._opened = 0; // connections that were tried
+    this._hasDelivered = false; // any of them, ever
+  }
+
+  /** Begin with the best of *transports*, or with the one that worked last on this page. */
+  _choose(transports, lastGood) {
+    this._choice = new TransportChoice(allowed(transports), lastGood);
+  }
+
+  /** Name of the transport in use, undefined when none is left. */
+  get _transport() {
+    return this._choice._name;
+  }
+
+  get _transports() {
+    return this._choice._transports;
+  }
+
+  /** Open the live connection anew, instead of all others. */
+  _dial() {
+    this._drop();
+    const isHurried = !this._hasDelivered && this._choice._hasNext;
+    this._live = this._open(this._choice._index, isHurried ? HURRIED : 1);
+  }
+
+  _drop() {
+    this._live?._drop();
+    this._probe?._drop();
+    this._live = this._probe = null;
+  }
+
+  _open(index, shareOfTime = 1, fillsGapBy = 0) {
+    this._opened += 1;
+    return new Connection(this._owner, {
+      _transport: this._transports[index],
+      _index: index,
+      _pollIndex: this._transports.indexOf('poll'),
+      _silenceLimit: this._owner._client.connectTimeout * shareOfTime,
+      _fillsGapBy: fillsGapBy,
+    });
+  }
+
+  /** Note that *connection*, the live one, delivers: its transport is the one in use. */
+  _works(connection) {
+    this._hasDelivered = true;
+    this._choice._use(connection._index);
+    this._owner._timers._stop('upgrade');
+    this._upgradeLater();
+  }
+
+  /** Try a better transport in *ms*, beside the connection that works. */
+  _upgradeLater(ms = this._owner._client.upgradeAfter * (0.75 + this._owner._client.random() / 2)) {
+    if (this._choice._index > 0) this._owner._timers._after('upgrade', ms, () => this._tryUpgrade());
+  }
+
+  _tryUpgrade() {
+    if (this._owner._client.isConnected && !this._probe) {
+      // In turn the best one and the second best, as far as they are better.
+      this._probe = this._open(this._opened % Math.min(this._choice._index, 2));
+    } else this._upgradeLater();
+  }
+
+  get _isFillingGap() {
+    return Boolean(this._probe?._fillsGapBy);
+  }
+
+  /** Fetch what is missing over a second connection; the live one stays until that has caught up. */
+  _fillGap(fillsGapBy) {
+    this._probe?._drop();
+    this._probe = this._open(this._live._index, 1, fillsGapBy);
+  }
+
+  /** The probe has caught up: it is the live connection from now on. */
+  _takeOver() {
+    this._live._drop();
+    this._live = this._probe;
+    this._probe = null;
+  }
+
+  /** The probe has ended before it could take over. Return whether that leaves a gap. */
+  _probeEnded() {
+    const leavesGap = this._isFillingGap;
+    this._probe = null;
+    if (!leavesGap) this._upgradeLater();
+    return leavesGap;
+  }
+}

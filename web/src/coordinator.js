@@ -1,0 +1,203 @@
+// Follows one session: decides what happens when a message comes, a connection ends, or the page wakes up.
+//
+// The connections (connections.js), what they bring (intake.js), when to try again (retry.js) and what the page gets to see
+// (reporter.js) are separate. Invariants: at most one connection is live, and only what it brings is shown; a second one
+// takes over once it has brought all that the page has seen; every update is reported once, in order; after _close() no
+// timer, no listener and no connection is left. A page may call the client in any of its functions, so the client may be
+// closed, or connected anew, after every report.
+
+import { configurationError, serverAddress } from './address.js';
+import { Connections } from './connections.js';
+import { GIVEN_UP, RPAError } from './errors.js';
+import { Intake } from './intake.js';
+import { Reporter } from './reporter.js';
+import { Retry } from './retry.js';
+import { ResumeStore } from './session-storage.js';
+import { Surroundings } from './surroundings.js';
+import { createTimers } from './timers.js';
+
+const WAKE_MS = 1000; // within which pages that wake up together try a better transport
+
+export class Coordinator {
+  /**
+   * @param {RPAProgressClient} client its options; its public properties are kept up to date.
+   * @param {string} sessionId
+   * @param {Emitter} emitter
+   */
+  constructor(client, sessionId, emitter) {
+    this._client = client;
+    this._sessionId = sessionId;
+    this._isOn = false; // between _connect() and _close()
+    this._timers = createTimers(client.setTimeout || setTimeout, client.clearTimeout || clearTimeout);
+    this._connections = new Connections(this);
+    this._retry = new Retry(client);
+    this._reporter = new Reporter(client, emitter);
+    this._intake = new Intake(client, this._timers, this._reporter, () => this._fillGap(), () => this._close());
+    this._surroundings = new Surroundings(() => this._wake(), (address) => this._blocked(address));
+  }
+
+  // -- for the client
+
+  get _run() {
+    return this._intake._run;
+  }
+
+  _connect() {
+    if (this._isOn) return;
+    const { _client: client, _connections: connections } = this;
+    this._isOn = true;
+    if (!this._run._isFinal) this._reporter._failure = null;
+    this._retry._reset();
+    this._base = serverAddress(client.baseUrl);
+    this._store = new ResumeStore(client.resumeStore, this._base, this._sessionId);
+    connections._choose(client.transports, this._store._loadTransport());
+    this._surroundings._listen();
+    const wrong = configurationError(this._sessionId, this._base, connections._transports);
+    if (wrong) {
+      this._close(new RPAError(wrong));
+      return;
+    }
+    this._intake._resume(this._store);
+    if (this._isOn) this._dial();
+  }
+
+  _reconnect() {
+    this._retry._reset();
+    if (this._isOn) this._dial();
+    else this._connect();
+  }
+
+  _close(error) {
+    if (!this._isOn) return;
+    this._isOn = false;
+    this._connections._drop();
+    this._timers._stopAll();
+    this._surroundings._stop();
+    if (error) this._reporter._stopped(error);
+    this._reportConnection('closed', error);
+  }
+
+  _stats() {
+    const { _live: live, _probe: probe, _opened: connects } = this._connections;
+    return {
+      connects,
+      ...this._intake._counts,
+      tries: this._retry._failures,
+      live: live ? 1 : 0,
+      probing: probe ? 1 : 0,
+      timers: this._timers._running.size,
+    };
+  }
+
+  // -- for its connections
+
+  _sessionUrl(path) {
+    return `${this._base}${path}/${encodeURIComponent(this._sessionId)}`;
+  }
+
+  _cursor() {
+    return this._run._cursor(this._client.replay);
+  }
+
+  _messageArrived(connection, message) {
+    if (message.type === 'error') {
+      connection._serverError = message;
+      return;
+    }
+    if (connection._isOver) return;
+    const isFirst = !connection._hasDelivered;
+    const isProbe = connection === this._connections._probe;
+    if (message.type === 'sync') connection._expectHeartbeat(message.heartbeat_ms);
+    connection._hasDelivered = true;
+    if (isProbe) {
+      if (this._run._isAheadOf(message)) return;
+      this._connections._takeOver();
+    }
+    if (isFirst || isProbe) this._connectionWorks(connection);
+    if (!connection._isOver) this._intake._takeIn(message, connection._fillsGapBy);
+  }
+
+  /** A message made no sense: it is reported and skipped. */
+  _garbageArrived(error) {
+    this._reporter._error(new RPAError('protocol', error.message));
+  }
+
+  /** *connection* has outlived the time in which a failing one ends. */
+  _connectionLasted(connection) {
+    if (connection !== this._connections._live) return;
+    this._retry._reset();
+    this._connections._choice._lasted(connection._index);
+    this._store._saveTransport(this._client.transport);
+  }
+
+  /** *connection* is over; without an error the run is over and everything was received. */
+  _connectionEnded(connection, error) {
+    const { _connections: connections, _retry: retry } = this;
+    if (connection._isOver) return;
+    connection._drop();
+    if (connection === connections._probe) {
+      // A gap that can't be filled beside the live connection may be filled by a new one.
+      if (connections._probeEnded()) connections._live._end(new RPAError('protocol'));
+      return;
+    }
+    connections._drop();
+    if (!error || this._run._isFinal) {
+      this._close();
+      return;
+    }
+    if (retry._isExhausted) Object.assign(error, { fatal: true, _visitorText: GIVEN_UP });
+    const isOffline = globalThis.navigator?.onLine === false; // then the failure says nothing about the transport
+    const mayRetry = !error.fatal && (isOffline || connections._choice._failed(error, connection._hasDelivered));
+    if (mayRetry) this._retryLater(error, isOffline);
+    else this._close(error);
+  }
+
+  // -- its own
+
+  _reportConnection(state, error) {
+    this._reporter._connection(state, this._connections._transport, error);
+  }
+
+  _dial() {
+    this._timers._stop('dial');
+    this._connections._dial();
+    this._reportConnection('connecting');
+  }
+
+  _dialIn(ms) {
+    this._timers._after('dial', ms, () => this._dial());
+  }
+
+  _retryLater(error, isOffline) {
+    // A stale connection is this page's own trouble; in any other case other pages may come back at the same moment.
+    this._retry._schedule(error, this._connections._hasDelivered && error.code !== 'stale');
+    this._dialIn(error.retryAt - this._client.now());
+    this._reportConnection(isOffline ? 'offline' : 'waiting', error);
+    this._reporter._outage(error);
+  }
+
+  _connectionWorks(connection) {
+    this._connections._works(connection);
+    this._reporter._outageIsOver();
+    if (this._run._isFinal) this._intake._endLater();
+    this._reportConnection('open');
+  }
+
+  _fillGap() {
+    if (this._connections._isFillingGap) return;
+    this._connections._fillGap(this._run._fillGapBy(this._client.replay));
+    this._intake._counts.gaps += 1;
+  }
+
+  _wake() {
+    this._connections._upgradeLater(WAKE_MS * this._client.random());
+    if (this._connections._live) this._connections._live._check();
+    else this._dialIn(this._retry._notBefore - this._client.now());
+  }
+
+  /** The page's policy blocked *address*: no need to wait until the connection times out. */
+  _blocked(address) {
+    const { _live: live } = this._connections;
+    if (live && !live._hasDelivered && `${address}/`.startsWith(this._base)) live._end(new RPAError('csp_blocked'));
+  }
+}

@@ -1,0 +1,50 @@
+// What reaches the page: events, callbacks and the async iterator. An exception in the page's own function is printed and
+// stops nothing else.
+
+export class Emitter {
+  /**
+   * @param {EventTarget} client whose properties `onProgressUpdate` and so on are the page's callbacks; with `debug` events
+   *   are printed too.
+   */
+  constructor(client) {
+    this._client = client;
+    this._append();
+  }
+
+  /** Add *event* to the chain that iterators read: each promise gives one event and the promise of the next. */
+  _append(event) {
+    const resolve = this._resolveNext;
+    this._next = new Promise((resolveNext) => {
+      this._resolveNext = resolveNext;
+    });
+    resolve?.([event, this._next]);
+  }
+
+  /** Call the page's callback *name*, if there is one. */
+  _call(name, ...args) {
+    try {
+      this._client[name]?.(...args);
+    } catch (error) {
+      console.error(error);
+    }
+  }
+
+  /** Emit *detail* as the event `rpa:<type>` and to the callback *name*, whose further arguments *args* come first. */
+  _emit(type, detail, name, ...args) {
+    const event = new CustomEvent(`rpa:${type}`, { detail, cancelable: true });
+    if (this._client.debug) console.debug(event.type, detail);
+    this._append(event);
+    this._client.dispatchEvent(event);
+    this._call(name, ...args, detail);
+  }
+
+  /** Yield every event from now on until the client is closed. */
+  async* _events() {
+    let event;
+    let next = this._next;
+    while (next !== this._next || this._client.state !== 'closed') {
+      [event, next] = await next;
+      yield event;
+    }
+  }
+}

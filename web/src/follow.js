@@ -1,0 +1,160 @@
+// One session as the widget watches it: the client, what is made of its snapshot, and the state of the connection.
+//
+// Knows nothing of how it is shown. A run may be fine while its connection is down and the other way round, so the two
+// are shown apart; and where it can't be followed any more, that says nothing of the run. Once it is ended no timer is
+// left.
+
+import { RPAProgressClient } from './client.js';
+import { DemoSocket } from './demo-socket.js';
+import { advance, applySnapshot } from './run-model.js';
+import { plainText } from './text.js';
+import { describe } from './view.js';
+import { loaded, translate } from './words.js';
+
+const OFFLINE_MS = 8000; // a connection that is back sooner was not worth a word
+const STALL_MS = 260_000; // no step is usually silent for longer
+const KINDS = ['progress', 'estimate', 'result', 'error', 'connection', 'stall', 'done'];
+const CANCELABLE = new Set(['result', 'error']); // the page may show these itself
+const DEMO = { WebSocket: DemoSocket, baseUrl: 'https://demo', resumeStore: null };
+
+/** Return the client of a session, as the page set it up. */
+const makeClient = (sessionId, get) => new RPAProgressClient(sessionId || 'demo', {
+  baseUrl: get('base-url'),
+  token: get('token'),
+  transports: get('transport'),
+  replay: true,
+  stallAfter: STALL_MS,
+  debug: get('debug') !== undefined,
+  ...(sessionId ? {} : DEMO),
+});
+
+class FollowedRun {
+  constructor(sessionId, get, target, draw, succeed) {
+    this._get = get;
+    this._target = target;
+    this._draw = draw;
+    this._succeed = succeed;
+    this._lang = /^en/i.test(get('lang') || document.documentElement.lang) ? 'en' : 'pt-BR';
+    this._steps = Number(get('steps')); // what the page says; NaN where it says nothing
+    this._model = {};
+    this._log = []; // [time, message] of each step
+    this._lostAt = NaN; // when the connection was lost
+    this._isLostForGood = false; // the run can't be followed any more
+    this._isErrorTaken = false; // the page shows the last error itself
+    this._isResultTaken = false;
+    this._isQueued = false; // a redraw is due
+    this._client = makeClient(sessionId, get);
+    for (const kind of KINDS) {
+      this._client.addEventListener(`rpa:${kind}`, ({ detail }) => this._takeIn(kind, detail));
+    }
+    this._client.connect();
+    this._drawSoon();
+  }
+
+  _end() {
+    clearInterval(this._timer);
+    this._draw = null;
+    this._client.disconnect();
+  }
+
+  /** Return the snapshot, with as many steps as the page says or the robot has reached. */
+  _snapshot() {
+    const snapshot = this._client.snapshot();
+    if (!snapshot) return snapshot;
+    const steps = this._steps || snapshot.total_etapas;
+    return { ...snapshot, total_etapas: Math.max(steps, snapshot.etapa_atual) };
+  }
+
+  _takeIn(kind, detail) {
+    const snapshot = this._snapshot();
+    const isOurs = this._target.dispatchEvent(new CustomEvent(`rpa:${kind}`, {
+      detail, bubbles: true, composed: true, cancelable: CANCELABLE.has(kind),
+    }));
+    if (kind === 'progress') this._progress(snapshot, detail);
+    if (kind === 'connection') {
+      // A stream that ended with its run was not lost.
+      const isFine = detail.connected || snapshot?.final;
+      this._lostAt = isFine ? NaN : this._lostAt || Date.now();
+    }
+    if (kind === 'error') {
+      this._isLostForGood = detail.fatal && detail.category !== 'job';
+      this._isErrorTaken = !isOurs;
+    }
+    if (kind === 'result') this._isResultTaken = !isOurs;
+    if (kind === 'done' && snapshot.estado === 'sucesso' && !this._isResultTaken) this._succeed();
+    this._drawSoon();
+  }
+
+  _progress(snapshot, update) {
+    if (snapshot.epoch !== this._model._epoch) this._log.length = 0;
+    this._model = applySnapshot(this._model, { ...snapshot, erro: update.erro }, Date.now());
+    this._log.push([plainText(update.timestamp).slice(11, 19), plainText(update.mensagem)]);
+  }
+
+  _drawSoon() {
+    if (!this._isQueued) queueMicrotask(() => this._drawNow()); // a burst of replayed updates is drawn once
+    this._isQueued = true;
+  }
+
+  _drawNow() {
+    if (!this._draw) return;
+    this._isQueued = false;
+    const view = this._view();
+    const isSettled = view.on.final && loaded._isComplete; // words that come late are shown, too
+    if (isSettled) {
+      clearInterval(this._timer);
+      this._timer = undefined;
+    } else this._timer ??= setInterval(() => this._drawNow(), 1000);
+    this._draw(view);
+  }
+
+  _view() {
+    const { _get: get } = this;
+    const snapshot = this._snapshot();
+    const now = Date.now();
+    if (snapshot && !this._isLostForGood) this._model = advance(this._model, snapshot, now);
+    const view = describe(this._model, snapshot ?? {}, this._lang);
+    this._addConnection(view, now);
+    if ((this._isErrorTaken && view.on.error) || get('on-error') === 'event') view.erro = '';
+    if (this._isResultTaken) view.plans = [];
+    return { ...view, log: this._log, lang: this._lang, onRetry: () => this._retry(), contact: get('contact-url') };
+  }
+
+  /** Add to *view* what the visitor has to know of the connection. */
+  _addConnection(view, now) {
+    const say = (words) => translate(this._lang, words);
+    view.on.offline = now - this._lostAt >= OFFLINE_MS;
+    if (view.on.offline) view.aviso = say('Sem conexão. Reconectando… seu pedido continua sendo processado.');
+    if (!this._isLostForGood) return;
+    view.on = { fault: true, error: true };
+    view.estado = say('Acompanhamento interrompido');
+    view.erro = say('Não foi possível acompanhar a cotação.');
+    view.dica = '';
+    view.aviso = '';
+    view.eta = '';
+  }
+
+  _retry() {
+    if (this._isLostForGood) {
+      this._isLostForGood = false;
+      this._lostAt = NaN;
+    }
+    this._client.reconnect();
+  }
+}
+
+/**
+ * Follow a session.
+ *
+ * @param {string} sessionId nothing for a demonstration.
+ * @param {(name: string) => string | undefined} get returns what the page set: lang, demo, base-url and so on.
+ * @param {EventTarget} target gets the client's events, which the page may cancel.
+ * @param {(view: object) => void} draw called after changes, never synchronously, and once a second while the run goes
+ *   on. view is that of view.js.
+ * @param {() => void} succeed called at the end with a quote, unless the page took the result over.
+ * @returns {() => void} ends it.
+ */
+export function follow(sessionId, get, target, draw, succeed) {
+  const run = new FollowedRun(sessionId, get, target, draw, succeed);
+  return () => run._end();
+}

@@ -1,0 +1,63 @@
+// Takes in the messages of the live connection: keeps what is known up to date, stores it for a reload of the page, and
+// reports what is new.
+
+import { KnownRun } from './known-run.js';
+
+const LINGER_MS = 3000; // robots add a line or two after the end
+
+export class Intake {
+  /**
+   * @param {RPAProgressClient} client
+   * @param {object} timers see timers.js.
+   * @param {Reporter} reporter
+   * @param {() => void} onGap called where updates are missing.
+   * @param {() => void} onEnd called when the run has ended and nothing came for a while.
+   */
+  constructor(client, timers, reporter, onGap, onEnd) {
+    this._client = client;
+    this._timers = timers;
+    this._reporter = reporter;
+    this._onGap = onGap;
+    this._onEnd = onEnd;
+    this._run = new KnownRun();
+    this._counts = { gaps: 0, updates: 0, duplicates: 0, resets: 0 };
+  }
+
+  /** Begin with what the page knew before it was loaded again. */
+  _resume(store) {
+    this._store = store;
+    this._run._snapshot ||= store._loadSnapshot();
+    if (this._run._snapshot && !this._client.lastSeq) this._show(null);
+  }
+
+  /** Take in a message; *fillsGapBy* is that of its connection. */
+  _takeIn(message, fillsGapBy) {
+    const { _run: run, _counts: counts } = this;
+    const before = run._snapshot;
+    const outcome = run._accept(message);
+    if (outcome === 'old') counts.duplicates += 1;
+    if (outcome === 'gap') this._onGap();
+    if (run._snapshot === before) return;
+    if (outcome === 'reset' && before) {
+      counts.resets += 1;
+      if (fillsGapBy) run._allowHoles();
+    }
+    if (outcome !== 'position') this._show(outcome === 'next' ? message : null, before);
+  }
+
+  /** Wait for what follows the end of the run. */
+  _endLater() {
+    this._timers._after('silence', LINGER_MS, this._onEnd);
+  }
+
+  /** Report the news: *update*, or the whole snapshot where that is null. */
+  _show(update, before) {
+    const snapshot = this._run._snapshot;
+    this._client.lastSeq = snapshot.seq;
+    this._counts.updates += 1;
+    this._store._saveSnapshot(snapshot);
+    if (snapshot.final) this._endLater();
+    else this._timers._after('silence', this._client.stallAfter, () => this._reporter._stall(snapshot));
+    this._reporter._progress(snapshot, update, before);
+  }
+}

@@ -1,0 +1,62 @@
+// What the widget adds to a session's snapshot: the bar, and the time that the run takes.
+//
+// Pure: no clock, no DOM. Invariants: within one run the bar never goes back; another epoch is another run and starts
+// all over. Nothing that a server sends is trusted to have the right type.
+
+import { plainText } from './text.js';
+import { pace, smooth } from './time-left.js';
+
+const PLAUSIBLE_MS = 900_000; // no step takes a quarter of an hour
+const STEP_IS_OVER = /.*(conclu|pulad|falh).*/; // "concluída", "pulada", "falhou": a comment on a step, not its name
+
+/**
+ * Take in a snapshot.
+ *
+ * @param {object} previous the model so far, {} at first. Times in it are ms by the robot's clock; `_clockSkew` is how far
+ *   our clock is ahead of it.
+ * @param {object} snapshot that of docs/api.rst; and `erro`, what the newest update says went wrong.
+ * @param {number} now ms since 1970, the visitor's clock.
+ */
+export function applySnapshot(previous, snapshot, now) {
+  const model = previous._epoch === snapshot.epoch ? { ...previous } : { _epoch: snapshot.epoch, _percent: 0 };
+  model._error = plainText(snapshot.erro);
+  // Only the robot's clock gives durations, since its stamps have no zone. How old its last stamp is shows where the
+  // two clocks agree: an implausible age counts as none.
+  model._lastStamp = Date.parse(snapshot.timestamp_atualizacao) || now;
+  model._clockSkew = now - model._lastStamp;
+  if (model._clockSkew > 0 && model._clockSkew < PLAUSIBLE_MS) model._clockSkew = 0;
+  model._startStamp ??= Date.parse(snapshot.timestamp_inicio) || model._lastStamp;
+  // A robot reports its last step when it ends, wherever it stopped.
+  const isStopped = snapshot.final && snapshot.estado !== 'sucesso';
+  const step = isStopped ? model._step ?? 0 : Math.floor(snapshot.etapa_atual);
+  if (step !== model._step) beginStep(model, step, snapshot);
+  return advance(model, snapshot, now);
+}
+
+function beginStep(model, step, snapshot) {
+  model._isRepeated = step < model._step;
+  model._hasPace = model._step >= 0; // an estimate needs something to go by
+  model._stepStamp = model._lastStamp;
+  model._step = step;
+  // The first message of a step is the step's name.
+  model._stepName = plainText(snapshot.mensagem).replace(STEP_IS_OVER, '');
+}
+
+/** Move the bar and the estimate on to the time *now*. */
+export function advance(model, snapshot, now) {
+  const clock = snapshot.final ? model._lastStamp : now - model._clockSkew;
+  const elapsed = (clock - model._startStamp) / 1000;
+  const inStep = (clock - model._stepStamp) / 1000;
+  const { _percent, _isLate, _secondsLeft } = pace(snapshot.total_etapas, model._step, inStep, elapsed);
+  const isLate = !snapshot.final && _isLate;
+  const hasEstimate = model._hasPace && !snapshot.final && !isLate;
+  const atEnd = snapshot.estado === 'sucesso' ? 100 : 0;
+  const percent = (snapshot.final ? atEnd : _percent) || 0;
+  return {
+    ...model,
+    _elapsed: elapsed,
+    _isLate: isLate,
+    _secondsLeft: hasEstimate ? smooth(model._secondsLeft, _secondsLeft, elapsed - model._elapsed) : NaN,
+    _percent: Math.max(model._percent, percent),
+  };
+}

@@ -1,0 +1,50 @@
+// What a reload of the page must not lose, in the tab's own storage: the run as it was, and the transport that worked.
+//
+// The storage may be forbidden, full, or hold what another program wrote; then the page goes on without it.
+
+/** Return what *work* returns, null where it throws. */
+export const attempt = (work) => {
+  try {
+    return work();
+  } catch {
+    return null;
+  }
+};
+
+export class ResumeStore {
+  /**
+   * @param {Storage | null} storage nothing is kept where it is null.
+   * @param {string} address of the server.
+   * @param {string} sessionId
+   */
+  constructor(storage, address, sessionId) {
+    this._storage = storage;
+    this._transportKey = address;
+    this._snapshotKey = address + sessionId;
+  }
+
+  _load(key) {
+    return attempt(() => JSON.parse(this._storage.getItem(key)));
+  }
+
+  _save(key, value) {
+    attempt(() => this._storage.setItem(key, JSON.stringify(value)));
+  }
+
+  _loadTransport() {
+    return this._load(this._transportKey);
+  }
+
+  _saveTransport(name) {
+    this._save(this._transportKey, name);
+  }
+
+  _loadSnapshot() {
+    return this._load(this._snapshotKey);
+  }
+
+  /** Keep *snapshot* for a reload; a run that has ended is not resumed. */
+  _saveSnapshot(snapshot) {
+    this._save(this._snapshotKey, snapshot.final ? null : snapshot);
+  }
+}

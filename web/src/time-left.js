@@ -1,0 +1,66 @@
+// How far a run is and how long it will take, from what its steps typically take.
+//
+// Pure: seconds come in, numbers go out. A bar by step number would mislead: the last of the fifteen steps takes more
+// than half of the time. So steps count by their typical length, the bar moves within a step by the clock but never
+// over the step's end, and beyond what is usual there is no estimate at all, only that the step is late.
+
+/** Median seconds of each step of recorded runs; index 0 is the robot's start. */
+export const TYPICAL = [3, 1, 1, 0.1, 0.1, 8, 0.1, 6, 20, 4, 0.1, 0.1, 0.2, 8, 0.1, 80];
+
+const KNOWN_LENGTHS = new Set([15, 5]); // the robot's short run is the first five screens of its long one
+const EQUAL_STEP_S = 40; // weight of each step where the length is unknown
+const MOST_STEPS = 999; // that weights are computed for, whatever the robot says
+const BLINK_S = 1; // added to every step's weight, so that each one moves the bar
+const STEP_END = 0.95; // share of a step that the clock alone can fill
+const PRIOR_S = 20; // of typical pace, assumed before the run shows its own
+const SLOWEST = 3; // how far a run's own pace is believed
+const FASTEST = 0.5;
+const HALF_LIFE_S = 15;
+const PEOPLES_MINUTES = [1, 2, 3, 5, 10];
+
+const sum = (numbers) => numbers.reduce((total, number) => total + number, 0);
+
+/**
+ * Say how far a run is.
+ *
+ * @param {number} total number of steps. Of a run of any other length than the robot's own two nothing is known: its steps
+ *   count alike, and no time is given.
+ * @param {number} step the number of the step under way.
+ * @param {number} inStep seconds since it began.
+ * @param {number} elapsed seconds since the run began.
+ * @returns {{_percent: number, _isLate: boolean, _secondsLeft: number}} percent stays below 100, which only a result
+ *   makes it; a step is late when it takes longer than nine of ten do; seconds left are NaN where nobody knows, else above 0.
+ */
+export function pace(total, step, inStep, elapsed) {
+  const isKnown = KNOWN_LENGTHS.has(total);
+  const stepCount = Math.min(total, MOST_STEPS) + 1;
+  const usual = isKnown ? TYPICAL.slice(0, stepCount) : Array.from({ length: stepCount }, () => EQUAL_STEP_S);
+  const weights = usual.map((seconds) => seconds + BLINK_S);
+  const own = usual[step];
+  const before = sum(usual.slice(0, step));
+  const after = sum(usual) - before - own;
+  const stretch = Math.max(FASTEST, Math.min(SLOWEST, (PRIOR_S + elapsed - inStep) / (PRIOR_S + before)));
+  const done = before + step * BLINK_S + Math.min(STEP_END, inStep / weights[step]) * weights[step];
+  const leftOfStep = own * 2 * own / (own * 2 + inStep); // shrinks the longer it takes, and is never nothing
+  return {
+    _percent: 100 * done / sum(weights),
+    _isLate: inStep > 3 * own + 20,
+    _secondsLeft: isKnown ? stretch * (after + leftOfStep) : NaN,
+  };
+}
+
+/**
+ * Keep an estimate calm: it goes down with the clock, follows news with a half-life of 15 s, and does not rise by
+ * less than a quarter.
+ *
+ * @param {number | undefined} before what this returned *passed* seconds ago.
+ * @param {number} estimate the newest one.
+ */
+export function smooth(before, estimate, passed) {
+  const expected = before - passed;
+  if (estimate > expected && estimate < expected * 1.25) return expected;
+  return estimate + ((expected || estimate) - estimate) * 2 ** (-passed / HALF_LIFE_S);
+}
+
+/** Round seconds up to minutes that people say; 0 stands for less than one. More than ten are never left, see pace(). */
+export const roundMinutes = (seconds) => (seconds < 50 ? 0 : PEOPLES_MINUTES.find((minutes) => seconds <= minutes * 60));

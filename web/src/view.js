@@ -1,0 +1,133 @@
+// A run in words: what the widget and data-rpa-text show of a snapshot and its model (run-model.js).
+//
+// Pure: no clock, no DOM. Nothing that a server sends is trusted to have the right type.
+
+import { parseMoney, sayMoney } from './money.js';
+import { NO_FAILURE } from './outcome.js';
+import { plainText } from './text.js';
+import { roundMinutes } from './time-left.js';
+import { duration, loaded, translate } from './words.js';
+
+const UNKNOWN = 'não informado';
+const PLANS = ['recomendado', 'alternativo'];
+const MONEY_FIELDS = new Set([
+  'valor', 'valor_franquia', 'valor_mercado', 'danos_materiais', 'danos_corporais', 'danos_morais', 'morte_invalidez',
+]);
+const FULL_STOP = /^RPA \w+$/; // "RPA success" and the like end a robot's run, and say nothing to a visitor
+const GLUED_DE = /(\p{Ll}|[A-Z]{2})De$/u; // the robot reads a cover's name and the "De" before its price as one word: "RCFDe"
+
+/**
+ * Describe a run: the words that the widget and data-rpa-text show, by the names of docs/webflow.rst.
+ *
+ * @param {object} model
+ * @param {object} snapshot {} while nothing is known.
+ * @param {string} lang pt-BR or en.
+ * @returns {object} words by name; and on (the conditions of data-rpa-show), value (the bar's, undefined while there is
+ *   none), and estimate and plans, both of [title, words, rows of [title, words]].
+ */
+export function describe(model, snapshot, lang) {
+  const say = (...words) => translate(lang, ...words);
+  const money = (value) => sayMoney(value, lang) || say(UNKNOWN);
+  const view = describeState(model, snapshot, say);
+  describePlans(view, snapshot.resultado, say, money);
+  describeEstimates(view, snapshot.estimativas, say, money);
+  // Hints have the names of conditions, and come first in the words.
+  const [, hint] = Object.entries(loaded.words).find(([name]) => view.on[name]) ?? [];
+  const hasPrice = view.plans.some(([, price]) => price !== say(UNKNOWN));
+  view.dica = hasPrice ? '' : say(hint);
+  return view;
+}
+
+/** Add the plans, for the widget and as plan.recomendado.valor and the like. */
+function describePlans(view, result, say, money) {
+  view.plans = [];
+  for (const name of PLANS) {
+    const plan = result?.[`plano_${name}`];
+    if (!plan) continue;
+    const sayField = (key) => {
+      if (typeof plan[key] === 'boolean') return say(loaded.words[plan[key]]);
+      return MONEY_FIELDS.has(key) ? money(plan[key]) : plainText(plan[key]) || say(UNKNOWN);
+    };
+    const rows = loaded.fields.map(([key, title]) => {
+      const words = sayField(key);
+      view[`plan.${name}.${key}`] = words;
+      return [say(title), words];
+    });
+    const price = sayField('valor');
+    view[`plan.${name}.valor`] = price;
+    // Where no field was read, the robot's "false" is only its default and says nothing either.
+    const isRead = loaded.fields.some(([key]) => plan[key] === true || plainText(plan[key]));
+    view.plans.push([say(name), price, isRead ? rows : []]);
+  }
+}
+
+/** Add the estimates, each by its range, and the widest range of all as estimate.min and estimate.max. */
+function describeEstimates(view, estimates, say, money) {
+  const covers = estimates?.coberturas_detalhadas;
+  const lows = [];
+  const highs = [];
+  view.estimate = (Array.isArray(covers) ? covers : []).map((cover) => {
+    const { nome, nome_cobertura, valores } = cover ?? {};
+    const { de, ate } = valores ?? {};
+    lows.push(parseMoney(de));
+    highs.push(parseMoney(ate));
+    return [plainText(nome ?? nome_cobertura).replace(GLUED_DE, '$1'), say('De # até @', money(de), money(ate))];
+  });
+  if (!view.estimate.length) return;
+  const ascending = (amounts) => amounts.filter((amount) => amount >= 0).sort((one, other) => one - other);
+  view['estimate.min'] = money(ascending(lows)[0]);
+  view['estimate.max'] = money(ascending(highs).pop());
+}
+
+/** Return what goes wrong, as far as the visitor is to read it. */
+function sayError(model, snapshot) {
+  const { estado, final, erros } = snapshot;
+  const lastError = erros?.[erros.length - 1];
+  const words = plainText(lastError?.erro) || model._error;
+  if (final) return NO_FAILURE.has(estado) ? '' : words;
+  return lastError && lastError.timestamp === snapshot.timestamp_atualizacao ? words : '';
+}
+
+function sayNotice(model, isFinal, say) {
+  if (model._isLate) return say(loaded.words.late, model._step);
+  return model._isRepeated && !isFinal ? say(loaded.words.again) : '';
+}
+
+function sayTimeLeft(seconds, say) {
+  if (!(seconds >= 0)) return '';
+  const minutes = roundMinutes(seconds);
+  return say(minutes ? loaded.words.left : loaded.words.little, minutes);
+}
+
+function describeState(model, snapshot, say) {
+  const { _step: step, _stepName: name } = model;
+  const { estado = 'aguardando', final = false, total_etapas: total } = snapshot;
+  const isKnown = step >= 0;
+  const isDone = final && estado === 'sucesso';
+  const value = isKnown ? Math.floor(model._percent) : undefined;
+  const message = plainText(snapshot.mensagem);
+  // At the end the state or the error says it all.
+  const isSaid = final && (NO_FAILURE.has(estado) || sayError(model, snapshot));
+  return {
+    on: {
+      [estado]: true,
+      waiting: !isKnown,
+      running: isKnown && !final,
+      done: isDone,
+      error: final && !isDone,
+      stalled: model._isLate,
+      final,
+    },
+    value,
+    percent: isKnown && `${value}%`,
+    estado: say(estado),
+    etapa: step,
+    passo: step ? say('Etapa # de @', step, total) : '',
+    nome: final ? '' : name,
+    mensagem: isSaid || message === name || FULL_STOP.test(message) ? '' : message,
+    tempo: isKnown && say('Tempo: #', duration(model._elapsed)),
+    eta: sayTimeLeft(model._secondsLeft, say),
+    aviso: sayNotice(model, final, say),
+    erro: sayError(model, snapshot),
+  };
+}
