@@ -6,7 +6,7 @@ root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd -P)
 
 make_venv
 # Editable: the code of the checkout runs as it is, and only a change of these files, or of the
-# checkout's place, needs pip again.
+# checkout's path, needs pip again.
 stamp=$root/.venv/.rpa-server-installed
 want="$root $(cat "$root/setup.cfg" "$root/setup.py" "$root/rpa_server/version.py" | cksum)"
 if [ "$(cat "$stamp" 2>/dev/null)" != "$want" ] || [ ! -e "$root/.venv/bin/rpa-server" ]; then

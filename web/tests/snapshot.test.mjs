@@ -60,7 +60,7 @@ test('an update of another writer, with no more than step and text, is enough', 
 
 test('a page that saw the updates holds what one holds that took the snapshot', () => {
   const path = new URL('fixtures/runs.json', import.meta.url);
-  assert.ok(existsSync(path), 'made by tests/test_web.py');
+  assert.ok(existsSync(path), 'made by tests/contract/test_web.py');
   const runs = JSON.parse(readFileSync(path, 'utf8'));
   assert.ok(runs.length > 2);
   for (const { updates, views } of runs) {

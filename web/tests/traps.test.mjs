@@ -513,11 +513,11 @@ test('from a page on https a server on http is refused before anything is tried,
 });
 
 test('the server is where the script came from', async () => {
-  const places = [
+  const addresses = [
     ['https://h.test/static/rpa-client.js', 'https://h.test/'], ['https://h.test/webflow_progress_tracker.js?v=1', 'https://h.test/'],
     ['https://h.test/rpa-live/static/1.0.0/rpa-client.js', 'https://h.test/rpa-live/'], ['https://h.test:8443/x.js#a', 'https://h.test:8443/'],
   ];
-  for (const [index, [src, expected]] of places.entries()) {
+  for (const [index, [src, expected]] of addresses.entries()) {
     browser({ document: { currentScript: { src } } });
     assert.equal((await import(`../src/address.js?src${index}`)).serverAddress(), expected);
     assert.equal((await import(`../src/address.js?src${index}`)).serverAddress('https://given.test/y/'), 'https://given.test/y/');
