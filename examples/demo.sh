@@ -8,7 +8,7 @@ make_venv
 # Editable: the code of the checkout runs as it is, and only a change of these files, or of the
 # checkout's path, needs pip again.
 stamp=$root/.venv/.rpa-server-installed
-want="$root $(cat "$root/setup.cfg" "$root/setup.py" "$root/rpa_server/version.py" | cksum)"
+want="$root $(cat "$root/setup.cfg" "$root/setup.py" "$root/rpa_server/assets.py" | cksum)"
 if [ "$(cat "$stamp" 2>/dev/null)" != "$want" ] || [ ! -e "$root/.venv/bin/rpa-server" ]; then
     say 'installing into .venv (a minute the first time)'
     "$py" -m pip install -q --use-pep517 -e "$root"
