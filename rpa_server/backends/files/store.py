@@ -24,7 +24,7 @@ from ...progress.documents import from_files
 from ...progress.run import Run
 from ...progress.session_state import SessionState, succeed
 from ...progress.update import HISTORY
-from ..redis import append
+from ..base import TTL_S
 from . import json_files
 from .names import file_name, journal_name, session_of_file
 
@@ -153,7 +153,7 @@ class FileStore:
         while len(self._kept) > _KEPT:
             self._kept.popitem(last=False)
 
-    async def sessions(self, limit: int, newer_than_s: float = append.TTL_S) -> list[str]:
+    async def sessions(self, limit: int, newer_than_s: float = TTL_S) -> list[str]:
         """Return the ids of the sessions whose files changed last, newest first.
 
         Args:

@@ -5,6 +5,7 @@ waits, is another thread's work, see storage.py. The two never use it at once: w
 """
 
 import time
+from contextlib import suppress
 from typing import Any
 
 import redis
@@ -35,14 +36,14 @@ class RedisWriter:
 
     def __init__(self, client: Any) -> None:
         self._connection = BoundedConnection(client.connection_pool)
-        self._scripts = True
         self._epoch = ""
         self._stored = 0
 
     def open(self) -> None:
-        """Connect, or raise one of ERRORS; may take long."""
+        """Connect, or raise one of ERRORS, also where Redis forbids scripts; may take long."""
         self._connection.open()
-        self._connection.ask(time.monotonic() + TIMEOUT_S, "PING")
+        with suppress(redis.exceptions.NoScriptError):  # what the second one is answered where scripts are allowed
+            self._connection.ask_all(time.monotonic() + TIMEOUT_S, append.PROBES)
 
     def close(self) -> None:
         """Disconnect; open() connects again."""
@@ -65,34 +66,17 @@ class RedisWriter:
         lacking = min(run.seq - self._stored, len(run.updates))
         if lacking <= 0:
             return None
-        missing = [run.updates[place] for place in range(-lacking, 0)]
+        missing = [run.updates[index] for index in range(-lacking, 0)]  # a slice, which a deque has not
         mode: append.Mode = "over" if missing[0].seq > self._stored + 1 else "repeat"
         return append.call(run.session_id, missing, run.brief_documents(), time.time(), mode)
 
     def send(self, call: append.Call, deadline_s: float) -> None:
-        """Send a call of next_call; afterwards that knows what Redis holds.
+        """Send a call of next_call(), which then knows how far Redis is.
 
         Raises:
             One of ERRORS, as write().
         """
-        self._stored = self._call(call, deadline_s).held
-
-    def _call(self, call: append.Call, deadline_s: float) -> append.Answer:
-        if self._scripts:
-            try:
-                return append.answer(self._evaluate(call, deadline_s))
-            except redis.ResponseError as error:
-                if not append.forbids_scripts(error):
-                    raise
-                self._scripts = False
-        while True:
-            stream = call.keys[0]
-            _, newest = self._connection.ask_all(
-                deadline_s, [("WATCH", stream), ("XREVRANGE", stream, "+", "-", "COUNT", 1)]
-            )
-            plan = append.plan(call, [(name, _fields(pairs)) for name, pairs in newest])
-            if self._transaction(plan.commands, deadline_s) is not None:
-                return plan.answer
+        self._stored = append.answer(self._evaluate(call, deadline_s)).seq
 
     def _evaluate(self, call: append.Call, deadline_s: float) -> Any:
         """Run the script; a Redis that does not know it costs one trip more, not two."""
@@ -102,11 +86,11 @@ class RedisWriter:
         except redis.exceptions.NoScriptError:
             return ask(deadline_s, "EVAL", append.SCRIPT, len(call.keys), *call.keys, *call.args)
 
-    def _transaction(self, commands: list[tuple[Any, ...]], deadline_s: float) -> list[Any] | None:
-        """Run commands in one step and return their replies; None where what was watched has changed."""
+    def _transaction(self, commands: list[tuple[Any, ...]]) -> list[Any]:
+        """Run commands in one step and return their replies."""
         framed: list[Command] = [("MULTI",), *commands, ("EXEC",)]
-        replies: list[Any] | None = self._connection.ask_all(deadline_s, framed)[-1]
-        for reply in replies or ():
+        replies: list[Any] = self._connection.ask_all(time.monotonic() + TIMEOUT_S, framed)[-1]
+        for reply in replies:
             if isinstance(reply, redis.ResponseError):
                 raise reply
         return replies
@@ -117,16 +101,14 @@ class RedisWriter:
             ("GET", progress_key(session_id)),
             ("XRANGE", history_key(session_id), "-", "+"),
         ]
-        replies = self._transaction(commands, time.monotonic() + TIMEOUT_S)
-        assert replies is not None  # nothing is watched
-        raw, stream = replies
+        raw, stream = self._transaction(commands)
         return from_redis(session_id, raw, [_fields(pairs).get(b"data", b"") for _, pairs in stream])
 
     def delete(self, session_id: str) -> None:
         """Delete every key of a session."""
         keys = (progress_key, history_key, result_key, session_key)
         commands = [("DEL", *(key(session_id) for key in keys)), ("ZREM", SESSIONS_KEY, session_id)]
-        self._transaction(commands, time.monotonic() + TIMEOUT_S)
+        self._transaction(commands)
         self._stored = 0
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from rpa_server.backends.redis import append
+from rpa_server.backends.base import TTL_S
 from rpa_server.backends.redis.names import SESSIONS_KEY, channel, history_key, progress_key
 from rpa_server.backends.redis.store import RedisStore, client
 from rpa_server.errors import StorageUnavailable
@@ -186,7 +186,7 @@ async def test_every_key_expires(store: RedisStore, redis_process: RedisServer) 
         keys: Any = connection.keys("*")
         assert len(keys) >= 5
         for key in keys:
-            assert 0 < connection.ttl(key) <= append.TTL_S
+            assert 0 < connection.ttl(key) <= TTL_S
 
 
 async def test_numbers_that_are_taken_are_refused(store: RedisStore) -> None:
@@ -214,23 +214,42 @@ async def test_writers_at_once_take_each_number_once(redis_process: RedisServer)
         assert sorted(done) == [False] * 9 + [True]
 
 
-async def test_without_scripts_it_is_the_same(redis_process: RedisServer) -> None:
-    """A user that may not run scripts appends as any other, each number once."""
+async def test_where_scripts_are_forbidden_reading_goes_on(store: RedisStore, redis_process: RedisServer) -> None:
+    """Appending is refused with the reason, and nothing is half written; what is there can be read."""
+    robot = await fill(store, Robot(steps=2))
     with redis_process.client() as connection:
-        connection.acl_setuser("robot", enabled=True, nopass=True, keys="*", channels="*",
-                               commands=["+@all", "-eval", "-evalsha", "-script"])  # fmt: skip
-    url = redis_process.url.replace("redis://", "redis://robot:x@")
-    async with (
-        contextlib.aclosing(RedisStore(client(url))) as one,
-        contextlib.aclosing(RedisStore(client(url))) as other,
-    ):
-        robot = await fill(one, Robot(steps=2))
-        runs = [resumed(robot) for _ in range(2)]
-        for run in runs:
-            run.step(3, "x", robot.run_time())
-        done = await asyncio.gather(one.append(runs[0]), other.append(runs[1]))
-        assert sorted(done) == [False, True]
-        assert await one.positions([SESSION]) == {SESSION: Cursor("aaaa", 3)}
+        connection.execute_command("ACL", "SETUSER", "default", "-evalsha")
+    run = resumed(robot)
+    run.step(3, "x", robot.run_time())
+    with pytest.raises(StorageUnavailable, match="evalsha"):
+        await store.append(run)
+    state = await store.read(SESSION)
+    assert state is not None
+    assert state.cursor == Cursor("aaaa", 2)
+
+
+async def test_a_server_without_the_command_script_can_append(redis_process: RedisServer) -> None:
+    """EVAL and EVALSHA are all that is needed."""
+    with redis_process.client() as connection:
+        connection.execute_command("ACL", "SETUSER", "default", "-script")
+    async with contextlib.aclosing(RedisStore(client(redis_process.url))) as store:
+        await fill(store, Robot(steps=2))
+
+
+async def test_an_address_changes_no_bound(redis_process: RedisServer) -> None:
+    """Options of redis-py that the store relies on stay what they are."""
+    url = f"{redis_process.url}?socket_timeout=60&protocol=3&decode_responses=1&health_check_interval=1"
+    async with contextlib.aclosing(RedisStore(client(url))) as store:
+        await fill(store, Robot(steps=2))
+        assert await store.positions([SESSION]) == {SESSION: Cursor("aaaa", 2)}
+        redis_process.signal(signal.SIGSTOP)
+        try:
+            began_s = time.monotonic()
+            with pytest.raises(StorageUnavailable):
+                await store.read(SESSION)
+            assert time.monotonic() - began_s < 2.5
+        finally:
+            redis_process.signal(signal.SIGCONT)
 
 
 async def test_scripts_may_be_flushed(store: RedisStore, redis_process: RedisServer) -> None:
