@@ -140,3 +140,32 @@ class ServerFull(RequestError):
 def body(code: str, message: str, temporary: bool = False) -> dict[str, Any]:
     """Build the error object that HTTP bodies and WebSocket frames share."""
     return {"type": "error", "code": code, "message": message, "temporary": temporary}
+
+
+#: Of more mistakes than this only the number is given.
+_EXPLAINED = 3
+
+
+def explain(messages: Any) -> str:
+    """Put the messages of a marshmallow ValidationError into one sentence.
+
+    Args:
+        messages: nested dicts with lists of texts, ``{"server": {"port": ["Not a valid integer."]}}``.
+
+    Returns:
+        ``server.port: Not a valid integer.``; further mistakes follow behind semicolons, three at most.
+    """
+    lines = _flatten("", messages)
+    more = f"; and {len(lines) - _EXPLAINED} more" if len(lines) > _EXPLAINED else ""
+    return "; ".join(lines[:_EXPLAINED]) + more
+
+
+def _flatten(path: str, messages: Any) -> list[str]:
+    if isinstance(messages, dict):
+        return [
+            line
+            for key, value in messages.items()
+            for line in _flatten(path if key == "_schema" else f"{path}.{key}".lstrip("."), value)
+        ]
+    texts = messages if isinstance(messages, list) else [messages]
+    return [f"{path}: {text}" if path else str(text) for text in texts]
