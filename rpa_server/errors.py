@@ -1,12 +1,12 @@
 """Every error this package raises, as one tree.
 
-Each carries what its reader needs: the HTTP status, a stable ``code`` for programs, whether trying
-again later can help, and a message that says what happened, why, and what to do. One middleware
-turns them into JSON; nothing else builds an error body.
+Each has what its reader needs: the HTTP status, a stable ``code`` for programs, whether trying again later can help, and
+a message that says what happened, why, and what to do. One middleware turns them into JSON; nothing else builds an
+error body.
 
 RpaError
 ├── ConfigError          bad settings: start-up ends with status 2
-├── BadDocument          what a writer left behind can't be read: counted and dropped
+├── BadDocument          a stored or published document can't be read: counted and dropped
 ├── StorageUnavailable   neither Redis nor the files answer
 └── RequestError         the caller's mistake
     ├── BadRequest
@@ -39,7 +39,7 @@ class ConfigError(RpaError):
 
 
 class BadDocument(RpaError):
-    """A stored or published document is broken, torn or not ours."""
+    """A stored or published document is torn, no JSON, or of another shape."""
 
 
 class StorageUnavailable(RpaError):
@@ -81,7 +81,7 @@ class Forbidden(RequestError):
 
 
 class SessionNotFound(RequestError):
-    """Nobody has written anything for this session (yet)."""
+    """Nothing is stored of this session (yet)."""
 
     status = 404
     code = "session_not_found"
@@ -110,7 +110,7 @@ class UnsupportedMediaType(RequestError):
 
 
 class TooSlow(RequestError):
-    """The body does not arrive."""
+    """The body did not arrive in time."""
 
     status = 408
     code = "too_slow"

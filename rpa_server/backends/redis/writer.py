@@ -1,7 +1,7 @@
-"""The tracker's way into Redis: bounded in time, never retried, replayed from where Redis is.
+"""Writes one run to Redis, for the tracker: bounded in time, never retried; sends what Redis lacks of the run.
 
-Blocking. The robot's thread writes over a connection that is open; opening it, and what takes longer than a robot
-waits, is another thread's work, see storage.py. The two never use it at once: while the one does, the other does not.
+Blocking. The robot's thread writes over an open connection; a background thread opens it and sends what takes longer than
+a robot may wait. Which of the two may use this object is decided in tracker/failover.py; they never use it at once.
 """
 
 import time
@@ -17,10 +17,11 @@ from . import append
 from .connection import TIMEOUT_S, BoundedConnection, Command
 from .names import SESSIONS_KEY, history_key, progress_key, result_key, session_key
 
-#: How long a thread that nobody waits for may take to bring Redis up to date.
+#: How long the background thread may take to bring Redis up to date.
 PATIENCE_S = 5.0
-#: What a Redis raises that is there and does not let us in, and what a broken, refusing or vanished one may raise.
+#: Redis answers, but refuses us.
 REFUSALS = (redis.AuthenticationError, redis.ResponseError)
+#: Whatever a broken, refusing or vanished Redis may raise.
 ERRORS = (redis.RedisError, OSError, ValueError, TypeError, AttributeError)
 
 
@@ -28,10 +29,10 @@ class RedisWriter:
     """Stores one run in Redis.
 
     Args:
-        client: a ``redis.Redis``; its server is used, not its time limits and retries.
+        client: a ``redis.Redis``; its address and credentials are used, its timeouts and retries are not.
 
     Raises:
-        AttributeError: *client* is none.
+        AttributeError: *client* is something else.
     """
 
     def __init__(self, client: Any) -> None:
@@ -40,9 +41,9 @@ class RedisWriter:
         self._stored = 0
 
     def open(self) -> None:
-        """Connect, or raise one of ERRORS, also where Redis forbids scripts; may take long."""
+        """Connect; raise one of ERRORS where Redis is not there or forbids scripts. May take long."""
         self._connection.open()
-        with suppress(redis.exceptions.NoScriptError):  # what the second one is answered where scripts are allowed
+        with suppress(redis.exceptions.NoScriptError):  # the answer to the second probe where scripts are allowed
             self._connection.ask_all(time.monotonic() + TIMEOUT_S, append.PROBES)
 
     def close(self) -> None:
@@ -50,17 +51,17 @@ class RedisWriter:
         self._connection.close()
 
     def write(self, run: Run) -> None:
-        """Bring Redis up to the run's last update, replaying what it lacks, within TIMEOUT_S.
+        """Send the updates that Redis lacks of the run, within TIMEOUT_S.
 
         Raises:
-            One of ERRORS; it is not known then whether Redis has the update, and calling again is safe.
+            One of ERRORS. Redis may have stored the updates all the same; calling again does not store them twice.
         """
         deadline_s = time.monotonic() + TIMEOUT_S
         while (call := self.next_call(run)) is not None:
             self.send(call, deadline_s)
 
     def next_call(self, run: Run) -> append.Call | None:
-        """Build the call that hands Redis what it lacks of *run*; None where it has everything."""
+        """Build the call that stores what Redis lacks of *run*; None where it lacks nothing."""
         if run.epoch != self._epoch:
             self._epoch, self._stored = run.epoch, 0
         lacking = min(run.seq - self._stored, len(run.updates))
@@ -96,7 +97,7 @@ class RedisWriter:
         return replies
 
     def read(self, session_id: str) -> SessionState | None:
-        """Return what Redis holds of a session, None for nothing."""
+        """Return the stored state of a session, None where nothing is stored."""
         commands = [
             ("GET", progress_key(session_id)),
             ("XRANGE", history_key(session_id), "-", "+"),
@@ -113,7 +114,7 @@ class RedisWriter:
 
 
 def _fields(pairs: list[Any]) -> dict[bytes, bytes]:
-    """Return the fields of a stream's entry; a robot's client may have been set to decode them."""
+    """Return the fields of a stream's entry as bytes, also where the robot's client decodes replies."""
     plain = [part.encode() if isinstance(part, str) else part for part in pairs]
     return dict(zip(plain[::2], plain[1::2], strict=True))
 

@@ -217,16 +217,16 @@ def litter(directory: Path, monkeypatch: pytest.MonkeyPatch, age_s: float) -> Pa
 def test_what_killed_writers_left_is_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only what is old, and only what this package's writers may have left."""
     litter(tmp_path, monkeypatch, json_files.ABANDONED_S + 5)
-    json_files.sweep(tmp_path)
+    json_files.remove_abandoned(tmp_path)
     assert names(tmp_path) == []
     fresh = litter(tmp_path, monkeypatch, json_files.ABANDONED_S - 60)
     others = [".x.tmp", "progress_s1.json.0a1b.tmp", ".progress_s1.txt.0a1b.tmp", "progress_s1.json"]
     for name in others:
         (tmp_path / name).touch()
         os.utime(tmp_path / name, (0, 0))
-    json_files.sweep(tmp_path)
+    json_files.remove_abandoned(tmp_path)
     assert names(tmp_path) == sorted([fresh.name, *others])
-    json_files.sweep(tmp_path / "nowhere")
+    json_files.remove_abandoned(tmp_path / "nowhere")
 
 
 def test_who_begins_to_work_in_a_directory_sweeps_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
