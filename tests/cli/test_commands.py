@@ -368,6 +368,7 @@ def test_watch_ends_with_the_run(standing: Server) -> None:
             publish(standing.url, session_id, status_final=end)
         assert (good.wait(), bad.wait()) == (0, 1)
     assert (good.output[-1].strip(), bad.output[-1].strip()) == ("sucesso", "erro")
+    assert [line for line in good.output + bad.output if "\x1b" in line] == []
     assert (good.told, bad.told) == ("", "")
 
 

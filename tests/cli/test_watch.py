@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -11,7 +12,7 @@ from aiohttp import web
 
 from rpa_server.app import build
 from rpa_server.cli import watch
-from rpa_server.cli.watch import Watcher, line
+from rpa_server.cli.watch import Watcher, first_price, line, reason
 from rpa_server.config import Settings
 from rpa_server.delivery import session
 from rpa_server.watchers.feed import unnumbered_update
@@ -112,6 +113,38 @@ def test_a_line_is_short_and_commands_no_terminal() -> None:
     shown = {"etapa": 5.5, "total_etapas": 15, "mensagem": "\x1b[2J\nTela 5\r\x07 concluída"}
     assert line(shown) == "5.5/15  [2J Tela 5   concluída"
     assert len(line({"etapa_atual": 3, "total_etapas": 15, "mensagem": "x" * 500})) == 60
+
+
+@pytest.mark.parametrize(
+    ("body", "last"),
+    [({"status_final": "success", "dados_finais": {"plano_recomendado": {"valor": "N/A"},
+                                                   "plano_alternativo": {"valor": "R$2.914,35"}}}, "R$2.914,35"),
+     ({"status_final": "error", "erro_final": "Placa não encontrada"}, "Placa não encontrada")],
+    ids=["price", "reason"],
+)  # fmt: skip
+async def test_the_last_line_is_the_price_or_the_reason(
+    serve: Serve, capsys: pytest.CaptureFixture[str], body: dict[str, Any], last: str
+) -> None:
+    """Live, and of a run that had ended before."""
+    client = await serve()
+    live, late = watcher_of(client), watcher_of(client)
+    async with watching(live) as task:
+        await until(lambda: hub_of(client).connections == 1)
+        await post(client, etapa=3)
+        await post(client, **body)
+        async with asyncio.timeout(5):
+            await task
+    assert capsys.readouterr().out.splitlines()[-1] == last
+    async with asyncio.timeout(5):
+        await late.run()
+    assert capsys.readouterr().out.splitlines()[-1] == last
+
+
+def test_what_says_neither_price_nor_reason_is_empty() -> None:
+    """Plans without a price, errors that are none, nothing at all."""
+    for state in ({}, {"resultado": None}, {"resultado": {"plano_recomendado": {"valor": "N/A"}}},
+                  {"resultado": {"plano_recomendado": None}}, {"erros": ["x", {}]}, {"erro": None}):  # fmt: skip
+        assert (first_price(state), reason(state)) == ("", "")
 
 
 async def test_a_new_run_is_followed(serve: Serve) -> None:
