@@ -198,7 +198,7 @@ async def test_a_server_that_is_not_there_yet_is_waited_for(data_dir: Path) -> N
     assert watcher.estado == "sucesso"
 
 
-async def standing_in(aiohttp_client: Connect, answer: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> Client:
+async def another_server(aiohttp_client: Connect, answer: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> Client:
     """Serve something else at the address."""
     app = web.Application()
     app.router.add_get("/{path:.*}", answer)
@@ -222,7 +222,7 @@ async def test_a_full_server_is_not_besieged(aiohttp_client: Connect, monkeypatc
         return 0.001
 
     monkeypatch.setattr(watch, "delay", delay)
-    client = await standing_in(aiohttp_client, full)
+    client = await another_server(aiohttp_client, full)
     async with watching(watcher_of(client)) as task:
         await until(lambda: task.done() or len(attempts) >= 5)
         assert not task.done()
@@ -235,7 +235,7 @@ async def test_what_is_no_rpa_server_is_told(aiohttp_client: Connect) -> None:
     async def missing(request: web.Request) -> web.StreamResponse:
         raise web.HTTPNotFound
 
-    client = await standing_in(aiohttp_client, missing)
+    client = await another_server(aiohttp_client, missing)
     with pytest.raises(click.ClickException) as caught:
         async with asyncio.timeout(5):
             await watcher_of(client).run()
@@ -252,8 +252,8 @@ async def test_what_is_no_rpa_server_is_told(aiohttp_client: Connect) -> None:
      b'{"estado": "executando", "final": false, "percentual": null, "total_etapas": null, "mensagem": null}',
      b'{"epoch": "x"}', b'{"epoch": [], "seq": {}}', b'{"mensagem": "\\u001b[2J"}'],
 )  # fmt: skip
-async def test_a_foreign_message_does_no_harm(serve: Serve, raw: bytes) -> None:
-    """Whatever a foreign program publishes on the channel, the watcher follows the run to its end."""
+async def test_a_message_of_another_program_does_no_harm(serve: Serve, raw: bytes) -> None:
+    """Whatever another program publishes on the channel, the watcher follows the run to its end."""
     client = await serve()
     await post(client, etapa=1)
     watcher = watcher_of(client)

@@ -294,20 +294,20 @@ def test_loading_a_session_changes_no_file_and_goes_on_counting(data_dir: Path, 
     first.add_error("x", "y")
     if ended:
         first.finalizar("success", {"plano_recomendado": {"valor": "R$ 1"}})
-    before, held = _files(data_dir), first.get_progress()
+    before, shown = _files(data_dir), first.get_progress()
     loaded = ProgressTracker.carregar_sessao(SID)
     assert loaded is not None
-    assert loaded.get_progress() == held
+    assert loaded.get_progress() == shown
     assert loaded.get_estimativas() is None
     assert _files(data_dir) == before
     loaded.update_progress(4, "Tela 4")
     after = documents(data_dir)
-    assert [entry["seq"] for entry in after["history"]["historico"]] == list(range(1, held["seq"] + 2))
-    assert (after["progress"]["epoch"], after["progress"]["seq"]) == (held["epoch"], held["seq"] + 1)
+    assert [entry["seq"] for entry in after["history"]["historico"]] == list(range(1, shown["seq"] + 2))
+    assert (after["progress"]["epoch"], after["progress"]["seq"]) == (shown["epoch"], shown["seq"] + 1)
     assert after["progress"]["dados_extra"]["a"] == 1
     assert after["progress"]["total_etapas"] == 7
-    assert after["progress"]["timestamp_inicio"] == held["timestamp_inicio"]
-    assert after["progress"]["erros"] == held["erros"]
+    assert after["progress"]["timestamp_inicio"] == shown["timestamp_inicio"]
+    assert after["progress"]["erros"] == shown["erros"]
     assert [(entry["etapa"], entry["erro"]) for entry in after["history"]["historico"]][2] == ("erro", "x")
 
 
@@ -324,19 +324,19 @@ def test_loading_a_session_changes_no_key_and_goes_on_counting(client: redis.Red
         keys: Any = client.keys("*")
         return {key: (client.dump(key), client.expiretime(key)) for key in keys}
 
-    before, held = dump(), first.get_progress()
+    before, shown = dump(), first.get_progress()
     with Listener(client) as listener:
         loaded = ProgressTracker.carregar_sessao(SID, redis_client=client)
         assert loaded is not None
-        assert loaded.get_progress() == held
+        assert loaded.get_progress() == shown
         assert dump() == before
         assert listener.heard(0, 0.3) == []
         loaded.update_progress(4, "Tela 4")
-        assert [update["seq"] for update in listener.heard(1)] == [held["seq"] + 1]
-    assert seqs(client) == list(range(1, held["seq"] + 2))
-    assert {update["epoch"] for update in stream(client)} == {held["epoch"]}
+        assert [update["seq"] for update in listener.heard(1)] == [shown["seq"] + 1]
+    assert seqs(client) == list(range(1, shown["seq"] + 2))
+    assert {update["epoch"] for update in stream(client)} == {shown["epoch"]}
     assert snapshot(client)["dados_extra"] == {"a": 1}
-    assert snapshot(client)["erros"] == held["erros"]
+    assert snapshot(client)["erros"] == shown["erros"]
     assert not data_dir.exists()
 
 
@@ -387,7 +387,7 @@ def test_loading_what_is_not_there_or_not_whole_returns_none(data_dir: Path, con
     if content is None:
         assert not data_dir.exists()
     else:
-        assert {held[0] for held in _files(data_dir).values()} == {content}
+        assert {file[0] for file in _files(data_dir).values()} == {content}
 
 
 def test_session_loaded_from_redis_goes_on_in_files_when_redis_dies(mortal: RedisServer, data_dir: Path) -> None:
@@ -470,7 +470,7 @@ def test_what_was_deleted_while_redis_was_frozen_is_gone_when_it_goes_on(mortal:
 def test_disk_that_refuses_costs_updates_and_no_exception(
     data_dir: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """They are counted and told once; when the obstacle is gone the whole run is stored."""
+    """They are counted, the log says so once; when the obstacle is gone the whole run is stored."""
     data_dir.write_text("a file where the directory should be")
     tracker = ProgressTracker(session_id=SID)
     for number in range(20):
@@ -772,10 +772,10 @@ def test_outage_longer_than_the_history_leaves_its_end_in_redis(mortal: RedisSer
     wait_until(lambda: tracker.backend == "redis", BACK_S)
     tracker.finalizar()
     with mortal.client() as connected:
-        held = seqs(connected)
-    assert held[-1] == 532
-    assert len(held) >= 500
-    assert held == list(range(held[0], 533))
+        stored = seqs(connected)
+    assert stored[-1] == 532
+    assert len(stored) >= 500
+    assert stored == list(range(stored[0], 533))
     assert tracker.lost == 0
     watch.check("530 updates without Redis")
 
@@ -978,17 +978,17 @@ def test_no_call_blocks_when_redis_freezes_in_mid_run(mortal: RedisServer, data_
             time.sleep(0.01)
         watch("finalizar", tracker.finalizar)
         with mortal.client() as connected:
-            held = seqs(connected)
-            assert held[-1] == snapshot(connected)["seq"] == tracker.get_progress()["seq"]
-            assert held == list(range(held[-1] - len(held) + 1, held[-1] + 1))
-            assert len(held) >= min(held[-1], 500)
+            stored = seqs(connected)
+            assert stored[-1] == snapshot(connected)["seq"] == tracker.get_progress()["seq"]
+            assert stored == list(range(stored[-1] - len(stored) + 1, stored[-1] + 1))
+            assert len(stored) >= min(stored[-1], 500)
     assert tracker.lost == 0
     assert watch.total_s["update while frozen"] < TIMEOUT_S
     watch.check("Redis frozen in mid-run")
 
 
 class SlowLine:
-    """A line to a Redis that passes on commands at once and answers as slowly as it is told to.
+    """A line to a Redis that passes on commands at once and answers after the delay that is set.
 
     Attributes:
         delay_s: before each answer.

@@ -222,7 +222,7 @@ async def test_the_transport_can_be_given_another_protocol(redis_process: RedisS
 
 
 def test_no_other_module_uses_a_private_attribute_of_redis_py() -> None:
-    """So that a new release is checked in one place."""
+    """So that one file has to be checked with a new release."""
     private = re.compile(r"\b(?:_?connection|_?client|_?pool|connection_pool|source|redis|pipeline)\._\w+")
     folder = ROOT / "rpa_server" / "backends" / "redis"
     users = {path.name for path in folder.glob("*.py") if private.search(path.read_text(encoding="utf-8"))}
