@@ -23,7 +23,6 @@ USERS = {
     "no-psubscribe": ("on", ">segredo", "~*", "&*", "+@all", "-psubscribe"),
     "no-subscribe": ("on", ">segredo", "~*", "&*", "+@all", "-subscribe"),
     "no-publish": ("on", ">segredo", "~*", "&*", "+@all", "-publish"),
-    "no-scripts": ("on", ">segredo", "~*", "&*", "+@all", "-evalsha"),
     "no-channels": ("on", ">segredo", "~*", "resetchannels", "+@all"),
     "nothing-missing": ("on", ">segredo", "~*", "&*", "+@all"),
 }
