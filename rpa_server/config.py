@@ -153,7 +153,7 @@ ENVIRONMENT = {
 
 
 def load(environ: Mapping[str, str]) -> Settings:
-    """Build the settings; an environment variable beats the file, an empty one counts as not set.
+    """Build the settings; an environment variable overrides the file, an empty one counts as not set.
 
     ``RPA_CONFIG`` names the file; without it the packaged ``conf/websocket_config.json`` is read.
 

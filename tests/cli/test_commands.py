@@ -181,7 +181,7 @@ def test_serve_prints_its_address_and_answers(tmp_path: Path, number: int) -> No
 
 
 def test_serve_takes_its_settings_from_file_environment_and_options(tmp_path: Path) -> None:
-    """``RPA_CONFIG`` names a file, a variable beats what is in it, an option beats both."""
+    """``RPA_CONFIG`` names a file, a variable overrides what is in it, an option both."""
     in_file, in_environment = free_port(), str(free_port())
     file = tmp_path / "settings.json"
     file.write_text(json.dumps({"server": {"host": "127.0.0.1", "port": in_file}, "redis": None, "data_dir": "file"}))

@@ -1068,7 +1068,7 @@ def test_no_call_blocks_on_a_line_that_begins_to_drip(
 
 
 def test_a_refused_password_is_named(redis_process: RedisServer, data_dir: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """That Redis is "not available" would send the robot's programmer looking in the wrong place; files are used."""
+    """That Redis is "not available" would send the robot's programmer looking in the wrong direction; files are used."""
     with redis_process.client() as client:
         client.config_set("requirepass", "segredo")
     wrong = redis.Redis(port=redis_process.port, password="errada")
