@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rpa_server import safejson
-from rpa_server.backends.redis.append import TTL_S
+from rpa_server.backends.base import TTL_S
 from rpa_server.tracker import ProgressTracker
 from tests.support.server import redis_server
 

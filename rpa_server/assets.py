@@ -1,7 +1,7 @@
-"""What this release is: its version, and where its files are that are not Python, ``web`` and ``conf``.
+"""The version, and where the files are that are not Python: ``web`` and ``conf``.
 
-Installed, they lie inside the package; in a checkout, beside it. Imports nothing else of ours: setup.cfg reads the version
-from here.
+They are inside the package where it is installed, beside it in a checkout. Imports nothing else of ours, since setup.cfg
+reads the version from here.
 """
 
 from pathlib import Path

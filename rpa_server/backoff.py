@@ -1,4 +1,4 @@
-"""When to try again. Pure: the caller gives time and randomness."""
+"""When to try again after failures. Pure: the caller passes in time and randomness."""
 
 
 def delay(attempt: int, base_s: float, cap_s: float, random: float) -> float:
@@ -15,13 +15,15 @@ def delay(attempt: int, base_s: float, cap_s: float, random: float) -> float:
 
 
 class EvenJitter:
-    """Draws numbers from [0, 1) that lie evenly spread however few are drawn, which random ones do not.
+    """Low-discrepancy sequence (golden ratio): successive draws fill [0, 1) evenly.
+
+    So a few clients never clump, as random draws would let them.
 
     Args:
-        start: in [0, 1); any, so that two processes draw differently.
+        start: in [0, 1); a random one, so that two processes draw different numbers.
     """
 
-    _STEP = 0.6180339887498949  # the golden ratio: its multiples, modulo 1, fall into the widest gap there is
+    _STEP = 0.6180339887498949  # multiples of the golden ratio, modulo 1, each fall into the widest gap left
 
     def __init__(self, start: float) -> None:
         self._last = start
@@ -33,10 +35,10 @@ class EvenJitter:
 
 
 class Breaker:
-    """Lets one call through per pause while a peer is failing, all of them while it answers.
+    """Circuit breaker: while a peer fails only one call per pause is tried, while it answers all are.
 
     Args:
-        base_s, cap_s: the first and the longest pause.
+        base_s, cap_s: the first and the longest pause, in seconds; it doubles at each failure in between.
     """
 
     def __init__(self, base_s: float, cap_s: float) -> None:
@@ -55,10 +57,14 @@ class Breaker:
         return self.closed or now_s >= self._retry_at
 
     def succeeded(self) -> None:
-        """Note an answer."""
+        """Record an answer: all calls are tried again."""
         self._failures = 0
 
     def failed(self, now_s: float, random: float) -> None:
-        """Note a failure at *now_s*."""
+        """Record a failure at *now_s*: the next pause begins.
+
+        Args:
+            random: in [0, 1).
+        """
         self._failures += 1
         self._retry_at = now_s + delay(self._failures, self._base_s, self._cap_s, random)

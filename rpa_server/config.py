@@ -4,35 +4,24 @@ The tracker and the server read the same names. Nothing else in the package read
 that is wrong ends start-up with one sentence; nothing is corrected silently.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, quote, urlsplit
+from urllib.parse import quote, urlsplit
 
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
 from . import assets, origins, safejson
-from .errors import BadDocument, ConfigError
-from .progress import schemas
+from .errors import BadDocument, ConfigError, explain
 
 _PORT = validate.Range(min=0, max=65535)
 _HOST = validate.Regexp(r"[A-Za-z0-9._:-]+\Z", error="Not a host name or address.")
-#: What may stand behind the ``?`` of a Redis address, and what it must be.
-_OPTIONS: dict[str, Callable[[str], object]] = {
-    "db": int,
-    "username": str,
-    "password": str,
-    "client_name": str,
-    "ssl_ca_certs": str,
-    "ssl_certfile": str,
-    "ssl_keyfile": str,
-    "ssl_cert_reqs": str,
-}
+_REDIS_URL = "use redis://host:port/db, rediss://…, unix://path or none."
 
 
 class _Whole(fields.Integer):
-    """A whole number, from JSON or from the environment; 80.5 is none, and neither is true."""
+    """A whole number, from JSON or from the environment; 80.5 and ``true`` are refused, not rounded."""
 
     def _validated(self, value: Any) -> Any:
         if isinstance(value, bool) or (isinstance(value, float) and not value.is_integer()):
@@ -53,21 +42,42 @@ class _Origins(fields.Field[tuple[str, ...]]):
             raise ValidationError(f"{error}.") from None
 
 
-def _redis_address(url: str) -> None:
-    """Raise ValidationError unless the Redis library will take *url*."""
-    if url.strip().lower() == "none":
-        return
+class _RedisUrl(fields.String):
+    """An address that redis-py takes, or the word ``none``, which becomes None."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str | None:  # type: ignore[override]
+        url = super()._deserialize(value, attr, data, **kwargs)
+        if url.strip().lower() == "none":
+            return None
+        _check_redis_url(url)
+        return url
+
+
+def _check_redis_url(url: str) -> None:
+    """Raise ValidationError unless redis-py takes *url* and every option in it.
+
+    Beyond that, what redis-py would silently replace by a default is refused: a missing host or path, port 0, and a
+    database that is not a number.
+    """
+    import redis  # here, since most programs that read settings give no address
+    import redis.asyncio
+
     try:
+        options = redis.connection.parse_url(url)
         split = urlsplit(url)
-        place = split.path if split.scheme == "unix" else split.hostname
-        usable = split.scheme in ("redis", "rediss", "unix") and bool(place) and split.port != 0
-        usable = usable and (split.scheme == "unix" or split.path.strip("/").isdecimal() or split.path in ("", "/"))
-        for key, value in parse_qsl(split.query, keep_blank_values=True):
-            _OPTIONS[key](value)
-    except (ValueError, KeyError):
-        usable = False
-    if not usable:
-        raise ValidationError("use redis://host:port/db, rediss://…, unix://path or none.")
+        ports = {split.port, int(options.get("port", 6379))}
+    except ValueError:  # its text may contain the password
+        raise ValidationError(_REDIS_URL) from None
+    local = split.scheme == "unix"
+    if not options.get("path" if local else "host") or 0 in ports:
+        raise ValidationError(_REDIS_URL)
+    if not (local or split.path in ("", "/") or split.path.strip("/").isdecimal()):
+        raise ValidationError(_REDIS_URL)
+    try:
+        for pool in (redis.ConnectionPool, redis.asyncio.ConnectionPool):  # the tracker's and the server's
+            pool.from_url(url).make_connection()
+    except Exception as error:  # redis-py passes unknown options on until something breaks
+        raise ValidationError(f"redis-py does not take an option of the address ({error}).") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +132,7 @@ class _File(Schema):
 
     server = fields.Nested(_Server, load_default=dict)
     redis = fields.Nested(_Redis, load_default=dict, allow_none=True)
-    redis_url = fields.String(validate=_redis_address)
+    redis_url = _RedisUrl()
     data_dir = fields.String(validate=validate.Length(min=1))
 
 
@@ -143,7 +153,7 @@ ENVIRONMENT = {
 
 
 def load(environ: Mapping[str, str]) -> Settings:
-    """Build the settings; an environment variable beats the file, an empty one counts as not set.
+    """Build the settings; an environment variable overrides the file, an empty one counts as not set.
 
     ``RPA_CONFIG`` names the file; without it the packaged ``conf/websocket_config.json`` is read.
 
@@ -176,7 +186,7 @@ def _check(source: str, values: dict[str, Any], partial: bool = False) -> dict[s
     try:
         return dict(_File().load(values, partial=partial))
     except ValidationError as error:
-        raise ConfigError(f"The setting in {source} is wrong: {schemas.explain(error)}") from None
+        raise ConfigError(f"The setting in {source} is wrong: {explain(error.messages)}") from None
 
 
 def _merge(values: dict[str, Any], change: dict[str, Any]) -> None:
@@ -195,13 +205,13 @@ def _settings(values: dict[str, Any]) -> Settings:
 
 
 def _redis_url(values: dict[str, Any]) -> str | None:
-    url = values.get("redis_url")
-    if url is None:
-        parts = values["redis"]
-        if parts is None:
-            return None
-        password = f":{quote(parts['password'], safe='')}@" if parts.get("password") else ""
-        host = parts.get("host", "localhost")
-        host = f"[{host}]" if ":" in host else host
-        return f"redis://{password}{host}:{parts.get('port', 6379)}/{parts.get('db', 0)}"
-    return None if url.strip().lower() == "none" else str(url)
+    if "redis_url" in values:
+        url: str | None = values["redis_url"]
+        return url
+    parts = values["redis"]
+    if parts is None:
+        return None
+    password = f":{quote(parts['password'], safe='')}@" if parts.get("password") else ""
+    host = parts.get("host", "localhost")
+    host = f"[{host}]" if ":" in host else host
+    return f"redis://{password}{host}:{parts.get('port', 6379)}/{parts.get('db', 0)}"

@@ -1,12 +1,12 @@
 """Every error this package raises, as one tree.
 
-Each carries what its reader needs: the HTTP status, a stable ``code`` for programs, whether trying
-again later can help, and a message that says what happened, why, and what to do. One middleware
-turns them into JSON; nothing else builds an error body.
+Each has what its reader needs: the HTTP status, a stable ``code`` for programs, whether trying again later can help, and
+a message that says what happened, why, and what to do. One middleware turns them into JSON; nothing else builds an
+error body.
 
 RpaError
 ├── ConfigError          bad settings: start-up ends with status 2
-├── BadDocument          what a writer left behind can't be read: counted and dropped
+├── BadDocument          a stored or published document can't be read: counted and dropped
 ├── StorageUnavailable   neither Redis nor the files answer
 └── RequestError         the caller's mistake
     ├── BadRequest
@@ -39,7 +39,7 @@ class ConfigError(RpaError):
 
 
 class BadDocument(RpaError):
-    """A stored or published document is broken, torn or not ours."""
+    """A stored or published document is torn, no JSON, or of another shape."""
 
 
 class StorageUnavailable(RpaError):
@@ -81,7 +81,7 @@ class Forbidden(RequestError):
 
 
 class SessionNotFound(RequestError):
-    """Nobody has written anything for this session (yet)."""
+    """Nothing is stored of this session (yet)."""
 
     status = 404
     code = "session_not_found"
@@ -110,7 +110,7 @@ class UnsupportedMediaType(RequestError):
 
 
 class TooSlow(RequestError):
-    """The body does not arrive."""
+    """The body did not arrive in time."""
 
     status = 408
     code = "too_slow"
@@ -140,3 +140,32 @@ class ServerFull(RequestError):
 def body(code: str, message: str, temporary: bool = False) -> dict[str, Any]:
     """Build the error object that HTTP bodies and WebSocket frames share."""
     return {"type": "error", "code": code, "message": message, "temporary": temporary}
+
+
+#: Of more mistakes than this only the number is given.
+_EXPLAINED = 3
+
+
+def explain(messages: Any) -> str:
+    """Put the messages of a marshmallow ValidationError into one sentence.
+
+    Args:
+        messages: nested dicts with lists of texts, ``{"server": {"port": ["Not a valid integer."]}}``.
+
+    Returns:
+        ``server.port: Not a valid integer.``; further mistakes follow behind semicolons, three at most.
+    """
+    lines = _flatten("", messages)
+    more = f"; and {len(lines) - _EXPLAINED} more" if len(lines) > _EXPLAINED else ""
+    return "; ".join(lines[:_EXPLAINED]) + more
+
+
+def _flatten(path: str, messages: Any) -> list[str]:
+    if isinstance(messages, dict):
+        return [
+            line
+            for key, value in messages.items()
+            for line in _flatten(path if key == "_schema" else f"{path}.{key}".lstrip("."), value)
+        ]
+    texts = messages if isinstance(messages, list) else [messages]
+    return [f"{path}: {text}" if path else str(text) for text in texts]

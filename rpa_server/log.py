@@ -1,4 +1,4 @@
-"""Logging set-up of the command line, and a brake for lines that would repeat."""
+"""Logging set-up of the command line, and a limit for lines that would repeat."""
 
 import logging
 import sys
@@ -15,22 +15,26 @@ def configure(level: str = "INFO") -> None:
 
 
 class RateLimit:
-    """Lets a repeating message through once a period, and then with the number of those held back.
+    """Rate limiter for one log message; reports how many were suppressed.
 
     Args:
-        period_s: at least this many seconds between two.
+        period_s: seconds between two messages, at least.
     """
 
     def __init__(self, period_s: float = 30.0) -> None:
         self._period_s = period_s
         self._next_s = float("-inf")
-        self._held = 0
+        self._suppressed = 0
 
     def allow(self, now_s: float) -> int | None:
-        """Return how many were held back since the last that passed, None to hold this one back too."""
+        """Decide whether to log the message now.
+
+        Returns:
+            How many were suppressed since the last one that was logged; None to suppress this one, too.
+        """
         if now_s < self._next_s:
-            self._held += 1
+            self._suppressed += 1
             return None
-        held, self._held = self._held, 0
+        suppressed, self._suppressed = self._suppressed, 0
         self._next_s = now_s + self._period_s
-        return held
+        return suppressed

@@ -79,6 +79,6 @@ def same_host(origin: str, host: str) -> bool:
 
     The scheme is not compared: behind a proxy that speaks TLS the server does not see it.
     """
-    scheme, _, place = origin.partition("://")
+    scheme, _, authority = origin.partition("://")
     usual = _USUAL_PORTS.get(scheme)
-    return usual is not None and place != "" and place == host.lower().removesuffix(usual)
+    return usual is not None and authority != "" and authority == host.lower().removesuffix(usual)

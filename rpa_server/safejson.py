@@ -1,7 +1,7 @@
-"""JSON as it may travel: valid UTF-8, no NaN, no surprise from a robot's objects.
+"""JSON that every reader can parse: valid UTF-8, no NaN, whatever objects a robot passes in.
 
-Pure. ``dumps`` never fails on what a robot hands in; ``loads`` never lets a stranger's bytes raise
-anything but BadDocument.
+Pure. ``dumps`` never raises, whatever a robot passes in; ``loads`` raises nothing but BadDocument, whatever bytes a
+stranger sends.
 """
 
 import json
@@ -13,10 +13,10 @@ from .errors import BadDocument
 
 _MAX_DEPTH = 50
 _MAX_ITEMS = 100_000
-_MAX_INTEGER = 10**300  # what a float, and so every browser, can still hold
+_MAX_INTEGER = 10**300  # JavaScript has floats only, whose largest is 1.8e308
 
 
-# Made once: json.dumps makes a new one at every call that is not all defaults.
+# json.dumps with any option set makes a new encoder at every call; these two are made once.
 _dense = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 _lines = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",\n  ", ": ")).encode
 
@@ -24,30 +24,30 @@ _lines = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",\n 
 def dumps(value: Any) -> bytes:
     """Encode *value* as UTF-8 JSON; never raises.
 
-    What JSON can't hold is replaced, not refused, see plain().
+    What JSON has no notation for is replaced, see plain().
     """
     return _encoded(_dense, value)
 
 
 def dumps_lines(value: Any) -> bytes:
-    """Encode *value* like dumps(), but every item on a line of its own: for who opens the file."""
+    """Encode *value* like dumps(), but with every item on a line of its own, for people who open the file."""
     return _encoded(_lines, value)
 
 
 def _encoded(encode: Callable[[Any], str], value: Any) -> bytes:
     try:
         text = encode(value)
-    except Exception:  # whatever an object of a robot's does when it is looked at
+    except Exception:  # not only TypeError: a robot's own dict or str may raise anything when it is iterated
         text = encode(plain(value))
     return text.encode("utf-8", "replace")
 
 
 def plain(value: Any) -> Any:
-    """Rebuild *value* out of what JSON knows.
+    """Rebuild *value* from dicts, lists, texts, numbers, booleans and None.
 
-    NaN, infinity and integers beyond 10**300 become null; sets and tuples lists; any other object its ``str()``; a key
-    what JSON makes of it, else its ``str()``. Null stands where something contains itself, is nested deeper than 50
-    levels, or comes behind 100,000 items.
+    NaN, infinity and integers beyond 10**300 become None; sets and tuples become lists; any other object its ``str()``.
+    Keys become what JSON makes of them, else their ``str()``. None replaces a container that contains itself or is
+    nested deeper than 50 levels; after 100,000 items the rest is left out.
     """
     return _Plainer().rebuild(value, ())
 
@@ -73,7 +73,7 @@ class _Plainer:
             if isinstance(value, dict):
                 return {_key(key): self.rebuild(item, within) for key, item in value.items() if self._left > 0}
             return [self.rebuild(item, within) for item in value if self._left > 0]
-        except Exception:  # a container of a robot's own making, or one that another thread changes
+        except Exception:  # a container class of the robot's, or another thread changes it meanwhile
             return None
 
 

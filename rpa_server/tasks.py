@@ -11,12 +11,13 @@ from .backoff import delay
 
 logger = logging.getLogger(__name__)
 
+#: After running for so long a failure counts as the first one again.
 _STEADY_S = 30.0
 
 
 @asynccontextmanager
 async def background(work: Callable[[], Awaitable[None]], name: str) -> AsyncIterator[None]:
-    """Run *work* beside the block, again whenever it fails or ends, and cancel it behind the block."""
+    """Run *work* as a task during the block; restart it with backoff whenever it fails or ends."""
     task = asyncio.create_task(_supervise(work, name), name=name)
     try:
         yield

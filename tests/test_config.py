@@ -179,10 +179,24 @@ def test_a_wrong_variable_is_one_sentence_that_names_it(variable: str, text: str
     assert variable in refused({variable: text})
 
 
-@pytest.mark.parametrize("url", ["unix://", "redis://localhost/0?socket_timeout=soon", "redis://localhost/0?db=first"])
-def test_an_address_that_the_redis_library_refuses_is_refused_here(url: str) -> None:
+@pytest.mark.parametrize(
+    "url",
+    ["unix://", "redis://localhost/0?socket_timeout=soon", "redis://localhost/0?db=first", "redis://localhost/first",
+     "redis://localhost?port=0", "redis://localhost?port=x", "redis://localhost?protocol=4", "redis://localhost?passwort=x",
+     "redis://localhost?ssl_ca_certs=/x.pem", "redis://localhost?retry=3", "redis://localhost?parser_class=x",
+     "rediss://localhost?ssl_cert_reqs=CERT_NONE"],
+)  # fmt: skip
+def test_an_address_that_redis_py_refuses_is_refused_here(url: str) -> None:
     """Later it would be a traceback, or a server that never finds its Redis."""
     assert "RPA_REDIS_URL" in refused({"RPA_REDIS_URL": url})
+
+
+def test_a_wrong_option_is_named() -> None:
+    """And no password is, wherever somebody put it."""
+    assert "'passwort'" in refused({"RPA_REDIS_URL": "redis://localhost?passwort=segredo"})
+    for url in ("redis://localhost:segredo", "redis://:segredo@localhost?db=x", "http://:segredo@localhost",
+                "redis://:segredo@localhost?passwort=segredo"):  # fmt: skip
+        assert "segredo" not in refused({"RPA_REDIS_URL": url})
 
 
 @pytest.mark.parametrize("host", ["a b", "a/b", "a@b", "redis://localhost", "a?b", "a#b"])
@@ -193,8 +207,10 @@ def test_a_redis_host_that_is_no_host_is_refused(host: str) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["redis://localhost", "redis://user:pw@host:1/5", "rediss://host", "unix:///tmp/r.sock?db=1", "redis://[::1]:6379"],
-)
+    ["redis://localhost", "redis://user:pw@host:1/5", "rediss://host", "unix:///tmp/r.sock?db=1", "redis://[::1]:6379",
+     "redis://host?protocol=3", "redis://host?socket_timeout=2.5&socket_keepalive=yes", "redis://host?client_name=robot",
+     "rediss://host?ssl_check_hostname=no&ssl_cert_reqs=none", "rediss://host?ssl_ca_certs=/etc/ca.pem"],
+)  # fmt: skip
 def test_addresses_of_redis_pass_untouched(url: str) -> None:
     """What redis-py understands."""
     assert load({"RPA_REDIS_URL": url}).redis_url == url

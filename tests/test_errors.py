@@ -74,3 +74,18 @@ def test_the_error_object_has_the_contracts_shape() -> None:
         "message": "Cheio, não dá.",
         "temporary": True,
     }
+
+
+@pytest.mark.parametrize(
+    ("messages", "text"),
+    [
+        ({"etapa": ["Not a number."]}, "etapa: Not a number."),
+        ({"server": {"port": ["Not a port."], "_schema": "odd"}}, "server.port: Not a port.; server: odd"),
+        ({"historico": {0: {"etapa": ["Missing."]}}}, "historico.0.etapa: Missing."),
+        ({"_schema": "not an object"}, "not an object"),
+        ({name: ["Missing."] for name in "abcde"}, "a: Missing.; b: Missing.; c: Missing.; and 2 more"),
+    ],
+)
+def test_mistakes_are_put_into_one_sentence(messages: object, text: str) -> None:
+    """Each with the path of its field, three at most."""
+    assert errors.explain(messages) == text

@@ -1,4 +1,4 @@
-"""The brake for repeating lines, and the set-up of the log."""
+"""The limit for repeating lines, and the set-up of the log."""
 
 import logging
 from collections.abc import Iterator
@@ -9,30 +9,30 @@ from rpa_server import log as log_module
 from rpa_server.log import RateLimit
 
 
-def test_the_first_message_passes_and_the_next_is_held_back() -> None:
+def test_the_first_message_passes_and_the_next_is_suppressed() -> None:
     """One line a period."""
-    brake = RateLimit(30.0)
-    assert brake.allow(0.0) == 0
-    assert brake.allow(0.0) is None
-    assert brake.allow(29.9) is None
+    limit = RateLimit(30.0)
+    assert limit.allow(0.0) == 0
+    assert limit.allow(0.0) is None
+    assert limit.allow(29.9) is None
 
 
-def test_the_message_behind_the_period_tells_how_many_were_held_back() -> None:
+def test_the_message_behind_the_period_tells_how_many_were_suppressed() -> None:
     """Nothing is lost silently, and nothing is counted twice."""
-    brake = RateLimit(30.0)
-    brake.allow(100.0)
+    limit = RateLimit(30.0)
+    limit.allow(100.0)
     for second in range(101, 130):
-        assert brake.allow(float(second)) is None
-    assert brake.allow(130.0) == 29
-    assert brake.allow(160.0) == 0
+        assert limit.allow(float(second)) is None
+    assert limit.allow(130.0) == 29
+    assert limit.allow(160.0) == 0
 
 
 def test_a_quiet_time_does_not_save_up_messages() -> None:
     """After an hour of silence one message passes, not a hundred."""
-    brake = RateLimit(30.0)
-    brake.allow(0.0)
-    assert brake.allow(3600.0) == 0
-    assert brake.allow(3600.1) is None
+    limit = RateLimit(30.0)
+    limit.allow(0.0)
+    assert limit.allow(3600.0) == 0
+    assert limit.allow(3600.1) is None
 
 
 def test_the_first_message_passes_on_any_steady_clock() -> None:

@@ -1,7 +1,7 @@
-"""Redis and the files as one store.
+"""Several stores as one: Redis and the files.
 
-Both are asked every time, since a robot may change from one to the other in mid-run; the cursor tells which of
-two answers is further, never a file's time. One that fails is done without, both failing is an error.
+All are read every time, since a robot may change from one to the other in mid-run. Of two answers the one with the later
+cursor counts; times of files are not compared. A store that fails is ignored unless all of them do.
 """
 
 import asyncio
@@ -28,19 +28,19 @@ class MergedStore:
         self._stores = stores
 
     async def read(self, session_id: str) -> SessionState | None:
-        """Return the furthest state that any store holds.
+        """Return the state of the store that is furthest ahead.
 
         Raises:
-            StorageUnavailable: no store knows the session, but not every one could be asked.
+            StorageUnavailable: no store that answered knows the session, and one did not answer.
         """
         answers = await asyncio.gather(
             *(store.read(session_id) for store in self._stores), return_exceptions=True
         )
-        held = functools.reduce(later, _usable(answers), None)
+        state = functools.reduce(later, _usable(answers), None)
         failure = next((answer for answer in answers if isinstance(answer, StorageUnavailable)), None)
-        if held is None and failure is not None:
+        if state is None and failure is not None:
             raise failure
-        return held
+        return state
 
     async def sessions(self, limit: int) -> list[str]:
         """Return the ids that any store knows, the first store's first."""
@@ -60,7 +60,7 @@ class MergedStore:
 
 
 def _usable(answers: Sequence[_T | BaseException]) -> list[_T]:
-    """Drop failed answers; raise where none is left or where the failure is none of a store's."""
+    """Return the answers that are no StorageUnavailable; raise it if all are, and any other exception at once."""
     good: list[_T] = []
     failure: BaseException | None = None
     for answer in answers:

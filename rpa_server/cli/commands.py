@@ -58,7 +58,7 @@ def serve(host: str | None, port: int | None, count: int, log_level: str, place:
 
 def _supervise(settings: config.Settings, count: int, log_level: str) -> None:
     """Run *count* processes on one port; each takes its share of the connections."""
-    for probe in _bind(settings.host, settings.port):  # taken by another program? It could share the port, too
+    for probe in _bind(settings.host, settings.port):  # not shared, to fail if another program has the port
         settings = dataclasses.replace(settings, port=probe.getsockname()[1])
         probe.close()
     reserved = _bind(settings.host, settings.port, share=True, listen=False)
@@ -131,7 +131,7 @@ def watch_session(session_id: str, url: str) -> None:
 
 
 def _is_address(url: str) -> bool:
-    """Tell whether a server can be at *url*; at any other text a watcher would wait for ever."""
+    """Tell whether *url* can be a server's; a watcher would try to reach any other text for ever."""
     try:
         split = urlsplit(url)
         return split.scheme in ("http", "https") and bool(split.hostname) and split.port != 0
@@ -151,14 +151,19 @@ def _address(host: str, port: int, path: str = "/") -> str:
 
 
 def _run(app: web.Application, sockets: list[socket.socket], host: str | None, path: str = "/") -> None:
-    """Serve until a signal ends it; the address is told once one would end it in order, where *host* is given."""
+    """Serve until a signal ends it.
+
+    Args:
+        host: for the address that is printed, None to print none. It comes once signal handlers are installed, so that
+            who reads it may end the server at once.
+    """
     port = sockets[0].getsockname()[1]
 
-    async def tell(app: web.Application) -> None:
+    async def print_address(app: web.Application) -> None:
         if host is not None:
             click.echo(_address(host, port, path))
 
-    app.on_startup.append(tell)
+    app.on_startup.append(print_address)
     with asyncio.Runner(loop_factory=_new_loop) as runner:
         runner.run(listener.serve(app, sockets))
 

@@ -31,7 +31,7 @@ def build(settings: Settings, speed: float) -> web.Application:
             *("--session", SESSION, "--speed", str(speed)),
             env=environ,
             stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
+            stdout=None if sys.stdout.isatty() else asyncio.subprocess.DEVNULL,  # the robot's live line
         )
         yield
         if process.returncode is None:
@@ -43,5 +43,5 @@ def build(settings: Settings, speed: float) -> web.Application:
 
 
 def directory() -> tempfile.TemporaryDirectory[str]:
-    """Make the directory that the demonstration writes to; it is gone afterwards."""
+    """Make the directory that the demonstration writes to; as a context manager it deletes it afterwards."""
     return tempfile.TemporaryDirectory(prefix="rpa-server-demo-")

@@ -1,6 +1,6 @@
 """A recorded ``history_<sid>.json`` as the calls that a robot made.
 
-Pure. The document is not trusted: it may be torn, foreign, or of a robot that only looked like ours.
+Pure. The document is not trusted: it may be torn, of another program, or of a robot that writes almost our shape.
 """
 
 from collections.abc import Callable, Iterator
@@ -38,12 +38,12 @@ class Reporter(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One call.
+    """One call of a robot.
 
     Attributes:
         at_s: seconds since the run began.
-        text: what happened, for people.
-        report: makes the call.
+        text: what the visitor reads of it.
+        report: makes the call on a tracker.
     """
 
     at_s: float
@@ -56,7 +56,7 @@ class Recording:
     """A recorded run.
 
     Attributes:
-        session_id: as recorded, None where it is missing or not usable.
+        session_id: as recorded, not checked; None where it is missing or no text.
         total: number of steps.
         steps: at least one, in order.
     """
@@ -89,13 +89,14 @@ def _time(text: str) -> datetime:
 
 
 def _calls(entries: list[Entry]) -> Iterator[tuple[Entry, Callable[[Reporter], None]]]:
-    """Pair entries with the calls that made them; one call may have made two entries."""
+    """Yield each call with the entry that it made, for two entries the first one."""
     skip = False
     for entry, following in zip(entries, [*entries[1:], None], strict=True):
         if skip or entry["etapa"] == "inicio":
             skip = False
             continue
-        # finalizar(erro_final=...) records the error first, update_progress_with_estimativas the step.
+        # Two calls make two entries: finalizar(erro_final=...), the error first, and
+        # update_progress_with_estimativas, the step first, which then has the estimates, too.
         skip = following is not None and following["etapa"] == "estimativas" and "estimativas" in entry
         if not _made_by_finalizar(entry, following):
             yield entry, _call(entry)

@@ -3,12 +3,11 @@
 import time
 from pathlib import Path
 
-import click
-
 from ..errors import BadDocument
 from ..progress.session_id import is_session_id
 from ..tracker import ProgressTracker
 from . import recording
+from .live_line import LiveLine
 from .recording import Recording
 
 
@@ -23,14 +22,14 @@ def load(path: Path) -> Recording:
 
 
 def play(path: Path, speed: float, session_id: str | None) -> None:
-    """Play one recording with a progress bar.
+    """Play one recording, showing it on a live line.
 
     Args:
         speed: how many times faster than recorded.
         session_id: instead of the recorded one.
 
     Raises:
-        BadDocument: the file is no recording.
+        BadDocument: the file is no recording, or not every update could be stored.
     """
     recorded = load(path)
     name = session_id or recorded.session_id
@@ -38,13 +37,10 @@ def play(path: Path, speed: float, session_id: str | None) -> None:
         raise BadDocument(f"{path} names no usable session; give one with --session.")
     tracker = ProgressTracker(recorded.total, session_id=name)
     began = time.monotonic()
-    with click.progressbar(recorded.steps, label=str(name), item_show_func=_text, show_eta=False) as bar:
-        for step in bar:
+    with LiveLine(str(name)) as shown:
+        for number, step in enumerate(recorded.steps, 1):
             time.sleep(max(0.0, began + step.at_s / speed - time.monotonic()))
             step.report(tracker)
+            shown.show(step.text, 100 * number / len(recorded.steps))
     if tracker.lost:
         raise BadDocument(f"{path}: {tracker.lost} updates could not be stored; the log says why.")
-
-
-def _text(step: recording.Step | None) -> str:
-    return "" if step is None else step.text[:50]

@@ -11,8 +11,13 @@ from .. import safejson
 from ..backoff import delay
 from ..delivery.wire.handshake import PROTOCOL
 from ..errors import BadDocument
+from ..progress.outcome import PLAN_KEYS, price
+from .live_line import LiveLine, printable
 
+#: Close codes after which the server does not want us back.
 _FINAL_CODES = range(4400, 4500)
+#: Answers to the handshake that no later try changes.
+_FINAL_STATUSES = (400, 401, 403, 404, 426)
 
 
 class Watcher:
@@ -21,53 +26,55 @@ class Watcher:
     Args:
         session_id: a checked session id.
         url: ``http://host:port`` of the server.
+
+    Attributes:
+        estado: the run's, as last heard.
+        final: the run has ended, or the server does not let us follow it.
     """
 
     def __init__(self, session_id: str, url: str) -> None:
         self._address = f"{url.rstrip('/')}/rpa/{session_id}"
         self._after: str | None = None
-        self._text = ""
+        self._price = self._reason = ""
         self.estado = "aguardando"
         self.final = False
 
     async def run(self) -> None:
         """Show the run until it has ended; reconnects as long as it takes."""
         attempt = 0
-        bar: Any
-        with click.progressbar(length=100, label="aguardando", item_show_func=lambda _: self._text) as bar:
+        with LiveLine(self.estado) as shown:
             async with aiohttp.ClientSession() as http:
                 while not self.final:
                     attempt += 1
                     try:
-                        if await self._follow(http, bar):
+                        if await self._follow(http, shown):
                             attempt = 0
                     except aiohttp.WSServerHandshakeError as error:
-                        if error.status in (400, 401, 403, 404, 426):
+                        if error.status in _FINAL_STATUSES:
                             raise click.ClickException(
                                 f"{self._address} is no session of an rpa-server (it answered {error.status})."
                             ) from None
-                        self._text = f"sem conexão ({error.status})"
-                        bar.update(0)
+                        shown.show(f"sem conexão ({error.status})")
                     except (aiohttp.ClientError, OSError) as error:
-                        self._text = f"sem conexão ({error})"
-                        bar.update(0)
+                        shown.show(f"sem conexão ({error})")
                     if not self.final:
                         await asyncio.sleep(delay(attempt + 1, 0.25, 10.0, random.random()))
+            shown.end(self._price if self.estado == "sucesso" else self._reason)
 
-    async def _follow(self, http: aiohttp.ClientSession, bar: Any) -> bool:
-        """Read one connection to its end; tell whether anything of the session came."""
+    async def _follow(self, http: aiohttp.ClientSession, shown: LiveLine) -> bool:
+        """Read one connection to its end; return whether anything of the session came."""
         query = {"after": self._after} if self._after else {}
         heard = False
         async with http.ws_connect(self._address, protocols=[PROTOCOL], params=query, heartbeat=20) as socket:
             async for message in socket:
                 if message.type == aiohttp.WSMsgType.TEXT:
-                    heard = self._show(message.data, bar) or heard
+                    heard = self._show(message.data, shown) or heard
             if socket.close_code in _FINAL_CODES:
                 self.final = True
         return heard
 
-    def _show(self, text: str, bar: Any) -> bool:
-        """Show a message; tell whether it is of the session, and no error or nonsense."""
+    def _show(self, text: str, shown: LiveLine) -> bool:
+        """Show a message; return whether it is about the session (others are errors or of a kind we don't know)."""
         try:
             message = safejson.load_object(text)
         except BadDocument:
@@ -75,17 +82,29 @@ class Watcher:
         if message.get("epoch"):
             self._after = f"{message['epoch']}:{message['seq']}"
         kind = message.get("type")
-        shown = message.get("snapshot") if kind in ("sync", "reset") else message
-        if shown and "estado" in shown:  # only we say it, and then the rest is there, too
-            self.estado, self.final = str(shown["estado"]), bool(shown["final"])
-            self._text = line(shown)
-            bar.label = self.estado
-            bar.update(max(0, round(float(shown["percentual"])) - bar.pos))
+        state = message.get("snapshot") if kind in ("sync", "reset") else message
+        if state and "estado" in state:  # no other writer uses this key, and ours always sends the others with it
+            self.estado, self.final = str(state["estado"]), bool(state["final"])
+            self._price = first_price(state) or self._price
+            self._reason = reason(state) or self._reason
+            shown.show(line(state), float(state["percentual"]), self.estado)
         return kind in ("sync", "reset", "progress_update")
 
 
-def line(shown: dict[str, Any]) -> str:
+def line(state: dict[str, Any]) -> str:
     """Return a snapshot or an update as one line of at most 60 characters, none of which a terminal obeys."""
-    step = shown.get("etapa", shown.get("etapa_atual"))
-    text = f"{step}/{shown['total_etapas']} {shown['mensagem']}"[:60]
-    return "".join(character if character.isprintable() else " " for character in text)
+    step = state.get("etapa", state.get("etapa_atual"))
+    return printable(f"{step}/{state['total_etapas']} {state['mensagem']}"[:60])
+
+
+def first_price(state: dict[str, Any]) -> str:
+    """Return the price of the recommended plan, else of the alternative one, as the robot wrote it; empty for none."""
+    plans = state.get("resultado") or {}
+    prices = [price(plans[key]) for key in PLAN_KEYS if isinstance(plans.get(key), dict)]
+    return next(filter(None, prices), "")
+
+
+def reason(state: dict[str, Any]) -> str:
+    """Return the last error that a snapshot or an update tells of, empty for none."""
+    errors = [item.get("erro") for item in state.get("erros", ()) if isinstance(item, dict)]
+    return str(state.get("erro") or (errors[-1] if errors else "") or "")

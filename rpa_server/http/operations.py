@@ -17,7 +17,7 @@ async def ready(request: web.Request) -> web.StreamResponse:
     subscriber = request.app[SUBSCRIBER]
     if subscriber is None:
         return answer({"status": "ok", "redis": "none"})
-    if subscriber.active.is_set():
+    if subscriber.active.is_set() and not subscriber.refused:
         return answer({"status": "ok", "redis": "ok"})
     body = {"status": "degraded", "redis": "down", "reason": subscriber.reason}
     if subscriber.refused:

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 from marshmallow import INCLUDE, RAISE, Schema, ValidationError, fields, validate, validates_schema
 
-from ..errors import BadDocument, BadRequest
+from ..errors import BadDocument, BadRequest, explain
 
 
 class _Step(fields.Field[Any]):
@@ -97,27 +97,6 @@ class Publication(Schema):
             raise ValidationError("give exactly one of etapa, erro, status_final")
 
 
-_TOLD = 3
-
-
-def explain(error: ValidationError) -> str:
-    """Put marshmallow's messages into one sentence: ``etapa: Not a valid number.``, three at most."""
-    lines = _flatten("", error.messages)
-    more = f"; and {len(lines) - _TOLD} more" if len(lines) > _TOLD else ""
-    return "; ".join(lines[:_TOLD]) + more
-
-
-def _flatten(path: str, messages: Any) -> list[str]:
-    if isinstance(messages, dict):
-        return [
-            line
-            for key, value in messages.items()
-            for line in _flatten(path if key == "_schema" else f"{path}.{key}".lstrip("."), value)
-        ]
-    texts = messages if isinstance(messages, list) else [messages]
-    return [f"{path}: {text}" if path else str(text) for text in texts]
-
-
 _foreign_update, _history, _progress = UnnumberedUpdate(), History(), Progress()
 _publication = Publication()
 
@@ -151,8 +130,8 @@ def publication(data: dict[str, Any]) -> dict[str, Any]:
     try:
         return dict(_publication.load(data))
     except ValidationError as error:
-        raise BadRequest(f"The body is not valid: {explain(error)}") from None
+        raise BadRequest(f"The body is not valid: {explain(error.messages)}") from None
 
 
 def _bad(error: ValidationError) -> NoReturn:
-    raise BadDocument(f"The document is not valid: {explain(error)}") from None
+    raise BadDocument(f"The document is not valid: {explain(error.messages)}") from None

@@ -1,10 +1,10 @@
 """Where a run goes: into Redis while it answers, into files otherwise.
 
-The choice is made anew at every write. While Redis is silent a background thread asks for it, so that the
-robot pays for one time-out and no more; when it answers, what it missed goes in, in order, once.
+The choice is made anew at every write. While Redis does not answer a background thread tries to reach it, so that the
+robot pays for one timeout and no more; once it answers, what it missed goes in, in order, once.
 
-Invariants: no method raises, none blocks for a second. The lock guards the run and the choice, never a wait: the
-robot's thread uses Redis while the breaker is closed, the background thread while it is open.
+Invariants: no method raises, none blocks for a second. The lock guards the run and the choice and is never kept while
+waiting for Redis: the robot's thread uses Redis while the breaker is closed, the background thread while it is open.
 """
 
 import logging
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ..backends.files.writer import FileWriter
-from ..backends.redis import writer
+from ..backends.redis import append, writer
 from ..backoff import Breaker
 from ..errors import BadDocument
 from ..log import RateLimit
@@ -32,6 +32,7 @@ OFFLINE = "[AVISO] Redis não disponível, usando JSON Progress Tracker"
 
 #: How long a new tracker waits for Redis.
 _GREETING_S = 0.8
+#: How often the background thread looks whether it is time for another try.
 _LOOK_S = 0.05
 
 
@@ -43,7 +44,7 @@ class Storage:
         data_dir: directory of the JSON files, None for no files.
 
     Attributes:
-        lock: held by whoever changes the run or writes it.
+        lock: to be taken by whoever changes the run or writes it.
         lost: writes that no store took.
     """
 
@@ -56,9 +57,10 @@ class Storage:
         self._random = random.Random().random  # the robot's own use of the module stays repeatable
         self._run: Run | None = None
         self._asking: threading.Thread | None = None
-        self._brake, self._refusals = RateLimit(), RateLimit()
-        self._spilled = False  # files hold what Redis has not got
-        self._doomed: str | None = None  # the session that is still to be deleted in Redis
+        self._loss_limit, self._refusal_limit = RateLimit(), RateLimit()
+        self._forbidden = False  # Redis forbids scripts, and the log says so
+        self._spilled = False  # files contain what Redis lacks
+        self._doomed: str | None = None  # a session that is to be deleted in Redis once that answers
         _storages.add(self)
         if self._redis is not None:
             self._greet()
@@ -73,7 +75,7 @@ class Storage:
     def write(self, run: Run) -> None:
         """Store everything of *run* that is not stored yet."""
         if self._redis is None and self._files is None:
-            return  # nothing is to be stored; the reason was told when it was chosen
+            return  # nothing is to be stored; the reason was logged when that was decided
         with self.lock:
             self._run = run
             if not self._write_redis(run):
@@ -81,13 +83,13 @@ class Storage:
 
     def read(self, session_id: str) -> SessionState | None:
         """Return the current state of a session, None where nothing is stored."""
-        held = []
+        state: SessionState | None = None
         for store in self._answering():
             try:
-                held.append(store.read(session_id))
+                state = later(state, store.read(session_id))
             except (*writer.ERRORS, BadDocument) as error:
                 logger.warning("Session %s can't be read from %s (%s).", session_id, type(store).__name__, error)
-        return later(*held) if len(held) == 2 else (held[0] if held else None)
+        return state
 
     def delete(self, session_id: str) -> None:
         """Delete what is stored of a session; where Redis does not answer, once it does."""
@@ -110,7 +112,7 @@ class Storage:
         return [store for store in stores if store is not None]
 
     def _greet(self) -> None:
-        """Let the background thread connect: finding the address of a host may take longer than a robot waits."""
+        """Let the background thread connect: resolving a host's name may take longer than a robot waits."""
         self._fail()
         assert self._asking is not None
         self._asking.join(_GREETING_S)
@@ -126,11 +128,19 @@ class Storage:
         try:
             self._redis.write(run)
         except writer.ERRORS as error:
-            if (held := self._refusals.allow(time.monotonic())) is not None:
-                logger.warning("Redis does not take updates (%s, %d times more before); files take them.", error, held)
+            if not self._log_forbidden(error) and (more := self._refusal_limit.allow(time.monotonic())) is not None:
+                logger.warning("Redis does not take updates (%s, %d times more before); files take them.", error, more)
             self._fail()
             return False
         return True
+
+    def _log_forbidden(self, error: Exception) -> bool:
+        """Return whether *error* is a Redis that forbids scripts; the log says so once, until Redis takes updates."""
+        forbidden = append.forbids_scripts(error)
+        if forbidden and not self._forbidden:
+            logger.error("%s; files take the updates until then.", append.FORBIDDEN)
+        self._forbidden = self._forbidden or forbidden
+        return forbidden
 
     def _write_files(self, run: Run) -> None:
         if self._files is None:
@@ -144,25 +154,25 @@ class Storage:
 
     def _lose(self, reason: str) -> None:
         self.lost += 1
-        if self._brake.allow(time.monotonic()) is not None:
+        if self._loss_limit.allow(time.monotonic()) is not None:
             logger.error(
                 "An update could not be stored anywhere (%s); %d so far. The robot goes on.", reason, self.lost
             )
 
     def _fail(self) -> None:
-        """Stop using Redis in the robot's thread; ask for it in the background, at once the first time."""
+        """Stop using Redis in the robot's thread; the background thread tries again, the first time at once."""
         self._close()
         self._breaker.failed(float("-inf"), self._random())
         self._ask_on()
 
     def _close(self) -> None:
-        """Let go of a Redis that failed: behind its address there may be another one by now."""
+        """Disconnect after a failure: the same address may lead to another Redis by now."""
         if self._redis is not None:
             with suppress(*writer.ERRORS):
                 self._redis.close()
 
     def _ask_on(self) -> None:
-        """See to it that the background thread is there; a robot that has forked has lost it."""
+        """Start the background thread unless it runs; in the child of a fork it does not."""
         if self._asking is None or not self._asking.is_alive():
             asking = threading.Thread(target=_ask, args=(weakref.ref(self),), name="rpa-tracker-redis", daemon=True)
             self._asking = asking
@@ -171,14 +181,16 @@ class Storage:
     # -- in the background thread
 
     def ask(self) -> bool:
-        """Ask for Redis if it is time to; tell whether to go on asking."""
+        """Try to reach Redis if it is time to; return whether to go on trying."""
         if self._breaker.allows(time.monotonic()):
             try:
                 self._recover()
             except writer.ERRORS as error:
                 self._close()
                 self._breaker.failed(time.monotonic(), self._random())
-                if isinstance(error, writer.REFUSALS) and self._refusals.allow(time.monotonic()) is not None:
+                if self._log_forbidden(error) or not isinstance(error, writer.REFUSALS):
+                    return True
+                if self._refusal_limit.allow(time.monotonic()) is not None:
                     logger.error("Redis refuses this robot (%s); check RPA_REDIS_URL or REDIS_PASSWORD.", error)
         return not self._breaker.closed
 
@@ -195,6 +207,7 @@ class Storage:
                 call = None if self._run is None else self._redis.next_call(self._run)
                 if call is None:
                     self._breaker.succeeded()
+                    self._forbidden = False
                     self._clean_up()
                     break
             self._redis.send(call, deadline_s)
@@ -212,7 +225,7 @@ _storages: weakref.WeakSet[Storage] = weakref.WeakSet()
 
 
 def _renew_locks() -> None:
-    """Begin anew in the child of a fork: whoever held a lock there is a thread of the parent's."""
+    """Make new locks in the child of a fork: a thread that has one of the old ones exists in the parent only."""
     for storage in tuple(_storages):
         storage.lock = threading.RLock()
 
@@ -234,8 +247,8 @@ def _writer(client: Any) -> writer.RedisWriter | None:
 def _ask(storage: "weakref.ref[Storage]") -> None:
     """Ask until Redis answers or the tracker is gone; what it left in files the server takes over."""
     while True:
-        held = storage()
-        if held is None or not held.ask():
+        alive = storage()
+        if alive is None or not alive.ask():
             return
-        del held
+        del alive  # else the sleeping thread would keep the tracker alive
         time.sleep(_LOOK_S)

@@ -1,8 +1,8 @@
 """ProgressTracker, as robots know it.
 
 Takes both styles of call: the plan's (``session_id=``, ``redis_client=``) and that of the robots in production
-(``total_etapas=15, usar_arquivo=True, session_id=None, tipo='auto'``). Whatever happens in here, the robot goes
-on: a failure of ours is logged, never raised.
+(``total_etapas=15, usar_arquivo=True, session_id=None, tipo='auto'``). Whatever happens in here, the robot goes on:
+failures of ours are logged, never raised.
 """
 
 import functools
@@ -23,6 +23,7 @@ from ..errors import ConfigError
 from ..progress.run import Run
 from ..progress.session_id import is_session_id
 from ..progress.snapshot import ESTIMATES_KEY
+from . import arguments
 from .failover import OFFLINE, Storage
 
 logger = logging.getLogger(__name__)
@@ -34,7 +35,7 @@ _Method = TypeVar("_Method", bound=Callable[..., Any])
 
 
 def _never_raises(method: _Method) -> _Method:
-    """Log what goes wrong in *method* and return None instead of raising it into the robot."""
+    """Make *method* log its exceptions and return None instead of raising them into the robot."""
 
     @functools.wraps(method)
     def safe(*args: Any, **kwargs: Any) -> Any:
@@ -50,16 +51,15 @@ def _never_raises(method: _Method) -> _Method:
 class ProgressTracker:
     """Reports what a robot is doing.
 
-    As a context manager it ends the run: an exception inside ends it as an error (and goes on to the caller), and
-    so does leaving the block without having called finalizar, since nobody then knows of a quote.
+    As a context manager it ends the run: an exception in the block ends it as an error (and is raised on), and so does
+    leaving the block without having called finalizar, since then no quote is known.
 
     Args:
-        total_etapas: number of steps; a text here is taken for the session id, as the plan's
+        total_etapas: number of steps; a text here is used as the session id, as the plan's
             ``RedisProgressTracker(session_id, redis_client)`` passes it.
-        usar_arquivo: write JSON files where Redis does not answer; anything but a bool here is taken for the
-            Redis client.
-        session_id: which session; else ``SESSION_ID`` from the environment, else a random UUID. Where it is no
-            valid id the tracker says so in the log and stores nothing.
+        usar_arquivo: write JSON files where Redis does not answer; anything but a bool here is used as the Redis client.
+        session_id: which session; else ``SESSION_ID`` from the environment, else a random UUID. If it is not a valid id
+            the tracker says so in the log and stores nothing.
         tipo: ``auto`` and ``redis`` (Redis while it answers, else files), ``json`` (files), ``none`` (nothing).
         redis_client: a ``redis.Redis`` whose server to use; else ``RPA_REDIS_URL`` or ``REDIS_HOST`` …
 
@@ -76,13 +76,13 @@ class ProgressTracker:
         *,
         redis_client: Any = None,
     ) -> None:
-        self._open(*_sorted_out(total_etapas, usar_arquivo, session_id, redis_client), tipo)
+        self._open(*arguments.sort_out(total_etapas, usar_arquivo, session_id, redis_client), tipo)
         self._begin()
 
     def _open(self, total: int, files: bool, session_id: str | None, client: Any, tipo: str) -> None:
         self._finished = False
         given = session_id is not None and not (isinstance(session_id, str) and not session_id)
-        self.session_id = _words(session_id) if given else os.environ.get("SESSION_ID") or str(uuid.uuid4())
+        self.session_id = arguments.text_of(session_id) if given else os.environ.get("SESSION_ID") or str(uuid.uuid4())
         self._run = _new_run(self.session_id, total)
         self._storage = _storage(self.session_id, files, client, tipo)
 
@@ -115,11 +115,11 @@ class ProgressTracker:
         Args:
             etapa: its number; 5.5 is fine.
             mensagem: what the visitor reads; empty means ``Etapa <n>``.
-            dados_extra: anything JSON can hold; kept, merged over what earlier steps gave. It reaches every page that
-                knows the session as it is, so nothing of the visitor's form belongs in here.
+            dados_extra: any JSON object; merged into what earlier steps gave. It is sent unchanged to every page that
+                knows the session id, so nothing of the visitor's form belongs in it.
         """
         with self._lock:
-            self._run.step(etapa, _text(mensagem, etapa), datetime.now(), _copy(dados_extra))
+            self._run.step(etapa, arguments.message(mensagem, etapa), datetime.now(), arguments.plain_object(dados_extra))
             self._storage.write(self._run)
 
     @_never_raises
@@ -132,8 +132,8 @@ class ProgressTracker:
     ) -> None:
         """Report a step that brought the estimates of step 5, ``{"coberturas_detalhadas": [...]}``."""
         with self._lock:
-            now, estimates = datetime.now(), _copy(estimativas)
-            self._run.step(etapa, _text(mensagem, etapa), now, _copy(dados_extra), estimates)
+            now, estimates = datetime.now(), arguments.plain_object(estimativas)
+            self._run.step(etapa, arguments.message(mensagem, etapa), now, arguments.plain_object(dados_extra), estimates)
             if estimates:
                 self._run.estimates(estimates, now)
             self._storage.write(self._run)
@@ -142,14 +142,14 @@ class ProgressTracker:
     def add_estimativas(self, estimativas: dict[str, Any]) -> None:
         """Report the estimates of step 5."""
         with self._lock:
-            self._run.estimates(_copy(estimativas) or {}, datetime.now())
+            self._run.estimates(arguments.plain_object(estimativas) or {}, datetime.now())
             self._storage.write(self._run)
 
     @_never_raises
     def add_error(self, erro: str, contexto: str = "") -> None:
-        """Report an error. It does not end the run: that is what finalizar is for."""
+        """Report an error. The run goes on: only finalizar ends it."""
         with self._lock:
-            self._run.error(_words(erro), "" if contexto == "" else _words(contexto), datetime.now())
+            self._run.error(arguments.text_of(erro), "" if contexto == "" else arguments.text_of(contexto), datetime.now())
             self._storage.write(self._run)
 
     @_never_raises
@@ -167,8 +167,8 @@ class ProgressTracker:
             erro_final: what went wrong.
         """
         with self._lock:
-            error = None if erro_final is None else _words(erro_final)
-            self._run.finish(_words(status_final), datetime.now(), _copy(dados_finais), error)
+            error = None if erro_final is None else arguments.text_of(erro_final)
+            self._run.finish(arguments.text_of(status_final), datetime.now(), arguments.plain_object(dados_finais), error)
             self._finished = True
             self._storage.write(self._run)
 
@@ -195,9 +195,9 @@ class ProgressTracker:
     @classmethod
     @_never_raises
     def carregar_sessao(cls, session_id: str, tipo: str = "auto", redis_client: Any = None) -> Self | None:
-        """Return a tracker that goes on with a stored session, None where nothing is stored of it.
+        """Return a tracker that continues a stored session, None where nothing is stored of it.
 
-        Reading changes nothing; the first call that reports something goes on counting where the run was.
+        Nothing is written by this; the first update reported is numbered after the last stored one.
         """
         tracker = cls.__new__(cls)
         tracker._open(15, True, session_id, redis_client, tipo)
@@ -217,7 +217,7 @@ class ProgressTracker:
         if self._finished:
             return
         if error is not None:
-            self.finalizar("error", erro_final=f"RPA interrompido por erro: {_words(error)}")
+            self.finalizar("error", erro_final=f"RPA interrompido por erro: {arguments.text_of(error)}")
             return
         logger.warning("The run of session %s ended without finalizar(); it counts as failed.", self.session_id)
         self.finalizar("error", erro_final=UNFINISHED)
@@ -227,45 +227,8 @@ class RedisProgressTracker(ProgressTracker):
     """The plan's name: ``RedisProgressTracker(session_id, redis_client)``."""
 
 
-def _sorted_out(
-    total: int | str, files: Any, session_id: str | None, client: Any
-) -> tuple[int, bool, str | None, Any]:
-    """Tell the two styles of positional arguments apart."""
-    if not isinstance(files, (bool, int)) and files is not None:
-        client, files = (client if client is not None else files), True
-    if isinstance(total, str):
-        session_id, total = (total if session_id is None else session_id), 15
-    try:
-        number = int(total)
-    except Exception:  # whatever __int__ does
-        number = 15
-    return number, files is None or bool(files), session_id, client
-
-
 def _new_run(session_id: str, total: int) -> Run:
     return Run(session_id, secrets.token_hex(8), datetime.now(), total)
-
-
-def _text(mensagem: Any, etapa: Any) -> str:
-    if mensagem is None or (isinstance(mensagem, str) and not mensagem):
-        return f"Etapa {_words(etapa)}"
-    return _words(mensagem)
-
-
-def _words(value: Any) -> str:
-    """Return the text of *value*, its type's name where it has none or can't tell it."""
-    try:
-        return str(value) or type(value).__name__
-    except Exception:  # a robot's object may do anything in __str__
-        return type(value).__name__
-
-
-def _copy(value: Any) -> dict[str, Any] | None:
-    """Take over what the robot gave, as plain JSON: it may change its own objects afterwards."""
-    if value is None:
-        return None
-    plain = safejson.plain(value)
-    return plain if isinstance(plain, dict) else {"dados": plain}
 
 
 def _storage(session_id: str, files: bool, client: Any, tipo: str) -> Storage:

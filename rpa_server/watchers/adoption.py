@@ -8,8 +8,8 @@ import asyncio
 import logging
 from contextlib import suppress
 
+from ..backends.base import TTL_S
 from ..backends.files.store import FileStore
-from ..backends.redis import append
 from ..backends.redis.store import RedisStore
 from ..errors import BadDocument, StorageUnavailable
 from ..progress.run import Run
@@ -59,7 +59,7 @@ class Adoption:
                 logger.info("Files are not adopted now: %s", error)
 
     async def _look(self) -> None:
-        for session_id, changed_ns in await self._files.changed(_MOST_SESSIONS, append.TTL_S):
+        for session_id, changed_ns in await self._files.changed(_MOST_SESSIONS, TTL_S):
             if changed_ns in (self._settled.get(session_id), self._others.get(session_id)):
                 continue
             state = await self._files.read(session_id)

@@ -46,7 +46,7 @@ class SnapshotPoll:
         looked_s = time.monotonic()
         while True:
             await asyncio.sleep(PERIOD_S)
-            if not self._subscriber.told or time.monotonic() - looked_s >= NOTIFIED_PERIOD_S:
+            if not self._subscriber.notified or time.monotonic() - looked_s >= NOTIFIED_PERIOD_S:
                 await self._look_at_all()
                 looked_s = time.monotonic()
 

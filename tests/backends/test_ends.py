@@ -13,7 +13,7 @@ from tests.support.recordings import Document
 
 
 def put(directory: Path, kind: str, session_id: str, document: Document | str, at_s: float | None = None) -> None:
-    """Write a file in place, as the deployed robot does."""
+    """Truncate and write a file, as the deployed robot does."""
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / file_name(kind, session_id)
     path.write_text(document if isinstance(document, str) else json.dumps(document), encoding="utf-8")
@@ -26,9 +26,9 @@ async def test_a_result_beside_a_snapshot_is_read(data_dir: Path) -> None:
     history = recordings.ALL["success"]
     put(data_dir, "progress", "s1", {**recordings.progress_of(history), "dados_extra": {}})
     put(data_dir, "result", "s1", recordings.result_of(history) or {})
-    held = await FileStore(data_dir).read("s1")
-    assert held is not None
-    assert held.view()["resultado"] == recordings.plans()
+    state = await FileStore(data_dir).read("s1")
+    assert state is not None
+    assert state.view()["resultado"] == recordings.plans()
 
 
 @pytest.mark.parametrize("broken", ["", '{"status": "succ', "[]"])
@@ -38,10 +38,10 @@ async def test_a_broken_result_holds_nothing_back(data_dir: Path, broken: str) -
     put(data_dir, "result", "s1", broken)
     for length in (3, 9, len(history["historico"])):
         put(data_dir, "history", "s1", {**history, "historico": history["historico"][:length]})
-        held = await store.read("s1")
-        assert held is not None
-        assert held.seq == length
-        assert (held.view()["estado"] == "sucesso") is (length > 9)
+        state = await store.read("s1")
+        assert state is not None
+        assert state.seq == length
+        assert (state.view()["estado"] == "sucesso") is (length > 9)
     assert store.broken == 0
 
 
@@ -51,9 +51,9 @@ async def test_a_result_alone_is_read_and_a_session_alone_is_nothing(data_dir: P
     put(data_dir, "session", "s1", {"version": "v3.5.0", "start_time": "2026-01-15T09:30:00", "status": "running"})
     assert await store.read("s1") is None
     put(data_dir, "result", "s1", recordings.result_of(recordings.ALL["success"]) or {})
-    held = await store.read("s1")
-    assert held is not None
-    assert held.view()["estado"] == "sucesso"
+    state = await store.read("s1")
+    assert state is not None
+    assert state.view()["estado"] == "sucesso"
     assert store.broken == 0
 
 
@@ -62,9 +62,9 @@ async def test_a_state_knows_when_its_newest_file_was_written(data_dir: Path) ->
     history = recordings.ALL["stuck"]
     put(data_dir, "progress", "s1", recordings.progress_of(history), at_s=1_700_000_000.0)
     put(data_dir, "history", "s1", history, at_s=1_700_000_900.5)
-    held = await FileStore(data_dir).read("s1")
-    assert held is not None
-    assert held.written_s == pytest.approx(1_700_000_900.5)
+    state = await FileStore(data_dir).read("s1")
+    assert state is not None
+    assert state.written_s == pytest.approx(1_700_000_900.5)
 
 
 async def test_a_snapshot_that_goes_back_is_followed_and_not_believed(data_dir: Path) -> None:
@@ -73,9 +73,9 @@ async def test_a_snapshot_that_goes_back_is_followed_and_not_believed(data_dir: 
     percents = []
     for number, part in enumerate(recordings.prefixes(history)):
         put(data_dir, "progress", "s1", recordings.progress_of(part, history), at_s=1_700_000_000.0 + number)
-        held = await store.read("s1")
-        assert held is not None
-        percents.append(held.snapshot["percentual"])
+        state = await store.read("s1")
+        assert state is not None
+        percents.append(state.snapshot["percentual"])
     assert percents == sorted(percents)
     assert percents[-1] == 100.0
 
@@ -87,8 +87,8 @@ async def test_every_real_file_set_is_a_state(data_dir: Path, session_id: str) -
     for kind, document in recordings.FILE_SETS[session_id].items():
         put(data_dir, kind, session_id, document)
     store = FileStore(data_dir)
-    held = await store.read(session_id)
-    assert held is not None
+    state = await store.read(session_id)
+    assert state is not None
     assert store.broken == 0
     assert await store.sessions(5) == [session_id]
     expected = {
@@ -99,6 +99,6 @@ async def test_every_real_file_set_is_a_state(data_dir: Path, session_id: str) -
         "0df87bac": ("cotacao_manual", True),
         "2cbbb05c": ("cotacao_manual", True),
     }
-    view = held.view()
+    view = state.view()
     assert (view["estado"], view["final"]) == expected.get(session_id, ("executando", False))
     assert (view["resultado"] is None) or view["final"]

@@ -26,8 +26,8 @@ class Shelf:
         appended: runs that were stored.
     """
 
-    def __init__(self, held: SessionState | None = None, names: tuple[str, ...] = ()) -> None:
-        self.held = held
+    def __init__(self, state: SessionState | None = None, names: tuple[str, ...] = ()) -> None:
+        self.state = state
         self.names = list(names)
         self.failure: Exception | None = None
         self.appended: list[Run] = []
@@ -39,7 +39,7 @@ class Shelf:
 
     async def read(self, session_id: str) -> SessionState | None:
         self._fail()
-        return self.held
+        return self.state
 
     async def sessions(self, limit: int) -> list[str]:
         self._fail()
@@ -72,19 +72,19 @@ async def test_the_further_state_wins() -> None:
     behind = robot.state()
     robot.steps(2)
     for store in both_ways(Shelf(behind), Shelf(robot.state())):
-        held = await store.read(SESSION)
-        assert held is not None
-        assert (held.cursor, held.snapshot) == (Cursor("aaaa", 4), robot.run.snapshot)
-        assert [update.seq for update in held.updates] == [1, 2, 3, 4]
+        state = await store.read(SESSION)
+        assert state is not None
+        assert (state.cursor, state.snapshot) == (Cursor("aaaa", 4), robot.run.snapshot)
+        assert [update.seq for update in state.updates] == [1, 2, 3, 4]
 
 
 async def test_the_later_run_wins() -> None:
     """Of two runs the one that began later is the current one, however short it is."""
     old, new = Robot(steps=9), Robot("bbbb", steps=1, minute=5)
     for store in both_ways(Shelf(old.state()), Shelf(new.state())):
-        held = await store.read(SESSION)
-        assert held is not None
-        assert held.cursor == Cursor("bbbb", 1)
+        state = await store.read(SESSION)
+        assert state is not None
+        assert state.cursor == Cursor("bbbb", 1)
 
 
 async def test_histories_are_joined() -> None:
@@ -95,9 +95,9 @@ async def test_histories_are_joined() -> None:
     end = robot.state()
     end.updates = end.updates[-3:]
     for store in both_ways(Shelf(beginning), Shelf(end)):
-        held = await store.read(SESSION)
-        assert held is not None
-        assert held.since(Cursor("aaaa", 1)) == list(robot.run.updates)[1:]
+        state = await store.read(SESSION)
+        assert state is not None
+        assert state.since(Cursor("aaaa", 1)) == list(robot.run.updates)[1:]
 
 
 async def test_what_is_stored_is_left_as_it_was() -> None:
@@ -113,9 +113,9 @@ async def test_what_is_stored_is_left_as_it_was() -> None:
 async def test_one_store_is_enough() -> None:
     """A session that only one store knows is known."""
     for store in both_ways(Shelf(Robot(steps=2).state()), Shelf()):
-        held = await store.read(SESSION)
-        assert held is not None
-        assert held.cursor == Cursor("aaaa", 2)
+        state = await store.read(SESSION)
+        assert state is not None
+        assert state.cursor == Cursor("aaaa", 2)
 
 
 async def test_what_nobody_knows_is_none() -> None:
@@ -126,9 +126,9 @@ async def test_what_nobody_knows_is_none() -> None:
 async def test_a_store_that_fails_is_done_without() -> None:
     """What the other store knows is served."""
     for store in both_ways(failing(), Shelf(Robot(steps=2).state(), ("a", "b"))):
-        held = await store.read(SESSION)
-        assert held is not None
-        assert held.cursor == Cursor("aaaa", 2)
+        state = await store.read(SESSION)
+        assert state is not None
+        assert state.cursor == Cursor("aaaa", 2)
         assert await store.sessions(5) == ["a", "b"]
 
 
@@ -219,11 +219,11 @@ async def test_a_run_that_moved_between_the_stores_is_whole(data_dir: Path, redi
         robot.run = Run.resume(SESSION, robot.state())
         robot.steps(2)
         assert await files.append(robot.run)
-        held = await store.read(SESSION)
-        assert held is not None
-        assert held.cursor == Cursor("aaaa", 4)
-        assert [update.seq for update in held.updates] == [1, 2, 3, 4]
+        state = await store.read(SESSION)
+        assert state is not None
+        assert state.cursor == Cursor("aaaa", 4)
+        assert [update.seq for update in state.updates] == [1, 2, 3, 4]
         redis_process.kill()
-        held = await store.read(SESSION)
-        assert held is not None
-        assert held.cursor == Cursor("aaaa", 4)
+        state = await store.read(SESSION)
+        assert state is not None
+        assert state.cursor == Cursor("aaaa", 4)

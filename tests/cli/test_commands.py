@@ -85,7 +85,7 @@ class Program:
         self.wait()
 
     @property
-    def told(self) -> str:
+    def stderr(self) -> str:
         """What is on standard error."""
         return "".join(self.errors)
 
@@ -104,14 +104,14 @@ def ended(*arguments: str, cwd: Path, **environ: str) -> tuple[int, str, str]:
     """Run a program to its end; return status, output and errors."""
     with program(*arguments, cwd=cwd, **environ) as started:
         status = started.wait()
-    return status, "".join(started.output), started.told
+    return status, "".join(started.output), started.stderr
 
 
-def one_sentence(told: str) -> str:
-    """Check that what was told is one sentence for people; return it."""
-    lines = [line for line in told.splitlines() if not line.startswith("DEBUG:asyncio")]
-    assert len(lines) == 1, told
-    assert "Traceback" not in told
+def one_sentence(errors: str) -> str:
+    """Check that what was written is one sentence for people; return it."""
+    lines = [line for line in errors.splitlines() if not line.startswith("DEBUG:asyncio")]
+    assert len(lines) == 1, errors
+    assert "Traceback" not in errors
     assert lines[0].endswith((".", ")"))
     return lines[0]
 
@@ -176,12 +176,12 @@ def test_serve_prints_its_address_and_answers(tmp_path: Path, number: int) -> No
         assert "<html" in get(address)[1]
         server.signal(number)
         assert server.wait(5) == 0
-    assert "Traceback" not in server.told
+    assert "Traceback" not in server.stderr
     assert server.output == [address + "\n"]
 
 
 def test_serve_takes_its_settings_from_file_environment_and_options(tmp_path: Path) -> None:
-    """``RPA_CONFIG`` names a file, a variable beats what is in it, an option beats both."""
+    """``RPA_CONFIG`` names a file, a variable overrides what is in it, an option both."""
     in_file, in_environment = free_port(), str(free_port())
     file = tmp_path / "settings.json"
     file.write_text(json.dumps({"server": {"host": "127.0.0.1", "port": in_file}, "redis": None, "data_dir": "file"}))
@@ -193,8 +193,8 @@ def test_serve_takes_its_settings_from_file_environment_and_options(tmp_path: Pa
         publish(address.rstrip("/"), etapa=1)
         assert (tmp_path / "elsewhere" / f"progress_{SESSION}.json").exists()
         with program(*PROGRAM, "serve", "--port", "0", cwd=tmp_path, **environ) as other:
-            assert re.fullmatch(r"http://127\.0\.0\.1:\d+/", told := other.line())
-            assert told != address
+            assert re.fullmatch(r"http://127\.0\.0\.1:\d+/", second := other.line())
+            assert second != address
 
 
 def test_serve_listens_on_ipv6(tmp_path: Path) -> None:
@@ -226,7 +226,7 @@ def test_an_address_that_cannot_be_had_is_told(tmp_path: Path) -> None:
         for run, words in runs:
             assert run.wait() not in (0, None)
             assert run.output == []
-            sentence = one_sentence(run.told)
+            sentence = one_sentence(run.stderr)
             assert [word for word in words if word not in sentence] == []
 
 
@@ -245,9 +245,9 @@ def test_a_wrong_setting_is_told(tmp_path: Path, start: tuple[str, ...]) -> None
             environ = {"RPA_REDIS_URL": "none", name: value}
             runs.append((name, value, stack.enter_context(program(*start, cwd=tmp_path, **environ))))
         for name, value, run in runs:
-            assert run.wait() == 2, (value, run.told)
+            assert run.wait() == 2, (value, run.stderr)
             assert run.output == []
-            sentence = one_sentence(run.told)
+            sentence = one_sentence(run.stderr)
             assert name in sentence or value in sentence, sentence
             assert sentence.startswith("rpa-server: ")
 
@@ -320,7 +320,7 @@ def test_demo_leaves_nothing(tmp_path: Path, temporary: Path, number: int) -> No
         assert demo.wait(5) == 0
         wait_until(lambda: not any(child.is_running() for child in children), 2)
     assert list(temporary.iterdir()) == []
-    assert "Traceback" not in demo.told
+    assert "Traceback" not in demo.stderr
 
 
 def test_demo_may_be_ended_at_any_time(tmp_path: Path, temporary: Path) -> None:
@@ -338,46 +338,47 @@ def test_demo_may_be_ended_at_any_time(tmp_path: Path, temporary: Path) -> None:
             demo.wait(10)
     assert list(temporary.iterdir()) == []
     assert [demo.process.returncode for demo in demos] == [0, 0, 0]
-    assert [demo.told for demo in demos if "Traceback" in demo.told] == []
+    assert [demo.stderr for demo in demos if "Traceback" in demo.stderr] == []
 
 
 # -- watch
 
 
 @pytest.fixture(scope="module")
-def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server on files for everybody who watches."""
     with running(Server(tmp_path_factory.mktemp("watch") / "rpa_data")) as process:
         yield process
 
 
-def watching(standing: Server, session_id: str = SESSION) -> contextlib.AbstractContextManager[Program]:
-    return program(*PROGRAM, "watch", session_id, "--url", standing.url, cwd=ROOT)
+def watching(shared: Server, session_id: str = SESSION) -> contextlib.AbstractContextManager[Program]:
+    return program(*PROGRAM, "watch", session_id, "--url", shared.url, cwd=ROOT)
 
 
 def connections(server: Server) -> int:
     return int(json.loads(get(server.url + "/status")[1])["connections"])
 
 
-def test_watch_ends_with_the_run(standing: Server) -> None:
+def test_watch_ends_with_the_run(shared: Server) -> None:
     """The watcher's exit status says whether there is a quote; its last line is how the run ended."""
-    with watching(standing, "good") as good, watching(standing, "bad") as bad:
-        wait_until(lambda: connections(standing) == 2)
+    with watching(shared, "good") as good, watching(shared, "bad") as bad:
+        wait_until(lambda: connections(shared) == 2)
         for session_id, end in (("good", "success"), ("bad", "error")):
-            publish(standing.url, session_id, etapa=1)
-            publish(standing.url, session_id, status_final=end)
+            publish(shared.url, session_id, etapa=1)
+            publish(shared.url, session_id, status_final=end)
         assert (good.wait(), bad.wait()) == (0, 1)
     assert (good.output[-1].strip(), bad.output[-1].strip()) == ("sucesso", "erro")
-    assert (good.told, bad.told) == ("", "")
+    assert [line for line in good.output + bad.output if "\x1b" in line] == []
+    assert (good.stderr, bad.stderr) == ("", "")
 
 
-def test_watch_is_ended_by_the_keyboard(standing: Server) -> None:
+def test_watch_is_ended_by_the_keyboard(shared: Server) -> None:
     """Ctrl-C ends the watcher at once, without a traceback."""
-    with watching(standing) as watcher:
-        wait_until(lambda: connections(standing) == 1)
+    with watching(shared) as watcher:
+        wait_until(lambda: connections(shared) == 1)
         watcher.signal(signal.SIGINT)
         assert watcher.wait(5) == 130
-    assert "Traceback" not in watcher.told
+    assert "Traceback" not in watcher.stderr
 
 
 def test_watch_refuses_a_bad_session_id(tmp_path: Path) -> None:

@@ -225,7 +225,7 @@ def test_a_progress_document_is_no_recording() -> None:
 
 
 def test_times_with_and_without_a_zone_are_taken() -> None:
-    """Foreign robots write either."""
+    """Robots of others write either."""
     entries = [entry(1, timestamp="2026-01-15T09:30:00Z"), entry(2, timestamp="2026-01-15T09:30:01.5+00:00")]
     document = {"timestamp_inicio": "2026-01-15T09:30:00", "historico": [*entries, entry(3)]}
     steps = recording.parse(safejson.dumps(document)).steps

@@ -49,9 +49,9 @@ class Stack(NamedTuple):
         else:
             assert not list(self.data_dir.glob(f"*_{session_id}.json")), "Redis was there all the time"
             with self.backend.client() as client:
-                held = client.get(f"rpa:progress:{session_id}")
-            assert isinstance(held, bytes)
-            raw = held
+                found = client.get(f"rpa:progress:{session_id}")
+            assert isinstance(found, bytes)
+            raw = found
         document: dict[str, Any] = json.loads(raw)
         return document
 
@@ -86,7 +86,7 @@ class Played(NamedTuple):
     errors: str
 
     @property
-    def complaints(self) -> list[str]:
+    def sentences(self) -> list[str]:
         """The lines that are meant for whoever typed the command; the rest is the log."""
         return [line for line in self.errors.splitlines() if line.startswith("rpa-server: ")]
 
@@ -173,8 +173,8 @@ async def play_and_watch(stack: Stack, runs: dict[str, int], *arguments: object)
         await until(lambda: all(audience.connected() for audience in audiences))
         played = await replay(stack.server.environ, *arguments)
         assert played.status == 0, played.errors
-        assert played.complaints == []
-        with contextlib.suppress(TimeoutError):  # what is missing is told below
+        assert played.sentences == []
+        with contextlib.suppress(TimeoutError):  # the assertions below say what is missing
             await until(lambda: all(audience.served() for audience in audiences), 5)
         async with aiohttp.ClientSession() as http:
             return {audience.session_id: await audience.final_state(http) for audience in audiences}
@@ -236,7 +236,7 @@ async def test_samples_of_production_end_in_the_state_that_was_recorded(stack: S
 # -- files that are no recordings
 
 
-def foreign_files(directory: Path) -> list[Path]:
+def unusable_files(directory: Path) -> list[Path]:
     """Make files that are anything but a recording, and name two that can't even be read."""
     demo = DEMO.read_bytes()
     history = document_of(DEMO)
@@ -284,16 +284,16 @@ async def test_each_file_that_is_no_recording_costs_one_sentence_and_the_others_
     tmp_path: Path, data_dir: Path, alone: dict[str, str]
 ) -> None:
     """Exit status 1, one sentence a file; the recordings between them are played."""
-    foreign = foreign_files(tmp_path)
-    middle = len(foreign) // 2
+    unusable = unusable_files(tmp_path)
+    middle = len(unusable) // 2
     for name in ("one", "two"):
         (tmp_path / f"good_{name}.json").write_text(json.dumps({**document_of(DEMO), "session_id": name}))
-    files = [*foreign[:middle], tmp_path / "good_one.json", *foreign[middle:], tmp_path / "good_two.json"]
+    files = [*unusable[:middle], tmp_path / "good_one.json", *unusable[middle:], tmp_path / "good_two.json"]
     played = await replay(alone, "--speed", 100_000, *files)
     assert played.status == 1
     assert "Traceback" not in played.errors
-    assert len(played.complaints) == len(foreign), played.errors
-    for path, line in zip(foreign, played.complaints, strict=True):
+    assert len(played.sentences) == len(unusable), played.errors
+    for path, line in zip(unusable, played.sentences, strict=True):
         assert str(path) in line
     written = {path.name for path in data_dir.glob("progress_*.json")}
     assert written == {"progress_one.json", "progress_two.json"}
@@ -302,12 +302,12 @@ async def test_each_file_that_is_no_recording_costs_one_sentence_and_the_others_
 
 
 async def test_file_full_of_mistakes_costs_one_sentence_too(tmp_path: Path, alone: dict[str, str]) -> None:
-    """What is wrong is told, not all of it."""
+    """The first mistakes are named, the others counted."""
     path = tmp_path / "history_wrong.json"
     path.write_text(json.dumps({**document_of(DEMO), "historico": [1] * 1000}))
     played = await replay(alone, "--speed", 100_000, path)
-    assert (played.status, len(played.complaints)) == (1, 1)
-    assert len(played.complaints[0]) < 1000, f"that is no sentence but {len(played.complaints[0])} characters"
+    assert (played.status, len(played.sentences)) == (1, 1)
+    assert len(played.sentences[0]) < 1000, f"that is no sentence but {len(played.sentences[0])} characters"
 
 
 async def test_recording_without_a_usable_session_asks_for_one(
@@ -317,11 +317,11 @@ async def test_recording_without_a_usable_session_asks_for_one(
     path = tmp_path / "history_x.json"
     path.write_text(json.dumps({**document_of(DEMO), "session_id": "../../etc/passwd"}))
     played = await replay(alone, "--speed", 100_000, path)
-    assert (played.status, len(played.complaints)) == (1, 1)
+    assert (played.status, len(played.sentences)) == (1, 1)
     assert "--session" in played.errors
     assert not data_dir.exists()
     played = await replay(alone, "--speed", 100_000, "--session", "named", path)
-    assert (played.status, played.complaints) == (0, [])
+    assert (played.status, played.sentences) == (0, [])
     assert document_of(data_dir / "progress_named.json")["status"] == "success"
 
 
@@ -338,6 +338,6 @@ async def test_bad_session_id_is_a_usage_error(data_dir: Path, alone: dict[str, 
     bad = ("../x", "", "a" * 129)
     for played in await asyncio.gather(*(replay(alone, f"--session={session_id}", DEMO) for session_id in bad)):
         assert played.status == 2
-        assert len(played.complaints) == 1, played.errors
+        assert len(played.sentences) == 1, played.errors
         assert "Traceback" not in played.errors
         assert not data_dir.exists()

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -11,7 +12,7 @@ from aiohttp import web
 
 from rpa_server.app import build
 from rpa_server.cli import watch
-from rpa_server.cli.watch import Watcher, line
+from rpa_server.cli.watch import Watcher, first_price, line, reason
 from rpa_server.config import Settings
 from rpa_server.delivery import session
 from rpa_server.watchers.feed import unnumbered_update
@@ -114,6 +115,38 @@ def test_a_line_is_short_and_commands_no_terminal() -> None:
     assert len(line({"etapa_atual": 3, "total_etapas": 15, "mensagem": "x" * 500})) == 60
 
 
+@pytest.mark.parametrize(
+    ("body", "last"),
+    [({"status_final": "success", "dados_finais": {"plano_recomendado": {"valor": "N/A"},
+                                                   "plano_alternativo": {"valor": "R$2.914,35"}}}, "R$2.914,35"),
+     ({"status_final": "error", "erro_final": "Placa não encontrada"}, "Placa não encontrada")],
+    ids=["price", "reason"],
+)  # fmt: skip
+async def test_the_last_line_is_the_price_or_the_reason(
+    serve: Serve, capsys: pytest.CaptureFixture[str], body: dict[str, Any], last: str
+) -> None:
+    """Live, and of a run that had ended before."""
+    client = await serve()
+    live, late = watcher_of(client), watcher_of(client)
+    async with watching(live) as task:
+        await until(lambda: hub_of(client).connections == 1)
+        await post(client, etapa=3)
+        await post(client, **body)
+        async with asyncio.timeout(5):
+            await task
+    assert capsys.readouterr().out.splitlines()[-1] == last
+    async with asyncio.timeout(5):
+        await late.run()
+    assert capsys.readouterr().out.splitlines()[-1] == last
+
+
+def test_what_says_neither_price_nor_reason_is_empty() -> None:
+    """Plans without a price, errors that are none, nothing at all."""
+    for state in ({}, {"resultado": None}, {"resultado": {"plano_recomendado": {"valor": "N/A"}}},
+                  {"resultado": {"plano_recomendado": None}}, {"erros": ["x", {}]}, {"erro": None}):  # fmt: skip
+        assert (first_price(state), reason(state)) == ("", "")
+
+
 async def test_a_new_run_is_followed(serve: Serve) -> None:
     """A robot that starts over within the grace keeps its watcher."""
     client = await serve()
@@ -165,7 +198,7 @@ async def test_a_server_that_is_not_there_yet_is_waited_for(data_dir: Path) -> N
     assert watcher.estado == "sucesso"
 
 
-async def standing_in(aiohttp_client: Connect, answer: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> Client:
+async def another_server(aiohttp_client: Connect, answer: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> Client:
     """Serve something else at the address."""
     app = web.Application()
     app.router.add_get("/{path:.*}", answer)
@@ -189,7 +222,7 @@ async def test_a_full_server_is_not_besieged(aiohttp_client: Connect, monkeypatc
         return 0.001
 
     monkeypatch.setattr(watch, "delay", delay)
-    client = await standing_in(aiohttp_client, full)
+    client = await another_server(aiohttp_client, full)
     async with watching(watcher_of(client)) as task:
         await until(lambda: task.done() or len(attempts) >= 5)
         assert not task.done()
@@ -202,7 +235,7 @@ async def test_what_is_no_rpa_server_is_told(aiohttp_client: Connect) -> None:
     async def missing(request: web.Request) -> web.StreamResponse:
         raise web.HTTPNotFound
 
-    client = await standing_in(aiohttp_client, missing)
+    client = await another_server(aiohttp_client, missing)
     with pytest.raises(click.ClickException) as caught:
         async with asyncio.timeout(5):
             await watcher_of(client).run()
@@ -219,8 +252,8 @@ async def test_what_is_no_rpa_server_is_told(aiohttp_client: Connect) -> None:
      b'{"estado": "executando", "final": false, "percentual": null, "total_etapas": null, "mensagem": null}',
      b'{"epoch": "x"}', b'{"epoch": [], "seq": {}}', b'{"mensagem": "\\u001b[2J"}'],
 )  # fmt: skip
-async def test_a_foreign_message_does_no_harm(serve: Serve, raw: bytes) -> None:
-    """Whatever a foreign program publishes on the channel, the watcher follows the run to its end."""
+async def test_a_message_of_another_program_does_no_harm(serve: Serve, raw: bytes) -> None:
+    """Whatever another program publishes on the channel, the watcher follows the run to its end."""
     client = await serve()
     await post(client, etapa=1)
     watcher = watcher_of(client)

@@ -367,7 +367,7 @@ async def test_H4_writers_killed(tmp_path: Path, data_dir: Path, server: Server,
     left = list(data_dir.glob(".*"))
     for path in left:
         os.utime(path, (time.time() - ABANDONED_S - 1,) * 2)
-    json_files.sweep(data_dir)
+    json_files.remove_abandoned(data_dir)
     still = list(data_dir.glob(".*"))
     record(
         Row(

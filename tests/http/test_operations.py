@@ -86,6 +86,23 @@ async def test_refused_by_redis_it_is_not_ready(
     assert [record.levelname for record in caplog.records if record.levelno >= logging.WARNING] == ["WARNING"]
 
 
+async def test_where_redis_forbids_scripts_it_is_not_ready(
+    serve: Serve, redis_process: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """503 ``misconfigured`` with the reason, logged once; updates that are published go to files and are served."""
+    with redis_process.client() as connection:
+        connection.execute_command("ACL", "SETUSER", "default", "-@scripting")
+    client = await serve(redis_url=redis_process.url)
+    status, body = await ask(client, "/health/ready")
+    assert (status, body["status"], body["redis"]) == (503, "misconfigured", "refused")
+    assert "EVALSHA" in body["reason"]
+    await post(client, etapa=1)
+    async with native(client) as stream:
+        assert (await receive(stream))["snapshot"]["etapa_atual"] == 1
+    assert [record.levelname for record in caplog.records if record.levelno >= logging.WARNING] == ["WARNING"]
+    assert "Traceback" not in caplog.text
+
+
 async def test_the_password_is_told_nobody(serve: Serve, redis_process: RedisServer) -> None:
     """The reason why Redis refuses the server does not hold the password."""
     url = redis_process.url.replace("redis://", "redis://:hush@")

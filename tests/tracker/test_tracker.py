@@ -1,4 +1,4 @@
-"""What a robot calls: both styles of call, endings, words in the log, and objects that no robot should pass."""
+"""What a robot calls: both styles of call, how a run ends, lines in the log, and objects that no robot should pass."""
 
 import json
 import logging
@@ -324,12 +324,12 @@ def test_bad_session_id_stores_nothing_and_says_so(
         assert listener.get_message(timeout=0.01) is None
     assert _tree(tmp_path) == before
     assert client.dbsize() == 0
-    complaints = [record for record in caplog.records if record.levelno >= logging.ERROR]
-    assert any("session id" in record.getMessage() for record in complaints)
-    assert not any(record.exc_info for record in complaints)
+    errors = [record for record in caplog.records if record.levelno >= logging.ERROR]
+    assert any("session id" in record.getMessage() for record in errors)
+    assert not any(record.exc_info for record in errors)
 
 
-# -- endings
+# -- how a run ends
 
 
 def test_exception_in_the_block_ends_the_run_as_an_error_and_goes_on(data_dir: Path) -> None:
@@ -354,7 +354,7 @@ def test_interruption_of_the_robot_ends_the_run_as_an_error(data_dir: Path, kind
 
 
 def test_exception_without_a_text_is_named(data_dir: Path) -> None:
-    """``raise ValueError`` is told as ValueError, not as nothing."""
+    """``raise ValueError`` is reported as ValueError, not as nothing."""
     with pytest.raises(ValueError), ProgressTracker(session_id="s"):
         raise ValueError
     assert "ValueError" in stored(data_dir, "progress")["erros"][-1]["erro"]

@@ -1,7 +1,7 @@
-"""The JSON files of a session, written so that no reader ever sees half of one.
+"""Reads and writes the JSON files of a session; what is written here no reader ever sees half of.
 
-Blocking; the tracker calls it in the robot's process, the server in a thread. The deployed writers truncate in
-place, so reading expects empty and torn files all the same.
+Blocking: the tracker calls it in the robot's process, the server in a thread. The deployed writers truncate and rewrite
+their files, so that reading has to expect empty and torn ones all the same.
 """
 
 import errno
@@ -19,13 +19,13 @@ from ... import safejson
 from ...errors import BadDocument
 from .names import KINDS, file_name, journal_name, session_of_file
 
-#: Far more than a history of 500 updates was seen to take.
+#: Far more than any recorded history of 500 updates takes.
 MAX_BYTES = 16 * 1024 * 1024
-#: How much of the end of a journal is read: 500 updates with room to spare.
+#: How much of the end of a journal is read: enough for 500 updates of 2 kB.
 JOURNAL_BYTES = 1024 * 1024
-#: A temporary file of this age has no writer any more.
+#: The writer of a temporary file of this age is dead: writing one takes milliseconds.
 ABANDONED_S = 600.0
-#: Names of temporary files: no other process and no other machine on the directory has the same.
+#: Part of the names of temporary files, so that no other process or machine that shares the directory uses the same.
 _WRITER = secrets.token_hex(4)
 _numbers = itertools.count()
 
@@ -35,7 +35,7 @@ def encode_history(head: dict[str, Any], entries: Iterable[bytes]) -> bytes:
 
     Args:
         head: the document without ``historico``; not empty.
-        entries: encoded already: a run's history grows, and most of it is what it was.
+        entries: encoded already, since all but the newest are the same as at the last call.
     """
     return b'%b,\n  "historico": [\n    %b\n  ]\n}' % (safejson.dumps_lines(head)[:-1], b",\n    ".join(entries))
 
@@ -49,7 +49,7 @@ def write(path: str | Path, document: dict[str, Any] | bytes) -> None:
     Raises:
         OSError: the disk is full, read-only, forbidden ...
     """
-    directory, name = os.path.split(path)  # a Path would take a quarter of the time that the whole takes
+    directory, name = os.path.split(path)  # a Path would make this function a quarter slower
     temporary = os.path.join(directory, f".{name}.{_WRITER}{os.getpid():x}{next(_numbers):x}.tmp")  # noqa: PTH118
     data = document if isinstance(document, bytes) else safejson.dumps_lines(document)
     try:
@@ -62,7 +62,7 @@ def write(path: str | Path, document: dict[str, Any] | bytes) -> None:
 
 
 def _create(path: str, data: bytes) -> None:
-    """Make a file of *data*; what ``open()`` asks the kernel besides would take as long as the writing."""
+    """Make a file of *data*. ``open()`` would make further system calls that take as long as the writing."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o666)
     try:
         left = memoryview(data)
@@ -72,22 +72,22 @@ def _create(path: str, data: bytes) -> None:
         os.close(descriptor)
 
 
-def sweep(directory: Path) -> None:
+def remove_abandoned(directory: Path) -> None:
     """Delete the temporary files of writers that were killed; never raises.
 
-    Whoever begins to work in a directory does it once: so what the killed leave behind does not pile up.
+    Every writer and watcher of a directory calls it once at its start, so that they don't pile up.
     """
     oldest_s = time.time() - ABANDONED_S
     with suppress(OSError):
         for path in directory.glob(".*.tmp"):
             target = path.name[1:].rsplit(".", 2)[0]
-            with suppress(OSError):  # another one sweeps, too
+            with suppress(OSError):  # another process may delete the same ones
                 if session_of_file(target) is not None and path.stat().st_mtime < oldest_s:
                     path.unlink()
 
 
 def _opener(name: str, flags: int) -> int:
-    """Open a file for reading; refuse a pipe, which would keep the reader waiting for a writer."""
+    """Open a regular file for reading. A named pipe is refused: reading it would wait for a writer."""
     descriptor = os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
@@ -103,7 +103,7 @@ def read(path: Path) -> dict[str, Any] | None:
     """
     try:
         with open(path, "rb", opener=_opener) as file:
-            # One that is too large is not even read, and of one that grows meanwhile no more than there was.
+            # At most one byte beyond the size of now, so that a file that grows meanwhile can't fill the memory.
             data = b"" if (size := os.fstat(file.fileno()).st_size) > MAX_BYTES else file.read(size + 1)
     except FileNotFoundError:
         return None
@@ -115,12 +115,12 @@ def read(path: Path) -> dict[str, Any] | None:
 
 
 def write_all(directory: Path, session_id: str, documents: Mapping[str, dict[str, Any] | bytes]) -> None:
-    """Write the documents of a session, by naming.KINDS, the history before the snapshot."""
+    """Write the documents of a session, by KINDS, the history before the snapshot: readers look at the latter first."""
     for kind in sorted(documents, key=("history", "result", "session", "progress").index):
         path = f"{directory}{os.sep}{file_name(kind, session_id)}"
         try:
             write(path, documents[kind])
-        except FileNotFoundError:  # rare enough not to be looked for every time
+        except FileNotFoundError:  # rarer than checking at every write is worth
             directory.mkdir(parents=True, exist_ok=True)
             write(path, documents[kind])
 
@@ -128,7 +128,7 @@ def write_all(directory: Path, session_id: str, documents: Mapping[str, dict[str
 def append_lines(path: str | Path, lines: Iterable[bytes]) -> None:
     """Append *lines*, all or none of them; raises OSError.
 
-    Behind half a line, which a writer left that was killed, they begin on a line of their own.
+    A half line at the end, left by a writer that was killed, is ended first, so that it spoils none of them.
     """
     flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
     descriptor = os.open(path, flags, 0o666)

@@ -1,8 +1,8 @@
-"""Sessions in ``rpa_data/``: read tolerantly, watched for changes.
+"""Reads and writes the sessions in ``rpa_data/``, and watches the directory for changes.
 
-Deployed robots truncate their files in place, so a read may meet an empty or torn file: it is tried again, and
-then the last good state stands in. One that has not changed for a while is broken for good. Unchanged files are not
-read again, be they good or broken.
+Deployed robots truncate and rewrite their files, so a read may meet an empty or torn one: it is tried again, and if that
+does not help the last good state is the answer. A broken file that has not changed for a second stays broken. Files that
+have not changed are not read again, neither good nor broken ones.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from ...progress.documents import from_files
 from ...progress.run import Run
 from ...progress.session_state import SessionState, succeed
 from ...progress.update import HISTORY
-from ..redis import append
+from ..base import TTL_S
 from . import json_files
 from .names import file_name, journal_name, session_of_file
 
@@ -33,13 +33,13 @@ logger = logging.getLogger(__name__)
 _KEPT = 512
 _TRIES = 4
 _PAUSE_S = 0.005
-#: What has not changed for so long is not being written now. Times of files are coarse, so this is not short.
+#: A file that has not changed for so long is not being written now. File systems round times, some to a whole second.
 _SETTLED_NS = 10**9
-#: How often the watching thread wakes: news is told after one to two of these.
+#: How often the watching thread wakes up: a change is reported after one to two of these.
 _STEP_MS = 20
-#: How often a quiet directory is looked at, whether it is still the same one.
+#: How often it is checked, while nothing changes, that the path still leads to the same directory.
 _LOOK_MS = 1000
-#: The files that say something new of a run; what session has, the result has too.
+#: The kinds of files whose changes count. The session file has nothing that the result file lacks.
 _WATCHED = ("progress", "history", "updates", "result")
 _RUNNING, _ENDS = ("progress", "history"), ("result", "session")
 
@@ -47,7 +47,13 @@ _Signature = tuple[tuple[int, int, int] | None, ...]
 
 
 class _Read(NamedTuple):
-    """What the files with this signature say, or, where they are broken for good, what was said before them."""
+    """The result of reading the files of a session while they had this signature.
+
+    Attributes:
+        signature: time, size and inode of each file, None for a missing one.
+        state: what they say; where they are broken, what the last good ones said.
+        broken: reading them again is useless until they change.
+    """
 
     signature: _Signature
     state: SessionState | None
@@ -58,7 +64,7 @@ class FileStore:
     """The JSON files of all sessions.
 
     Args:
-        directory: where they are; made when it is first needed.
+        directory: where they are; created when it is first needed.
 
     Attributes:
         broken: how many reads found nothing usable, not even a last good state.
@@ -66,13 +72,13 @@ class FileStore:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._kept: OrderedDict[str, _Read] = OrderedDict()
+        self._kept: OrderedDict[str, _Read] = OrderedDict()  # by session id, the least recently read first
         self._writing = asyncio.Lock()
-        self._brake = RateLimit()
+        self._log_limit = RateLimit()
         self.broken = 0
 
     async def read(self, session_id: str) -> SessionState | None:
-        """Return the current state of a session, None where there are no files of it."""
+        """Return the current state of a session, None where it has no files; the last good state of broken ones."""
         kept = self._kept.get(session_id)
         for attempt in range(1, _TRIES + 1):
             try:
@@ -88,7 +94,11 @@ class FileStore:
         return kept.state if kept else None
 
     def _read(self, session_id: str, kept: _Read | None, last_try: bool) -> _Read:
-        """Read the documents where they have changed; BadDocument where another try may find better ones."""
+        """Read the documents if they have changed.
+
+        Raises:
+            BadDocument: one is broken and may be being written: another try may find it whole.
+        """
         paths = [*(self._path(kind, session_id) for kind in (*_RUNNING, *_ENDS)), self._journal(session_id)]
         signature = tuple(map(_signature, paths))
         if kept is not None and kept.signature == signature:
@@ -104,9 +114,9 @@ class FileStore:
         except BadDocument as error:
             if not _is_settled(changed_ns):
                 raise
-            held = self._brake.allow(time.monotonic())
-            if held is not None:
-                logger.warning("Session %s can't be read: %s (%d more before)", session_id, error, held)
+            suppressed = self._log_limit.allow(time.monotonic())
+            if suppressed is not None:
+                logger.warning("Session %s can't be read: %s (%d more before)", session_id, error, suppressed)
             return _Read(signature, before, broken=True)
         if state is not None:
             if before is not None and state.sparse and before.started == state.started:
@@ -115,7 +125,14 @@ class FileStore:
         return _Read(signature, state)
 
     def _state(self, session_id: str, may_be_broken: set[str]) -> SessionState | None:
-        """Build the state from the documents; one that may be broken is done without, if others can be read."""
+        """Build the state from the documents.
+
+        Args:
+            may_be_broken: kinds that are left out where they can't be read, as long as another one of the run can.
+
+        Raises:
+            BadDocument: a document of another kind can't be read, or none can.
+        """
         documents: dict[str, dict[str, Any] | None] = {}
         failure = BadDocument("none of its files can be read")
         for kind in (*_ENDS, *_RUNNING):
@@ -153,16 +170,16 @@ class FileStore:
         while len(self._kept) > _KEPT:
             self._kept.popitem(last=False)
 
-    async def sessions(self, limit: int, newer_than_s: float = append.TTL_S) -> list[str]:
+    async def sessions(self, limit: int, newer_than_s: float = TTL_S) -> list[str]:
         """Return the ids of the sessions whose files changed last, newest first.
 
         Args:
-            newer_than_s: leave out those that have not changed for this long.
+            newer_than_s: leave out those that have not changed for so many seconds.
         """
         return [name for name, _ in await self.changed(limit, newer_than_s)]
 
     async def changed(self, limit: int, newer_than_s: float) -> list[tuple[str, int]]:
-        """Return the same with when they changed, in nanoseconds since 1970."""
+        """Return what sessions() does as pairs with the time of the change, in nanoseconds since 1970."""
         return await asyncio.to_thread(self._changed, limit, newer_than_s)
 
     def _changed(self, limit: int, newer_than_s: float) -> list[tuple[str, int]]:
@@ -181,10 +198,10 @@ class FileStore:
         return sorted(found.items(), key=lambda item: item[1], reverse=True)[:limit]
 
     async def append(self, run: Run) -> bool:
-        """Write the documents of *run*, unless its session went on meanwhile."""
+        """Write the documents of *run*; False where another writer was faster."""
         async with self._writing:
-            held = await self.read(run.session_id)
-            if held is not None and (held.seq != run.base if held.epoch == run.epoch else not run.replaces):
+            state = await self.read(run.session_id)
+            if state is not None and (state.seq != run.base if state.epoch == run.epoch else not run.replaces):
                 return False
             try:
                 await asyncio.to_thread(self._write, run)
@@ -200,19 +217,18 @@ class FileStore:
         json_files.write_all(self._directory, run.session_id, run.documents())
 
     async def changes(self) -> AsyncIterator[set[str]]:
-        """Yield the ids of sessions whose files changed, for ever.
+        """Yield the ids of sessions whose files changed, for ever; see Notifier.
 
-        An empty set comes once the watch is (again) active: what happened before it may have been missed.
         The directory may be missing, and may be replaced while it is watched.
         """
-        await asyncio.to_thread(json_files.sweep, self._directory)
+        await asyncio.to_thread(json_files.remove_abandoned, self._directory)
         while True:
             self._directory.mkdir(parents=True, exist_ok=True)
-            with _held(self._directory) as identity:
+            with _identity(self._directory) as identity:
                 first = True
                 async for batch in awatch(
                     self._directory,
-                    watch_filter=_ours,
+                    watch_filter=_counts,
                     debounce=20,
                     step=_STEP_MS,
                     rust_timeout=_LOOK_MS,
@@ -229,7 +245,7 @@ class FileStore:
                         break
 
 
-def _ours(change: Change, path: str) -> bool:
+def _counts(change: Change, path: str) -> bool:
     named = session_of_file(path.rpartition("/")[2])
     return named is not None and named[0] in _WATCHED
 
@@ -247,10 +263,10 @@ def _signature(path: Path) -> tuple[int, int, int] | None:
 
 
 @contextmanager
-def _held(directory: Path) -> Iterator[int | None]:
-    """Yield the directory's inode, and keep its successor from getting the same one meanwhile."""
+def _identity(directory: Path) -> Iterator[int | None]:
+    """Yield the directory's inode. It stays open in the block, so that no directory made meanwhile gets the same one."""
     with ExitStack() as stack:
-        with suppress(OSError):  # Windows opens no directory, and gives no number twice
+        with suppress(OSError):  # Windows can't open a directory, and reuses no number
             stack.callback(os.close, os.open(directory, os.O_RDONLY))
         yield _inode(directory)
 

@@ -1,7 +1,7 @@
-"""The tracker's way into ``rpa_data/``: the deployed file names and shapes, each replaced in one step.
+"""Writes one run to ``rpa_data/``, for the tracker: the deployed file names and shapes, each replaced in one step.
 
-A run of ordinary length is in its history document, whole. One that outgrows it goes on in a journal, a line an
-update, so that a long outage costs each update the same; its history document then follows once a second.
+The history document contains the whole of a run of up to HISTORY updates. A longer run goes on in a journal, one line an
+update, so that the cost of an update does not grow with the outage; its history document then follows once a second.
 """
 
 import time
@@ -30,16 +30,16 @@ class FileWriter:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._epoch = ""
-        self._encoded: deque[bytes] = deque(maxlen=HISTORY)  # the history's entries, so that each is encoded once
+        self._encoded: deque[bytes] = deque(maxlen=HISTORY)  # the entries of the history, each encoded once
         self._encoded_seq = self._journalled = 0
-        self._swept = False
+        self._cleaned = False
         self._history_due_s = 0.0
 
     def write(self, run: Run) -> None:
         """Write the run's documents; raises OSError."""
-        if not self._swept:
-            self._swept = True
-            json_files.sweep(self._directory)
+        if not self._cleaned:
+            self._cleaned = True
+            json_files.remove_abandoned(self._directory)
         if run.epoch != self._epoch:
             self._forget(run.epoch)
         self._encode(run)
@@ -60,7 +60,7 @@ class FileWriter:
 
     def _encode(self, run: Run) -> None:
         lacking = min(run.seq - self._encoded_seq, len(run.entries))
-        self._encoded.extend(safejson.dumps(run.entries[place]) for place in range(-lacking, 0))
+        self._encoded.extend(safejson.dumps(run.entries[index]) for index in range(-lacking, 0))
         self._encoded_seq = run.seq
 
     def _journal(self, run: Run) -> None:
@@ -72,7 +72,7 @@ class FileWriter:
         self._journalled = run.seq
 
     def read(self, session_id: str) -> SessionState | None:
-        """Return what the files hold of a session, None for nothing; raises BadDocument."""
+        """Return the stored state of a session, None where it has no files; raises BadDocument."""
         progress = json_files.read(self._directory / file_name("progress", session_id))
         history = json_files.read(self._directory / file_name("history", session_id))
         journal = json_files.last_lines(self._directory / journal_name(session_id))

@@ -1,55 +1,28 @@
-"""The one Redis script: append updates to a run, in order, once.
+"""The call of ``append.lua``, the one Redis script: its keys and arguments, and what its answer means.
 
-Pure: the script's text, the call's keys and arguments, and what its answer means. The tracker (blocking) and
-the server (asyncio) both call it, so a run looks the same whoever wrote it. The call is idempotent: after a
-timeout it is simply repeated. Keys live a day behind the last update, give or take ten: what keeps them alive and the
-list of sessions short is not done at every one.
+Pure but for reading the script once at import. The tracker (blocking) and the server (asyncio) both make this call, so a
+run looks the same whoever wrote it. The call is idempotent: after a timeout it is simply repeated.
 """
 
 import hashlib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from ... import safejson
-from ...progress.update import Update
+from ...progress.update import HISTORY, Update
+from ..base import TTL_S
 from .names import SESSIONS_KEY, channel, history_key, progress_key, result_key, session_key
-
-TTL_S = 86_400
-MAX_UPDATES = 500
 
 Mode = Literal["repeat", "exact", "new", "over"]
 
-SCRIPT = """
--- KEYS: stream, sessions, documents ...
--- ARGV: epoch, seq of the first update, mode, ttl, stream length, now, session, channel, documents ...,
---       updates ...
-local epoch, first, documents = ARGV[1], tonumber(ARGV[2]), #KEYS - 2
-local count = #ARGV - 8 - documents
-local newest = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
-local same = newest and newest[2][2] == epoch
-local held = same and tonumber(string.match(newest[1], '^%d+')) or 0
-local gap = first > held + 1
-if gap and ARGV[3] ~= 'over' or ARGV[3] == 'exact' and first ~= held + 1 then return {'gap', held} end
-if ARGV[3] == 'new' and newest then return {'gap', held} end
-if held > (tonumber(ARGV[3]) or held) then return {'gap', held} end
-if first + count - 1 <= held then return {'ok', held} end
-if newest and (gap or not same) then redis.call('DEL', KEYS[1]) end
-for i = 1, documents do redis.call('SET', KEYS[2 + i], ARGV[8 + i], 'EX', ARGV[4]) end
-for seq = math.max(first, held + 1), first + count - 1 do
-  local update = ARGV[8 + documents + seq - first + 1]
-  redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[5], string.format('%d-0', seq), 'epoch', epoch, 'data', update)
-  redis.call('PUBLISH', ARGV[8], update)
-end
-redis.call('ZADD', KEYS[2], ARGV[6], ARGV[7])
-if gap or count > 1 or held % 10 == 0 then
-  redis.call('EXPIRE', KEYS[1], ARGV[4])
-  redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', tonumber(ARGV[6]) - tonumber(ARGV[4]))
-  redis.call('EXPIRE', KEYS[2], ARGV[4])
-end
-return {'ok', first + count - 1}
-"""
-
+SCRIPT = Path(__file__).with_name("append.lua").read_text(encoding="utf-8")
 SHA = hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
+
+#: Commands that a Redis refuses exactly where it forbids scripts. The second is answered NOSCRIPT where it does not.
+PROBES = (("EVAL", "return 1", 0), ("EVALSHA", "0" * 40, 0))
+#: For logs and readiness; the beginning of a sentence.
+FORBIDDEN = "Redis forbids scripts, so nothing can be written to it: allow EVAL and EVALSHA (ACL +eval +evalsha)"
 
 _KEYS = {
     "progress": progress_key,
@@ -66,15 +39,15 @@ class Call(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What Redis holds of the run now.
+    """What Redis has of the run after a call.
 
     Attributes:
-        gap: nothing was written, since the first update given does not follow on *held*.
-        held: the last ``seq`` that is stored, 0 for none.
+        gap: nothing was written, since the first update does not follow on *seq*.
+        seq: the last ``seq`` that is stored of this run, 0 for none.
     """
 
     gap: bool
-    held: int
+    seq: int
 
 
 def call(
@@ -88,12 +61,12 @@ def call(
 
     Args:
         updates: contiguous, of one epoch, at least one.
-        documents: by naming.KINDS, ``progress`` always; ``history`` is left out, the stream is it.
+        documents: by the KINDS of files/names.py, ``progress`` always; ``history`` is left out, the stream is it.
         now_s: seconds since 1970, for the list of sessions.
-        mode: what to do where Redis holds something else than the update before the first one: ``repeat`` skips
-            what is held already, ``exact`` refuses that (somebody else numbered it), ``new`` refuses any other run,
-            ``over`` writes even where Redis lacks what came before, dropping what it holds. A number is ``repeat`` up to
-            that update, and refuses where one behind it is held: somebody else numbered it.
+        mode: what to do where Redis has something else than the update before the first one: ``repeat`` skips what is
+            stored already, ``exact`` refuses that (somebody else numbered it), ``new`` refuses any other run, ``over``
+            writes even where Redis lacks what came before, dropping what it has. A number is ``repeat`` up to that
+            update, and refuses where a later one is stored: somebody else numbered it.
     """
     kinds = [kind for kind in _KEYS if kind in documents]
     keys = [history_key(session_id), SESSIONS_KEY, *(_KEYS[kind](session_id) for kind in kinds)]
@@ -103,7 +76,7 @@ def call(
         first.seq,
         mode,
         TTL_S,
-        MAX_UPDATES,
+        HISTORY,
         repr(now_s),
         session_id,
         channel(session_id),
@@ -113,56 +86,7 @@ def call(
     return Call(keys, args)
 
 
-class Plan(NamedTuple):
-    """What the script would do, for a Redis that forbids scripts.
-
-    Attributes:
-        answer: what it would answer.
-        commands: what it would run, to be sent in one MULTI while the stream is watched; empty for nothing.
-    """
-
-    answer: Answer
-    commands: list[tuple[Any, ...]]
-
-
-def plan(made: Call, newest: Sequence[Any]) -> Plan:
-    """Decide as the script does.
-
-    Args:
-        newest: what ``XREVRANGE stream + - COUNT 1`` answered.
-    """
-    epoch, first, mode, ttl, length, now, session_id, where = made.args[:8]
-    documents = len(made.keys) - 2
-    payloads = made.args[8 + documents :]
-    same = bool(newest) and newest[0][1].get(b"epoch") == str(epoch).encode()
-    held = int(newest[0][0].split(b"-")[0]) if same else 0
-    gap = first > held + 1
-    beyond = isinstance(mode, int) and held > mode
-    if beyond or (gap and mode != "over") or (mode == "exact" and first != held + 1) or (mode == "new" and newest):
-        return Plan(Answer(True, held), [])
-    last = first + len(payloads) - 1
-    if last <= held:
-        return Plan(Answer(False, held), [])
-    stream = made.keys[0]
-    commands: list[tuple[Any, ...]] = [("DEL", stream)] if newest and (gap or not same) else []
-    commands += [
-        ("SET", key, document, "EX", ttl) for key, document in zip(made.keys[2:], made.args[8:], strict=False)
-    ]
-    for seq in range(max(first, held + 1), last + 1):
-        update = payloads[seq - first]
-        commands.append(("XADD", stream, "MAXLEN", "~", length, f"{seq}-0", "epoch", epoch, "data", update))
-        commands.append(("PUBLISH", where, update))
-    commands.append(("ZADD", made.keys[1], now, session_id))
-    if gap or len(payloads) > 1 or held % 10 == 0:
-        commands += [
-            ("EXPIRE", stream, ttl),
-            ("ZREMRANGEBYSCORE", made.keys[1], "-inf", float(now) - ttl),
-            ("EXPIRE", made.keys[1], ttl),
-        ]
-    return Plan(Answer(False, last), commands)
-
-
-def forbids_scripts(error: Exception) -> bool:
+def forbids_scripts(error: BaseException) -> bool:
     """Tell whether *error* is a Redis that does not run scripts for this user."""
     text = str(error).lower()
     return "eval" in text and ("permission" in text or "unknown command" in text)

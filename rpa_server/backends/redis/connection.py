@@ -1,43 +1,61 @@
-"""One connection to Redis whose every exchange ends in time.
+"""One blocking connection to Redis with a deadline, and everything that we use of redis-py's private API.
 
-redis-py's own limits hold for one trip to Redis each, and it connects again, names and all, whenever it finds
-itself disconnected: several trips add up to more than a robot may wait. Here one deadline holds for all trips of a
-call, and connecting is a thing of its own, for a thread that nobody waits for.
+redis-py's own timeouts apply to each trip to Redis, and it reconnects, name resolution included, whenever it finds
+itself disconnected: several trips add up to more than a robot may wait. Here one deadline applies to all trips of a
+call, and connecting is a separate call, for a thread that nobody waits for.
 
 Invariant: after a failed exchange the connection is closed, so that a late reply is never taken for another one's.
 
-The library opens the connection; what goes over it does not pass through the library, which would ask the kernel twice
-as often. Only a client without a socket, fakeredis, is spoken to through its own methods.
+The library opens the connection and authenticates. Commands then bypass it, since it would make twice as many system
+calls; only a client without a socket, such as fakeredis, is driven through its own methods.
+
+socket_of() and transport_of() are the only places that touch private attributes of redis-py; test_connection.py names
+the versions with which that was checked.
 """
 
 import os
 import socket
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hiredis
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+if TYPE_CHECKING:
+    import asyncio
+
 CONNECT_TIMEOUT_S = 0.3
 TIMEOUT_S = 0.5
-_PIECE = 65536
-_NOTHING = object()
+_READ_BYTES = 65536
+_INCOMPLETE = object()
 
 Command = Sequence[Any]
 
 
-def _refusal(text: str) -> redis.ResponseError:
+def socket_of(connection: Any) -> socket.socket | None:
+    """Return the socket of an open ``redis.Connection``, None where it has none (fakeredis)."""
+    found = getattr(connection, "_sock", None)
+    return found if isinstance(found, socket.socket) else None
+
+
+def transport_of(connection: Any) -> "asyncio.Transport":
+    """Return the transport of an open ``redis.asyncio.Connection``."""
+    transport: asyncio.Transport = connection._writer.transport
+    return transport
+
+
+def _response_error(text: str) -> redis.ResponseError:
     return redis.exceptions.NoScriptError(text) if text.startswith("NOSCRIPT") else redis.ResponseError(text)
 
 
 class BoundedConnection:
-    """A connection made from a pool of redis-py's, but never given back to it.
+    """A connection that a redis-py pool makes but does not get back.
 
     Args:
-        pool: knows host, password, TLS; its time limits and retries are not used.
+        pool: knows host, password and TLS; its timeouts and retries are not used.
     """
 
     def __init__(self, pool: Any) -> None:
@@ -55,7 +73,7 @@ class BoundedConnection:
         self._socket: socket.socket | None = None
 
     def open(self) -> None:
-        """Connect; may take as long as finding the address does, so never in the robot's thread.
+        """Connect. Resolving the host's name has no timeout, so never call this in the robot's thread.
 
         Raises:
             redis.RedisError, OSError: Redis is not there, or does not let us in.
@@ -63,23 +81,22 @@ class BoundedConnection:
         if os.getpid() != self._pid:
             self._renew()  # forked: the socket is the parent's
         self._connection.connect()
-        raw = getattr(self._connection, "_sock", None)
-        self._socket = raw if isinstance(raw, socket.socket) else None
-        self._reader = hiredis.Reader(replyError=_refusal, notEnoughData=_NOTHING)
+        self._socket = socket_of(self._connection)
+        self._reader = hiredis.Reader(replyError=_response_error, notEnoughData=_INCOMPLETE)
 
     def ask(self, deadline_s: float, *command: Any) -> Any:
         """Send one command and return the reply."""
         return self.ask_all(deadline_s, [command])[0]
 
     def ask_all(self, deadline_s: float, commands: Sequence[Command]) -> list[Any]:
-        """Send commands at once and return their replies.
+        """Send commands in one piece and return their replies.
 
         Args:
             deadline_s: when to give up, on the clock of time.monotonic.
 
         Raises:
-            redis.ResponseError: the first command that Redis refused.
-            redis.RedisError, OSError: no connection, or no answer in time; what was sent may have been done.
+            redis.ResponseError: Redis refused a command (the first such one); the connection stays usable.
+            redis.RedisError, OSError: no connection, or no answer in time; the commands may have been carried out.
         """
         connection = self._connection
         if not connection.is_connected or os.getpid() != self._pid:
@@ -106,13 +123,13 @@ class BoundedConnection:
         except TimeoutError:
             raise redis.TimeoutError("Redis does not answer in time") from None
         except hiredis.HiredisError as error:
-            raise redis.ConnectionError(f"what answers there is no Redis ({error})") from None
+            raise redis.ConnectionError(f"whatever answers there is not a Redis ({error})") from None
 
     def _reply(self, raw: socket.socket, deadline_s: float) -> Any:
-        """Return one reply, or what Redis refused a command with."""
-        while (reply := self._reader.gets()) is _NOTHING or isinstance(reply, hiredis.PushNotification):
+        """Return one reply; the error, not raised, where Redis refused the command."""
+        while (reply := self._reader.gets()) is _INCOMPLETE or isinstance(reply, hiredis.PushNotification):
             raw.settimeout(_left_s(deadline_s))
-            data = raw.recv(_PIECE)
+            data = raw.recv(_READ_BYTES)
             if not data:
                 raise redis.ConnectionError("Redis closed the connection")
             self._reader.feed(data)

@@ -1,4 +1,7 @@
-"""Sessions in Redis: reads and writes. What is published there comes through subscription.py."""
+"""Reads and writes sessions in Redis, for the server. What is published there comes through subscription.py.
+
+Invariant: no call takes longer than TIMEOUT_S for each trip, and while Redis is known not to answer they fail at once.
+"""
 
 import asyncio
 import logging
@@ -9,6 +12,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import redis.asyncio
+from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
@@ -19,6 +23,7 @@ from ...progress.run import Run
 from ...progress.session_id import is_session_id
 from ...progress.session_state import SessionState
 from ...progress.update import Cursor, Update, own_update
+from ..base import TTL_S
 from . import append as script
 from .names import SESSIONS_KEY, history_key, progress_key, result_key, session_key
 
@@ -26,8 +31,17 @@ logger = logging.getLogger(__name__)
 
 TIMEOUT_S = 1.0
 _LISTED = 1000
-#: IdleGuard to Redis at once, so that a thousand sessions that are read at once cost no thousand descriptors.
+#: To Redis at once, so that a thousand sessions that are read at the same time don't cost a thousand descriptors.
 _CONNECTIONS = 16
+#: What this module relies on, whatever the address says: bounds, no second try, replies as bytes in the old protocol.
+_OPTIONS: dict[str, Any] = {
+    "socket_connect_timeout": TIMEOUT_S,
+    "socket_timeout": TIMEOUT_S,
+    "retry": Retry(NoBackoff(), 0),
+    "health_check_interval": 0,
+    "protocol": 2,
+    "decode_responses": False,
+}
 
 #: What a broken, refusing or vanished Redis may raise in asyncio.
 ERRORS = (redis.RedisError, OSError, EOFError, ValueError, RuntimeError, AttributeError)
@@ -35,14 +49,8 @@ ERRORS = (redis.RedisError, OSError, EOFError, ValueError, RuntimeError, Attribu
 
 def client(url: str) -> redis.asyncio.Redis:
     """Return a client for *url* that gives up after a second and never retries; nothing is sent yet."""
-    return redis.asyncio.Redis.from_url(
-        url,
-        socket_connect_timeout=TIMEOUT_S,
-        socket_timeout=TIMEOUT_S,
-        retry=Retry(NoBackoff(), 0),
-        health_check_interval=0,
-        protocol=2,
-    )
+    pool = redis.asyncio.ConnectionPool(**{**parse_url(url), **_OPTIONS})
+    return redis.asyncio.Redis.from_pool(pool)
 
 
 class RedisStore:
@@ -54,21 +62,25 @@ class RedisStore:
 
     def __init__(self, connection: redis.asyncio.Redis) -> None:
         self._client = connection
-        self._append = connection.register_script(script.SCRIPT)
-        self._scripts = True
         self._breaker = Breaker(base_s=0.25, cap_s=1.0)
         self._turns = asyncio.Semaphore(_CONNECTIONS)
 
     @asynccontextmanager
     async def _asking(self, what: str) -> AsyncIterator[None]:
-        """Turn what Redis raises into StorageUnavailable, at once while it is known not to answer."""
+        """Turn what Redis raises in the block into StorageUnavailable.
+
+        While the breaker is open the block is not entered at all.
+
+        Args:
+            what: the participle of the message: "read", "written".
+        """
         async with self._turns:
             if not self._breaker.allows(time.monotonic()):
                 raise StorageUnavailable(f"Redis can't be {what}, it has just failed to answer.")
             try:
                 yield
-            except redis.ResponseError as error:  # Redis answers: this call is refused, the next may not be
-                if isinstance(error, redis.ReadOnlyError):  # another one is the master now, perhaps at this address
+            except redis.ResponseError as error:  # Redis answers and refuses this call: the breaker stays closed
+                if isinstance(error, redis.ReadOnlyError):  # after a failover this address may lead to the new master
                     await self._client.connection_pool.disconnect(inuse_connections=False)
                 raise StorageUnavailable(f"Redis can't be {what} ({error}).") from None
             except ERRORS as error:
@@ -85,14 +97,14 @@ class RedisStore:
             pipeline.mget(result_key(session_id), session_key(session_id))
             raw, stream, left_ms, ends = await pipeline.execute()
         try:
-            held = from_redis(session_id, raw, [fields.get(b"data", b"") for _, fields in stream], *ends)
+            state = from_redis(session_id, raw, [fields.get(b"data", b"") for _, fields in stream], *ends)
         except BadDocument as error:
             logger.debug("Session %s in Redis: %s", session_id, error)
             return None
-        if held is not None and left_ms > 0:
-            # Every writer, the deployed one too, gives the snapshot a day from each write on.
-            held.written_s = time.time() - (script.TTL_S - left_ms / 1000)
-        return held
+        if state is not None and left_ms > 0:
+            # Every writer, the deployed one too, lets the snapshot expire a day after each write.
+            state.written_s = time.time() - (TTL_S - left_ms / 1000)
+        return state
 
     async def snapshots(self, session_ids: Sequence[str]) -> list[bytes | None]:
         """Return the snapshot of each session as it is stored, None where there is none."""
@@ -101,11 +113,11 @@ class RedisStore:
         return raw
 
     async def written(self, session_ids: Sequence[str]) -> list[float | None]:
-        """Return when each session was last written, by the clock of its robot; None where that is not known."""
+        """Return when each session was last written (seconds since 1970, by its robot's clock), None where unknown."""
         async with self._asking("read"):
             try:
                 times: list[float | None] = await self._client.zmscore(SESSIONS_KEY, list(session_ids))
-            except redis.ResponseError:  # older than 6.2
+            except redis.ResponseError:  # ZMSCORE came with Redis 6.2
                 async with self._client.pipeline(transaction=False) as pipeline:
                     for session_id in session_ids:
                         pipeline.zscore(SESSIONS_KEY, session_id)
@@ -113,7 +125,7 @@ class RedisStore:
         return times
 
     async def positions(self, session_ids: Sequence[str]) -> dict[str, Cursor]:
-        """Return the last cursor that Redis holds of each session, of those it knows."""
+        """Return the cursor of the newest update in the stream of each session; sessions without one are left out."""
         async with self._asking("read"), self._client.pipeline(transaction=False) as pipeline:
             for session_id in session_ids:
                 pipeline.xrevrange(history_key(session_id), count=1)
@@ -133,17 +145,17 @@ class RedisStore:
         return [text for name in names if is_session_id(text := name.decode("utf-8", "replace"))]
 
     async def append(self, run: Run) -> bool:
-        """Append the updates of *run*; False where another writer took their numbers."""
+        """Append what was added to *run*; False where another writer took the same numbers meanwhile."""
         mode: script.Mode = "exact" if run.base else "over" if run.replaces else "new"
         answer = await self._store(run, run.added(), mode)
-        if answer.gap and run.base and not answer.held:  # so far the run was in files only
+        if answer.gap and run.base and not answer.seq:  # Redis has nothing of it: so far it was in files only
             answer = await self._store(run, list(run.updates), run.base)
-            if answer.gap and not answer.held:  # a run longer than what is kept of it
+            if answer.gap and not answer.seq:  # still: its first updates are no longer kept anywhere
                 return await self.replay(run)
         return not answer.gap
 
     async def replay(self, run: Run) -> bool:
-        """Store a run that another writer left behind, whatever Redis holds of it; False where that failed."""
+        """Store everything that is kept of *run*, even across a gap; False where another writer is faster."""
         modes: tuple[script.Mode, ...] = ("repeat", "over")
         for mode in modes:
             if not (await self._store(run, list(run.updates), mode)).gap:
@@ -153,30 +165,12 @@ class RedisStore:
     async def _store(self, run: Run, updates: list[Update], mode: script.Mode | int) -> script.Answer:
         call = script.call(run.session_id, updates, run.brief_documents(), time.time(), mode)
         async with self._asking("written"):
-            return await self._call(call)
-
-    async def _call(self, call: script.Call) -> script.Answer:
-        if self._scripts:
+            reply: Any
             try:
-                return script.answer(await self._append(keys=call.keys, args=call.args))
-            except redis.ResponseError as error:
-                if not script.forbids_scripts(error):
-                    raise
-                self._scripts = False
-        stream = call.keys[0]
-        while True:
-            try:
-                async with self._client.pipeline() as pipeline:
-                    await pipeline.watch(stream)
-                    newest: Any = await pipeline.xrevrange(stream, count=1)
-                    plan = script.plan(call, newest)
-                    pipeline.multi()
-                    for command in plan.commands:
-                        pipeline.execute_command(*command)
-                    await pipeline.execute()
-                    return plan.answer
-            except redis.WatchError:
-                continue
+                reply = await self._client.evalsha(script.SHA, len(call.keys), *call.keys, *call.args)
+            except redis.exceptions.NoScriptError:  # restarted or flushed
+                reply = await self._client.eval(script.SCRIPT, len(call.keys), *call.keys, *call.args)
+            return script.answer(reply)
 
     async def warn_of_eviction(self) -> None:
         """Log it where Redis may drop live sessions for want of memory."""

@@ -1,10 +1,11 @@
-"""The tracker's way into Redis: bounded in time, never retried, replayed from where Redis is.
+"""Writes one run to Redis, for the tracker: bounded in time, never retried; sends what Redis lacks of the run.
 
-Blocking. The robot's thread writes over a connection that is open; opening it, and what takes longer than a robot
-waits, is another thread's work, see storage.py. The two never use it at once: while the one does, the other does not.
+Blocking. The robot's thread writes over an open connection; a background thread opens it and sends what takes longer than
+a robot may wait. Which of the two may use this object is decided in tracker/failover.py; they never use it at once.
 """
 
 import time
+from contextlib import suppress
 from typing import Any
 
 import redis
@@ -16,10 +17,11 @@ from . import append
 from .connection import TIMEOUT_S, BoundedConnection, Command
 from .names import SESSIONS_KEY, history_key, progress_key, result_key, session_key
 
-#: How long a thread that nobody waits for may take to bring Redis up to date.
+#: How long the background thread may take to bring Redis up to date.
 PATIENCE_S = 5.0
-#: What a Redis raises that is there and does not let us in, and what a broken, refusing or vanished one may raise.
+#: Redis answers, but refuses us.
 REFUSALS = (redis.AuthenticationError, redis.ResponseError)
+#: Whatever a broken, refusing or vanished Redis may raise.
 ERRORS = (redis.RedisError, OSError, ValueError, TypeError, AttributeError)
 
 
@@ -27,72 +29,55 @@ class RedisWriter:
     """Stores one run in Redis.
 
     Args:
-        client: a ``redis.Redis``; its server is used, not its time limits and retries.
+        client: a ``redis.Redis``; its address and credentials are used, its timeouts and retries are not.
 
     Raises:
-        AttributeError: *client* is none.
+        AttributeError: *client* is something else.
     """
 
     def __init__(self, client: Any) -> None:
         self._connection = BoundedConnection(client.connection_pool)
-        self._scripts = True
         self._epoch = ""
         self._stored = 0
 
     def open(self) -> None:
-        """Connect, or raise one of ERRORS; may take long."""
+        """Connect; raise one of ERRORS where Redis is not there or forbids scripts. May take long."""
         self._connection.open()
-        self._connection.ask(time.monotonic() + TIMEOUT_S, "PING")
+        with suppress(redis.exceptions.NoScriptError):  # the answer to the second probe where scripts are allowed
+            self._connection.ask_all(time.monotonic() + TIMEOUT_S, append.PROBES)
 
     def close(self) -> None:
         """Disconnect; open() connects again."""
         self._connection.close()
 
     def write(self, run: Run) -> None:
-        """Bring Redis up to the run's last update, replaying what it lacks, within TIMEOUT_S.
+        """Send the updates that Redis lacks of the run, within TIMEOUT_S.
 
         Raises:
-            One of ERRORS; it is not known then whether Redis has the update, and calling again is safe.
+            One of ERRORS. Redis may have stored the updates all the same; calling again does not store them twice.
         """
         deadline_s = time.monotonic() + TIMEOUT_S
         while (call := self.next_call(run)) is not None:
             self.send(call, deadline_s)
 
     def next_call(self, run: Run) -> append.Call | None:
-        """Build the call that hands Redis what it lacks of *run*; None where it has everything."""
+        """Build the call that stores what Redis lacks of *run*; None where it lacks nothing."""
         if run.epoch != self._epoch:
             self._epoch, self._stored = run.epoch, 0
         lacking = min(run.seq - self._stored, len(run.updates))
         if lacking <= 0:
             return None
-        missing = [run.updates[place] for place in range(-lacking, 0)]
+        missing = [run.updates[index] for index in range(-lacking, 0)]  # a slice, which a deque has not
         mode: append.Mode = "over" if missing[0].seq > self._stored + 1 else "repeat"
         return append.call(run.session_id, missing, run.brief_documents(), time.time(), mode)
 
     def send(self, call: append.Call, deadline_s: float) -> None:
-        """Send a call of next_call; afterwards that knows what Redis holds.
+        """Send a call of next_call(), which then knows how far Redis is.
 
         Raises:
             One of ERRORS, as write().
         """
-        self._stored = self._call(call, deadline_s).held
-
-    def _call(self, call: append.Call, deadline_s: float) -> append.Answer:
-        if self._scripts:
-            try:
-                return append.answer(self._evaluate(call, deadline_s))
-            except redis.ResponseError as error:
-                if not append.forbids_scripts(error):
-                    raise
-                self._scripts = False
-        while True:
-            stream = call.keys[0]
-            _, newest = self._connection.ask_all(
-                deadline_s, [("WATCH", stream), ("XREVRANGE", stream, "+", "-", "COUNT", 1)]
-            )
-            plan = append.plan(call, [(name, _fields(pairs)) for name, pairs in newest])
-            if self._transaction(plan.commands, deadline_s) is not None:
-                return plan.answer
+        self._stored = append.answer(self._evaluate(call, deadline_s)).seq
 
     def _evaluate(self, call: append.Call, deadline_s: float) -> Any:
         """Run the script; a Redis that does not know it costs one trip more, not two."""
@@ -102,36 +87,34 @@ class RedisWriter:
         except redis.exceptions.NoScriptError:
             return ask(deadline_s, "EVAL", append.SCRIPT, len(call.keys), *call.keys, *call.args)
 
-    def _transaction(self, commands: list[tuple[Any, ...]], deadline_s: float) -> list[Any] | None:
-        """Run commands in one step and return their replies; None where what was watched has changed."""
+    def _transaction(self, commands: list[tuple[Any, ...]]) -> list[Any]:
+        """Run commands in one step and return their replies."""
         framed: list[Command] = [("MULTI",), *commands, ("EXEC",)]
-        replies: list[Any] | None = self._connection.ask_all(deadline_s, framed)[-1]
-        for reply in replies or ():
+        replies: list[Any] = self._connection.ask_all(time.monotonic() + TIMEOUT_S, framed)[-1]
+        for reply in replies:
             if isinstance(reply, redis.ResponseError):
                 raise reply
         return replies
 
     def read(self, session_id: str) -> SessionState | None:
-        """Return what Redis holds of a session, None for nothing."""
+        """Return the stored state of a session, None where nothing is stored."""
         commands = [
             ("GET", progress_key(session_id)),
             ("XRANGE", history_key(session_id), "-", "+"),
         ]
-        replies = self._transaction(commands, time.monotonic() + TIMEOUT_S)
-        assert replies is not None  # nothing is watched
-        raw, stream = replies
+        raw, stream = self._transaction(commands)
         return from_redis(session_id, raw, [_fields(pairs).get(b"data", b"") for _, pairs in stream])
 
     def delete(self, session_id: str) -> None:
         """Delete every key of a session."""
         keys = (progress_key, history_key, result_key, session_key)
         commands = [("DEL", *(key(session_id) for key in keys)), ("ZREM", SESSIONS_KEY, session_id)]
-        self._transaction(commands, time.monotonic() + TIMEOUT_S)
+        self._transaction(commands)
         self._stored = 0
 
 
 def _fields(pairs: list[Any]) -> dict[bytes, bytes]:
-    """Return the fields of a stream's entry; a robot's client may have been set to decode them."""
+    """Return the fields of a stream's entry as bytes, also where the robot's client decodes replies."""
     plain = [part.encode() if isinstance(part, str) else part for part in pairs]
     return dict(zip(plain[::2], plain[1::2], strict=True))
 

@@ -68,7 +68,7 @@ def test_a_file_that_is_not_there_is_none(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("data", [b"", b"{", b'{"a": 1', b"[]", b"null", b"\xff\xfe", b'{"a": NaN}', b"\0" * 100])
 def test_an_empty_or_torn_file_is_a_bad_document(tmp_path: Path, data: bytes) -> None:
-    """The deployed writers truncate in place."""
+    """The deployed writers truncate their files before they write."""
     path = tmp_path / "progress_s1.json"
     path.write_bytes(data)
     with pytest.raises(BadDocument):
@@ -214,19 +214,19 @@ def litter(directory: Path, monkeypatch: pytest.MonkeyPatch, age_s: float) -> Pa
     return left
 
 
-def test_what_killed_writers_left_is_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_killed_writers_left_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only what is old, and only what this package's writers may have left."""
     litter(tmp_path, monkeypatch, json_files.ABANDONED_S + 5)
-    json_files.sweep(tmp_path)
+    json_files.remove_abandoned(tmp_path)
     assert names(tmp_path) == []
     fresh = litter(tmp_path, monkeypatch, json_files.ABANDONED_S - 60)
     others = [".x.tmp", "progress_s1.json.0a1b.tmp", ".progress_s1.txt.0a1b.tmp", "progress_s1.json"]
     for name in others:
         (tmp_path / name).touch()
         os.utime(tmp_path / name, (0, 0))
-    json_files.sweep(tmp_path)
+    json_files.remove_abandoned(tmp_path)
     assert names(tmp_path) == sorted([fresh.name, *others])
-    json_files.sweep(tmp_path / "nowhere")
+    json_files.remove_abandoned(tmp_path / "nowhere")
 
 
 def test_who_begins_to_work_in_a_directory_sweeps_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -261,7 +261,7 @@ def test_the_snapshot_is_written_last(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_the_directory_is_made_when_it_is_needed(tmp_path: Path) -> None:
-    """With its parents, and without a complaint when it is there."""
+    """With its parents, and without an error when it is there."""
     directory = tmp_path / "a" / "b"
     for _ in range(2):
         json_files.write_all(directory, "s1", {"progress": {"n": 1}})

@@ -65,9 +65,9 @@ def put(data_dir: Path, **documents: Any) -> None:
 
 
 async def known(store: FileStore) -> SessionState:
-    held = await store.read(SESSION)
-    assert held is not None
-    return held
+    state = await store.read(SESSION)
+    assert state is not None
+    return state
 
 
 # -- what is there
@@ -77,10 +77,10 @@ async def test_what_our_tracker_wrote_is_read(store: FileStore, data_dir: Path) 
     """Cursor, snapshot and every update come back as the run had them."""
     robot = Robot(steps=5)
     write(data_dir, robot)
-    held = await known(store)
-    assert held.cursor == Cursor("aaaa", 5)
-    assert held.snapshot == robot.run.snapshot
-    assert [update.raw for update in held.updates] == [update.raw for update in robot.run.updates]
+    state = await known(store)
+    assert state.cursor == Cursor("aaaa", 5)
+    assert state.snapshot == robot.run.snapshot
+    assert [update.raw for update in state.updates] == [update.raw for update in robot.run.updates]
 
 
 async def test_a_run_of_any_length_is_read(store: FileStore) -> None:
@@ -92,22 +92,22 @@ async def test_a_run_of_any_length_is_read(store: FileStore) -> None:
         robot.run = run
         robot.steps(count)
         assert await store.append(run)
-    held = await known(store)
-    assert held.cursor == Cursor("aaaa", 2 * HISTORY + 51)
-    assert held.snapshot == robot.run.snapshot
-    assert len(held.updates) >= HISTORY
-    assert [update.seq for update in held.updates] == list(range(held.seq - len(held.updates) + 1, held.seq + 1))
+    state = await known(store)
+    assert state.cursor == Cursor("aaaa", 2 * HISTORY + 51)
+    assert state.snapshot == robot.run.snapshot
+    assert len(state.updates) >= HISTORY
+    assert [update.seq for update in state.updates] == list(range(state.seq - len(state.updates) + 1, state.seq + 1))
 
 
 @pytest.mark.parametrize("kinds", [["progress"], ["history"], ["progress", "history"]], ids="+".join)
 async def test_what_deployed_robots_wrote_is_read(store: FileStore, data_dir: Path, kinds: list[str]) -> None:
     """A snapshot alone, a history alone and both are read; the cursor is the same for every server."""
     put(data_dir, **{kind: {"progress": OLD_PROGRESS, "history": OLD_HISTORY}[kind] for kind in kinds})
-    held = await known(store)
-    assert held.snapshot["etapa_atual"] == 2
-    assert not held.own
+    state = await known(store)
+    assert state.snapshot["etapa_atual"] == 2
+    assert not state.own
     again = await known(FileStore(data_dir))
-    assert again.cursor == held.cursor
+    assert again.cursor == state.cursor
 
 
 async def test_nothing_is_none(store: FileStore, data_dir: Path) -> None:
@@ -144,9 +144,9 @@ async def test_a_file_may_be_cut_off_anywhere(store: FileStore, data_dir: Path, 
     good = await known(store)
     for size in range(len(whole.rstrip()) - 1, -1, -1):
         path(data_dir, kind).write_bytes(whole[:size])
-        held = await known(store)
-        assert held.cursor == good.cursor, size
-        assert held.snapshot == good.snapshot, size
+        state = await known(store)
+        assert state.cursor == good.cursor, size
+        assert state.snapshot == good.snapshot, size
     path(data_dir, kind).write_bytes(whole)
     assert (await known(store)).updates[-1].raw == good.updates[-1].raw
 
@@ -246,12 +246,12 @@ async def test_an_unreadable_file_raises_nothing(
     good = await known(store)
     file.unlink()
     spoil(file)
-    held = await known(store)
-    assert (held.cursor, held.snapshot) == (good.cursor, good.snapshot)
+    state = await known(store)
+    assert (state.cursor, state.snapshot) == (good.cursor, good.snapshot)
     other = "history" if kind == "progress" else "progress"
     path(data_dir, other).unlink()
-    held = await known(store)
-    assert (held.cursor, held.snapshot) == (good.cursor, good.snapshot)
+    state = await known(store)
+    assert (state.cursor, state.snapshot) == (good.cursor, good.snapshot)
 
 
 @pytest.mark.usefixtures("quick")
@@ -278,7 +278,7 @@ async def test_an_unchanged_file_is_not_read_again(
 
 
 async def test_a_history_that_stays_torn_does_not_stop_the_session(store: FileStore, data_dir: Path) -> None:
-    """Its writer was killed in mid-write, or the disk is full; what the snapshot says from then on is told."""
+    """Its writer was killed in mid-write, or the disk is full; from then on the snapshot is what counts."""
     put(data_dir, progress=OLD_PROGRESS, history=OLD_HISTORY)
     await known(store)
     torn = path(data_dir, "history")
@@ -294,16 +294,16 @@ async def test_a_history_of_an_earlier_run_does_not_hide_a_later_snapshot(store:
     await known(store)
     begins = "2027-01-01T10:00:00"
     put(data_dir, progress={**OLD_PROGRESS, "timestamp_inicio": begins, "timestamp_atualizacao": begins, "mensagem": "Oi"})
-    held = await known(store)
-    assert (held.started, held.snapshot["mensagem"]) == (begins, "Oi")
+    state = await known(store)
+    assert (state.started, state.snapshot["mensagem"]) == (begins, "Oi")
 
 
-@pytest.mark.parametrize("way", ["replaced", "in place", "in place, same size", "shorter", "with an old time"])
+@pytest.mark.parametrize("way", ["replaced", "truncated", "truncated, same size", "shorter", "with an old time"])
 async def test_a_changed_file_is_read_again(store: FileStore, data_dir: Path, way: str) -> None:
     """However a file was changed, the change is seen."""
     put(data_dir, progress=OLD_PROGRESS)
     await known(store)
-    text = {"shorter": "x", "in place, same size": "Tela 3 concluída"}.get(way, "something longer than it was before")
+    text = {"shorter": "x", "truncated, same size": "Tela 3 concluída"}.get(way, "something longer than it was before")
     file = path(data_dir, "progress")
     await asyncio.sleep(0.02)  # the clock of a file system turns every few milliseconds
     document = json.dumps({**OLD_PROGRESS, "mensagem": text}, ensure_ascii=False, indent=2)
@@ -365,7 +365,7 @@ async def test_many_reads_at_once_agree(store: FileStore, data_dir: Path) -> Non
         robot.step()
         reading = [asyncio.create_task(known(store)) for _ in range(5)]
         await asyncio.to_thread(write, data_dir, robot)
-        seen += [held.seq for held in await asyncio.gather(*reading)]
+        seen += [state.seq for state in await asyncio.gather(*reading)]
     assert seen[-1] <= 21
     assert (await known(store)).seq == 21
 
@@ -401,7 +401,7 @@ async def test_a_missing_directory_has_no_sessions(data_dir: Path) -> None:
 
 
 async def test_a_directory_that_is_none_is_told(data_dir: Path) -> None:
-    """Where the directory is a file neither listing nor writing works, and both say so."""
+    """Where the directory is a file neither reading nor writing works, and both say so."""
     data_dir.write_text("")
     store = FileStore(data_dir)
     with pytest.raises(StorageUnavailable):
@@ -426,7 +426,7 @@ async def test_what_is_appended_is_read(data_dir: Path) -> None:
 
 
 async def test_numbers_that_are_taken_are_refused(store: FileStore) -> None:
-    """Where the session went on meanwhile nothing is written, and the caller is told."""
+    """Where the session went on meanwhile nothing is written, and the caller learns of it."""
     robot = Robot(steps=2)
     assert await store.append(robot.run)
     mine, theirs = Run.resume(SESSION, robot.state()), Run.resume(SESSION, robot.state())
@@ -467,7 +467,7 @@ async def changes(data_dir: Path) -> AsyncIterator[list[set[str]]]:
 
 @pytest.mark.usefixtures("looked")
 async def test_changes_are_noticed_by_session(data_dir: Path) -> None:
-    """Each change of a session's files is told with its id, other files are not; the first word is "read all"."""
+    """Each change of a session's files is reported with its id, of other files none; the first report means "read all"."""
     async with changes(data_dir) as found:
         assert found == [set()]
         (data_dir / "notes.txt").write_text("x")
@@ -483,7 +483,7 @@ async def test_changes_are_noticed_by_session(data_dir: Path) -> None:
 
 @pytest.mark.usefixtures("looked")
 async def test_a_change_in_place_is_noticed(data_dir: Path) -> None:
-    """A robot that truncates its file in place is noticed as well."""
+    """A robot that truncates its file is noticed as well."""
     put(data_dir, progress=OLD_PROGRESS)
     async with changes(data_dir) as found:
         put(data_dir, progress={**OLD_PROGRESS, "mensagem": "x"})

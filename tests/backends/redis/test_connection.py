@@ -1,19 +1,25 @@
 """One deadline over all trips of a call, on a real Redis and on peers that answer late, in pieces or never."""
 
+import asyncio
 import contextlib
 import os
+import re
 import socket
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import fakeredis
 import pytest
 import redis
+import redis.asyncio
 
-from rpa_server.backends.redis.connection import TIMEOUT_S, BoundedConnection
-from tests.support.server import RedisServer
+from rpa_server.backends.redis.connection import TIMEOUT_S, BoundedConnection, socket_of, transport_of
+from tests.support.server import ROOT, RedisServer
 
+#: The versions of redis-py with whose private attributes connection.py was checked.
+CHECKED = {"8.1.0"}
 #: What a call may take beyond its deadline on a busy machine.
 SLACK_S = 0.25
 
@@ -167,3 +173,57 @@ def test_a_forked_robot_does_not_use_its_parents_socket(redis_process: RedisServ
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert connection.ask(soon(), "ECHO", "parent") == b"parent"
     connection.close()
+
+
+# -- private attributes of redis-py
+
+
+def test_this_redis_py_was_checked() -> None:
+    """Another release may have renamed what has an underscore."""
+    assert redis.__version__ in CHECKED, (
+        f"redis-py {redis.__version__} is not among {sorted(CHECKED)}: "
+        "run this file's tests with it, read its changes to _sock and _writer, then add it to CHECKED"
+    )
+
+
+def test_the_socket_is_the_one_that_leads_to_redis(redis_process: RedisServer) -> None:
+    """Blocking side; None before connecting, and for a client that has no socket."""
+    with redis.Redis(port=redis_process.port) as client:
+        connection = client.connection_pool.make_connection()
+        assert socket_of(connection) is None
+        connection.connect()
+        found = socket_of(connection)
+        assert found is not None
+        assert found.getpeername() == ("127.0.0.1", redis_process.port)
+        connection.disconnect()
+    made = fakeredis.FakeRedis().connection_pool.make_connection()
+    made.connect()
+    assert socket_of(made) is None
+
+
+async def test_the_transport_can_be_given_another_protocol(redis_process: RedisServer) -> None:
+    """Asyncio side; what is written to it reaches Redis, what Redis answers reaches the new protocol."""
+    answered: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+    class Reader(asyncio.Protocol):
+        def data_received(self, data: bytes) -> None:
+            answered.set_result(data)
+
+    async with redis.asyncio.Redis(port=redis_process.port, protocol=2) as client:
+        connection = client.connection_pool.make_connection()
+        await connection.connect()
+        transport = transport_of(connection)
+        transport.set_protocol(Reader())
+        transport.write(b"PING\r\n")
+        async with asyncio.timeout(5):
+            assert await answered == b"+PONG\r\n"
+        transport.abort()
+        await connection.disconnect(nowait=True)
+
+
+def test_no_other_module_uses_a_private_attribute_of_redis_py() -> None:
+    """So that one file has to be checked with a new release."""
+    private = re.compile(r"\b(?:_?connection|_?client|_?pool|connection_pool|source|redis|pipeline)\._\w+")
+    folder = ROOT / "rpa_server" / "backends" / "redis"
+    users = {path.name for path in folder.glob("*.py") if private.search(path.read_text(encoding="utf-8"))}
+    assert users == {"connection.py"}

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from rpa_server.backends.redis import append
+from rpa_server.backends.base import TTL_S
 from rpa_server.backends.redis.names import SESSIONS_KEY, channel, history_key, progress_key
 from rpa_server.backends.redis.store import RedisStore, client
 from rpa_server.errors import StorageUnavailable
@@ -49,11 +49,11 @@ def resumed(robot: Robot) -> Run:
 async def test_what_was_appended_is_read(store: RedisStore) -> None:
     """Cursor, snapshot and every update come back as the run had them."""
     robot = await fill(store, Robot(steps=5))
-    held = await store.read(SESSION)
-    assert held is not None
-    assert held.cursor == Cursor("aaaa", 5)
-    assert held.snapshot == robot.run.snapshot
-    assert [update.raw for update in held.updates] == [update.raw for update in robot.run.updates]
+    state = await store.read(SESSION)
+    assert state is not None
+    assert state.cursor == Cursor("aaaa", 5)
+    assert state.snapshot == robot.run.snapshot
+    assert [update.raw for update in state.updates] == [update.raw for update in robot.run.updates]
 
 
 async def test_nothing_is_none(store: RedisStore) -> None:
@@ -71,12 +71,12 @@ async def test_a_long_run_keeps_its_position_and_its_last_updates(store: RedisSt
         robot.run = run
         robot.steps(HISTORY - 1)
         assert await store.append(run)
-    held = await store.read(SESSION)
-    assert held is not None
-    assert held.cursor == Cursor("aaaa", 4 * (HISTORY - 1))
-    assert held.snapshot == robot.run.snapshot
-    assert len(held.updates) >= HISTORY
-    assert held.updates[-1].seq == held.seq
+    state = await store.read(SESSION)
+    assert state is not None
+    assert state.cursor == Cursor("aaaa", 4 * (HISTORY - 1))
+    assert state.snapshot == robot.run.snapshot
+    assert len(state.updates) >= HISTORY
+    assert state.updates[-1].seq == state.seq
 
 
 async def test_an_evicted_snapshot_is_rebuilt(store: RedisStore, redis_process: RedisServer) -> None:
@@ -84,9 +84,9 @@ async def test_an_evicted_snapshot_is_rebuilt(store: RedisStore, redis_process: 
     robot = await fill(store, Robot(steps=5))
     with redis_process.client() as connection:
         connection.delete(KEYS["progress"])
-    held = await store.read(SESSION)
-    assert held is not None
-    assert (held.cursor, held.snapshot["mensagem"]) == (Cursor("aaaa", 5), robot.run.snapshot["mensagem"])
+    state = await store.read(SESSION)
+    assert state is not None
+    assert (state.cursor, state.snapshot["mensagem"]) == (Cursor("aaaa", 5), robot.run.snapshot["mensagem"])
 
 
 async def test_an_evicted_history_leaves_the_snapshot(store: RedisStore, redis_process: RedisServer) -> None:
@@ -94,10 +94,10 @@ async def test_an_evicted_history_leaves_the_snapshot(store: RedisStore, redis_p
     robot = await fill(store, Robot(steps=5))
     with redis_process.client() as connection:
         connection.delete(KEYS["history"])
-    held = await store.read(SESSION)
-    assert held is not None
-    assert (held.cursor, held.snapshot, held.updates) == (Cursor("aaaa", 5), robot.run.snapshot, [])
-    assert held.since(Cursor("aaaa", 3)) is None
+    state = await store.read(SESSION)
+    assert state is not None
+    assert (state.cursor, state.snapshot, state.updates) == (Cursor("aaaa", 5), robot.run.snapshot, [])
+    assert state.since(Cursor("aaaa", 3)) is None
 
 
 @pytest.mark.parametrize("garbage", [b"", b"{", b"[]", b"\xff\xfe", b'{"etapa_atual": "x"}', b'{"a":' * 10_000])
@@ -114,9 +114,9 @@ async def test_a_broken_stream_is_left_out(store: RedisStore, redis_process: Red
     with redis_process.client() as connection:
         connection.xadd(KEYS["history"], {"data": b"garbage"})
         connection.xadd(KEYS["history"], {"other": b"x"})
-    held = await store.read(SESSION)
-    assert held is not None
-    assert (held.cursor, held.snapshot) == (Cursor("aaaa", 3), robot.run.snapshot)
+    state = await store.read(SESSION)
+    assert state is not None
+    assert (state.cursor, state.snapshot) == (Cursor("aaaa", 3), robot.run.snapshot)
 
 
 async def test_a_key_of_another_kind_spoils_no_other_session(store: RedisStore, redis_process: RedisServer) -> None:
@@ -133,7 +133,7 @@ async def test_a_key_of_another_kind_spoils_no_other_session(store: RedisStore, 
 
 
 async def test_positions_are_read_in_one_go(store: RedisStore) -> None:
-    """The last cursor of each session that Redis knows is told; unknown ones are left out."""
+    """The last cursor of each session that Redis knows is returned; unknown ones are left out."""
     await fill(store, Robot(steps=5))
     assert await store.positions([SESSION, "unknown"]) == {SESSION: Cursor("aaaa", 5)}
 
@@ -186,11 +186,11 @@ async def test_every_key_expires(store: RedisStore, redis_process: RedisServer) 
         keys: Any = connection.keys("*")
         assert len(keys) >= 5
         for key in keys:
-            assert 0 < connection.ttl(key) <= append.TTL_S
+            assert 0 < connection.ttl(key) <= TTL_S
 
 
 async def test_numbers_that_are_taken_are_refused(store: RedisStore) -> None:
-    """Where the session went on meanwhile nothing is written, and the caller is told."""
+    """Where the session went on meanwhile nothing is written, and the caller learns of it."""
     robot = await fill(store, Robot(steps=2))
     mine, theirs = resumed(robot), resumed(robot)
     for run in (mine, theirs):
@@ -214,23 +214,42 @@ async def test_writers_at_once_take_each_number_once(redis_process: RedisServer)
         assert sorted(done) == [False] * 9 + [True]
 
 
-async def test_without_scripts_it_is_the_same(redis_process: RedisServer) -> None:
-    """A user that may not run scripts appends as any other, each number once."""
+async def test_where_scripts_are_forbidden_reading_goes_on(store: RedisStore, redis_process: RedisServer) -> None:
+    """Appending is refused with the reason, and nothing is half written; what is there can be read."""
+    robot = await fill(store, Robot(steps=2))
     with redis_process.client() as connection:
-        connection.acl_setuser("robot", enabled=True, nopass=True, keys="*", channels="*",
-                               commands=["+@all", "-eval", "-evalsha", "-script"])  # fmt: skip
-    url = redis_process.url.replace("redis://", "redis://robot:x@")
-    async with (
-        contextlib.aclosing(RedisStore(client(url))) as one,
-        contextlib.aclosing(RedisStore(client(url))) as other,
-    ):
-        robot = await fill(one, Robot(steps=2))
-        runs = [resumed(robot) for _ in range(2)]
-        for run in runs:
-            run.step(3, "x", robot.run_time())
-        done = await asyncio.gather(one.append(runs[0]), other.append(runs[1]))
-        assert sorted(done) == [False, True]
-        assert await one.positions([SESSION]) == {SESSION: Cursor("aaaa", 3)}
+        connection.execute_command("ACL", "SETUSER", "default", "-evalsha")
+    run = resumed(robot)
+    run.step(3, "x", robot.run_time())
+    with pytest.raises(StorageUnavailable, match="evalsha"):
+        await store.append(run)
+    state = await store.read(SESSION)
+    assert state is not None
+    assert state.cursor == Cursor("aaaa", 2)
+
+
+async def test_a_server_without_the_command_script_can_append(redis_process: RedisServer) -> None:
+    """EVAL and EVALSHA are all that is needed."""
+    with redis_process.client() as connection:
+        connection.execute_command("ACL", "SETUSER", "default", "-script")
+    async with contextlib.aclosing(RedisStore(client(redis_process.url))) as store:
+        await fill(store, Robot(steps=2))
+
+
+async def test_an_address_changes_no_bound(redis_process: RedisServer) -> None:
+    """Options of redis-py that the store relies on stay what they are."""
+    url = f"{redis_process.url}?socket_timeout=60&protocol=3&decode_responses=1&health_check_interval=1"
+    async with contextlib.aclosing(RedisStore(client(url))) as store:
+        await fill(store, Robot(steps=2))
+        assert await store.positions([SESSION]) == {SESSION: Cursor("aaaa", 2)}
+        redis_process.signal(signal.SIGSTOP)
+        try:
+            began_s = time.monotonic()
+            with pytest.raises(StorageUnavailable):
+                await store.read(SESSION)
+            assert time.monotonic() - began_s < 2.5
+        finally:
+            redis_process.signal(signal.SIGCONT)
 
 
 async def test_scripts_may_be_flushed(store: RedisStore, redis_process: RedisServer) -> None:
@@ -311,7 +330,7 @@ async def test_a_redis_that_evicts_live_sessions_is_warned_of(
     megabytes: int,
     warned: bool,
 ) -> None:
-    """A Redis that may drop any key is told of, with the policy's name; one that may not is not."""
+    """The log warns of a Redis that may drop any key, with the policy's name, and of no other."""
     with redis_process.client() as connection:
         connection.config_set("maxmemory-policy", policy)
         connection.config_set("maxmemory", f"{megabytes}mb")

@@ -78,6 +78,28 @@ async def test_a_quiet_line_is_kept(redis_process: RedisServer) -> None:
             assert made.messages == []
 
 
+async def test_a_redis_that_forbids_scripts_is_named(
+    redis_process: RedisServer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Updates come in all the same; the reason is given once, also over reconnections, and goes with its cause."""
+    monkeypatch.setattr(subscription, "SCRIPTS_PERIOD_S", 0.1)
+    with redis_process.client() as connection:
+        connection.execute_command("ACL", "SETUSER", "default", "-evalsha")
+        async with subscribed(redis_process.url) as made:
+            await until(lambda: made.active)
+            assert (made.subscriber.refused, made.subscriber.active.is_set()) == (True, True)
+            assert "EVALSHA" in made.subscriber.reason
+            connection.publish(CHANNEL, "1")
+            await until(lambda: made.messages)
+            connection.client_kill_filter(_type="pubsub")
+            await until(lambda: len(made.active) == 2)
+            assert made.subscriber.refused
+            assert caplog.text.count("forbids scripts") == 1
+            connection.execute_command("ACL", "SETUSER", "default", "+evalsha")
+            await until(lambda: not made.subscriber.refused)
+            assert made.subscriber.reason == ""
+
+
 async def test_a_lost_redis_is_subscribed_again(redis_process: RedisServer) -> None:
     """When Redis comes back the subscription does, and whoever has to read again is called."""
     async with subscribed(redis_process.url) as made:

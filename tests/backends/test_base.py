@@ -1,0 +1,25 @@
+"""The protocols of a backend, and who keeps them; the type checker compares the signatures."""
+
+import inspect
+from pathlib import Path
+
+from rpa_server.backends.base import Notifier, Store
+from rpa_server.backends.files.store import FileStore
+from rpa_server.backends.merged import MergedStore
+from rpa_server.backends.redis.store import RedisStore, client
+
+
+async def test_every_store_can_stand_for_another(tmp_path: Path) -> None:
+    """Redis, files and both merged are read and written alike."""
+    files: Store = FileStore(tmp_path)
+    redis: Store = RedisStore(client("redis://127.0.0.1:1/0"))
+    merged: Store = MergedStore([redis, files])
+    for store in (files, redis, merged):
+        assert all(inspect.iscoroutinefunction(getattr(store, name)) for name in ("read", "sessions", "append"))
+
+
+async def test_files_notify(tmp_path: Path) -> None:
+    """The first thing that a notifier yields is an empty set: read everything."""
+    notifier: Notifier = FileStore(tmp_path / "rpa_data")
+    changes = notifier.changes()
+    assert await anext(changes) == set()
