@@ -40,7 +40,7 @@ class Robot:
 
     def state(self) -> SessionState:
         """Return what a store that has everything answers now."""
-        return SessionState(self.run.epoch, self.run.seq, dict(self.run.snapshot), list(self.run.updates))
+        return SessionState(self.run.epoch, self.run.seq, self.run.snapshot.copy(), list(self.run.updates))
 
 
 class SlowStore:
@@ -64,7 +64,7 @@ class SlowStore:
         self.reads += 1
         held = self.held
         if held is not None:
-            held = SessionState(held.epoch, held.seq, dict(held.snapshot), list(held.updates), held.sparse)
+            held = SessionState(held.epoch, held.seq, held.snapshot.copy(), list(held.updates), held.sparse)
         await asyncio.sleep(0)
         await self._open.wait()
         if self.failing:
