@@ -111,7 +111,7 @@ def start_of(result: Document | None, session: Document | None) -> str:
 
 
 def conclude(snapshot: Snapshot, end: End | None) -> None:
-    """Write into a deployed robot's snapshot whether its run has ended, and how; *snapshot* is changed in place."""
+    """Write into a deployed robot's snapshot whether its run has ended, and how; *snapshot* itself is changed."""
     status = str(snapshot["status"])
     snapshot["etapa_atual"] = min(max(snapshot["etapa_atual"], 0), snapshot["total_etapas"])
     snapshot["estado"] = Estado.EXECUTANDO
@@ -147,7 +147,7 @@ def _finished(errors: list[Any]) -> bool:
 
 
 def keep_seen(before: Snapshot, after: Snapshot) -> None:
-    """Keep in *after*, which is changed in place, what *before*, of the same run, was ahead in.
+    """Keep in *after*, which is changed, whatever *before*, of the same run, was ahead in.
 
     A robot's snapshot may say less than the one before it: step 0 after an exception was caught, ``concluido`` after
     the end.
