@@ -104,7 +104,7 @@ def end_of(result: Document | None, session: Document | None, started: str) -> E
 
 
 def start_of(result: Document | None, session: Document | None) -> str:
-    """Return when a run began of which only the end is left; its end where no document says, else ``""``."""
+    """Return when a run began of which only the end documents are left; when it ended, where they don't say that."""
     keys = ("timestamp_inicio", "start_time", "timestamp_fim", "finished_at")
     values = (document.get(key) for key in keys for document in (session, result) if document)
     return next((moment for moment in values if isinstance(moment, str)), "")

@@ -106,8 +106,8 @@ def _running(
     full = None if history is None or _first(history) > 1 else from_history(session_id, history)
     if progress is None:
         return full
-    mark = own_cursor(progress)
-    if full is not None and not _further(progress, mark, full):
+    cursor = own_cursor(progress)
+    if full is not None and not _further(progress, cursor, full):
         return full
     brief = from_progress(session_id, progress)
     if full is not None and full.epoch != brief.epoch and full.started > brief.started:
@@ -123,10 +123,10 @@ def _line(raw: bytes) -> Update | None:
         return None
 
 
-def _further(progress: Document, mark: Cursor | None, full: SessionState) -> bool:
+def _further(progress: Document, cursor: Cursor | None, full: SessionState) -> bool:
     """Tell whether a snapshot is newer than the history beside it, which may be that of an earlier run."""
-    if mark is not None:
-        return mark.epoch != full.epoch or mark.seq > full.seq
+    if cursor is not None:
+        return cursor.epoch != full.epoch or cursor.seq > full.seq
     return str(progress.get("timestamp_inicio") or "") > full.started
 
 
@@ -183,11 +183,11 @@ def _object(raw: bytes | None) -> Document | None:
 
 def _leading_to(cursor: Cursor, updates: list[Update]) -> list[Update]:
     """Return the longest unbroken sequence of *updates* that ends at *cursor*."""
-    led: list[Update] = []
+    unbroken: list[Update] = []
     for update in reversed(updates):
-        if update.epoch == cursor.epoch and update.seq == cursor.seq - len(led):
-            led.append(update)
-    return led[::-1]
+        if update.epoch == cursor.epoch and update.seq == cursor.seq - len(unbroken):
+            unbroken.append(update)
+    return unbroken[::-1]
 
 
 def _replayed(session_id: str, updates: list[Update]) -> SessionState | None:
@@ -195,27 +195,27 @@ def _replayed(session_id: str, updates: list[Update]) -> SessionState | None:
     if not updates or updates[0].seq != 1:
         return None
     last = updates[-1]
-    led = _leading_to(Cursor(str(last.epoch), last.seq), updates)
-    if len(led) != last.seq:
+    unbroken = _leading_to(Cursor(str(last.epoch), last.seq), updates)
+    if len(unbroken) != last.seq:
         return None
-    snapshot = begin(session_id, led[0].data["timestamp"], led[0].data["total_etapas"])
-    for update in led:
+    snapshot = begin(session_id, unbroken[0].data["timestamp"], unbroken[0].data["total_etapas"])
+    for update in unbroken:
         snapshot = reduce(snapshot, entry_of(update.data))
-    return SessionState(str(last.epoch), last.seq, snapshot, led)
+    return SessionState(str(last.epoch), last.seq, snapshot, unbroken)
 
 
 @_errors_as_bad_document
 def from_history(session_id: str, document: Document) -> SessionState:
     """Build the state from a history document by replaying it; its last HISTORY entries become the updates."""
-    mark = own_cursor(document)
+    cursor = own_cursor(document)
     history: StoredHistory
-    if mark is not None and _replayable(document):
+    if cursor is not None and _replayable(document):
         history = cast("StoredHistory", document)
     else:
         history = redaction.redact(schemas.history(document))
     entries = history["historico"]
     started = history["timestamp_inicio"]
-    epoch = mark.epoch if mark else derived_epoch("h", session_id, started)
+    epoch = cursor.epoch if cursor else derived_epoch("h", session_id, started)
     snapshot = begin(session_id, started, history["total_etapas"])
     updates = []
     for seq, entry in enumerate(entries, 1):
@@ -242,9 +242,9 @@ def _replayable(document: Document) -> bool:
 @_errors_as_bad_document
 def from_progress(session_id: str, document: Document) -> SessionState:
     """Build the state from a snapshot alone."""
-    mark = own_cursor(document)
+    cursor = own_cursor(document)
     checked = schemas.progress(deployed.in_todays_shape(document))
-    stored = checked if mark else redaction.redact(checked)
+    stored = checked if cursor else redaction.redact(checked)
     fields = {key: value for key, value in stored.items() if key not in ("epoch", "seq")}
     snapshot = cast("Snapshot", {**begin(session_id, "", 15), **fields})
     snapshot["dados_extra"] = snapshot["dados_extra"] or {}
@@ -253,8 +253,8 @@ def from_progress(session_id: str, document: Document) -> SessionState:
         snapshot["timestamp_inicio"] = snapshot["timestamp_atualizacao"]
     snapshot["etapa_atual"] = _whole(snapshot["etapa_atual"])
     snapshot["estado"] = Estado(snapshot["estado"])
-    if mark is not None:
-        return SessionState(mark.epoch, mark.seq, snapshot)
+    if cursor is not None:
+        return SessionState(cursor.epoch, cursor.seq, snapshot)
     return _sparse(session_id, snapshot, deployed.is_old(document), None)
 
 
