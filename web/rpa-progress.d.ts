@@ -5,19 +5,39 @@
 type RPAEstado = 'aguardando' | 'executando' | 'sucesso' | 'cotacao_manual' | 'erro' | 'expirado' | 'cancelado';
 
 interface RPACobertura {
+  /** From 1. */
+  indice?: number;
   nome?: string;
   nome_cobertura?: string;
   valores?: { de?: string; ate?: string };
+  beneficios?: { nome?: string; status?: string }[];
+  texto_completo?: string;
   [key: string]: unknown;
 }
 
 interface RPAEstimativas {
+  timestamp?: string;
   coberturas_detalhadas?: RPACobertura[];
+  resumo?: { [key: string]: unknown };
   [key: string]: unknown;
 }
 
+/** What the robot could not read is 'N/A', or false. */
 interface RPAPlano {
+  plano?: string;
   valor?: string;
+  forma_pagamento?: string;
+  parcelamento?: string;
+  valor_franquia?: string;
+  tipo_franquia?: string;
+  valor_mercado?: string;
+  assistencia?: boolean;
+  vidros?: boolean;
+  carro_reserva?: boolean;
+  danos_materiais?: string;
+  danos_corporais?: string;
+  danos_morais?: string;
+  morte_invalidez?: string;
   [key: string]: unknown;
 }
 

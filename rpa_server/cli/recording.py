@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from .. import safejson
 from ..errors import BadDocument
 from ..progress import schemas
-from ..progress.snapshot import Entry
+from ..progress.shapes import Entry
 
 
 class Reporter(Protocol):
@@ -113,7 +113,8 @@ def _made_by_finalizar(entry: Entry, following: Entry | None) -> bool:
 
 
 def _call(entry: Entry) -> Callable[[Reporter], None]:
-    etapa, text = entry["etapa"], entry["mensagem"] or ""
+    etapa: Any = entry["etapa"]
+    text = entry["mensagem"] or ""
     extra = entry["dados_extra"] if isinstance(entry["dados_extra"], dict) else None
     if etapa == "estimativas":
         return lambda tracker: tracker.add_estimativas(extra or {})
@@ -122,5 +123,6 @@ def _call(entry: Entry) -> Callable[[Reporter], None]:
     if etapa == "final":
         return lambda tracker: tracker.finalizar(entry["status"], extra, entry["erro"])
     if "estimativas" in entry:
-        return lambda tracker: tracker.update_progress_with_estimativas(etapa, text, extra, entry["estimativas"])
+        estimates: Any = entry["estimativas"]
+        return lambda tracker: tracker.update_progress_with_estimativas(etapa, text, extra, estimates)
     return lambda tracker: tracker.update_progress(etapa, text, extra)

@@ -1,7 +1,7 @@
 """The deployed system's addresses: the PHP API that pages poll today, its older readers, and its event stream.
 
-Under ``/api/rpa`` every answer is a 200, whatever it says: pages stop for good on anything else. Nothing is started or
-stopped here, and what those addresses of the deployed system do is left to it.
+Under ``/api/rpa`` every answer is a 200, refusals included: pages stop for good on anything else. Addresses that start
+or stop a robot are not served: that is left to the deployed system.
 """
 
 import functools
@@ -14,12 +14,13 @@ from ..errors import StorageUnavailable
 from ..http import event_stream
 from ..http.keys import HUB, STORE
 from ..progress.session_id import is_session_id
-from ..progress.session_state import Document, SessionState
+from ..progress.session_state import SessionState
 from . import php_json, progress_answer, reader_answer, sse_messages, status
 from .event_stream import DeployedEventStream
 from .keys import LAST_SEEN
+from .progress_answer import Answer
 
-#: As the deployed server sends them; whose pages may read is said by cors.py.
+#: As the deployed server sends them; http/cors.py adds which origins may read the answer.
 _CORS = {
     "Access-Control-Allow-Methods": "GET, POST, PUT, DELETE, OPTIONS",
     "Access-Control-Allow-Headers": "Content-Type, Authorization",
@@ -27,7 +28,7 @@ _CORS = {
 _NO_CACHE = {"Cache-Control": "no-cache, must-revalidate", "Expires": "Mon, 26 Jul 1997 05:00:00 GMT"}
 
 
-def _answer(body: Document, headers: dict[str, str], status: int = 200) -> web.Response:
+def _answer(body: Answer, headers: dict[str, str], status: int = 200) -> web.Response:
     return web.Response(
         body=php_json.pretty(body),
         status=status,
@@ -42,10 +43,10 @@ def _now() -> str:
 
 
 async def _look(request: web.Request, session_id: str) -> tuple[SessionState | None, float]:
-    """Return what is known of a session, and for how many seconds its robot has been silent."""
+    """Return the state of a session, None where nothing is known, and for how many seconds its robot has been silent."""
     try:
         fresh = await request.app[STORE].read(session_id)
-    except StorageUnavailable:  # what was seen last stands in
+    except StorageUnavailable:  # the answer is what was last seen of the session
         fresh = None
     now_s = time.time()
     seen = request.app[LAST_SEEN].record(session_id, fresh, now_s)
@@ -58,13 +59,13 @@ async def preflight(request: web.Request) -> web.StreamResponse:
 
 
 async def api(request: web.Request) -> web.StreamResponse:
-    """Answer whatever is asked under ``/api/rpa``, or under it with its prefix taken off."""
+    """Answer every request under ``/api/rpa``, and under ``/rpa`` or ``/``, where a proxy takes the prefix off."""
     if request.method == "OPTIONS":
         return await preflight(request)
     return _answer(await _body(request), {"Cache-Control": "no-store"})
 
 
-async def _body(request: web.Request) -> Document:
+async def _body(request: web.Request) -> Answer:
     path = request.path.removeprefix("/api").removeprefix("/rpa")
     kind, _, rest = path.strip("/").partition("/")
     if request.method not in ("GET", "HEAD"):
@@ -79,33 +80,33 @@ async def _body(request: web.Request) -> Document:
     return progress_answer.unserved(progress_answer.NOT_FOUND)
 
 
-async def _progress(request: web.Request, session_id: str) -> Document:
+async def _progress(request: web.Request, session_id: str) -> Answer:
     if not is_session_id(session_id):
         return progress_answer.refusal(progress_answer.BAD_ID, _now())
-    held, silence_s = await _look(request, session_id)
-    return progress_answer.progress(session_id, held, silence_s, _now())
+    state, silence_s = await _look(request, session_id)
+    return progress_answer.progress(session_id, state, silence_s, _now())
 
 
 async def full_progress(request: web.Request) -> web.StreamResponse:
-    """Answer as the older readers do, which take the session as a parameter."""
+    """Answer as the older readers do, which take the session id as a parameter."""
     now = datetime.now()
     session_id = request.query.get("session", "")
     if not session_id:
-        # The one that ignored its parameter had no such refusal: its pages know no other status than 200.
+        # get_progress.php ignored its parameter and so never refused it: its pages know no other status than 200.
         status = 200 if request.path == "/get_progress.php" else 400
         return _answer(reader_answer.refusal(reader_answer.NO_ID, now), _NO_CACHE, status)
     if not is_session_id(session_id):
         return _answer(reader_answer.refusal(progress_answer.BAD_ID, now), _NO_CACHE)
-    held, silence_s = await _look(request, session_id)
-    return _answer(reader_answer.progress(session_id, held, silence_s, now), _NO_CACHE)
+    state, silence_s = await _look(request, session_id)
+    return _answer(reader_answer.progress(session_id, state, silence_s, now), _NO_CACHE)
 
 
 async def progress_events(request: web.Request) -> web.StreamResponse:
-    """Stream as ``progress_sse.php`` does, but start nothing."""
+    """Stream as ``progress_sse.php`` does, without starting a robot."""
     session_id = request.query.get("session_id", "")
     if not is_session_id(session_id):
-        told = {"status": "error", "session_id": session_id, "message": progress_answer.BAD_ID}
-        return web.Response(body=sse_messages.encode(told), content_type="text/event-stream", headers=_CORS)
+        refusal = {"status": "error", "session_id": session_id, "message": progress_answer.BAD_ID}
+        return web.Response(body=sse_messages.encode(refusal), content_type="text/event-stream", headers=_CORS)
     _, silence_s = await _look(request, session_id)
     session = request.app[HUB].session(session_id)
     return await event_stream.stream(request, functools.partial(DeployedEventStream, session, silence_s, _now), _CORS)

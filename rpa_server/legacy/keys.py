@@ -1,4 +1,4 @@
-"""What the application carries for the deployed addresses, by typed key."""
+"""The typed keys under which the application carries what the deployed addresses need."""
 
 from aiohttp import web
 
@@ -6,4 +6,4 @@ from .last_seen import LastSeen
 from .session_counts import SessionCounts
 
 LAST_SEEN = web.AppKey("last_seen", LastSeen)
-SESSION_COUNTS = web.AppKey("census", SessionCounts)
+SESSION_COUNTS = web.AppKey("session_counts", SessionCounts)

@@ -1,10 +1,10 @@
-"""What this process has seen of sessions that are asked for again and again, and since when nothing new.
+"""LRU cache of the newest state of each session that is polled, and since when it has been the newest.
 
-Takes the time as a parameter; knows neither stores nor sockets. It stands in while no store answers, and tells how
-long a robot has been silent where the store can't: robots write local times without a zone, so a clock on
-another machine says nothing.
+Takes the time as a parameter; knows neither stores nor sockets. It answers while no store does. It also measures a
+robot's silence where the store can't tell when it last wrote: robots write local times without a zone, so another
+machine's clock can't be compared with them.
 
-Invariants: bounded; what is answered of a run never goes back; what was deleted is forgotten once it is old.
+Invariants: bounded; what is answered of a run never goes back; a session that was deleted is forgotten after SILENCE_S.
 """
 
 from collections import OrderedDict
@@ -13,6 +13,7 @@ from typing import NamedTuple
 from ..progress.outcome import SILENCE_S
 from ..progress.session_state import SessionState, advance
 
+#: Sessions that are remembered: more than the deployed system has in a day.
 _KEPT = 256
 
 
@@ -23,23 +24,29 @@ class Seen(NamedTuple):
     since_s: float
 
     def silence_s(self, now_s: float) -> float:
-        """Return for how long the robot has said nothing."""
+        """Return how many seconds the robot has been silent."""
         return max(0.0, now_s - self.since_s)
 
 
 class LastSeen:
-    """The last seen states, the longest unasked dropped first."""
+    """The last seen states; the one that was asked for longest ago is dropped first.
+
+    Args:
+        kept: how many sessions are remembered.
+    """
 
     def __init__(self, kept: int = _KEPT) -> None:
         self._seen: OrderedDict[str, Seen] = OrderedDict()
         self._kept = kept
 
     def record(self, session_id: str, fresh: SessionState | None, now_s: float) -> Seen | None:
-        """Note what a store answered; return the newest that is known.
+        """Record what a store answered; return the newest state that is known.
 
         Args:
-            fresh: None where no store knows the session, or none could be asked; what was seen within the last
-                SILENCE_S stands in.
+            session_id: the session.
+            fresh: None where no store knows the session, or none answered: then the state that was last seen is
+                returned, if it is not older than SILENCE_S.
+            now_s: seconds since 1970.
         """
         seen = self._newest(self._seen.get(session_id), fresh, now_s)
         if seen is None:
@@ -61,6 +68,5 @@ class LastSeen:
         return Seen(newest, min(since_s, seen.since_s) if newest.cursor == seen.state.cursor else since_s)
 
 
-def _written_s(held: SessionState, now_s: float) -> float:
-    return now_s if held.written_s is None else min(held.written_s, now_s)
-
+def _written_s(state: SessionState, now_s: float) -> float:
+    return now_s if state.written_s is None else min(state.written_s, now_s)

@@ -1,6 +1,6 @@
-"""JSON as PHP's ``json_encode`` writes it, since that is what the deployed answers were made with.
+"""JSON as PHP's ``json_encode`` writes it, as in the deployed answers.
 
-Pure. Two flavours were in use: pretty-printed with readable letters for answers, plain for streams.
+Pure. Two flavours are in use: pretty-printed with unescaped letters for answers, compact and escaped for streams.
 """
 
 import json
@@ -16,18 +16,18 @@ _BREAKS = re.compile("[\u2028\u2029]")
 def pretty(value: Any) -> bytes:
     """Encode as with JSON_PRETTY_PRINT | JSON_UNESCAPED_UNICODE: four spaces, ``\\/``."""
     encoded = json.dumps(safejson.plain(value), ensure_ascii=False, indent=4)
-    # Outside of strings JSON has neither a slash nor a line separator.
+    # Neither a slash nor a line separator occurs in JSON outside of strings.
     return _BREAKS.sub(lambda found: _LINES[found[0]], encoded.replace("/", "\\/")).encode("utf-8", "replace")
 
 
 def compact(value: Any) -> bytes:
-    """Encode as without any flag: no spaces, every other letter than ASCII escaped, ``\\/``."""
+    """Encode as with no flag at all: no spaces, letters beyond ASCII escaped, ``\\/``."""
     encoded = json.dumps(safejson.plain(value), separators=(",", ":"))
     return encoded.replace("/", "\\/").encode()
 
 
 def decoded(value: Any) -> Any:
-    """Return what PHP has of a JSON value that it read: an empty object is an empty list to it, 5.0 is 5."""
+    """Return a JSON value as PHP writes it after reading it: an empty object becomes an empty list, 5.0 becomes 5."""
     if isinstance(value, dict):
         return {key: decoded(item) for key, item in value.items()} or []
     if isinstance(value, list):
@@ -36,5 +36,5 @@ def decoded(value: Any) -> Any:
 
 
 def number(value: float) -> float:
-    """Return a whole number as an integer, which is how PHP writes it."""
+    """Return a whole number as an integer, as PHP writes it."""
     return int(value) if float(value).is_integer() else value

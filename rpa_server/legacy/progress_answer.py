@@ -1,88 +1,103 @@
 """The deployed system's answers to ``/api/rpa/progress/{session}``, made from the state of a session.
 
-Pure: times come as text from whoever asks. Shapes, key order, words and types are those of the PHP that pages
-poll today, plus the names under which other pages look for the same thing. What differs on purpose is listed in
-``docs/migrating.rst``; a test holds the list against a second writing of the PHP's rules.
+Pure: the caller gives times as text. Shapes, key order, words and types are those of the PHP that pages poll today,
+plus the names under which other pages look for the same thing. What differs on purpose is listed in
+``docs/migrating.rst``; a test compares the list with a second implementation of the PHP's rules.
 
-Invariants: ``success`` and 100 % are said of a run that ended with a quote and of no other; what ends a run in a page
-(``error``, ``completed``, ``concluido``) is never said in mid-run; no text made here holds a word that a page takes
-for a failure; nothing of the form that somebody filled in leaves here.
+Invariants: only a run that ended with a quote gets ``success`` and 100 %; a run that goes on never gets a word that
+makes a page stop (``error``, ``completed``, ``concluido``); no text made here contains a word that a page takes for a
+failure; everything that leaves here is redacted.
 """
 
 from typing import Any, NamedTuple
 
 from ..errors import BadDocument
 from ..progress import redaction
-from ..progress import snapshot as snapshots
-from ..progress.outcome import PLAN_KEYS, claims_success, patience_s, price
-from ..progress.session_state import Document, SessionState
-from ..progress.snapshot import with_names
+from ..progress.outcome import PLAN_KEYS, Estado, claims_success, patience_s, price
+from ..progress.session_state import SessionState
+from ..progress.shapes import Coverage, Entry, Estimates, Plan, Snapshot
+from ..progress.snapshot import ESTIMATES_KEY, EVENTS, entry_of, estado, is_number, with_names
 from ..progress.update import Update
 from . import php_json
+
+#: An answer, or a part of one.
+Answer = dict[str, Any]
 
 NOT_FOUND = "Endpoint não encontrado"
 NOT_ALLOWED = "Método não permitido"
 BAD_ID = "Session ID inválido"
 WAITING = "Aguardando início da execução"
 _MANUAL = "Cotação manual necessária"
+#: Entries in an answer, the last ones.
 _SHOWN = 10
-#: Entries whose extra data are made for pages: the estimates and the plans.
+#: Entries whose extra data are meant for pages: the estimates and the plans.
 _MILESTONES = ("estimativas", "final")
-#: The deployed words for a run that has ended, by what pages look for at the top level.
-_TOP_LEVEL = {"sucesso": "success", "cotacao_manual": "manual_quotation"}
+#: ``estado`` → ``progress.status``; None while the run goes on: then its step decides.
+_STATUS: dict[Estado, str | None] = {
+    Estado.AGUARDANDO: None,
+    Estado.EXECUTANDO: None,
+    Estado.SUCESSO: "success",
+    Estado.COTACAO_MANUAL: "error",
+    Estado.ERRO: "error",
+    Estado.EXPIRADO: "error",
+    Estado.CANCELADO: "error",
+}
+#: ``estado`` → ``status`` at the top level, which one page alone reads; it knows one word more.
+_TOP_LEVEL: dict[Estado, str | None] = {**_STATUS, Estado.COTACAO_MANUAL: "manual_quotation"}
 
 
-class Run(NamedTuple):
-    """What the answers are made of, worked out once.
+class RunView(NamedTuple):
+    """A run as the deployed answers show it, worked out once for all of their parts.
 
     Attributes:
-        estado: see state.estado().
-        entries: what the robot said, as far as it is kept; empty for one that keeps no history.
+        state: the state of the session.
+        estado: what it means, silence included.
+        entries: what the robot said, as far as it is known; empty for one that keeps no history.
         step: the furthest step.
     """
 
-    held: SessionState
-    estado: str
-    entries: list[snapshots.Entry]
+    state: SessionState
+    estado: Estado
+    entries: list[Entry]
     step: float
 
     @property
-    def snapshot(self) -> snapshots.Snapshot:
-        return self.held.snapshot
+    def snapshot(self) -> Snapshot:
+        return self.state.snapshot
 
     @property
     def succeeded(self) -> bool:
-        return self.estado == "sucesso"
+        return self.estado == Estado.SUCESSO
 
     @property
     def over(self) -> bool:
-        """The page is to stop: the run has ended, or nobody hears of it any more."""
-        return self.estado not in ("aguardando", "executando")
+        """True where the page is to stop: the run has ended, or its robot has been silent for too long."""
+        return _STATUS.get(self.estado, "error") is not None
 
 
-def look(held: SessionState, silence_s: float) -> Run:
-    """Work out what the answers need; *silence_s*: how long the robot has said nothing."""
-    told = () if held.sparse else map(_entry, held.updates)
-    entries = [entry for entry in told if entry is not None]
-    steps = [entry["etapa"] for entry in entries if snapshots.is_number(entry["etapa"])]
-    total = held.snapshot["total_etapas"]
-    step = min(max(0, *map(int, steps)), total) if steps else held.snapshot["etapa_atual"]
-    return Run(held, snapshots.estado(held.snapshot, silence_s), entries, step)
+def look(state: SessionState, silence_s: float) -> RunView:
+    """Work out what the answers need; *silence_s*: how long the robot has been silent, in seconds."""
+    updates = [] if state.sparse else state.updates
+    entries = [entry for entry in map(_entry, updates) if entry is not None]
+    steps = [int(entry["etapa"]) for entry in entries if is_number(entry["etapa"])]
+    total = state.snapshot["total_etapas"]
+    step = min(max(0, *steps), total) if steps else state.snapshot["etapa_atual"]
+    return RunView(state, estado(state.snapshot, silence_s), entries, step)
 
 
-def _entry(update: Update) -> snapshots.Entry | None:
-    """Return the entry that an update tells of; None for one that only begins like one of ours."""
+def _entry(update: Update) -> Entry | None:
+    """Return the entry that an update tells of; None for an update that only begins like one of our tracker's."""
     try:
-        entry = snapshots.entry_of(update.data)
-        step_or_word = snapshots.is_number(entry["etapa"]) or entry["etapa"] in snapshots.EVENTS
+        entry = entry_of(update.data)
+        step_or_word = is_number(entry["etapa"]) or entry["etapa"] in EVENTS
     except (BadDocument, LookupError, TypeError, AttributeError):
         return None
     texts = (entry["timestamp"], entry["status"], entry["mensagem"] or "")
     return entry if step_or_word and all(isinstance(text, str) for text in texts) else None
 
 
-def percent(run: Run) -> float:
-    """Return 0 to 99, and 100 for a success: pages take 100 for one."""
+def percent(run: RunView) -> float:
+    """Return 0 to 99, or 100 for a success, which is what pages take 100 for."""
     if run.succeeded:
         return 100
     snapshot = run.snapshot
@@ -90,63 +105,62 @@ def percent(run: Run) -> float:
     return php_json.number(min(share, 99.0))
 
 
-def status(run: Run) -> str:
-    """Return ``iniciando`` or ``executando`` in mid-run, then ``success`` or ``error``."""
-    if run.over:
-        return "success" if run.succeeded else "error"
-    return "iniciando" if run.snapshot["status"] == "iniciando" else "executando"
+def status(run: RunView) -> str:
+    """Return ``iniciando`` or ``executando`` while the run goes on, then ``success`` or ``error``."""
+    underway = "iniciando" if run.snapshot["status"] == "iniciando" else "executando"
+    return _STATUS.get(run.estado, "error") or underway
 
 
-def message(run: Run) -> str:
-    """Return the robot's last words; of errors that ended nothing, and of what follows the end, none."""
-    if run.estado == "expirado" and not run.snapshot["final"]:
+def message(run: RunView) -> str:
+    """Return the robot's last text, without errors that ended nothing and without what follows the end."""
+    if run.estado == Estado.EXPIRADO and not run.snapshot["final"]:
         minutes = patience_s(run.snapshot["etapa_atual"], run.snapshot["mensagem"] or "") / 60
         return f"Sem notícias do robô há mais de {minutes:.0f} minutos"
-    if run.estado == "cotacao_manual" and claims_success(run.snapshot["status"]):
+    if run.estado == Estado.COTACAO_MANUAL and claims_success(run.snapshot["status"]):
         return _MANUAL
-    said = "" if run.entries else run.snapshot["mensagem"]
+    text = "" if run.entries else run.snapshot["mensagem"]
     for entry in run.entries:
         if entry["etapa"] != "erro":
-            said = entry["mensagem"]
+            text = entry["mensagem"]
         if entry["etapa"] == "final":
             break
-    return redaction.text(said or "")
+    return redaction.text(text or "")
 
 
-def estimates(run: Run) -> Document | None:
-    """Return the estimates as soon as they are there, every coverage under ``nome`` too; None before."""
-    held = run.snapshot["dados_extra"].get(snapshots.ESTIMATES_KEY)
-    return with_names(redaction.redact(held)) if isinstance(held, dict) else None
+def estimates(run: RunView) -> Estimates | None:
+    """Return the estimates with both names in every coverage, None before the robot captured them."""
+    found = run.snapshot["dados_extra"].get(ESTIMATES_KEY)
+    return with_names(redaction.redact(found)) if isinstance(found, dict) else None
 
 
-def coverages(found: Document | None) -> list[Document]:
+def coverages(found: Estimates | None) -> list[Coverage]:
     """Return the coverages of estimates(), none where there are none."""
-    items = (found or {}).get("coberturas_detalhadas")
+    items = found.get("coberturas_detalhadas") if found else None
     return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
 
 
-def plans(run: Run) -> dict[str, Document]:
+def plans(run: RunView) -> dict[str, Plan]:
     """Return the plans of a run that has ended, by PLAN_KEYS."""
-    held = run.snapshot["dados_extra"] if run.snapshot["final"] else {}
-    return {key: redaction.redact(held[key]) for key in PLAN_KEYS if isinstance(held.get(key), dict)}
+    extra = run.snapshot["dados_extra"] if run.snapshot["final"] else {}
+    return {key: redaction.redact(extra[key]) for key in PLAN_KEYS if isinstance(extra.get(key), dict)}
 
 
-def final_price(run: Run) -> str | None:
-    """Return the recommended plan's price, else the alternative's; None where there is none."""
+def final_price(run: RunView) -> str | None:
+    """Return the price of the recommended plan, else that of the alternative one; None where neither has one."""
     prices = (price(plan) for plan in plans(run).values())
     return next((found for found in prices if found is not None), None) if run.succeeded else None
 
 
-def result(run: Run) -> Document | None:
-    """Return what the robot's ``result_<sid>.json`` holds, None before the end."""
+def result(run: RunView) -> Answer | None:
+    """Return the robot's result document (see shapes.StoredResult) with the final price, None before the end."""
     if not run.snapshot["final"]:
         return None
-    end = run.held.end
+    end = run.state.end
     last = next((entry for entry in reversed(run.entries) if entry["etapa"] == "final"), None)
     at = end.at if end else last["timestamp"] if last else run.snapshot["timestamp_atualizacao"]
-    told = end.status if end else last["status"] if last else run.snapshot["status"]
-    body: Document = {
-        "status": told,
+    word = end.status if end else last["status"] if last else run.snapshot["status"]
+    body: Answer = {
+        "status": word,
         "timestamp_fim": at,
         "dados_finais": php_json.decoded({key: _priced(plan) for key, plan in plans(run).items()}),
         "session_id": run.snapshot["session_id"],
@@ -155,14 +169,14 @@ def result(run: Run) -> Document | None:
     return body if found is None else {**body, "valor_final": found}
 
 
-def _priced(plan: Document) -> Document:
-    """Add the price under its other name, without the dots that one page takes for a decimal point."""
+def _priced(plan: Plan) -> Answer:
+    """Copy a plan with its price under ``valor_total`` too, without the dots that one page takes for decimal points."""
     found = price(plan)
-    return plan if found is None else {**plan, "valor_total": found.replace(".", "")}
+    return {**plan} if found is None else {**plan, "valor_total": found.replace(".", "")}
 
 
-def timeline(run: Run) -> list[Document]:
-    """Return the last entries; extra data only of those that pages show."""
+def timeline(run: RunView) -> list[Answer]:
+    """Return the last entries, with extra data only where pages show them, see extra()."""
     return [
         {
             "etapa": entry["etapa"],
@@ -176,55 +190,56 @@ def timeline(run: Run) -> list[Document]:
     ]
 
 
-def extra(entry: snapshots.Entry) -> Any:
-    """Return an entry's extra data where they are a milestone, None for any other."""
-    held = entry.get("dados_extra")
-    return php_json.decoded(redaction.redact(held)) if held is not None and entry["etapa"] in _MILESTONES else None
+def extra(entry: Entry) -> Any:
+    """Return an entry's extra data where they are a milestone, None for any other entry."""
+    found = entry.get("dados_extra")
+    return php_json.decoded(redaction.redact(found)) if found is not None and entry["etapa"] in _MILESTONES else None
 
 
-def progress(session_id: str, held: SessionState | None, silence_s: float, now: str) -> Document:
+def progress(session_id: str, state: SessionState | None, silence_s: float, now: str) -> Answer:
     """Build the answer of ``/api/rpa/progress/{session}``.
 
     Args:
-        held: None for a session of which nothing is known; several pages would stop on a 404.
-        silence_s: how long the robot has said nothing.
+        session_id: as asked for.
+        state: None for a session of which nothing is known, which is no 404: several pages stop on one.
+        silence_s: how long the robot has been silent, in seconds.
         now: ``YYYY-MM-DD HH:MM:SS``, the server's local time.
     """
-    body = _initial() if held is None else _progress(look(held, silence_s))
+    body = _initial() if state is None else _progress(look(state, silence_s))
     top = body.pop("top", body["status"])
-    stage = body["mensagem"] if body["etapa_atual"] else ""  # a page that expects a number there shows 0 for it
+    phase = body["mensagem"] if body["etapa_atual"] else ""  # a page that expects a number here takes "" for 0
     return {
         "success": True,
         "session_id": session_id,
         "progress": body,
         "timestamp": now,
         "status": top,
-        "current_phase": stage,
+        "current_phase": phase,
         "mensagem": body["mensagem"],
         "progress_percent": round(body["percentual"]),
         "results": _results(body),
     }
 
 
-def _progress(run: Run) -> Document:
-    said, word, step = message(run), status(run), run.step
+def _progress(run: RunView) -> Answer:
+    text, word, step = message(run), status(run), run.step
     found = estimates(run)
     return {
         "etapa_atual": step,
         "total_etapas": run.snapshot["total_etapas"],
         "percentual": percent(run),
         "status": word,
-        "mensagem": said,
+        "mensagem": text,
         "estimativas": {"capturadas": found is not None, "dados": php_json.decoded(found)},
         "resultados_finais": {"rpa_finalizado": run.succeeded, "dados": result(run)},
         "timeline": timeline(run),
         "source": "history" if run.entries else "progress",
-        **_other_names(step, word, said),
-        "top": _TOP_LEVEL.get(run.estado, word),
+        **_other_names(step, word, text),
+        "top": _TOP_LEVEL.get(run.estado, word) or word,
     }
 
 
-def _initial() -> Document:
+def _initial() -> Answer:
     return {
         "etapa_atual": 0,
         "total_etapas": 5,
@@ -239,23 +254,23 @@ def _initial() -> Document:
     }
 
 
-def _other_names(step: float, word: str, said: str) -> Document:
-    return {"etapa": step, "current_etapa": step, "current_status": word, "current_mensagem": said}
+def _other_names(step: float, word: str, text: str) -> Answer:
+    return {"etapa": step, "current_etapa": step, "current_status": word, "current_mensagem": text}
 
 
-def _results(body: Document) -> Document:
-    """Return the prices for a page that looks for them at the top level, and shows R$ 0,00 for a missing one."""
+def _results(body: Answer) -> Answer:
+    """Return the price for a page that looks for it at the top level, and shows R$ 0,00 where the key is missing."""
     if body["status"] != "success":
         return {}
     found = body["resultados_finais"]["dados"].get("valor_final") or "N/A"
     return {"premio_seguro": found, "premio_total": found}
 
 
-def refusal(text: str, now: str, code: int = 400) -> Document:
-    """Build the deployed answer to a request that can't be served; some pages read ``message``."""
+def refusal(text: str, now: str, code: int = 400) -> Answer:
+    """Build the deployed answer to a bad request; some pages read ``message`` instead of ``error``."""
     return {"success": False, "error": text, "code": code, "timestamp": now, "message": text}
 
 
-def unserved(text: str) -> Document:
-    """Build the deployed answer of an address or a method that there is not."""
+def unserved(text: str) -> Answer:
+    """Build the deployed answer for an unknown address or method."""
     return {"success": False, "error": text, "message": text}

@@ -1,9 +1,9 @@
 """The answer of the older readers ``get_progress.php`` and its successors, made from the state of a session.
 
-Pure, like legacy.py, and with its rules. The shape is that of ``get_progress_completo.php``, whose ``data`` has every
-key of a progress file and more.
+Pure, like progress_answer.py, and by its rules. The shape is that of ``get_progress_completo.php``, whose ``data`` has
+every key of a progress file and more.
 
-Invariants: besides those of legacy.py, the step stays below the last one until a run has succeeded, since a page
+Invariants: those of progress_answer.py; and the step stays below the last one until a run has succeeded, since a page
 that reads this shape takes the last step for a success.
 """
 
@@ -11,13 +11,15 @@ from datetime import datetime
 from typing import Any
 
 from ..progress import redaction
-from ..progress.session_state import Document, SessionState
-from ..progress.snapshot import ESTIMATES_KEY, Entry, Snapshot
+from ..progress.session_state import SessionState
+from ..progress.shapes import Coverage, Entry, Plan, Snapshot
+from ..progress.snapshot import ESTIMATES_KEY
 from . import php_json, progress_answer
-from .progress_answer import Run
+from .progress_answer import Answer, RunView
 
 NO_ID = "Session ID obrigatório"
 _WAITING = "Aguardando início..."
+#: Entries in the answer, the last ones.
 _SHOWN = 10
 _NO_ESTIMATES = {
     "capturadas": False,
@@ -28,27 +30,28 @@ _NO_ESTIMATES = {
 }
 
 
-def progress(session_id: str, held: SessionState | None, silence_s: float, now: datetime) -> Document:
+def progress(session_id: str, state: SessionState | None, silence_s: float, now: datetime) -> Answer:
     """Build the answer of ``/get_progress.php?session=``.
 
     Args:
-        held: None for a session of which nothing is known.
-        silence_s: how long the robot has said nothing.
+        session_id: as asked for.
+        state: None for a session of which nothing is known.
+        silence_s: how long the robot has been silent, in seconds.
         now: the server's local time.
     """
     at = now.strftime("%Y-%m-%d %H:%M:%S")
-    if held is None:
+    if state is None:
         return {"success": True, "data": _initial(session_id, now), "timestamp": at}
-    data = _data(session_id, progress_answer.look(held, silence_s))
+    data = _data(session_id, progress_answer.look(state, silence_s))
     return {"success": True, "data": {**data, "timestamp": at}}
 
 
-def refusal(text: str, now: datetime) -> Document:
-    """Build the answer to a request that can't be served; one reader said ``message``, the other ``error``."""
+def refusal(text: str, now: datetime) -> Answer:
+    """Build the answer to a bad request; one reader put the text under ``message``, the other under ``error``."""
     return {"success": False, "message": text, "timestamp": now.strftime("%Y-%m-%d %H:%M:%S"), "error": text}
 
 
-def _data(session_id: str, run: Run) -> Document:
+def _data(session_id: str, run: RunView) -> Answer:
     snapshot = run.snapshot
     total = snapshot["total_etapas"]
     return {
@@ -73,43 +76,48 @@ def _data(session_id: str, run: Run) -> Document:
     }
 
 
-def _extra(run: Run) -> Any:
-    """Return what the milestones brought, in the places where the two kinds of reader look for it."""
+def _extra(run: RunView) -> Any:
+    """Return estimates and plans under every key where one of the two kinds of page looks for them."""
     found = progress_answer.estimates(run)
-    brought = {} if found is None else {**found, ESTIMATES_KEY: found}
-    return php_json.decoded({**brought, **progress_answer.plans(run)})
+    estimates: Answer = {} if found is None else {**found, ESTIMATES_KEY: found}
+    return php_json.decoded({**estimates, **progress_answer.plans(run)})
 
 
-def _errors(run: Run) -> list[Any]:
+def _errors(run: RunView) -> list[Any]:
     if not run.entries:
         return [redaction.redact(error) for error in run.snapshot["erros"]]
-    keys = ("etapa", "erro", "timestamp")
-    return [redaction.redact({key: entry[key] for key in keys}) for entry in run.entries if entry.get("erro")]
+    return [
+        redaction.redact({"etapa": entry["etapa"], "erro": entry["erro"], "timestamp": entry["timestamp"]})
+        for entry in run.entries
+        if entry.get("erro")
+    ]
 
 
-def _brief(entry: Entry) -> Document:
+def _brief(entry: Entry) -> Answer:
     text = redaction.text(entry["mensagem"] or "")
     return {"etapa": entry["etapa"], "timestamp": entry["timestamp"], "status": entry["status"], "mensagem": text}
 
 
-def _estimates(run: Run) -> Document:
+def _estimates(run: RunView) -> Answer:
     found = progress_answer.estimates(run)
     if found is None:
         return _NO_ESTIMATES
     entry = next((entry for entry in run.entries if entry["etapa"] == "estimativas"), None)
-    told = entry or {"timestamp": found.get("timestamp"), "status": "completed", "mensagem": "Estimativas capturadas"}
+    at = entry["timestamp"] if entry else found.get("timestamp")
+    words = {
+        "status": entry["status"] if entry else "completed",
+        "mensagem": entry["mensagem"] if entry else "Estimativas capturadas",
+    }
     data = {
         "coberturas": [_coverage(item) for item in progress_answer.coverages(found)],
         "resumo": php_json.decoded(found.get("resumo", [])),
-        "timestamp": told["timestamp"],
-        "status": told["status"],
-        "mensagem": told["mensagem"],
+        "timestamp": at,
+        **words,
     }
-    told = {"status": told["status"], "mensagem": told["mensagem"]}
-    return {"capturadas": True, "encontradas": True, "dados": data, **told}
+    return {"capturadas": True, "encontradas": True, "dados": data, **words}
 
 
-def _coverage(item: Document) -> Document:
+def _coverage(item: Coverage) -> Answer:
     return {
         "nome": item["nome"] or "N/A",
         "valores": php_json.decoded(item.get("valores", [])),
@@ -118,7 +126,7 @@ def _coverage(item: Document) -> Document:
     }
 
 
-def _results(session_id: str, run: Run) -> Document:
+def _results(session_id: str, run: RunView) -> Answer:
     found = progress_answer.result(run)
     return {
         "rpa_finalizado": run.succeeded,
@@ -129,34 +137,35 @@ def _results(session_id: str, run: Run) -> Document:
     }
 
 
-def _plans(run: Run) -> Any:
+def _plans(run: RunView) -> Any:
     return {key.removeprefix("plano_"): _plan(key, plan) for key, plan in progress_answer.plans(run).items()} or []
 
 
-def _plan(key: str, plan: Document) -> Document:
-    def said(*names: str, otherwise: Any = "N/A") -> Document:
-        return {name: php_json.decoded(plan.get(name, otherwise)) for name in names}
+def _plan(key: str, plan: Plan) -> Answer:
+    def fields(*names: str, default: Any = "N/A") -> Answer:
+        return {name: php_json.decoded(plan.get(name, default)) for name in names}
 
     return {
         "tipo": key.removeprefix("plano_"),
         "nome": plan.get("plano", "N/A"),
-        **said("valor", "forma_pagamento", "parcelamento", "valor_franquia", "valor_mercado"),
-        "coberturas": said("assistencia", "vidros", "carro_reserva", otherwise=False),
-        "limites": said("danos_materiais", "danos_corporais", "danos_morais", "morte_invalidez"),
+        **fields("valor", "forma_pagamento", "parcelamento", "valor_franquia", "valor_mercado"),
+        "coberturas": fields("assistencia", "vidros", "carro_reserva", default=False),
+        "limites": fields("danos_materiais", "danos_corporais", "danos_morais", "morte_invalidez"),
         "franquia": {"tipo": plan.get("tipo_franquia", "N/A")},
     }
 
 
 def _passed_s(snapshot: Snapshot) -> float:
-    """Return how long the run had lasted at its last change, in seconds."""
+    """Return how long the run had lasted at its last change, in seconds; 0 where its times are none."""
     try:
-        began, changed = (datetime.fromisoformat(snapshot[f"timestamp_{key}"]) for key in ("inicio", "atualizacao"))
+        began = datetime.fromisoformat(snapshot["timestamp_inicio"])
+        changed = datetime.fromisoformat(snapshot["timestamp_atualizacao"])
         return php_json.number(round((changed - began).total_seconds(), 3))
     except (TypeError, ValueError):
         return 0
 
 
-def _initial(session_id: str, now: datetime) -> Document:
+def _initial(session_id: str, now: datetime) -> Answer:
     at = now.isoformat(timespec="seconds")
     return {
         "etapa_atual": 0,

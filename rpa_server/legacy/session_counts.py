@@ -1,7 +1,7 @@
-"""How many sessions there are, by what has become of them: the figures of the deployed dashboard.
+"""How many sessions there are, by ``estado``: the figures of the deployed dashboard. Names no session.
 
-Counting reads every session of the last day, so it is done one at a time, beside the requests, and who asks is told
-what is known within a moment. Names no session.
+Counting reads every session of the last day. One count runs at a time, in the background; a caller gets whatever was
+counted within a moment.
 """
 
 import asyncio
@@ -10,11 +10,14 @@ from collections.abc import Callable
 
 from ..backends.base import Store
 from ..errors import StorageUnavailable
+from ..progress.outcome import Estado
 from ..progress.snapshot import estado
 
-#: More than six times the runs of the busiest recorded day.
+#: The most sessions that are counted: more than six times the runs of the busiest recorded day.
 _COUNTED = 1000
+#: A count is made again once it is older.
 _FRESH_S = 10.0
+#: How long a caller waits for a count.
 _WAIT_S = 0.03
 
 
@@ -22,20 +25,23 @@ class SessionCounts:
     """The sessions of the last 24 hours, by ``estado``.
 
     Args:
-        store: where they are.
+        store: where the sessions are.
         clock: returns seconds since 1970.
     """
 
     def __init__(self, store: Store, clock: Callable[[], float]) -> None:
         self._store = store
         self._clock = clock
-        self._counted: Counter[str] | None = None
-        self._counting: Counter[str] = Counter()
+        self._counted: Counter[Estado] | None = None
+        self._counting: Counter[Estado] = Counter()
         self._at_s = 0.0
         self._task: asyncio.Task[None] | None = None
 
-    async def count(self) -> Counter[str]:
-        """Return the last count, at most _FRESH_S old, or, while a first one takes long, as far as it is."""
+    async def count(self) -> Counter[Estado]:
+        """Return the last count, renewed where it is older than _FRESH_S and that takes no longer than _WAIT_S.
+
+        The very first count is returned as far as it has come.
+        """
         stale = self._counted is None or self._clock() - self._at_s > _FRESH_S
         if stale and (self._task is None or self._task.done()):
             self._task = asyncio.create_task(self._count())
@@ -48,17 +54,17 @@ class SessionCounts:
         try:
             for session_id in await self._store.sessions(_COUNTED):
                 await self._look(session_id)
-        except StorageUnavailable:  # the list can't be had now; the last one stands
+        except StorageUnavailable:  # no list of sessions: the last count stays
             return
         self._counted, self._at_s = self._counting, self._clock()
 
     async def _look(self, session_id: str) -> None:
         try:
-            held = await self._store.read(session_id)
+            state = await self._store.read(session_id)
         except StorageUnavailable:
             return
-        if held is not None:
-            self._counting[estado(held.snapshot, held.silence_s(self._clock()))] += 1
+        if state is not None:
+            self._counting[estado(state.snapshot, state.silence_s(self._clock()))] += 1
 
     async def close(self) -> None:
         """Stop counting."""

@@ -1,55 +1,70 @@
 """The messages of the deployed ``progress_sse.php``, made from the state of a session.
 
-Pure, like legacy.py, and with its rules. The sequence is starting, started, progress …, then one of completed,
-error and timeout, behind which the page closes the stream. ``completed`` must carry ``progresso``: without it the
-page fails before it closes, and comes back for ever.
+Pure, like progress_answer.py, and by its rules. The sequence is starting, started, progress …, then one of completed,
+error and timeout, after which the page closes the stream. ``completed`` must carry ``progresso``: without it the page
+fails with a TypeError before it closes, and reconnects for ever.
 """
 
 from ..progress import redaction
-from ..progress.session_state import Document, SessionState
+from ..progress.outcome import Estado
+from ..progress.session_state import SessionState
+from ..progress.shapes import Estimates
 from ..progress.snapshot import ESTIMATES_KEY
 from . import php_json, progress_answer
-from .progress_answer import Run
+from .progress_answer import Answer, RunView
 
-#: Behind one of these a page closes the stream.
+#: The ``status`` of a message after which a page closes the stream.
 LAST = ("completed", "error", "timeout")
+#: ``estado`` → the ``status`` of the last message; None while the run goes on.
+_LAST_OF: dict[Estado, str | None] = {
+    Estado.AGUARDANDO: None,
+    Estado.EXECUTANDO: None,
+    Estado.SUCESSO: "completed",
+    Estado.COTACAO_MANUAL: "error",
+    Estado.ERRO: "error",
+    Estado.EXPIRADO: "timeout",
+    Estado.CANCELADO: "error",
+}
 
 
-def starting(session_id: str) -> Document:
-    """Say that the stream is open."""
+def starting(session_id: str) -> Answer:
+    """Build the message that the stream is open."""
     return {"status": "starting", "session_id": session_id, "message": "Iniciando cotação..."}
 
 
-def started(session_id: str) -> Document:
-    """Say that the robot has been heard of."""
+def started(session_id: str) -> Answer:
+    """Build the message that the robot has written something."""
     return {"status": "started", "session_id": session_id, "message": "RPA iniciado com sucesso"}
 
 
-def timeout(session_id: str) -> Document:
-    """Say that nothing was heard for too long; the deployed script said it after 300 s, however the run went."""
+def timeout(session_id: str) -> Answer:
+    """Build the message that the robot has been silent for too long; the deployed script sent it after any 300 s."""
     return {"status": "timeout", "session_id": session_id, "message": "Timeout atingido"}
 
 
-def of(session_id: str, held: SessionState, silence_s: float, now: str) -> list[Document]:
-    """Return what a state says: a progress message, and behind it the last one where the run is over.
+def of(session_id: str, state: SessionState, silence_s: float, now: str) -> list[Answer]:
+    """Return the messages for a state: its progress, then the last message where the run is over.
 
     Args:
-        silence_s: how long the robot has said nothing.
+        session_id: the session.
+        state: what is known of it.
+        silence_s: how long the robot has been silent, in seconds.
         now: ``YYYY-MM-DD HH:MM:SS``, the server's local time.
     """
-    run = progress_answer.look(held, silence_s)
-    if not run.over:
+    run = progress_answer.look(state, silence_s)
+    last = _LAST_OF.get(run.estado, "error")
+    if last is None:
         return [_progress(session_id, run, now)]
-    if run.succeeded:
-        told = _progress(session_id, run, now)
+    if last == "completed":
+        progress = _progress(session_id, run, now)
         done = {"status": "completed", "session_id": session_id, "message": "Cotação concluída com sucesso"}
-        return [told, {**done, "progresso": told}]
-    if run.estado == "expirado":
+        return [progress, {**done, "progresso": progress}]
+    if last == "timeout":
         return [timeout(session_id)]
     return [{"status": "error", "session_id": session_id, "message": progress_answer.message(run)}]
 
 
-def _progress(session_id: str, run: Run, now: str) -> Document:
+def _progress(session_id: str, run: RunView, now: str) -> Answer:
     found, plans = progress_answer.estimates(run), progress_answer.plans(run)
     extra = {**({} if found is None else {ESTIMATES_KEY: found}), **plans}
     return {
@@ -68,13 +83,14 @@ def _progress(session_id: str, run: Run, now: str) -> Document:
     }
 
 
-def _first(estimates: Document | None) -> Document | None:
-    """Return the first coverage's price as the page shows it; it asks for a deductible too, which nobody has yet."""
-    values = next(iter(progress_answer.coverages(estimates)), {}).get("valores")
-    prices = [text for key in ("de", "ate") if isinstance(values, dict) and (text := values.get(key))]
+def _first(estimates: Estimates | None) -> Answer | None:
+    """Return the first coverage's price as the page shows it, None where there is none."""
+    first = next(iter(progress_answer.coverages(estimates)), None)
+    values = first.get("valores") if first else None
+    prices = [text for text in (values.get("de"), values.get("ate")) if text] if isinstance(values, dict) else []
     return {"valor_estimado": " - ".join(map(str, prices))} if prices else None
 
 
-def encode(message: Document) -> bytes:
+def encode(message: Answer) -> bytes:
     """Encode one unnamed event."""
     return b"data: " + php_json.compact(message) + b"\n\n"

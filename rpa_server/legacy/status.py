@@ -1,6 +1,6 @@
-"""What the deployed dashboard asks of the server's health and of its runs, in the deployed shapes.
+"""The server's health and its figures, in the shapes that the deployed dashboard reads.
 
-True figures only, and none that names a session, a process or a person.
+Every figure is a measured one, and none names a session, a process or a person.
 """
 
 import asyncio
@@ -13,27 +13,28 @@ from pathlib import Path
 from aiohttp import web
 
 from ..http.keys import SETTINGS, SUBSCRIBER
-from ..progress.session_state import Document
+from ..progress.outcome import Estado
 from . import php_json
 from .keys import SESSION_COUNTS
+from .progress_answer import Answer
 
 _FULL_PERCENT = 90
 _MEMORY = Path("/proc/meminfo")
 #: ``estado`` → the deployed dashboard's word.
-_WORDS = {
-    "aguardando": "pending",
-    "executando": "running",
-    "sucesso": "completed",
-    "cotacao_manual": "failed",
-    "erro": "failed",
-    "expirado": "failed",
-    "cancelado": "stopped",
+_WORDS: dict[Estado, str] = {
+    Estado.AGUARDANDO: "pending",
+    Estado.EXECUTANDO: "running",
+    Estado.SUCESSO: "completed",
+    Estado.COTACAO_MANUAL: "failed",
+    Estado.ERRO: "failed",
+    Estado.EXPIRADO: "failed",
+    Estado.CANCELADO: "stopped",
 }
 
 
-async def health(app: web.Application, now: str) -> Document:
+async def health(app: web.Application, now: str) -> Answer:
     """Return the object of ``health``: ``healthy``, ``degraded`` or ``unhealthy``, and why."""
-    running = (await app[SESSION_COUNTS].count())["executando"]
+    running = (await app[SESSION_COUNTS].count())[Estado.EXECUTANDO]
     directory = Path(app[SETTINGS].data_dir)
     checks = await asyncio.to_thread(_machine, directory)
     checks["python_processes"] = {"status": "ok", "count": running, "processes": []}
@@ -46,9 +47,9 @@ async def health(app: web.Application, now: str) -> Document:
     }
 
 
-def _machine(directory: Path) -> Document:
+def _machine(directory: Path) -> Answer:
     checks = {"sessions": _directory(directory), "data": _directory(directory)}
-    # This server runs no scripts and logs to its standard error: there is no directory that could be missing.
+    # The deployed server's two other directories: this one runs no scripts and logs to its standard error.
     checks |= {name: {"status": "ok", "path": "", "writable": False} for name in ("scripts", "logs")}
     try:
         disk = shutil.disk_usage(directory)
@@ -61,12 +62,12 @@ def _machine(directory: Path) -> Document:
     return checks
 
 
-def _directory(path: Path) -> Document:
+def _directory(path: Path) -> Answer:
     writable = os.access(path, os.W_OK)
     return {"status": "ok" if path.is_dir() and writable else "error", "path": str(path), "writable": writable}
 
 
-def _memory(text: str) -> Document:
+def _memory(text: str) -> Answer:
     total, free = (re.findall(rf"{name}:\s+(\d+)", text)[0] for name in ("MemTotal", "MemAvailable"))
     used = (int(total) - int(free)) / int(total) * 100
     figures = {"total_kb": total, "available_kb": free, "used_percent": php_json.number(round(used, 2))}
@@ -84,12 +85,12 @@ def _redis(app: web.Application) -> str:
     return "error" if subscriber.refused else "warning"
 
 
-def _worst(checks: Document) -> str:
+def _worst(checks: Answer) -> str:
     found = {check["status"] for check in checks.values()}
     return "unhealthy" if "error" in found else "degraded" if "warning" in found else "healthy"
 
 
-async def metrics(app: web.Application, now: str) -> Document:
+async def metrics(app: web.Application, now: str) -> Answer:
     """Return the object of ``metrics``; sessions are those of the last 24 hours."""
     counted = await app[SESSION_COUNTS].count()
     words: Counter[str] = Counter()

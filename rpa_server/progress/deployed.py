@@ -1,28 +1,30 @@
-"""What robots other than ours leave behind, in today's words.
+"""What the deployed robot's documents mean: snapshots of four generations, ends of two.
 
-Pure. Four generations of the deployed robot wrote snapshots of different shapes, and two wrote ends
-(``result_<sid>.json``, ``session_<sid>.json``); this is the one module that knows them. A snapshot's meaning is
-worked out here too, since such a robot says ``concluido`` long before the end, and again after it.
+Pure. The one module that knows the shapes of older snapshots, and of the documents of the end
+(``result_<sid>.json``, ``session_<sid>.json``). It also finds out what a snapshot means, since the deployed robot
+writes ``concluido`` long before the end, and again after it.
 
-Invariants: ``final`` only where the robot itself ended the run; within a run that was seen before, nothing that
-was seen goes back; an end that is older than the run is another run's.
+Invariants: ``final`` only where the robot itself ended the run; within a run nothing goes back that was seen; an end
+that is older than the run belongs to another run.
 """
 
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from . import redaction
-from .outcome import PLAN_KEYS, is_end, outcome
-from .snapshot import ESTIMATES_KEY, Snapshot, is_number
+from .outcome import PLAN_KEYS, Estado, is_end, outcome
+from .shapes import Snapshot
+from .snapshot import ESTIMATES_KEY, is_number
 
 Document = dict[str, Any]
 
-#: Where the numbers of snapshots begin whose run has no known beginning.
+#: Counted as the beginning of a run that does not say when it began; earlier than any.
 _BEFORE_ALL = "2020-01-01T00:00:00"
-#: The longest run that is counted, 31 years.
+#: The longest run that is counted: 31 years, in microseconds.
 _LONGEST_US = 10**15
-_EXTRAS = ("dados_extra", "dados_extras", "details", "dados")
-#: What add_error says of errors that finalizar reports.
+#: Where generations of the robot put what a step attached.
+_EXTRA_KEYS = ("dados_extra", "dados_extras", "details", "dados")
+#: The ``contexto`` of an error that the robot reported by ending the run.
 _FINISHING = "finalizacao"
 
 
@@ -32,7 +34,7 @@ class End(NamedTuple):
     Attributes:
         status: its word: ``success``, ``error``, ``warning``.
         at: when, ISO 8601 in its local time.
-        data: the plans.
+        data: what it ended with: a shapes.Result, and more.
     """
 
     status: str
@@ -40,17 +42,17 @@ class End(NamedTuple):
     data: Document
 
 
-def modern(document: Document) -> Document:
+def in_todays_shape(document: Document) -> Document:
     """Give a snapshot of an older robot today's key names; any other is returned as it is.
 
-    v3.4.0 and v3.5.0 put the text where the status is and the extra data under ``details`` or ``dados_extras``; a
-    third kind says neither a status nor a percentage. What all have in common is ``timestamp``, of the last change;
-    when the run began they don't say.
+    v3.4.0 and v3.5.0 wrote the text under ``status`` and the extra data under ``details`` or ``dados_extras``; a third
+    kind wrote neither a status nor a percentage. All of them have ``timestamp``, the time of the last change; none says
+    when the run began.
     """
     if not is_old(document):
         return document
     changed = _moment(document["timestamp"])
-    details = next((extra for key in _EXTRAS if isinstance(extra := document.get(key), dict)), {})
+    details = next((extra for key in _EXTRA_KEYS if isinstance(extra := document.get(key), dict)), {})
     plans = details.get("planos")
     return {
         "percentual": _share(document.get("etapa_atual"), document.get("total_etapas")),
@@ -64,7 +66,7 @@ def modern(document: Document) -> Document:
 
 
 def is_old(document: Document) -> bool:
-    """Tell a snapshot of an older robot from today's."""
+    """Tell whether a snapshot was written by an older robot than today's."""
     return "timestamp_atualizacao" not in document and isinstance(document.get("timestamp"), (int, float, str))
 
 
@@ -77,7 +79,7 @@ def _moment(value: float | str) -> str:
 
 
 def _began(document: Document, changed: str) -> str:
-    """Return when the run began; what v3.5.0 calls ``created_at`` is the last change again."""
+    """Return when the run began, by its duration where that is known: v3.5.0 writes the last change as ``created_at``."""
     passed = document.get("tempo_decorrido")
     if isinstance(passed, (int, float)):
         return (datetime.fromisoformat(changed) - timedelta(seconds=passed)).isoformat()
@@ -85,10 +87,10 @@ def _began(document: Document, changed: str) -> str:
 
 
 def end_of(result: Document | None, session: Document | None, started: str) -> End | None:
-    """Return the end that result and session documents tell of, None where they tell of none.
+    """Return the end that a result or a session document reports, None where neither does.
 
     Args:
-        started: when the run began; an end before it is that of an earlier run under the same id.
+        started: when the run began; an end before that belongs to an earlier run under the same id.
     """
     for document in (result, session):
         if document is None:
@@ -101,23 +103,23 @@ def end_of(result: Document | None, session: Document | None, started: str) -> E
     return None
 
 
-def began(result: Document | None, session: Document | None) -> str:
-    """Return when a run began of which only the end is left, as far as its documents say."""
+def start_of(result: Document | None, session: Document | None) -> str:
+    """Return when a run began of which only the end documents are left; when it ended, where they don't say that."""
     keys = ("timestamp_inicio", "start_time", "timestamp_fim", "finished_at")
-    said = (document.get(key) for key in keys for document in (session, result) if document)
-    return next((moment for moment in said if isinstance(moment, str)), "")
+    values = (document.get(key) for key in keys for document in (session, result) if document)
+    return next((moment for moment in values if isinstance(moment, str)), "")
 
 
 def conclude(snapshot: Snapshot, end: End | None) -> None:
-    """Say of a foreign snapshot whether its run has ended, and how; *snapshot* is changed in place."""
+    """Write into a deployed robot's snapshot whether its run has ended, and how; *snapshot* itself is changed."""
     status = str(snapshot["status"])
     snapshot["etapa_atual"] = min(max(snapshot["etapa_atual"], 0), snapshot["total_etapas"])
-    snapshot["estado"] = "executando"
+    snapshot["estado"] = Estado.EXECUTANDO
     if end is not None:
         _take_over(snapshot, end)
         status = end.status
     elif not is_end(status) and _finished(snapshot["erros"]):
-        status = "error"  # the deployed robot goes on after its end and says "concluido" again
+        status = "error"  # the robot ended with an error, went on, and wrote "concluido" again
     snapshot["final"] = is_end(status)
     snapshot["percentual"] = min(max(float(snapshot["percentual"]), 0.0), 99.0)
     if snapshot["final"]:
@@ -126,7 +128,7 @@ def conclude(snapshot: Snapshot, end: End | None) -> None:
 
 
 def _take_over(snapshot: Snapshot, end: End) -> None:
-    """Put what an end document says into a snapshot that does not say it (yet)."""
+    """Add what an end document says to a snapshot that lacks it: the robot writes the two one after the other."""
     lacking = lacking_plans(snapshot, end)
     if lacking or not is_end(str(snapshot["status"])):
         snapshot["timestamp_atualizacao"] = max(str(snapshot["timestamp_atualizacao"]), end.at)
@@ -135,32 +137,37 @@ def _take_over(snapshot: Snapshot, end: End) -> None:
 
 
 def lacking_plans(snapshot: Snapshot, end: End) -> Document:
-    """Return the plans that *end* knows and *snapshot* does not."""
-    held = snapshot["dados_extra"]
-    return {key: end.data[key] for key in PLAN_KEYS if end.data.get(key) and not held.get(key)}
+    """Return the plans that *end* has and *snapshot* lacks."""
+    known = snapshot["dados_extra"]
+    return {key: end.data[key] for key in PLAN_KEYS if end.data.get(key) and not known.get(key)}
 
 
 def _finished(errors: list[Any]) -> bool:
     return any(isinstance(error, dict) and error.get("contexto") == _FINISHING for error in errors)
 
 
-def follow(before: Snapshot, after: Snapshot) -> None:
-    """Keep in *after*, which is changed in place, what was seen of the same run in *before*.
+def keep_seen(before: Snapshot, after: Snapshot) -> None:
+    """Keep in *after*, which is changed, whatever *before*, of the same run, was ahead in.
 
-    A robot without a history says less than it knew: step 0 when it caught an exception, ``concluido`` behind
-    its end.
+    A robot's snapshot may say less than the one before it: step 0 after an exception was caught, ``concluido`` after
+    the end.
     """
+    extra = after["dados_extra"]
     milestones = (ESTIMATES_KEY, *PLAN_KEYS)
-    held = {key: value for key in milestones if (value := before["dados_extra"].get(key))}
-    after["dados_extra"] = {**after["dados_extra"], **{k: v for k, v in held.items() if not after["dados_extra"].get(k)}}
+    lost = {key: value for key in milestones if (value := before["dados_extra"].get(key)) and not extra.get(key)}
+    after["dados_extra"] = {**extra, **lost}
     after["percentual"] = max(before["percentual"], after["percentual"])
     after["etapa_atual"] = after["etapa_atual"] or before["etapa_atual"]
     if before["final"]:
         after["final"], after["estado"] = True, before["estado"]
 
 
-def number(snapshot: Snapshot, old: bool) -> int:
-    """Number a snapshot by the microseconds that its run had lasted when it changed."""
+def seq_of(snapshot: Snapshot, old: bool) -> int:
+    """Return a ``seq`` for a snapshot whose robot gives none: the microseconds that its run had lasted when it changed.
+
+    Args:
+        old: its robot does not say when the run began, see is_old().
+    """
     started = _BEFORE_ALL if old else str(snapshot["timestamp_inicio"])
     try:
         passed = datetime.fromisoformat(str(snapshot["timestamp_atualizacao"])) - datetime.fromisoformat(started)

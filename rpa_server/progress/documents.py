@@ -1,25 +1,28 @@
-"""From stored documents to what is known of a session.
+"""The state of a session from its stored documents.
 
-Pure. Reads what our tracker wrote (``epoch`` and ``seq`` are in it) and what the deployed robots wrote,
-whose cursor is derived so that every server, today and after a restart, derives the same one: the
-position in ``historico``, or, for a writer that keeps only a snapshot, its time of change. Of those robots nothing
-of the form that somebody filled in is taken over.
+Pure. Our tracker's documents have ``epoch`` and ``seq``. For those of a deployed robot a cursor is derived, the same
+one by every server and after every restart: ``seq`` is the number of the entry in ``historico``, or, where there is only
+a snapshot, its time of change. What a deployed robot wrote is redacted here.
 """
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from .. import safejson
 from ..errors import BadCursor, BadDocument
 from . import deployed, redaction, schemas
-from .session_state import Document, SessionState, derived_epoch, sparse
-from .snapshot import Snapshot, begin, describe, entry_of, reduce
-from .update import HISTORY, Cursor, Update, make_update, own_update, parse_cursor
+from .outcome import Estado
+from .session_state import SessionState, derived_epoch, sparse_state
+from .shapes import Snapshot, StoredHistory
+from .snapshot import begin, entry_of, reduce, update_of
+from .update import HISTORY, Cursor, Update, own_update, parse_cursor
+
+Document = dict[str, Any]
 
 
 def own_cursor(document: Document) -> Cursor | None:
-    """Return the cursor that our tracker wrote into *document*, None in a foreign one."""
+    """Return the cursor that our tracker wrote into *document*, None where another program wrote the document."""
     epoch, seq = document.get("epoch"), document.get("seq")
     if type(epoch) is not str or type(seq) is not int or seq < 1:
         return None
@@ -32,10 +35,11 @@ def own_cursor(document: Document) -> Cursor | None:
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
-def _strange_is_bad(function: _Function) -> _Function:
-    """Raise BadDocument where the rules stumble over what a foreign writer put where nobody does.
+def _errors_as_bad_document(function: _Function) -> _Function:
+    """Raise BadDocument for any error that the values of a document cause.
 
-    The schemas check what robots vary; a document that passes them and still breaks a rule is broken, not the rule.
+    The schemas check what robots are known to vary. A document that passes them and still makes a rule fail has a value
+    there that no known robot writes: the document is at fault.
     """
 
     @functools.wraps(function)
@@ -48,7 +52,7 @@ def _strange_is_bad(function: _Function) -> _Function:
     return checked  # type: ignore[return-value]
 
 
-@_strange_is_bad
+@_errors_as_bad_document
 def from_files(
     session_id: str,
     progress: Document | None,
@@ -60,12 +64,13 @@ def from_files(
 ) -> SessionState | None:
     """Build the state from the files of a session.
 
-    The history wins, as it does in the deployed readers, unless our own snapshot is ahead of it or it no longer
-    reaches back to the first update; then *journal*, raw updates, tells what led to the snapshot.
+    The history counts before the snapshot, as it does for the deployed readers, unless our tracker's snapshot is ahead
+    of it or it no longer has the first update; then the updates that led to the snapshot come from *journal*.
 
     Args:
-        result, session: what a robot leaves at the end. They end a run whose snapshot does not say so, and have its
-            plans where the snapshot lacks them.
+        journal: raw updates, one a line, in order.
+        result, session: the documents of the end. They end a run whose snapshot does not say so, and supply the
+            plans that the snapshot lacks.
 
     Raises:
         BadDocument: a document is there but is no such document.
@@ -84,12 +89,12 @@ def from_files(
 
 
 def _ended(session_id: str, result: Document | None, session: Document | None) -> SessionState | None:
-    """Build the state of a session of which nothing is left but its end."""
+    """Build the state of a session of which only the end documents are left."""
     end = deployed.end_of(result, session, "")
     if end is None:
         return None
     total = (session or {}).get("total_etapas")
-    snapshot = begin(session_id, deployed.began(result, session), 15)
+    snapshot = begin(session_id, deployed.start_of(result, session), 15)
     snapshot["total_etapas"] = total if type(total) is int and total > 0 else 15
     return _sparse(session_id, snapshot, False, end)
 
@@ -97,12 +102,12 @@ def _ended(session_id: str, result: Document | None, session: Document | None) -
 def _running(
     session_id: str, progress: Document | None, history: Document | None, journal: Sequence[bytes]
 ) -> SessionState | None:
-    """Build the state from what a robot keeps while it runs."""
+    """Build the state from the documents that a robot writes while it runs."""
     full = None if history is None or _first(history) > 1 else from_history(session_id, history)
     if progress is None:
         return full
-    mark = own_cursor(progress)
-    if full is not None and not _further(progress, mark, full):
+    cursor = own_cursor(progress)
+    if full is not None and not _further(progress, cursor, full):
         return full
     brief = from_progress(session_id, progress)
     if full is not None and full.epoch != brief.epoch and full.started > brief.started:
@@ -111,60 +116,62 @@ def _running(
 
 
 def _line(raw: bytes) -> Update | None:
-    """Read a line of a journal; None where it is none, be it that two were torn into one."""
+    """Read one line of a journal; None for a torn one: parsed whole, since two torn into one begin like an update."""
     try:
         return own_update(raw) if safejson.load_object(raw) else None
     except BadDocument:
         return None
 
 
-def _further(progress: Document, mark: Cursor | None, full: SessionState) -> bool:
-    """Tell whether a snapshot says more than the history beside it, which may have been left there by an earlier run."""
-    if mark is not None:
-        return mark.epoch != full.epoch or mark.seq > full.seq
+def _further(progress: Document, cursor: Cursor | None, full: SessionState) -> bool:
+    """Tell whether a snapshot is newer than the history beside it, which may be that of an earlier run."""
+    if cursor is not None:
+        return cursor.epoch != full.epoch or cursor.seq > full.seq
     return str(progress.get("timestamp_inicio") or "") > full.started
 
 
 def _first(history: Document) -> int:
-    """Return the number of the first entry of a history of ours, 1 for any other."""
+    """Return the number of the first entry of our tracker's history, 1 for any other history."""
     entries = history.get("historico")
     first = entries[0].get("seq") if isinstance(entries, list) and entries and isinstance(entries[0], dict) else 1
     return first if type(first) is int and own_cursor(history) else 1
 
 
-def _with_journal(held: SessionState, journal: list[Update | None]) -> SessionState:
-    """Bring a snapshot up to the journal, which is written first, and give it its history."""
-    updates = [update for update in journal if update is not None and update.epoch == held.epoch]
+def _with_journal(state: SessionState, journal: list[Update | None]) -> SessionState:
+    """Apply the updates of the journal that the snapshot lacks, as the journal is written first, and add the history."""
+    updates = [update for update in journal if update is not None and update.epoch == state.epoch]
     for update in updates:
-        if update.seq == held.seq + 1:
-            held.snapshot = reduce(held.snapshot, entry_of(update.data))
-            held.seq = update.seq
-    held.updates = _leading_to(held.cursor, updates)
-    return held
+        if update.seq == state.seq + 1:
+            state.snapshot = reduce(state.snapshot, entry_of(update.data))
+            state.seq = update.seq
+    state.updates = _leading_to(state.cursor, updates)
+    return state
 
 
-@_strange_is_bad
+@_errors_as_bad_document
 def from_redis(
     session_id: str, raw: bytes | None, stream: list[bytes], result: bytes | None = None, session: bytes | None = None
 ) -> SessionState | None:
     """Build the state from the snapshot key and the payloads of the stream, read in one transaction.
 
     Args:
-        result, session: what a foreign robot leaves at the end; one that can't be read says nothing.
+        raw: the snapshot, None where there is no such key.
+        stream: raw updates, in order.
+        result, session: the documents of the end, used for a deployed robot alone; unreadable ones are ignored.
 
     Raises:
-        BadDocument: the snapshot is there but is none.
+        BadDocument: the snapshot can't be understood.
     """
     updates = [update for payload in stream if (update := own_update(payload)) is not None]
     if raw is None:
         return _replayed(session_id, updates)
     progress = safejson.load_object(raw)
-    held = from_progress(session_id, progress)
-    if not held.sparse:
-        held.updates = _leading_to(held.cursor, updates)
-        return held
-    end = deployed.end_of(_object(result), _object(session), held.started)
-    return held if end is None else _sparse(session_id, held.snapshot, deployed.is_old(progress), end)
+    state = from_progress(session_id, progress)
+    if not state.sparse:
+        state.updates = _leading_to(state.cursor, updates)
+        return state
+    end = deployed.end_of(_object(result), _object(session), state.started)
+    return state if end is None else _sparse(session_id, state.snapshot, deployed.is_old(progress), end)
 
 
 def _object(raw: bytes | None) -> Document | None:
@@ -175,48 +182,51 @@ def _object(raw: bytes | None) -> Document | None:
 
 
 def _leading_to(cursor: Cursor, updates: list[Update]) -> list[Update]:
-    """Return the longest contiguous run of *updates* that ends at *cursor*."""
-    led: list[Update] = []
+    """Return the longest unbroken sequence of *updates* that ends at *cursor*."""
+    unbroken: list[Update] = []
     for update in reversed(updates):
-        if update.epoch == cursor.epoch and update.seq == cursor.seq - len(led):
-            led.append(update)
-    return led[::-1]
+        if update.epoch == cursor.epoch and update.seq == cursor.seq - len(unbroken):
+            unbroken.append(update)
+    return unbroken[::-1]
 
 
 def _replayed(session_id: str, updates: list[Update]) -> SessionState | None:
-    """Rebuild a state whose snapshot was evicted; None where its history does not reach back to the start."""
+    """Rebuild a state whose snapshot Redis has evicted; None where the first update is gone, too."""
     if not updates or updates[0].seq != 1:
         return None
     last = updates[-1]
-    led = _leading_to(Cursor(str(last.epoch), last.seq), updates)
-    if len(led) != last.seq:
+    unbroken = _leading_to(Cursor(str(last.epoch), last.seq), updates)
+    if len(unbroken) != last.seq:
         return None
-    snapshot = begin(session_id, led[0].data["timestamp"], led[0].data["total_etapas"])
-    for update in led:
+    snapshot = begin(session_id, unbroken[0].data["timestamp"], unbroken[0].data["total_etapas"])
+    for update in unbroken:
         snapshot = reduce(snapshot, entry_of(update.data))
-    return SessionState(str(last.epoch), last.seq, snapshot, led)
+    return SessionState(str(last.epoch), last.seq, snapshot, unbroken)
 
 
-@_strange_is_bad
+@_errors_as_bad_document
 def from_history(session_id: str, document: Document) -> SessionState:
-    """Build the state from a history document by replaying it; its last HISTORY entries are its updates."""
-    mark = own_cursor(document)
-    if mark is None or not _plausible(document):
-        document = redaction.redact(schemas.history(document))
-    entries = document["historico"]
-    started = document["timestamp_inicio"]
-    epoch = mark.epoch if mark else derived_epoch("h", session_id, started)
-    snapshot = begin(session_id, started, document["total_etapas"])
+    """Build the state from a history document by replaying it; its last HISTORY entries become the updates."""
+    cursor = own_cursor(document)
+    history: StoredHistory
+    if cursor is not None and _replayable(document):
+        history = cast("StoredHistory", document)
+    else:
+        history = redaction.redact(schemas.history(document))
+    entries = history["historico"]
+    started = history["timestamp_inicio"]
+    epoch = cursor.epoch if cursor else derived_epoch("h", session_id, started)
+    snapshot = begin(session_id, started, history["total_etapas"])
     updates = []
     for seq, entry in enumerate(entries, 1):
         snapshot = reduce(snapshot, entry)
         if seq > len(entries) - HISTORY:
-            updates.append(make_update(describe(snapshot, entry, epoch, seq)))
+            updates.append(update_of(snapshot, entry, epoch, seq))
     return SessionState(epoch, len(entries), snapshot, updates)
 
 
-def _plausible(document: Document) -> bool:
-    """Tell whether a document with our cursor has the parts that replaying it needs."""
+def _replayable(document: Document) -> bool:
+    """Tell whether a history of our tracker's has what replaying needs, without the cost of checking every field."""
     entries = document.get("historico")
     keys = ("etapa", "timestamp", "status", "mensagem")
     total = document.get("total_etapas")
@@ -229,34 +239,34 @@ def _plausible(document: Document) -> bool:
     )
 
 
-@_strange_is_bad
+@_errors_as_bad_document
 def from_progress(session_id: str, document: Document) -> SessionState:
     """Build the state from a snapshot alone."""
-    mark = own_cursor(document)
-    snapshot = begin(session_id, "", 15)
-    checked = schemas.progress(deployed.modern(document))
-    snapshot.update(checked if mark else redaction.redact(checked))
+    cursor = own_cursor(document)
+    checked = schemas.progress(deployed.in_todays_shape(document))
+    stored = checked if cursor else redaction.redact(checked)
+    fields = {key: value for key, value in stored.items() if key not in ("epoch", "seq")}
+    snapshot = cast("Snapshot", {**begin(session_id, "", 15), **fields})
     snapshot["dados_extra"] = snapshot["dados_extra"] or {}
     snapshot["session_id"] = session_id
     if not snapshot["timestamp_inicio"]:
         snapshot["timestamp_inicio"] = snapshot["timestamp_atualizacao"]
     snapshot["etapa_atual"] = _whole(snapshot["etapa_atual"])
-    for key in ("epoch", "seq"):
-        snapshot.pop(key, None)
-    if mark is not None:
-        return SessionState(mark.epoch, mark.seq, snapshot)
+    snapshot["estado"] = Estado(snapshot["estado"])
+    if cursor is not None:
+        return SessionState(cursor.epoch, cursor.seq, snapshot)
     return _sparse(session_id, snapshot, deployed.is_old(document), None)
 
 
 def _sparse(session_id: str, snapshot: Snapshot, old: bool, end: deployed.End | None) -> SessionState:
-    """Give a foreign snapshot its meaning and its derived cursor.
+    """Build the state of a deployed robot's snapshot: find out what it means, and derive its cursor.
 
     Args:
-        old: its robot is one that does not say when the run began.
+        old: see deployed.is_old().
     """
     epoch = derived_epoch("s", session_id, "" if old else str(snapshot["timestamp_inicio"]))
     deployed.conclude(snapshot, end)
-    return sparse(epoch, deployed.number(snapshot, old), snapshot, end)
+    return sparse_state(epoch, deployed.seq_of(snapshot, old), snapshot, end)
 
 
 def _whole(number: float) -> float:

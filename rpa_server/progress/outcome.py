@@ -1,23 +1,48 @@
-"""How a run ends, and what may be said of one that has gone silent: the table of rules.
+"""What a run means: the words for it, and the rules that find the word for an end or for a long silence.
 
-Pure: no clock; who asks says how long the silence has lasted. It knows words, texts and prices, not snapshots,
+Pure: no clock; the caller says how long the silence has lasted. It knows words, texts and prices, not snapshots,
 files or Redis. ``docs/api.rst`` has the same table for readers.
 
-Invariants: only a robot ends a run; what silence makes us say is taken back when the robot speaks again, so it
-is never ``final``; a success is one only where no plan contradicts it by having no price.
+Invariants: only a robot ends a run; what a silence means is withdrawn when the robot speaks again, so it is never
+``final``; a robot's "success" counts only where its plans do not contradict it by having no price.
 """
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from enum import StrEnum
+from typing import Any, NamedTuple, Self
+
+
+class Estado(StrEnum):
+    """What a run means, whatever word its robot wrote: ``estado`` on the wire and in documents.
+
+    Every table that is keyed by it has all of its members; tests/contract/test_shapes.py finds the tables, in Python and
+    in web/, and fails for each that lacks one.
+    """
+
+    AGUARDANDO = "aguardando"  # was started, and has said nothing yet
+    EXECUTANDO = "executando"  # goes on
+    SUCESSO = "sucesso"  # ended with a quote
+    COTACAO_MANUAL = "cotacao_manual"  # ended without a quote: a person has to make it
+    ERRO = "erro"  # ended by a failure, or failed and has been silent since
+    EXPIRADO = "expirado"  # ended by a timeout, or has been silent for too long
+    CANCELADO = "cancelado"  # ended because somebody stopped it
+
+    @classmethod
+    def _missing_(cls, value: object) -> Self:
+        """Make a member of a word that is none: a tracker of a newer version wrote it, and pages get it unchanged."""
+        word = str.__new__(cls, value)
+        word._name_ = word._value_ = str(value)
+        return word
+
 
 PLAN_KEYS = ("plano_recomendado", "plano_alternativo")
 
-#: How long a robot may say nothing before we say so. The longest recorded pause of a healthy run is 336 s.
+#: After how long a silence a run counts as expired. The longest recorded pause of a healthy run is 336 s.
 SILENCE_S = 900.0
-#: The same for one that has not reached its first step: recorded healthy ones do within 14 s.
+#: The same before the first step, which recorded healthy runs reach within 14 s.
 SILENCE_AT_START_S = 300.0
-#: The same for one whose last word was that a step failed: in recordings it ends within 10 ms, or never.
+#: The same after "Tela N falhou": recorded robots then end the run within 10 ms, or never.
 SILENCE_AFTER_FAILURE_S = 30.0
 
 _SUCCESS = frozenset({"success", "sucesso", "completed", "concluido", "concluído", "warning"})
@@ -34,41 +59,47 @@ _PRICE = re.compile(r"[1-9]")
 
 
 class _End(NamedTuple):
-    """What is known of an end when its meaning is looked up."""
+    """The facts that decide what an end means.
+
+    Attributes:
+        word: the robot's word for it, in small letters.
+        manual: an error of the run says "cotação manual".
+        priced: see priced().
+    """
 
     word: str
     manual: bool
     priced: bool | None
 
 
-#: From the top down; the first rule that holds gives the ``estado``.
-_RULES: tuple[tuple[Callable[[_End], bool], str], ...] = (
-    (lambda end: end.word in _CANCELLED, "cancelado"),
-    (lambda end: end.word in _EXPIRED, "expirado"),
-    (lambda end: end.word in _MANUAL, "cotacao_manual"),
-    (lambda end: end.word in _SUCCESS and end.priced is True, "sucesso"),
+#: The first rule that applies, from the top down, gives the ``estado``.
+_RULES: tuple[tuple[Callable[[_End], bool], Estado], ...] = (
+    (lambda end: end.word in _CANCELLED, Estado.CANCELADO),
+    (lambda end: end.word in _EXPIRED, Estado.EXPIRADO),
+    (lambda end: end.word in _MANUAL, Estado.COTACAO_MANUAL),
+    (lambda end: end.word in _SUCCESS and end.priced is True, Estado.SUCESSO),
     # "success" with "N/A" for every price, or after "Cotação manual necessária" and without plans: no quote exists
-    (lambda end: end.word in _SUCCESS and (end.priced is False or end.manual), "cotacao_manual"),
-    (lambda end: end.word in _SUCCESS, "sucesso"),
-    (lambda end: end.manual, "cotacao_manual"),
-    # better a visitor who asks than one who is told of a quote that does not exist
-    (lambda end: True, "erro"),
+    (lambda end: end.word in _SUCCESS and (end.priced is False or end.manual), Estado.COTACAO_MANUAL),
+    (lambda end: end.word in _SUCCESS, Estado.SUCESSO),
+    (lambda end: end.manual, Estado.COTACAO_MANUAL),
+    # an unknown word is a failure: a visitor who asks is better off than one who believes in a quote that does not exist
+    (lambda end: True, Estado.ERRO),
 )
 
 
-def outcome(status: str, error: object, errors: Iterable[Any], data: Mapping[str, Any] | None = None) -> str:
+def outcome(status: str, error: object, errors: Iterable[Any], data: Mapping[str, Any] | None = None) -> Estado:
     """Return the ``estado`` of a run that has ended.
 
     Args:
         status: the robot's word for the end.
         error: the text that came with it, if any.
-        errors: the error records of the run; what is no record is passed over.
-        data: what holds the plans, under PLAN_KEYS.
+        errors: the error records of the run; elements that are no records are ignored.
+        data: the object with the plans, under PLAN_KEYS.
     """
     texts = [str(error or ""), *(str(item.get("erro", "")) for item in errors if isinstance(item, dict))]
     manual = any(_MANUAL_TEXT.search(text) for text in texts)
     end = _End(status.strip().lower(), manual, priced(data or {}))
-    return next(estado for holds, estado in _RULES if holds(end))
+    return next(estado for applies, estado in _RULES if applies(end))
 
 
 def priced(data: Mapping[str, Any]) -> bool | None:
@@ -93,7 +124,7 @@ def is_end(status: str) -> bool:
 
 
 def claims_success(status: str) -> bool:
-    """Tell whether the robot's word for its end is one for success, whatever there is to show for it."""
+    """Tell whether the robot's word for its end means success, with or without a quote."""
     word = status.strip().lower()
     return word in _SUCCESS - _AMBIGUOUS
 
@@ -104,14 +135,14 @@ def says_failure(mensagem: str) -> bool:
 
 
 def patience_s(etapa: float, mensagem: str) -> float:
-    """Return how long the silence behind this step and text may last before it means something."""
+    """Return how many seconds of silence after this step and text still mean nothing."""
     if says_failure(mensagem):
         return SILENCE_AFTER_FAILURE_S
     return SILENCE_S if etapa > 0 else SILENCE_AT_START_S
 
 
-def silent(etapa: float, mensagem: str, errors: Iterable[Any], silence_s: float) -> str | None:
-    """Return the ``estado`` that a silence makes of a run that has not ended, None while it means nothing."""
+def silent(etapa: float, mensagem: str, errors: Iterable[Any], silence_s: float) -> Estado | None:
+    """Return what a silence of this length means for a run that has not ended, None while it means nothing."""
     if silence_s < patience_s(etapa, mensagem):
         return None
-    return outcome("error", mensagem, errors) if says_failure(mensagem) else "expirado"
+    return outcome("error", mensagem, errors) if says_failure(mensagem) else Estado.EXPIRADO

@@ -1,15 +1,15 @@
-"""What a robot may hand out of the form that somebody filled in, and no page of a stranger may see.
+"""Masking what is personal: what the visitor filled in must not reach other people's pages.
 
-Pure. The answers of the deployed system are open to whoever knows a session's id, so what goes into them passes
-through here: prices, coverages and step texts do, the person does not. What foreign robots write or publish passes
-through here already when it is read, since the native addresses hand it out, too.
+Pure. The deployed answers are open to whoever knows a session's id, so everything in them is redacted: prices,
+coverages and step texts pass, the person does not. What deployed robots write, and what others publish, is redacted
+when it is read, since the native addresses hand it out too.
 
-A field is left out for its name: for any word in it, however it is written (``cpfCondutor``, ``CPF ``, ``placa_veiculo``).
-Within texts that is masked which can't be much else: a CPF, a CNPJ with its slash, a telephone number, an e-mail
-address, a CEP with its dash. A plate of the new kind (ABC1D23) or with a dash (ABC-1234) is masked wherever it stands
-in capitals; ABC1234 might as well be a model (GOL1600) or a price (BRL4631,57), so it is behind the word "placa" or
-where it is the whole value. There small letters and a space are a plate, too, and so are digits without a dash a CEP
-behind "CEP". Plain numbers are a person's under a telling name only.
+A field is left out because of its name: for any word in it, however it is written (``cpfCondutor``, ``CPF ``,
+``placa_veiculo``). In texts, whatever can hardly be anything else is masked: a CPF, a CNPJ with its slash, a telephone
+number, an e-mail address, a CEP with its dash, a plate of the new kind (ABC1D23) or with a dash (ABC-1234) in capitals.
+ABC1234 might as well be a model (GOL1600) or a price (BRL4631,57), so it is masked only after the word "placa" or as the
+whole value; there a plate in small letters or with a space is masked, too. Digits without a dash are a CEP only after
+"CEP". Plain numbers are personal only under such a name.
 """
 
 import re
@@ -18,7 +18,7 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
-#: Words of which one in a name is enough.
+#: A name with one of these words is personal.
 _WORDS = frozenset(
     {
         "cpf", "cnpj", "rg", "cnh", "documento", "nascimento", "nasc", "birth", "birthdate", "sexo", "genero",
@@ -27,27 +27,27 @@ _WORDS = frozenset(
         "username", "secret", "apikey", "cookie",
     }
 )  # fmt: skip
-#: Whose person it is; of a price or a coverage (``capital_segurado``) it is not.
+#: So is a name with one of these, unless a word of _PRICED says that it is a price or a coverage (``capital_segurado``).
 _PEOPLE = frozenset({"cliente", "segurado", "condutor", "proprietario"})
 _PRICED = frozenset(
     {"valor", "capital", "importancia", "premio", "limite", "cobertura", "franquia", "danos", "app", "plano", "assistencia"}
 )
-#: With one of these a name is a person's wherever it stands.
+#: Makes a ``nome`` personal whatever stands beside it (``nome_mae``, ``full_name``).
 _WHOSE = frozenset({"mae", "pai", "completo", "completa", "social", "full", "first", "last"})
-#: What tells even where it is glued to other words (``datanascimento``, ``cpfcondutor``).
+#: Personal even without a separator to the next word (``datanascimento``, ``cpfcondutor``).
 _GLUED = re.compile(
     "cpf|cnpj|nascimento|telefone|celular|whatsapp|password|logradouro|endereco|renavam|chassi|nomecompleto"
 )
-#: Documents that hold a whole form.
+#: Objects with a whole form in them.
 _FORMS = frozenset({"dadospessoais", "formulario", "form", "parametros", "parametrosentrada"})
-#: A coverage has a ``nome`` too, so a name is a person's only beside something else of theirs.
+#: A coverage has a ``nome``, too: it is personal only in an object that has another personal field.
 _NAMES = frozenset({"nome", "name"})
-#: Who asks knows it already, and it may look like anything.
+#: Kept as it is: whoever asks knows it already, and it may look like anything.
 _IDS = frozenset({"session_id", "session"})
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 
-# Runs of digits begin and end where no other digit stands, nor that of a fraction or of a hexadecimal id.
+# No digit before or after, and no fraction or hexadecimal id around: those are not personal.
 _CPF = r"(?<!\d)(?<!\d\.)\d{3}\.?\d{3}\.?\d{3}-?\d{2}(?![\da-f])"
 _CNPJ = r"(?<!\d)(?<!\d\.)\d{2}\.?\d{3}\.?\d{3}/\d{4}-?\d{2}(?!\d)"
 _PHONE = (
@@ -61,9 +61,9 @@ _PHONE = (
 )
 _CEP = r"(?<![\d.])\d{5}-\d{3}(?!\d)|(?<=[Cc][Ee][Pp][ :])\s?\d{8}(?!\d)"
 _NUMBERS = re.compile("|".join((_CNPJ, _CPF, _PHONE, _CEP)))
-# Begins where a word does, and gives nothing back: else a long word without an @ takes the square of its length.
+# Possessive, and only at the beginning of a word: else a long word without an @ takes quadratic time.
 _EMAIL = re.compile(r"(?<![\w.+-])(?:[\w.+-]++@[\w-]++(?:\.[\w-]++)++)++")
-#: Prices, months and norms look like plates.
+#: Prices, months and standards look like plates.
 _NO_PLATE = r"(?!(?:BRL|USD|EUR|ANO|ISO|JAN|FEV|MAR|ABR|MAI|JUN|JUL|AGO|SET|OUT|NOV|DEZ)[- ]?\d{4}(?!\w))"
 _PLATE = re.compile(rf"\b(?:[A-Z]{{3}}-?\d[A-Z]\d{{2}}|{_NO_PLATE}[A-Z]{{3}}-\d{{4}})\b")
 _NAMED_PLATE = re.compile(
@@ -71,31 +71,31 @@ _NAMED_PLATE = re.compile(
 )
 _WHOLE_PLATE = re.compile(rf"(?i)\s*{_NO_PLATE}[a-z]{{3}}[- ]?\d[a-z0-9]\d{{2}}\s*")
 _WHOLE_PHONE = re.compile(r"\s*[1-9]\d[ -][2-9]\d{3,4}[ -]?\d{4}\s*")
-#: Without it there is none of all these in a text.
+#: A text without a match has nothing of all these in it; most have none, and this is quick to see.
 _WORTH = re.compile(r"\d[A-Za-z0-9]\d\d|\d-\d\d")
 _MASK = "***"
 #: No plate and no telephone number is longer.
-_WHOLE = 20
-#: As deep as wirejson.plain() goes.
+_MOST_WHOLE = 20
+#: As deep as safejson.plain() goes.
 _MAX_DEPTH = 50
-#: Names that are remembered are no longer; one of a megabyte would stay for good.
-_REMEMBERED = 64
+#: The longest name that is cached: 4,096 names of a megabyte each would stay in memory.
+_MOST_CACHED = 64
 
 
 def text(value: str) -> str:
-    """Return *value* with what looks like a person's masked; see above for what does."""
+    """Return *value* with everything masked that looks personal, see above."""
     if "@" in value:
         value = _EMAIL.sub(_MASK, value)
     if _WORTH.search(value) is None:
         return value
-    if len(value) <= _WHOLE and (_WHOLE_PLATE.fullmatch(value) or _WHOLE_PHONE.fullmatch(value)):
+    if len(value) <= _MOST_WHOLE and (_WHOLE_PLATE.fullmatch(value) or _WHOLE_PHONE.fullmatch(value)):
         return _MASK
     value = _NAMED_PLATE.sub(rf"\1{_MASK}", _PLATE.sub(_MASK, value))
     return _NUMBERS.sub(_MASK, value)
 
 
 def redact(value: Any, _depth: int = 0) -> Any:
-    """Return a copy of *value*, which JSON can hold, without a person's data at any depth; null below 50 levels."""
+    """Return a copy of a JSON value without personal fields and texts at any depth; below 50 levels stands null."""
     if isinstance(value, str):
         return text(value)
     if not isinstance(value, (dict, list)):
@@ -108,7 +108,7 @@ def redact(value: Any, _depth: int = 0) -> Any:
 
 
 def _mapping(given: dict[str, Any], depth: int) -> dict[str, Any]:
-    kinds = {key: _kind(key) if len(key) <= _REMEMBERED else _kind.__wrapped__(key) for key in given}
+    kinds = {key: _kind(key) if len(key) <= _MOST_CACHED else _kind.__wrapped__(key) for key in given}
     hidden = ("person", "name") if "person" in kinds.values() else ("person",)
     return {
         key: item if kinds[key] == "id" and isinstance(item, str) else redact(item, depth)
@@ -119,7 +119,7 @@ def _mapping(given: dict[str, Any], depth: int) -> dict[str, Any]:
 
 @lru_cache(maxsize=4096)
 def _kind(key: str) -> str:
-    """Return what a name is of: ``person``, ``name`` where it may be a person's, ``id``, or nothing of these."""
+    """Return what kind of field a name is of: ``person``, ``name`` (perhaps a person's), ``id``, or ``""``."""
     if key in _IDS:
         return "id"
     plain = unicodedata.normalize("NFKD", key).encode("ascii", "ignore").decode()
@@ -133,7 +133,7 @@ def _kind(key: str) -> str:
 
 
 def _words(plain: str) -> set[str]:
-    """Return the words of a name, in the singular: those between separators, and those that capitals begin."""
+    """Return the words of a name, with their singulars: split at separators, at capitals, and adjacent pairs joined."""
     parts = re.split(r"[^A-Za-z]+", plain)
     humps = _WORD.findall(plain)
     pairs = (first + second for first, second in pairwise(humps))  # e-mail, WhatsApp

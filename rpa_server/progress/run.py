@@ -1,18 +1,25 @@
 """One run as its writer sees it: numbering, status words, the documents that are stored.
 
-Pure: the caller gives the time. The tracker holds a Run for as long as the robot works; the server makes
-one from stored state for robots that publish over HTTP. No store, no socket, no clock in here.
+Pure: the caller gives the time. The tracker keeps a Run for as long as the robot works; the server resumes one from
+stored state for each update that a robot publishes over HTTP.
 """
 
 from collections import deque
 from datetime import datetime
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from .session_state import SessionState
-from .snapshot import Entry, begin, describe, entry_of, is_number, reduce, status_of
-from .update import HISTORY, Update, make_update
-
-__all__ = ["HISTORY", "Run"]
+from .shapes import (
+    Entry,
+    Estimates,
+    HistoryHead,
+    Snapshot,
+    StoredProgress,
+    StoredResult,
+    StoredSession,
+)
+from .snapshot import begin, entry_of, is_number, reduce, status_of, update_of
+from .update import HISTORY, Update
 
 
 class Run:
@@ -22,35 +29,36 @@ class Run:
         session_id: a checked session id.
         epoch: a word that no other run of the session has, ``[0-9A-Za-z]{1,64}``.
         started: the robot's local time.
-        total: number of steps, at least 1.
+        total: number of steps; less than 1 counts as 1.
 
     Attributes:
-        seq: the last update's number.
+        seq: the last update's number, 0 before the first one.
         base: the number that the run was resumed at, 0 for a new one.
-        snapshot: the current state, see state.begin.
+        snapshot: the current state; replaced at each update, never changed.
         entries: the last HISTORY elements of ``historico``.
         updates: the last HISTORY updates.
-        replaces: an earlier run of the session is known, and this one takes its place.
+        replaces: this run replaces an earlier one of the same session.
+        result: the result document without its position, None before the end.
     """
 
     def __init__(self, session_id: str, epoch: str, started: datetime, total: int = 15) -> None:
         self.session_id = session_id
         self.epoch = epoch
         self.seq = self.base = 0
-        self.snapshot = begin(session_id, started.isoformat(), max(total, 1))
+        self.snapshot: Snapshot = begin(session_id, started.isoformat(), max(total, 1))
         self.entries: deque[Entry] = deque(maxlen=HISTORY)
         self.updates: deque[Update] = deque(maxlen=HISTORY)
         self.replaces = False
-        self.result: dict[str, Any] | None = None
+        self.result: StoredResult | None = None
 
     @classmethod
-    def resume(cls, session_id: str, held: SessionState) -> Self:
-        """Return a run that goes on counting where stored state is."""
-        run = cls(session_id, held.epoch, datetime.min, held.snapshot["total_etapas"])
-        run.seq = run.base = held.seq
-        run.snapshot = dict(held.snapshot)
-        run.updates.extend(held.updates)
-        run.entries.extend(entry_of(update.data) for update in held.updates)
+    def resume(cls, session_id: str, state: SessionState) -> Self:
+        """Return a run that goes on counting at the position of *state*, which is left as it was."""
+        run = cls(session_id, state.epoch, datetime.min, state.snapshot["total_etapas"])
+        run.seq = run.base = state.seq
+        run.snapshot = state.snapshot.copy()
+        run.updates.extend(state.updates)
+        run.entries.extend(entry_of(update.data) for update in state.updates)
         ends = [entry for entry in run.entries if entry["etapa"] == "final"]
         if ends:
             run.result = run._result(ends[-1]["status"], ends[-1]["timestamp"], ends[-1]["dados_extra"])
@@ -58,7 +66,7 @@ class Run:
 
     def start(self, now: datetime) -> Update:
         """Record that the tracker exists."""
-        return self._record("inicio", now, "iniciando", "ProgressTracker inicializado")
+        return self._record(self._entry("inicio", now, "iniciando", "ProgressTracker inicializado"))
 
     def step(
         self,
@@ -71,36 +79,48 @@ class Run:
         """Record a step.
 
         Args:
-            etapa: the step's number; what is no number leaves the step where it is.
+            etapa: the step's number; anything else leaves the run at its step.
+            mensagem: the robot's text.
+            now: the robot's local time.
             extra: merged into the snapshot's ``dados_extra``.
             estimates: as in estimates(), carried along.
         """
         number = etapa if is_number(etapa) else self._as_number(etapa)
         status = status_of(number, self.snapshot["total_etapas"])
-        more = {"estimativas": estimates} if estimates else {}
-        return self._record(number, now, status, mensagem, extra, **more)
+        entry = self._entry(number, now, status, mensagem, extra)
+        if estimates:
+            entry["estimativas"] = cast("Estimates", estimates)
+        return self._record(entry)
 
     def estimates(self, estimates: dict[str, Any], now: datetime) -> Update:
-        """Record the estimates of step 5: ``{"coberturas_detalhadas": [...], ...}``."""
-        return self._record("estimativas", now, "completed", "Estimativas capturadas", estimates)
+        """Record the estimates of step 5, see shapes.Estimates; their content is not checked."""
+        return self._record(self._entry("estimativas", now, "completed", "Estimativas capturadas", estimates))
 
     def error(self, text: str, context: str, now: datetime) -> Update:
         """Record an error; it does not end the run."""
-        return self._record("erro", now, "error", f"Erro: {text}", erro=text, contexto=context)
+        entry = self._entry("erro", now, "error", f"Erro: {text}", error=text)
+        entry["contexto"] = context
+        return self._record(entry)
 
     def finish(
         self, status: str, now: datetime, data: dict[str, Any] | None = None, error: str | None = None
     ) -> list[Update]:
-        """Record the end: ``success``, ``error`` or ``warning``; an error text is recorded first.
+        """Record the end.
 
-        A second end is recorded too, as the deployed robot makes one, but the first one's meaning stays.
+        A second end, such as the deployed robot makes, is recorded too; the run keeps the meaning of the first.
+
+        Args:
+            status: ``success``, ``error`` or ``warning``.
+            now: the robot's local time.
+            data: the plans, see shapes.Result, and whatever else the robot ends with.
+            error: recorded before the end, as an update of its own.
         """
         updates = [self.error(error, "finalizacao", now)] if error else []
-        updates.append(self._record("final", now, status, f"RPA {status}", data, erro=error))
+        updates.append(self._record(self._entry("final", now, status, f"RPA {status}", data, error)))
         self.result = self._result(status, now.isoformat(), data)
         return updates
 
-    def _result(self, status: str, time: str, data: dict[str, Any] | None) -> dict[str, Any]:
+    def _result(self, status: str, time: str, data: dict[str, Any] | None) -> StoredResult:
         return {
             "status": status,
             "timestamp_fim": time,
@@ -117,23 +137,30 @@ class Run:
             number = float(self.snapshot["etapa_atual"])
         return int(number) if number.is_integer() else number
 
-    def _record(
-        self, etapa: Any, now: datetime, status: str, mensagem: str, extra: Any = None, **more: Any
-    ) -> Update:
-        entry: Entry = {
+    def _entry(
+        self,
+        etapa: float | str,
+        now: datetime,
+        status: str,
+        mensagem: str,
+        extra: dict[str, Any] | None = None,
+        error: str | None = None,
+    ) -> Entry:
+        return {
             "etapa": etapa,
             "timestamp": now.isoformat(),
             "status": status,
             "mensagem": mensagem,
             "dados_extra": extra,
-            "erro": more.pop("erro", None),
-            **more,
-            "seq": self.seq + 1,
+            "erro": error,
         }
+
+    def _record(self, entry: Entry) -> Update:
         self.seq += 1
+        entry["seq"] = self.seq
         self.entries.append(entry)
         self.snapshot = reduce(self.snapshot, entry)
-        update = make_update(describe(self.snapshot, entry, self.epoch, self.seq))
+        update = update_of(self.snapshot, entry, self.epoch, self.seq)
         self.updates.append(update)
         return update
 
@@ -142,33 +169,35 @@ class Run:
         return [update for update in self.updates if update.seq > self.base]
 
     def documents(self) -> dict[str, dict[str, Any]]:
-        """Return what is stored, by naming.KINDS: the deployed shapes plus ``epoch`` and ``seq``.
+        """Return what is stored: ``progress``, ``history`` and, once the run has ended, ``result`` and ``session``.
 
-        ``result`` and ``session`` are there once the run has ended.
+        Their shapes are StoredProgress, StoredHistory, StoredResult and StoredSession of shapes.py.
         """
         history = {**self.history_head(), "historico": list(self.entries)}
         return {**self.brief_documents(), "history": history}
 
     def brief_documents(self) -> dict[str, dict[str, Any]]:
         """Return documents() without ``history``, whose size grows with the run."""
-        mark = {"epoch": self.epoch, "seq": self.seq}
-        documents: dict[str, dict[str, Any]] = {"progress": {**self.snapshot, **mark}}
+        progress: StoredProgress = {**self.snapshot, "epoch": self.epoch, "seq": self.seq}
+        documents: dict[str, Any] = {"progress": progress}
         if self.result is not None:
-            documents["result"] = {**self.result, **mark}
-            documents["session"] = {
+            result: StoredResult = {**self.result, "epoch": self.epoch, "seq": self.seq}
+            session: StoredSession = {
                 "session_id": self.session_id,
                 "timestamp_inicio": self.snapshot["timestamp_inicio"],
                 "timestamp_fim": self.snapshot["timestamp_atualizacao"],
                 "status": self.result["status"],
                 "total_etapas": self.snapshot["total_etapas"],
                 "etapas_executadas": self.snapshot["etapa_atual"],
-                **mark,
+                "epoch": self.epoch,
+                "seq": self.seq,
             }
+            documents |= {"result": result, "session": session}
         return documents
 
     def history_head(self) -> dict[str, Any]:
-        """Return the ``history`` document but for ``historico``."""
-        return {
+        """Return the ``history`` document without its entries."""
+        head: HistoryHead = {
             "session_id": self.session_id,
             "timestamp_inicio": self.snapshot["timestamp_inicio"],
             "timestamp_fim": self.snapshot["timestamp_atualizacao"],
@@ -177,3 +206,4 @@ class Run:
             "epoch": self.epoch,
             "seq": self.seq,
         }
+        return {**head}

@@ -1,14 +1,15 @@
-"""What may come in from outside: HTTP bodies, foreign publishers, files of other programs.
+"""Checks for what comes from outside: HTTP bodies, messages of other publishers, documents of other programs.
 
-marshmallow does the checking; unknown keys pass, since foreign writers have their own. Our own tracker's
-updates don't come through here (see events.own_update).
+marshmallow does the checking; unknown keys pass, since other writers have their own. Updates of our tracker are not
+checked here, see update.own_update().
 """
 
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 from marshmallow import INCLUDE, RAISE, Schema, ValidationError, fields, validate, validates_schema
 
 from ..errors import BadDocument, BadRequest, explain
+from .shapes import StoredHistory, StoredProgress
 
 
 class _Step(fields.Field[Any]):
@@ -75,7 +76,7 @@ class Progress(Schema):
 
 
 class Publication(Schema):
-    """The body of ``POST /api/sessions/{sid}/events``: a step, an error, or the end."""
+    """The body of ``POST /api/sessions/{session}/events``: a step, an error, or the end."""
 
     class Meta:
         unknown = RAISE
@@ -97,30 +98,33 @@ class Publication(Schema):
             raise ValidationError("give exactly one of etapa, erro, status_final")
 
 
-_foreign_update, _history, _progress = UnnumberedUpdate(), History(), Progress()
+_unnumbered_update, _history, _progress = UnnumberedUpdate(), History(), Progress()
 _publication = Publication()
 
 
 def unnumbered_update(data: object) -> dict[str, Any]:
-    """Check a foreign publisher's message; return it with its keys untouched, or raise BadDocument."""
-    errors = _foreign_update.validate(data) if isinstance(data, dict) else {"_schema": "not an object"}
+    """Check a message that has no position; return it with its keys untouched, or raise BadDocument."""
+    errors = _unnumbered_update.validate(data) if isinstance(data, dict) else {"_schema": "not an object"}
     if errors or not isinstance(data, dict):
         _bad(ValidationError(dict(errors)))
     return data
 
 
-def history(data: dict[str, Any]) -> dict[str, Any]:
-    """Check a history document, or raise BadDocument."""
+def history(data: dict[str, Any]) -> StoredHistory:
+    """Check a history document and fill in what entries leave out, or raise BadDocument."""
     try:
-        return dict(_history.load(data))
+        return cast("StoredHistory", dict(_history.load(data)))
     except ValidationError as error:
         _bad(error)
 
 
-def progress(data: dict[str, Any]) -> dict[str, Any]:
-    """Check a progress document and fill what older writers leave out, or raise BadDocument."""
+def progress(data: dict[str, Any]) -> StoredProgress:
+    """Check a progress document and fill in what older writers leave out, or raise BadDocument.
+
+    ``session_id``, ``estado`` and ``final`` are neither checked nor filled in: the caller decides them.
+    """
     try:
-        return dict(_progress.load(data))
+        return cast("StoredProgress", dict(_progress.load(data)))
     except ValidationError as error:
         _bad(error)
 

@@ -1,7 +1,6 @@
-"""Every name that is built from a session id: Redis keys, channels, file names.
+"""What a session id may look like.
 
-The one place that knows what a session id may look like; everything behind it trusts the id.
-The names are those of the deployed system.
+Pure. Checked once, where an id comes in; the Redis keys, channels and file names that are built from it trust it.
 """
 
 import re
@@ -28,25 +27,3 @@ def check_session_id(text: str) -> str:
             "dash and without two dots in a row."
         )
     return text
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-

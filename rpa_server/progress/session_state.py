@@ -1,24 +1,28 @@
-"""What is known of a session at one position, and which of two such standings is the further one.
+"""The state of a session at one position, and which of two states is the newer one.
 
-Pure. Stores answer with it, and everything that is sent to pages is made from it; how it is read from what writers
-left behind is said in documents.py.
+Pure. Stores answer with it, and everything that is sent to pages is made from it; documents.py builds it from what
+writers left behind.
 
-Invariants: merging depends on no order and never goes back; a history has no holes and ends at the position.
+Invariants: the result of a merge does not depend on the order and never goes back; a history has no holes and ends at
+the position.
 """
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .. import safejson
 from . import deployed
 from .outcome import PLAN_KEYS
-from .snapshot import ESTIMATES_KEY, Snapshot, describe, view
-from .update import Cursor, Update, make_update
+from .shapes import Entry, Snapshot, View
+from .snapshot import ESTIMATES_KEY, update_of, view
+from .update import Cursor, Update
 
-Document = dict[str, Any]
+#: A JSON object of any shape, to be read and not changed; objects of a known shape are in shapes.py.
+Document = Mapping[str, Any]
 
-#: First letters of derived epochs; ours are hexadecimal.
+#: First letters of derived epochs. Our tracker's epochs are hexadecimal, so no epoch of its begins with one.
 _DERIVED = ("h", "s")
 
 
@@ -28,12 +32,12 @@ class SessionState:
 
     Attributes:
         epoch, seq: the position.
-        snapshot: see state.begin; no cursor in it.
+        snapshot: the state behind that position.
         updates: the updates that led here, contiguous, the last one at ``seq``; may be empty.
-        sparse: the writer keeps no history and its ``seq`` leaves holes, so the next snapshot is the next update.
-        end: what the robot's own documents of the end say, None where there are none.
+        sparse: the writer keeps no history. Its ``seq`` leaves holes, and each snapshot counts as one update.
+        end: how the run ended, from the deployed robot's result or session document; None where there is none.
         written_s: when it was last written, seconds since 1970, None where the store can't tell.
-        content: of a sparse state: a number for what was read, which tells a change that the robot's clock does not.
+        content: of a sparse state: a hash of what was read. It reveals a change that left the robot's time as it was.
     """
 
     epoch: str
@@ -55,21 +59,21 @@ class SessionState:
         """When the run began, ISO 8601 in the robot's local time: the later of two runs is the current one."""
         return str(self.snapshot["timestamp_inicio"])
 
-    def view(self, silence_s: float = 0.0) -> Document:
-        """Return the snapshot as pages get it; *silence_s*: how long the robot has said nothing."""
+    def view(self, silence_s: float = 0.0) -> View:
+        """Return the snapshot as pages get it; *silence_s*: how long the robot has been silent, see silence_s()."""
         return view(self.snapshot, self.epoch, self.seq, silence_s)
 
     def silence_s(self, now_s: float) -> float:
-        """Return for how long nothing was written at *now_s* (seconds since 1970), 0 where the store can't tell."""
+        """Return how many seconds before *now_s* (seconds since 1970) it was written, 0 where the store can't tell."""
         return 0.0 if self.written_s is None else max(0.0, now_s - self.written_s)
 
     @property
     def own(self) -> bool:
-        """True where our tracker wrote it; the cursor of any other writer is derived."""
+        """True where our tracker wrote the run; the epoch of any other writer's run is derived."""
         return not self.epoch.startswith(_DERIVED)
 
     def since(self, cursor: Cursor) -> list[Update] | None:
-        """Return the updates behind *cursor*, each once, in order; None where that can't be proven."""
+        """Return the updates behind *cursor*, each once, in order; None where some of them are not known."""
         if cursor.epoch not in ("", self.epoch) or cursor.seq > self.seq:
             return None
         missed = self.seq - cursor.seq
@@ -81,20 +85,26 @@ class SessionState:
 
 
 def derived_epoch(kind: str, session_id: str, started: str) -> str:
-    """Make the epoch of a run whose writer gives none: the same on every server."""
+    """Make the epoch of a run whose writer gives none; every server derives the same one.
+
+    Args:
+        kind: one of _DERIVED: ``h`` for a run with a history, ``s`` for one with a snapshot alone.
+    """
     digest = hashlib.blake2b(f"{session_id}\0{started}".encode("utf-8", "replace"), digest_size=8)
     return kind + digest.hexdigest()
 
 
-def sparse(epoch: str, seq: int, snapshot: Snapshot, end: deployed.End | None, content: int | None = None) -> SessionState:
+def sparse_state(
+    epoch: str, seq: int, snapshot: Snapshot, end: deployed.End | None, content: int | None = None
+) -> SessionState:
     """Build the state of a robot that keeps no history: its snapshot is its only update.
 
     Args:
-        snapshot: concluded.
-        content: see SessionState; None where *snapshot* is what was read.
+        snapshot: with its meaning, see deployed.conclude().
+        content: see SessionState; None to hash *snapshot*.
     """
     extra = snapshot["dados_extra"]
-    entry = {
+    entry: Entry = {
         "etapa": "final" if snapshot["final"] else snapshot["etapa_atual"],
         "timestamp": str(snapshot["timestamp_atualizacao"]),
         "status": str(snapshot["status"]),
@@ -102,35 +112,35 @@ def sparse(epoch: str, seq: int, snapshot: Snapshot, end: deployed.End | None, c
         "estimativas": extra.get(ESTIMATES_KEY),
         "dados_extra": {key: extra[key] for key in PLAN_KEYS if key in extra} if snapshot["final"] else None,
     }
-    update = make_update(describe(snapshot, entry, epoch, seq))
+    update = update_of(snapshot, entry, epoch, seq)
     content = hash(safejson.dumps(snapshot)) if content is None else content
     return SessionState(epoch, seq, snapshot, [update], sparse=True, end=end, content=content)
 
 
 def advance(known: SessionState, fresh: SessionState) -> SessionState:
-    """Return what is known of a session once *fresh* was read of it; *known* itself where that says nothing new.
+    """Return the state of a session after *fresh* was read; *known* itself where that brings nothing new.
 
-    Where both are a foreign robot's, what was written last is true, whatever its own clock says: a program that only
-    wanted to read has begun "a new run", and the robot goes on with the old one. Of one run nothing that was seen goes
-    back, see foreign.follow.
+    Of two states that a deployed robot wrote, the one that was written later counts, whatever the times in them say:
+    the deployed class begins "a new run" for a program that only reads a session, while the robot goes on with the old
+    one. Within a run nothing goes back that was seen, see deployed.keep_seen().
     """
     if known.own or fresh.own or (known.epoch == fresh.epoch and not fresh.sparse):
         return _kept(known, later(known, fresh))
     if not _written_later(known, fresh):
         return known
-    return succeed(known, fresh)
+    return supersede(known, fresh)
 
 
-def succeed(known: SessionState, fresh: SessionState) -> SessionState:
-    """Return what is known once *fresh*, of a foreign robot, has taken the place of *known*."""
+def supersede(known: SessionState, fresh: SessionState) -> SessionState:
+    """Return the state after *fresh*, which a deployed robot wrote later than *known*; *known* where it is the same."""
     if fresh.epoch == known.epoch and fresh.seq <= known.seq and fresh.content == known.content:
         return known
     if not fresh.sparse or fresh.started != known.started:
         return fresh
-    snapshot = dict(fresh.snapshot)
-    deployed.follow(known.snapshot, snapshot)
+    snapshot = fresh.snapshot.copy()
+    deployed.keep_seen(known.snapshot, snapshot)
     seq = max(fresh.seq, known.seq + 1) if fresh.epoch == known.epoch else fresh.seq
-    return replace(sparse(fresh.epoch, seq, snapshot, fresh.end, fresh.content), written_s=fresh.written_s)
+    return replace(sparse_state(fresh.epoch, seq, snapshot, fresh.end, fresh.content), written_s=fresh.written_s)
 
 
 def _kept(known: SessionState, newest: SessionState | None) -> SessionState:
@@ -144,13 +154,13 @@ def _written_later(known: SessionState, fresh: SessionState) -> bool:
 
 
 def later(one: SessionState | None, other: SessionState | None) -> SessionState | None:
-    """Merge what two stores hold: of one run the position that is further, of two runs the later one."""
+    """Merge the states of two stores: of one run the further position, of two runs the one that began later."""
     if one is None or other is None:
         return one or other
     if one.epoch != other.epoch:
-        return max(one, other, key=lambda held: (held.started, not held.sparse, held.seq, held.epoch))
+        return max(one, other, key=lambda state: (state.started, not state.sparse, state.seq, state.epoch))
     ahead, behind = (one, other) if one.seq >= other.seq else (other, one)
-    written_s = max((held.written_s for held in (one, other) if held.written_s is not None), default=None)
+    written_s = max((state.written_s for state in (one, other) if state.written_s is not None), default=None)
     merged = replace(ahead, end=ahead.end or behind.end, written_s=written_s)
     if len(ahead.updates) >= ahead.seq - behind.seq and behind.updates:
         merged.updates = _joined(behind, ahead)
@@ -158,7 +168,7 @@ def later(one: SessionState | None, other: SessionState | None) -> SessionState 
 
 
 def _joined(behind: SessionState, ahead: SessionState) -> list[Update]:
-    """Return the longest contiguous history of two that overlap or touch."""
+    """Return the longest contiguous history that two overlapping or adjacent ones make up."""
     new = ahead.updates[len(ahead.updates) - (ahead.seq - behind.seq) :] if ahead.seq > behind.seq else []
     joined = behind.updates + new
     return joined if len(joined) > len(ahead.updates) else ahead.updates

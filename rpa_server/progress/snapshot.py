@@ -1,26 +1,26 @@
-"""What a run's updates add up to, and what they mean.
+"""The snapshot of a run: how entries change it, how an update tells of a change, how pages get it.
 
-Pure: no clock, no socket. One table of rules serves the tracker that writes a run, the server that reads
-the files of a robot that numbers nothing, and the tests. An *entry* is one element of ``historico`` in
-the deployed ``history_<sid>.json``: ``etapa`` (a number, or one of the words in EVENTS), ``timestamp``,
-``status``, ``mensagem``, ``dados_extra``, ``erro``; ours may add ``contexto`` and ``estimativas``.
+Pure: no clock, no socket. The tracker that writes a run, the server that reads a deployed robot's history, and the
+server that follows updates all reduce by the same rules. The objects are described in shapes.py.
 
-Invariants: ``final`` never goes back, ``percentual`` never falls and stays below 100 until ``final``, a
-milestone (estimates, result) stays once it was seen.
+Invariants: ``final`` never goes back, ``percentual`` never falls and stays below 100 until ``final``, a milestone
+(estimates, result) stays once it was seen.
 """
 
 import math
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeGuard, cast
 
-from .outcome import PLAN_KEYS, outcome, silent
+from .outcome import PLAN_KEYS, Estado, outcome, silent
+from .shapes import Coverage, Entry, ErrorRecord, Estimates, Evento, Result, Snapshot, UpdateMessage, View
+from .update import Update, make_update
 
-Entry = dict[str, Any]
-Snapshot = dict[str, Any]
-
-#: The words that the deployed tracker writes as ``etapa``, and what we call such an event.
-EVENTS = {"inicio", "estimativas", "erro", "final"}
+#: The words that stand as ``etapa`` in an entry that is no step; an update has them as ``evento``.
+EVENTS: frozenset[Evento] = frozenset({"inicio", "estimativas", "erro", "final"})
+#: Where ``dados_extra`` has the estimates. The deployed robot's name for them: step 5 captures them.
 ESTIMATES_KEY = "estimativas_tela_5"
 
+# Far more than any step; JSON allows integers that no float can represent.
 _MAX_STEP = 10**9
 
 
@@ -43,80 +43,85 @@ def begin(session_id: str, started: str, total: int) -> Snapshot:
         "dados_extra": {},
         "erros": [],
         "session_id": session_id,
-        "estado": "aguardando",
+        "estado": Estado.AGUARDANDO,
         "final": False,
     }
 
 
-def is_number(etapa: object) -> bool:
-    """Tell a step's number from a word; True, NaN, infinity and absurd numbers are neither."""
+def is_number(etapa: object) -> TypeGuard[float]:
+    """Tell whether *etapa* is the number of a step; True, NaN, infinity and absurdly large numbers are not."""
     if not isinstance(etapa, (int, float)) or isinstance(etapa, bool):
         return False
     return math.isfinite(etapa) if isinstance(etapa, float) else abs(etapa) < _MAX_STEP
 
 
 def status_of(etapa: float, total: int) -> str:
-    """Return the deployed tracker's word for a step; its ``concluido`` means "the last step began"."""
+    """Return the ``status`` that the deployed robot writes with a step; ``concluido`` means that the last step began."""
     if etapa <= 0:
         return "iniciando"
     return "executando" if etapa < total else "concluido"
 
 
 def reduce(snapshot: Snapshot, entry: Entry) -> Snapshot:
-    """Return the snapshot after *entry*; *snapshot* is left as it was."""
-    after = {**snapshot, "timestamp_atualizacao": entry["timestamp"]}
+    """Return the snapshot after *entry*; *snapshot* is left as it was.
+
+    Raises:
+        LookupError, TypeError: the entry comes from an update that only begins like one of our tracker's.
+    """
+    after: Snapshot = {**snapshot, "timestamp_atualizacao": entry["timestamp"]}
     _EFFECTS.get(entry["etapa"], _step)(after, entry)
     estimates = entry.get("estimativas")
     if isinstance(estimates, dict):
         after["dados_extra"] = {**after["dados_extra"], ESTIMATES_KEY: estimates}
-    if entry["etapa"] != "inicio" and after["estado"] == "aguardando":
-        after["estado"] = "executando"
+    if entry["etapa"] != "inicio" and after["estado"] == Estado.AGUARDANDO:
+        after["estado"] = Estado.EXECUTANDO
     return after
 
 
-def _started(after: Snapshot, entry: Entry) -> None:
+def _start(after: Snapshot, entry: Entry) -> None:
     after["status"] = entry["status"]
     after["mensagem"] = entry["mensagem"]
 
 
 def _step(after: Snapshot, entry: Entry) -> None:
-    _started(after, entry)
+    _start(after, entry)
     _merge(after, entry.get("dados_extra"))
-    if not is_number(entry["etapa"]):
+    etapa = entry["etapa"]
+    if not is_number(etapa):
         return
     total = after["total_etapas"]
-    # The deployed robot's exception handler says step 0: that is where it is, not where the run is.
-    after["etapa_atual"] = min(max(entry["etapa"], 0), total) or after["etapa_atual"]
+    # The deployed robot's exception handler writes step 0, however far the run had come.
+    after["etapa_atual"] = min(max(etapa, 0), total) or after["etapa_atual"]
     if not after["final"]:
         percent = after["etapa_atual"] / total * 100 if total > 0 else 0.0
         after["percentual"] = max(after["percentual"], min(percent, 99.0))
 
 
 def _merge(after: Snapshot, extra: object) -> None:
-    """Add what a step attached; estimates that are there are not replaced by something that is none."""
+    """Add what a step attached; known estimates are not replaced by a value under their key that is no object."""
     if not isinstance(extra, dict) or not extra:
         return
-    held = after["dados_extra"]
-    if isinstance(held.get(ESTIMATES_KEY), dict) and not isinstance(extra.get(ESTIMATES_KEY, {}), dict):
-        extra = {**extra, ESTIMATES_KEY: held[ESTIMATES_KEY]}
-    after["dados_extra"] = {**held, **extra}
+    known = after["dados_extra"]
+    if isinstance(known.get(ESTIMATES_KEY), dict) and not isinstance(extra.get(ESTIMATES_KEY, {}), dict):
+        extra = {**extra, ESTIMATES_KEY: known[ESTIMATES_KEY]}
+    after["dados_extra"] = {**known, **extra}
 
 
-def _estimates(after: Snapshot, entry: Entry) -> None:
+def _add_estimates(after: Snapshot, entry: Entry) -> None:
     if isinstance(entry.get("dados_extra"), dict):
         after["dados_extra"] = {**after["dados_extra"], ESTIMATES_KEY: entry["dados_extra"]}
 
 
-def _error(after: Snapshot, entry: Entry) -> None:
-    record = {
-        "erro": entry.get("erro") or entry["mensagem"],
+def _add_error(after: Snapshot, entry: Entry) -> None:
+    record: ErrorRecord = {
+        "erro": entry.get("erro") or cast("str", entry["mensagem"]),
         "contexto": entry.get("contexto") or "",
         "timestamp": entry["timestamp"],
     }
     after["erros"] = [*after["erros"], record]
 
 
-def _final(after: Snapshot, entry: Entry) -> None:
+def _end(after: Snapshot, entry: Entry) -> None:
     _merge(after, entry.get("dados_extra"))
     after["etapa_atual"] = after["total_etapas"]
     after["percentual"] = 100.0
@@ -126,19 +131,27 @@ def _final(after: Snapshot, entry: Entry) -> None:
         after["estado"] = outcome(entry["status"], entry.get("erro"), after["erros"], after["dados_extra"])
 
 
-_EFFECTS = {"inicio": _started, "estimativas": _estimates, "erro": _error, "final": _final}
+# What an entry does to the snapshot, by the word in ``etapa``; a number, or an unknown word, is a step.
+_EFFECTS: dict[float | str, Callable[[Snapshot, Entry], None]] = {
+    "inicio": _start,
+    "estimativas": _add_estimates,
+    "erro": _add_error,
+    "final": _end,
+}
 
 
-def describe(after: Snapshot, entry: Entry, epoch: str, seq: int) -> dict[str, Any]:
-    """Build the update that tells of *entry*; *after* is the snapshot behind it.
+def describe(after: Snapshot, entry: Entry, epoch: str, seq: int) -> UpdateMessage:
+    """Build the object of the update that tells of *entry*.
 
-    The keys stand in the order that events.own_update reads.
+    Args:
+        after: the snapshot that *entry* led to.
+        epoch, seq: the position of the update.
     """
     word = entry["etapa"]
-    event = word if word in EVENTS else "progresso"
-    extra = entry.get("dados_extra")
-    extra = extra if isinstance(extra, dict) else {}
-    update = {
+    event: Evento = word if word in EVENTS else "progresso"
+    given = entry.get("dados_extra")
+    extra = given if isinstance(given, dict) else {}
+    update: UpdateMessage = {
         "type": "progress_update",
         "epoch": epoch,
         "seq": seq,
@@ -154,26 +167,36 @@ def describe(after: Snapshot, entry: Entry, epoch: str, seq: int) -> dict[str, A
         "timestamp": entry["timestamp"],
         "dados_extra": extra if event not in ("estimativas", "final") else {},
     }
-    estimates = entry.get("dados_extra") if event == "estimativas" else entry.get("estimativas")
+    estimates = given if event == "estimativas" else entry.get("estimativas")
     if isinstance(estimates, dict):
-        update["estimativas"] = estimates
+        update["estimativas"] = cast("Estimates", estimates)
     if event == "final":
         update["resultado"] = extra
-    for key in ("erro", "contexto"):
-        if entry.get(key):
-            update[key] = entry[key]
+    if error := entry.get("erro"):
+        update["erro"] = error
+    if context := entry.get("contexto"):
+        update["contexto"] = context
     return update
 
 
-def entry_of(update: dict[str, Any]) -> Entry:
-    """Return the entry that *update* tells of: the inverse of describe."""
+def update_of(after: Snapshot, entry: Entry, epoch: str, seq: int) -> Update:
+    """Build the update that tells of *entry*; the arguments are those of describe()."""
+    return make_update(cast("dict[str, Any]", describe(after, entry, epoch, seq)))
+
+
+def entry_of(update: UpdateMessage | dict[str, Any]) -> Entry:
+    """Return the entry that *update* tells of: the inverse of describe().
+
+    Raises:
+        LookupError, TypeError: the update only begins like one of our tracker's.
+    """
     event = update["evento"]
-    extra: dict[str, Any] | None = update["dados_extra"] or None
+    extra: Any = update["dados_extra"] or None
     if event == "estimativas":
         extra = update.get("estimativas")
     elif event == "final":
         extra = update["resultado"] or None
-    entry = {
+    entry: Entry = {
         "etapa": update["etapa"] if event == "progresso" else event,
         "timestamp": update["timestamp"],
         "status": update["status"],
@@ -189,47 +212,48 @@ def entry_of(update: dict[str, Any]) -> Entry:
     return entry
 
 
-def estado(snapshot: Snapshot, silence_s: float = 0.0) -> str:
-    """Return what the snapshot means after *silence_s* seconds without a word from the robot.
+def estado(snapshot: Snapshot, silence_s: float = 0.0) -> Estado:
+    """Return what the snapshot means once the robot has been silent for *silence_s* seconds.
 
-    A run that has ended means what it meant. Of any other a long silence is told as ``expirado``, or as ``erro``
-    where the robot's last word was a failure; ``final`` stays false, since the robot may come back.
+    The meaning of a run that has ended does not change. Any other becomes ``expirado`` by a long silence, or ``erro``
+    where the robot's last text was a failure; ``final`` stays false, since the robot may speak again.
     """
-    held = str(snapshot["estado"])
     if snapshot["final"]:
-        return held
+        return snapshot["estado"]
     text = str(snapshot["mensagem"] or "")
-    return silent(snapshot["etapa_atual"], text, snapshot["erros"], silence_s) or held
+    return silent(snapshot["etapa_atual"], text, snapshot["erros"], silence_s) or snapshot["estado"]
 
 
-def view(snapshot: Snapshot, epoch: str | None, seq: int, silence_s: float = 0.0) -> dict[str, Any]:
-    """Return the snapshot as pages get it: with its cursor and with the milestones by name.
+def view(snapshot: Snapshot, epoch: str | None, seq: int, silence_s: float = 0.0) -> View:
+    """Return the snapshot as pages get it: with its position, and with the milestones under names of their own.
 
     Args:
-        silence_s: how long the robot has said nothing, see estado().
+        epoch, seq: the position of the snapshot.
+        silence_s: how long the robot has been silent, in seconds, see estado().
     """
     extra = snapshot["dados_extra"]
-    result = {key: extra[key] for key in PLAN_KEYS if key in extra}
+    result = cast("Result", {key: extra[key] for key in PLAN_KEYS if key in extra})
     return {
         **snapshot,
         "estado": estado(snapshot, silence_s),
         "epoch": epoch,
         "seq": seq,
-        "estimativas": estimates if isinstance(estimates := extra.get(ESTIMATES_KEY), dict) else None,
+        "estimativas": cast("Estimates", estimates) if isinstance(estimates := extra.get(ESTIMATES_KEY), dict) else None,
         "resultado": result if result and snapshot["final"] else None,
     }
 
 
-def with_names(estimates: dict[str, Any]) -> dict[str, Any]:
-    """Copy estimates so that every item has both ``nome`` and ``nome_cobertura``."""
-    items = estimates.get("coberturas_detalhadas")
-    if not isinstance(items, list):
-        return estimates
-    return {**estimates, "coberturas_detalhadas": [_named(item) for item in items]}
+def with_names(estimates: Estimates | dict[str, Any]) -> Estimates:
+    """Copy *estimates* with both ``nome`` and ``nome_cobertura`` in every coverage: pages look for either."""
+    copied = cast("Estimates", {**estimates})
+    items = copied.get("coberturas_detalhadas")
+    if isinstance(items, list):
+        copied["coberturas_detalhadas"] = [_named(item) for item in items]
+    return copied
 
 
-def _named(item: Any) -> Any:
-    if not isinstance(item, dict):
+def _named(item: Coverage) -> Coverage:
+    if not isinstance(item, dict):  # a robot may put anything into the list
         return item
     name = item.get("nome") or item.get("nome_cobertura") or ""
     return {**item, "nome": name, "nome_cobertura": item.get("nome_cobertura") or name}

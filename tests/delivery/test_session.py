@@ -365,7 +365,7 @@ async def test_snapshots_without_a_history_are_updates() -> None:
     def snapshot(seq: int) -> SessionState:
         robot = Robot("s123", steps=1)
         update = Update(robot.run.updates[0].raw.replace(b'"seq":1,', b'"seq":%d,' % seq), "s123", seq, False)
-        return SessionState("s123", seq, dict(robot.run.snapshot), [update], sparse=True)
+        return SessionState("s123", seq, robot.run.snapshot.copy(), [update], sparse=True)
 
     store = SlowStore(snapshot(1))
     session = make_hub(store).session(SESSION)

@@ -194,7 +194,7 @@ class Course:
         if not self.stored:
             return
         state = self.stored[-1 - number % len(self.stored)]
-        copy = SessionState(state.epoch, state.seq, dict(state.snapshot), list(state.updates))
+        copy = SessionState(state.epoch, state.seq, state.snapshot.copy(), list(state.updates))
         copy.updates = copy.updates[number % 3 :]
         before = self.at
         change = self.timeline.adopt(copy)

@@ -1,4 +1,4 @@
-"""A client that gets the messages of the deployed event stream."""
+"""A client that gets the messages of the deployed ``progress_sse.php``."""
 
 import asyncio
 from typing import Any
@@ -41,7 +41,7 @@ class Page:
 
 
 async def test_a_run_is_told_from_starting_to_completed() -> None:
-    """``started`` when the robot is heard of, one message for what changed, the last one once and for all."""
+    """``started`` at the robot's first word, one message for each change, and nothing after the last message."""
     robot, page = Robot(), Page()
     store = SlowStore()
     session = await page.watch(store)
@@ -62,7 +62,7 @@ async def test_a_run_is_told_from_starting_to_completed() -> None:
 
 
 async def test_only_the_last_message_has_an_id() -> None:
-    """With it a page that comes back all the same is told that there is nothing more; before, it must get the rest."""
+    """A page that reconnects with it gets a 204; one that reconnects before the end must get the rest."""
     robot, page = Robot(steps=3), Page()
     robot.run.finish("success", robot.run_time(), plans())
     await page.watch(SlowStore(robot.state()))
@@ -72,7 +72,7 @@ async def test_only_the_last_message_has_an_id() -> None:
 
 
 async def test_who_comes_after_a_long_silence_is_told_at_once() -> None:
-    """The page would wait for a robot that is gone."""
+    """Else the page would wait for a robot that is gone."""
     page = Page(silence_s=outcome.SILENCE_S)
     await page.watch(SlowStore(Robot(steps=3).state()))
     assert page.said == ["starting", "started", "timeout"]
@@ -81,7 +81,7 @@ async def test_who_comes_after_a_long_silence_is_told_at_once() -> None:
 
 @pytest.mark.parametrize("known", [False, True])
 async def test_a_silence_ends_the_stream(monkeypatch: pytest.MonkeyPatch, known: bool) -> None:
-    """Of a session that nobody writes, and of a run that stops."""
+    """That of a session nobody writes, and that of a run that stops."""
     monkeypatch.setattr(outcome, "SILENCE_AT_START_S", 0.02)
     monkeypatch.setattr(outcome, "SILENCE_S", 0.02)
     page = Page()
@@ -93,7 +93,7 @@ async def test_a_silence_ends_the_stream(monkeypatch: pytest.MonkeyPatch, known:
 
 
 async def test_a_word_from_the_robot_breaks_the_silence(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The time is counted from its last one."""
+    """The silence is counted from the robot's last word."""
     monkeypatch.setattr(outcome, "SILENCE_S", 0.25)
     robot, page = Robot(steps=3), Page()
     session = await page.watch(SlowStore(robot.state()))
@@ -118,7 +118,7 @@ async def test_a_closed_stream_says_nothing_more(monkeypatch: pytest.MonkeyPatch
 
 
 async def test_a_page_that_takes_nothing_gets_the_newest_state_later() -> None:
-    """What lies between is left out, not queued."""
+    """The states in between are left out, not queued."""
     robot, page = Robot(steps=3), Page()
     session = await page.watch(SlowStore(robot.state()))
     page.wire.unsent = HIGH_WATER + 1
@@ -136,7 +136,7 @@ async def test_a_page_that_takes_nothing_gets_the_newest_state_later() -> None:
 
 
 async def test_a_new_run_of_the_session_is_told_like_an_update() -> None:
-    """There is no message for a reset; the state says it all."""
+    """There is no message for a reset; the state has everything."""
     page = Page()
     store = SlowStore(Robot(steps=9).state())
     session = await page.watch(store)

@@ -33,7 +33,7 @@ def serve(aiohttp_client: Connect, data_dir: Path) -> Serve:
 
 
 def put(directory: Path, kind: str, session_id: str, document: Document | str) -> Path:
-    """Write a file in place, as the deployed robot does."""
+    """Write a file without a temporary one, as the deployed robot does."""
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / file_name(kind, session_id)
     path.write_text(document if isinstance(document, str) else json.dumps(document), encoding="utf-8")
@@ -64,7 +64,7 @@ async def get(client: Client, path: str, status: int = 200, **more: Any) -> Docu
 async def test_progress_is_served_with_and_without_its_prefix(
     serve: Serve, data_dir: Path, prefix: str, slash: str
 ) -> None:
-    """A proxy may take ``/api`` off, an older page asks without any."""
+    """A proxy may take ``/api`` off; an older page asks without any prefix."""
     client = await serve()
     put(data_dir, "history", "s1", {**recordings.ALL["success"], "session_id": "s1"})
     body = await get(client, f"{prefix}s1{slash}")
@@ -85,7 +85,7 @@ async def test_an_unknown_session_is_waiting(serve: Serve, prefix: str) -> None:
 
 @pytest.mark.parametrize("bad", ["a%2Fb", "a/b", "..%2Fx", ".x", "-x", "a..b", "%C3%A9", "a%20b", "a%0A", "*", "a" * 200])
 async def test_a_bad_id_is_refused_in_the_deployed_words(serve: Serve, bad: str) -> None:
-    """With a 200, and under both names that pages look for."""
+    """With a 200, and with the text under both names that pages look for."""
     body = await get(await serve(), f"/api/rpa/progress/{bad}")
     assert (body["success"], body["code"]) == (False, 400)
     assert body["error"] == body["message"] == "Session ID inválido"
@@ -93,7 +93,7 @@ async def test_a_bad_id_is_refused_in_the_deployed_words(serve: Serve, bad: str)
 
 
 async def test_an_id_with_dots_is_served(serve: Serve, data_dir: Path) -> None:
-    """One generation of the deployed start page makes them, and the deployed progress refuses them."""
+    """One generation of the deployed start page makes such ids, and the deployed progress refuses them."""
     name = "rpa_v6.9.0_20251009_101010_ab12cd34"
     client = await serve()
     put(data_dir, "history", name, recordings.ALL["stuck"])
@@ -101,7 +101,7 @@ async def test_an_id_with_dots_is_served(serve: Serve, data_dir: Path) -> None:
 
 
 async def test_the_bytes_are_laid_out_as_php_does(serve: Serve, data_dir: Path) -> None:
-    """Four spaces, readable letters, escaped slashes."""
+    """Indented by four spaces, letters unescaped, slashes escaped."""
     client = await serve()
     history = recordings.prefixes(recordings.ALL["success"])[6]
     history["historico"][-1]["mensagem"] = "Cotação 1/2"
@@ -111,7 +111,7 @@ async def test_the_bytes_are_laid_out_as_php_does(serve: Serve, data_dir: Path) 
 
 
 async def test_a_torn_file_is_waited_out(serve: Serve, data_dir: Path) -> None:
-    """The deployed reader says that it failed, and four kinds of page stop for good."""
+    """The deployed reader answers that it failed, and four kinds of page stop for good."""
     client = await serve()
     whole = json.dumps(recordings.ALL["success"])
     put(data_dir, "history", "s1", whole)
@@ -128,7 +128,7 @@ async def test_a_torn_file_is_waited_out(serve: Serve, data_dir: Path) -> None:
 async def test_a_store_that_does_not_answer_is_waited_out(
     serve: Serve, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was seen last stands in."""
+    """The answer is made of the state that was last seen."""
     client = await serve()
     put(data_dir, "history", "s1", recordings.prefixes(recordings.ALL["success"])[20])
     before = await get(client, "/api/rpa/progress/s1")
@@ -143,7 +143,7 @@ async def test_a_store_that_does_not_answer_is_waited_out(
 
 
 async def test_a_run_that_nobody_writes_any_more_is_told_as_such(serve: Serve, data_dir: Path) -> None:
-    """By the time of its files, whatever zone the robot's own times are in; and taken back when it goes on."""
+    """By the time of its files, since the robot's own times have no zone; withdrawn when it goes on."""
     client = await serve()
     parts = recordings.prefixes(recordings.ALL["success"])
     path = put(data_dir, "history", "s1", parts[20])
@@ -159,7 +159,7 @@ async def test_a_run_that_nobody_writes_any_more_is_told_as_such(serve: Serve, d
 async def test_a_robot_of_ours_in_redis_is_answered_the_same_way(
     aiohttp_client: Connect, data_dir: Path, redis_process: RedisServer
 ) -> None:
-    """The pages need not know where it writes."""
+    """The pages need not know where a robot writes."""
     client = await starter(aiohttp_client, data_dir)(redis_url=redis_process.url)
     await post(client, etapa=5, mensagem="Tela 5 concluída", estimativas={"coberturas_detalhadas": []})
     body = await get(client, f"/api/rpa/progress/{SESSION}")
@@ -177,7 +177,7 @@ async def test_a_robot_of_ours_in_redis_is_answered_the_same_way(
 async def test_the_older_readers_answer_for_the_session_that_was_asked_for(
     serve: Serve, data_dir: Path, path: str
 ) -> None:
-    """One of them answers with the last file of all, which is another customer's."""
+    """The deployed get_progress.php answers with the newest file of all, which is another customer's."""
     client = await serve()
     put(data_dir, "history", "aaaa", recordings.ALL["success"])
     put(data_dir, "history", "zzzz", recordings.ALL["manual"])
@@ -224,7 +224,7 @@ async def test_the_older_readers_ask_for_a_session_as_they_did(serve: Serve, pat
 async def test_what_is_not_served_is_refused_in_the_deployed_words(
     serve: Serve, data_dir: Path, method: str, path: str, error: str
 ) -> None:
-    """A 200, no session started or stopped, and nothing of anybody's form."""
+    """With a 200; no session is started or stopped, and nothing of the request is stored."""
     client = await serve()
     put(data_dir, "history", "s1", recordings.ALL["success"])
     data = b'{"cpf":"11144477735"}' if method == "POST" else None
@@ -238,7 +238,7 @@ async def test_what_is_not_served_is_refused_in_the_deployed_words(
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
 @pytest.mark.parametrize("path", [*(f"{path}?session=s1" for path in FULL), "/progress_sse.php?session_id=s1"])
 async def test_the_older_addresses_are_read_and_nothing_else(serve: Serve, path: str, method: str) -> None:
-    """405 with what they take; nobody is told anything of the session."""
+    """405 with the methods they take, and nothing about the session."""
     client = await serve()
     response = await client.request(method, path)
     assert (response.status, (await response.json())["code"]) == (405, "method_not_allowed")
@@ -247,7 +247,7 @@ async def test_the_older_addresses_are_read_and_nothing_else(serve: Serve, path:
 
 @pytest.mark.parametrize("path", ["/api/rpa/progress/s1", "/rpa/start", "/progress/s1", *FULL, "/progress_sse.php"])
 async def test_a_preflight_is_answered_as_the_deployed_server_does(serve: Serve, path: str) -> None:
-    """200, empty, one origin."""
+    """200, empty, with one ``Access-Control-Allow-Origin``."""
     headers = {"Origin": "https://www.example.com", "Access-Control-Request-Method": "GET"}
     response = await (await serve()).options(path, headers=headers)
     assert response.status == 200
@@ -258,7 +258,7 @@ async def test_a_preflight_is_answered_as_the_deployed_server_does(serve: Serve,
 
 
 async def test_the_native_addresses_are_where_they_were(serve: Serve, data_dir: Path) -> None:
-    """A deployed word is a session's name on every address but one."""
+    """A session that has a deployed address's name is reached under ``/ws``."""
     client = await serve()
     json_files.write_all(data_dir, "health", Robot(steps=2).run.documents())
     for path in ("/ws/rpa/health", f"/rpa/{SESSION}"):
@@ -306,7 +306,7 @@ async def test_without_sessions_the_figures_are_empty_lists(serve: Serve) -> Non
 
 
 async def test_a_directory_that_is_gone_is_unhealthy(serve: Serve, data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing could be read or written."""
+    """Where nothing can be read or written."""
     client = await serve()
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     health = (await get(client, "/api/rpa/health"))["health"]
@@ -315,7 +315,7 @@ async def test_a_directory_that_is_gone_is_unhealthy(serve: Serve, data_dir: Pat
 
 
 async def test_a_redis_that_is_away_degrades(aiohttp_client: Connect, data_dir: Path, redis_process: RedisServer) -> None:
-    """Files are served meanwhile."""
+    """Files are served while Redis is away."""
     client = await starter(aiohttp_client, data_dir)(redis_url=redis_process.url)
     assert (await get(client, "/api/rpa/health"))["health"]["status"] == "healthy"
     redis_process.kill()
@@ -338,7 +338,7 @@ async def messages(response: aiohttp.ClientResponse) -> list[Document]:
 
 
 async def test_the_event_stream_starts_nothing(serve: Serve, data_dir: Path) -> None:
-    """It follows a run from before its beginning to its end, and leaves the files alone."""
+    """It follows a run from before its beginning to its end, and writes no file."""
     client = await serve(heartbeat_s=0.2)
     data_dir.mkdir(parents=True, exist_ok=True)
     response = await client.get("/progress_sse.php", params={"session_id": "s1"})
@@ -350,17 +350,17 @@ async def test_the_event_stream_starts_nothing(serve: Serve, data_dir: Path) -> 
         put(data_dir, "history", "s1", part)
         await asyncio.sleep(0.05)
     put(data_dir, "history", "s1", recordings.ALL["hiccup"])
-    told = await messages(response)
-    assert [message["status"] for message in told][:2] == ["starting", "started"]
-    assert told[-1]["status"] == "completed"
-    verdicts = [pages.tracker(message) for message in told]
-    assert [verdict.verdict for verdict in verdicts] == ["waits"] * (len(told) - 1) + ["success"]
+    received = await messages(response)
+    assert [message["status"] for message in received][:2] == ["starting", "started"]
+    assert received[-1]["status"] == "completed"
+    verdicts = [pages.tracker(message) for message in received]
+    assert [verdict.verdict for verdict in verdicts] == ["waits"] * (len(received) - 1) + ["success"]
     assert verdicts[-1].prices == ("R$ 3.210,98", "R$ 2.109,87")
     assert sorted(each.name for each in data_dir.iterdir()) == ["history_s1.json"]
 
 
 async def test_a_page_that_comes_back_behind_the_end_is_sent_away(serve: Serve, data_dir: Path) -> None:
-    """A browser does so by itself some seconds after a stream has ended; 204 stops it."""
+    """A browser reconnects some seconds after a stream has ended; 204 stops it."""
     client = await serve()
     put(data_dir, "history", "s1", recordings.ALL["success"])
     response = await client.get("/progress_sse.php", params={"session_id": "s1"})
@@ -373,27 +373,27 @@ async def test_a_page_that_comes_back_behind_the_end_is_sent_away(serve: Serve, 
 
 
 async def test_a_run_that_nobody_writes_any_more_ends_its_stream(serve: Serve, data_dir: Path) -> None:
-    """At once, where the silence is long already."""
+    """At once where the silence has lasted long enough."""
     client = await serve()
     path = put(data_dir, "history", "s1", recordings.prefixes(recordings.ALL["success"])[20])
     long_ago = time.time() - SILENCE_S - 1
     os.utime(path, (long_ago, long_ago))
-    told = await messages(await client.get("/progress_sse.php", params={"session_id": "s1"}))
-    assert [message["status"] for message in told] == ["starting", "started", "timeout"]
+    received = await messages(await client.get("/progress_sse.php", params={"session_id": "s1"}))
+    assert [message["status"] for message in received] == ["starting", "started", "timeout"]
 
 
 @pytest.mark.parametrize("query", ["", "?session_id=", "?session_id=../x"])
 async def test_a_stream_of_no_session_is_an_error_and_ends(serve: Serve, query: str) -> None:
-    """The deployed script made up an id, and started a robot for it."""
-    told = await messages(await (await serve()).get(f"/progress_sse.php{query}"))
-    assert [message["status"] for message in told] == ["error"]
+    """The deployed script makes up an id and starts a robot for it."""
+    received = await messages(await (await serve()).get(f"/progress_sse.php{query}"))
+    assert [message["status"] for message in received] == ["error"]
 
 
 # -- the form
 
 
 async def test_no_answer_holds_anything_of_the_form(serve: Serve, data_dir: Path) -> None:
-    """Whatever a robot attached, reported or put into its result."""
+    """Wherever a robot put it: attached to a step, in a text, in its result."""
     client = await serve()
     form = {"cpf": "111.444.777-35", "nome": "Maria de Teste", "telefone": "(11) 98765-4321", "email": "maria@example.com"}
     robot_says = "Erro: CPF 111.444.777-35 de maria@example.com recusado"
@@ -423,7 +423,7 @@ async def test_no_answer_holds_anything_of_the_form(serve: Serve, data_dir: Path
 
 
 async def test_the_list_tells_a_silence_too(serve: Serve, data_dir: Path) -> None:
-    """By the same rules; ``final`` is the robot's to say."""
+    """By the same rules; only the robot sets ``final``."""
     client = await serve()
     path = put(data_dir, "history", "s1", recordings.ALL["failed_without_end"])
     half_a_minute_ago = time.time() - SILENCE_AFTER_FAILURE_S - 1

@@ -1,4 +1,4 @@
-"""What this process has seen of sessions that are asked for again and again."""
+"""LRU cache of the newest state of each polled session."""
 
 from typing import Any
 
@@ -11,46 +11,46 @@ from tests.support import recordings
 HISTORY = recordings.ALL["success"]
 
 
-def held(length: int, written_s: float | None = None, **more: Any) -> SessionState:
-    """Return the state behind the first *length* entries."""
+def state_of(length: int, written_s: float | None = None, **more: Any) -> SessionState:
+    """Return the state after the first *length* entries of a recorded run."""
     found = from_history("s1", {**HISTORY, "historico": HISTORY["historico"][:length], **more})
     found.written_s = written_s
     return found
 
 
 def test_a_silence_is_counted_from_the_last_change_that_was_seen() -> None:
-    """Where no store knows when it was written; a robot's own times have no zone."""
+    """Where no store knows when it was written; the robot's own times can't be used, since they have no zone."""
     last_seen = LastSeen()
     for now_s, length, silence_s in [(1000.0, 3, 0.0), (1400.0, 3, 400.0), (1500.0, 4, 0.0), (1501.0, 4, 1.0)]:
-        seen = last_seen.record("s1", held(length), now_s)
+        seen = last_seen.record("s1", state_of(length), now_s)
         assert seen is not None
         assert seen.silence_s(now_s) == silence_s
 
 
 def test_the_time_of_the_files_is_believed_where_there_is_one() -> None:
-    """Also of a session that this process sees for the first time; a time to come is now."""
-    seen = LastSeen().record("s1", held(3, written_s=100.0), 1000.0)
+    """Also for a session that this process sees for the first time; a time in the future counts as now."""
+    seen = LastSeen().record("s1", state_of(3, written_s=100.0), 1000.0)
     assert seen is not None
     assert seen.silence_s(1000.0) == 900.0
-    seen = LastSeen().record("s1", held(3, written_s=5000.0), 1000.0)
+    seen = LastSeen().record("s1", state_of(3, written_s=5000.0), 1000.0)
     assert seen is not None
     assert seen.silence_s(1000.0) == 0.0
 
 
 def test_a_file_that_is_only_touched_is_no_news() -> None:
-    """What counts is what it says."""
+    """Its content is the same."""
     last_seen = LastSeen()
-    last_seen.record("s1", held(3, written_s=100.0), 1000.0)
-    seen = last_seen.record("s1", held(3, written_s=990.0), 1000.0)
+    last_seen.record("s1", state_of(3, written_s=100.0), 1000.0)
+    seen = last_seen.record("s1", state_of(3, written_s=990.0), 1000.0)
     assert seen is not None
     assert seen.silence_s(1000.0) == 900.0
 
 
 def test_what_was_seen_stands_in_while_no_store_answers() -> None:
-    """A page must not hear that nothing is known of a quote that goes on; in the end it is forgotten."""
+    """No page may get "nothing is known" in the middle of a run; after SILENCE_S the state is forgotten."""
     last_seen = LastSeen()
     assert last_seen.record("s1", None, 1000.0) is None
-    last_seen.record("s1", held(5), 1000.0)
+    last_seen.record("s1", state_of(5), 1000.0)
     seen = last_seen.record("s1", None, 1000.0 + SILENCE_S - 1)
     assert seen is not None
     assert seen.state.seq == 5
@@ -59,32 +59,32 @@ def test_what_was_seen_stands_in_while_no_store_answers() -> None:
 
 
 def test_a_store_that_has_less_takes_nothing_back() -> None:
-    """A replica that lags, a snapshot that was evicted."""
+    """As after a lagging replica or an evicted snapshot."""
     last_seen = LastSeen()
-    last_seen.record("s1", held(9), 1000.0)
-    seen = last_seen.record("s1", held(4), 1001.0)
+    last_seen.record("s1", state_of(9), 1000.0)
+    seen = last_seen.record("s1", state_of(4), 1001.0)
     assert seen is not None
     assert seen.state.seq == 9
     assert seen.silence_s(1001.0) == 1.0
 
 
-def test_another_run_takes_the_place_of_the_one_before() -> None:
-    """The later one; of an old one that was seen long ago, whatever the store says now."""
+def test_another_run_replaces_the_one_before() -> None:
+    """If it began later; a run that was seen long ago is replaced by whatever the store has now."""
     last_seen = LastSeen()
-    last_seen.record("s1", held(9), 1000.0)
-    seen = last_seen.record("s1", held(2, timestamp_inicio="2026-01-16T00:00:00"), 1001.0)
+    last_seen.record("s1", state_of(9), 1000.0)
+    seen = last_seen.record("s1", state_of(2, timestamp_inicio="2026-01-16T00:00:00"), 1001.0)
     assert seen is not None
     assert seen.state.seq == 2
-    seen = last_seen.record("s1", held(9), 1002.0)
+    seen = last_seen.record("s1", state_of(9), 1002.0)
     assert seen is not None
     assert seen.state.seq == 2
-    seen = last_seen.record("s1", held(9), 1002.0 + SILENCE_S)
+    seen = last_seen.record("s1", state_of(9), 1002.0 + SILENCE_S)
     assert seen is not None
     assert seen.state.seq == 9
 
 
 def test_a_robot_without_a_history_takes_nothing_back() -> None:
-    """Its snapshot says step 0 when it caught an exception."""
+    """After a caught exception its snapshot has step 0."""
     history, last_seen = recordings.ALL["interrupted"], LastSeen()
     percents = []
     for number, part in enumerate(recordings.prefixes(history)):
@@ -97,10 +97,10 @@ def test_a_robot_without_a_history_takes_nothing_back() -> None:
 
 
 def test_the_longest_unasked_is_dropped_first() -> None:
-    """Memory is bounded."""
+    """Memory stays bounded."""
     last_seen = LastSeen(kept=2)
     for session_id in ("s1", "s2", "s1", "s3"):
-        last_seen.record(session_id, held(3), 1000.0)
+        last_seen.record(session_id, state_of(3), 1000.0)
     assert last_seen.record("s1", None, 1001.0) is not None
     assert last_seen.record("s2", None, 1001.0) is None
     assert last_seen.record("s3", None, 1001.0) is not None

@@ -1,7 +1,7 @@
-"""The answers to ``/api/rpa/progress``, held against the deployed ones and against the pages that read them.
+"""The answers to ``/api/rpa/progress``, compared with the deployed ones and shown to the pages that read them.
 
-What may differ from the deployed answer is written down once in CORRECTIONS, once in docs/migrating.rst, and nowhere
-else: a difference that no correction claims fails here, and so does a correction that claims none.
+Every intended difference from the deployed answer is listed in CORRECTIONS and in docs/migrating.rst. A difference that
+no correction claims fails here, and so does a correction that claims none.
 """
 
 import ast
@@ -29,18 +29,6 @@ from tests.support.server import ROOT
 Path = tuple[str | int, ...]
 
 
-
-
-
-
-
-
-
-
-
-
-
-
 #: What no recording shows.
 ODD = [
     Case("nothing is known", {}),
@@ -59,7 +47,7 @@ ODD = [
 
 
 class Difference(NamedTuple):
-    """One place where two answers differ; *ours* or *theirs* is MISSING where only one has it."""
+    """A path at which two answers differ; *ours* or *theirs* is MISSING where only one has it."""
 
     path: Path
     theirs: Any
@@ -103,21 +91,21 @@ def _failure_is_no_result(at: Difference, case: Case) -> bool:
 def _unpriced(at: Difference, case: Case) -> bool:
     if case.end not in ("success", "warning") or case.quote:
         return False
-    told: dict[Path, tuple[Any, Any]] = {
+    expected: dict[Path, tuple[Any, Any]] = {
         ("status",): ("success", "error"),
         ("mensagem",): (at.theirs, "Cotação manual necessária"),
         ("resultados_finais", "rpa_finalizado"): (True, False),
     }
-    return told.get(at.path[1:]) == (at.theirs, at.ours)
+    return expected.get(at.path[1:]) == (at.theirs, at.ours)
 
 
 def _first_end(at: Difference, case: Case) -> bool:
-    ends = [place for place, entry in enumerate(case.entries) if entry["etapa"] == "final"]
+    ends = [index for index, entry in enumerate(case.entries) if entry["etapa"] == "final"]
     behind = case.end == "error" and (len(case.entries) > ends[0] + 1 if ends else case.source == "progress")
-    told: dict[Path, tuple[Any, ...]] = {("status",): ("error",), ("mensagem",): ("RPA error",)}
+    expected: dict[Path, tuple[Any, ...]] = {("status",): ("error",), ("mensagem",): ("RPA error",)}
     if case.source == "progress" and case.files["progress"]["status"] not in ("success", "error"):
-        told |= {("etapa_atual",): (15,), ("percentual",): (99,)}
-    return behind and at.ours in told.get(at.path[1:], ()) and at.theirs != 100
+        expected |= {("etapa_atual",): (15,), ("percentual",): (99,)}
+    return behind and at.ours in expected.get(at.path[1:], ()) and at.theirs != 100
 
 
 def _error_on_the_way(at: Difference, case: Case) -> bool:
@@ -150,25 +138,25 @@ def _steps_extra(at: Difference, case: Case) -> bool:
 
 
 def _warning(at: Difference, case: Case) -> bool:
-    told = {"status": ("warning", "success"), "rpa_finalizado": (False, True)}
-    return case.end == "warning" and case.quote and told.get(str(at.path[-1])) == (at.theirs, at.ours)
+    expected = {"status": ("warning", "success"), "rpa_finalizado": (False, True)}
+    return case.end == "warning" and case.quote and expected.get(str(at.path[-1])) == (at.theirs, at.ours)
 
 
 def _old_words(at: Difference, case: Case) -> bool:
     old = "timestamp" in case.files.get("progress", {})
-    told = {"status": "executando", "mensagem": case.files.get("progress", {}).get("status")}
-    return old and at.path[:1] == ("progress",) and told.get(str(at.path[1])) == at.ours
+    expected = {"status": "executando", "mensagem": case.files.get("progress", {}).get("status")}
+    return old and at.path[:1] == ("progress",) and expected.get(str(at.path[1])) == at.ours
 
 
 def _silence(at: Difference, case: Case) -> bool:
-    told: dict[Path, str] = {
+    expected: dict[Path, str] = {
         ("progress", "status"): "error",
         ("progress", "mensagem"): "Sem notícias do robô há mais de 5 minutos",
     }
-    return case.stale_s > 0 and told.get(at.path) == at.ours
+    return case.stale_s > 0 and expected.get(at.path) == at.ours
 
 
-#: By its name in docs/migrating.rst: tells whether a difference is this one.
+#: Name in docs/migrating.rst → whether a difference is this correction.
 CORRECTIONS: dict[str, Callable[[Difference, Case], bool]] = {
     "other-names": _other_name,
     "percent-of-all-steps": _percent,
@@ -188,7 +176,7 @@ CORRECTIONS: dict[str, Callable[[Difference, Case], bool]] = {
     "older-robots": _old_words,
     "silence": _silence,
 }
-#: Corrections that are not seen in one answer, and the tests that show them.
+#: Corrections that no single answer shows → the test that shows them.
 BEHAVIOUR = {
     "torn-files": "legacy/test_handlers.test_a_torn_file_is_waited_out",
     "dotted-ids": "legacy/test_handlers.test_an_id_with_dots_is_served",
@@ -197,7 +185,7 @@ BEHAVIOUR = {
     "older-readers": "legacy/test_reader_answer.test_step_percentage_and_status_are_told_while_the_robot_works",
     "another-runs-result": "progress/test_documents.test_the_result_of_an_earlier_run_is_not_this_ones",
     "result-alone": "progress/test_documents.test_a_result_alone_is_an_end",
-    "private": "legacy/test_handlers.test_no_answer_holds_anything_of_the_form",
+    "redacted": "legacy/test_handlers.test_no_answer_holds_anything_of_the_form",
     "watching-starts-nothing": "legacy/test_handlers.test_the_event_stream_starts_nothing",
     "stream-ends-with-the-run": "legacy/test_sse_messages.test_the_page_tells_what_happened_and_not_before_it_did",
     "true-figures": "legacy/test_handlers.test_health_and_metrics_are_true_and_name_nobody",
@@ -206,13 +194,13 @@ BEHAVIOUR = {
 
 
 def differences(theirs: Any, mine: Any, path: Path = ()) -> Iterator[Difference]:
-    """Yield every place where two JSON values differ, as deep down as possible."""
+    """Yield every difference between two JSON values, as deep down as possible."""
     if isinstance(theirs, dict) and isinstance(mine, dict):
         for key in [*theirs, *(key for key in mine if key not in theirs)]:
             yield from differences(theirs.get(key, MISSING), mine.get(key, MISSING), (*path, key))
     elif isinstance(theirs, list) and isinstance(mine, list) and len(theirs) == len(mine):
-        for place, pair in enumerate(zip(theirs, mine, strict=True)):
-            yield from differences(*pair, (*path, place))
+        for index, pair in enumerate(zip(theirs, mine, strict=True)):
+            yield from differences(*pair, (*path, index))
     elif type(theirs) is not type(mine) or theirs != mine:
         yield Difference(path, theirs, mine)
 
@@ -237,12 +225,12 @@ def test_every_answer_is_the_deployed_one_but_for_the_corrections(name: str) -> 
 
 @pytest.mark.parametrize("case", ODD, ids=lambda case: case.name)
 def test_what_no_recording_shows_is_the_deployed_answer_but_for_the_corrections(case: Case) -> None:
-    """The same for what is rare."""
+    """The same for rare cases."""
     claimed(case)
 
 
 def test_every_correction_corrects_something() -> None:
-    """A name that claims no difference is no correction; real files are not needed to see it."""
+    """The recordings made for the tests are enough to show each."""
     count: Counter[str] = Counter()
     for name in recordings.ALL:
         for case in CASES[name]:
@@ -261,7 +249,7 @@ def test_the_corrections_are_those_of_the_document() -> None:
 
 @pytest.mark.parametrize("name", BEHAVIOUR)
 def test_a_correction_that_no_single_answer_shows_has_its_test(name: str) -> None:
-    """What the table promises is checked where it says."""
+    """Under the name in BEHAVIOUR."""
     module, _, function = BEHAVIOUR[name].partition(".")
     source = (ROOT / "tests" / f"{module}.py").read_text(encoding="utf-8")
     assert f"def {function}(" in source
@@ -275,26 +263,24 @@ def test_the_deployed_keys_come_in_the_deployed_order_and_first() -> None:
         assert list(mine["progress"])[: len(theirs["progress"])] == list(theirs["progress"])
 
 
-# -- what pages make of it
-
-
+# -- what pages show
 
 
 @pytest.mark.parametrize("page", pages.PAGES, ids=lambda page: page.__name__)
 def test_no_page_tells_a_success_before_there_is_a_quote(page: Callable[[Document], pages.Told]) -> None:
-    """And every one tells it then."""
+    """Every page shows it once there is one."""
     for case, answer in answered():
         assert (page(answer).verdict == "success") is case.quote, case.name
 
 
 @pytest.mark.parametrize("page", [page for page, fails in pages.PAGES.items() if fails], ids=lambda page: page.__name__)
 def test_no_page_tells_a_failure_before_the_robot_did(page: Callable[[Document], pages.Told]) -> None:
-    """Nor at all in a run that ends well; and when it has ended without a quote every one tells it."""
+    """Never in a run that ends well; every page shows it once a run has ended without a quote."""
     for case, answer in answered():
-        told = page(answer)
-        assert told.verdict != "failure" or case.gave_up, case.name
+        shown = page(answer)
+        assert shown.verdict != "failure" or case.gave_up, case.name
         if case.end is not None and not case.quote:
-            assert told.verdict == "failure", case.name
+            assert shown.verdict == "failure", case.name
 
 
 @pytest.mark.parametrize("page", pages.PAGES, ids=lambda page: page.__name__)
@@ -306,33 +292,33 @@ def test_no_page_prints_nothing_for_a_quote(page: Callable[[Document], pages.Tol
 
 
 def test_a_page_that_drops_the_cents_elsewhere_prints_them() -> None:
-    """Under the name that only it reads, the price has no dot that it could take for a decimal point."""
+    """Under ``valor_total``, which only this page reads, the price has no dot that it would take for a decimal point."""
     answer = ours(CASES["success"][-1])
     assert pages.modal_v63(answer).prices == ("R$ 3.210,98", "R$ 2.109,87")
 
 
 @pytest.mark.parametrize("name", recordings.ALL)
 def test_a_page_that_looks_for_other_names_shows_the_step(name: str) -> None:
-    """It showed "Fase 0 de 16" all along."""
+    """With the deployed answers it shows "Fase 0 de 16" from the beginning to the end."""
     for case in CASES[name]:
         answer = ours(case)
         assert pages.modal_v63_phase(answer) == answer["progress"]["etapa_atual"]
 
 
 def test_the_deployed_answers_mislead_these_pages() -> None:
-    """The checks above can fail: of the answers of today they find what is known to be wrong."""
+    """The checks above can fail: in the deployed answers they find the known defects."""
     misled: dict[str, set[str]] = {}
     for name in recordings.ALL:
         for case in CASES[name]:
             answer = deployed.progress("s1", case.files, NOW)
             for page, fails in pages.PAGES.items():
-                told = page(answer)
+                shown = page(answer)
                 found = misled.setdefault(page.__name__, set())
-                if told.verdict == "success" and not case.quote:
+                if shown.verdict == "success" and not case.quote:
                     found.add("success before a quote")
-                if fails and told.verdict == "failure" and not case.gave_up:
+                if fails and shown.verdict == "failure" and not case.gave_up:
                     found.add("failure in mid-run")
-                if case.quote and case.plans and {pages.NOTHING, "N/A"} & set(told.prices):
+                if case.quote and case.plans and {pages.NOTHING, "N/A"} & set(shown.prices):
                     found.add("no price for a quote")
     assert "success before a quote" in misled["webflow_v4"] & misled["integration"] & misled["modal_v6"]
     assert "failure in mid-run" in misled["production"] & misled["modal_v62"]
@@ -358,7 +344,7 @@ def test_what_confuses_a_page_is_not_in_the_answer() -> None:
 
 
 def test_every_coverage_and_every_plan_has_both_of_its_names() -> None:
-    """Pages disagree on them."""
+    """Pages disagree on the names."""
     answer = ours(CASES["success"][-1])
     items = answer["progress"]["estimativas"]["dados"]["coberturas_detalhadas"]
     assert [item["nome"] for item in items] == [item["nome_cobertura"] for item in items] == ["Básica", "Média", "Ampla"]
@@ -370,14 +356,14 @@ def test_every_coverage_and_every_plan_has_both_of_its_names() -> None:
 
 @pytest.mark.parametrize("estado", ["", "sucesso", "cotacao_manual", "erro"])
 def test_the_top_level_says_what_the_page_that_looks_there_expects(estado: str) -> None:
-    """It tells three ends apart."""
+    """It knows three ends."""
     name = {"": "stuck", "sucesso": "success", "cotacao_manual": "manual", "erro": "interrupted"}[estado]
     word = {"": "iniciando", "sucesso": "success", "cotacao_manual": "manual_quotation", "erro": "error"}[estado]
     assert ours(Case(name, {"history": recordings.ALL[name]}))["status"] == word
 
 
 def test_texts_made_here_hold_no_word_that_a_page_takes_for_a_failure() -> None:
-    """One "erro" in a text of ours would end a quote that goes on."""
+    """A page that finds "erro" in a text gives up a run that goes on."""
     texts = [*_texts("progress_answer"), *_texts("reader_answer")]
     made = {text for text in texts if " " in text and text[0].isupper()}
     assert {progress_answer.WAITING, "Cotação manual necessária", "Sem notícias do robô há mais de "} <= made
@@ -395,7 +381,7 @@ def _texts(name: str) -> Iterator[str]:
 
 
 def test_a_silent_run_is_told_as_such_and_taken_back() -> None:
-    """The robot's next word is the next answer."""
+    """The answer after the robot's next word is the ordinary one."""
     history = recordings.ALL["success"]
     part = recordings.prefixes(history)[20]
     silent = ours(Case("silent", {"history": part}, stale_s=SILENCE_S))
@@ -406,7 +392,7 @@ def test_a_silent_run_is_told_as_such_and_taken_back() -> None:
 
 
 def test_a_pause_of_a_healthy_run_is_no_silence() -> None:
-    """The longest recorded one is 336 s."""
+    """The longest recorded pause is 336 s."""
     part = recordings.prefixes(recordings.ALL["success"])[-4]
     assert ours(Case("pause", {"history": part}, stale_s=336.0))["progress"]["status"] == "executando"
 
@@ -417,13 +403,13 @@ def test_a_pause_of_a_healthy_run_is_no_silence() -> None:
 @settings(deadline=None, max_examples=200)
 @given(recordings.any_entries, st.sampled_from([1, 5, 15]), st.floats(0, 1000))
 def test_any_run_is_answered_in_the_deployed_shape(entries: list[Document], total: int, silence_s: float) -> None:
-    """Same keys and types, whatever the robot did."""
+    """With the same keys and types, whatever the robot did."""
     document = {"timestamp_inicio": "2026-01-15T09:30:00", "total_etapas": total, "historico": entries}
     try:
-        held = from_history("s1", document)
+        state = from_history("s1", document)
     except BadDocument:
         return
-    answer = json.loads(php_json.pretty(progress_answer.progress("s1", held, silence_s, NOW)))
+    answer = json.loads(php_json.pretty(progress_answer.progress("s1", state, silence_s, NOW)))
     progress = answer["progress"]
     assert list(progress)[:9] == [
         "etapa_atual", "total_etapas", "percentual", "status", "mensagem", "estimativas", "resultados_finais", "timeline",
@@ -451,7 +437,7 @@ _strange = _anything(
 
 
 def _forged(content: Document, seq: int) -> bytes:
-    """Return an update that begins like one of ours and goes on as it likes."""
+    """Return an update with the head of our tracker's and any content."""
     head = f'{{"type":"progress_update","epoch":"aaaa","seq":{seq},"final":false,'
     return head.encode() + safejson.dumps({"evento": "progresso", **content})[1:]
 
@@ -465,14 +451,14 @@ def _forged(content: Document, seq: int) -> bytes:
 def test_what_only_looks_like_ours_is_answered_all_the_same(
     snapshot: Document, seq: int, contents: list[Document]
 ) -> None:
-    """Other programs share the Redis; none of them may end a page's poll or another viewer's stream."""
+    """Other programs share the Redis; what they write must not break a poll or a stream."""
     stream = [_forged(content, number) for number, content in enumerate(contents, 1)]
     try:
-        held = from_redis("s1", safejson.dumps({**snapshot, "epoch": "aaaa", "seq": seq}), stream)
+        state = from_redis("s1", safejson.dumps({**snapshot, "epoch": "aaaa", "seq": seq}), stream)
     except BadDocument:
         return
-    assert held is not None
-    assert json.loads(php_json.pretty(progress_answer.progress("s1", held, 0.0, NOW)))["success"] is True
-    assert json.loads(php_json.pretty(reader_answer.progress("s1", held, 0.0, datetime(2026, 1, 15))))["success"] is True
-    for message in sse_messages.of("s1", held, 0.0, NOW):
+    assert state is not None
+    assert json.loads(php_json.pretty(progress_answer.progress("s1", state, 0.0, NOW)))["success"] is True
+    assert json.loads(php_json.pretty(reader_answer.progress("s1", state, 0.0, datetime(2026, 1, 15))))["success"] is True
+    for message in sse_messages.of("s1", state, 0.0, NOW):
         assert json.loads(php_json.compact(message))["session_id"] == "s1"

@@ -1,4 +1,4 @@
-"""The answer of the older readers, which take the session as a parameter."""
+"""The answer of the older readers, which take the session id as a parameter."""
 
 import json
 from collections.abc import Callable
@@ -42,13 +42,13 @@ def last(name: str) -> Document:
 
 
 def test_the_keys_are_the_deployed_ones_in_their_order() -> None:
-    """And two more: a page divides by the time that has passed."""
+    """Then two more: ``tempo_decorrido``, which a page reads, and the time of the answer."""
     for case in CASES["success"]:
         assert list(ours(case)["data"]) == [*KEYS, "tempo_decorrido", "timestamp"]
 
 
 def test_a_session_that_nobody_has_written_is_waiting() -> None:
-    """In the same shape, which has no count of entries then."""
+    """In the same shape, but for the count of entries."""
     answer = ours(Case("nothing", {}))
     assert (answer["success"], answer["timestamp"]) == (True, "2026-01-15 09:30:00")
     assert set(answer["data"]) == {*KEYS, "tempo_decorrido"} - {"historico_count"}
@@ -58,7 +58,7 @@ def test_a_session_that_nobody_has_written_is_waiting() -> None:
 
 @pytest.mark.parametrize("page", pages.FULL_PAGES, ids=lambda page: page.__name__)
 def test_no_page_of_this_shape_tells_a_success_before_there_is_a_quote(page: Callable[[Document], pages.Told]) -> None:
-    """One takes 100 %, the other the last step for a success, and neither knows a failure."""
+    """One page takes 100 % for a success, the other the last step; neither knows a failure."""
     for case, _ in answered():
         assert (page(ours(case)).verdict == "success") is case.quote, case.name
 
@@ -73,7 +73,7 @@ def test_step_percentage_and_status_are_told_while_the_robot_works() -> None:
 
 
 def test_estimates_are_told_in_this_readers_words_and_in_the_robots() -> None:
-    """``nome`` in ``estimativas``, and the robot's own object where another page looks for it."""
+    """With ``nome`` under ``estimativas``, and as the robot wrote them where another page looks for them."""
     data = last("success")
     found = data["estimativas"]
     assert (found["capturadas"], found["encontradas"]) == (True, True)
@@ -85,7 +85,7 @@ def test_estimates_are_told_in_this_readers_words_and_in_the_robots() -> None:
 
 
 def test_the_plans_of_a_quote_are_told_in_this_readers_words() -> None:
-    """``recomendado`` and ``alternativo``, grouped."""
+    """As ``recomendado`` and ``alternativo``, with their fields in groups."""
     results = last("success")["resultados_finais"]
     assert (results["rpa_finalizado"], results["status_final"]) == (True, "success")
     assert results["arquivo_resultado"] == "result_s1.json"
@@ -116,10 +116,10 @@ def test_the_time_that_has_passed_is_a_number() -> None:
 def test_any_run_is_answered_in_this_shape(entries: list[Any], total: int) -> None:
     """Whatever the robot did."""
     try:
-        held = from_history("s1", {"timestamp_inicio": "2026-01-15T09:30:00", "total_etapas": total, "historico": entries})
+        state = from_history("s1", {"timestamp_inicio": "2026-01-15T09:30:00", "total_etapas": total, "historico": entries})
     except BadDocument:
         return
-    data = json.loads(php_json.pretty(reader_answer.progress("s1", held, 0.0, NOW)))["data"]
+    data = json.loads(php_json.pretty(reader_answer.progress("s1", state, 0.0, NOW)))["data"]
     assert list(data) == [*KEYS, "tempo_decorrido", "timestamp"]
     assert 0 <= data["etapa_atual"] <= total
     assert 0 <= data["percentual"] <= 100

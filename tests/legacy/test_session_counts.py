@@ -1,4 +1,4 @@
-"""How many sessions there are, by what has become of them."""
+"""How many sessions there are, by ``estado``."""
 
 import asyncio
 
@@ -14,12 +14,14 @@ class Shelf:
     """A store of recorded runs.
 
     Attributes:
-        reads: how many were read.
+        states: what is stored, by session.
+        reads: how many sessions were read.
         pause_s: how long a read takes.
+        away: every call fails.
     """
 
     def __init__(self, *names: str) -> None:
-        self.held = {name: from_history(name, recordings.ALL[name]) for name in names}
+        self.states = {name: from_history(name, recordings.ALL[name]) for name in names}
         self.reads = 0
         self.pause_s = 0.0
         self.away = False
@@ -29,19 +31,19 @@ class Shelf:
         await asyncio.sleep(self.pause_s)
         if self.away:
             raise StorageUnavailable("The test's store is down.")
-        return self.held.get(session_id)
+        return self.states.get(session_id)
 
     async def sessions(self, limit: int) -> list[str]:
         if self.away:
             raise StorageUnavailable("The test's store is down.")
-        return list(self.held)[:limit]
+        return list(self.states)[:limit]
 
     async def append(self, run: Run) -> bool:
         raise NotImplementedError
 
 
 class Clock:
-    """A time that the test sets."""
+    """A clock that the test sets."""
 
     now_s = 1000.0
 
@@ -50,10 +52,10 @@ class Clock:
 
 
 async def test_every_session_is_counted_by_what_became_of_it() -> None:
-    """A robot that is silent for too long is not running."""
+    """A robot that has been silent for too long is not counted as running."""
     shelf, clock = Shelf("success", "hiccup", "manual", "interrupted", "stuck", "failed_without_end"), Clock()
-    shelf.held["stuck"].written_s = clock.now_s - 10
-    shelf.held["failed_without_end"].written_s = clock.now_s - 31
+    shelf.states["stuck"].written_s = clock.now_s - 10
+    shelf.states["failed_without_end"].written_s = clock.now_s - 31
     count = await SessionCounts(shelf, clock).count()
     assert count == {"sucesso": 2, "cotacao_manual": 1, "erro": 2, "executando": 1}
 
@@ -61,47 +63,47 @@ async def test_every_session_is_counted_by_what_became_of_it() -> None:
 async def test_asking_often_costs_nothing() -> None:
     """A dashboard asks every five seconds, and there may be many."""
     shelf, clock = Shelf("success", "manual"), Clock()
-    census = SessionCounts(shelf, clock)
+    counts = SessionCounts(shelf, clock)
     for _ in range(5):
-        await census.count()
+        await counts.count()
     assert shelf.reads == 2
     clock.now_s += 11
-    await census.count()
+    await counts.count()
     assert shelf.reads == 4
 
 
 async def test_nobody_waits_for_a_long_count() -> None:
-    """Who asks meanwhile is told how far it is, then what the last one found."""
+    """A caller gets the first count as far as it is, later ones of the last complete count."""
     shelf, clock = Shelf("success", "manual", "stuck"), Clock()
     shelf.pause_s = 0.02
-    census = SessionCounts(shelf, clock)
-    first = sum((await census.count()).values())
+    counts = SessionCounts(shelf, clock)
+    first = sum((await counts.count()).values())
     assert first < 3
-    assert census._task is not None
-    await census._task
-    assert sum((await census.count()).values()) == 3
+    assert counts._task is not None
+    await counts._task
+    assert sum((await counts.count()).values()) == 3
     clock.now_s += 11
-    assert sum((await census.count()).values()) == 3
-    await census.close()
+    assert sum((await counts.count()).values()) == 3
+    await counts.close()
 
 
 async def test_the_last_count_stands_while_no_store_answers() -> None:
-    """And before there is one, nothing is known."""
+    """Before the first count there are no figures."""
     shelf, clock = Shelf("success"), Clock()
     shelf.away = True
-    census = SessionCounts(shelf, clock)
-    assert await census.count() == {}
+    counts = SessionCounts(shelf, clock)
+    assert await counts.count() == {}
     shelf.away = False
-    assert await census.count() == {"sucesso": 1}
+    assert await counts.count() == {"sucesso": 1}
     shelf.away, clock.now_s = True, clock.now_s + 11
-    assert await census.count() == {"sucesso": 1}
+    assert await counts.count() == {"sucesso": 1}
 
 
 async def test_closing_ends_a_count_and_can_be_done_twice() -> None:
-    """At shutdown nothing is left over."""
+    """No task outlives the server."""
     shelf = Shelf("success")
     shelf.pause_s = 10.0
-    census = SessionCounts(shelf, Clock())
-    await census.count()
-    await census.close()
-    await census.close()
+    counts = SessionCounts(shelf, Clock())
+    await counts.count()
+    await counts.close()
+    await counts.close()

@@ -13,32 +13,32 @@ from tests.support.answers import CASES, Case, states
 NOW = "2026-01-15 09:30:00"
 
 
-def told(case: Case) -> list[dict[str, Any]]:
-    """Return the messages of the case's state, through the bytes that are sent."""
-    held = states(case)
-    assert held is not None
+def messages_of(case: Case) -> list[dict[str, Any]]:
+    """Return the messages for the state of a case, read back from the bytes that are sent."""
+    state = states(case)
+    assert state is not None
     return [
         json.loads(sse_messages.encode(message).removeprefix(b"data: "))
-        for message in sse_messages.of("s1", held, case.stale_s, NOW)
+        for message in sse_messages.of("s1", state, case.stale_s, NOW)
     ]
 
 
 def whole(name: str, **more: Any) -> list[dict[str, Any]]:
-    return told(Case(name, {"history": recordings.ALL[name]}, **more))
+    return messages_of(Case(name, {"history": recordings.ALL[name]}, **more))
 
 
 @pytest.mark.parametrize("name", recordings.ALL)
 def test_the_page_tells_what_happened_and_not_before_it_did(name: str) -> None:
-    """Success with the quote, failure with the robot's own word for it."""
+    """Success once there is a quote, failure once the robot ended without one."""
     for case in CASES[name]:
-        verdicts = [pages.tracker(message).verdict for message in told(case)]
+        verdicts = [pages.tracker(message).verdict for message in messages_of(case)]
         assert ("success" in verdicts) is case.quote, case.name
         assert ("failure" in verdicts) is (case.end is not None and not case.quote), case.name
         assert set(verdicts[:-1]) <= {"waits"}
 
 
 def test_completed_carries_the_progress_with_the_plans() -> None:
-    """Without ``progresso`` the page fails before it closes, and comes back for ever."""
+    """Without ``progresso`` the page fails before it closes the stream, and reconnects for ever."""
     progress, completed = whole("success")
     assert completed["message"] == "Cotação concluída com sucesso"
     assert completed["progresso"] == progress
@@ -48,23 +48,23 @@ def test_completed_carries_the_progress_with_the_plans() -> None:
 
 def test_a_progress_message_has_the_keys_of_a_progress_file() -> None:
     """And the estimates where this page looks for them, from step 5 on."""
-    message = told(CASES["success"][30])[0]
+    message = messages_of(CASES["success"][30])[0]
     assert list(message) == [
         "etapa_atual", "total_etapas", "percentual", "status", "mensagem", "timestamp_inicio", "timestamp_atualizacao",
         "dados_extra", "erros", "session_id", "timestamp", "details",
     ]  # fmt: skip
-    shown = [message for case in CASES["success"] for message in told(case) if message.get("etapa_atual") == 5]
+    shown = [message for case in CASES["success"] for message in messages_of(case) if message.get("etapa_atual") == 5]
     assert any(message["details"]["estimativas"] == {"valor_estimado": "R$ 1.111,00 - R$ 1.222,00"} for message in shown)
 
 
 def test_a_failure_is_told_with_the_robots_words() -> None:
-    """A message of progress that said ``error`` would be one too."""
+    """The page shows the robot's last text, and no progress message before it."""
     assert whole("manual") == [{"status": "error", "session_id": "s1", "message": "RPA error"}]
     assert whole("unpriced")[0]["message"] == "Cotação manual necessária"
 
 
 def test_a_silence_is_a_timeout() -> None:
-    """The deployed script says it after 300 s, however the run goes; a failure that nobody ended is an error."""
+    """Before the first step after 300 s; a silence after a failure is an error."""
     assert [message["status"] for message in whole("stuck", stale_s=299.0)] == ["iniciando"]
     assert [message["status"] for message in whole("stuck", stale_s=300.0)] == ["timeout"]
     silent = whole("failed_without_end", stale_s=SILENCE_AFTER_FAILURE_S)
@@ -72,7 +72,7 @@ def test_a_silence_is_a_timeout() -> None:
 
 
 def test_the_first_messages_are_the_deployed_ones() -> None:
-    """To the letter."""
+    """Compared byte by byte."""
     assert sse_messages.encode(sse_messages.starting("s1")) == (
         b'data: {"status":"starting","session_id":"s1","message":"Iniciando cota\\u00e7\\u00e3o..."}\n\n'
     )

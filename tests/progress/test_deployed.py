@@ -1,6 +1,6 @@
-"""What robots other than ours leave behind."""
+"""What the deployed robot's documents mean."""
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from rpa_server.progress import deployed
 from rpa_server.progress.deployed import End
 from rpa_server.progress.documents import from_files
-from rpa_server.progress.snapshot import Snapshot, begin
+from rpa_server.progress.shapes import Snapshot
+from rpa_server.progress.snapshot import begin
 from tests.support import recordings
 from tests.support.recordings import Document
 
@@ -34,23 +35,24 @@ RESULT350: Document = {
 
 
 def snapshot(**more: Any) -> Snapshot:
-    """Return a foreign snapshot in which only *more* matters."""
-    return {**begin("s1", "2026-01-15T09:30:00", 15), "status": "executando", "etapa_atual": 5, **more}
+    """Return a deployed robot's snapshot in which only *more* matters."""
+    made = {**begin("s1", "2026-01-15T09:30:00", 15), "status": "executando", "etapa_atual": 5, **more}
+    return cast("Snapshot", made)
 
 
 # -- older generations
 
 
 def test_todays_snapshot_is_left_as_it_is() -> None:
-    """Nothing is rewritten that needs no rewriting."""
+    """Only older shapes are changed."""
     document = recordings.progress_of(recordings.ALL["success"])
-    assert deployed.modern(document) is document
-    assert deployed.modern({"etapa_atual": 1}) == {"etapa_atual": 1}
+    assert deployed.in_todays_shape(document) is document
+    assert deployed.in_todays_shape({"etapa_atual": 1}) == {"etapa_atual": 1}
 
 
 @pytest.mark.parametrize("document", [V350, V340, PLAIN], ids=["v3.5.0", "v3.4.0", "neither status nor percentage"])
 def test_an_older_snapshot_says_the_same_in_todays_words(document: Document) -> None:
-    """Text, percentage, time of change; no end, since its texts are none."""
+    """Text, percentage, time of change. Not an end: what these robots write as ``status`` is free text."""
     found = from_files("s1", document, None)
     assert found is not None
     view = found.view()
@@ -62,7 +64,7 @@ def test_an_older_snapshot_says_the_same_in_todays_words(document: Document) -> 
 
 def test_the_plans_of_the_oldest_are_found_where_it_put_them() -> None:
     """Under ``details.planos``."""
-    found = deployed.modern(V340)["dados_extra"]
+    found = deployed.in_todays_shape(V340)["dados_extra"]
     assert found["plano_recomendado"] == {"valor": "R$ 1.234,56"}
     assert found["outro"] == 1
 
@@ -88,7 +90,7 @@ def test_the_end_of_v350_is_understood() -> None:
 
 
 def test_a_session_document_ends_a_run_whose_result_is_lost() -> None:
-    """It has the word, if not the plans."""
+    """It has the status, if not the plans."""
     ended = {"version": "v3.5.0", "status": "success", "finished_at": "2099-01-01T00:00:00"}
     running = {**ended, "status": "running"}
     del running["finished_at"]
@@ -113,7 +115,7 @@ def test_a_session_document_ends_a_run_whose_result_is_lost() -> None:
     ],
 )
 def test_an_end_is_one_only_with_its_word_and_behind_the_beginning(result: Document | None, found: bool) -> None:
-    """A broken or an older one is none."""
+    """A broken document is no end, nor is one older than the run."""
     end = deployed.end_of(result, None, "2026-01-15T09:30:00")
     assert (end is not None) is found
     assert end is None or isinstance(end.data, dict)
@@ -134,34 +136,34 @@ def test_an_end_is_one_only_with_its_word_and_behind_the_beginning(result: Docum
     ],
 )
 def test_a_snapshot_has_ended_where_the_robot_ended_it(status: str, errors: list[Any], final: bool, estado: str) -> None:
-    """The deployed robot goes on behind its end; the error that it ended with stays."""
-    held = snapshot(status=status, erros=errors)
-    deployed.conclude(held, None)
-    assert (held["final"], held["estado"]) == (final, estado)
+    """The deployed robot writes on after its end; the error that it ended with stays."""
+    concluded = snapshot(status=status, erros=errors)
+    deployed.conclude(concluded, None)
+    assert (concluded["final"], concluded["estado"]) == (final, estado)
 
 
 def test_concluding_twice_is_concluding_once() -> None:
-    """The second time, what an end document says comes on top."""
-    held = snapshot(percentual=250.0, etapa_atual=20)
-    deployed.conclude(held, None)
-    once = dict(held)
-    deployed.conclude(held, None)
-    assert held == once
-    assert (held["percentual"], held["etapa_atual"]) == (99.0, 15)
-    deployed.conclude(held, End("success", "2026-01-15T10:00:00", {}))
-    assert (held["percentual"], held["final"]) == (100.0, True)
-    assert held["timestamp_atualizacao"] == "2026-01-15T10:00:00"
+    """An end document that is found later is added."""
+    concluded = snapshot(percentual=250.0, etapa_atual=20)
+    deployed.conclude(concluded, None)
+    once = concluded.copy()
+    deployed.conclude(concluded, None)
+    assert concluded == once
+    assert (concluded["percentual"], concluded["etapa_atual"]) == (99.0, 15)
+    deployed.conclude(concluded, End("success", "2026-01-15T10:00:00", {}))
+    assert (concluded["percentual"], concluded["final"]) == (100.0, True)
+    assert concluded["timestamp_atualizacao"] == "2026-01-15T10:00:00"
 
 
 @given(st.booleans(), st.booleans(), st.floats(0, 99), st.floats(0, 99), st.integers(0, 15), st.integers(0, 15))
 def test_nothing_that_was_seen_goes_back(
     was_final: bool, is_final: bool, percent: float, later_percent: float, step: int, later_step: int
 ) -> None:
-    """Percent, end and milestones; a step of 0 behind another is the robot's exception handler."""
+    """Percentage, end and milestones; step 0 after another one comes from the robot's exception handler."""
     seen = {"estimativas_tela_5": {"a": 1}}
     before = snapshot(final=was_final, estado="erro", percentual=percent, etapa_atual=step, dados_extra=seen)
     after = snapshot(final=is_final, estado="executando", percentual=later_percent, etapa_atual=later_step)
-    deployed.follow(before, after)
+    deployed.keep_seen(before, after)
     assert after["percentual"] == max(percent, later_percent)
     assert after["final"] is (was_final or is_final)
     assert not was_final or after["estado"] == "erro"
@@ -170,8 +172,8 @@ def test_nothing_that_was_seen_goes_back(
 
 
 def test_a_snapshot_is_numbered_by_how_long_its_run_has_lasted() -> None:
-    """In microseconds; one whose times can't be read is the first."""
-    held = snapshot(timestamp_atualizacao="2026-01-15T09:30:00.000007")
-    assert deployed.number(held, False) == 8
-    assert deployed.number(held, True) > 10**14
-    assert deployed.number({**held, "timestamp_atualizacao": "ontem"}, False) == 1
+    """In microseconds; where its times can't be read the number is 1."""
+    changed = snapshot(timestamp_atualizacao="2026-01-15T09:30:00.000007")
+    assert deployed.seq_of(changed, False) == 8
+    assert deployed.seq_of(changed, True) > 10**14
+    assert deployed.seq_of(snapshot(timestamp_atualizacao="ontem"), False) == 1

@@ -1,14 +1,38 @@
-"""How a run ends, and what a silence means."""
+"""What a run means: the words, how a run ends, what a silence means."""
 
 from typing import Any
 
 import pytest
 
-from rpa_server.progress.outcome import is_end, outcome, price, says_failure, silent
+from rpa_server import safejson
+from rpa_server.legacy import php_json
+from rpa_server.progress.outcome import Estado, is_end, outcome, price, says_failure, silent
 
 MANUAL = "Cotação manual necessária"
 PRICED = {"plano_recomendado": {"valor": "R$4.631,57"}, "plano_alternativo": {"valor": "N/A"}}
 UNPRICED = {"plano_recomendado": {"valor": "N/A"}, "plano_alternativo": {"valor": "N/A"}}
+
+
+@pytest.mark.parametrize("estado", Estado)
+def test_an_outcome_is_its_word_on_the_wire(estado: Estado) -> None:
+    """To programs that compare, look up or print it, and in every encoding."""
+    word = estado.value
+    assert type(word) is str
+    assert estado == word
+    assert hash(estado) == hash(word)
+    assert f"{estado}" == str(estado) == "%s" % estado == word  # noqa: UP031
+    for encode in (safejson.dumps, safejson.dumps_lines, php_json.pretty, php_json.compact):
+        for nan in (1.0, float("nan")):  # with a value that JSON can't say, encoding takes another way
+            assert encode({"estado": estado, estado: nan}) == encode({"estado": word, word: nan})
+
+
+def test_a_word_of_a_newer_writer_is_passed_on() -> None:
+    """A tracker may be upgraded before the server is: pages get its word, though nothing here knows it."""
+    estado = Estado("pausado")
+    assert safejson.dumps([estado]) == b'["pausado"]'
+    assert estado == "pausado"
+    assert estado not in set(Estado)
+    assert Estado("erro") is Estado.ERRO
 
 
 @pytest.mark.parametrize(

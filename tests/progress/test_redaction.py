@@ -1,4 +1,4 @@
-"""Nothing of the form that somebody filled in."""
+"""Masking what is personal."""
 
 import time
 from typing import Any
@@ -55,12 +55,12 @@ def test_every_address_in_a_text_is_masked() -> None:
      "550e8400-e29b-41d4-a716-446655440000", "1758748127"],
 )  # fmt: skip
 def test_prices_times_and_step_texts_are_left_alone(text: str) -> None:
-    """They are what the pages are for."""
+    """Pages exist to show them."""
     assert redaction.text(text) == text
 
 
 def test_form_fields_are_dropped_at_any_depth() -> None:
-    """With the name that stands beside them; a coverage's name is no person's."""
+    """With a ``nome`` beside them, which is then a person's; that of a coverage is not."""
     given = {"resumo": [{"x": FORM, "nome": "Compreensiva"}], "parametros_entrada": FORM, "cliente": {"nome": "Maria"}}
     assert redaction.redact(given) == {"resumo": [{"x": {}, "nome": "Compreensiva"}]}
 
@@ -75,7 +75,7 @@ def test_form_fields_are_dropped_at_any_depth() -> None:
      "cpfcondutor", "nomecompleto"],
 )  # fmt: skip
 def test_a_field_is_left_out_for_any_word_in_its_name(name: str) -> None:
-    """However the robot writes it, and whatever kind of value it has; the name of the person goes with it."""
+    """However the name is written and whatever its value is; a ``nome`` beside it goes, too."""
     assert redaction.redact({"x": {name: 11144477735, "NOME": "Maria", "valor": 1}}) == {"x": {"valor": 1}}
 
 
@@ -87,18 +87,18 @@ def test_a_field_is_left_out_for_any_word_in_its_name(name: str) -> None:
      "margem", "percepcao", "modelo"],
 )  # fmt: skip
 def test_prices_and_coverages_keep_their_names(name: str) -> None:
-    """Though words of the form stand in some."""
+    """Though some contain words that form fields have, too."""
     assert redaction.redact({name: "R$ 1,00"}) == {name: "R$ 1,00"}
 
 
 def test_a_session_keeps_its_id_whatever_that_looks_like() -> None:
-    """Who asks has it already."""
+    """Whoever asks knows it already."""
     given = {"session_id": "abc1d23", "session": "ABC-1234"}
     assert redaction.redact(given) == given
 
 
-def test_a_document_is_scrubbed_in_no_time() -> None:
-    """It happens at every read of a robot's files."""
+def test_a_document_is_redacted_in_no_time() -> None:
+    """It is done at every read of a robot's files."""
     document = recordings.success()
     began = time.process_time()
     for _ in range(100):
@@ -113,8 +113,8 @@ def test_what_the_robot_captures_for_pages_passes_untouched() -> None:
 
 
 @given(json_values)
-def test_any_value_can_be_scrubbed_and_scrubbing_twice_is_scrubbing_once(value: Any) -> None:
-    """What is left is JSON, and the original is left as it was."""
+def test_any_value_can_be_redacted_and_a_second_time_changes_nothing(value: Any) -> None:
+    """The result is JSON, and the original is left as it was."""
     before = safejson.dumps(value)
     once = redaction.redact(value)
     assert redaction.redact(once) == once
@@ -122,7 +122,7 @@ def test_any_value_can_be_scrubbed_and_scrubbing_twice_is_scrubbing_once(value: 
 
 
 def test_what_is_nested_too_deeply_is_left_out() -> None:
-    """It would end in an error where somebody asks for it."""
+    """Encoding it would fail for every page that asks."""
     value: Any = FORM
     for _ in range(900):
         value = [value]

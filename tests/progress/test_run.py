@@ -8,7 +8,6 @@ import pytest
 from rpa_server import safejson
 from rpa_server.backends.files.names import KINDS
 from rpa_server.cli import recording
-from rpa_server.progress import run
 from rpa_server.progress.documents import from_files, from_history
 from rpa_server.progress.run import Run
 from rpa_server.progress.session_state import SessionState
@@ -33,8 +32,8 @@ def make(steps: int = 0, total: int = 15) -> Run:
     return made
 
 
-def held(made: Run) -> SessionState:
-    """Return what a store answers that has all of it."""
+def state_of(made: Run) -> SessionState:
+    """Return what a store answers that has the whole run."""
     return SessionState(made.epoch, made.seq, made.snapshot, list(made.updates))
 
 
@@ -56,7 +55,7 @@ def test_updates_are_numbered_from_one_without_a_hole() -> None:
 
 
 def test_every_update_is_read_back_as_our_own() -> None:
-    """The server routes them without parsing."""
+    """The server routes updates by their head, without parsing them."""
     for update in make(20).updates:
         read = own_update(update.raw)
         assert read is not None
@@ -87,7 +86,7 @@ def test_the_writers_words_are_the_deployed_ones() -> None:
      ("nan", 3)],
 )  # fmt: skip
 def test_a_step_that_is_no_number_leaves_the_step_where_it_is(etapa: Any, number: float) -> None:
-    """Whatever the robot says, the wire carries a number."""
+    """Whatever the robot passes, the update has a number."""
     update = make(3).step(etapa, "m", at(9))
     assert update.data["etapa"] == number
     assert is_number(update.data["etapa"])
@@ -95,7 +94,7 @@ def test_a_step_that_is_no_number_leaves_the_step_where_it_is(etapa: Any, number
 
 @pytest.mark.parametrize("etapa", [float("inf"), float("-inf"), "inf", "1e999"])
 def test_a_step_without_end_leaves_the_step_where_it_is(etapa: Any) -> None:
-    """JSON can't say infinity; the wire carries a number all the same."""
+    """JSON has no infinity; the update has a number all the same."""
     made = make(3)
     update = made.step(etapa, "m", at(9))
     assert is_number(update.data["etapa"])
@@ -111,7 +110,7 @@ def test_there_is_at_least_one_step(total: int) -> None:
 
 
 def test_documents_have_the_deployed_shapes_plus_the_cursor() -> None:
-    """What the PHP readers read is all there."""
+    """Everything that the PHP readers look for is in them."""
     made = make(3)
     documents = made.documents()
     assert set(documents) == {"progress", "history"}
@@ -141,7 +140,7 @@ def test_result_and_session_come_with_the_end() -> None:
 
 
 def test_documents_are_not_changed_by_what_comes_later() -> None:
-    """They may still be on their way to the disk."""
+    """They may still be waiting to be written."""
     made = make(3)
     before = safejson.dumps(made.documents())
     documents = made.documents()
@@ -151,9 +150,9 @@ def test_documents_are_not_changed_by_what_comes_later() -> None:
 
 
 def test_a_resumed_run_counts_on_where_it_was() -> None:
-    """Same epoch, next number, same state."""
+    """Same epoch, next number, same snapshot."""
     made = make(7)
-    resumed = Run.resume("s1", held(made))
+    resumed = Run.resume("s1", state_of(made))
     assert resumed.snapshot == made.snapshot
     assert resumed.added() == []
     update = resumed.step(8, "m", at(9))
@@ -164,22 +163,22 @@ def test_a_resumed_run_counts_on_where_it_was() -> None:
 
 @pytest.mark.parametrize("ends", [0, 1, 2])
 def test_resuming_from_stored_documents_loses_nothing(ends: int) -> None:
-    """What comes out of the files goes on as if the writer had never gone, result document included."""
+    """A run resumed from its files has the same documents, the result included, as if its writer had never stopped."""
     made = make(4)
     made.error("Placa recusada", "tela 2", at(5))
     made.estimates(ESTIMATES, at(5))
     for second in range(ends):
         made.finish("success", at(6 + second), recordings.plans())
     stored = safejson.loads(safejson.dumps(made.documents()))
-    state_held = from_files("s1", stored["progress"], stored["history"])
-    assert state_held is not None
-    assert safejson.loads(safejson.dumps(Run.resume("s1", state_held).documents())) == stored
+    stored_state = from_files("s1", stored["progress"], stored["history"])
+    assert stored_state is not None
+    assert safejson.loads(safejson.dumps(Run.resume("s1", stored_state).documents())) == stored
 
 
 def test_resuming_leaves_the_stored_state_as_it_was() -> None:
     """The server keeps it for its viewers."""
-    before = held(make(7))
-    snapshot, updates = dict(before.snapshot), list(before.updates)
+    before = state_of(make(7))
+    snapshot, updates = before.snapshot.copy(), list(before.updates)
     resumed = Run.resume("s1", before)
     resumed.step(8, "m", at(9), {"a": 1})
     resumed.error("x", "", at(9))
@@ -188,7 +187,7 @@ def test_resuming_leaves_the_stored_state_as_it_was() -> None:
 
 @pytest.mark.parametrize("started", ["", "ontem", "2026-01-15T09:30:00Z", "2026-13-45", "1758748127.1"])
 def test_a_run_whose_start_is_no_time_is_resumed_all_the_same(started: str) -> None:
-    """A foreign robot may write anything there, and then publish over HTTP."""
+    """Another program may have written anything there before the robot publishes over HTTP."""
     found = from_history("s1", {"timestamp_inicio": started, "historico": recordings.ALL["stuck"]["historico"]})
     assert Run.resume("s1", found).step(1, "m", at(9)).seq == 3
 
@@ -197,7 +196,7 @@ def test_memory_and_history_are_bounded() -> None:
     """A robot that never stops costs no more than the last HISTORY updates."""
     made = make(HISTORY + 100)
     assert made.seq == HISTORY + 101
-    assert len(made.updates) == len(made.entries) == HISTORY == run.HISTORY
+    assert len(made.updates) == len(made.entries) == HISTORY
     assert made.updates[0].seq == made.entries[0]["seq"] == 102
     assert made.updates[-1].seq == made.entries[-1]["seq"] == HISTORY + 101
 

@@ -1,4 +1,4 @@
-"""What may come in from outside."""
+"""Checks for what comes from outside."""
 
 import contextlib
 import copy
@@ -16,7 +16,7 @@ from tests.support.recordings import Document, json_objects, json_values
 PLAN = {"etapa": 5, "mensagem": "Tela 5 concluída", "timestamp": "2026-01-15T09:30:00", "dados_extra": {"a": 1}}
 
 
-# -- foreign publishers
+# -- other publishers
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ PLAN = {"etapa": 5, "mensagem": "Tela 5 concluída", "timestamp": "2026-01-15T09
     ],
 )
 def test_a_message_in_the_plans_shape_passes_untouched(message: Document) -> None:
-    """Foreign writers have keys of their own."""
+    """Other writers have keys of their own."""
     before = copy.deepcopy(message)
     assert schemas.unnumbered_update(message) is message
     assert message == before
@@ -52,7 +52,7 @@ def test_a_message_of_another_shape_is_a_bad_document(message: object) -> None:
 
 @settings(deadline=None)
 @given(json_values)
-def test_a_foreign_message_is_taken_or_a_bad_document(message: Any) -> None:
+def test_a_message_without_a_position_is_taken_or_a_bad_document(message: Any) -> None:
     """Nothing else is raised, whatever was published."""
     with contextlib.suppress(BadDocument):
         assert schemas.unnumbered_update(message) is message
@@ -65,13 +65,13 @@ def test_a_foreign_message_is_taken_or_a_bad_document(message: Any) -> None:
 def test_deployed_documents_pass(name: str) -> None:
     """Nothing in them is lost."""
     history = recordings.ALL[name]
-    assert schemas.history(history) == history
     progress = recordings.progress_of(history)
+    assert schemas.history(history) == history
     assert schemas.progress(progress) == progress
 
 
 def test_what_older_writers_leave_out_is_filled_in() -> None:
-    """Readers behind this need not ask whether a key is there."""
+    """Callers need not ask whether a key is there."""
     assert schemas.progress({}) == {
         "etapa_atual": 0.0,
         "total_etapas": 15,
@@ -90,10 +90,10 @@ def test_what_older_writers_leave_out_is_filled_in() -> None:
 
 
 def test_what_is_filled_in_is_not_shared() -> None:
-    """One document's extra data never shows in another."""
+    """Extra data of one document never appears in another."""
     first, second = schemas.progress({}), schemas.progress({})
     first["dados_extra"]["a"] = 1
-    first["erros"].append("x")
+    first["erros"].append({"erro": "x", "contexto": "", "timestamp": "t"})
     assert second["dados_extra"] == {}
     assert second["erros"] == []
 
@@ -121,7 +121,7 @@ ENTRY = {"etapa": 1, "timestamp": "t", "status": "s"}
     ],
 )
 def test_a_broken_history_is_a_bad_document(document: Document) -> None:
-    """What replaying it needs must be there."""
+    """Everything that replaying needs must be there."""
     with pytest.raises(BadDocument):
         schemas.history(document)
 
@@ -135,7 +135,7 @@ def test_a_broken_history_is_a_bad_document(document: Document) -> None:
     ],
 )  # fmt: skip
 def test_a_broken_snapshot_is_a_bad_document(document: Document) -> None:
-    """A page counts with these."""
+    """Pages calculate with these values."""
     with pytest.raises(BadDocument):
         schemas.progress(document)
 
@@ -164,7 +164,7 @@ def test_a_document_is_taken_or_a_bad_document(document: Document) -> None:
     ],
 )
 def test_the_bodies_of_the_contract_pass(body: Document) -> None:
-    """And come with everything that was left out."""
+    """Keys that were left out are filled in."""
     found = schemas.publication(body)
     assert {key: found[key] for key in body} == body
     assert {"mensagem", "dados_extra", "estimativas", "total_etapas", "contexto", "dados_finais", "erro_final"} <= set(
@@ -217,13 +217,13 @@ def test_a_body_is_taken_or_a_bad_request(body: Document) -> None:
         schemas.publication(body)
 
 
-def test_a_broken_entry_is_named_by_its_place() -> None:
+def test_a_broken_entry_is_named_by_its_index() -> None:
     """Whoever wrote the file can find it."""
     with pytest.raises(BadDocument, match=r"historico\.1\.status"):
         schemas.history({"timestamp_inicio": "t", "historico": [ENTRY, {"etapa": 1, "timestamp": "t"}]})
 
 
-def test_ten_thousand_broken_entries_are_told_in_a_short_message() -> None:
+def test_ten_thousand_broken_entries_make_a_short_message() -> None:
     """A log line, not a megabyte."""
     with pytest.raises(BadDocument) as caught:
         schemas.history({"timestamp_inicio": "t", "historico": [{}] * 10_000})

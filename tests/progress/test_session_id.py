@@ -60,7 +60,7 @@ def test_ids_as_seen_in_production_are_session_ids(text: str) -> None:
 
 @pytest.mark.parametrize("thing", [None, 5, b"2d4c17d1", ["a"], True])
 def test_what_is_no_text_is_no_session_id(thing: object) -> None:
-    """A JSON number or bytes are told, not converted."""
+    """A JSON number or bytes are refused, not converted."""
     assert not is_session_id(thing)
 
 
@@ -91,7 +91,7 @@ def test_a_file_name_names_its_kind_and_session(session_id: str, kind: str) -> N
 
 @given(IDS)
 def test_a_journal_names_its_session(session_id: str) -> None:
-    """A journal is told from the documents."""
+    """A journal is not taken for a document."""
     assert session_of_file(journal_name(session_id)) == ("updates", session_id)
 
 
@@ -105,7 +105,7 @@ def test_a_channel_with_a_bad_session_id_is_no_sessions(name: bytes) -> None:
 
 @pytest.mark.parametrize("name", [b"rpa_probe:0123456789abcdef", b"another_prefix:2d4c17d1", b"0123456789abcdef0123"])
 def test_a_channel_without_the_prefix_is_no_sessions(name: bytes) -> None:
-    """The rest of a foreign channel's name is never taken for a session."""
+    """The rest of another channel's name is never taken for a session."""
     assert session_of_channel(name) is None
 
 
@@ -117,7 +117,7 @@ def test_a_channel_without_the_prefix_is_no_sessions(name: bytes) -> None:
     ],
 )  # fmt: skip
 def test_another_file_is_no_sessions(name: str) -> None:
-    """Temporary, foreign and hostile names are left alone."""
+    """Temporary files, those of other programs, and hostile names are left alone."""
     assert session_of_file(name) is None
 
 

@@ -1,4 +1,4 @@
-"""What is known of a session, and the further of two."""
+"""The state of a session: what follows a cursor, merging two stores, and reading it again."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -15,14 +15,10 @@ from rpa_server.progress.update import START, Cursor
 from tests.support.states import BEGAN, assert_sound, make, seqs
 
 
-def held(made: Run, kept: int | None = None) -> SessionState:
-    """Return what a store has of a run, with the last *kept* of its updates."""
+def state_of(made: Run, kept: int | None = None) -> SessionState:
+    """Return what a store answers that has the last *kept* updates of a run; all of them for None."""
     updates = list(made.updates)
     return SessionState(made.epoch, made.seq, made.snapshot, updates if kept is None else updates[len(updates) - kept :])
-
-
-
-
 
 
 # -- cursors
@@ -31,9 +27,9 @@ def held(made: Run, kept: int | None = None) -> SessionState:
 @settings(deadline=None)
 @given(st.integers(0, 8), st.integers(0, 9), st.sampled_from(["", "aaaa", "bbbb"]), st.integers(0, 12))
 def test_since_is_exactly_the_missing_suffix_or_nothing(steps: int, kept: int, epoch: str, seq: int) -> None:
-    """Every update behind the cursor, each once, in order, or a plain no."""
+    """Every update behind the cursor, each once, in order, or None."""
     made = make(steps)
-    found = held(made, min(kept, made.seq))
+    found = state_of(made, min(kept, made.seq))
     cursor = START if epoch == "" else Cursor(epoch, seq)
     missing = list(range(cursor.seq + 1, found.seq + 1))
     known = set(seqs(found.updates) or [])
@@ -42,21 +38,21 @@ def test_since_is_exactly_the_missing_suffix_or_nothing(steps: int, kept: int, e
 
 
 def test_cursor_of_another_epoch_is_never_recovered() -> None:
-    """Numbers of two runs have nothing to do with each other."""
-    found = held(make(5))
+    """The numbers of two runs can't be compared."""
+    found = state_of(make(5))
     assert [found.since(Cursor("bbbb", seq)) for seq in range(8)] == [None] * 8
 
 
 def test_cursor_ahead_of_what_is_known_is_never_recovered() -> None:
     """The store lost something, or the client made it up."""
-    found = held(make(5))
+    found = state_of(make(5))
     assert found.since(Cursor("aaaa", 6)) == []
     assert found.since(Cursor("aaaa", 7)) is None
 
 
 def test_cursor_before_what_is_kept_is_never_recovered() -> None:
-    """A hole is not passed over in silence."""
-    found = held(make(5), 2)
+    """A client must not miss updates without knowing it."""
+    found = state_of(make(5), 2)
     assert seqs(found.since(Cursor("aaaa", 4))) == [5, 6]
     assert found.since(Cursor("aaaa", 3)) is None
     assert found.since(START) is None
@@ -67,7 +63,7 @@ def test_cursor_before_what_is_kept_is_never_recovered() -> None:
 
 def _state(steps: int, kept: int, run: tuple[str, int], sparse: bool) -> SessionState:
     made = make(steps, *run)
-    found = held(made, min(kept, made.seq))
+    found = state_of(made, min(kept, made.seq))
     found.sparse = sparse and run[0] == "cccc"
     return found
 
@@ -107,25 +103,25 @@ def test_merging_two_stores_never_goes_back(one: SessionState, other: SessionSta
 @settings(deadline=None)
 @given(STATES, STATES)
 def test_merging_leaves_both_states_as_they_were(one: SessionState, other: SessionState) -> None:
-    """Stores keep what they answered."""
+    """The stores keep the states that they answered with."""
     before = [(each.seq, list(each.updates), dict(each.snapshot)) for each in (one, other)]
     later(one, other)
     assert before == [(each.seq, list(each.updates), dict(each.snapshot)) for each in (one, other)]
 
 
 def test_histories_that_touch_are_joined() -> None:
-    """Redis has the beginning, the files have the end."""
+    """One store has the beginning of the run, the other the end."""
     whole = make(9)
-    beginning = held(make(4))
-    ending = held(whole, 5)
+    beginning = state_of(make(4))
+    ending = state_of(whole, 5)
     found = later(beginning, ending)
     assert found is not None
     assert seqs(found.updates) == list(range(1, 11))
 
 
 def test_merging_keeps_what_one_store_alone_knows() -> None:
-    """The files know when they were written and how the run ended; Redis may be further."""
-    ahead, behind = held(make(5)), held(make(3))
+    """Files have a time of writing and a result document; Redis may be at a further position."""
+    ahead, behind = state_of(make(5)), state_of(make(3))
     behind.end, behind.written_s = End("success", "t", {}), 100.0
     found = later(ahead, behind)
     assert found is not None
@@ -136,7 +132,7 @@ def test_merging_keeps_what_one_store_alone_knows() -> None:
 
 
 def left(step: int, written_s: float | None, minute: int = 0, **changes: object) -> SessionState:
-    """Return what is read of a robot that keeps no history."""
+    """Return the state of a robot that keeps no history."""
     at = (BEGAN + timedelta(minutes=minute, seconds=step)).isoformat()
     document = {
         "etapa_atual": step, "total_etapas": 15, "percentual": step / 15 * 100, "status": "executando",
@@ -147,7 +143,7 @@ def left(step: int, written_s: float | None, minute: int = 0, **changes: object)
 
 
 def test_a_program_that_only_looked_does_not_hide_the_robot() -> None:
-    """Who opens a session with the deployed class begins "a new run" in its files; the robot goes on with the old one."""
+    """The deployed class begins "a new run" for a program that only reads a session; the robot goes on with the old one."""
     known = advance(left(7, 10.0), left(0, 20.0, minute=5))
     assert (known.started, known.snapshot["etapa_atual"]) == ((BEGAN + timedelta(minutes=5)).isoformat(), 0)
     known = advance(known, left(8, 30.0))
@@ -156,7 +152,7 @@ def test_a_program_that_only_looked_does_not_hide_the_robot() -> None:
 
 
 def test_what_was_seen_of_a_run_stays_seen() -> None:
-    """Step 0 of a caught exception, and "executando" behind an end, are no steps back; each is one update."""
+    """Step 0 after a caught exception, or "executando" after the end, takes nothing back; each is one update."""
     known = advance(left(10, 10.0), left(0, 11.0, timestamp_atualizacao=(BEGAN + timedelta(seconds=11)).isoformat()))
     assert (known.snapshot["etapa_atual"], round(known.snapshot["percentual"])) == (10, 67)
     assert known.updates[0].data["etapa"] == 10
@@ -170,7 +166,7 @@ def test_what_was_seen_of_a_run_stays_seen() -> None:
 
 @pytest.mark.parametrize("second", [5, 3], ids=["stands", "goes back"])
 def test_a_change_that_the_robots_clock_does_not_tell_is_an_update(second: int) -> None:
-    """The deployed add_error leaves the time as it is, and clocks are set back."""
+    """The deployed add_error does not change the time, and clocks are set back."""
     known, at = left(5, 10.0), (BEGAN + timedelta(seconds=second)).isoformat()
     fresh = left(5, 11.0, timestamp_atualizacao=at, erros=[{"erro": "Placa recusada"}])
     advanced = advance(known, fresh)
@@ -182,13 +178,13 @@ def test_a_change_that_the_robots_clock_does_not_tell_is_an_update(second: int) 
 
 @pytest.mark.parametrize("written_s", [None, 11.0])
 def test_what_is_read_again_is_nothing_new(written_s: float | None) -> None:
-    """Though Redis tells the time of writing a millisecond later than before."""
+    """Though Redis may report the time of writing a millisecond later than before."""
     known = left(5, written_s and 10.0)
     assert advance(known, left(5, written_s)) is known
 
 
 def test_of_runs_of_ours_the_later_one_stays_whatever_was_written_last() -> None:
-    """A Redis that was wiped leaves an old file to be found."""
-    known, old = held(make(3, minute=5)), replace(held(make(9, "bbbb")), written_s=99.0)
+    """After Redis was emptied an old file is found."""
+    known, old = state_of(make(3, minute=5)), replace(state_of(make(9, "bbbb")), written_s=99.0)
     assert advance(replace(known, written_s=10.0), old).epoch == "aaaa"
-    assert advance(held(make(2)), held(make(3))).seq == 4
+    assert advance(state_of(make(2)), state_of(make(3))).seq == 4

@@ -1,9 +1,9 @@
-"""What a run's updates add up to."""
+"""The snapshot of a run: how entries change it, how updates tell of it, how pages get it."""
 
 import copy
 import itertools
 import json
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from rpa_server.progress import snapshot as snapshots
 from rpa_server.progress.outcome import PLAN_KEYS, SILENCE_AFTER_FAILURE_S, SILENCE_S
-from rpa_server.progress.update import make_update
+from rpa_server.progress.shapes import Entry, Snapshot
 from tests.support import recordings
-from tests.support.recordings import ENTRIES, Document, Entry, any_entries
+from tests.support.recordings import ENTRIES, Document, any_entries
 
 TOTALS = st.sampled_from([1, 5, 15, 1000])
 
@@ -22,14 +22,14 @@ def entry(etapa: Any, **more: Any) -> Entry:
     """Return an entry in which only *more* matters."""
     status = "executando" if snapshots.is_number(etapa) else "success"
     plain = {"timestamp": "2026-01-15T09:30:00", "status": status, "mensagem": "m", "dados_extra": None, "erro": None}
-    return {"etapa": etapa, **plain, **more}
+    return cast("Entry", {"etapa": etapa, **plain, **more})
 
 
-def begin(total: int = 15) -> snapshots.Snapshot:
+def begin(total: int = 15) -> Snapshot:
     return snapshots.begin("s1", "2026-01-15T09:29:59", total)
 
 
-def replay(entries: list[Entry], total: int = 15) -> list[snapshots.Snapshot]:
+def replay(entries: list[Entry], total: int = 15) -> list[Snapshot]:
     """Return the snapshot after each entry, the one before the first included."""
     replayed = [begin(total)]
     for each in entries:
@@ -77,13 +77,13 @@ def test_a_milestone_stays_once_it_was_seen(entries: list[Entry]) -> None:
     views = [snapshots.view(snapshot, "a1", 1) for snapshot in replay(entries)]
     for before, after in itertools.pairwise(views):
         for milestone in ("estimativas", "resultado"):
-            assert before[milestone] is None or after[milestone] is not None
+            assert before.get(milestone) is None or after.get(milestone) is not None
 
 
 @pytest.mark.parametrize("spoiling", [None, "indisponível", 0, []])
 @pytest.mark.parametrize("etapa", [6, "final"])
 def test_a_milestone_is_not_taken_back_by_extra_data_of_its_name(etapa: Any, spoiling: Any) -> None:
-    """To a page the estimates are an object or null, and they stay once they were seen."""
+    """Pages get the estimates as an object or null, and keep them once they were seen."""
     estimates: dict[str, Any] = {"coberturas_detalhadas": []}
     last = replay([entry("estimativas", dados_extra=estimates), entry(etapa, dados_extra={"estimativas_tela_5": spoiling})])
     assert snapshots.view(last[-1], "a1", 2)["estimativas"] == estimates
@@ -92,7 +92,7 @@ def test_a_milestone_is_not_taken_back_by_extra_data_of_its_name(etapa: Any, spo
 @settings(deadline=None)
 @given(any_entries)
 def test_estado_tells_waiting_from_working_from_over(entries: list[Entry]) -> None:
-    """Until the end it is one of two words, then one of five."""
+    """Two words until the end, five after it."""
     for number, snapshot in enumerate(replay(entries)):
         if snapshot["final"]:
             assert snapshot["estado"] in {"sucesso", "cotacao_manual", "erro", "expirado", "cancelado"}
@@ -105,7 +105,7 @@ def test_estado_tells_waiting_from_working_from_over(entries: list[Entry]) -> No
 @settings(deadline=None)
 @given(any_entries)
 def test_reducing_leaves_what_it_was_given_as_it_was(entries: list[Entry]) -> None:
-    """Snapshots are shared with frames and tasks."""
+    """Other tasks keep the same snapshot."""
     snapshot = begin()
     for each in entries:
         before, given_entry = copy.deepcopy(snapshot), copy.deepcopy(each)
@@ -117,7 +117,7 @@ def test_reducing_leaves_what_it_was_given_as_it_was(entries: list[Entry]) -> No
 
 @pytest.mark.parametrize("kind", ENTRIES)
 def test_an_update_reduces_to_what_its_entry_reduces_to(kind: str) -> None:
-    """A server that follows the updates ends with the snapshot that the tracker stored."""
+    """A server that follows the updates arrives at the snapshot that the tracker stored."""
 
     @settings(deadline=None)
     @given(any_entries, ENTRIES[kind])
@@ -133,14 +133,14 @@ def test_an_update_reduces_to_what_its_entry_reduces_to(kind: str) -> None:
 @settings(deadline=None)
 @given(any_entries)
 def test_an_update_survives_the_wire_on_its_way_to_the_snapshot(entries: list[Entry]) -> None:
-    """What is read back from the bytes reduces to the same step, percentage, words and end."""
+    """Updates read back from their bytes reduce to the same step, percentage, words and end."""
     snapshot = followed = begin()
     for seq, each in enumerate(entries, 1):
         snapshot = snapshots.reduce(snapshot, each)
-        update = make_update(snapshots.describe(snapshot, each, "a1", seq))
+        update = snapshots.update_of(snapshot, each, "a1", seq)
         followed = snapshots.reduce(followed, snapshots.entry_of(update.data))
         for key in ("etapa_atual", "percentual", "status", "estado", "final", "total_etapas"):
-            assert followed[key] == snapshot[key]
+            assert followed.get(key) == snapshot.get(key)
 
 
 @settings(deadline=None)
@@ -173,7 +173,7 @@ def test_an_update_says_what_the_contract_says(entries: list[Entry], total: int)
                                     (5.5, 5, 99.0), (-3, 15, 0.0), (99, 15, 99.0)],
 )  # fmt: skip
 def test_percentual_is_the_share_of_steps_and_99_at_most(etapa: float, total: int, percent: float) -> None:
-    """The last step has begun, the run is not over."""
+    """At the last step the run is not over yet."""
     assert replay([entry(etapa)], total)[-1]["percentual"] == pytest.approx(percent, abs=0.001)
 
 
@@ -196,14 +196,14 @@ def test_concluido_does_not_mean_finished() -> None:
 
 
 def test_a_second_end_changes_the_status_and_not_the_meaning() -> None:
-    """The first end decides."""
+    """The first end decides what the run means."""
     *_, first, second = replay([entry("final", status="success"), entry("final", status="error", erro="tarde")])
     assert first["estado"] == second["estado"] == "sucesso"
     assert second["status"] == "error"
 
 
 def test_a_step_of_zero_does_not_take_the_run_back() -> None:
-    """The deployed robot's exception handler says step 0 of a run that came further."""
+    """The deployed robot's exception handler writes step 0, however far the run had come."""
     last = replay([entry(7), entry(0, mensagem="RPA interrompido por erro: x")])[-1]
     assert last["etapa_atual"] == 7
     assert last["mensagem"] == "RPA interrompido por erro: x"
@@ -211,12 +211,12 @@ def test_a_step_of_zero_does_not_take_the_run_back() -> None:
 
 @pytest.mark.parametrize(("given", "shown"), [(20, 15), (-1, 0), (5.5, 5.5)])
 def test_a_step_beyond_the_scale_is_put_on_it(given: float, shown: float) -> None:
-    """The robot clamps above only."""
+    """The deployed robot limits the step at the top only."""
     assert replay([entry(given)])[-1]["etapa_atual"] == shown
 
 
 def test_a_success_whose_plans_have_no_price_is_none() -> None:
-    """Whichever entry brought the plans."""
+    """Whether the last entry brought the plans or one before."""
     unread = {"plano_recomendado": {"valor": "N/A"}}
     at_the_end = replay([entry("final", dados_extra=unread)])[-1]
     before = replay([entry(15, dados_extra=unread), entry("final")])[-1]
@@ -226,7 +226,7 @@ def test_a_success_whose_plans_have_no_price_is_none() -> None:
 @settings(deadline=None)
 @given(any_entries, st.floats(0, 1e6))
 def test_silence_is_told_and_ends_nothing(entries: list[Entry], silence_s: float) -> None:
-    """``final`` is the robot's to say; what silence makes of a run is taken back by its next word."""
+    """Only the robot sets ``final``; what a silence means is withdrawn when the robot speaks again."""
     for snapshot in replay(entries):
         view = snapshots.view(snapshot, "a1", 1, silence_s)
         assert view["final"] is snapshot["final"]
@@ -238,15 +238,15 @@ def test_silence_is_told_and_ends_nothing(entries: list[Entry], silence_s: float
 
 
 def test_an_error_is_kept_with_its_context_and_ends_nothing() -> None:
-    """The robot decides what ends the run."""
+    """Only ``finalizar`` ends a run."""
     last = replay([entry("erro", mensagem="Erro: x", erro="x", contexto="tela 2", timestamp="t9")])[-1]
     assert last["erros"] == [{"erro": "x", "contexto": "tela 2", "timestamp": "t9"}]
     assert last["final"] is False
     assert last["mensagem"] == ""
 
 
-def test_extra_data_is_merged_and_estimates_keep_their_place() -> None:
-    """Everything attached so far, the later over the earlier."""
+def test_extra_data_is_merged_and_estimates_keep_their_key() -> None:
+    """``dados_extra`` has everything attached so far; a later value replaces an earlier one."""
     last = replay([
         entry(1, dados_extra={"a": 1, "b": 1}),
         entry("estimativas", dados_extra={"coberturas_detalhadas": [1]}),
@@ -271,18 +271,18 @@ def test_estimates_that_came_with_a_step_are_estimates() -> None:
 
 @pytest.mark.parametrize("etapa", [True, False, float("nan"), None, "5", [5]])
 def test_what_is_no_number_is_no_step(etapa: object) -> None:
-    """True and NaN are neither numbers nor words."""
+    """True, NaN, and a number as text are not."""
     assert not snapshots.is_number(etapa)
 
 
 @pytest.mark.parametrize("etapa", [float("inf"), float("-inf")])
 def test_infinity_is_no_step(etapa: float) -> None:
-    """JSON can't say it, so the update would have no step at all."""
+    """JSON has no infinity, so the update would have no step at all."""
     assert not snapshots.is_number(etapa)
 
 
 def test_a_result_is_shown_only_when_the_run_has_ended() -> None:
-    """Plans that a step attached on the way are not an offer yet."""
+    """Plans that a step attached before the end are no offer yet."""
     plans = recordings.plans()
     on_the_way, ended = replay([entry(15, dados_extra=plans), entry("final")])[1:]
     assert snapshots.view(on_the_way, "a1", 1)["resultado"] is None
@@ -302,12 +302,12 @@ def test_a_view_has_the_keys_of_the_contract() -> None:
 
 @pytest.mark.parametrize("name", recordings.ALL)
 def test_a_recorded_run_adds_up_to_the_robots_own_snapshot(name: str) -> None:
-    """The deployed robot's last progress document, where it has a word for the thing."""
+    """Compared are the keys that the deployed robot's last progress document has, too."""
     history = recordings.ALL[name]
     last = replay(history["historico"], history["total_etapas"])[-1]
     expected = recordings.progress_of(history)
     keys = ["etapa_atual", "total_etapas", "percentual", "status", "mensagem", "dados_extra"]
-    assert {key: last[key] for key in keys} == {key: expected[key] for key in keys}
+    assert {key: last.get(key) for key in keys} == {key: expected[key] for key in keys}
     assert [each["erro"] for each in last["erros"]] == [each["erro"] for each in expected["erros"]]
 
 
@@ -318,7 +318,7 @@ def test_a_recorded_run_adds_up_to_the_robots_own_snapshot(name: str) -> None:
      ("unpriced", True, "cotacao_manual"), ("hiccup", True, "sucesso")],
 )  # fmt: skip
 def test_a_recorded_run_means_what_it_meant(name: str, final: bool, estado: str) -> None:
-    """Success, manual quotation, and runs that nobody ended."""
+    """Quotes, manual quotations, failures, and runs that nobody ended."""
     history = recordings.ALL[name]
     last = replay(history["historico"], history["total_etapas"])[-1]
     assert (last["final"], last["estado"]) == (final, estado)
@@ -326,7 +326,7 @@ def test_a_recorded_run_means_what_it_meant(name: str, final: bool, estado: str)
 
 @pytest.mark.parametrize("name", recordings.RUNS)
 def test_behind_every_entry_of_a_recorded_run_the_state_is_true(name: str) -> None:
-    """Final exactly from the robot's first end on, percent and final never back, 100 % only at the end."""
+    """``final`` from the robot's first end on; neither it nor the percentage goes back; 100 % only at the end."""
     history = recordings.RUNS[name]
     snapshots = replay(history["historico"], history["total_etapas"])[1:]
     ended = False
@@ -346,5 +346,5 @@ def test_the_demonstrations_recording_ends_well() -> None:
     history: Document = json.loads(RECORDING.read_bytes())
     view = snapshots.view(replay(history["historico"], history["total_etapas"])[-1], "a1", 1)
     assert view["estado"] == "sucesso"
-    assert view["estimativas"]["coberturas_detalhadas"]
-    assert set(view["resultado"]) == set(PLAN_KEYS)
+    assert (view["estimativas"] or {})["coberturas_detalhadas"]
+    assert set(view["resultado"] or {}) == set(PLAN_KEYS)

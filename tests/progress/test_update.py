@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 
 from rpa_server import safejson
 from rpa_server.errors import BadCursor, BadDocument
-from rpa_server.progress.snapshot import begin, describe, reduce
-from rpa_server.progress.update import START, Cursor, Update, head, make_update, own_update, parse_cursor
-from tests.support.recordings import ENTRIES, Entry
+from rpa_server.progress.shapes import Entry
+from rpa_server.progress.snapshot import begin, describe, reduce, update_of
+from rpa_server.progress.update import START, Cursor, Update, head, own_update, parse_cursor
+from tests.support.recordings import ENTRIES
 
 EPOCHS = st.from_regex(r"[0-9A-Za-z]{1,64}", fullmatch=True)
 SEQS = st.integers(1, 10**16 - 1)
@@ -60,7 +61,7 @@ def test_what_state_describes_is_read_back_as_our_own(entry: Entry, epoch: str, 
     """Cursor, final and data come out of the bytes as they went in."""
     after = reduce(begin("s1", "2026-01-15T09:30:00", 15), entry)
     data = describe(after, entry, epoch, seq)
-    made = make_update(data)
+    made = update_of(after, entry, epoch, seq)
     read = own_update(made.raw)
     assert read is not None
     assert read.cursor == made.cursor == Cursor(epoch, seq)
@@ -72,9 +73,10 @@ def test_what_state_describes_is_read_back_as_our_own(entry: Entry, epoch: str, 
 
 def test_an_update_with_not_a_number_is_still_our_own() -> None:
     """The slow way of encoding keeps the order of the keys."""
-    entry = {"etapa": 1, "timestamp": "t", "status": "executando", "mensagem": "m", "dados_extra": {"n": float("nan")}}
+    extra = {"n": float("nan")}
+    entry: Entry = {"etapa": 1, "timestamp": "t", "status": "executando", "mensagem": "m", "dados_extra": extra}
     after = reduce(begin("s1", "t", 15), entry)
-    read = own_update(make_update(describe(after, entry, "a1", 7)).raw)
+    read = own_update(update_of(after, entry, "a1", 7).raw)
     assert read is not None
     assert read.cursor == ("a1", 7)
     assert read.data["dados_extra"] == {"n": None}

@@ -42,7 +42,7 @@ class Robot:
 
     def state(self) -> SessionState:
         """Return what a store that has everything answers now."""
-        return SessionState(self.run.epoch, self.run.seq, dict(self.run.snapshot), list(self.run.updates))
+        return SessionState(self.run.epoch, self.run.seq, self.run.snapshot.copy(), list(self.run.updates))
 
 
 class SlowStore:
@@ -66,7 +66,7 @@ class SlowStore:
         self.reads += 1
         state = self.stored
         if state is not None:
-            state = SessionState(state.epoch, state.seq, dict(state.snapshot), list(state.updates), state.sparse)
+            state = SessionState(state.epoch, state.seq, state.snapshot.copy(), list(state.updates), state.sparse)
         await asyncio.sleep(0)
         await self._open.wait()
         if self.failing:

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from rpa_server.progress.run import Run
+from rpa_server.progress.shapes import View
 from rpa_server.progress.snapshot import entry_of, reduce, view
 from rpa_server.progress.update import Update
 from tests.support.server import ROOT
@@ -52,7 +53,7 @@ def _play(script: Script, epoch: str, total: int) -> dict[str, Any]:
     run = Run("2d4c17d1", epoch, started, total)
     snapshot = run.snapshot
     told = [run.start(started), *script(run, started + timedelta(seconds=1))]
-    views: list[dict[str, Any]] = []
+    views: list[View] = []
     for update in told:
         snapshot = reduce(snapshot, entry_of(update.data))
         views.append(view(snapshot, epoch, update.seq))

@@ -22,7 +22,7 @@ from ...errors import BadDocument, StorageUnavailable
 from ...log import RateLimit
 from ...progress.documents import from_files
 from ...progress.run import Run
-from ...progress.session_state import SessionState, succeed
+from ...progress.session_state import SessionState, supersede
 from ...progress.update import HISTORY
 from ..base import TTL_S
 from . import json_files
@@ -120,7 +120,7 @@ class FileStore:
             return _Read(signature, before, broken=True)
         if state is not None:
             if before is not None and state.sparse and before.started == state.started:
-                state = succeed(before, state)
+                state = supersede(before, state)
             state = replace(state, written_s=changed_ns / 1e9)
         return _Read(signature, state)
 

@@ -1,0 +1,287 @@
+"""The shapes of progress/shapes.py and the members of Estado, compared with every other place that must know them."""
+
+import importlib
+import json
+import pkgutil
+import re
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any, NamedTuple, get_args
+
+import pytest
+
+import rpa_server
+from rpa_server.cli import recording
+from rpa_server.progress import outcome, shapes
+from rpa_server.progress.documents import from_files
+from rpa_server.progress.outcome import Estado
+from rpa_server.progress.run import Run
+from rpa_server.progress.snapshot import EVENTS
+from tests.support import recordings
+from tests.support.server import ROOT
+
+WEB = ROOT / "web"
+TYPES = re.sub(r"/\*.*?\*/|//[^\n]*", "", (WEB / "rpa-progress.d.ts").read_text(encoding="utf-8"), flags=re.DOTALL)
+
+# -- reading TypeScript
+
+
+def block(text: str) -> str:
+    """Return what stands between the first brace of *text* and the one that closes it."""
+    depth, start = 0, text.index("{") + 1
+    for index, character in enumerate(text):
+        depth += {"{": 1, "}": -1}.get(character, 0)
+        if character == "}" and depth == 0:
+            return text[start:index]
+    raise AssertionError("a brace is not closed")
+
+
+def declared(body: str) -> dict[str, tuple[bool, str]]:
+    """Return the fields in the body of an interface: name → whether it may be missing, and its type."""
+    found: dict[str, tuple[bool, str]] = {}
+    depth, field = 0, ""
+    for character in body:
+        depth += {"{": 1, "}": -1}.get(character, 0)
+        if character != ";" or depth:
+            field += character
+            continue
+        name, optional, kind = re.fullmatch(r"\s*(?:readonly\s+)?(\w+|\[.*?\])(\??):\s*(.*)", field, re.DOTALL).groups()  # type: ignore[union-attr]
+        found[name] = (bool(optional), kind)
+        field = ""
+    return {name: value for name, value in found.items() if not name.startswith("[")}
+
+
+def interface(name: str) -> dict[str, tuple[bool, str]]:
+    return declared(block(TYPES[TYPES.index(f"interface {name} {{") :]))
+
+
+def words(name: str) -> set[str]:
+    """Return the members of a union of strings."""
+    text = re.search(rf"\b{name}\b[?]?\s*[=:]([^;]*);", TYPES)
+    assert text is not None
+    return set(re.findall(r"'(\w+)'", text[1]))
+
+
+# -- shapes and interfaces
+
+
+class Pair(NamedTuple):
+    """An interface and the shapes that a page may get as one.
+
+    Attributes:
+        fields: of the interface.
+        any_of: shapes; a field is optional where one of them may lack it.
+        lenient: fields that the interface may have as optional though every shape has them.
+        strict: fields that the interface promises though a shape may lack them.
+    """
+
+    fields: dict[str, tuple[bool, str]]
+    any_of: tuple[Any, ...]
+    lenient: frozenset[str] = frozenset()
+    strict: frozenset[str] = frozenset()
+
+
+def inline(of: str, field: str) -> dict[str, tuple[bool, str]]:
+    """Return the fields of an object type that is written within an interface."""
+    return declared(block(interface(of)[field][1]).rstrip("; ") + ";")
+
+
+#: What the client's state lacks until a whole snapshot came, see snapshot() in docs/javascript.rst.
+_BEFORE_A_SNAPSHOT = frozenset({
+    "session_id", "status", "mensagem", "timestamp_inicio", "timestamp_atualizacao", "final", "estimativas", "resultado",
+})  # fmt: skip
+PAIRS = {
+    "RPACobertura": Pair(interface("RPACobertura"), (shapes.Coverage,)),
+    "RPACobertura.valores": Pair(inline("RPACobertura", "valores"), (shapes.PriceRange,)),
+    "RPACobertura.beneficios": Pair(inline("RPACobertura", "beneficios"), (shapes.Benefit,)),
+    "RPAEstimativas": Pair(interface("RPAEstimativas"), (shapes.Estimates,)),
+    "RPAPlano": Pair(interface("RPAPlano"), (shapes.Plan,)),
+    "RPAResultado": Pair(interface("RPAResultado"), (shapes.Result,)),
+    # The plan's publishers always send a step; one that doesn't is shown at the step it was at.
+    "RPAUpdate": Pair(
+        interface("RPAUpdate"), (shapes.UpdateMessage, shapes.UnnumberedUpdate), strict=frozenset({"etapa"})
+    ),
+    "RPASnapshot": Pair(interface("RPASnapshot"), (shapes.View,), lenient=_BEFORE_A_SNAPSHOT),
+    "RPASnapshot.erros": Pair(inline("RPASnapshot", "erros"), (shapes.ErrorRecord,)),
+}
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_an_interface_has_the_fields_of_its_shape(name: str) -> None:
+    """A field that one side gains or loses is missing on the other."""
+    pair = PAIRS[name]
+    assert set(pair.fields) == set().union(*(shape.__annotations__ for shape in pair.any_of))
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_a_field_is_optional_where_a_page_may_not_get_it(name: str) -> None:
+    """TypeScript then makes the page look before it reads."""
+    pair = PAIRS[name]
+    always = set.intersection(*(set(shape.__required_keys__) for shape in pair.any_of))
+    optional = {field for field, (may_be_missing, _) in pair.fields.items() if may_be_missing}
+    assert optional == set(pair.fields) - always - pair.strict | pair.lenient
+
+
+def test_events_are_the_same_everywhere() -> None:
+    """The type, the entries' words and the pages' type."""
+    assert words("evento") == set(get_args(shapes.Evento)) == {*EVENTS, "progresso"}
+
+
+# -- what is made has its shape
+
+
+def assert_shaped(made: Mapping[str, Any], shape: Any) -> None:
+    assert shape.__required_keys__ <= set(made) <= set(shape.__annotations__), shape.__name__
+
+
+@pytest.mark.parametrize("name", recordings.ALL)
+def test_what_our_own_writer_makes_has_its_shape(name: str) -> None:
+    """Casts in the code could hide a key that is missing or one that is not in the shape."""
+    history = recordings.ALL[name]
+    run = Run("s1", "a1", datetime(2026, 1, 15), history["total_etapas"])
+    run.start(datetime(2026, 1, 15))
+    for step in recording.parse(json.dumps(history).encode()).steps:
+        step.report(Reporter(run))
+    for update in run.updates:
+        assert_shaped(update.data, shapes.UpdateMessage)
+    for entry in run.entries:
+        assert_shaped(entry, shapes.Entry)
+    documents = run.documents()
+    for kind, shape in SHAPE_OF.items():
+        if kind in documents:
+            assert_shaped(documents[kind], shape)
+    assert_shaped(run.history_head(), shapes.HistoryHead)
+    assert_shaped(run.snapshot, shapes.Snapshot)
+
+
+SHAPE_OF = {
+    "progress": shapes.StoredProgress,
+    "history": shapes.StoredHistory,
+    "result": shapes.StoredResult,
+    "session": shapes.StoredSession,
+}
+
+
+class Reporter:
+    """Makes the calls of a recording on a run."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._now = datetime(2026, 1, 15)
+
+    def update_progress(self, etapa: float, mensagem: str, dados_extra: dict[str, Any] | None) -> None:
+        self._run.step(etapa, mensagem, self._now, dados_extra)
+
+    def update_progress_with_estimativas(
+        self, etapa: float, mensagem: str, dados_extra: dict[str, Any] | None, estimativas: dict[str, Any] | None
+    ) -> None:
+        self._run.step(etapa, mensagem, self._now, dados_extra, estimativas)
+
+    def add_estimativas(self, estimativas: dict[str, Any]) -> None:
+        self._run.estimates(estimativas, self._now)
+
+    def add_error(self, erro: str, contexto: str) -> None:
+        self._run.error(erro, contexto, self._now)
+
+    def finalizar(self, status_final: str, dados_finais: dict[str, Any] | None, erro_final: str | None) -> None:
+        self._run.finish(status_final, self._now, dados_finais, erro_final)
+
+
+@pytest.mark.parametrize("name", recordings.ALL)
+def test_what_is_read_of_a_deployed_robot_has_its_shape(name: str) -> None:
+    """With a history and without."""
+    history = recordings.ALL[name]
+    for files in ((None, history), (recordings.progress_of(history), None)):
+        state = from_files("s1", *files)
+        assert state is not None
+        assert_shaped(state.snapshot, shapes.Snapshot)
+        assert_shaped(state.view(), shapes.View)
+        for update in state.updates:
+            assert_shaped(update.data, shapes.UpdateMessage)
+
+
+def test_the_documented_update_is_the_shape() -> None:
+    """The example in docs/api.rst has every key that is always there."""
+    text = (ROOT / "docs" / "api.rst").read_text(encoding="utf-8")
+    example = json.loads(block(text[text.index("``progress_update``, one step") :]).join("{}"))
+    assert set(example) == shapes.UpdateMessage.__required_keys__
+
+
+# -- the words of Estado
+
+
+def tables() -> Iterator[tuple[str, dict[Any, Any]]]:
+    """Yield every table of the package that is keyed by Estado."""
+    for module in pkgutil.walk_packages(rpa_server.__path__, "rpa_server."):
+        if module.name.endswith("__main__"):
+            continue
+        for name, value in vars(importlib.import_module(module.name)).items():
+            if isinstance(value, dict) and value and all(isinstance(key, Estado) for key in value):
+                yield f"{module.name}.{name}", value
+
+
+TABLES = dict(tables())
+
+
+def test_the_deployed_answers_are_tables() -> None:
+    """Each place that must know every outcome is found by the test below."""
+    assert set(TABLES) >= {
+        "rpa_server.legacy.progress_answer._STATUS",
+        "rpa_server.legacy.progress_answer._TOP_LEVEL",
+        "rpa_server.legacy.sse_messages._LAST_OF",
+        "rpa_server.legacy.status._WORDS",
+    }
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_every_table_knows_every_outcome(name: str) -> None:
+    """A new member fails here once for each table that lacks it."""
+    assert set(TABLES[name]) == set(Estado)
+
+
+def test_every_outcome_that_ends_a_run_has_a_rule() -> None:
+    """One that no rule gives never happens."""
+    running = {Estado.AGUARDANDO, Estado.EXECUTANDO}
+    assert {estado for _, estado in outcome._RULES} == set(Estado) - running
+
+
+def test_pages_have_a_type_for_every_outcome() -> None:
+    """``RPAEstado`` in web/rpa-progress.d.ts."""
+    assert words("RPAEstado") == set(Estado)
+
+
+def spoken() -> Iterator[tuple[str, dict[str, str]]]:
+    """Yield the tables of the page's scripts that have words for outcomes: file → wire's word → Portuguese."""
+    for path in [*sorted((WEB / "src").glob("*.js")), WEB / "page.js"]:
+        source = path.read_text(encoding="utf-8")
+        for table in re.findall(r"(?:^\s+\w+: '[^']*',\n)+", source, re.MULTILINE):
+            entries = dict(re.findall(r"(\w+): '([^']*)'", table))
+            if Estado.AGUARDANDO in entries and Estado.CANCELADO in entries:
+                yield path.name, entries
+
+
+SPOKEN = dict(spoken())
+
+
+def test_the_widget_and_the_plain_page_have_words() -> None:
+    """Each has a table of its own, since the page must work without the widget."""
+    assert len(SPOKEN) == 2
+    assert "page.js" in SPOKEN
+
+
+@pytest.mark.parametrize("name", SPOKEN)
+def test_pages_have_words_for_every_outcome(name: str) -> None:
+    """In Portuguese; what the widget says, it says in English, too."""
+    assert set(Estado) <= set(SPOKEN[name])
+    english = "".join(path.read_text(encoding="utf-8") for path in sorted((WEB / "src").glob("*.js")))
+    if name != "page.js":
+        assert [text for word, text in SPOKEN[name].items() if word in set(Estado) and f"'{text}': '" not in english] == []
+
+
+def test_every_outcome_is_documented() -> None:
+    """With its word and with what leads to it: in the list of fields, and in the table of rules."""
+    text = (ROOT / "docs" / "api.rst").read_text(encoding="utf-8")
+    listed = text[text.index("``estado``         what it means") : text.index("``final``          true")]
+    rules = text[text.index("What the robot did") : text.index("*Ended* means")]
+    assert set(re.findall(r"``(\w+)``", listed)) - {"estado"} == set(Estado)
+    assert {estado for estado in Estado if f"``{estado}``" in rules} == set(Estado)
