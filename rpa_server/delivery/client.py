@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from ..progress.session_state import Document
+from ..progress.shapes import View
 from ..progress.update import Cursor, Update
 
 
@@ -22,7 +22,7 @@ class Welcome:
     __slots__ = ("at", "heartbeat_ms", "messages", "recovered", "session_id", "snapshot")
 
     def __init__(
-        self, session_id: str, heartbeat_ms: int, at: Cursor | None, snapshot: Document | None, recovered: bool = False
+        self, session_id: str, heartbeat_ms: int, at: Cursor | None, snapshot: View | None, recovered: bool = False
     ) -> None:
         self.session_id = session_id
         self.heartbeat_ms = heartbeat_ms

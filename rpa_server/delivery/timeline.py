@@ -11,7 +11,8 @@ from enum import Enum
 from typing import NamedTuple
 
 from ..errors import BadDocument
-from ..progress.session_state import Document, SessionState, advance
+from ..progress.session_state import SessionState, advance
+from ..progress.shapes import View
 from ..progress.snapshot import entry_of, reduce
 from ..progress.update import HISTORY, START, Cursor, Update, head, is_whole
 from .client import Welcome
@@ -100,7 +101,7 @@ class Timeline:
         """Return the updates behind *cursor*, each once, in order; None where that can't be proven."""
         return None if self._state is None else self._state.since(cursor)
 
-    def view(self, wall_s: float) -> Document | None:
+    def view(self, wall_s: float) -> View | None:
         """Return the snapshot as pages get it at *wall_s* (seconds since 1970), None while nothing is known."""
         state = self.state
         return None if state is None else state.view(state.silence_s(wall_s))

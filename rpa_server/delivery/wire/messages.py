@@ -3,9 +3,9 @@
 Pure. How a message becomes a frame or an event is said in websocket.py and sse.py.
 """
 
-from typing import Any
 
 from ... import safejson
+from ...progress.shapes import ResetMessage, SyncMessage
 from ...progress.snapshot import with_names
 from ...progress.update import Update
 from ..client import Welcome
@@ -16,22 +16,39 @@ _ESTIMATES_KEY = b'"estimativas":'
 
 def sync_message(welcome: Welcome) -> bytes:
     """Build the first message of a native stream."""
-    return _once(welcome, "sync", recovered=welcome.recovered, snapshot=welcome.snapshot, heartbeat_ms=welcome.heartbeat_ms)
+    epoch, seq = welcome.at or (None, 0)
+    message: SyncMessage = {
+        "type": "sync",
+        "session_id": welcome.session_id,
+        "epoch": epoch,
+        "seq": seq,
+        "recovered": welcome.recovered,
+        "snapshot": welcome.snapshot,
+        "heartbeat_ms": welcome.heartbeat_ms,
+    }
+    return _encoded(welcome, message)
 
 
 def reset_message(welcome: Welcome) -> bytes:
     """Build the message that continuity was lost."""
-    return _once(welcome, "reset", snapshot=welcome.snapshot)
+    epoch, seq = welcome.at or (None, 0)
+    message: ResetMessage = {
+        "type": "reset",
+        "session_id": welcome.session_id,
+        "epoch": epoch,
+        "seq": seq,
+        "snapshot": welcome.snapshot,
+    }
+    return _encoded(welcome, message)
 
 
-def _once(welcome: Welcome, kind: str, **more: Any) -> bytes:
-    """Build a native message, once for all clients that share *welcome*."""
-    message = welcome.messages.get(kind)
-    if message is None:
-        epoch, seq = welcome.at or (None, 0)
-        message = safejson.dumps({"type": kind, "session_id": welcome.session_id, "epoch": epoch, "seq": seq, **more})
-        welcome.messages[kind] = message
-    return message
+def _encoded(welcome: Welcome, message: SyncMessage | ResetMessage) -> bytes:
+    """Encode a native message, once for all clients that share *welcome*."""
+    kind = message["type"]
+    encoded = welcome.messages.get(kind)
+    if encoded is None:
+        encoded = welcome.messages[kind] = safejson.dumps(message)
+    return encoded
 
 
 def plain_message(welcome: Welcome) -> bytes | None:
