@@ -21,12 +21,25 @@ from .config import Settings
 from .delivery.hub import Hub
 from .errors import ConfigError
 from .http import cors, scripts
+from .http.admission import MAX_BODY, Rules
 from .http.errors import json_errors
-from .http.keys import FEED, FILES, HUB, METRICS, ORIGINS, PUBLISHER, REDIS, SESSION_LIST, SETTINGS, STORE, SUBSCRIBER
+from .http.keys import (
+    FEED,
+    FILES,
+    HUB,
+    METRICS,
+    ORIGINS,
+    PUBLISHER,
+    REDIS,
+    RULES,
+    SESSION_LIST,
+    SETTINGS,
+    STORE,
+    SUBSCRIBER,
+)
 from .http.metrics import Metrics
 from .http.publish import Publisher
 from .http.session_list import SessionList
-from .http.sessions import MAX_BODY
 from .legacy.keys import LAST_SEEN, SESSION_COUNTS
 from .legacy.last_seen import LastSeen
 from .legacy.session_counts import SessionCounts
@@ -105,6 +118,7 @@ def build(settings: Settings, place: Path | None = None) -> web.Application:
     app[FILES] = files
     app[REDIS] = redis
     app[HUB] = hub
+    app[RULES] = Rules(app[ORIGINS], hub.refusal)
     app[FEED] = feed
     app[SUBSCRIBER] = subscriber
     app[LAST_SEEN] = LastSeen()

@@ -3,10 +3,9 @@
 from aiohttp import web
 
 from .http import cors, embed, event_stream, operations, pages, sessions, websocket
+from .http.admission import RESERVED
 from .legacy import handlers
 
-#: What the deployed API has under its prefix, which proxies take off: no sessions.
-DEPLOYED = ("progress", "health", "metrics", "sessions", "status", "monitor", "logs", "start", "stop", "cleanup")
 #: Line ends, too, which a dot does not match.
 _ANY = r"[\s\S]*"
 
@@ -21,7 +20,7 @@ def add_routes(app: web.Application) -> None:
             web.get("/static/{name:.*}", pages.static),
             # deployed, before the sessions that could have such a name
             web.route("*", f"/api/rpa{{path:(?:/{_ANY})?}}", handlers.api),
-            web.route("*", f"/rpa/{{path:(?:{'|'.join(DEPLOYED)})(?:/{_ANY})?}}", handlers.api),
+            web.route("*", f"/rpa/{{path:(?:{'|'.join(RESERVED)})(?:/{_ANY})?}}", handlers.api),
             web.route("*", f"/progress{{path:(?:/{_ANY})?}}", handlers.api),
             web.route("*", "/health{path:/?}", handlers.api),
             *cors.shared([web.get("/get_progress.php", handlers.full_progress)], handlers.preflight),
@@ -30,7 +29,7 @@ def add_routes(app: web.Application) -> None:
             *cors.shared([web.get("/progress_sse.php", handlers.progress_events)], handlers.preflight),
             # native
             web.get("/rpa/{session}", websocket.websocket),
-            web.get("/api/sessions", sessions.listing),
+            web.get("/api/sessions", sessions.list_sessions),
             web.post("/api/sessions/{session}/events", sessions.publish),
             *cors.shared([web.get("/events/{session}", event_stream.events)]),
             *cors.shared([web.get("/api/sessions/{session}", sessions.poll)]),

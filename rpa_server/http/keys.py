@@ -10,6 +10,7 @@ from ..config import Settings
 from ..delivery.hub import Hub
 from ..origins import Origins
 from ..watchers.feed import Feed
+from .admission import Rules
 from .metrics import Metrics
 from .publish import Publisher
 from .session_list import SessionList
@@ -21,8 +22,9 @@ STORE = web.AppKey("store", Store)
 FILES = web.AppKey("files", FileStore)
 #: None where there is no Redis.
 REDIS = web.AppKey[RedisStore | None]("redis")
-SESSION_LIST = web.AppKey("listing", SessionList)
+SESSION_LIST = web.AppKey("session_list", SessionList)
 PUBLISHER = web.AppKey("publisher", Publisher)
+RULES = web.AppKey("rules", Rules)
 ORIGINS = web.AppKey("origins", Origins)
 METRICS = web.AppKey("metrics", Metrics)
 SUBSCRIBER = web.AppKey[Subscriber | None]("subscriber")

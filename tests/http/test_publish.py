@@ -8,7 +8,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from rpa_server.http.sessions import MAX_BODY
+from rpa_server.http.admission import MAX_BODY
 from tests.support.application import ESTIMATES, Client, Connect, Serve, native, post, receive, starter, stored
 from tests.support.server import RedisServer, Server, SocketWatcher, running, until, watching
 from tests.support.sessions import SESSION, Robot
