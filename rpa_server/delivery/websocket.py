@@ -21,7 +21,7 @@ from .wire.websocket import ws_close, ws_control, ws_pong, ws_text
 MAX_MESSAGE = 64 * 1024
 RESTART, FINISHED, FULL, FLOODING = 1012, 4410, 1013, 1008
 
-#: Messages that a client may send between two heartbeats; pages send one or two.
+#: Frames that a client may send between two heartbeats; pages send one or two.
 _MOST_MESSAGES = 500
 _PING = ws_control(PING)
 #: The beginning of what a client answers, with its mask behind it; most say nothing else, ever.
@@ -37,14 +37,13 @@ class Socket(Stream):
         close_code: what was sent in a close frame, None before.
     """
 
-    __slots__ = ("_heard", "_messages", "_reader", "answered", "close_code")
+    __slots__ = ("_heard", "_reader", "answered", "close_code")
     name = ""
 
     def __init__(self, transport: asyncio.Transport, encode: Callable[[Update], bytes]) -> None:
         super().__init__(transport, encode)
         self._reader: Reader | None = None  # most clients send nothing for long
         self._heard = True
-        self._messages = 0
         self.answered = True
         self.close_code: int | None = None
 
@@ -60,15 +59,11 @@ class Socket(Stream):
         if self._reader is None:
             if len(data) == _PONG_SIZE and data.startswith(_PONG):
                 return
-            self._reader = Reader(MAX_MESSAGE)
+            self._reader = Reader(MAX_MESSAGE, _MOST_MESSAGES)
         try:
             messages = self._reader.feed(data)
         except ProtocolViolation as error:
             self._drop(error.code, str(error))
-            return
-        self._messages += len(messages)
-        if self._messages > _MOST_MESSAGES:
-            self._drop(FLOODING, "too many messages")
             return
         for message in messages:
             self._take(message)
@@ -140,7 +135,8 @@ class Socket(Stream):
 
     def ping(self) -> None:
         """Send a ping, whose answer is asked for in expire()."""
-        self._messages = 0
+        if self._reader is not None:
+            self._reader.frames = 0
         if not self._paused and self.close_code is None:
             self._heard = False
             self.transport.write(_PING)

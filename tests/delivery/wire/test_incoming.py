@@ -17,6 +17,7 @@ from rpa_server.delivery.wire.incoming import (
     PROTOCOL_ERROR,
     TEXT,
     TOO_BIG,
+    TOO_MANY,
     Message,
     ProtocolViolation,
     Reader,
@@ -137,6 +138,45 @@ def test_a_message_too_big_is_refused_before_it_arrives() -> None:
     assert violation(frame(BINARY, b"x" * 101), limit=100) == TOO_BIG
     parts = frame(BINARY, b"x" * 60, final=False), frame(CONTINUATION, b"x" * 41)
     assert violation(*parts, limit=100) == TOO_BIG
+
+
+@pytest.mark.parametrize(
+    "wire",
+    [frame(PING), frame(TEXT, b"{}"), frame(CONTINUATION, b"", final=False)],
+    ids=["pings", "messages", "fragments without payload"],
+)
+def test_frames_are_counted_whatever_they_carry(wire: bytes) -> None:
+    """So many may come until the caller begins to count anew; what is behind one too many is not even looked at."""
+    reader = Reader(LIMIT, 10)
+    if wire[0] & 0x0F == CONTINUATION:
+        reader.feed(frame(TEXT, b"", final=False))
+        reader.frames = 0
+    for _ in range(3):
+        reader.feed(wire * 6)
+        reader.feed(wire * 4)
+        assert reader.frames == 10
+        reader.frames = 0
+    with pytest.raises(ProtocolViolation) as caught:
+        reader.feed(wire * 1000)
+    assert (caught.value.code, reader.frames) == (TOO_MANY, 11)
+
+
+@pytest.mark.parametrize("size", [5, 300, 65_000])
+def test_a_length_in_more_bytes_than_it_needs_is_refused(size: int) -> None:
+    """RFC 6455 asks for the shortest form."""
+    longer = b"\xfe" + size.to_bytes(2, "big") if size < 126 else b"\xff" + size.to_bytes(8, "big")
+    assert violation(b"\x82" + longer + bytes(4)) == PROTOCOL_ERROR
+
+
+def test_nothing_is_kept_between_messages() -> None:
+    """A page sends a few bytes twice a minute; what reads them is let go of behind each."""
+    reader = Reader(LIMIT)
+    for piece in (frame(TEXT, b"{}"), frame(PING, b"x"), frame(TEXT, b"a", final=False) + frame(CONTINUATION, b"b")):
+        reader.feed(piece)
+        assert reader._decoders is None
+    for piece in (frame(TEXT, b"", final=False), frame(CONTINUATION, b"b", final=False)):
+        reader.feed(piece)
+        assert reader._decoders is not None
 
 
 @given(st.binary(max_size=200))
