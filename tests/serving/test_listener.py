@@ -189,7 +189,7 @@ async def test_a_viewer_that_leaves_is_forgotten(data_dir: Path) -> None:
 async def test_who_says_nothing_is_dropped(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And who says half of something: after the time that a request header may take, in all."""
     monkeypatch.setattr(idle_guard, "HEADER_S", 0.3)
-    monkeypatch.setattr(idle_guard, "_SWEEP_S", 0.05)
+    monkeypatch.setattr(idle_guard, "_CHECK_S", 0.05)
     async with place(data_dir) as here:
         await here.ask(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")  # aiohttp's connections are known from here on
         for words in (b"", b"GET /rpa/x HTTP/1.1\r\n"):
