@@ -25,6 +25,7 @@ from .http.admission import MAX_BODY, Rules
 from .http.errors import json_errors
 from .http.keys import (
     FEED,
+    FIGURES,
     FILES,
     HUB,
     METRICS,
@@ -47,7 +48,7 @@ from .origins import Origins
 from .routes import add_routes
 from .serving.descriptors import descriptor_limit, open_descriptors
 from .serving.idle_guard import IdleGuard, short_log
-from .serving.keys import IDLE_GUARD, SIBLINGS
+from .serving.keys import IDLE_GUARD
 from .serving.siblings import Siblings
 from .tasks import background
 from .watchers.adoption import Adoption
@@ -81,8 +82,8 @@ def create_app(argv: list[str] | None = None) -> web.Application:
         raise SystemExit(2) from None
 
 
-def build(settings: Settings, place: Path | None = None) -> web.Application:
-    """Build the application for *settings*; *place*: see workers.Siblings."""
+def build(settings: Settings, socket_path: Path | None = None) -> web.Application:
+    """Build the application for *settings*; *socket_path*: see siblings.Siblings."""
     logging.getLogger("watchfiles").setLevel(logging.WARNING)  # it names every file it sees change
     scripts.load()
     data_dir = Path(settings.data_dir)
@@ -127,8 +128,9 @@ def build(settings: Settings, place: Path | None = None) -> web.Application:
     app[PUBLISHER] = Publisher(store)
     app[IDLE_GUARD] = connections
     app[METRICS] = _metrics(app)
-    app[SIBLINGS] = Siblings(app[METRICS].values, place)
-    app.cleanup_ctx.extend([short_log, app[SIBLINGS].serve, _keep_connections, _watch_files, _subscribe])
+    siblings = Siblings(app[METRICS].values, socket_path)
+    app[FIGURES] = siblings.totals
+    app.cleanup_ctx.extend([short_log, siblings.serve, _keep_connections, _watch_files, _subscribe])
     app.on_shutdown.extend([lambda _: hub.close(), lambda app: app[SESSION_COUNTS].close()])
     add_routes(app)
     return app
@@ -139,7 +141,7 @@ async def _harden(request: web.Request, response: web.StreamResponse) -> None:
 
 
 def _metrics(app: web.Application) -> Metrics:
-    hub, feed, files, sweeper = app[HUB], app[FEED], app[FILES], app[IDLE_GUARD]
+    hub, feed, files, idle_guard = app[HUB], app[FEED], app[FILES], app[IDLE_GUARD]
     metrics = Metrics()
     metrics.add("connections", "Open streams and waiting polls", lambda: hub.connections, counter=False)
     metrics.add("sessions_watched", "Sessions that somebody watches", lambda: len(hub.watched()), counter=False)
@@ -152,7 +154,7 @@ def _metrics(app: web.Application) -> Metrics:
     if (subscriber := app[SUBSCRIBER]) is not None:
         metrics.add("subscription_losses", "Times that the subscription to Redis was lost", lambda: subscriber.losses)
     metrics.add("files_broken", "Reads that found no usable file", lambda: files.broken)
-    metrics.add("connections_dropped", "IdleGuard dropped for sending no request", lambda: sweeper.dropped)
+    metrics.add("connections_dropped", "Connections dropped for sending no request", lambda: idle_guard.dropped)
     metrics.add("tasks", "Tasks of the event loop", lambda: len(asyncio.all_tasks()), counter=False)
     metrics.add("descriptors", "Open file descriptors", open_descriptors, counter=False)
     return metrics

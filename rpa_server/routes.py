@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from .http import cors, embed, event_stream, operations, pages, sessions, websocket
+from .http import cors, event_stream, operations, pages, scripts, sessions, websocket
 from .http.admission import RESERVED
 from .legacy import handlers
 
@@ -15,8 +15,8 @@ def add_routes(app: web.Application) -> None:
     app.add_routes(
         [
             web.get("/", pages.index),
-            web.get("/embed", embed.show),
-            web.get("/static/{name:rpa-.*}", embed.file),
+            web.get("/embed", pages.embed),
+            web.get("/static/{name:rpa-.*}", scripts.file),
             web.get("/static/{name:.*}", pages.static),
             # deployed, before the sessions that could have such a name
             web.route("*", f"/api/rpa{{path:(?:/{_ANY})?}}", handlers.api),
@@ -37,7 +37,7 @@ def add_routes(app: web.Application) -> None:
             web.get("/ws/rpa/{session}", websocket.websocket),
             web.get("/session/{session}", websocket.websocket),
             *cors.shared([web.get("/rpa_progress_sse.php", event_stream.plain_events)]),
-            web.get(r"/webflow_progress_tracker{rest:(?:-\d[\w.+-]*)?\.js(?:on)?}", embed.tracker),
+            web.get(r"/webflow_progress_tracker{rest:(?:-\d[\w.+-]*)?\.js(?:on)?}", scripts.tracker),
             # operations
             web.get("/health/live", operations.live),
             web.get("/health/ready", operations.ready),

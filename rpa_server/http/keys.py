@@ -1,4 +1,6 @@
-"""What the application carries, by typed key."""
+"""What the application keeps, by typed key."""
+
+from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
@@ -26,5 +28,7 @@ SESSION_LIST = web.AppKey("session_list", SessionList)
 PUBLISHER = web.AppKey("publisher", Publisher)
 RULES = web.AppKey("rules", Rules)
 ORIGINS = web.AppKey("origins", Origins)
+#: Returns every figure by name, over all processes on this port.
+FIGURES = web.AppKey[Callable[[], Awaitable[dict[str, float]]]]("figures")
 METRICS = web.AppKey("metrics", Metrics)
 SUBSCRIBER = web.AppKey[Subscriber | None]("subscriber")

@@ -82,7 +82,7 @@ async def test_another_server_goes_on_where_this_one_was(store: Store) -> None:
     assert [cursor.seq for cursor in cursors] == [2, 3, 4, 5, 6, 7]
 
 
-async def test_two_servers_take_turns_on_the_same_files(data_dir: Path) -> None:
+async def test_two_servers_take_locks_on_the_same_files(data_dir: Path) -> None:
     """A server sees what another one wrote to the files, although it had read them before."""
     one, other = Publisher(FileStore(data_dir)), Publisher(FileStore(data_dir))
     cursors = [await (one if number % 2 else other).publish(SESSION, publication(etapa=number)) for number in range(8)]
@@ -359,4 +359,4 @@ async def test_nothing_is_kept_of_a_session() -> None:
     for number in range(50):
         await publisher.publish(f"s{number}", publication(etapa=1))
     gc.collect()
-    assert len(publisher._turns) == 0
+    assert len(publisher._locks) == 0
