@@ -86,7 +86,7 @@ class Listener:
 
     def _admit(self, opening: handshake.Opening) -> Admitted | None:
         """Return what to serve, None where that is for aiohttp to say."""
-        if opening.session_id in RESERVED:  # whether it is a session depends on the address: the router's to tell
+        if opening.session_id in RESERVED:  # only below /rpa: that is for the router to decide
             return None
         headers = opening.headers
         request = Request(Action.SOCKET, opening.session_id, headers, headers["host"], opening.after)

@@ -422,7 +422,7 @@ def test_room_is_needed_by_what_stays_open() -> None:
 
 
 def test_reserved_names_are_session_ids_elsewhere() -> None:
-    """Under ``/rpa`` the deployed API has them; whether an address is one of those is for the router to tell."""
+    """Under ``/rpa`` the deployed API has them; which addresses are meant is for the router to decide."""
     for name in RESERVED:
         assert admit(asked(Action.READ, session_id=name), rules()).session_id == name
 

@@ -122,7 +122,7 @@ async def test_a_file_that_is_known_is_not_sent_again(serve: Serve, name: str) -
 
 @pytest.mark.parametrize("address", [*PAGES, *(f"/static/{name}" for name in ASSETS)])
 async def test_a_head_request_is_the_same_without_the_body(serve: Serve, address: str) -> None:
-    """HEAD tells what GET would send."""
+    """HEAD is answered with the headers of GET."""
     client = await serve()
     async with client.get(address) as response:
         length = response.headers["Content-Length"]
@@ -134,21 +134,21 @@ async def test_a_head_request_is_the_same_without_the_body(serve: Serve, address
 
 @pytest.mark.parametrize("address", [*PAGES, *(f"/static/{name}" for name in ASSETS)])
 async def test_a_new_release_is_seen_at_once(serve: Serve, address: str) -> None:
-    """Every file is asked for anew at every visit, so that the page never runs with another release's script."""
+    """Browsers revalidate every file at every visit, so a page never runs with another release's script."""
     async with (await serve()).get(address) as response:
         assert response.headers.get("Cache-Control") == "no-cache"
 
 
 @pytest.mark.parametrize("name", ["src/index.js", "tests/x.mjs", "dist/rpa-client.js", "package.json", "../setup.py"])
 async def test_what_is_no_file_of_the_pages_is_not_there(serve: Serve, name: str) -> None:
-    """Sources, tests and tools stay at home."""
+    """Sources, tests and tools in ``web/`` are not served."""
     async with (await serve()).get(f"/static/{name}") as response:
         assert response.status == 404
 
 
 @pytest.mark.parametrize("address", PAGES)
 async def test_the_page_loads_the_widget_of_its_own_release(serve: Serve, address: str) -> None:
-    """The widget's address names its very content, so that no cache can put another beside the page."""
+    """The widget's address changes with its content, so no cache can combine the page with another release's."""
     client = await serve()
     elements = await elements_of(serve, address)
     [script] = [a["src"] for tag, a in elements.found if tag == "script" and "rpa-progress" in (a.get("src") or "")]

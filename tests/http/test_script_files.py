@@ -55,7 +55,7 @@ def test_a_script_names_its_fixed_address() -> None:
 
 
 def test_what_is_served_is_what_was_there_at_the_start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """An update beside a process that goes on running mixes nothing: pages and hashes fit together until it ends."""
+    """When files are replaced under a running process, its pages and hashes still fit the files that it serves."""
     for file in FILES:
         (tmp_path / file).write_text("old")
     monkeypatch.setattr(scripts, "_DIST", tmp_path)

@@ -43,7 +43,7 @@ async def test_any_site_may_load_a_file(serve: Serve, address: str, file: str) -
 
 @pytest.mark.parametrize("address", FIXED)
 async def test_a_fixed_address_is_kept_for_ever(serve: Serve, address: str) -> None:
-    """What a version's address holds never changes, so nobody has to ask again."""
+    """The content of an address with a version never changes, so it is cached for ever."""
     async with (await serve()).get(address) as response:
         assert response.headers["Cache-Control"] == "public, max-age=31536000, immutable"
 
@@ -72,7 +72,7 @@ async def test_a_file_that_is_known_is_not_sent_again(serve: Serve, encoding: st
 
 
 async def test_a_file_is_packed_for_who_can_unpack_it(serve: Serve) -> None:
-    """What crosses the network is the packed size, and the two forms have different tags."""
+    """Clients that accept gzip get it, and the two forms have different ETags."""
     client = await serve()
     async with client.get("/static/rpa-progress.js", headers=PLAIN) as response:
         plain = response.headers
@@ -87,7 +87,7 @@ async def test_a_file_is_packed_for_who_can_unpack_it(serve: Serve) -> None:
 
 @pytest.mark.parametrize("address", [*FIXED, *NEWEST])
 async def test_a_head_request_is_the_same_without_the_body(serve: Serve, address: str) -> None:
-    """HEAD tells what GET would send."""
+    """HEAD is answered with the headers of GET."""
     client = await serve()
     async with client.get(address, headers=PLAIN) as response:
         length = response.headers["Content-Length"]
@@ -98,7 +98,7 @@ async def test_a_head_request_is_the_same_without_the_body(serve: Serve, address
 
 @pytest.mark.parametrize("address", ["/static/rpa-progress-0.9.0.js", "/static/rpa-x.js", "/webflow_progress_tracker.map"])
 async def test_another_version_is_not_there(serve: Serve, address: str) -> None:
-    """A page that names a release that is not kept gets nothing rather than something else."""
+    """An address of a release that is not kept is 404, never another release's script."""
     async with (await serve()).get(address) as response:
         assert response.status == 404
 
@@ -127,7 +127,7 @@ async def test_a_kept_release_is_served_for_ever(serve: Serve, monkeypatch: pyte
 
 
 async def test_the_snippet_that_comes_first_survives_every_update(serve: Serve) -> None:
-    """It names no version and no hash, so a page that was never touched again does not go dark."""
+    """It names no version and no hash, so pages that nobody edits again keep working after updates."""
     client = await serve()
     async with client.get("/embed") as response:
         text = html.unescape(await response.text())
