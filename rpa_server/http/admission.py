@@ -16,9 +16,9 @@ from ..origins import Origins, same_host
 from ..progress.session_id import check_session_id
 from ..progress.update import Cursor, parse_cursor
 
-#: What the deployed API serves below ``/rpa``, its prefix when a proxy takes ``/api`` off: not sessions there.
+#: Names below ``/rpa`` that are the deployed API there (a proxy may take its ``/api`` off), not sessions.
 RESERVED = ("progress", "health", "metrics", "sessions", "status", "monitor", "logs", "start", "stop", "cleanup")
-#: Bytes of a request's body.
+#: Bytes that the body of a request may have.
 MAX_BODY = 64 * 1024
 
 

@@ -25,6 +25,6 @@ def highest_descriptor() -> int:
 def open_descriptors() -> int:
     """Return how many descriptors this process has open, or the limit where none is left to list them with."""
     try:
-        return len(list(Path("/dev/fd").iterdir())) - 1  # one is that of the listing
+        return len(list(Path("/dev/fd").iterdir())) - 1  # reading the directory takes one
     except OSError:
         return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
