@@ -106,7 +106,7 @@ SOCKETS: Table = {
     "more than an id": (request("/rpa/s1/x", NATIVE), 404, "not_found"),
     # names that the deployed API has under /rpa
     "reserved": (request("/rpa/progress", NATIVE), 200, '"success": false'),
-    "reserved health": (request("/rpa/health", NATIVE), 200, '"success": true'),
+    "reserved, nothing there": (request("/rpa/stop", NATIVE), 200, '"success": false'),
     "reserved, but not there": (request("/session/progress", NATIVE), 101, SYNC),
     "reserved, nor there": (request("/ws/rpa/start"), 101, NOTHING),
     "reserved and more": (request("/rpa/progress2", NATIVE), 101, SYNC),
