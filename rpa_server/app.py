@@ -21,12 +21,26 @@ from .config import Settings
 from .delivery.hub import Hub
 from .errors import ConfigError
 from .http import cors, scripts
+from .http.admission import MAX_BODY, Rules
 from .http.errors import json_errors
-from .http.keys import FEED, FILES, HUB, METRICS, ORIGINS, PUBLISHER, REDIS, SESSION_LIST, SETTINGS, STORE, SUBSCRIBER
+from .http.keys import (
+    FEED,
+    FIGURES,
+    FILES,
+    HUB,
+    METRICS,
+    ORIGINS,
+    PUBLISHER,
+    REDIS,
+    RULES,
+    SESSION_LIST,
+    SETTINGS,
+    STORE,
+    SUBSCRIBER,
+)
 from .http.metrics import Metrics
 from .http.publish import Publisher
 from .http.session_list import SessionList
-from .http.sessions import MAX_BODY
 from .legacy.keys import LAST_SEEN, SESSION_COUNTS
 from .legacy.last_seen import LastSeen
 from .legacy.session_counts import SessionCounts
@@ -34,7 +48,7 @@ from .origins import Origins
 from .routes import add_routes
 from .serving.descriptors import descriptor_limit, open_descriptors
 from .serving.idle_guard import IdleGuard, short_log
-from .serving.keys import IDLE_GUARD, SIBLINGS
+from .serving.keys import IDLE_GUARD
 from .serving.siblings import Siblings
 from .tasks import background
 from .watchers.adoption import Adoption
@@ -68,11 +82,11 @@ def create_app(argv: list[str] | None = None) -> web.Application:
         raise SystemExit(2) from None
 
 
-def build(settings: Settings, place: Path | None = None) -> web.Application:
+def build(settings: Settings, socket_path: Path | None = None) -> web.Application:
     """Build the application for *settings*.
 
     Args:
-        place: this process's socket for the other server processes, see serving.siblings.Siblings.
+        socket_path: where the other server processes on the port reach this one, see serving.siblings.Siblings.
 
     Raises:
         ConfigError: a setting can't be used on this machine.
@@ -112,6 +126,7 @@ def build(settings: Settings, place: Path | None = None) -> web.Application:
     app[FILES] = files
     app[REDIS] = redis
     app[HUB] = hub
+    app[RULES] = Rules(app[ORIGINS], hub.refusal)
     app[FEED] = feed
     app[SUBSCRIBER] = subscriber
     app[LAST_SEEN] = LastSeen()
@@ -120,8 +135,9 @@ def build(settings: Settings, place: Path | None = None) -> web.Application:
     app[PUBLISHER] = Publisher(store)
     app[IDLE_GUARD] = idle_guard
     app[METRICS] = _metrics(app)
-    app[SIBLINGS] = Siblings(app[METRICS].values, place)
-    app.cleanup_ctx.extend([short_log, app[SIBLINGS].serve, _keep_connections, _watch_files, _subscribe])
+    siblings = Siblings(app[METRICS].values, socket_path)
+    app[FIGURES] = siblings.totals
+    app.cleanup_ctx.extend([short_log, siblings.serve, _keep_connections, _watch_files, _subscribe])
     app.on_shutdown.extend([lambda _: hub.close(), lambda app: app[SESSION_COUNTS].close()])
     add_routes(app)
     return app

@@ -2,11 +2,10 @@
 
 from aiohttp import web
 
-from .http import cors, embed, event_stream, operations, pages, sessions, websocket
+from .http import cors, event_stream, operations, pages, scripts, sessions, websocket
+from .http.admission import RESERVED
 from .legacy import handlers
 
-#: What the deployed API has under its prefix, which proxies take off: no sessions.
-DEPLOYED = ("progress", "health", "metrics", "sessions", "status", "monitor", "logs", "start", "stop", "cleanup")
 #: Line ends, too, which a dot does not match.
 _ANY = r"[\s\S]*"
 
@@ -16,12 +15,12 @@ def add_routes(app: web.Application) -> None:
     app.add_routes(
         [
             web.get("/", pages.index),
-            web.get("/embed", embed.show),
-            web.get("/static/{name:rpa-.*}", embed.file),
+            web.get("/embed", pages.embed),
+            web.get("/static/{name:rpa-.*}", scripts.file),
             web.get("/static/{name:.*}", pages.static),
             # deployed, before the sessions that could have such a name
             web.route("*", f"/api/rpa{{path:(?:/{_ANY})?}}", handlers.api),
-            web.route("*", f"/rpa/{{path:(?:{'|'.join(DEPLOYED)})(?:/{_ANY})?}}", handlers.api),
+            web.route("*", f"/rpa/{{path:(?:{'|'.join(RESERVED)})(?:/{_ANY})?}}", handlers.api),
             web.route("*", f"/progress{{path:(?:/{_ANY})?}}", handlers.api),
             web.route("*", "/health{path:/?}", handlers.api),
             *cors.shared([web.get("/get_progress.php", handlers.full_progress)], handlers.preflight),
@@ -30,7 +29,7 @@ def add_routes(app: web.Application) -> None:
             *cors.shared([web.get("/progress_sse.php", handlers.progress_events)], handlers.preflight),
             # native
             web.get("/rpa/{session}", websocket.websocket),
-            web.get("/api/sessions", sessions.listing),
+            web.get("/api/sessions", sessions.list_sessions),
             web.post("/api/sessions/{session}/events", sessions.publish),
             *cors.shared([web.get("/events/{session}", event_stream.events)]),
             *cors.shared([web.get("/api/sessions/{session}", sessions.poll)]),
@@ -38,7 +37,7 @@ def add_routes(app: web.Application) -> None:
             web.get("/ws/rpa/{session}", websocket.websocket),
             web.get("/session/{session}", websocket.websocket),
             *cors.shared([web.get("/rpa_progress_sse.php", event_stream.plain_events)]),
-            web.get(r"/webflow_progress_tracker{rest:(?:-\d[\w.+-]*)?\.js(?:on)?}", embed.tracker),
+            web.get(r"/webflow_progress_tracker{rest:(?:-\d[\w.+-]*)?\.js(?:on)?}", scripts.tracker),
             # operations
             web.get("/health/live", operations.live),
             web.get("/health/ready", operations.ready),

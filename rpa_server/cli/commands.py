@@ -36,8 +36,8 @@ def cli() -> None:
 @click.option("--port", type=click.IntRange(0, 65535), help="Port, 0 for a free one; else RPA_PORT, else 8080.")
 @click.option("--workers", "count", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes on the port.")
 @click.option("--log-level", type=click.Choice(log.LEVELS), default="INFO", help="DEBUG tells of every connection.")
-@click.option("--place", type=click.Path(path_type=Path), hidden=True, help="Where the other processes ask this one.")
-def serve(host: str | None, port: int | None, count: int, log_level: str, place: Path | None) -> None:
+@click.option("--socket", "path", type=click.Path(path_type=Path), hidden=True, help="Unix socket for the other processes.")
+def serve(host: str | None, port: int | None, count: int, log_level: str, path: Path | None) -> None:
     """Run the server."""
     settings = config.load(os.environ)
     settings = dataclasses.replace(
@@ -50,9 +50,9 @@ def serve(host: str | None, port: int | None, count: int, log_level: str, place:
         _supervise(settings, count, log_level)
     else:
         _run(
-            app.build(settings, place),
-            _bind(settings.host, settings.port, share=place is not None),
-            None if place else settings.host,
+            app.build(settings, path),
+            _bind(settings.host, settings.port, share=path is not None),
+            None if path else settings.host,
         )
 
 
@@ -66,8 +66,8 @@ def _supervise(settings: config.Settings, count: int, log_level: str) -> None:
     with tempfile.TemporaryDirectory(prefix="rpa-server-") as directory:
         command = [sys.executable, "-m", "rpa_server", "serve", "--host", settings.host, "--port", str(settings.port)]
         command += ["--log-level", log_level]
-        places = [str(socket_path(directory, number)) for number in range(count)]
-        supervisor = Supervisor([[*command, "--place", place] for place in places])
+        paths = [str(socket_path(directory, number)) for number in range(count)]
+        supervisor = Supervisor([[*command, "--socket", path] for path in paths])
         click.echo(_address(settings.host, settings.port))
         asyncio.run(supervisor.run())
     for kept in reserved:

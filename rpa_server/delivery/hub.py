@@ -109,16 +109,22 @@ class Hub:
 
     # -- clients
 
+    def refusal(self) -> ServerFull | None:
+        """Return why no further client can be registered now, None while there is room."""
+        if not self._closed and self.connections < self._max_connections:
+            return None
+        return ServerFull(
+            f"The server is full ({self._max_connections} connections, RPA_MAX_CONNECTIONS); try again soon."
+        )
+
     def enter(self, session_id: str, client: Client) -> Session:
         """Register *client* with its session until leave(); from here on it misses nothing.
 
         Raises:
             ServerFull: there are too many connections.
         """
-        if self._closed or self.connections >= self._max_connections:
-            raise ServerFull(
-                f"The server is full ({self._max_connections} connections, RPA_MAX_CONNECTIONS); try again soon."
-            )
+        if (refusal := self.refusal()) is not None:
+            raise refusal
         session = self.session(session_id)
         session.join(client)
         self._admitted.add(client)

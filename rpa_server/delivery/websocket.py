@@ -19,8 +19,8 @@ from .wire.websocket import plain_frames, update_frame, ws_close, ws_control, ws
 MAX_MESSAGE = 64 * 1024
 RESTART, FINISHED, FULL, FLOODING = 1012, 4410, 1013, 1008
 
-#: Messages that a client may send between two heartbeats; pages send one or two.
-_MOST_MESSAGES = 500
+#: Frames that a client may send between two heartbeats; pages send one or two.
+_MOST_FRAMES = 500
 _PING = ws_control(PING)
 #: The beginning of what a client answers, with its mask behind it; most say nothing else, ever.
 _PONG, _PONG_SIZE = b"\x8a\x80", 6
@@ -35,14 +35,13 @@ class Socket(Stream):
         close_code: what was sent in a close frame, None before.
     """
 
-    __slots__ = ("_heard", "_messages", "_reader", "close_code", "handshake_done")
+    __slots__ = ("_heard", "_reader", "close_code", "handshake_done")
     name = ""
 
     def __init__(self, transport: asyncio.Transport) -> None:
         super().__init__(transport)
         self._reader: Reader | None = None  # most clients send nothing for long
         self._heard = True
-        self._messages = 0
         self.handshake_done = True
         self.close_code: int | None = None
 
@@ -58,15 +57,11 @@ class Socket(Stream):
         if self._reader is None:
             if len(data) == _PONG_SIZE and data.startswith(_PONG):
                 return
-            self._reader = Reader(MAX_MESSAGE)
+            self._reader = Reader(MAX_MESSAGE, _MOST_FRAMES)
         try:
             messages = self._reader.feed(data)
         except ProtocolViolation as error:
             self._drop(error.code, str(error))
-            return
-        self._messages += len(messages)
-        if self._messages > _MOST_MESSAGES:
-            self._drop(FLOODING, "too many messages")
             return
         for message in messages:
             self._take(message)
@@ -81,24 +76,24 @@ class Socket(Stream):
         elif message.opcode == TEXT:
             self._answer(message.payload)
         elif message.opcode == BINARY:
-            self._complain("Send text frames with one JSON object each.")
+            self._reject("Send text frames with one JSON object each.")
 
     def _answer(self, text: bytes) -> None:
         try:
             data: dict[str, Any] = safejson.load_object(text)
         except BadDocument as error:
-            self._complain(str(error))
+            self._reject(str(error))
             return
         if data.get("type") == "ping":
             self.transport.write(ws_text(b'{"type":"pong"}'))
         elif not self._echo(data, text):
-            self._complain("This kind of message is not known; the only one is ping.")
+            self._reject("This kind of message is not known; the only one is ping.")
 
     def _echo(self, data: dict[str, Any], text: bytes) -> bool:
         """Answer a message that is no ping; tell whether it was one that may be sent."""
         return False
 
-    def _complain(self, message: str) -> None:
+    def _reject(self, message: str) -> None:
         self.transport.write(ws_text(safejson.dumps(errors.body("bad_message", message))))
 
     # -- the end
@@ -138,7 +133,8 @@ class Socket(Stream):
 
     def ping(self) -> None:
         """Send a ping, whose answer is asked for in expire()."""
-        self._messages = 0
+        if self._reader is not None:
+            self._reader.frames = 0
         if not self._paused and self.close_code is None:
             self._heard = False
             self.transport.write(_PING)

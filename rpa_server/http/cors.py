@@ -1,7 +1,8 @@
-"""What pages of other origins may do: read the data of the routes that are shared, and nothing else.
+"""The CORS headers: pages of the allowed origins may read the answers of the shared routes.
 
-Which origins those are is origins.py's matter. A route is shared when it answers OPTIONS: the deployed ones do so by
-themselves, shared() gives that answer to others, and add_headers() looks for it. No answer ever allows credentials.
+A route is shared when it answers OPTIONS: the deployed ones do so by themselves, shared() adds that answer to others,
+and add_headers() looks for it. No answer ever allows credentials. Whether a page may open a WebSocket or publish, which
+browsers do not ask about beforehand, is decided in admission.py.
 """
 
 from collections.abc import Iterable
@@ -9,8 +10,6 @@ from collections.abc import Iterable
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from ..errors import Forbidden
-from ..origins import same_host
 from .keys import ORIGINS
 
 _PREFLIGHT = {
@@ -30,7 +29,7 @@ def shared(routes: Iterable[web.RouteDef], preflight: Handler = _preflight) -> l
 
 
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
-    """Say, on the answers of shared routes, who may read them; a signal handler of ``on_response_prepare``."""
+    """Add to answers of shared routes which pages may read them; a handler of the signal ``on_response_prepare``."""
     resource = request.match_info.route.resource
     if resource is None or not any(route.method in ("OPTIONS", "*") for route in resource):
         return
@@ -40,28 +39,3 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
     if origins.allows(origin):
         response.headers["Access-Control-Allow-Origin"] = "*" if origins.everyone else origin
         response.headers["Access-Control-Expose-Headers"] = "ETag, Retry-After"
-
-
-def check_connecting(request: web.Request) -> None:
-    """Let programs, pages of this host and pages of the allowed origins connect.
-
-    Raises:
-        Forbidden: it is a page of another origin. Browsers ask nobody before they open a WebSocket.
-    """
-    if not request.app[ORIGINS].connects(request.headers.get("Origin"), request.host):
-        raise Forbidden("Pages of this origin may not connect; RPA_ALLOWED_ORIGINS lists those that may.")
-
-
-def check_writing(request: web.Request) -> None:
-    """Let programs and pages of this host write.
-
-    Raises:
-        Forbidden: it is a page of another origin, on the list or not.
-    """
-    if _foreign(request):
-        raise Forbidden("Pages of other origins may read, not write.")
-
-
-def _foreign(request: web.Request) -> bool:
-    origin = request.headers.get("Origin")
-    return origin is not None and not same_host(origin, request.host)

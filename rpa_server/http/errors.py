@@ -35,7 +35,7 @@ async def json_errors(request: web.Request, handler: Handler) -> web.StreamRespo
         body = errors.body(error.code, str(error), error.temporary)
         response = answer(body, error.status, error.headers)
         if isinstance(error, errors.ServerFull):
-            response.force_close()  # an idle connection takes the place of one that would be served
+            response.force_close()  # idle, it would take up room that another client needs
         return response
     except web.HTTPException as error:
         if error.status < 400:

@@ -12,6 +12,7 @@ from ..delivery.event_stream import EventStream, PlainEventStream
 from ..delivery.tcp import bound_silence
 from ..delivery.wire.sse import retry
 from . import params, takeover
+from .admission import Action
 from .keys import HUB
 
 #: Wide enough that browsers, who all lose a server at once, do not all come back at once.
@@ -45,8 +46,7 @@ async def stream(
         kind: makes the stream of a transport.
         headers: more headers of the answer.
     """
-    session_id = params.session_id(request, "session_id", "session")
-    cursor = params.after(request)
+    session_id, cursor, *_ = params.admitted(request, Action.STREAM, "session_id", "session")
     response = web.Response(headers={**_HEADERS, **(headers or {})})
     if request.method == "HEAD" or request.transport is None:
         return response

@@ -1,4 +1,6 @@
-"""What the application carries, by typed key."""
+"""What the application keeps, by typed key."""
+
+from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
@@ -10,6 +12,7 @@ from ..config import Settings
 from ..delivery.hub import Hub
 from ..origins import Origins
 from ..watchers.feed import Feed
+from .admission import Rules
 from .metrics import Metrics
 from .publish import Publisher
 from .session_list import SessionList
@@ -21,8 +24,11 @@ STORE = web.AppKey("store", Store)
 FILES = web.AppKey("files", FileStore)
 #: None where there is no Redis.
 REDIS = web.AppKey[RedisStore | None]("redis")
-SESSION_LIST = web.AppKey("listing", SessionList)
+SESSION_LIST = web.AppKey("session_list", SessionList)
 PUBLISHER = web.AppKey("publisher", Publisher)
+RULES = web.AppKey("rules", Rules)
 ORIGINS = web.AppKey("origins", Origins)
+#: Returns every figure by name, over all processes on this port.
+FIGURES = web.AppKey[Callable[[], Awaitable[dict[str, float]]]]("figures")
 METRICS = web.AppKey("metrics", Metrics)
 SUBSCRIBER = web.AppKey[Subscriber | None]("subscriber")

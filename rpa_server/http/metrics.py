@@ -1,6 +1,6 @@
 """The server's figures, for Prometheus and for ``/status``.
 
-They are counted where they happen, as plain integers, and only read here: a scrape costs, an update does not.
+They are counted where they happen, as plain integers, and only read here: a scrape costs something, an update nothing.
 """
 
 import time
@@ -46,12 +46,12 @@ class Metrics:
     def text(self, values: Mapping[str, float]) -> bytes:
         """Return *values*, as values() returns them, in the Prometheus text format."""
         registry = CollectorRegistry()
-        registry.register(_Told(self._figures, values))
+        registry.register(_Collector(self._figures, values))
         return generate_latest(registry)
 
 
-class _Told:
-    """Figures with their values, in the library's form."""
+class _Collector:
+    """Hands figures and their values to prometheus_client."""
 
     def __init__(self, figures: Sequence[Figure], values: Mapping[str, float]) -> None:
         self._figures = figures

@@ -1,19 +1,18 @@
-"""What operators and their tools ask: alive, ready, figures."""
+"""What operators and their tools ask for: liveness, readiness, figures."""
 
 from aiohttp import web
 
-from ..serving.keys import SIBLINGS
 from .errors import answer
-from .keys import METRICS, SUBSCRIBER
+from .keys import FIGURES, METRICS, SUBSCRIBER
 
 
 async def live(request: web.Request) -> web.StreamResponse:
-    """Answer as long as the process turns."""
+    """Answer as long as the event loop turns."""
     return answer({"status": "ok"})
 
 
 async def ready(request: web.Request) -> web.StreamResponse:
-    """Answer ``ok``, ``degraded`` while only files are served, 503 where Redis refuses us: waiting mends nothing."""
+    """Answer ``ok``, ``degraded`` while only files are served, or 503 where Redis refuses us and waiting would not help."""
     subscriber = request.app[SUBSCRIBER]
     if subscriber is None:
         return answer({"status": "ok", "redis": "none"})
@@ -28,11 +27,11 @@ async def ready(request: web.Request) -> web.StreamResponse:
 async def metrics(request: web.Request) -> web.StreamResponse:
     """Answer in the Prometheus text format."""
     return web.Response(
-        body=request.app[METRICS].text(await request.app[SIBLINGS].totals()),
+        body=request.app[METRICS].text(await request.app[FIGURES]()),
         headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8", "Cache-Control": "no-store"},
     )
 
 
 async def status(request: web.Request) -> web.StreamResponse:
     """Answer with every figure as one JSON object."""
-    return answer(await request.app[SIBLINGS].totals())
+    return answer(await request.app[FIGURES]())

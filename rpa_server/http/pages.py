@@ -1,6 +1,7 @@
-"""The page and its files."""
+"""The operator's page and its files, and the page that shows how to embed the widget."""
 
 import functools
+import html
 import re
 
 from aiohttp import web
@@ -13,7 +14,7 @@ _POLICY = (
     "connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
     "require-trusted-types-for 'script'; trusted-types 'none'"
 )
-HEADERS = {
+_HEADERS = {
     "Content-Security-Policy": _POLICY,
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -26,17 +27,20 @@ _WIDGET = "/static/rpa-progress.js"
 
 
 async def static(request: web.Request) -> web.StreamResponse:
-    """Serve one of the page's files; what is none of them is not there."""
+    """Serve one of the page's files, and no other one."""
     name = request.match_info["name"]
     path = assets.directory("web") / name
     if _FILE.fullmatch(name) is None or not path.is_file():
         raise web.HTTPNotFound
-    return web.FileResponse(path, headers=HEADERS)
+    return web.FileResponse(path, headers=_HEADERS)
 
 
 @functools.cache
-def read(name: str) -> str:
-    """Return a page of ours whose widget is this release's very script, so that no cache can mix the two."""
+def _read(name: str) -> str:
+    """Return a page in ``web/``, with the address of the widget's script made this release's own.
+
+    A cached page and a script of another release are never mixed then.
+    """
     text = (assets.directory("web") / name).read_text(encoding="utf-8")
     script = scripts.read("rpa-progress.js")
     tag = "" if script is None else f"?{script.tag}"
@@ -45,4 +49,23 @@ def read(name: str) -> str:
 
 async def index(request: web.Request) -> web.StreamResponse:
     """Serve the page."""
-    return web.Response(text=read("index.html"), content_type="text/html", headers=HEADERS)
+    return web.Response(text=_read("index.html"), content_type="text/html", headers=_HEADERS)
+
+
+async def embed(request: web.Request) -> web.StreamResponse:
+    """Serve the page with the snippet for this server, and the widget as visitors see it."""
+    script = scripts.read("rpa-progress.js")
+    if script is None:
+        raise web.HTTPNotFound
+    origin = request.url.origin()
+    if request.headers.get("X-Forwarded-Proto", "").partition(",")[0].strip() == "https":
+        origin = origin.with_scheme("https")  # anybody can send this header, but only the sender gets the answer
+    words = {
+        "@ORIGIN@": str(origin),
+        "@SCRIPT@": scripts.versioned("rpa-progress"),
+        "@INTEGRITY@": script.integrity,
+    }
+    text = _read("embed.html")
+    for mark, word in words.items():
+        text = text.replace(mark, html.escape(word))
+    return web.Response(text=text, content_type="text/html", headers=_HEADERS)

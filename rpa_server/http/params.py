@@ -1,45 +1,29 @@
-"""What requests carry, checked once, at the edge."""
+"""What aiohttp's requests carry, in the terms of admission; each value is checked once, at the edge."""
 
 from aiohttp import web
 
-from ..errors import BadCursor, BadRequest
-from ..progress.session_id import check_session_id
-from ..progress.update import Cursor, parse_cursor
+from ..errors import BadRequest
+from .admission import Action, Admitted, Request, admit
+from .keys import RULES
 
 MAX_WAIT_S = 25.0
 
 
-def session_id(request: web.Request, *names: str) -> str:
-    """Return the session id from the path, or from the first of the query parameters *names*.
+def admitted(request: web.Request, action: Action, *names: str) -> Admitted:
+    """Return what to serve; see admission.admit() for what is raised.
 
-    Raises:
-        BadSessionId: it is missing or not valid.
+    Args:
+        names: query parameters that may have the session id, where the path has none; the first one that is there counts.
     """
     text = request.match_info.get("session")
     if text is None:
         text = next((request.query[name] for name in names if name in request.query), "")
-    return check_session_id(text)
-
-
-def after(request: web.Request) -> Cursor | None:
-    """Return the cursor that the client hands back, None where it has none.
-
-    A browser repeats the address with its old ``after`` when it comes back, and says in ``Last-Event-ID`` what it has
-    got meanwhile, so that goes first. It may be another server's: an odd one counts as unknown.
-
-    Raises:
-        BadCursor: the parameter ``after`` is not a cursor.
-    """
-    text = request.query.get("after")
-    asked = None if text is None else parse_cursor(text)
-    try:
-        return parse_cursor(request.headers["Last-Event-ID"])
-    except (KeyError, BadCursor):
-        return asked
+    asked = Request(action, text, request.headers, request.host, request.query.get("after"), request.method)
+    return admit(asked, request.app[RULES])
 
 
 def wait_s(request: web.Request) -> float:
-    """Return how long a poll may be held back, at most MAX_WAIT_S seconds.
+    """Return how many seconds a poll may be kept waiting for news, at most MAX_WAIT_S.
 
     Raises:
         BadRequest: it is not a number of seconds.

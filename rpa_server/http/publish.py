@@ -1,9 +1,9 @@
 """Updates of robots that publish over HTTP, since they can't reach Redis.
 
-The server numbers them as the tracker would: it resumes the stored run, adds to it and stores it, and does so
-anew where another writer was faster. It keeps nothing in between, so any server can take the next one.
+The server numbers them as the tracker would: it resumes the stored run, adds to it and stores it, and starts over when
+another writer was faster. It keeps nothing in between, so any server can take the next update.
 
-A session that a robot of others is writing is left to that robot: neither would know of what the other wrote over.
+A session that another system's robot is writing is refused: both writers would overwrite each other unnoticed.
 """
 
 import asyncio
@@ -22,6 +22,7 @@ from ..progress.snapshot import estado
 from ..progress.update import Cursor
 
 _TRIES = 20
+#: Seconds between two tries, at most; random, so that two servers do not collide again.
 _PAUSE_S = 0.02
 
 
@@ -34,7 +35,7 @@ class Publisher:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def publish(self, session_id: str, publication: dict[str, Any]) -> Cursor:
         """Store one publication (see schemas.Publication) and return its position.
@@ -42,16 +43,16 @@ class Publisher:
         A step 0 behind the end of a run begins a new one.
 
         Raises:
-            Conflict: a robot of others is writing the session; nothing is stored.
+            Conflict: another system's robot is writing the session; nothing is stored.
             StorageUnavailable: no store takes it.
         """
-        turn = self._turns.setdefault(session_id, asyncio.Lock())
-        async with turn:
+        lock = self._locks.setdefault(session_id, asyncio.Lock())
+        async with lock:
             for _ in range(_TRIES):
-                held = await self._store.read(session_id)
-                if held is not None and _taken(held):
+                state = await self._store.read(session_id)
+                if state is not None and _is_taken(state):
                     raise Conflict("Another robot is writing this session, and has not ended it; take an id of your own.")
-                run = _run(session_id, held, publication)
+                run = _run(session_id, state, publication)
                 _add(run, publication)
                 if await self._store.append(run):
                     return Cursor(run.epoch, run.seq)
@@ -59,19 +60,19 @@ class Publisher:
         raise StorageUnavailable("Other writers keep writing this session; one robot should.")
 
 
-def _taken(held: SessionState) -> bool:
-    """Tell whether a robot of others is writing; from one that pages hold for gone the session may be taken over."""
-    if held.own or held.snapshot["final"]:
+def _is_taken(state: SessionState) -> bool:
+    """Tell whether another system's robot is writing; once it counts as expired its session may be taken over."""
+    if state.own or state.snapshot["final"]:
         return False
-    return estado(held.snapshot, held.silence_s(time.time())) != "expirado"
+    return estado(state.snapshot, state.silence_s(time.time())) != "expirado"
 
 
-def _run(session_id: str, held: SessionState | None, publication: dict[str, Any]) -> Run:
+def _run(session_id: str, state: SessionState | None, publication: dict[str, Any]) -> Run:
     begins = publication.get("etapa") == 0
-    if held is not None and held.own and not (begins and held.snapshot["final"]):
-        return Run.resume(session_id, held)
+    if state is not None and state.own and not (begins and state.snapshot["final"]):
+        return Run.resume(session_id, state)
     run = Run(session_id, secrets.token_hex(8), datetime.now(), publication["total_etapas"])
-    run.replaces = held is not None
+    run.replaces = state is not None
     run.start(datetime.now())
     return run
 

@@ -1,8 +1,8 @@
-"""The files that pages of other sites load: which address is which file, its bytes, its hash.
+"""The scripts that pages of other sites load: which address is which file, its bytes, its hash, and the answer.
 
-Knows nothing of requests. An address with a version names one content for ever: the running version's, an older one's
-that was kept, or nothing. Every file is read once in the life of the process, at its start, so that neither a page and its
-snippet nor an old process and the files of its successor can disagree about it.
+An address with a version names one content for ever: the running version's, an older one's that was kept, or nothing.
+Every file is read once in the life of the process, at its start, so that neither a page and its snippet nor an old
+process and the files of its successor can disagree about it.
 """
 
 import base64
@@ -12,11 +12,15 @@ import hashlib
 import re
 from dataclasses import dataclass
 
+from aiohttp import web
+
 from .. import assets
 from ..assets import __version__
 
 _NAME = re.compile(r"(?P<stem>rpa-progress|rpa-client)(?:-(?P<version>\d[\w.+-]*?))?\.(?P<kind>js|json)")
 _DIST = assets.directory("web") / "dist"
+_FOREVER = "public, max-age=31536000, immutable"
+_SHORTLY = "public, max-age=300, stale-while-revalidate=86400"
 _TYPES = {"js": "text/javascript", "json": "application/json"}
 
 
@@ -41,7 +45,7 @@ class ScriptFile:
 
 @functools.cache
 def _files() -> frozenset[str]:
-    """Return the names of what is in ``web/dist``: only what is there is looked for, whatever anybody asks for."""
+    """Return the names of the files in ``web/dist``; nothing else is ever opened, whatever address is asked for."""
     return frozenset(path.name for path in _DIST.glob("rpa-*"))
 
 
@@ -54,12 +58,12 @@ def read(file: str) -> ScriptFile | None:
     body = path.read_bytes()
     digest = hashlib.sha384(body).digest()
     integrity = f"sha384-{base64.b64encode(digest).decode()}"
-    # No time in it: every server packs alike, and the tag tells the packed one too.
+    # mtime=0: every server makes the same bytes, so they may share one ETag.
     return ScriptFile(body, gzip.compress(body, 9, mtime=0), integrity, digest.hex()[:16], _TYPES[path.suffix[1:]])
 
 
 def load() -> None:
-    """Read every file: what is served from now on is what is there now."""
+    """Read every file, so that what is there now is served from now on."""
     for file in _files():
         read(file)
 
@@ -85,3 +89,37 @@ def find(name: str) -> tuple[ScriptFile, bool] | None:
 def versioned(stem: str) -> str:
     """Return the path of the script *stem* that names this version's content for ever."""
     return f"/static/{stem}-{__version__}.js"
+
+
+async def file(request: web.Request) -> web.StreamResponse:
+    """Serve a script or its data to pages of any site."""
+    return _answer(request, request.match_info["name"])
+
+
+async def tracker(request: web.Request) -> web.StreamResponse:
+    """Serve the whole script, and its data, under the name that the deployed pages know."""
+    return _answer(request, f"rpa-progress{request.match_info['rest']}")
+
+
+def _answer(request: web.Request, name: str) -> web.Response:
+    found = find(name)
+    if found is None:
+        raise web.HTTPNotFound
+    content, is_fixed = found
+    is_packed = "gzip" in request.headers.get("Accept-Encoding", "")
+    tag = f"{content.tag}-gz" if is_packed else content.tag
+    headers = {
+        "Cache-Control": _FOREVER if is_fixed else _SHORTLY,
+        "ETag": f'"{tag}"',
+        "Vary": "Accept-Encoding",
+        # Scripts with an integrity attribute are fetched as CORS requests, without credentials.
+        "Access-Control-Allow-Origin": "*",
+        "Cross-Origin-Resource-Policy": "cross-origin",
+        "X-Content-Type-Options": "nosniff",
+    }
+    if any(known.value in (tag, "*") for known in request.if_none_match or ()):
+        return web.Response(status=304, headers=headers)
+    if is_packed:
+        headers["Content-Encoding"] = "gzip"
+    body = content.packed if is_packed else content.body
+    return web.Response(body=body, content_type=content.content_type, charset="utf-8", headers=headers)

@@ -1,7 +1,7 @@
-"""The current states of the last sessions, as far as they can be had within a moment.
+"""The current states of the last sessions, as far as they can be read in the time that a caller gives.
 
-Reading hundreds of files takes a second of a processor, so who asks is told what is known after his patience, and the
-rest is read on, a little at a time: the next one who asks has it.
+Reading hundreds of files takes a second of a processor. So a caller gets whatever was read within ``patience_s``, and
+reading goes on in the background, a little at a time, for the next caller.
 """
 
 import asyncio
@@ -13,9 +13,9 @@ from ..backends.base import Store
 from ..errors import StorageUnavailable
 from ..progress.session_state import SessionState
 
-#: Two, so that one broken session, which is tried again for 20 ms, does not keep the others waiting.
-_AT_ONCE = 2
-#: Behind the patience other requests come first.
+#: Two, so that one broken file, which is retried for 20 ms, does not delay the other sessions.
+_READERS = 2
+#: Seconds between two reads in the background, in which other requests are served.
 _PAUSE_S = 0.01
 
 
@@ -24,37 +24,40 @@ class SessionList:
 
     Args:
         store: where they are.
-        spawn: runs work that nobody waits for, and ends it with the server.
+        spawn: runs a task that nobody waits for, and cancels it when the server ends.
     """
 
     def __init__(self, store: Store, spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]) -> None:
         self._store = store
         self._spawn = spawn
-        self._latest: object = None
+        self._latest_call: object = None
 
     async def states(self, limit: int, patience_s: float) -> tuple[list[SessionState], int]:
-        """Return what can be read within *patience_s* of *limit* sessions, and how many are left.
+        """Return the states that can be read within *patience_s*, and how many sessions are unread.
+
+        Args:
+            limit: how many sessions there may be; the latest ones.
 
         Raises:
             StorageUnavailable: not even their names can be had.
         """
-        waiting = iter(names := await self._store.sessions(limit))
+        remaining = iter(names := await self._store.sessions(limit))
         states: list[SessionState] = []
         unread, late = len(names), False
-        self._latest = this = object()
+        self._latest_call = this = object()
 
         async def read() -> None:
             nonlocal unread
-            for name in waiting:
+            for name in remaining:
                 with suppress(StorageUnavailable):
-                    if (held := await self._store.read(name)) is not None:
-                        states.append(held)
+                    if (state := await self._store.read(name)) is not None:
+                        states.append(state)
                     unread -= 1
                 if late:
-                    if self._latest is not this:  # the same is being read for somebody else
+                    if self._latest_call is not this:  # a later call is reading the same sessions
                         return
                     await asyncio.sleep(_PAUSE_S)
 
-        await asyncio.wait([self._spawn(read()) for _ in range(_AT_ONCE)], timeout=patience_s)
+        await asyncio.wait([self._spawn(read()) for _ in range(_READERS)], timeout=patience_s)
         late = True
         return list(states), unread

@@ -15,14 +15,15 @@ from ..errors import BadCursor, BadDocument, BadRequest, Forbidden, SessionNotFo
 from ..progress import schemas
 from ..progress.session_state import Document
 from ..progress.update import Cursor, parse_cursor
-from . import cors, params
+from . import params
+from .admission import MAX_BODY, Action
 from .errors import answer
 from .keys import HUB, PUBLISHER, SESSION_LIST
 
-MAX_BODY = 64 * 1024
+#: Seconds in which a body must have arrived.
 _BODY_S = 10.0
-_LISTED = 200
-#: How long the list waits, unasked, for states that have to be read.
+_LIST_SIZE = 200
+#: Seconds that the list waits for states that have to be read, where the caller gives it no longer.
 _LIST_S = 0.02
 _FORWARDED = ("X-Forwarded-For", "X-Real-IP", "Forwarded", "CF-Connecting-IP")
 _BRIEF = (
@@ -40,9 +41,9 @@ _BRIEF = (
 
 async def poll(request: web.Request) -> web.StreamResponse:
     """Answer with the current state and what came after the client's cursor."""
-    session_id = params.session_id(request)
+    session_id, after, *_ = params.admitted(request, Action.READ)
     known = _known(request)
-    cursor = params.after(request) or known
+    cursor = after or known
     wait_s = params.wait_s(request)
     hub = request.app[HUB]
     if not wait_s:
@@ -52,7 +53,7 @@ async def poll(request: web.Request) -> web.StreamResponse:
         return _answer(session, cursor, known)
     moved = asyncio.Event()
     client = Waiter(moved.set)
-    with hub.admit(session_id, client) as session:
+    with hub.admit(session_id, client) as session:  # a poll that waits takes room like a stream
         hub.linger(session)
         await session.refresh()
         if _nothing_new(session, cursor):
@@ -79,32 +80,32 @@ def _nothing_new(session: Session, cursor: Cursor | None) -> bool:
 
 
 def _answer(session: Session, cursor: Cursor | None, known: Cursor | None) -> web.Response:
-    held = session.state
-    if held is None:
+    state = session.state
+    if state is None:
         raise SessionNotFound("Nothing has been written for this session yet.")
-    headers = {"ETag": f'W/"{held.cursor}"', "Cache-Control": "no-cache, no-store"}
-    if known == held.cursor:
+    headers = {"ETag": f'W/"{state.cursor}"', "Cache-Control": "no-cache, no-store"}
+    if known == state.cursor:
         return web.Response(status=304, headers=headers)
-    missed = None if cursor is None else held.since(cursor)
+    missed = None if cursor is None else state.since(cursor)
     body = {
         "session_id": session.session_id,
-        "epoch": held.epoch,
-        "seq": held.seq,
+        "epoch": state.epoch,
+        "seq": state.seq,
         "recovered": missed is not None,
-        "snapshot": held.view(held.silence_s(time.time())),
+        "snapshot": state.view(state.silence_s(time.time())),
         "updates": [update.data for update in missed or ()],
     }
     return answer(body, headers=headers)
 
 
-async def listing(request: web.Request) -> web.StreamResponse:
+async def list_sessions(request: web.Request) -> web.StreamResponse:
     """List the sessions of the last day, to callers on this machine alone: an id is all it takes to read one."""
     if not _local(request):
         raise Forbidden("Sessions are listed to callers on the server's own machine only.")
     patience_s = max(_LIST_S, params.wait_s(request))
-    states, unread = await request.app[SESSION_LIST].states(_LISTED, patience_s)
+    states, unread = await request.app[SESSION_LIST].states(_LIST_SIZE, patience_s)
     now_s = time.time()
-    briefs = [_brief(held.view(held.silence_s(now_s))) for held in states]
+    briefs = [_brief(state.view(state.silence_s(now_s))) for state in states]
     briefs.sort(key=lambda brief: str(brief["timestamp_atualizacao"]), reverse=True)
     return answer({"sessions": briefs, "unread": unread})
 
@@ -125,8 +126,7 @@ def _local(request: web.Request) -> bool:
 
 async def publish(request: web.Request) -> web.StreamResponse:
     """Take an update from a robot that can't reach Redis."""
-    session_id = params.session_id(request)
-    cors.check_writing(request)
+    session_id = params.admitted(request, Action.WRITE).session_id
     publication = schemas.publication(await _body(request))
     cursor = await request.app[PUBLISHER].publish(session_id, publication)
     await request.app[HUB].refresh(session_id)  # whoever asks next sees it

@@ -1,14 +1,20 @@
-"""What both kinds of open stream need of a request: a place in the hub, and its connection for themselves.
+"""Lets an open stream have its connection for itself, and joins it to its session.
 
-aiohttp keeps a task, a parser and the request for as long as a handler runs: four times what an idle stream needs.
-So the handler answers, gives the connection to the client (transports.py) and returns; aiohttp is told that the
-connection is lost, which is what it is to it.
+aiohttp keeps a task, a parser and the request for as long as a handler runs: four times what an idle stream needs. So the
+handler answers, gives the connection to the client (delivery/stream.py) and returns, and aiohttp is made to believe that
+the connection was lost.
+
+Everything that aiohttp does not document is used here and nowhere else; tests/http/test_takeover.py names the versions
+that it was checked with.
 """
 
+import asyncio
 import logging
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from typing import Any
 
 from aiohttp import web
 
@@ -37,7 +43,7 @@ def join(hub: Hub, session_id: str, client: Stream, name: str) -> Session:
 
 
 async def load(session: Session, client: Stream) -> None:
-    """Read the session that *client* has joined; what the store holds follows when it answers."""
+    """Read the session that *client* has joined; where no store answers, its state follows once one does."""
     try:
         with suppress(StorageUnavailable):
             await session.load()
@@ -53,7 +59,7 @@ def _gone(hub: Hub, session: Session, client: Stream, name: str, since_s: float)
 
 
 def take_over(request: web.Request, client: Stream) -> None:
-    """Let *client* have what happens on the connection; nothing is read before resume()."""
+    """Make *client* the protocol of the request's connection; nothing is read before resume()."""
     assert request.transport is not None
     request.transport.pause_reading()
     request.transport.set_protocol(client)
@@ -61,7 +67,7 @@ def take_over(request: web.Request, client: Stream) -> None:
 
 def resume(request: web.Request, client: Stream) -> None:
     """Let *client* read, and aiohttp forget the connection; the handler must return without another await."""
-    early: bytes = getattr(request.protocol, "_message_tail", b"")  # sent before the handshake was answered
+    early = _early_data(request)
     if early:
         client.data_received(early)
     client.transport.resume_reading()
@@ -69,3 +75,29 @@ def resume(request: web.Request, client: Stream) -> None:
         request.app[HUB].heartbeat.add(client)
     request.protocol.transport = None
     request.protocol.connection_lost(None)
+
+
+# -- what aiohttp does not document
+
+
+def _early_data(request: web.Request) -> bytes:
+    """Return what the client sent behind its handshake, before that was answered."""
+    early: bytes = getattr(request.protocol, "_message_tail", b"")
+    return early
+
+
+def server_of(request: web.Request) -> web.Server | None:
+    """Return the server of a request's connection; ``python -m aiohttp.web`` gives nobody its runner."""
+    server: web.Server | None = getattr(request.protocol, "_manager", None)
+    return server
+
+
+def on_connection(server: web.Server, callback: Callable[[Any], None]) -> None:
+    """Have *callback* called with the protocol of every new connection of *server*, before anything is read from it."""
+    connection_made = server.connection_made
+
+    def made(protocol: web.RequestHandler, transport: asyncio.Transport) -> None:
+        connection_made(protocol, transport)
+        callback(protocol)
+
+    server.connection_made = made  # type: ignore[assignment,method-assign]

@@ -11,33 +11,31 @@ from ..delivery.websocket import FULL, NativeSocket, PlainSocket, Socket
 from ..delivery.wire import handshake
 from ..delivery.wire.websocket import ws_text
 from ..errors import ServerFull, UpgradeRequired
-from . import cors, params, takeover
+from . import params, takeover
+from .admission import Action
 from .keys import HUB
 
 
 async def websocket(request: web.Request) -> web.StreamResponse:
     """Open a WebSocket on a session; it is served until the client leaves."""
-    session_id = params.session_id(request)
-    cursor = params.after(request)
-    cors.check_connecting(request)
-    accepted = handshake.accept(request.headers) if request.method == "GET" else None
-    if accepted is None or request.transport is None:
-        raise UpgradeRequired("This address speaks WebSocket; connect with an Upgrade request.")
+    session_id, cursor, accept, refusal = params.admitted(request, Action.SOCKET)
+    if request.transport is None:
+        raise UpgradeRequired("The connection was lost.")
     bound_silence(request.transport.get_extra_info("socket"))
-    head = handshake.answer(accepted, request.headers)
+    head = handshake.answer(accept, request.headers)
     client = socket_client(request.transport, request.headers)
-    try:
+    if refusal is None:
         # Registered before the handshake: a robot may publish the moment the page sees the socket open.
         session = takeover.join(request.app[HUB], session_id, client, client.name)
         await takeover.load(session, client)
-        # Answered only now: who connects and vanishes a thousand times a second waits for its turn, and ours.
+        # Answered only now: whoever connects and vanishes a thousand times a second waits for the store, too.
         takeover.take_over(request, client)
         client.answer(head)
         session.begin(client, cursor)
-    except ServerFull as error:
+    else:
         takeover.take_over(request, client)
         client.answer(head)
-        _refuse(client, error)
+        _refuse(client, refusal)
     takeover.resume(request, client)
     return web.Response()
 
@@ -50,7 +48,7 @@ def socket_client(transport: asyncio.Transport, headers: Mapping[str, str]) -> S
 
 
 def _refuse(client: Socket, error: ServerFull) -> None:
-    """Say why in a frame and in the close code: a page can't read the answer of a failed handshake."""
+    """Report the error in a frame and in the close code."""
     body = errors.body(error.code, str(error), error.temporary)
     client.transport.write(ws_text(safejson.dumps(body)))
     client.close(FULL, error.code)

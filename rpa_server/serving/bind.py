@@ -1,4 +1,4 @@
-"""Opens the port: the listening sockets of one address, told in one sentence where that can't be done."""
+"""Opens the port: the listening sockets of one address, or one sentence that says why they can't be opened."""
 
 import errno
 import socket
@@ -19,8 +19,8 @@ def bind(host: str, port: int, share: bool = False, listen: bool = True) -> list
     """Open the listening sockets, one per address of *host*.
 
     Args:
-        share: other processes of ours listen there, too.
-        listen: else the port is only kept from others.
+        share: let other processes listen there, too.
+        listen: False only reserves the port, so that no other program takes it.
 
     Raises:
         ConfigError: there is no such address.
@@ -41,7 +41,7 @@ def bind(host: str, port: int, share: bool = False, listen: bool = True) -> list
                     "choose another one with --port or RPA_PORT."
                 ) from None
             if error.errno == errno.EADDRNOTAVAIL and sockets:
-                continue  # "localhost" names ::1 on machines without IPv6, too
+                continue  # "localhost" resolves to ::1 even on machines without IPv6
             raise CannotListen(f"Can't listen on {host} port {port} ({error.strerror}).") from None
         sockets.append(bound)
         port = bound.getsockname()[1]
@@ -57,9 +57,3 @@ def _open(family: int, address: Any, share: bool, listen: bool) -> socket.socket
         reserved.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
     reserved.bind(address)
     return reserved
-
-
-
-
-
-

@@ -3,10 +3,10 @@
 import resource
 from pathlib import Path
 
-#: Descriptors kept for files, Redis, and saying no.
+#: Descriptors beyond those of admitted connections: for files, Redis, and the answers to connections that are refused.
 _RESERVED = 64
-#: How many of them are for files and Redis: no connection gets one.
-_OURS = 24
+#: How many of them are for files and Redis alone.
+_INTERNAL = 24
 
 
 def descriptor_limit() -> int:
@@ -19,12 +19,12 @@ def descriptor_limit() -> int:
 
 def highest_descriptor() -> int:
     """Return the highest descriptor that a connection may have."""
-    return max(_OURS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _OURS)
+    return max(_INTERNAL, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _INTERNAL)
 
 
 def open_descriptors() -> int:
-    """Return how many descriptors this process has open; the limit where not even looking is possible any more."""
+    """Return how many descriptors this process has open, or the limit where none is left to list them with."""
     try:
-        return len(list(Path("/dev/fd").iterdir())) - 1  # one is the look itself
+        return len(list(Path("/dev/fd").iterdir())) - 1  # reading the directory takes one
     except OSError:
         return resource.getrlimit(resource.RLIMIT_NOFILE)[0]

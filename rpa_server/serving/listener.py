@@ -1,7 +1,7 @@
-"""What stands between the port and aiohttp: it opens the usual WebSocket itself, at a tenth of what a request costs.
+"""Stands between the port and aiohttp: opens the usual WebSocket itself, at a tenth of what a request costs.
 
-A page comes back within seconds of a restart, and so do all others. Only what needs no refusal is done
-here: a plain handshake. Anything else is aiohttp's, from its first byte on.
+After a restart all pages come back within seconds. Only what is admitted at once is answered here: a plain handshake.
+Everything else goes to aiohttp from its first byte on, which also words every refusal.
 """
 
 import asyncio
@@ -9,7 +9,6 @@ import gc
 import signal
 import socket
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from typing import cast
 
 from aiohttp import web
@@ -18,23 +17,22 @@ from ..delivery.session import Session
 from ..delivery.tcp import bound_silence
 from ..delivery.websocket import Socket
 from ..delivery.wire import handshake
-from ..errors import BadCursor, ServerFull
+from ..errors import RequestError
 from ..http import takeover
-from ..http.keys import HUB, ORIGINS
+from ..http.admission import RESERVED, Action, Admitted, Request, admit
+from ..http.keys import HUB, RULES
 from ..http.websocket import socket_client
-from ..progress.session_id import is_session_id
-from ..progress.update import Cursor, parse_cursor
-from ..routes import DEPLOYED
+from ..progress.update import Cursor
 from .keys import IDLE_GUARD
 
 _BACKLOG = 1024
 _THRESHOLDS = (20_000, 50, 100)
-#: How long requests that are being answered may take to end.
+#: Seconds that requests which are being answered may take to end.
 _SHUTDOWN_S = 3.0
 
 
 class _Arrival(asyncio.Protocol):
-    """A connection that has said nothing yet."""
+    """A connection from which nothing has come yet."""
 
     __slots__ = ("_listener", "transport")
 
@@ -43,14 +41,14 @@ class _Arrival(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)  # uvloop's is one by its methods alone
-        self._listener.connections.arrived(self)
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's has its methods without being one
+        self._listener.idle_guard.arrived(self)
 
     def data_received(self, data: bytes) -> None:
-        self._listener.admit(self, data)
+        self._listener.first_data(self, data)
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._listener.connections.spoke(self)
+        self._listener.idle_guard.spoke(self)
 
 
 class Listener:
@@ -64,57 +62,60 @@ class Listener:
     def __init__(self, app: web.Application, aiohttp: Callable[[], asyncio.Protocol]) -> None:
         self._aiohttp = aiohttp
         self._hub = app[HUB]
-        self._origins = app[ORIGINS]
-        self.connections = app[IDLE_GUARD]
+        self._rules = app[RULES]
+        self.idle_guard = app[IDLE_GUARD]
 
     def __call__(self) -> asyncio.Protocol:
         return _Arrival(self)
 
-    def admit(self, arrival: _Arrival, data: bytes) -> None:
-        """Take the first bytes of a connection."""
+    def first_data(self, arrival: _Arrival, data: bytes) -> None:
+        """Open the WebSocket that the first bytes of a connection ask for, or hand the connection to aiohttp."""
         transport = arrival.transport
         assert transport is not None
         opening = handshake.parse(data)
-        if opening is not None and self._open(transport, opening):
-            self.connections.spoke(arrival)
+        admitted = None if opening is None else self._admit(opening)
+        if opening is not None and admitted is not None:
+            self._open(transport, opening, admitted)
+            self.idle_guard.spoke(arrival)
             return
         protocol = self._aiohttp()
-        self.connections.spoke(arrival, protocol)
+        self.idle_guard.spoke(arrival, protocol)
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
         protocol.data_received(data)
 
-    def _open(self, transport: asyncio.Transport, opening: handshake.Opening) -> bool:
-        """Open a WebSocket; False, with nothing done, where that is not as simple as that."""
+    def _admit(self, opening: handshake.Opening) -> Admitted | None:
+        """Return what to serve, None where that is for aiohttp to say."""
+        if opening.session_id in RESERVED:  # only below /rpa: that is for the router to decide
+            return None
         headers = opening.headers
-        if not is_session_id(opening.session_id) or opening.session_id in DEPLOYED or "last-event-id" in headers:
-            return False
-        accepted = handshake.accept(headers)
-        if accepted is None or not self._origins.connects(headers.get("origin"), headers.get("host", "")):
-            return False
-        client = socket_client(transport, headers)
-        with suppress(BadCursor, ServerFull):
-            cursor = None if opening.after is None else parse_cursor(opening.after)
-            # Registered before the handshake: a robot may publish the moment the page sees the socket open.
-            session = takeover.join(self._hub, opening.session_id, client, client.name)
-            transport.set_protocol(client)
-            head = handshake.answer(accepted, headers)
-            if session.loaded:
-                self._begin(session, client, head, cursor)
-            else:
-                transport.pause_reading()
-                self._hub.tasks.spawn(self._load(session, client, head, cursor))
-            return True
-        return False
+        request = Request(Action.SOCKET, opening.session_id, headers, headers["host"], opening.after)
+        try:
+            admitted = admit(request, self._rules)
+        except RequestError:
+            return None
+        return admitted if admitted.refusal is None else None
+
+    def _open(self, transport: asyncio.Transport, opening: handshake.Opening, admitted: Admitted) -> None:
+        client = socket_client(transport, opening.headers)
+        # Registered before the handshake: a robot may publish the moment the page sees the socket open.
+        session = takeover.join(self._hub, admitted.session_id, client, client.name)
+        transport.set_protocol(client)
+        head = handshake.answer(admitted.accept, opening.headers)
+        if session.loaded:
+            self._begin(session, client, head, admitted.cursor)
+        else:
+            transport.pause_reading()
+            self._hub.tasks.spawn(self._load(session, client, head, admitted.cursor))
 
     async def _load(self, session: Session, client: Socket, head: bytes, cursor: Cursor | None) -> None:
-        """Answer once the session was read: who connects and vanishes a thousand times a second waits for its turn."""
+        """Answer once the session was read: whoever connects and vanishes a thousand times a second waits, too."""
         try:
             await takeover.load(session, client)
         except BaseException:
             client.abort()
             raise
-        if client.gone is not None and not client.transport.is_closing():  # neither left nor sent away meanwhile
+        if client.gone is not None and not client.transport.is_closing():  # neither left nor dismissed meanwhile
             self._begin(session, client, head, cursor)
             client.transport.resume_reading()
 
@@ -124,11 +125,11 @@ class Listener:
         self._hub.heartbeat.add(client)
 
 
-def _spare_collections() -> None:
-    """Let garbage be looked for where it is: in what is young.
+def _tune_garbage_collection() -> None:
+    """Collect young objects rarely, old ones hardly ever.
 
-    Updates are kept by the thousand and hold no cycles, so that looking through all of them every time there are a
-    quarter more only holds everyone up, for milliseconds; and what was imported is never garbage.
+    Updates are kept by the thousand and hold no cycles, so going through all of them whenever there are a quarter more
+    stops everything for milliseconds and frees nothing; what was imported is never garbage either.
     """
     gc.collect()
     gc.freeze()
@@ -148,7 +149,7 @@ async def serve(app: web.Application, sockets: Iterable[socket.socket]) -> None:
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_S)
     await runner.setup()
     assert runner.server is not None
-    _spare_collections()
+    _tune_garbage_collection()
     app[IDLE_GUARD].guard(runner.server)
     listener = Listener(app, runner.server)
     servers = []

@@ -1,7 +1,7 @@
-"""Several server processes on one port: one that starts them, and how each learns the others' figures.
+"""Runs several server processes on one port.
 
-The kernel deals new connections out to the processes (SO_REUSEPORT); they share nothing but the stores, as servers on
-several machines do. A process that dies is started again; SIGTERM is passed on, and all are waited for.
+The kernel distributes new connections among the processes (SO_REUSEPORT); they share nothing but the stores, like servers
+on several machines. A process that dies is started again; SIGTERM is passed on, and all processes are waited for.
 """
 
 import asyncio
@@ -16,9 +16,9 @@ from ..backoff import delay
 
 logger = logging.getLogger(__name__)
 
-#: A process that lived this long is started again at once.
+#: A process that lived at least this many seconds is started again at once; below, the pauses grow.
 _STEADY_S = 10.0
-#: How long processes may take to end; each has its own limit well below.
+#: Seconds that processes may take to end; each one's own limit is well below.
 _DRAIN_S = 8.0
 
 
@@ -35,16 +35,16 @@ class Supervisor:
         self._running: set[asyncio.subprocess.Process] = set()
 
     async def run(self) -> None:
-        """Start all, start again who dies, end all together."""
+        """Start all processes, restart those that die, end all together."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
-        keeping = [asyncio.create_task(self._keep(command)) for command in self._commands]
+        keepers = [asyncio.create_task(self._keep(command)) for command in self._commands]
         await self._stopping.wait()
         for process in tuple(self._running):
             with suppress(ProcessLookupError):
                 process.send_signal(signal.SIGTERM)
-        _, late = await asyncio.wait(keeping, timeout=_DRAIN_S)
+        _, late = await asyncio.wait(keepers, timeout=_DRAIN_S)
         for process in tuple(self._running):
             logger.warning("Process %d does not end; it is killed.", process.pid)
             process.kill()
@@ -70,9 +70,3 @@ class Supervisor:
             with suppress(TimeoutError):
                 async with asyncio.timeout(delay(attempt, 0.1, 5.0, random.random())):
                     await self._stopping.wait()
-
-
-
-
-
-

@@ -60,7 +60,7 @@ def own(client: Client, port: int | None = None) -> str:
     "origin",
     [EVIL, "null", "https://good.com.evil", "https://xgood.com", "https://good.com:8443", "https://GOOD.com", ""],
 )
-async def test_a_foreign_page_is_refused_before_the_upgrade(serve: Serve, path: str, origin: str) -> None:
+async def test_a_page_of_another_site_is_refused_before_the_upgrade(serve: Serve, path: str, origin: str) -> None:
     """403 as JSON, whatever the dialect; cookies change nothing."""
     client = await serve(allowed_origins=LIST)
     for protocols in ((), ("rpa.v1",)):
@@ -73,7 +73,7 @@ async def test_a_foreign_page_is_refused_before_the_upgrade(serve: Serve, path: 
 
 @pytest.mark.parametrize("path", SOCKETS)
 async def test_allowed_pages_own_pages_and_programs_connect(serve: Serve, path: str) -> None:
-    """The list, the server's own host, and whatever sends no Origin."""
+    """Listed origins, pages of the server's own host, and programs, which send no Origin."""
     client = await serve(allowed_origins=LIST)
     for origin in (GOOD, "https://good.com", own(client), None):
         async with client.ws_connect(path, origin=origin) as socket:
@@ -100,7 +100,7 @@ async def test_with_an_empty_list_own_pages_alone_connect(serve: Serve) -> None:
 
 @pytest.mark.parametrize("path", SHARED)
 async def test_everyone_may_read_by_default(serve: Serve, path: str) -> None:
-    """One star, the same for all, so that nothing varies."""
+    """Every origin gets the same ``*``, so caches need no ``Vary``."""
     client = await serve()
     await publish(client, "a", STEP)
     for origin in (GOOD, "null"):
@@ -114,7 +114,7 @@ async def test_everyone_may_read_by_default(serve: Serve, path: str) -> None:
 @pytest.mark.parametrize("path", SHARED)
 @pytest.mark.parametrize("method", ["GET", "OPTIONS"])
 async def test_a_list_is_answered_with_the_origin_itself(serve: Serve, path: str, method: str) -> None:
-    """Allowed pages get their own origin, others nothing; caches are told that it varies."""
+    """Allowed pages get their own origin, others no header; ``Vary`` keeps caches from mixing the answers."""
     client = await serve(allowed_origins=LIST)
     await publish(client, "a", STEP)
     headers = await answered(client, method, path, GOOD)
@@ -129,7 +129,7 @@ async def test_a_list_is_answered_with_the_origin_itself(serve: Serve, path: str
 
 
 async def test_errors_and_304_can_be_read_too(serve: Serve) -> None:
-    """A page must be able to tell a session that nobody knows from a network that is down."""
+    """A page must be able to distinguish an unknown session from a network that is down."""
     client = await serve(max_connections=1)
     await publish(client, "a", STEP)
     tag = (await answered(client, "GET", "/api/sessions/a", GOOD))["ETag"]
@@ -168,7 +168,7 @@ async def test_a_preflight_opens_no_stream(serve: Serve) -> None:
 
 @pytest.mark.parametrize("path", CLOSED)
 async def test_nothing_else_is_shared(serve: Serve, path: str) -> None:
-    """Least of all the list of sessions, which any site could else read through a browser on this machine."""
+    """Other routes answer without CORS headers; else any site could read the list of sessions through a local browser."""
     client = await serve()
     assert "Access-Control-Allow-Origin" not in await answered(client, "GET", path, GOOD)
     async with client.options(path, headers={"Origin": GOOD}) as response:
@@ -176,8 +176,8 @@ async def test_nothing_else_is_shared(serve: Serve, path: str) -> None:
         assert not any(name.startswith("Access-Control") for name in response.headers)
 
 
-async def test_foreign_pages_never_publish(serve: Serve) -> None:
-    """No preflight, and a 403 to what is sent without one; programs and own pages may."""
+async def test_pages_of_other_sites_never_publish(serve: Serve) -> None:
+    """Their preflight gets 405 and a request without one 403; programs and pages of this host may publish."""
     client = await serve(allowed_origins=("*",))
     path = "/api/sessions/a/events"
     async with client.options(path, headers={"Origin": GOOD, "Access-Control-Request-Method": "POST"}) as response:

@@ -1,4 +1,4 @@
-"""What becomes of requests that end in an exception; those that deserve one are in test_hardening."""
+"""Handlers that raise what they should not; errors that requests deserve are in test_hardening."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ def serve(aiohttp_client: Connect, data_dir: Path) -> Serve:
 
 
 class Misfortune(RpaError):
-    """A failure that waiting does not mend."""
+    """A permanent failure."""
 
     status = 500
     code = "misfortune"
@@ -30,7 +30,7 @@ class Misfortune(RpaError):
 async def test_a_handler_that_fails_answers_in_json(
     serve: Serve, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception, code: str
 ) -> None:
-    """A mistake of ours is a 500 object, and not a word of it is told; its cause is in the log."""
+    """A bug in a handler is answered 500 with the error object, without any detail; the traceback is in the log."""
     client = await serve()
     assert isinstance(client.app, web.Application)
 

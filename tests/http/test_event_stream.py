@@ -99,7 +99,7 @@ async def listen(client: Client, address: str = EVENTS, last: str | None = None,
 
 
 @pytest.mark.parametrize("address", [EVENTS, PLAIN])
-async def test_the_headers_keep_proxies_from_holding_the_stream_back(serve: Serve, address: str) -> None:
+async def test_the_headers_keep_proxies_from_delaying_the_stream(serve: Serve, address: str) -> None:
     """The type is that of an event stream, nothing may store, change or buffer it."""
     async with listen(await serve(), address) as stream:
         headers = stream.response.headers
@@ -212,7 +212,7 @@ async def test_the_stream_ends_behind_the_final_update(serve: Serve, address: st
 
 
 @pytest.mark.parametrize("address", [EVENTS, PLAIN])
-async def test_the_reconnect_that_has_everything_is_told_to_stop(serve: Serve, data_dir: Path, address: str) -> None:
+async def test_the_reconnect_that_has_everything_is_answered_204(serve: Serve, data_dir: Path, address: str) -> None:
     """EventSource comes back behind the end, with the parameters it began with; 204 is what makes it stop."""
     robot = Robot(steps=3)
     robot.finish()

@@ -36,7 +36,7 @@ def test_both_forms_have_the_same_figures() -> None:
         assert sample.value == value
 
 
-def test_the_kind_of_a_figure_is_told() -> None:
+def test_a_figure_has_its_kind() -> None:
     """What only grows is a counter, whose name ends in ``_total``; anything else is a gauge."""
     metrics = Metrics()
     metrics.add("connections", "Open streams", lambda: 3, counter=False)
@@ -48,7 +48,7 @@ def test_the_kind_of_a_figure_is_told() -> None:
 
 
 def test_the_start_is_a_figure() -> None:
-    """The time of the start tells a scraper of restarts."""
+    """By the start time a scraper notices restarts."""
     assert abs(Metrics().values()["start_time_seconds"] - time.time()) < 5
 
 

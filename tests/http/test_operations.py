@@ -1,4 +1,4 @@
-"""What operators ask: alive, ready, figures."""
+"""What operators and their tools ask for: liveness, readiness, figures."""
 
 import asyncio
 import contextlib
@@ -45,7 +45,7 @@ async def becomes(client: Client, address: str, name: str, value: object) -> tup
 # -- alive and ready
 
 
-async def test_a_server_that_turns_is_alive(serve: Serve) -> None:
+async def test_a_running_server_is_alive(serve: Serve) -> None:
     """``/health/live`` is 200 whatever Redis does."""
     assert await ask(await serve(redis_url="redis://127.0.0.1:1/0"), "/health/live") == (200, {"status": "ok"})
 
@@ -75,7 +75,7 @@ async def test_without_its_redis_it_is_degraded(serve: Serve, redis_process: Red
 async def test_refused_by_redis_it_is_not_ready(
     serve: Serve, redis_process: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Where Redis refuses the password waiting mends nothing: 503 ``misconfigured`` with the reason, told once."""
+    """A wrong password will not mend itself: 503 ``misconfigured`` with the reason, which is logged once."""
     with redis_process.client() as connection:
         connection.config_set("requirepass", "secret")
     client = await serve(redis_url=redis_process.url)
@@ -103,8 +103,8 @@ async def test_where_redis_forbids_scripts_it_is_not_ready(
     assert "Traceback" not in caplog.text
 
 
-async def test_the_password_is_told_nobody(serve: Serve, redis_process: RedisServer) -> None:
-    """The reason why Redis refuses the server does not hold the password."""
+async def test_the_password_is_never_shown(serve: Serve, redis_process: RedisServer) -> None:
+    """The reason why Redis refuses the server does not contain the password."""
     url = redis_process.url.replace("redis://", "redis://:hush@")
     with redis_process.client() as connection:
         connection.config_set("requirepass", "other")
@@ -112,7 +112,7 @@ async def test_the_password_is_told_nobody(serve: Serve, redis_process: RedisSer
     assert "hush" not in json.dumps(await ask(client, "/health/ready"))
 
 
-async def test_a_redis_that_may_drop_live_sessions_is_told_of_at_start(
+async def test_a_redis_that_may_drop_live_sessions_is_reported_at_start(
     serve: Serve, redis_process: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The operator reads it in the log before the first session is gone."""
@@ -144,7 +144,7 @@ async def test_both_forms_have_the_same_figures(serve: Serve) -> None:
 
 
 async def test_the_figures_follow_what_happens(serve: Serve, redis_process: RedisServer) -> None:
-    """IdleGuard, sessions, updates, foreign and broken messages are counted where they happen."""
+    """Connections, sessions, updates, messages of deployed robots and broken ones are counted where they happen."""
     client = await serve(redis_url=redis_process.url)
     assert (await figures(client))["connections"] == 0
     async with native(client) as one, native(client) as other:
@@ -169,7 +169,7 @@ async def test_the_figures_follow_what_happens(serve: Serve, redis_process: Redi
 
 
 async def test_a_reset_is_counted(serve: Serve) -> None:
-    """A client that was told that continuity is lost is one reset."""
+    """Each reset that a client gets is counted once."""
     client = await serve()
     await post(client, status_final="success")
     async with native(client) as stream:
@@ -180,7 +180,7 @@ async def test_a_reset_is_counted(serve: Serve) -> None:
 
 
 async def test_tasks_and_descriptors_are_counted(serve: Serve) -> None:
-    """Ten open streams are ten descriptors at each end and no task; a poll that waits is one. All fall back."""
+    """Ten open streams add ten descriptors at each end and no task, a waiting poll adds a task; all go away again."""
     client = await serve()
     before = await figures(client)
     async with contextlib.AsyncExitStack() as stack:
@@ -197,8 +197,8 @@ async def test_tasks_and_descriptors_are_counted(serve: Serve) -> None:
     assert (await figures(client))["descriptors"] <= during["descriptors"] - 18
 
 
-def test_without_a_descriptor_left_the_limit_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A scrape does not fail for want of the descriptor that counting needs."""
+def test_without_a_descriptor_left_the_limit_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When no descriptor is left to list the open ones with, the scrape shows the limit instead of failing."""
 
     def exhausted(self: Path) -> list[Path]:
         raise OSError(errno.EMFILE, "Too many open files")
@@ -208,7 +208,7 @@ def test_without_a_descriptor_left_the_limit_is_told(monkeypatch: pytest.MonkeyP
 
 
 async def test_a_broken_file_is_counted(serve: Serve, data_dir: Path) -> None:
-    """A read that found nothing usable is counted."""
+    """A read that finds no usable file is counted."""
     client = await serve()
     await until(data_dir.is_dir)
     (data_dir / f"progress_{SESSION}.json").write_text("{")

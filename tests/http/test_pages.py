@@ -1,5 +1,6 @@
-"""The page and its files as they are served."""
+"""The pages and their files as they are served."""
 
+import html
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from rpa_server import __version__
+from rpa_server.http import scripts
 from tests.support.application import Connect, Serve, starter
 from tests.support.server import ROOT
 
@@ -122,7 +124,7 @@ async def test_a_file_that_is_known_is_not_sent_again(serve: Serve, name: str) -
 
 @pytest.mark.parametrize("address", [*PAGES, *(f"/static/{name}" for name in ASSETS)])
 async def test_a_head_request_is_the_same_without_the_body(serve: Serve, address: str) -> None:
-    """HEAD tells what GET would send."""
+    """HEAD is answered with the headers of GET."""
     client = await serve()
     async with client.get(address) as response:
         length = response.headers["Content-Length"]
@@ -134,21 +136,21 @@ async def test_a_head_request_is_the_same_without_the_body(serve: Serve, address
 
 @pytest.mark.parametrize("address", [*PAGES, *(f"/static/{name}" for name in ASSETS)])
 async def test_a_new_release_is_seen_at_once(serve: Serve, address: str) -> None:
-    """Every file is asked for anew at every visit, so that the page never runs with another release's script."""
+    """Browsers revalidate every file at every visit, so a page never runs with another release's script."""
     async with (await serve()).get(address) as response:
         assert response.headers.get("Cache-Control") == "no-cache"
 
 
 @pytest.mark.parametrize("name", ["src/client.js", "tests/x.mjs", "dist/rpa-client.js", "package.json", "../setup.py"])
 async def test_what_is_no_file_of_the_pages_is_not_there(serve: Serve, name: str) -> None:
-    """Sources, tests and tools stay at home."""
+    """Sources, tests and tools in ``web/`` are not served."""
     async with (await serve()).get(f"/static/{name}") as response:
         assert response.status == 404
 
 
 @pytest.mark.parametrize("address", PAGES)
 async def test_the_page_loads_the_widget_of_its_own_release(serve: Serve, address: str) -> None:
-    """The widget's address names its very content, so that no cache can put another beside the page."""
+    """The widget's address changes with its content, so no cache can combine the page with another release's."""
     client = await serve()
     elements = await elements_of(serve, address)
     [script] = [a["src"] for tag, a in elements.found if tag == "script" and "rpa-progress" in (a.get("src") or "")]
@@ -158,3 +160,57 @@ async def test_the_page_loads_the_widget_of_its_own_release(serve: Serve, addres
     assert script == f"/static/rpa-progress-{__version__}.js?{tag}"
     async with client.get(script) as response:
         assert await response.read() == body
+
+
+# -- the snippet
+
+
+async def test_the_snippet_that_comes_first_survives_every_update(serve: Serve) -> None:
+    """It names no version and no hash, so pages that nobody edits again keep working after updates."""
+    client = await serve()
+    async with client.get("/embed") as response:
+        text = html.unescape(await response.text())
+    first = re.search(r'<script defer src="([^"]+)"([^>]*)></script>\s*<rpa-progress session-param', text)
+    assert first is not None
+    assert first[1] == f"{str(client.make_url('/')).rstrip('/')}/static/rpa-progress.js"
+    assert first[2] == ""
+    assert text.index("integrity=") > first.end()
+
+
+async def test_the_snippet_names_this_server_this_version_and_its_hash(serve: Serve) -> None:
+    """What is copied from the page loads from here, and the browser accepts it."""
+    client = await serve()
+    async with client.get("/embed") as response:
+        assert response.status == 200
+        assert response.content_type == "text/html"
+        text = html.unescape(await response.text())
+    origin = str(client.make_url("/")).rstrip("/")
+    match = re.search(r'<script defer src="([^"]+)"\s+integrity="([^"]+)"\s+crossorigin="anonymous"></script>', text)
+    assert match is not None
+    assert match[1] == origin + scripts.versioned("rpa-progress")
+    async with client.get(match[1].removeprefix(origin)) as response:
+        body = await response.read()
+    content = scripts.read("rpa-progress.js")
+    assert content is not None
+    assert (content.body, content.integrity) == (body, match[2])
+    assert len(match[0]) < 1000
+
+
+@pytest.mark.parametrize(
+    ("forwarded", "scheme"), [("https", "https"), ("https, http", "https"), ("http", "http"), ("x", "http")]
+)
+async def test_behind_tls_the_snippet_is_https_without_javascript_too(serve: Serve, forwarded: str, scheme: str) -> None:
+    """A browser that runs no script still shows an address that pages on https may load."""
+    headers = {"Host": "rpa.example.com", "X-Forwarded-Proto": forwarded}
+    async with (await serve()).get("/embed", headers=headers) as response:
+        text = html.unescape(await response.text())
+    assert set(re.findall(r'src="([^"]+)/static/rpa-progress', text)) - {""} == {f"{scheme}://rpa.example.com"}
+
+
+async def test_a_forged_host_stays_text(serve: Serve) -> None:
+    """The Host header of a request can't become markup of the page."""
+    async with (await serve()).get("/embed", headers={"Host": 'a"><img src=x>'}) as response:
+        if response.status == 200:
+            assert "<img src=x>" not in await response.text()
+        else:
+            assert response.status == 400

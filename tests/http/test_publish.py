@@ -8,7 +8,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from rpa_server.http.sessions import MAX_BODY
+from rpa_server.http.admission import MAX_BODY
 from tests.support.application import ESTIMATES, Client, Connect, Serve, native, post, receive, starter, stored
 from tests.support.server import RedisServer, Server, SocketWatcher, running, until, watching
 from tests.support.sessions import SESSION, Robot
@@ -82,7 +82,7 @@ async def test_estimates_are_seen(client: Client) -> None:
 
 
 async def test_an_error_is_seen_and_ends_nothing(client: Client) -> None:
-    """An error reaches the page as text; the run goes on."""
+    """An error reaches the page as text; the run continues."""
     await post(client, etapa=2)
     async with native(client) as stream:
         await receive(stream)
@@ -200,7 +200,7 @@ async def test_an_object_that_is_no_update_is_refused(client: Client, body: dict
 
 
 async def test_the_message_names_what_is_wrong(client: Client) -> None:
-    """A robot's author is told which key is wrong."""
+    """The message names the key that is wrong."""
     assert "total_etapas" in await refused(client, 400, "bad_request", json={"etapa": 1, "total_etapas": 0})
     assert "unknown" in await refused(client, 400, "bad_request", json={"etapa": 1, "unknown": 1})
 
@@ -221,7 +221,7 @@ async def test_a_body_of_64_kib_is_taken(client: Client) -> None:
 
 @pytest.mark.parametrize("chunked", [False, True])
 async def test_a_larger_body_is_refused(client: Client, chunked: bool) -> None:
-    """One byte more is answered 413 ``too_large``, whether its length was told or not."""
+    """One byte more is answered 413 ``too_large``, whether it has a Content-Length or not."""
     body = step_of(MAX_BODY + 1)
 
     async def stream() -> Any:
@@ -258,7 +258,7 @@ async def test_the_type_may_have_parameters(client: Client) -> None:
         assert response.status == 201
 
 
-async def test_without_any_store_it_is_told(serve: Serve, data_dir: Path) -> None:
+async def test_without_any_store_the_answer_is_503(serve: Serve, data_dir: Path) -> None:
     """Where nothing can be stored the answer is 503 ``storage_unavailable``, which is temporary."""
     client = await serve()
     await until(data_dir.is_dir)

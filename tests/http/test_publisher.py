@@ -52,18 +52,19 @@ async def store(request: pytest.FixtureRequest, data_dir: Path) -> AsyncIterator
 
 
 async def state(store: Store) -> SessionState:
-    held = await store.read(SESSION)
-    assert held is not None
-    return held
+    current = await store.read(SESSION)
+    assert current is not None
+    return current
 
 
 async def test_the_first_step_begins_a_run(store: Store) -> None:
     """A session that nobody has written begins with ``inicio``; the step follows on it."""
     cursor = await Publisher(store).publish(SESSION, publication(etapa=1, mensagem="Tela 1", total_etapas=5))
-    held = await state(store)
-    assert held.cursor == cursor
-    assert [update.data["evento"] for update in held.updates] == ["inicio", "progresso"]
-    assert (held.snapshot["etapa_atual"], held.snapshot["total_etapas"], held.snapshot["mensagem"]) == (1, 5, "Tela 1")
+    current = await state(store)
+    assert current.cursor == cursor
+    assert [update.data["evento"] for update in current.updates] == ["inicio", "progresso"]
+    snapshot = current.snapshot
+    assert (snapshot["etapa_atual"], snapshot["total_etapas"], snapshot["mensagem"]) == (1, 5, "Tela 1")
 
 
 async def test_numbering_goes_on(store: Store) -> None:
@@ -120,8 +121,8 @@ async def test_two_servers_begin_one_run_on_redis(redis_process: RedisServer) ->
         cursors = await asyncio.gather(
             *(Publisher(store).publish(SESSION, publication(etapa=1)) for store in (first, second))
         )
-        held = await state(first)
-        assert {cursor.epoch for cursor in cursors} == {held.epoch}
+        current = await state(first)
+        assert {cursor.epoch for cursor in cursors} == {current.epoch}
         assert sorted(cursor.seq for cursor in cursors) == [2, 3]
 
 
@@ -129,13 +130,13 @@ async def test_two_servers_begin_one_run_on_redis(redis_process: RedisServer) ->
 
 
 async def test_a_step_with_estimates_tells_of_both(store: Store) -> None:
-    """A step that brings estimates is a step and the estimates, as the tracker makes them."""
+    """A step with estimates becomes two updates, the step and the estimates, as with the tracker."""
     estimates = {"coberturas_detalhadas": [{"nome_cobertura": "Compreensiva"}]}
     cursor = await Publisher(store).publish(SESSION, publication(etapa=5, estimativas=estimates))
-    held = await state(store)
-    assert cursor == held.cursor
-    assert [update.data["evento"] for update in held.updates] == ["inicio", "progresso", "estimativas"]
-    assert held.view()["estimativas"] == estimates
+    current = await state(store)
+    assert cursor == current.cursor
+    assert [update.data["evento"] for update in current.updates] == ["inicio", "progresso", "estimativas"]
+    assert current.view()["estimativas"] == estimates
 
 
 async def test_an_error_does_not_end_the_run(store: Store) -> None:
@@ -143,9 +144,9 @@ async def test_an_error_does_not_end_the_run(store: Store) -> None:
     publisher = Publisher(store)
     await publisher.publish(SESSION, publication(etapa=2))
     await publisher.publish(SESSION, publication(erro="Placa recusada", contexto="tela 2"))
-    held = await state(store)
-    assert held.snapshot["final"] is False
-    assert [(error["erro"], error["contexto"]) for error in held.snapshot["erros"]] == [("Placa recusada", "tela 2")]
+    current = await state(store)
+    assert current.snapshot["final"] is False
+    assert [(error["erro"], error["contexto"]) for error in current.snapshot["erros"]] == [("Placa recusada", "tela 2")]
 
 
 @pytest.mark.parametrize(("status", "estado"), [("success", "sucesso"), ("error", "erro"), ("cancelado", "cancelado")])
@@ -161,13 +162,13 @@ async def test_the_end_is_final(store: Store, status: str, estado: str) -> None:
 
 
 async def test_the_error_of_the_end_comes_before_it(store: Store) -> None:
-    """An end with an error text records the error first; the answer names the last of both."""
+    """An end with an error text records the error, then the end; the answer has the position of the end."""
     publisher = Publisher(store)
     cursor = await publisher.publish(SESSION, publication(status_final="error", erro_final="Cotação manual"))
-    held = await state(store)
-    assert [update.data["evento"] for update in held.updates] == ["inicio", "erro", "final"]
-    assert held.cursor == cursor
-    assert held.snapshot["estado"] == "cotacao_manual"
+    current = await state(store)
+    assert [update.data["evento"] for update in current.updates] == ["inicio", "erro", "final"]
+    assert current.cursor == cursor
+    assert current.snapshot["estado"] == "cotacao_manual"
 
 
 async def test_step_0_behind_the_end_begins_a_new_run(store: Store) -> None:
@@ -179,8 +180,8 @@ async def test_step_0_behind_the_end_begins_a_new_run(store: Store) -> None:
     new = await publisher.publish(SESSION, publication(etapa=0, mensagem="De novo"))
     assert new.epoch != old.epoch
     assert new.seq == 2
-    held = await state(store)
-    assert (held.epoch, held.snapshot["final"], held.snapshot["mensagem"]) == (new.epoch, False, "De novo")
+    current = await state(store)
+    assert (current.epoch, current.snapshot["final"], current.snapshot["mensagem"]) == (new.epoch, False, "De novo")
 
 
 async def test_step_0_of_a_running_run_is_a_step(store: Store) -> None:
@@ -192,13 +193,13 @@ async def test_step_0_of_a_running_run_is_a_step(store: Store) -> None:
 
 
 async def test_a_message_is_made_where_none_is_given(store: Store) -> None:
-    """A step without a text is named by its number, halves included."""
+    """A step without a message gets one from its number, such as "Etapa 5.5"."""
     publisher = Publisher(store)
     await publisher.publish(SESSION, publication(etapa=5))
     await publisher.publish(SESSION, publication(etapa=5.5))
-    held = await state(store)
-    assert [update.data["mensagem"] for update in held.updates[1:]] == ["Etapa 5", "Etapa 5.5"]
-    assert [update.data["etapa"] for update in held.updates[1:]] == [5, 5.5]
+    current = await state(store)
+    assert [update.data["mensagem"] for update in current.updates[1:]] == ["Etapa 5", "Etapa 5.5"]
+    assert [update.data["etapa"] for update in current.updates[1:]] == [5, 5.5]
 
 
 # -- what others have written
@@ -212,9 +213,9 @@ async def test_a_run_that_only_the_files_know_goes_on(data_dir: Path, redis_proc
     async with redis_store(redis_process) as redis:
         both = MergedStore([redis, files])
         cursor = await Publisher(both).publish(SESSION, publication(etapa=3))
-        held = await state(both)
-    assert cursor == held.cursor == Cursor(began.epoch, began.seq + 1)
-    assert [update.seq for update in held.updates] == [1, 2, 3, 4]
+        current = await state(both)
+    assert cursor == current.cursor == Cursor(began.epoch, began.seq + 1)
+    assert [update.seq for update in current.updates] == [1, 2, 3, 4]
 
 
 async def test_two_servers_at_once_go_on_with_a_run_that_only_the_files_know(
@@ -249,8 +250,8 @@ async def test_a_run_longer_than_its_history_goes_on(data_dir: Path, redis_proce
             assert cursor == Cursor("aaaa", HISTORY + 21)
 
 
-def foreign(data_dir: Path, redis: RedisServer | None, status: str, history: bool = False) -> dict[str, bytes]:
-    """Write what a deployed robot writes, into Redis where there is one; return what is stored, by name."""
+def deployed_run(data_dir: Path, redis: RedisServer | None, status: str, history: bool = False) -> dict[str, bytes]:
+    """Write a run as a deployed robot does, into Redis if given, else into files; return everything stored, by name."""
     document = {"etapa_atual": 3, "total_etapas": 15, "status": status, "mensagem": "x", "percentual": 20.0,
                 "timestamp_inicio": "2025-10-09T19:19:39", "timestamp_atualizacao": "2025-10-09T19:20:39",
                 "dados_extra": {}, "erros": []}  # fmt: skip
@@ -278,9 +279,9 @@ def stored(data_dir: Path, redis: RedisServer | None) -> dict[str, bytes]:
 async def test_what_another_robot_is_writing_is_left_to_it(
     data_dir: Path, redis_process: RedisServer, kind: str, body: dict[str, Any]
 ) -> None:
-    """Nothing is written over, whatever is published."""
+    """A session that a deployed robot is writing is never overwritten, whatever is published."""
     redis = redis_process if kind == "redis" else None
-    before = foreign(data_dir, redis, "executando", history=kind == "history")
+    before = deployed_run(data_dir, redis, "executando", history=kind == "history")
     async with contextlib.AsyncExitStack() as stack:
         store: Store = FileStore(data_dir) if redis is None else await stack.enter_async_context(redis_store(redis))
         with pytest.raises(Conflict):
@@ -290,8 +291,8 @@ async def test_what_another_robot_is_writing_is_left_to_it(
 
 @pytest.mark.parametrize("kind", ["ended", "gone"])
 async def test_behind_another_robots_run_a_new_one_of_ours_begins(data_dir: Path, kind: str) -> None:
-    """Where that has ended, or its robot has been silent for as long as pages are told that it is gone."""
-    foreign(data_dir, None, "success" if kind == "ended" else "executando")
+    """A deployed robot's session may be reused once its run has ended, or counts as expired after a long silence."""
+    deployed_run(data_dir, None, "success" if kind == "ended" else "executando")
     if kind == "gone":
         long_ago_s = time.time() - SILENCE_S - 1
         os.utime(data_dir / file_name("progress", SESSION), (long_ago_s, long_ago_s))
@@ -302,7 +303,7 @@ async def test_behind_another_robots_run_a_new_one_of_ours_begins(data_dir: Path
 
 
 class Contested:
-    """A store in which somebody else is always faster."""
+    """A store in which another writer is faster at every append."""
 
     def __init__(self) -> None:
         self.tries = 0
@@ -319,7 +320,7 @@ class Contested:
 
 
 async def test_a_session_that_others_keep_writing_is_given_up() -> None:
-    """Where another writer is faster every time the caller is told to come back; nothing is tried for ever."""
+    """When another writer is faster at every try, the caller gets an error that says to come back later."""
     contested = Contested()
     with pytest.raises(StorageUnavailable):
         async with asyncio.timeout(5):
@@ -328,7 +329,7 @@ async def test_a_session_that_others_keep_writing_is_given_up() -> None:
 
 
 async def test_sessions_do_not_wait_for_each_other() -> None:
-    """A store that hangs over one session holds up no other one."""
+    """While the store hangs on one session, other sessions are published to."""
     hanging = asyncio.Event()
 
     class Hanging(Contested):
@@ -359,4 +360,4 @@ async def test_nothing_is_kept_of_a_session() -> None:
     for number in range(50):
         await publisher.publish(f"s{number}", publication(etapa=1))
     gc.collect()
-    assert len(publisher._turns) == 0
+    assert len(publisher._locks) == 0

@@ -1,12 +1,15 @@
-"""The scripts that other sites embed, as they are served, and the page that shows how."""
+"""The scripts that other sites load: which address is which file, its bytes and hash, and how it is served."""
 
-import html
-import re
+import base64
+import gzip
+import hashlib
 from pathlib import Path
 
 import pytest
 
 from rpa_server import __version__
+from rpa_server.app import build
+from rpa_server.config import load
 from rpa_server.http import scripts
 from tests.support.application import Connect, Serve, starter
 from tests.support.server import ROOT
@@ -28,6 +31,78 @@ def serve(aiohttp_client: Connect, data_dir: Path) -> Serve:
     return starter(aiohttp_client, data_dir)
 
 
+# -- files
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_a_file_has_its_bytes_and_their_hash(file: str) -> None:
+    """The hash is that of the bytes, the packed bytes are the same bytes."""
+    found = scripts.read(file)
+    assert found is not None
+    assert found.body == (DIST / file).read_bytes()
+    assert gzip.decompress(found.packed) == found.body
+    assert found.integrity == "sha384-" + base64.b64encode(hashlib.sha384(found.body).digest()).decode()
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_a_file_has_a_newest_and_a_fixed_address(file: str) -> None:
+    """Both lead to the same file; only the one with the version names its content for ever."""
+    stem, _, kind = file.rpartition(".")
+    newest, fixed = scripts.find(file), scripts.find(f"{stem}-{__version__}.{kind}")
+    assert newest == (scripts.read(file), False)
+    assert fixed == (scripts.read(file), True)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["rpa-progress-0.0.1.js", f"rpa-progress-{__version__}0.js", f"rpa-progress-{__version__}.map", "rpa-progress-.js",
+     "rpa-other.js", "rpa-progress.js/..", "../rpa-progress.js", "rpa-progress", "", "index.html"],
+)  # fmt: skip
+def test_any_other_address_names_nothing(name: str) -> None:
+    """Another version's address is never answered with this version's content."""
+    assert scripts.find(name) is None
+
+
+def test_a_script_names_its_fixed_address() -> None:
+    """The address in a snippet is one that find() knows as fixed."""
+    path = scripts.versioned("rpa-progress")
+    found = scripts.find(path.removeprefix("/static/"))
+    assert found is not None
+    assert found[1]
+
+
+def test_what_is_served_is_what_was_there_at_the_start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """When files are replaced under a running process, its pages and hashes still fit the files that it serves."""
+    for file in FILES:
+        (tmp_path / file).write_text("old")
+    monkeypatch.setattr(scripts, "_DIST", tmp_path)
+    for cache in (scripts._files, scripts.read):
+        cache.cache_clear()
+    try:
+        build(load({}))
+        for file in FILES:
+            (tmp_path / file).write_text("new")
+        bodies = [found.body for found in map(scripts.read, FILES) if found]
+        assert bodies == [b"old"] * len(FILES)
+    finally:
+        for cache in (scripts._files, scripts.read):
+            cache.cache_clear()
+
+
+def test_packing_is_the_same_on_every_server() -> None:
+    """Servers behind one balancer answer with the same bytes under the same tag."""
+    found = scripts.read("rpa-progress.js")
+    assert found is not None
+    scripts.read.cache_clear()
+    again = scripts.read("rpa-progress.js")
+    assert again is not found
+    assert again == found
+
+
+# -- answers
+
+
+
 @pytest.mark.parametrize(("address", "file"), [*FIXED.items(), *NEWEST.items()])
 async def test_any_site_may_load_a_file(serve: Serve, address: str, file: str) -> None:
     """Every file comes whole, as what it is, to pages of every origin."""
@@ -43,7 +118,7 @@ async def test_any_site_may_load_a_file(serve: Serve, address: str, file: str) -
 
 @pytest.mark.parametrize("address", FIXED)
 async def test_a_fixed_address_is_kept_for_ever(serve: Serve, address: str) -> None:
-    """What a version's address holds never changes, so nobody has to ask again."""
+    """The content of an address with a version never changes, so it is cached for ever."""
     async with (await serve()).get(address) as response:
         assert response.headers["Cache-Control"] == "public, max-age=31536000, immutable"
 
@@ -72,7 +147,7 @@ async def test_a_file_that_is_known_is_not_sent_again(serve: Serve, encoding: st
 
 
 async def test_a_file_is_packed_for_who_can_unpack_it(serve: Serve) -> None:
-    """What crosses the network is the packed size, and the two forms have different tags."""
+    """Clients that accept gzip get it, and the two forms have different ETags."""
     client = await serve()
     async with client.get("/static/rpa-progress.js", headers=PLAIN) as response:
         plain = response.headers
@@ -87,7 +162,7 @@ async def test_a_file_is_packed_for_who_can_unpack_it(serve: Serve) -> None:
 
 @pytest.mark.parametrize("address", [*FIXED, *NEWEST])
 async def test_a_head_request_is_the_same_without_the_body(serve: Serve, address: str) -> None:
-    """HEAD tells what GET would send."""
+    """HEAD is answered with the headers of GET."""
     client = await serve()
     async with client.get(address, headers=PLAIN) as response:
         length = response.headers["Content-Length"]
@@ -98,7 +173,7 @@ async def test_a_head_request_is_the_same_without_the_body(serve: Serve, address
 
 @pytest.mark.parametrize("address", ["/static/rpa-progress-0.9.0.js", "/static/rpa-x.js", "/webflow_progress_tracker.map"])
 async def test_another_version_is_not_there(serve: Serve, address: str) -> None:
-    """A page that names a release that is not kept gets nothing rather than something else."""
+    """An address of a release that is not kept is 404, never another release's script."""
     async with (await serve()).get(address) as response:
         assert response.status == 404
 
@@ -124,54 +199,3 @@ async def test_a_kept_release_is_served_for_ever(serve: Serve, monkeypatch: pyte
     finally:
         for cache in (scripts._files, scripts.read):
             cache.cache_clear()
-
-
-async def test_the_snippet_that_comes_first_survives_every_update(serve: Serve) -> None:
-    """It names no version and no hash, so a page that was never touched again does not go dark."""
-    client = await serve()
-    async with client.get("/embed") as response:
-        text = html.unescape(await response.text())
-    first = re.search(r'<script defer src="([^"]+)"([^>]*)></script>\s*<rpa-progress session-param', text)
-    assert first is not None
-    assert first[1] == f"{str(client.make_url('/')).rstrip('/')}/static/rpa-progress.js"
-    assert first[2] == ""
-    assert text.index("integrity=") > first.end()
-
-
-async def test_the_snippet_names_this_server_this_version_and_its_hash(serve: Serve) -> None:
-    """What is copied from the page loads from here, and the browser accepts it."""
-    client = await serve()
-    async with client.get("/embed") as response:
-        assert response.status == 200
-        assert response.content_type == "text/html"
-        text = html.unescape(await response.text())
-    origin = str(client.make_url("/")).rstrip("/")
-    match = re.search(r'<script defer src="([^"]+)"\s+integrity="([^"]+)"\s+crossorigin="anonymous"></script>', text)
-    assert match is not None
-    assert match[1] == origin + scripts.versioned("rpa-progress")
-    async with client.get(match[1].removeprefix(origin)) as response:
-        body = await response.read()
-    content = scripts.read("rpa-progress.js")
-    assert content is not None
-    assert (content.body, content.integrity) == (body, match[2])
-    assert len(match[0]) < 1000
-
-
-@pytest.mark.parametrize(
-    ("forwarded", "scheme"), [("https", "https"), ("https, http", "https"), ("http", "http"), ("x", "http")]
-)
-async def test_behind_tls_the_snippet_is_https_without_javascript_too(serve: Serve, forwarded: str, scheme: str) -> None:
-    """A browser that runs no script still shows an address that pages on https may load."""
-    headers = {"Host": "rpa.example.com", "X-Forwarded-Proto": forwarded}
-    async with (await serve()).get("/embed", headers=headers) as response:
-        text = html.unescape(await response.text())
-    assert set(re.findall(r'src="([^"]+)/static/rpa-progress', text)) - {""} == {f"{scheme}://rpa.example.com"}
-
-
-async def test_a_forged_host_stays_text(serve: Serve) -> None:
-    """The Host header of a request can't become markup of the page."""
-    async with (await serve()).get("/embed", headers={"Host": 'a"><img src=x>'}) as response:
-        if response.status == 200:
-            assert "<img src=x>" not in await response.text()
-        else:
-            assert response.status == 400

@@ -102,7 +102,7 @@ async def test_an_unknown_session_is_404_and_may_come(serve: Serve) -> None:
 
 
 async def test_what_is_known_is_304(serve: Serve, data_dir: Path) -> None:
-    """Handing the ETag back is answered 304 without a body until there is something new."""
+    """A poll with the current ETag is answered 304 without a body until there is something new."""
     stored(data_dir, Robot(steps=3))
     client = await serve()
     _, _, etag = await poll(client)
@@ -167,7 +167,7 @@ async def test_a_wait_ends_with_the_time(serve: Serve, data_dir: Path) -> None:
 
 @pytest.mark.parametrize("after", [None, "aaaa:1", "bbbb:1", "0"])
 async def test_what_there_is_is_not_waited_for(serve: Serve, data_dir: Path, after: str | None) -> None:
-    """A poll that has something to tell does not wait."""
+    """A poll for which there is news is answered at once."""
     stored(data_dir, Robot(steps=3))
     client = await serve()
     query = {"after": after} if after else {}
@@ -179,7 +179,7 @@ async def test_what_there_is_is_not_waited_for(serve: Serve, data_dir: Path, aft
 async def test_behind_the_end_nobody_waits_for_long(
     serve: Serve, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of a finished run nothing is waited for beyond the grace: robots add a line or two, and no more comes."""
+    """A poll on a finished run waits no longer than the grace, in which robots may add a line or two."""
     monkeypatch.setattr(session_module, "GRACE_S", 0.1)
     robot = Robot(steps=3)
     robot.finish()
@@ -241,7 +241,7 @@ async def test_a_polled_session_survives_a_store_that_loses_it(serve: Serve, dat
 
 
 async def test_a_restart_answers_waiting_polls(serve: Serve) -> None:
-    """A server that goes away answers who waits; nobody is left hanging."""
+    """A server that shuts down answers the polls that wait."""
     client = await serve()
     waiting = asyncio.create_task(poll(client, wait="20"))
     await until(lambda: hub_of(client).connections == 1)
@@ -313,7 +313,7 @@ async def test_the_list_merges_both_stores(serve: Serve, data_dir: Path, redis_p
 
 @pytest.mark.parametrize("header", ["X-Forwarded-For", "X-Real-IP", "Forwarded", "CF-Connecting-IP", "x-forwarded-for"])
 async def test_the_list_is_for_this_machine_alone(serve: Serve, header: str) -> None:
-    """Behind a proxy on this machine the caller is somebody else: 403 ``forbidden``."""
+    """A caller behind a proxy on this machine is not on this machine: 403 ``forbidden``."""
     async with (await serve()).get("/api/sessions", headers={header: "127.0.0.1"}) as response:
         assert response.status == 403
         body = await response.json()

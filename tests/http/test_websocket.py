@@ -60,7 +60,7 @@ def serve(aiohttp_client: Connect, data_dir: Path) -> Serve:
 
 
 async def test_an_unknown_session_is_synced_with_nothing(serve: Serve) -> None:
-    """Who comes before the robot is told that nothing is known, and then gets its run from the first update."""
+    """A page that comes before its robot gets an empty sync, and then the run from its first update."""
     client = await serve(heartbeat_s=7.0)
     async with native(client) as stream:
         assert stream.protocol == "rpa.v1"
@@ -80,7 +80,7 @@ async def test_an_unknown_session_is_synced_with_nothing(serve: Serve) -> None:
 
 
 async def test_a_known_session_is_synced_with_its_snapshot(serve: Serve, data_dir: Path) -> None:
-    """Who comes later gets the whole state at once."""
+    """A page that comes later gets the whole state at once."""
     stored(data_dir, Robot(steps=5))
     async with native(await serve()) as stream:
         message = await receive(stream)
@@ -135,7 +135,7 @@ async def test_a_cursor_that_is_none_is_refused(serve: Serve, after: str) -> Non
 
 
 async def test_a_ping_is_answered(serve: Serve) -> None:
-    """``ping`` is answered ``pong``, which pages use to tell a dead line from a quiet one."""
+    """``ping`` is answered ``pong``, which pages use to detect a dead connection."""
     async with native(await serve()) as stream:
         await receive(stream)
         await stream.send_str('{"type": "ping", "more": 1}')
@@ -196,7 +196,7 @@ async def test_an_oversized_frame_closes_with_1009(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize("path", PLAIN)
-async def test_a_plain_get_is_told_to_upgrade(serve: Serve, path: str) -> None:
+async def test_a_plain_get_is_asked_to_upgrade(serve: Serve, path: str) -> None:
     """A request without an upgrade is answered 426 with the protocol to upgrade to."""
     async with (await serve()).get(path) as response:
         assert response.status == 426
@@ -224,14 +224,14 @@ async def test_the_subprotocol_is_chosen_among_others(serve: Serve) -> None:
 
 
 async def test_compression_is_not_agreed_on(serve: Serve) -> None:
-    """The same bytes serve every client, so compression is declined even where it is offered."""
+    """Every client gets the same bytes, so an offer of compression is declined."""
     async with (await serve()).ws_connect(NATIVE, protocols=["rpa.v1"], compress=15) as stream:
         assert not stream.compress
         assert (await receive(stream))["type"] == "sync"
 
 
 async def test_a_full_server_says_so(serve: Serve) -> None:
-    """Beyond the limit an error frame says why, and the close code is 1013; a free place is given again."""
+    """Beyond the limit an error frame says why and the close code is 1013; once a client has left, a new one gets in."""
     client = await serve(max_connections=1)
     async with native(client) as first:
         await receive(first)
@@ -251,7 +251,7 @@ async def test_a_full_server_says_so(serve: Serve) -> None:
 
 @pytest.fixture
 def short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The grace behind the final update, short enough to wait for."""
+    """Shorten the time between the final update and the close frame, so that a test can wait for it."""
     monkeypatch.setattr(session, "GRACE_S", 0.1)
 
 
@@ -272,7 +272,7 @@ async def test_a_finished_run_closes_with_4410_behind_everything(serve: Serve) -
 
 @pytest.mark.usefixtures("short_grace")
 async def test_who_comes_behind_the_end_is_closed_too(serve: Serve, data_dir: Path) -> None:
-    """Who opens a finished run gets its state, and then the close frame."""
+    """A page that opens a finished run gets its state, and then the close frame."""
     robot = Robot(steps=3)
     robot.finish()
     stored(data_dir, robot)
@@ -305,7 +305,7 @@ async def raw(client: Client, headers: str) -> tuple[asyncio.StreamReader, async
 
 
 async def test_a_socket_is_answered_once_its_session_was_read(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who connects and vanishes a thousand times a second waits for the store, too: nothing piles up."""
+    """A client that connects and vanishes a thousand times a second waits for the store each time, so nothing piles up."""
     client = await serve()
     read = asyncio.Event()
 
@@ -337,7 +337,7 @@ async def test_a_restart_closes_native_clients_with_1012(serve: Serve) -> None:
 
 
 async def test_a_restart_sends_one_close_frame(serve: Serve) -> None:
-    """Even to a client that never answers: nothing follows on the close frame, and the connection ends."""
+    """A client that never answers gets exactly one close frame, nothing behind it, and the end of the connection."""
     data = await close_frames(await serve())
     start = data.index(b"\x88")
     assert data[start + 2 : start + 4] == (1012).to_bytes(2, "big")
@@ -394,7 +394,7 @@ async def test_who_stays_behind_the_end_does_not_hold_up_a_restart(
 
 
 async def test_who_leaves_is_forgotten(serve: Serve) -> None:
-    """However a client goes, by closing, by dropping the line, with a word on its lips, nothing of it is left."""
+    """A client that closes, drops the connection, or drops it in the middle of a message leaves nothing behind."""
     client = await serve()
     for end in ("close", "drop", "speak and drop"):
         reader, writer = await raw(client, "Sec-WebSocket-Protocol: rpa.v1\r\n")
@@ -455,7 +455,7 @@ async def test_a_stalled_client_is_dropped_and_the_others_are_served(
 
 
 async def test_a_slow_client_gets_everything_in_order(serve: Serve, data_dir: Path) -> None:
-    """A client that pauses reads on where it was: nothing lost, nothing twice."""
+    """A client that stops reading for a while continues where it was, with no update lost or repeated."""
     robot = stored(data_dir, Robot(steps=1))
     client = await serve()
     reader, writer = await raw(client, "Sec-WebSocket-Protocol: rpa.v1\r\n")
@@ -504,7 +504,7 @@ async def test_the_plain_dialect_says_nothing_of_an_unknown_session(serve: Serve
 
 
 @pytest.mark.parametrize("path", PLAIN)
-async def test_the_plain_dialect_tells_of_estimates_twice(serve: Serve, path: str) -> None:
+async def test_the_plain_dialect_sends_estimates_twice(serve: Serve, path: str) -> None:
     """An update with estimates is followed by a frame of them in which every item has ``nome``."""
     client = await serve()
     await post(client, etapa=4)

@@ -20,7 +20,7 @@ def serve(aiohttp_client: Connect, data_dir: Path) -> Serve:
 
 
 async def test_who_would_take_the_last_descriptors_is_dropped(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those are for files and Redis; who is served already stays served, and when there is room new ones are."""
+    """The last ones are for files and Redis; open streams stay, and new clients get in once there is room again."""
     highest = 0
     monkeypatch.setattr(idle_guard, "highest_descriptor", lambda: highest)
     client = await serve()
@@ -36,8 +36,8 @@ async def test_who_would_take_the_last_descriptors_is_dropped(serve: Serve, monk
         assert await receive(stream) == {"type": "pong"}
 
 
-async def test_who_is_told_that_the_server_is_full_does_not_keep_his_connection(serve: Serve) -> None:
-    """It would take the place of a client that can be served."""
+async def test_a_refused_client_does_not_keep_its_connection(serve: Serve) -> None:
+    """On a full server a kept connection would use a descriptor that another client needs."""
     client = await serve(max_connections=1)
     async with native(client) as stream:
         await receive(stream)
@@ -46,8 +46,8 @@ async def test_who_is_told_that_the_server_is_full_does_not_keep_his_connection(
             assert response.headers["Connection"] == "close"
 
 
-async def test_the_kernel_holds_little_of_what_a_client_does_not_take(serve: Serve) -> None:
-    """A stalled client shows within moments instead of behind megabytes, and is given up after 10 s of silence."""
+async def test_the_kernel_buffers_little_for_a_client_that_does_not_read(serve: Serve) -> None:
+    """So a stalled client is noticed before megabytes are buffered; without acknowledgements it is given up after 10 s."""
     client = await serve()
     async with native(client) as stream:
         await receive(stream)
@@ -58,7 +58,7 @@ async def test_the_kernel_holds_little_of_what_a_client_does_not_take(serve: Ser
 
 
 async def test_what_is_no_http_is_logged_now_and_then(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
-    """One line without a traceback for a hundred of them, which any stranger can send."""
+    """A hundred requests that are no HTTP make one line in the log, without a traceback."""
     client = await serve()
     for _ in range(100):
         _, writer = await asyncio.open_connection("127.0.0.1", client.port)

@@ -1,4 +1,4 @@
-"""The listener: handshakes are answered there as aiohttp would have them answered, or are left to it."""
+"""The listener answers handshakes exactly as aiohttp's handlers do, or hands the connection to aiohttp."""
 
 import asyncio
 import contextlib
@@ -24,12 +24,12 @@ from tests.support.server import free_port, until
 from tests.support.sessions import SESSION, Robot
 
 KNOWN = CHROMIUM.replace(b"/rpa/s1?after=abc:5", f"/rpa/{SESSION}".encode())
-#: A name that only a whole HTTP parser takes.
+#: A header name that the listener does not read, so that the request goes to aiohttp.
 SLOWLY = b"X_Odd: 1\r\n\r\n"
 
 
-class Place:
-    """A server with an listener.
+class Site:
+    """A server with a listener.
 
     Attributes:
         app: its application.
@@ -65,18 +65,18 @@ class Place:
 
 
 @contextlib.asynccontextmanager
-async def place(data_dir: Path, **settings: object) -> AsyncIterator[Place]:
-    """Run a server with an listener."""
+async def listening(data_dir: Path, **settings: object) -> AsyncIterator[Site]:
+    """Run a server with a listener."""
     chosen = Settings(**{"redis_url": None, "data_dir": str(data_dir), "heartbeat_s": 3600.0, **settings})  # type: ignore[arg-type]
     app = build(chosen)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     assert runner.server is not None
-    listening = await asyncio.get_running_loop().create_server(Listener(app, runner.server), "127.0.0.1", 0)
+    server = await asyncio.get_running_loop().create_server(Listener(app, runner.server), "127.0.0.1", 0)
     try:
-        yield Place(app, runner, listening.sockets[0].getsockname()[1])
+        yield Site(app, runner, server.sockets[0].getsockname()[1])
     finally:
-        listening.close()
+        server.close()
         await runner.cleanup()
 
 
@@ -100,9 +100,9 @@ async def place(data_dir: Path, **settings: object) -> AsyncIterator[Place]:
     ],
 )
 async def test_the_answer_is_the_one_that_aiohttp_would_give(data_dir: Path, changed: tuple[bytes, bytes]) -> None:
-    """To the byte: head, first message, updates; refusals, too."""
+    """Answers are the same to the byte: head, first message, updates, and refusals."""
     stored(data_dir, Robot(steps=3))
-    async with place(data_dir, allowed_origins=("https://www.example.com",)) as here:
+    async with listening(data_dir, allowed_origins=("https://www.example.com",)) as here:
         request = KNOWN.replace(*changed)
         seen = here.requests
         quick = await here.ask(request)
@@ -117,9 +117,9 @@ def _undated(answer: bytes) -> list[bytes]:
 
 
 async def test_a_usual_handshake_costs_no_request(data_dir: Path) -> None:
-    """Whether the session is being watched or has to be read."""
+    """aiohttp sees no request, whether the session is in memory or has to be read."""
     stored(data_dir, Robot(steps=3))
-    async with place(data_dir) as here:
+    async with listening(data_dir) as here:
         for name in (SESSION, "unread", SESSION):
             assert b'"type":"sync"' in await here.ask(KNOWN.replace(SESSION.encode(), name.encode()))
         assert here.requests == 0
@@ -128,17 +128,17 @@ async def test_a_usual_handshake_costs_no_request(data_dir: Path) -> None:
 async def test_what_comes_while_the_session_is_read_is_not_missed(
     data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither what its robot publishes, nor that the page has left again."""
+    """An update that is published meanwhile is delivered, and a page that leaves meanwhile is forgotten."""
     robot = stored(data_dir, Robot(steps=3))
-    async with place(data_dir) as here:
+    async with listening(data_dir) as here:
         hub = here.app[HUB]
         store, go = here.app[STORE], asyncio.Event()
         read = store.read
 
         async def slowly(session_id: str) -> SessionState | None:
-            held = await read(session_id)
+            state = await read(session_id)
             await go.wait()
-            return held
+            return state
 
         monkeypatch.setattr(store, "read", slowly)
         asked = asyncio.create_task(here.ask(KNOWN))
@@ -149,22 +149,22 @@ async def test_what_comes_while_the_session_is_read_is_not_missed(
         leaving.transport.abort()
         await asyncio.sleep(0.05)
         go.set()
-        assert b'"seq":4,"recovered":false' in await asked  # the first message tells of it
+        assert b'"seq":4,"recovered":false' in await asked  # the first message has it
         await until(lambda: hub.connections == 0)
         assert not any(hub.heartbeat._groups)
 
 
 async def test_a_request_in_two_pieces_arrives_whole(data_dir: Path) -> None:
-    """What the listener does not understand at once is aiohttp's from the first byte on."""
-    async with place(data_dir) as here:
+    """A request that the listener can't read at once goes to aiohttp from its first byte on."""
+    async with listening(data_dir) as here:
         for cut in (1, 10, len(KNOWN) // 2, len(KNOWN) - 1):
             assert (await here.ask(KNOWN[:cut], rest=KNOWN[cut:])).startswith(b"HTTP/1.1 101 ")
 
 
-async def test_viewers_beyond_the_limit_are_told(data_dir: Path) -> None:
-    """In a frame and in the close code, as everywhere."""
+async def test_viewers_beyond_the_limit_get_an_error(data_dir: Path) -> None:
+    """In a frame and in the close code, as with aiohttp's handlers."""
     stored(data_dir, Robot(steps=3))
-    async with place(data_dir, max_connections=1) as here:
+    async with listening(data_dir, max_connections=1) as here:
         _, writer = await asyncio.open_connection("127.0.0.1", here.port)
         writer.write(KNOWN)
         await until(lambda: here.app[HUB].connections == 1)
@@ -174,25 +174,26 @@ async def test_viewers_beyond_the_limit_are_told(data_dir: Path) -> None:
 
 
 async def test_a_viewer_that_leaves_is_forgotten(data_dir: Path) -> None:
-    """Here as elsewhere: no client, no heartbeat, no connection is left."""
+    """No client, no heartbeat and no connection is left of it."""
     stored(data_dir, Robot(steps=3))
-    async with place(data_dir) as here:
+    async with listening(data_dir) as here:
         hub = here.app[HUB]
-        held = hub.session(SESSION)
+        session = hub.session(SESSION)
         for _ in range(5):
             assert await here.ask(KNOWN)
         await until(lambda: hub.connections == 0)
-        assert not held.clients()
+        assert not session.clients()
         assert not any(hub.heartbeat._groups)
         assert not here.app[IDLE_GUARD]._arrivals
 
 
 async def test_who_says_nothing_is_dropped(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And who says half of something: after the time that a request header may take, in all."""
+    """A connection that sends nothing, or half a request, is dropped after the time that a header may take in all."""
     monkeypatch.setattr(idle_guard, "HEADER_S", 0.3)
-    monkeypatch.setattr(idle_guard, "_SWEEP_S", 0.05)
-    async with place(data_dir) as here:
-        await here.ask(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")  # aiohttp's connections are known from here on
+    monkeypatch.setattr(idle_guard, "_CHECK_S", 0.05)
+    async with listening(data_dir) as here:
+        # From the first request on the connections that aiohttp has are guarded, too.
+        await here.ask(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
         for words in (b"", b"GET /rpa/x HTTP/1.1\r\n"):
             reader, writer = await asyncio.open_connection("127.0.0.1", here.port)
             began = time.monotonic()
@@ -204,9 +205,9 @@ async def test_who_says_nothing_is_dropped(data_dir: Path, monkeypatch: pytest.M
             writer.close()
 
 
-async def test_who_is_still_waiting_at_the_end_is_told_nothing(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its handshake has no answer yet; a frame in front of that would be nonsense."""
-    async with place(data_dir) as here:
+async def test_a_handshake_that_waits_at_the_end_gets_no_frame(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A frame before the 101 would corrupt the answer, so the connection is just closed."""
+    async with listening(data_dir) as here:
         hub = here.app[HUB]
         go = asyncio.Event()
 
@@ -225,7 +226,7 @@ async def test_who_is_still_waiting_at_the_end_is_told_nothing(data_dir: Path, m
 
 
 async def test_sigterm_ends_it_in_order(data_dir: Path) -> None:
-    """Streams are told, silent connections closed, and the call returns."""
+    """Streams get their close frame, silent connections are closed, and the call returns."""
     stored(data_dir, Robot(steps=3))
     app = build(Settings(redis_url=None, data_dir=str(data_dir)))
     port = free_port()

@@ -1,4 +1,4 @@
-"""Several processes on one port: dealt out, counted together, started again, ended together."""
+"""Several processes on one port: connections distributed, figures added up, dead processes restarted, all ended."""
 
 import contextlib
 import json
@@ -19,7 +19,7 @@ import pytest
 from tests.support.server import ROOT, free_port, wait_until
 
 PROCESSES = 2
-IDLE_GUARD = 40
+STREAMS = 40
 
 
 class Workers:
@@ -77,10 +77,10 @@ def workers(data_dir: Path) -> Iterator[Workers]:
 
 @contextlib.contextmanager
 def streams(port: int) -> Iterator[list[socket.socket]]:
-    """Open event streams that stay."""
+    """Keep event streams open for the length of the block."""
     with contextlib.ExitStack() as stack:
         opened = []
-        for number in range(IDLE_GUARD):
+        for number in range(STREAMS):
             stream = stack.enter_context(socket.create_connection(("127.0.0.1", port), 5))
             stream.sendall(f"GET /events/s{number} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
             assert stream.recv(4096).startswith(b"HTTP/1.1 200")
@@ -88,25 +88,25 @@ def streams(port: int) -> Iterator[list[socket.socket]]:
         yield opened
 
 
-def held(pid: int, port: int) -> int:
+def connections_of(pid: int, port: int) -> int:
     """Return how many connections of the port a process has."""
     connections = psutil.Process(pid).net_connections("tcp")
     return sum(each.status == "ESTABLISHED" and each.laddr.port == port for each in connections)
 
 
-def test_connections_are_dealt_out_and_counted_together(workers: Workers) -> None:
-    """Every process gets some; whichever is asked tells the figures of all, for Prometheus, too."""
+def test_connections_are_distributed_and_counted_together(workers: Workers) -> None:
+    """Every process gets some connections, and each one answers with the figures of all, for Prometheus as well."""
     with streams(workers.port):
-        shares = [held(pid, workers.port) for pid in workers.pids()]
-        assert sum(shares) >= IDLE_GUARD
+        shares = [connections_of(pid, workers.port) for pid in workers.pids()]
+        assert sum(shares) >= STREAMS
         assert min(shares) > 0
-        assert [workers.status()["connections"] for _ in range(6)] == [IDLE_GUARD] * 6
+        assert [workers.status()["connections"] for _ in range(6)] == [STREAMS] * 6
         with urllib.request.urlopen(f"http://127.0.0.1:{workers.port}/metrics", timeout=5) as answer:
-            assert f"rpa_connections {IDLE_GUARD}.0" in answer.read().decode()
+            assert f"rpa_connections {STREAMS}.0" in answer.read().decode()
 
 
 def test_a_process_that_dies_is_started_again(workers: Workers) -> None:
-    """The others serve on meanwhile."""
+    """The others keep serving meanwhile."""
     first, second = workers.pids()
     os.kill(first, signal.SIGKILL)
     wait_until(lambda: first not in workers.pids(), 10)
@@ -127,8 +127,8 @@ def test_a_signal_ends_all_in_order(workers: Workers) -> None:
     assert not any(psutil.pid_exists(pid) for pid in pids)
 
 
-def test_a_taken_port_is_told(data_dir: Path) -> None:
-    """Sharing it with another program would serve half of the pages."""
+def test_a_taken_port_is_an_error(data_dir: Path) -> None:
+    """If the port were shared with another program, half of the pages would get that program's answers."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         made = subprocess.run(

@@ -1,16 +1,19 @@
-"""What a client says over a WebSocket once it is open: frames, as RFC 6455 has them for a server.
+"""What a client sends over a WebSocket once it is open: bytes go in, whole messages come out.
 
-Pure. Bytes go in, messages come out; what breaks the protocol is refused, not repaired. Only frames that clients may
-send are known: masked, without extensions. What the server sends is made in frames.py.
+Pure. wsproto reads the frames (RFC 6455, as a server); what it leaves to its caller is here: the size of a message, the
+number of frames, and close codes. What breaks the protocol is refused, not repaired, as soon as it shows.
 """
 
 from typing import NamedTuple
 
+from wsproto.frame_protocol import LOCAL_ONLY_CLOSE_REASONS, CloseReason, FrameDecoder, MessageDecoder, Opcode, ParseFailed
+
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
-_LONGEST_CONTROL = 125
-#: Codes that may travel in a close frame, besides 3000 to 4999.
-_CLOSE_CODES = {1000, 1001, 1002, 1003, *range(1007, 1015)}
-PROTOCOL_ERROR, BAD_TEXT, TOO_BIG = 1002, 1007, 1009
+PROTOCOL_ERROR, BAD_TEXT, TOO_MANY, TOO_BIG = 1002, 1007, 1008, 1009
+
+#: Registered codes that a peer may send; those from 3000 to 4999 are anybody's (section 7.4.2).
+_CLOSE_CODES = frozenset(CloseReason) - frozenset(LOCAL_ONLY_CLOSE_REASONS)
+_FREE_CLOSE_CODES = range(3000, 5000)
 
 
 class ProtocolViolation(Exception):
@@ -42,17 +45,22 @@ class Reader:
 
     Args:
         limit: bytes that a message may have, over all its fragments.
+        most_frames: how many frames may come before the caller sets ``frames`` back to 0. Frames are counted, not
+            messages: a fragment without payload costs as much (7 us), and one read can bring 40,000 of them.
+
+    Attributes:
+        frames: how many came since then.
     """
 
-    __slots__ = ("_buffer", "_limit", "_need", "_opcode", "_parts", "_size")
+    __slots__ = ("_decoders", "_limit", "_most_frames", "_payload", "frames")
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, most_frames: int = 500) -> None:
         self._limit = limit
-        self._buffer = bytearray()
-        self._need = 2
-        self._opcode = 0  # of the message whose fragments are in _parts; 0 where there is none
-        self._parts: list[bytes] = []
-        self._size = 0
+        self._most_frames = most_frames
+        # Kept only while a frame or a message is under way: a page sends 21 bytes every 25 s, and these take 500 bytes.
+        self._decoders: tuple[FrameDecoder, MessageDecoder] | None = None
+        self._payload = bytearray()
+        self.frames = 0
 
     def feed(self, data: bytes) -> list[Message]:
         """Take bytes and return the messages that they complete.
@@ -60,85 +68,62 @@ class Reader:
         Raises:
             ProtocolViolation: nothing may be fed any more.
         """
-        buffer = self._buffer
-        buffer += data
-        messages: list[Message] = []
-        while len(buffer) >= self._need:
-            start = self._header(buffer)
-            if start is None:
-                continue
-            size = self._need - start
-            payload = _unmask(bytes(buffer[start - 4 : start]), bytes(buffer[start : start + size]))
-            first = buffer[0]
-            del buffer[: start + size]
-            self._need = 2
-            if (message := self._frame(bool(first & 0x80), first & 0x0F, payload)) is not None:
-                messages.append(message)
+        frames, message = self._decoders or (FrameDecoder(client=False), MessageDecoder())
+        frames.receive_bytes(data)
+        try:
+            messages = self._read(frames, message)
+        except ParseFailed as error:
+            reason = "text is not UTF-8" if error.code == BAD_TEXT else str(error)
+            raise ProtocolViolation(int(error.code), reason) from None
+        under_way = frames.header is not None or len(frames.buffer) > 0 or message.opcode is not None
+        self._decoders = (frames, message) if under_way else None
         return messages
 
-    def _header(self, buffer: bytearray) -> int | None:
-        """Return where the payload begins, with _need the end of the frame; None where more of the header is needed."""
-        first, second = buffer[0], buffer[1]
-        short = second & 0x7F
-        self._check(first, second, short)
-        extended = {126: 2, 127: 8}.get(short, 0)
-        start = 2 + extended + 4
-        if len(buffer) < start:
-            self._need = start
-            return None
-        size = int.from_bytes(buffer[2 : 2 + extended], "big") if extended else short
-        if (first & 0x0F) < CLOSE and self._size + size > self._limit:
+    def _read(self, frames: FrameDecoder, message: MessageDecoder) -> list[Message]:
+        messages: list[Message] = []
+        while self._header(frames) and (frame := frames.process_buffer()) is not None:
+            if frame.frame_finished:
+                self._count()
+            payload = frame.payload
+            assert isinstance(payload, bytes)  # only a MessageDecoder makes text of it
+            if frame.opcode.iscontrol():
+                if frame.opcode is Opcode.CLOSE:
+                    _check_close(payload)
+                messages.append(Message(int(frame.opcode), payload))
+                continue
+            self._payload += payload
+            part = message.process_frame(frame)
+            if part.message_finished:
+                messages.append(Message(int(part.opcode), bytes(self._payload)))
+                self._payload.clear()
+        return messages
+
+    def _header(self, frames: FrameDecoder) -> bool:
+        """Tell whether a frame's header is there; refuse a message that would be too big before it arrives."""
+        if frames.header is not None:
+            return True
+        if not frames.parse_header():
+            return False
+        header = frames.header
+        assert header is not None
+        if not header.opcode.iscontrol() and len(self._payload) + header.payload_len > self._limit:
             raise ProtocolViolation(TOO_BIG, "message too big")
-        self._need = start + size
-        return start if len(buffer) >= self._need else None
+        return True
 
-    def _check(self, first: int, second: int, short: int) -> None:
-        """Refuse what is wrong in a frame's first two bytes."""
-        opcode, final = first & 0x0F, first & 0x80
-        if first & 0x70:
-            raise ProtocolViolation(PROTOCOL_ERROR, "reserved bits are set")
-        if not second & 0x80:
-            raise ProtocolViolation(PROTOCOL_ERROR, "frame is not masked")
-        if opcode >= CLOSE:
-            if opcode > PONG or not final or short > _LONGEST_CONTROL:
-                raise ProtocolViolation(PROTOCOL_ERROR, "bad control frame")
-        elif opcode > BINARY or (opcode == CONTINUATION) != bool(self._opcode):
-            raise ProtocolViolation(PROTOCOL_ERROR, "bad sequence of frames")
-
-    def _frame(self, final: bool, opcode: int, payload: bytes) -> Message | None:
-        if opcode >= CLOSE:
-            if opcode == CLOSE:
-                _check_close(payload)
-            return Message(opcode, payload)
-        self._opcode = self._opcode or opcode
-        self._parts.append(payload)
-        self._size += len(payload)
-        if not final:
-            return None
-        whole = Message(self._opcode, b"".join(self._parts))
-        self._opcode, self._parts, self._size = 0, [], 0
-        if whole.opcode == TEXT:
-            _check_text(whole.payload)
-        return whole
-
-
-def _unmask(mask: bytes, payload: bytes) -> bytes:
-    size = len(payload)
-    repeated = (mask * (size // 4 + 1))[:size]
-    return (int.from_bytes(payload, "little") ^ int.from_bytes(repeated, "little")).to_bytes(size, "little")
-
-
-def _check_text(payload: bytes) -> None:
-    try:
-        payload.decode()
-    except UnicodeDecodeError:
-        raise ProtocolViolation(BAD_TEXT, "text is not UTF-8") from None
+    def _count(self) -> None:
+        self.frames += 1
+        if self.frames > self._most_frames:
+            raise ProtocolViolation(TOO_MANY, "too many frames")
 
 
 def _check_close(payload: bytes) -> None:
+    """Refuse a close frame that no peer may send; one without a payload is fine."""
     if not payload:
         return
     code = int.from_bytes(payload[:2], "big")
-    if len(payload) == 1 or not (code in _CLOSE_CODES or 3000 <= code <= 4999):
+    if len(payload) == 1 or not (code in _CLOSE_CODES or code in _FREE_CLOSE_CODES):
         raise ProtocolViolation(PROTOCOL_ERROR, "bad close code")
-    _check_text(payload[2:])
+    try:
+        payload[2:].decode()
+    except UnicodeDecodeError:
+        raise ProtocolViolation(BAD_TEXT, "text is not UTF-8") from None

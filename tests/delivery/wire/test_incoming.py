@@ -1,4 +1,4 @@
-"""Frames of clients: against the independent encoder of the websockets library, and whatever breaks the protocol."""
+"""Frames of clients, made by the encoder of the websockets library, and frames that break the protocol."""
 
 import os
 
@@ -17,6 +17,7 @@ from rpa_server.delivery.wire.incoming import (
     PROTOCOL_ERROR,
     TEXT,
     TOO_BIG,
+    TOO_MANY,
     Message,
     ProtocolViolation,
     Reader,
@@ -36,7 +37,7 @@ def raw(first: int, payload: bytes = b"") -> bytes:
 
 
 def violation(*pieces: bytes, limit: int = LIMIT) -> int:
-    """Feed pieces and return the code of the violation that they must be."""
+    """Feed pieces, which must break the protocol, and return the close code of the violation."""
     reader = Reader(limit)
     with pytest.raises(ProtocolViolation) as caught:
         for piece in pieces:
@@ -111,7 +112,7 @@ def test_a_close_frame_is_handed_on(payload: bytes) -> None:
     ids=lambda pair: pair[0],
 )
 def test_a_broken_frame_is_a_protocol_error(wire: tuple[str, bytes]) -> None:
-    """It is refused as soon as it shows, in one piece or byte by byte."""
+    """It is refused whether it comes in one piece or byte by byte."""
     assert violation(wire[1]) == PROTOCOL_ERROR
     assert violation(*(bytes([byte]) for byte in wire[1])) == PROTOCOL_ERROR
 
@@ -122,21 +123,60 @@ def test_a_broken_frame_is_a_protocol_error(wire: tuple[str, bytes]) -> None:
     ids=["in one frame", "over two"],
 )
 def test_text_that_is_none_is_refused(wire: bytes) -> None:
-    """Text is UTF-8, over the borders of its fragments."""
+    """Text must be UTF-8, also where a character is cut by a fragment's end."""
     assert violation(wire) == BAD_TEXT
 
 
 def test_a_close_reason_that_is_no_text_is_refused() -> None:
-    """As text is."""
+    """The reason in a close frame must be UTF-8 as well."""
     assert violation(frame(CLOSE, b"\x03\xe8\xff")) == BAD_TEXT
 
 
 def test_a_message_too_big_is_refused_before_it_arrives() -> None:
-    """By the length that the header declares, be it a gigabyte, and over all fragments."""
+    """The length in the header counts, even of a gigabyte that never comes, and so does the sum of the fragments."""
     assert violation(b"\x82\xff" + (1 << 30).to_bytes(8, "big") + b"\0\0\0\0") == TOO_BIG
     assert violation(frame(BINARY, b"x" * 101), limit=100) == TOO_BIG
     parts = frame(BINARY, b"x" * 60, final=False), frame(CONTINUATION, b"x" * 41)
     assert violation(*parts, limit=100) == TOO_BIG
+
+
+@pytest.mark.parametrize(
+    "wire",
+    [frame(PING), frame(TEXT, b"{}"), frame(CONTINUATION, b"", final=False)],
+    ids=["pings", "messages", "fragments without payload"],
+)
+def test_frames_are_counted_whatever_they_carry(wire: bytes) -> None:
+    """Up to the limit they are read, until the caller resets the count; the first one too many ends the reading."""
+    reader = Reader(LIMIT, 10)
+    if wire[0] & 0x0F == CONTINUATION:
+        reader.feed(frame(TEXT, b"", final=False))
+        reader.frames = 0
+    for _ in range(3):
+        reader.feed(wire * 6)
+        reader.feed(wire * 4)
+        assert reader.frames == 10
+        reader.frames = 0
+    with pytest.raises(ProtocolViolation) as caught:
+        reader.feed(wire * 1000)
+    assert (caught.value.code, reader.frames) == (TOO_MANY, 11)
+
+
+@pytest.mark.parametrize("size", [5, 300, 65_000])
+def test_a_length_in_more_bytes_than_it_needs_is_refused(size: int) -> None:
+    """RFC 6455 asks for the shortest form."""
+    longer = b"\xfe" + size.to_bytes(2, "big") if size < 126 else b"\xff" + size.to_bytes(8, "big")
+    assert violation(b"\x82" + longer + bytes(4)) == PROTOCOL_ERROR
+
+
+def test_nothing_is_kept_between_messages() -> None:
+    """A page sends a few bytes twice a minute; between them no decoder is kept in memory."""
+    reader = Reader(LIMIT)
+    for piece in (frame(TEXT, b"{}"), frame(PING, b"x"), frame(TEXT, b"a", final=False) + frame(CONTINUATION, b"b")):
+        reader.feed(piece)
+        assert reader._decoders is None
+    for piece in (frame(TEXT, b"", final=False), frame(CONTINUATION, b"b", final=False)):
+        reader.feed(piece)
+        assert reader._decoders is not None
 
 
 @given(st.binary(max_size=200))

@@ -1,0 +1,442 @@
+"""Admission: one table of requests that gets the same answers from both ways of starting the server.
+
+``python -m aiohttp.web`` serves every request by aiohttp's handlers, ``rpa-server serve`` opens the usual WebSocket itself.
+"""
+
+import asyncio
+import contextlib
+import json
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from rpa_server.backends.files import json_files
+from rpa_server.errors import BadCursor, BadSessionId, Forbidden, RequestError, ServerFull, UpgradeRequired
+from rpa_server.http.admission import RESERVED, Action, Admitted, Request, Rules, admit
+from rpa_server.origins import Origins
+from rpa_server.progress.run import Run
+from rpa_server.progress.update import Cursor
+from tests.support.server import ROOT, CommandServer, Server
+from tests.support.sessions import BEGAN
+
+#: Seconds that a stream is watched for messages that should not come.
+QUIET_S = 0.2
+NATIVE = {"Sec-WebSocket-Protocol": "rpa.v1"}
+EVIL = {"Origin": "https://evil.example"}
+ALLOWED = {"Origin": "https://www.good.com"}
+HANDSHAKE: dict[str, str] = {
+    "Host": "rpa.example.com",
+    "Connection": "Upgrade",
+    "Upgrade": "websocket",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+}
+PLAIN_GET = {name: None for name in HANDSHAKE if name != "Host"}
+JSON = {"Content-Type": "application/json", "Content-Length": "2"}
+
+
+class Answer(NamedTuple):
+    """What came back.
+
+    Attributes:
+        status: of the HTTP answer.
+        headers: all but Date, by their names in lower case.
+        frames: of a WebSocket, opcode and payload of each; of an event stream, the text of each event.
+        body: of any other answer.
+    """
+
+    status: int
+    headers: dict[str, str]
+    frames: list[tuple[int, bytes]]
+    body: bytes
+
+
+def request(
+    path: str, *changes: dict[str, str] | dict[str, None], method: str = "GET", version: str = "1.1", rest: str = ""
+) -> bytes:
+    """Write a WebSocket handshake with *changes*; a header that is None is left out."""
+    headers: dict[str, str | None] = {**HANDSHAKE}
+    for change in changes:
+        headers.update(change)
+    lines = [f"{name}: {value}\r\n" for name, value in headers.items() if value is not None]
+    return f"{method} {path} HTTP/{version}\r\n{''.join(lines)}\r\n{rest}".encode()
+
+
+def get(path: str, *changes: dict[str, str] | dict[str, None], method: str = "GET", rest: str = "") -> bytes:
+    """Write a request that is no handshake."""
+    return request(path, PLAIN_GET, *changes, method=method, rest=rest)
+
+
+#: Name → the request, the status, and what else to look for: the code of an error, or of a stream the first message.
+Table = dict[str, tuple[bytes, int, str]]
+
+SYNC = '"type":"sync"'
+STATE = '"etapa":3'  # in the plan's dialect the state comes as an update
+NOTHING = ""
+
+SOCKETS: Table = {
+    "native": (request("/rpa/s1", NATIVE), 101, '"seq":3,"recovered":false'),
+    "native, the plan's address": (request("/ws/rpa/s1", NATIVE), 101, '"seq":3,"recovered":false'),
+    "native, the deployed address": (request("/session/s1", NATIVE), 101, '"seq":3,"recovered":false'),
+    "plain": (request("/rpa/s1"), 101, STATE),
+    "plain, the plan's address": (request("/ws/rpa/s1"), 101, STATE),
+    "plain, the deployed address": (request("/session/s1"), 101, STATE),
+    "native, nobody's session": (request("/rpa/nobody", NATIVE), 101, '"snapshot":null'),
+    "plain, nobody's session": (request("/rpa/nobody"), 101, NOTHING),
+    "our protocol among others": (request("/rpa/s1", {"Sec-WebSocket-Protocol": "mqtt, rpa.v1"}), 101, SYNC),
+    "another protocol": (request("/rpa/s1", {"Sec-WebSocket-Protocol": "rpa.v10"}), 101, STATE),
+    "compression offered": (request("/rpa/s1", NATIVE, {"Sec-WebSocket-Extensions": "permessage-deflate"}), 101, SYNC),
+    # session ids
+    "128 characters": (request("/rpa/" + "a" * 128, NATIVE), 101, SYNC),
+    "129 characters": (request("/rpa/" + "a" * 129, NATIVE), 400, "bad_session_id"),
+    "every kind of character": (request("/rpa/_A-b.9", NATIVE), 101, SYNC),
+    "leading dot": (request("/rpa/.s1", NATIVE), 400, "bad_session_id"),
+    "leading dash": (request("/rpa/-s1", NATIVE), 400, "bad_session_id"),
+    "two dots inside": (request("/rpa/a..b", NATIVE), 400, "bad_session_id"),
+    "an id that is encoded": (request("/rpa/%731", NATIVE), 101, '"seq":3'),
+    "a parent that is encoded": (request("/rpa/%2e%2e%2fx", NATIVE), 400, "bad_session_id"),
+    "a blank": (request("/rpa/a%20b", NATIVE), 400, "bad_session_id"),
+    "a glob": (request("/rpa/*", NATIVE), 400, "bad_session_id"),
+    "no id": (request("/rpa/", NATIVE), 404, "not_found"),
+    "more than an id": (request("/rpa/s1/x", NATIVE), 404, "not_found"),
+    # names that the deployed API has under /rpa
+    "reserved": (request("/rpa/progress", NATIVE), 200, '"success": false'),
+    "reserved, nothing there": (request("/rpa/stop", NATIVE), 200, '"success": false'),
+    "reserved, but not there": (request("/session/progress", NATIVE), 101, SYNC),
+    "reserved, nor there": (request("/ws/rpa/start"), 101, NOTHING),
+    "reserved and more": (request("/rpa/progress2", NATIVE), 101, SYNC),
+    # cursors
+    "from the beginning": (request("/rpa/s1?after=0", NATIVE), 101, '"seq":0,"recovered":true'),
+    "in the middle": (request("/rpa/s1?after=aaaa:1", NATIVE), 101, '"seq":1,"recovered":true'),
+    "at the end": (request("/rpa/s1?after=aaaa:3", NATIVE), 101, '"seq":3,"recovered":true'),
+    "behind the end": (request("/rpa/s1?after=aaaa:9", NATIVE), 101, '"seq":3,"recovered":false'),
+    "another run": (request("/rpa/s1?after=bbbb:1", NATIVE), 101, '"recovered":false'),
+    "encoded": (request("/rpa/s1?after=aaaa%3A1", NATIVE), 101, '"seq":1,"recovered":true'),
+    "with another parameter": (request("/rpa/s1?x=1&after=aaaa:1", NATIVE), 101, '"seq":1,"recovered":true'),
+    "no cursor": (request("/rpa/s1?after=nonsense", NATIVE), 400, "bad_cursor"),
+    "an empty cursor": (request("/rpa/s1?after=", NATIVE), 400, "bad_cursor"),
+    "a negative cursor": (request("/rpa/s1?after=aaaa:-1", NATIVE), 400, "bad_cursor"),
+    "by header": (request("/rpa/s1", NATIVE, {"Last-Event-ID": "aaaa:2"}), 101, '"seq":2,"recovered":true'),
+    "header first": (request("/rpa/s1?after=aaaa:1", NATIVE, {"Last-Event-ID": "aaaa:2"}), 101, '"seq":2,'),
+    "another server's header": (request("/rpa/s1?after=aaaa:1", NATIVE, {"Last-Event-ID": "17"}), 101, '"seq":1,'),
+    "header and no cursor": (request("/rpa/s1?after=x", NATIVE, {"Last-Event-ID": "aaaa:2"}), 400, "bad_cursor"),
+    # origins
+    "an allowed page": (request("/rpa/s1", NATIVE, ALLOWED), 101, SYNC),
+    "an allowed page, plain": (request("/rpa/s1", ALLOWED), 101, STATE),
+    "a page of this host": (request("/rpa/s1", NATIVE, {"Origin": "http://rpa.example.com"}), 101, SYNC),
+    "a page of this host by TLS": (request("/rpa/s1", NATIVE, {"Origin": "https://rpa.example.com"}), 101, SYNC),
+    "another port of this host": (request("/rpa/s1", NATIVE, {"Origin": "http://rpa.example.com:81"}), 403, "forbidden"),
+    "a page of another site": (request("/rpa/s1", NATIVE, EVIL), 403, "forbidden"),
+    "a page of another site, plain": (request("/session/s1", EVIL), 403, "forbidden"),
+    "a page of nowhere": (request("/rpa/s1", NATIVE, {"Origin": "null"}), 403, "forbidden"),
+    "an empty origin": (request("/rpa/s1", NATIVE, {"Origin": ""}), 403, "forbidden"),
+    "an allowed page in capitals": (request("/rpa/s1", NATIVE, {"Origin": "https://WWW.GOOD.COM"}), 403, "forbidden"),
+    # handshakes
+    "no upgrade": (get("/rpa/s1"), 426, "upgrade_required"),
+    "an old version": (request("/rpa/s1", {"Sec-WebSocket-Version": "8"}), 426, "upgrade_required"),
+    "no key": (request("/rpa/s1", {"Sec-WebSocket-Key": None}), 426, "upgrade_required"),
+    "a short key": (request("/rpa/s1", {"Sec-WebSocket-Key": "c2hvcnQ="}), 426, "upgrade_required"),
+    "an upgrade to something else": (request("/rpa/s1", {"Upgrade": "h2c"}), 426, "upgrade_required"),
+    "no connection header": (request("/rpa/s1", {"Connection": None}), 426, "upgrade_required"),
+    "several connection options": (request("/rpa/s1", NATIVE, {"Connection": "keep-alive, Upgrade"}), 101, SYNC),
+    "names in lower case": (request("/rpa/s1", NATIVE).replace(b"Sec-WebSocket-Key", b"sec-websocket-key"), 101, SYNC),
+    "a header with an accent": (request("/rpa/s1", NATIVE, {"X-Name": "é"}), 101, SYNC),
+    "a name with an underscore": (request("/rpa/s1", NATIVE, {"X_Odd": "1"}), 101, SYNC),
+    "HEAD": (request("/rpa/s1", NATIVE, method="HEAD"), 426, NOTHING),
+    "POST": (request("/rpa/s1", NATIVE, method="POST"), 405, "method_not_allowed"),
+    # of two faults the first one is reported
+    "id before cursor": (request("/rpa/.x?after=x", NATIVE, EVIL), 400, "bad_session_id"),
+    "cursor before origin": (request("/rpa/s1?after=x", NATIVE, EVIL), 400, "bad_cursor"),
+    "origin before upgrade": (get("/rpa/s1", EVIL), 403, "forbidden"),
+}
+
+READS: Table = {
+    "stream": (get("/events/s1"), 200, '"recovered":false'),
+    "stream from a cursor": (get("/events/s1?after=aaaa:2"), 200, '"recovered":true'),
+    "stream by header": (get("/events/s1?after=x:1", {"Last-Event-ID": "aaaa:2"}), 200, '"recovered":true'),
+    "stream behind the end": (get("/events/ended?after=aaaa:4"), 204, NOTHING),
+    "stream, bad id": (get("/events/.s1"), 400, "bad_session_id"),
+    "stream, bad cursor": (get("/events/s1?after=x"), 400, "bad_cursor"),
+    "stream, HEAD": (get("/events/s1", method="HEAD"), 200, NOTHING),
+    "stream, another site": (get("/events/s1", EVIL), 200, SYNC),
+    "stream, allowed page": (get("/events/s1", ALLOWED), 200, SYNC),
+    "plain stream": (get("/rpa_progress_sse.php?session_id=s1"), 200, STATE),
+    "plain stream, old name": (get("/rpa_progress_sse.php?session=s1"), 200, STATE),
+    "plain stream, the first name counts": (get("/rpa_progress_sse.php?session=.&session_id=s1"), 200, STATE),
+    "plain stream without an id": (get("/rpa_progress_sse.php"), 400, "bad_session_id"),
+    "poll": (get("/api/sessions/s1"), 200, '"recovered":false'),
+    "poll from a cursor": (get("/api/sessions/s1?after=aaaa:1"), 200, '"recovered":true'),
+    "poll by tag": (get("/api/sessions/s1", {"If-None-Match": 'W/"aaaa:3"'}), 304, NOTHING),
+    "poll of nobody's session": (get("/api/sessions/nobody"), 404, "session_not_found"),
+    "poll, bad id": (get("/api/sessions/-s1"), 400, "bad_session_id"),
+    "poll, bad cursor before bad wait": (get("/api/sessions/s1?after=x&wait=x"), 400, "bad_cursor"),
+    "poll, bad wait": (get("/api/sessions/s1?wait=x"), 400, "bad_request"),
+}
+
+WRITES: Table = {
+    "publish by a program": (get("/api/sessions/new/events", JSON, method="POST", rest="{}"), 400, "bad_request"),
+    "publish by a page of this host": (
+        get("/api/sessions/new/events", JSON, {"Origin": "http://rpa.example.com"}, method="POST", rest="{}"),
+        400,
+        "bad_request",
+    ),
+    "publish by an allowed page": (
+        get("/api/sessions/new/events", JSON, ALLOWED, method="POST", rest="{}"),
+        403,
+        "forbidden",
+    ),
+    "publish, id before origin": (
+        get("/api/sessions/.x/events", JSON, EVIL, method="POST", rest="{}"),
+        400,
+        "bad_session_id",
+    ),
+}
+
+FULL: Table = {
+    "native": (request("/rpa/s1", NATIVE), 101, '"code":"full"'),
+    "plain": (request("/rpa/s1"), 101, '"code":"full"'),
+    "native, nobody's session": (request("/session/nobody", NATIVE, ALLOWED), 101, '"code":"full"'),
+    "a handshake that only aiohttp reads": (request("/rpa/s1", NATIVE, {"X_Odd": "1"}), 101, '"code":"full"'),
+    "another site before room": (request("/rpa/s1", NATIVE, EVIL), 403, "forbidden"),
+    "bad id before room": (request("/rpa/.s1", NATIVE), 400, "bad_session_id"),
+    "no upgrade before room": (get("/rpa/s1"), 426, "upgrade_required"),
+    "stream": (get("/events/s1"), 503, "full"),
+    "stream, bad cursor before room": (get("/events/s1?after=x"), 400, "bad_cursor"),
+    "stream, HEAD": (get("/events/s1", method="HEAD"), 200, NOTHING),
+    "poll": (get("/api/sessions/s1"), 200, '"seq":3'),
+    "poll that waits": (get("/api/sessions/s1?after=aaaa:3&wait=1"), 503, "full"),
+    "poll, bad wait before room": (get("/api/sessions/s1?wait=x"), 400, "bad_request"),
+}
+
+CASES = {**SOCKETS, **READS, **WRITES}
+
+
+class Servers(NamedTuple):
+    """The same application, started both ways."""
+
+    by_aiohttp: Server
+    by_command: Server
+
+
+@contextlib.contextmanager
+def started(directory: Path, **environ: str) -> Iterator[Servers]:
+    """Run both servers on the same stored sessions."""
+    data_dir = directory / "rpa_data"
+    for session_id in ("s1", "ended"):
+        run = Run(session_id, "aaaa", BEGAN)
+        for number in (1, 2, 3):
+            run.step(number, f"Tela {number}", BEGAN)
+        if session_id == "ended":
+            run.finish("success", BEGAN)
+        json_files.write_all(data_dir, session_id, run.documents())
+    environ = {"RPA_ALLOWED_ORIGINS": "https://*.good.com", "RPA_HEARTBEAT_S": "60", **environ}
+    servers = Servers(Server(data_dir, "none", None, **environ), CommandServer(data_dir, "none", None, **environ))
+    try:
+        for server in servers:
+            server.start()
+        yield servers
+    finally:
+        for server in servers:
+            server.stop()
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    """Two servers with room."""
+    with started(tmp_path_factory.mktemp("admission")) as pair:
+        yield pair
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    """Two servers with room for a single connection, which is taken."""
+    with started(tmp_path_factory.mktemp("full"), RPA_MAX_CONNECTIONS="1") as pair, contextlib.ExitStack() as stack:
+        for server in pair:
+            stream = stack.enter_context(socket.create_connection(("127.0.0.1", server.port), 5))
+            stream.sendall(get("/events/s1"))
+            assert b" 200 OK" in stream.recv(4096)
+        yield pair
+
+
+async def exchange(server: Server, sent: bytes, messages: int) -> Answer:
+    """Send a request and read the answer, of a stream the first *messages*; if that is 0, none may come."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    try:
+        writer.write(sent)
+        head = (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)).decode("latin-1")
+        status, *lines = head.removesuffix("\r\n\r\n").split("\r\n")
+        pairs = (line.split(": ", 1) for line in lines)
+        headers = {name.lower(): value for name, value in pairs if name != "Date"}
+        answer = Answer(int(status.split()[1]), headers, [], b"")
+        if answer.status == 101:
+            return answer._replace(frames=await first(reader, frames, messages))
+        if sent.startswith(b"HEAD") or answer.status in (204, 304):
+            return answer
+        if "content-length" in headers:
+            return answer._replace(body=await reader.readexactly(int(headers["content-length"])))
+        return answer._replace(frames=await first(reader, events, messages))
+    finally:
+        writer.transport.abort()
+
+
+async def first(
+    reader: asyncio.StreamReader, parse: Callable[[bytes], list[tuple[int, bytes]]], count: int
+) -> list[tuple[int, bytes]]:
+    """Read the first *count* messages of a stream; if that is 0, whatever comes until QUIET_S is over."""
+    data = b""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(5 if count else QUIET_S):
+            while (not count or len(parse(data)) < count) and (piece := await reader.read(65536)):
+                data += piece
+    return parse(data)[: count or None]
+
+
+def frames(data: bytes) -> list[tuple[int, bytes]]:
+    """Read the whole frames in what a server has sent."""
+    found = []
+    while len(data) >= 4:
+        size, start = data[1], 2
+        if size == 126:
+            size, start = int.from_bytes(data[2:4], "big"), 4
+        if len(data) < start + size:
+            break
+        found.append((data[0] & 0x0F, data[start : start + size]))
+        data = data[start + size :]
+    return found
+
+
+def events(data: bytes) -> list[tuple[int, bytes]]:
+    """Read the messages in an event stream; when to come back, which differs on purpose, is none."""
+    return [(1, line) for line in data.split(b"\n")[:-1] if line.startswith(b"data: ")]
+
+
+def first_word(answer: Answer) -> str:
+    """Return what an answer says first: the code of an error, the first message of a stream, or the body."""
+    if answer.frames:
+        return answer.frames[0][1].decode()
+    if answer.status >= 400 and answer.body:
+        error: dict[str, Any] = json.loads(answer.body)
+        assert error.keys() == {"type", "code", "message", "temporary"}
+        return str(error["code"])
+    return answer.body.decode()
+
+
+async def same_answer(servers: Servers, sent: bytes, messages: int = 1) -> Answer:
+    """Send a request to both servers; return the answer, which must be the same."""
+    by_aiohttp, by_command = await asyncio.gather(*(exchange(server, sent, messages) for server in servers))
+    assert by_aiohttp == by_command
+    return by_aiohttp
+
+
+def test_the_table_is_long_enough() -> None:
+    """At least sixty handshakes, and the other requests beside them."""
+    assert len(SOCKETS) >= 60
+    assert len(CASES) == len(SOCKETS) + len(READS) + len(WRITES)
+
+
+@pytest.mark.parametrize("name", CASES)
+async def test_both_ways_of_starting_the_server_give_the_same_answer(servers: Servers, name: str) -> None:
+    """Status, headers, error code, first message: all of it, and it is the one in the table."""
+    sent, status, says = CASES[name]
+    answer = await same_answer(servers, sent, 0 if says == NOTHING else 1)
+    assert answer.status == status
+    assert says in first_word(answer)
+    if says == NOTHING:
+        assert first_word(answer) == ""
+    if status == 101:
+        native = b"rpa.v1\r\n" in sent
+        assert answer.headers.get("sec-websocket-protocol") == ("rpa.v1" if native else None)
+        assert "sec-websocket-extensions" not in answer.headers
+    if status == 426:
+        assert answer.headers["upgrade"] == "websocket"
+
+
+async def test_only_allowed_pages_may_read_a_stream(servers: Servers) -> None:
+    """Anybody gets it; the header that lets a page look at it is for those on the list."""
+    for origin, allowed in ((EVIL, None), (ALLOWED, ALLOWED["Origin"])):
+        answer = await same_answer(servers, get("/events/s1", origin))
+        assert answer.headers.get("access-control-allow-origin") == allowed
+
+
+@pytest.mark.parametrize("name", FULL)
+async def test_a_full_server_gives_the_same_answer_both_ways(full: Servers, name: str) -> None:
+    """A WebSocket is opened and gets the error in a frame, then close code 1013; everything else gets a 503."""
+    sent, status, says = FULL[name]
+    answer = await same_answer(full, sent, 2 if status == 101 else 1)  # the error, then the close frame
+    assert answer.status == status
+    assert says in first_word(answer)
+    if status == 101:
+        assert [opcode for opcode, _ in answer.frames] == [1, 8]
+        assert answer.frames[1][1] == (1013).to_bytes(2, "big") + b"full"
+    if status == 503:
+        assert answer.headers["retry-after"] == "5"
+
+
+# -- the decision alone
+
+
+def rules(refusal: ServerFull | None = None) -> Rules:
+    return Rules(Origins(("https://*.good.com",)), lambda: refusal)
+
+
+def asked(action: Action, **changes: Any) -> Request:
+    headers = {name.lower(): value for name, value in HANDSHAKE.items()}
+    return Request(action, "s1", {**headers, **changes.pop("headers", {})}, HANDSHAKE["Host"])._replace(**changes)
+
+
+def test_what_may_be_served_is_returned() -> None:
+    """The id, the cursor, and of a WebSocket the answer to its key."""
+    for action in (Action.READ, Action.STREAM):
+        assert admit(asked(action, after="aaaa:1"), rules()) == Admitted("s1", Cursor("aaaa", 1))
+    assert admit(asked(Action.WRITE), rules()) == Admitted("s1")
+    assert admit(asked(Action.SOCKET), rules()) == Admitted("s1", None, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=")
+
+
+@pytest.mark.parametrize(
+    ("action", "changes", "error"),
+    [
+        *((action, {"session_id": ""}, BadSessionId) for action in Action),
+        *((action, {"after": "x"}, BadCursor) for action in (Action.READ, Action.STREAM, Action.SOCKET)),
+        *((action, {"headers": {"origin": "https://evil.example"}}, Forbidden) for action in (Action.SOCKET, Action.WRITE)),
+        (Action.WRITE, {"headers": {"origin": "https://www.good.com"}}, Forbidden),
+        (Action.SOCKET, {"method": "HEAD"}, UpgradeRequired),
+        (Action.SOCKET, {"headers": {"upgrade": ""}}, UpgradeRequired),
+    ],
+)
+def test_what_may_not_be_served_is_an_error(action: Action, changes: dict[str, Any], error: type[RequestError]) -> None:
+    """The same one whether there is room or not: that is asked last."""
+    for refusal in (None, ServerFull("full")):
+        with pytest.raises(error):
+            admit(asked(action, **changes), rules(refusal))
+
+
+def test_room_is_needed_by_what_stays_open() -> None:
+    """A stream is refused, a WebSocket behind its handshake; reading once and writing need no room."""
+    full = ServerFull("full")
+    with pytest.raises(ServerFull):
+        admit(asked(Action.STREAM), rules(full))
+    assert admit(asked(Action.SOCKET), rules(full)).refusal is full
+    assert admit(asked(Action.STREAM, method="HEAD"), rules(full)).refusal is None
+    for action in (Action.READ, Action.WRITE):
+        assert admit(asked(action), rules(full)).refusal is None
+
+
+def test_reserved_names_are_session_ids_elsewhere() -> None:
+    """Under ``/rpa`` the deployed API has them; which addresses are meant is for the router to decide."""
+    for name in RESERVED:
+        assert admit(asked(Action.READ, session_id=name), rules()).session_id == name
+
+
+def test_admission_loads_no_web_framework() -> None:
+    """It is decided from text alone."""
+    program = (
+        "import sys; before = set(sys.modules); import rpa_server.http.admission; "  # a coverage run has loaded some
+        "print({'aiohttp', 'asyncio', 'socket'} & (sys.modules.keys() - before))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, capture_output=True, text=True, timeout=30)
+    assert done.stdout.strip() == "set()"
