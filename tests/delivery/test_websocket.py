@@ -100,7 +100,7 @@ async def test_who_breaks_the_protocol_is_told_how_and_dropped(kind: type[Native
 async def test_who_floods_is_dropped() -> None:
     """Pings, for example; a heartbeat later a client may send as many again."""
     socket = NativeSocket(Wire())
-    most = websocket._MOST_MESSAGES
+    most = websocket._MOST_FRAMES
     said(socket, *[frame(PING)] * most)
     socket.ping()
     wire = said(socket, *[frame(PING)] * most)
