@@ -1,4 +1,4 @@
-"""Puts the parts together; holds no logic of its own."""
+"""Puts the parts together: what there is, which tasks run beside the requests, and what is counted."""
 
 import asyncio
 import contextlib
@@ -53,6 +53,7 @@ from .serving.siblings import Siblings
 from .tasks import background
 from .watchers.adoption import Adoption
 from .watchers.feed import Feed
+from .watchers.file_watch import FileWatch
 from .watchers.position_check import PositionCheck
 from .watchers.snapshot_poll import SnapshotPoll
 
@@ -93,9 +94,6 @@ def build(settings: Settings, socket_path: Path | None = None) -> web.Applicatio
     """
     logging.getLogger("watchfiles").setLevel(logging.WARNING)  # it names every file it sees change
     scripts.load()
-    data_dir = Path(settings.data_dir)
-    if data_dir.exists() and not data_dir.is_dir():
-        raise ConfigError(f"The setting in RPA_DATA_DIR is wrong: {data_dir} is not a directory.")
     room = descriptor_limit()
     if room < settings.max_connections:
         logger.warning("Only %d connections fit into this process's descriptor limit (ulimit -n).", room)
@@ -110,37 +108,42 @@ def build(settings: Settings, socket_path: Path | None = None) -> web.Applicatio
             "keepalive_timeout": _KEEPALIVE_S,
         },
     )
-    files = FileStore(data_dir)
-    redis = None if settings.redis_url is None else RedisStore(client(settings.redis_url))
-    stores: list[Store] = [files] if redis is None else [redis, files]
-    store = MergedStore(stores)
-    hub = Hub(store, min(settings.max_connections, room), settings.heartbeat_s)
-    feed = Feed(hub)
-    subscriber = None
-    if settings.redis_url is not None:
-        subscriber = Subscriber(settings.redis_url, feed.message, feed.written)
-    app.on_response_prepare.extend([_harden, cors.add_headers])
     app[SETTINGS] = settings
-    app[ORIGINS] = Origins(settings.allowed_origins)
-    app[STORE] = store
-    app[FILES] = files
-    app[REDIS] = redis
-    app[HUB] = hub
-    app[RULES] = Rules(app[ORIGINS], hub.refusal)
-    app[FEED] = feed
-    app[SUBSCRIBER] = subscriber
-    app[LAST_SEEN] = LastSeen()
-    app[SESSION_COUNTS] = SessionCounts(store, time.time)
-    app[SESSION_LIST] = SessionList(store, hub.tasks.spawn)
-    app[PUBLISHER] = Publisher(store)
     app[IDLE_GUARD] = idle_guard
+    _add_backends(app, settings)
+    _add_hub(app, min(settings.max_connections, room), settings)
     app[METRICS] = _metrics(app)
     siblings = Siblings(app[METRICS].values, socket_path)
     app[FIGURES] = siblings.totals
+    app.on_response_prepare.extend([_harden, cors.add_headers])
     app.cleanup_ctx.extend([short_log, siblings.serve, _keep_connections, _watch_files, _subscribe])
-    app.on_shutdown.extend([lambda _: hub.close(), lambda app: app[SESSION_COUNTS].close()])
+    app.on_shutdown.extend([lambda _: app[HUB].close(), lambda _: app[SESSION_COUNTS].close()])
     add_routes(app)
     return app
+
+
+def _add_backends(app: web.Application, settings: Settings) -> None:
+    data_dir = Path(settings.data_dir)
+    if data_dir.exists() and not data_dir.is_dir():
+        raise ConfigError(f"The setting in RPA_DATA_DIR is wrong: {data_dir} is not a directory.")
+    files = FileStore(data_dir)
+    redis = None if settings.redis_url is None else RedisStore(client(settings.redis_url))
+    stores: list[Store] = [files] if redis is None else [redis, files]
+    app[FILES], app[REDIS], app[STORE] = files, redis, MergedStore(stores)
+    app[PUBLISHER] = Publisher(app[STORE])
+    app[LAST_SEEN] = LastSeen()
+    app[SESSION_COUNTS] = SessionCounts(app[STORE], time.time)
+
+
+def _add_hub(app: web.Application, max_connections: int, settings: Settings) -> None:
+    hub = app[HUB] = Hub(app[STORE], max_connections, settings.heartbeat_s)
+    feed = app[FEED] = Feed(hub)
+    app[SUBSCRIBER] = None
+    if settings.redis_url is not None:
+        app[SUBSCRIBER] = Subscriber(settings.redis_url, feed.message, feed.written)
+    app[SESSION_LIST] = SessionList(app[STORE], hub.tasks.spawn)
+    app[ORIGINS] = Origins(settings.allowed_origins)
+    app[RULES] = Rules(app[ORIGINS], hub.refusal)
 
 
 async def _harden(request: web.Request, response: web.StreamResponse) -> None:
@@ -198,14 +201,5 @@ async def _subscribe(app: web.Application) -> AsyncIterator[None]:
 
 
 async def _watch_files(app: web.Application) -> AsyncIterator[None]:
-    files, hub = app[FILES], app[HUB]
-
-    async def follow() -> None:
-        async for session_ids in files.changes():
-            if not session_ids:
-                hub.all_changed()
-            for session_id in session_ids:
-                hub.changed(session_id)
-
-    async with background(follow, "watch files"):
+    async with background(FileWatch(app[FILES], app[HUB]).run, "watch files"):
         yield

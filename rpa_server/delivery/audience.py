@@ -9,9 +9,10 @@ Invariant: a client gets every update that is delivered between join() and leave
 from collections.abc import Callable, Sequence
 
 from ..progress.update import Update
-from .client import Client, Welcome
+from .client import Client
 from .context import SessionContext
 from .timeline import keep
+from .wire.welcome import Welcome
 
 #: A client that takes nothing for this long is aborted.
 STALL_S = 6.0

@@ -4,10 +4,10 @@ The response has no length and no chunks: its connection is its own, and closing
 """
 
 from ..progress.update import Cursor
-from .client import Welcome
 from .stream import Stream
 from .wire.messages import plain_message, reset_message, sync_message
 from .wire.sse import COMMENT, event, update_event
+from .wire.welcome import Welcome
 
 
 class EventStream(Stream):

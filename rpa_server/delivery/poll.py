@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from ..progress.update import Update
-from .client import Welcome
+from .wire.welcome import Welcome
 
 
 def _nothing(update: Update) -> bytes:

@@ -13,9 +13,10 @@ from ..errors import StorageUnavailable
 from ..progress.session_state import SessionState
 from ..progress.update import START, Cursor, Update
 from .audience import Audience
-from .client import Client, Welcome
+from .client import Client
 from .context import SessionContext
 from .timeline import Timeline, Verdict, keep
+from .wire.welcome import Welcome
 
 #: A stream stays open this long behind the final update: robots add a line or two after it.
 GRACE_S = 2.0

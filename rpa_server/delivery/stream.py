@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from ..progress.update import Update
-from .client import Welcome
+from .wire.welcome import Welcome
 
 #: A client with more than this pending lags: it gets no more until it has taken all of it.
 HIGH_WATER = 32 * 1024

@@ -1,6 +1,6 @@
 """What is known of one session: its state, the position, and what an update or a read does to them.
 
-Pure: no clock, no socket, no JSON but that of updates that are folded.
+Pure: no clock, no socket. Updates are parsed only to be folded or to name an unnumbered step.
 
 Invariants: the position never goes back within a run; the updates that are kept are contiguous and end at the position;
 whatever was derived from the position is dropped by _moved(), the only function that touches it.
@@ -15,7 +15,7 @@ from ..progress.session_state import SessionState, advance
 from ..progress.shapes import View
 from ..progress.snapshot import entry_of, reduce
 from ..progress.update import HISTORY, START, Cursor, Update, head, is_whole
-from .client import Welcome
+from .wire.welcome import Welcome
 
 #: How long a Welcome serves others, too: the robot's silence, which it tells of, grows while nothing is written.
 FRESH_S = 0.5

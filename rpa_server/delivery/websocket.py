@@ -10,11 +10,11 @@ from typing import Any
 from .. import errors, safejson
 from ..errors import BadDocument
 from ..progress.update import Update
-from .client import Welcome
 from .stream import Stream
 from .wire.incoming import BINARY, CLOSE, PING, TEXT, Message, ProtocolViolation, Reader
 from .wire.messages import plain_message, reset_message, sync_message
 from .wire.websocket import plain_frames, update_frame, ws_close, ws_control, ws_pong, ws_text
+from .wire.welcome import Welcome
 
 MAX_MESSAGE = 64 * 1024
 RESTART, FINISHED, FULL, FLOODING = 1012, 4410, 1013, 1008

@@ -10,10 +10,10 @@ stream, since its page waits for a message.
 import asyncio
 from collections.abc import Callable, Sequence
 
-from ..delivery.client import Welcome
 from ..delivery.event_stream import EventStream
 from ..delivery.session import Session
 from ..delivery.wire.sse import event
+from ..delivery.wire.welcome import Welcome
 from ..progress import outcome
 from ..progress.session_state import Document, SessionState
 from ..progress.update import Update

@@ -36,7 +36,7 @@ _GREETING_S = 0.8
 _LOOK_S = 0.05
 
 
-class Storage:
+class Failover:
     """The stores of one tracker.
 
     Args:
@@ -61,7 +61,7 @@ class Storage:
         self._forbidden = False  # Redis forbids scripts, and the log says so
         self._spilled = False  # files contain what Redis lacks
         self._doomed: str | None = None  # a session that is to be deleted in Redis once that answers
-        _storages.add(self)
+        _failovers.add(self)
         if self._redis is not None:
             self._greet()
 
@@ -221,13 +221,13 @@ class Storage:
                 self._files.delete(self._run.session_id)
 
 
-_storages: weakref.WeakSet[Storage] = weakref.WeakSet()
+_failovers: weakref.WeakSet[Failover] = weakref.WeakSet()
 
 
 def _renew_locks() -> None:
     """Make new locks in the child of a fork: a thread that has one of the old ones exists in the parent only."""
-    for storage in tuple(_storages):
-        storage.lock = threading.RLock()
+    for failover in tuple(_failovers):
+        failover.lock = threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):
@@ -244,10 +244,10 @@ def _writer(client: Any) -> writer.RedisWriter | None:
         return None
 
 
-def _ask(storage: "weakref.ref[Storage]") -> None:
+def _ask(failover: "weakref.ref[Failover]") -> None:
     """Ask until Redis answers or the tracker is gone; what it left in files the server takes over."""
     while True:
-        alive = storage()
+        alive = failover()
         if alive is None or not alive.ask():
             return
         del alive  # else the sleeping thread would keep the tracker alive

@@ -24,7 +24,7 @@ from ..progress.run import Run
 from ..progress.session_id import is_session_id
 from ..progress.snapshot import ESTIMATES_KEY
 from . import arguments
-from .failover import OFFLINE, Storage
+from .failover import OFFLINE, Failover
 
 logger = logging.getLogger(__name__)
 
@@ -84,29 +84,29 @@ class ProgressTracker:
         given = session_id is not None and not (isinstance(session_id, str) and not session_id)
         self.session_id = arguments.text_of(session_id) if given else os.environ.get("SESSION_ID") or str(uuid.uuid4())
         self._run = _new_run(self.session_id, total)
-        self._storage = _storage(self.session_id, files, client, tipo)
+        self._failover = _failover(self.session_id, files, client, tipo)
 
     @property
     def _lock(self) -> AbstractContextManager[object]:
-        return self._storage.lock
+        return self._failover.lock
 
     @_never_raises
     def _begin(self) -> None:
         with self._lock:
             self._run.start(datetime.now())
-            self._storage.write(self._run)
+            self._failover.write(self._run)
         if self.backend == "redis":
             logger.info(READY)
 
     @property
     def backend(self) -> str:
         """``redis``, ``json`` or ``none``: where the next update goes."""
-        return self._storage.backend
+        return self._failover.backend
 
     @property
     def lost(self) -> int:
         """How many updates no store took."""
-        return self._storage.lost
+        return self._failover.lost
 
     @_never_raises
     def update_progress(self, etapa: float, mensagem: str = "", dados_extra: dict[str, Any] | None = None) -> None:
@@ -120,7 +120,7 @@ class ProgressTracker:
         """
         with self._lock:
             self._run.step(etapa, arguments.message(mensagem, etapa), datetime.now(), arguments.plain_object(dados_extra))
-            self._storage.write(self._run)
+            self._failover.write(self._run)
 
     @_never_raises
     def update_progress_with_estimativas(
@@ -136,21 +136,21 @@ class ProgressTracker:
             self._run.step(etapa, arguments.message(mensagem, etapa), now, arguments.plain_object(dados_extra), estimates)
             if estimates:
                 self._run.estimates(estimates, now)
-            self._storage.write(self._run)
+            self._failover.write(self._run)
 
     @_never_raises
     def add_estimativas(self, estimativas: dict[str, Any]) -> None:
         """Report the estimates of step 5."""
         with self._lock:
             self._run.estimates(arguments.plain_object(estimativas) or {}, datetime.now())
-            self._storage.write(self._run)
+            self._failover.write(self._run)
 
     @_never_raises
     def add_error(self, erro: str, contexto: str = "") -> None:
         """Report an error. The run goes on: only finalizar ends it."""
         with self._lock:
             self._run.error(arguments.text_of(erro), "" if contexto == "" else arguments.text_of(contexto), datetime.now())
-            self._storage.write(self._run)
+            self._failover.write(self._run)
 
     @_never_raises
     def finalizar(
@@ -170,7 +170,7 @@ class ProgressTracker:
             error = None if erro_final is None else arguments.text_of(erro_final)
             self._run.finish(arguments.text_of(status_final), datetime.now(), arguments.plain_object(dados_finais), error)
             self._finished = True
-            self._storage.write(self._run)
+            self._failover.write(self._run)
 
     def get_progress(self) -> dict[str, Any]:
         """Return the current snapshot, in the shape of ``progress_<sid>.json``."""
@@ -187,7 +187,7 @@ class ProgressTracker:
     def limpar_dados(self) -> None:
         """Delete everything that is stored of this session; the next update begins a new run."""
         with self._lock:
-            self._storage.delete(self.session_id)
+            self._failover.delete(self.session_id)
             self._run = _new_run(self.session_id, self._run.snapshot["total_etapas"])
 
     limpar_arquivos = limpar_dados
@@ -201,7 +201,7 @@ class ProgressTracker:
         """
         tracker = cls.__new__(cls)
         tracker._open(15, True, session_id, redis_client, tipo)
-        state = tracker._storage.read(session_id) if is_session_id(session_id) else None
+        state = tracker._failover.read(session_id) if is_session_id(session_id) else None
         if state is None:
             return None
         tracker._run = Run.resume(session_id, state)
@@ -231,7 +231,7 @@ def _new_run(session_id: str, total: int) -> Run:
     return Run(session_id, secrets.token_hex(8), datetime.now(), total)
 
 
-def _storage(session_id: str, files: bool, client: Any, tipo: str) -> Storage:
+def _failover(session_id: str, files: bool, client: Any, tipo: str) -> Failover:
     """Choose the stores; never raises."""
     try:
         if not is_session_id(session_id):
@@ -240,16 +240,16 @@ def _storage(session_id: str, files: bool, client: Any, tipo: str) -> Storage:
         settings = _settings()
         data_dir = Path(settings.data_dir) if files and tipo != "none" else None
         if tipo in ("none", "json"):
-            return Storage(None, data_dir)
+            return Failover(None, data_dir)
         if client is not None:
-            return Storage(client, data_dir)
+            return Failover(client, data_dir)
         if settings.redis_url is None:
             logger.warning(OFFLINE)
-            return Storage(None, data_dir)
-        return Storage(writer.connect(settings.redis_url), data_dir)
+            return Failover(None, data_dir)
+        return Failover(writer.connect(settings.redis_url), data_dir)
     except Exception:
         logger.exception("The progress tracker can't be set up; the robot goes on without it.")
-        return Storage(None, None)
+        return Failover(None, None)
 
 
 def _settings() -> config.Settings:
@@ -277,4 +277,4 @@ def verificar_redis_disponivel() -> bool:
     url = _settings().redis_url
     if url is None:
         return False
-    return Storage(writer.connect(url), None).backend == "redis"
+    return Failover(writer.connect(url), None).backend == "redis"

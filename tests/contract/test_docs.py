@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
 from aiohttp import web
@@ -114,3 +115,41 @@ def test_every_status_is_in_the_api_document_and_no_other() -> None:
     sent = {int(code) for text in sources for code in re.findall(r"(?:status=|HTTP/1\.1 |answer\(.*, )(\d{3})\b", text)}
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.RpaError)]
     assert told == sent | {kind.status for kind in kinds} | set(_CODES)
+
+
+ARCHITECTURE = DOCUMENTS["architecture.rst"]
+_PATH = re.compile(r"``((?:[a-z_-]+/)*[a-z_.-]+\.(?:py|js|ts|lua|json|conf))``")
+#: Named as new on the page, and not there yet.
+_NEW = {"http/commands.py"}
+
+
+def _file(path: str) -> Path:
+    """Return the file of the package, or of the checkout, that the page of the architecture calls *path*."""
+    inside = ROOT / "rpa_server" / path
+    return inside if inside.exists() else ROOT / path
+
+
+def test_every_file_of_the_architecture_is_there() -> None:
+    """A page that names files which moved would send its reader astray."""
+    assert [path for path in _PATH.findall(ARCHITECTURE) if path not in _NEW and not _file(path).exists()] == []
+
+
+def test_every_name_of_the_architecture_is_there() -> None:
+    """Classes and methods of both ways stand in the file beside them, the others somewhere in the package."""
+    steps = re.findall(r"^ ?\d+ +``(\S+\.py)`` +(.+)$", ARCHITECTURE, re.MULTILINE)
+    assert len(steps) == 23
+    for path, words in steps:
+        for name in re.findall(r"``(?:[A-Za-z]+\.)?(\w+)``", words):
+            assert re.search(rf"\b{name}\b", _file(path).read_text(encoding="utf-8")), (path, name)
+    package = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "rpa_server").rglob("*.py"))
+    for name in re.findall(r"``([A-Z]\w+|[A-Z]\w+\.\w+)``", ARCHITECTURE):
+        assert re.search(rf"\b(class|def) {name.rpartition('.')[2]}\b|\b{name} =", package), name
+
+
+def test_no_change_touches_more_than_four_files() -> None:
+    """Tests and documents aside; else the layout is wrong."""
+    table = ARCHITECTURE.partition("To change …")[2]
+    rows = re.split(r"\n   \* - ", table)[2:]
+    assert len(rows) >= 15
+    for row in rows:
+        assert 1 <= len(set(_PATH.findall(row))) <= 4 or "``cli/commands.py``" in row, row

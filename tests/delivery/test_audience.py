@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from rpa_server.delivery.audience import Audience
-from rpa_server.delivery.client import Welcome
 from rpa_server.delivery.context import Counters, SessionContext
+from rpa_server.delivery.wire.welcome import Welcome
 from rpa_server.progress.update import Update
 from tests.support.sessions import SESSION, ManualClock, Robot, Viewer
 

@@ -5,10 +5,11 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from rpa_server.delivery.client import Client, Welcome
+from rpa_server.delivery.client import Client
 from rpa_server.delivery.context import Clock
 from rpa_server.delivery.hub import Hub
 from rpa_server.delivery.session import Session
+from rpa_server.delivery.wire.welcome import Welcome
 from rpa_server.errors import StorageUnavailable
 from rpa_server.progress.run import Run
 from rpa_server.progress.session_state import SessionState

@@ -8,7 +8,7 @@ from ... import safejson
 from ...progress.shapes import ResetMessage, SyncMessage
 from ...progress.snapshot import with_names
 from ...progress.update import Update
-from ..client import Welcome
+from .welcome import Welcome
 
 #: Only updates with these bytes in them are parsed for their estimates.
 _ESTIMATES_KEY = b'"estimativas":'
