@@ -1,6 +1,6 @@
 """Writes a session's files as the deployed robot does: whole, in place, truncated first.
 
-It knows nothing of rpa_server. Run as ``python -m tests.inplace DIRECTORY SESSION LENGTH_S KIND`` it plays a run of
+It knows nothing of rpa_server. Run as ``python -m tests.support.inplace DIRECTORY SESSION LENGTH_S KIND`` it plays a run of
 60 entries over that time and meanwhile writes every file again each 2 ms; KIND is ``history``, or ``snapshot`` for a
 robot that keeps none. On standard output it says how often it wrote.
 """

@@ -1,6 +1,6 @@
 """Runs as the server tells them, for the client's own tests: each update, and the snapshot behind it.
 
-``python -m tests.web_runs`` writes ``web/tests/fixtures/runs.json``; test_web.py holds that file to what this makes.
+``python -m tests.support.web_runs`` writes ``web/tests/fixtures/runs.json``; a test compares the file with that output.
 """
 
 import json

@@ -237,7 +237,7 @@ async def test_nobody_sees_a_broken_or_an_older_state_while_files_are_written_in
     async with client() as http:
         viewers = [each(http, server.url) for each in TWENTY]
         async with watching(viewers):
-            words = [sys.executable, "-m", "tests.inplace", str(data_dir), SESSION, str(length_s), kind]
+            words = [sys.executable, "-m", "tests.support.inplace", str(data_dir), SESSION, str(length_s), kind]
             writer = await asyncio.create_subprocess_exec(*words, cwd=ROOT, stdout=asyncio.subprocess.PIPE)
             out, _ = await writer.communicate()
             written_s = time.monotonic()

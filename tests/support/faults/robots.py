@@ -1,7 +1,7 @@
 """Robots in a process of their own: real trackers, each in a thread, and a log of what each of them reported.
 
-Run as ``python -m tests.faults.robots LOG PLAN``, with the tracker's settings in the environment. On standard input
-it takes ``pause``, ``go`` and ``stop``; on ``stop`` every robot ends its run and the process ends.
+Run as ``python -m tests.support.faults.robots LOG PLAN``, with the tracker's settings in the environment. On standard
+input it takes ``pause``, ``go`` and ``stop``; on ``stop`` every robot ends its run and the process ends.
 
 The log has one line per call: ``U session epoch seq called_s block_s``, where *seq* is the last update that the call
 made and the times are of the system's steady clock; at the end of a run ``E session json``.
@@ -90,7 +90,7 @@ class Robots:
 
     def start(self, wait_s: float = 30.0) -> None:
         """Start; return when every robot has made its first call."""
-        words = [*self._prefix, sys.executable, "-m", "tests.faults.robots", str(self.log), json.dumps(asdict(self.plan))]
+        words = [*self._prefix, sys.executable, "-m", __name__, str(self.log), json.dumps(asdict(self.plan))]
         with self.stderr.open("ab") as errors:
             self._process = subprocess.Popen(words, stdin=subprocess.PIPE, stderr=errors, cwd=ROOT, env=self._environ)
         wait_until(lambda: len(self.reports()) == len(self.plan.sessions), wait_s)
