@@ -1,4 +1,4 @@
-"""Fixtures that several test modules share."""
+"""Fixtures that several test modules share, and how the tests are dealt out to processes."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,11 +6,30 @@ from pathlib import Path
 import pytest
 import redis
 
+from tests.support import examples, scripts
+from tests.support.application import Connect, Serve, starter
 from tests.support.server import RedisServer, Server, redis_server, running
+
+examples.register()
+
+_HERE = Path(__file__).parent
+_FAULTS = _HERE / "faults"
+#: So many processes break things at the same time, each waiting most of the time; the others do the rest.
+_FAULT_PROCESSES = 2
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--faults-full", action="store_true", help="run the scenarios of faults at their full length")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep a module's tests, which share what its fixtures start, in one process of pytest-xdist; faults come first."""
+    items.sort(key=lambda item: _FAULTS not in item.path.parents)
+    for number, item in enumerate(items):
+        faults = _FAULTS in item.path.parents
+        name = f"faults-{number % _FAULT_PROCESSES}" if faults else str(item.path.relative_to(_HERE))
+        item.add_marker(pytest.mark.xdist_group(name))
 
 
 @pytest.fixture
@@ -26,25 +45,45 @@ def redis_process() -> Iterator[RedisServer]:
         yield server
 
 
-@pytest.fixture(scope="module")
-def backend() -> Iterator[RedisServer]:
-    """One redis-server for the tests of a module that don't break it."""
+@pytest.fixture(scope="session")
+def shared_redis() -> Iterator[RedisServer]:
+    """One redis-server for all tests of a process that don't break it."""
     with redis_server() as server:
         yield server
 
 
 @pytest.fixture
-def client(backend: RedisServer) -> Iterator[redis.Redis]:
-    """A client of the module's Redis, which is empty; modules about HTTP have another one of this name."""
-    with backend.client() as connected:
+def backend(shared_redis: RedisServer) -> RedisServer:
+    """The shared redis-server, empty."""
+    with shared_redis.client() as connected:
         connected.flushall()
+    return shared_redis
+
+
+@pytest.fixture
+def client(backend: RedisServer) -> Iterator[redis.Redis]:
+    """A client of the shared Redis; modules about HTTP have another one of this name."""
+    with backend.client() as connected:
         yield connected
+
+
+@pytest.fixture(scope="session")
+def tools(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """What npm installs: the directory."""
+    own = tmp_path_factory.getbasetemp()
+    return scripts.install((own if worker_id == "master" else own.parent) / "npm.lock")
 
 
 @pytest.fixture
 def data_dir(tmp_path: Path) -> Path:
     """A directory for JSON files that does not exist yet."""
     return tmp_path / "rpa_data"
+
+
+@pytest.fixture
+def serve(aiohttp_client: Connect, data_dir: Path) -> Serve:
+    """Starts the application in this process, on files alone unless told otherwise."""
+    return starter(aiohttp_client, data_dir)
 
 
 @pytest.fixture

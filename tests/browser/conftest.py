@@ -8,12 +8,8 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
-from tests.contract import test_web
 from tests.support.browser.stage import CHROMIUM, Site, Stage, watched
 from tests.support.server import RedisServer, Server
-
-#: What npm installs, for browser tests too.
-tools = test_web.tools
 
 
 @pytest.fixture(scope="session")
@@ -32,9 +28,9 @@ async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]
 
 
 @pytest.fixture(scope="module")
-def followed(tmp_path_factory: pytest.TempPathFactory, backend: RedisServer) -> Iterator[Server]:
-    """The server as a process, on the module's Redis."""
-    process = Server(tmp_path_factory.mktemp("client") / "rpa_data", backend.url, RPA_ALLOWED_ORIGINS="*")
+def followed(tmp_path_factory: pytest.TempPathFactory, shared_redis: RedisServer) -> Iterator[Server]:
+    """The server as a process, on the shared Redis."""
+    process = Server(tmp_path_factory.mktemp("client") / "rpa_data", shared_redis.url, RPA_ALLOWED_ORIGINS="*")
     process.start()
     yield process
     process.stop()

@@ -15,15 +15,9 @@ from rpa_server.cli.watch import Watcher, line
 from rpa_server.config import Settings
 from rpa_server.delivery import session
 from rpa_server.watchers.feed import unnumbered_update
-from tests.support.application import Client, Connect, Serve, hub_of, post, starter, stored
+from tests.support.application import Client, Connect, Serve, hub_of, post, stored
 from tests.support.server import free_port, until
 from tests.support.sessions import SESSION, Robot
-
-
-@pytest.fixture
-def serve(aiohttp_client: Connect, data_dir: Path) -> Serve:
-    """Starts the application."""
-    return starter(aiohttp_client, data_dir)
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,7 @@ import pytest
 
 from rpa_server import app
 from rpa_server.config import Settings
-from tests.support.application import Client, Connect, Serve, hub_of, post, starter, stored
+from tests.support.application import Client, Serve, hub_of, post, stored
 from tests.support.server import ROOT, RedisServer, until
 from tests.support.sessions import SESSION, Robot
 
@@ -121,12 +121,6 @@ def attempt(method: str, path: str) -> bytes:
     if method == "POST":
         return request(method, path, body=b'{"etapa": 1}')
     return request(method, path, HANDSHAKE if path.startswith(("/rpa/", "/ws/", "/session/")) else "")
-
-
-@pytest.fixture
-def serve(aiohttp_client: Connect, data_dir: Path) -> Serve:
-    """Starts the application."""
-    return starter(aiohttp_client, data_dir)
 
 
 async def alive(client: Client) -> bool:

@@ -7,7 +7,6 @@ import hashlib
 import json
 import re
 import shutil
-import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,9 +17,9 @@ import pytest
 from rpa_server import __version__
 from rpa_server.tracker import ProgressTracker
 from tests.support import web_runs
+from tests.support.scripts import WEB, run
 from tests.support.server import ROOT, Server, until
 
-WEB = ROOT / "web"
 DIST = WEB / "dist"
 #: The most that a page loads, in bytes as gzip -9 makes them.
 LIMITS = {"rpa-client.js": 5 * 1024, "rpa-progress.js": 10 * 1024}
@@ -29,26 +28,6 @@ SINKS = re.compile(
     r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function|createContextualFragment|srcdoc"
     r"|DOMParser|setHTML|setAttribute\(['\"](on|style)|setTimeout\(['\"]|javascript:"
 )
-
-
-def run(*command: str, cwd: Path = WEB) -> str:
-    """Run a program and return what it printed; what went wrong is the failure's text."""
-    program = shutil.which(command[0])
-    assert program, f"{command[0]} is not installed"
-    done = subprocess.run([program, *command[1:]], cwd=cwd, capture_output=True, text=True, timeout=50, check=False)
-    assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout[-6000:]}\n{done.stderr[-3000:]}"
-    return done.stdout
-
-
-@pytest.fixture(scope="session")
-def tools() -> Path:
-    """Install what builds and tests the scripts, as the lock file says, unless that was done."""
-    mark = WEB / "node_modules" / ".installed"
-    wanted = hashlib.sha256((WEB / "package-lock.json").read_bytes()).hexdigest()
-    if not mark.is_file() or mark.read_text() != wanted:
-        run("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline")
-        mark.write_text(wanted)
-    return WEB / "node_modules"
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in (WEB / "tests").glob("*.test.mjs")))

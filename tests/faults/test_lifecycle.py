@@ -369,7 +369,7 @@ class Flood:
         self.cut += 1
 
 
-_OF_SERVED = re.compile(r"aiohttp\.access:|handlers\.streams:")
+_OF_SERVED = re.compile(r"aiohttp\.access:|http\.takeover:")
 
 
 class LogRate:

@@ -134,7 +134,7 @@ async def test_R17_garbage(tmp_path: Path, redis_process: RedisServer, record: R
 _FAILING = """
 import sys
 from aiohttp import web
-from rpa_server.feed import Feed
+from rpa_server.watchers.feed import Feed
 
 take = Feed.message
 

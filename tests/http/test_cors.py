@@ -1,13 +1,12 @@
 """What pages of other origins may do, over real HTTP."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import WSServerHandshakeError
 from multidict import CIMultiDictProxy
 
-from tests.support.application import Client, Connect, Serve, starter
+from tests.support.application import Client, Serve
 
 GOOD, EVIL = "https://www.good.com", "https://evil.com"
 LIST = ("https://good.com", "https://*.good.com")
@@ -36,12 +35,6 @@ async def error_of(response: Any, status: int) -> str:
     body = await response.json()
     assert body["type"] == "error"
     return str(body["code"])
-
-
-@pytest.fixture
-def serve(aiohttp_client: Connect, data_dir: Path) -> Serve:
-    """Starts the application."""
-    return starter(aiohttp_client, data_dir)
 
 
 async def answered(client: Client, method: str, path: str, origin: str | None = None) -> CIMultiDictProxy[str]:

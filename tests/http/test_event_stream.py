@@ -11,18 +11,12 @@ import pytest
 from aiohttp import ClientResponse
 
 from rpa_server.delivery import session
-from tests.support.application import Client, Connect, Serve, hub_of, post, starter, stored
+from tests.support.application import Client, Serve, hub_of, post, stored
 from tests.support.server import until
 from tests.support.sessions import SESSION, Robot
 
 EVENTS = f"/events/{SESSION}"
 PLAIN = f"/rpa_progress_sse.php?session_id={SESSION}"
-
-
-@pytest.fixture
-def serve(aiohttp_client: Connect, data_dir: Path) -> Serve:
-    """Starts the application."""
-    return starter(aiohttp_client, data_dir)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 
 from rpa_server import __version__
 from rpa_server.http import scripts
-from tests.support.application import Connect, Serve, starter
+from tests.support.application import Serve
 from tests.support.server import ROOT
 
 DIST = ROOT / "web" / "dist"
@@ -20,12 +20,6 @@ FIXED = {f"/static/{file.replace('.', f'-{__version__}.')}": file for file in FI
 NEWEST = {f"/static/{file}": file for file in FILES} | {f"{TRACKER}.js": "rpa-progress.js"}
 TYPES = {".js": "text/javascript", ".json": "application/json"}
 PLAIN = {"Accept-Encoding": "identity"}
-
-
-@pytest.fixture
-def serve(aiohttp_client: Connect, data_dir: Path) -> Serve:
-    """Starts the application."""
-    return starter(aiohttp_client, data_dir)
 
 
 @pytest.mark.parametrize(("address", "file"), [*FIXED.items(), *NEWEST.items()])

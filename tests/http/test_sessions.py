@@ -16,17 +16,11 @@ from rpa_server.delivery import session as session_module
 from rpa_server.http import params
 from rpa_server.http.keys import PUBLISHER
 from rpa_server.progress import schemas
-from tests.support.application import Client, Connect, Serve, hub_of, post, starter, stored
+from tests.support.application import Client, Serve, hub_of, post, stored
 from tests.support.server import RedisServer, until
 from tests.support.sessions import SESSION, Robot
 
 POLL = f"/api/sessions/{SESSION}"
-
-
-@pytest.fixture
-def serve(aiohttp_client: Connect, data_dir: Path) -> Serve:
-    """Starts the application."""
-    return starter(aiohttp_client, data_dir)
 
 
 async def poll(client: Client, etag: str | None = None, **query: str) -> tuple[int, dict[str, Any], str | None]:

@@ -20,7 +20,6 @@ from tests.support.application import (
     NATIVE,
     PLAIN,
     Client,
-    Connect,
     Serve,
     hub_of,
     native,
@@ -28,32 +27,10 @@ from tests.support.application import (
     post,
     receive,
     silent,
-    starter,
     stored,
 )
 from tests.support.server import EventWatcher, RedisServer, Server, SocketWatcher, running, until, watching
 from tests.support.sessions import SESSION, Robot
-
-
-@pytest.fixture
-def serve(aiohttp_client: Connect, data_dir: Path) -> Serve:
-    """Starts the application."""
-    return starter(aiohttp_client, data_dir)
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
 
 # -- native: the first message
 

@@ -26,12 +26,6 @@ PREFIXES = ["/api/rpa/progress/", "/rpa/progress/", "/progress/"]
 FULL = ["/get_progress.php", "/get_progress_completo.php", "/get_progress_fixed.php"]
 
 
-@pytest.fixture
-def serve(aiohttp_client: Connect, data_dir: Path) -> Serve:
-    """Starts the application."""
-    return starter(aiohttp_client, data_dir)
-
-
 def put(directory: Path, kind: str, session_id: str, document: Document | str) -> Path:
     """Write a file in place, as the deployed robot does."""
     directory.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,7 @@
 """Runs as the deployed robot records them, and arbitrary ones; texts and prices are made up here.
 
 Each function builds one history document. ``progress_of`` tells what the robot's last ``progress_<sid>.json`` looks
-like, by rules written down a second time: it knows nothing of rpa_server.state.
+like, by rules written down a second time: it imports nothing of rpa_server.
 """
 
 import json

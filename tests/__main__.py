@@ -1,0 +1,35 @@
+"""Runs the whole suite with coverage, as CI does.
+
+    python -m tests                 everything
+    python -m tests -k name ...     pytest with these arguments, without the gate on coverage
+
+What can share the machine runs first, in several processes of pytest-xdist: many tests wait most of the time. What
+measures how long something takes (marked ``serial``) runs behind it, alone.
+"""
+
+import subprocess
+import sys
+import time
+
+#: On two cores, of which each test's servers need some, too.
+PROCESSES = "4"
+
+
+def main(arguments: list[str]) -> int:
+    """Run pytest; return the first status that is not 0."""
+    if arguments:
+        return _pytest(*arguments)
+    began = time.monotonic()
+    together = ["-m", "not serial", "-n", PROCESSES, "--cov", "--cov-report=", "--cov-fail-under=0"]
+    alone = ["-m", "serial", "--cov", "--cov-append"]
+    status = _pytest(*together) or _pytest(*alone)
+    print(f"{time.monotonic() - began:.0f} s in all")
+    return status
+
+
+def _pytest(*arguments: str) -> int:
+    return subprocess.call([sys.executable, "-m", "pytest", *arguments])
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
