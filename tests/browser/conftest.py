@@ -8,7 +8,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
-from tests.support.browser.stage import CHROMIUM, Site, Stage, watched
+from tests.support.browser.stage import CHROMIUM, EmbeddingSite, Stage, watched
 from tests.support.server import RedisServer, Server
 
 
@@ -37,8 +37,8 @@ def followed(tmp_path_factory: pytest.TempPathFactory, shared_redis: RedisServer
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def site(server: str) -> AsyncIterator[Site]:
-    site = Site(server)
+async def site(server: str) -> AsyncIterator[EmbeddingSite]:
+    site = EmbeddingSite(server)
     await site.start()
     yield site
     await site.stop()
@@ -75,6 +75,6 @@ async def page(context: BrowserContext) -> AsyncIterator[Page]:
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def stage(http: aiohttp.ClientSession, site: Site, page: Page) -> Stage:
+async def stage(http: aiohttp.ClientSession, site: EmbeddingSite, page: Page) -> Stage:
     site.reset()
     return Stage(http, site, page)

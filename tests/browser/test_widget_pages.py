@@ -12,7 +12,7 @@ import pytest
 from playwright.async_api import BrowserContext, WebSocketRoute, expect
 
 from rpa_server import __version__
-from tests.support.browser.stage import DIST, MARKS, MARKUP, PLAN, PLANS, Site, Stage
+from tests.support.browser.stage import DIST, MARKS, MARKUP, PLAN, PLANS, EmbeddingSite, Stage
 
 pytestmark = MARKS
 
@@ -116,7 +116,7 @@ async def test_without_a_session_or_a_script_the_page_s_own_words_stay(stage: St
 
 
 async def test_a_script_with_another_hash_is_not_run(
-    context: BrowserContext, site: Site, http: aiohttp.ClientSession
+    context: BrowserContext, site: EmbeddingSite, http: aiohttp.ClientSession
 ) -> None:
     """The snippet's integrity attribute is accepted as served, and refuses anything else."""
     async with http.get(f"{site.server}/embed") as answer:

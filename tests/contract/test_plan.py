@@ -16,7 +16,7 @@ import redis
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.protocol import State
 
-from tests.support.server import ROOT, RedisServer, Server, redis_server, running
+from tests.support.server import ROOT, Server, Stack, running, running_stack
 
 #: One machine is shared with other work: what is timed may be tried this often, the best try counts.
 TRIES = 3
@@ -37,28 +37,20 @@ print([tracker.backend for tracker in trackers], sum(tracker.lost for tracker in
 """
 
 
-class Stack:
-    """A server with a Redis of its own."""
-
-    def __init__(self, server: Server, backend: RedisServer) -> None:
-        self.server = server
-        self.backend = backend
-
-    def address(self, session_id: str) -> str:
-        return f"ws://127.0.0.1:{self.server.port}/rpa/{session_id}"
+def address(stack: Stack, session_id: str) -> str:
+    return f"ws://127.0.0.1:{stack.server.port}/rpa/{session_id}"
 
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """One server that all tests of this module share."""
-    data_dir = tmp_path_factory.mktemp("plan") / "rpa_data"
-    with redis_server() as backend, running(Server(data_dir, backend.url)) as server:
-        yield Stack(server, backend)
+    with running_stack(tmp_path_factory.mktemp("plan")) as stack:
+        yield stack
 
 
 async def websocket_connection(stack: Stack) -> None:
     """Section 1.3: the connection is open and answers a message with the message."""
-    async with connect(stack.address("test-session")) as websocket:
+    async with connect(address(stack, "test-session")) as websocket:
         assert websocket.state is State.OPEN
         test_data = {"etapa": 1, "mensagem": "Teste"}
         await websocket.send(json.dumps(test_data))
@@ -78,9 +70,10 @@ async def full_integration(stack: Stack) -> None:
         },
     }
     payload = json.dumps(progress_data)
-    with redis.Redis(host="127.0.0.1", port=stack.backend.port, db=0) as redis_client:
+    assert stack.redis is not None
+    with redis.Redis(host="127.0.0.1", port=stack.redis.port, db=0) as redis_client:
         redis_client.ping()
-        async with connect(stack.address("test-session")) as websocket:
+        async with connect(address(stack, "test-session")) as websocket:
             redis_client.publish("rpa_progress:test-session", payload)
             received_data = json.loads(await asyncio.wait_for(websocket.recv(), 5))
             assert received_data["etapa"] == 5
@@ -111,7 +104,7 @@ async def _hundred(stack: Stack) -> tuple[float, float, float]:
     """Open 100 connections, use and close them; return the seconds that opening, sending and the answers took."""
     began = time.monotonic()
     websockets = await asyncio.gather(
-        *(connect(stack.address(f"session-{i}"), compression=None) for i in range(100))
+        *(connect(address(stack, f"session-{i}"), compression=None) for i in range(100))
     )
     opened = time.monotonic()
     try:

@@ -13,7 +13,7 @@ import time
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 import aiohttp
 import redis
@@ -190,6 +190,24 @@ def running(server: Server) -> Iterator[Server]:
         yield server
     finally:
         server.kill() if sys.exc_info()[0] else server.stop()
+
+
+class Stack(NamedTuple):
+    """A server, the directory of its files and, where it has one, its Redis."""
+
+    server: Server
+    data_dir: Path
+    redis: RedisServer | None
+
+
+@contextlib.contextmanager
+def running_stack(directory: Path, with_redis: bool = True) -> Iterator[Stack]:
+    """Run a server, with a redis-server of its own or on files alone, for the length of the block."""
+    data_dir = directory / "rpa_data"
+    with contextlib.ExitStack() as programs:
+        backend = programs.enter_context(redis_server()) if with_redis else None
+        server = programs.enter_context(running(Server(data_dir, backend.url if backend else "none")))
+        yield Stack(server, data_dir, backend)
 
 
 async def publish(server: Server, session_id: str, **body: Any) -> int:

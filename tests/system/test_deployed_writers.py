@@ -32,7 +32,7 @@ async def client() -> AsyncIterator[aiohttp.ClientSession]:
 # -- files that are read while they are written
 
 
-class Viewer:
+class StateChecker:
     """A client that checks whatever it is told against what it was told before.
 
     Attributes:
@@ -103,7 +103,7 @@ class Viewer:
         self._place = (message["epoch"], message["seq"])
 
 
-class Socket(Viewer):
+class Socket(StateChecker):
     """Over WebSocket; in the plan's dialect without a subprotocol."""
 
     protocols: tuple[str, ...] = ("rpa.v1",)
@@ -118,7 +118,7 @@ class PlainSocket(Socket):
     protocols = ()
 
 
-class Events(Viewer):
+class Events(StateChecker):
     """Over server-sent events."""
 
     path = f"/events/{SESSION}"
@@ -152,7 +152,7 @@ class DeployedEvents(Events):
             self.wrong.append(f"{message}")
 
 
-class Poll(Viewer):
+class Poll(StateChecker):
     """By asking again and again, faster than any page does."""
 
     path = f"/api/rpa/progress/{SESSION}"
@@ -206,7 +206,7 @@ class NativePoll(Poll):
         self.told(snapshot["percentual"], snapshot["etapa_atual"], over=snapshot["final"], prices=prices)
 
 
-TWENTY: tuple[type[Viewer], ...] = (
+TWENTY: tuple[type[StateChecker], ...] = (
     *[Socket] * 7, *[PlainSocket] * 3,
     *[Events] * 3, PlainEvents, DeployedEvents,
     *[Poll] * 3, OlderPoll, NativePoll,
@@ -214,7 +214,7 @@ TWENTY: tuple[type[Viewer], ...] = (
 
 
 @asynccontextmanager
-async def watching(viewers: list[Viewer]) -> AsyncIterator[None]:
+async def watching(viewers: list[StateChecker]) -> AsyncIterator[None]:
     """Let viewers watch beside the block; one that fails fails the test."""
     tasks = [asyncio.create_task(viewer.run()) for viewer in viewers]
     try:

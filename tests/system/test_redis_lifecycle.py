@@ -17,6 +17,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
 from rpa_server.tracker import ProgressTracker
+from tests.support.faults.fleet import figures, ready
 from tests.support.server import RedisServer, Server, SocketWatcher, redis_server, running, until, watching
 
 pytestmark = pytest.mark.faults
@@ -27,7 +28,7 @@ RETURN_S = 5.0
 TRIES = 5
 
 
-class Robot:
+class ThreadedTracker:
     """A tracker that reports steps in a thread of its own, since it may block."""
 
     def __init__(self, backend: RedisServer, data_dir: Path | None, session_id: str) -> None:
@@ -60,20 +61,6 @@ class Robot:
         self.worst_s = max(self.worst_s, time.monotonic() - began)
         self.reported += 1
         return self.reported
-
-
-async def figures(server: Server) -> dict[str, float]:
-    """Return what ``/metrics`` says, by name."""
-    async with aiohttp.ClientSession() as http, http.get(f"{server.url}/metrics") as response:
-        assert response.status == 200
-        lines = (await response.text()).splitlines()
-    return {name: float(value) for name, value in (line.split() for line in lines if not line.startswith("#"))}
-
-
-async def ready(server: Server) -> dict[str, Any]:
-    async with aiohttp.ClientSession() as http, http.get(f"{server.url}/health/ready") as response:
-        body: dict[str, Any] = await response.json()
-        return body
 
 
 async def seconds_until(true: Callable[[], object], limit_s: float) -> float:
@@ -113,15 +100,15 @@ async def test_server_that_was_there_before_redis_delivers_soon_after_it(data_di
         watcher = SocketWatcher(server.url, "late")
         async with watching(watcher):
             await asyncio.sleep(1.0)  # let it back off
-            assert (await ready(server))["redis"] == "down"
+            assert (await ready(server))[1]["redis"] == "down"
             since_s = time.monotonic()
             await asyncio.to_thread(backend.start)
             returned_s = await live_again(watcher, backend, since_s)
-            robot = Robot(backend, None, "late")
+            robot = ThreadedTracker(backend, None, "late")
             await robot.start()
             await robot.report()
             await until(lambda: numbered(watcher) == [1, 2], RETURN_S)
-            assert (await ready(server))["redis"] == "ok"
+            assert (await ready(server))[1]["redis"] == "ok"
     finally:
         server.kill()
         backend.kill()
@@ -135,7 +122,7 @@ async def test_server_survives_the_death_and_the_return_of_redis(
 ) -> None:
     """Files carry the run while Redis is dead; nothing is lost, nothing comes twice."""
     watcher = SocketWatcher(redis_backed.url, "killed")
-    robot = Robot(redis_process, data_dir, "killed")
+    robot = ThreadedTracker(redis_process, data_dir, "killed")
     async with watching(watcher):
         await until(lambda: watcher.messages)
         await robot.start()
@@ -176,7 +163,7 @@ async def test_server_recovers_when_a_frozen_redis_goes_on(
 ) -> None:
     """A Redis that keeps its connections and says nothing is noticed, done without, and taken back."""
     watcher = SocketWatcher(redis_backed.url, "frozen")
-    robot = Robot(redis_process, data_dir, "frozen")
+    robot = ThreadedTracker(redis_process, data_dir, "frozen")
     async with watching(watcher):
         await until(lambda: watcher.messages)
         await robot.start()
@@ -187,7 +174,7 @@ async def test_server_recovers_when_a_frozen_redis_goes_on(
         frozen_s = time.monotonic()
         gaps_s: list[float] = []
         try:
-            while (await ready(redis_backed))["redis"] != "down" or len(gaps_s) < 4:
+            while (await ready(redis_backed))[1]["redis"] != "down" or len(gaps_s) < 4:
                 assert time.monotonic() - frozen_s < 10.0, "nobody notices that Redis is frozen"
                 seq = await robot.report()
                 gaps_s.append(await seconds_until(lambda seq=seq: seq in numbered(watcher), 5))  # type: ignore[misc]
@@ -215,7 +202,7 @@ async def test_viewer_who_comes_while_redis_is_frozen_sees_the_files(
     data_dir: Path, redis_process: RedisServer, redis_backed: Server
 ) -> None:
     """A new page is served from the files within seconds, on every transport."""
-    robot = Robot(redis_process, data_dir, "meanwhile")
+    robot = ThreadedTracker(redis_process, data_dir, "meanwhile")
     redis_process.signal(signal.SIGSTOP)
     try:
         await robot.start()

@@ -100,7 +100,7 @@ async def watched(context: BrowserContext, known: re.Pattern[str] = NETWORK) -> 
     assert [text for text in complaints if not known.match(text)] == []
 
 
-class Site:
+class EmbeddingSite:
     """Another site: serves the page that a test gives it under the strictest policy that the widget needs."""
 
     def __init__(self, server: str) -> None:
@@ -145,7 +145,7 @@ class Site:
 class Stage:
     """What a test needs: a robot, another site's page, and the widget in it."""
 
-    def __init__(self, http: aiohttp.ClientSession, site: Site, page: Page) -> None:
+    def __init__(self, http: aiohttp.ClientSession, site: EmbeddingSite, page: Page) -> None:
         self.http = http
         self.site = site
         self.page = page

@@ -17,7 +17,7 @@ from playwright.async_api import BrowserContext, Page
 
 from rpa_server.tracker import ProgressTracker
 from tests.support.browser.network import Network
-from tests.support.browser.stage import NETWORK, PLANS, Site, watched
+from tests.support.browser.stage import NETWORK, PLANS, EmbeddingSite, watched
 from tests.support.server import until
 
 #: What the page does: it follows, and keeps what it was told.
@@ -37,7 +37,7 @@ window.follow = (id, options) => {
 SHOWN = ("epoch", "seq", "etapa_atual", "percentual", "mensagem", "estado", "final", "resultado", "estimativas", "erros")
 
 
-class Robot:
+class TrackedRun:
     """A run, reported by the tracker to a real Redis.
 
     Attributes:
@@ -62,7 +62,7 @@ class Robot:
 class Visit:
     """A page that follows a robot's run through a network."""
 
-    def __init__(self, page: Page, network: Network, robot: Robot, site: Site) -> None:
+    def __init__(self, page: Page, network: Network, robot: TrackedRun, site: EmbeddingSite) -> None:
         self.page = page
         self.network = network
         self.robot = robot
@@ -187,12 +187,12 @@ async def visiting(
     """Make a visit through a network of its own; what the page complains of, beyond *known*, fails the test."""
     async with Network(port).running() as network, watched(context, known) as page:
         assert isinstance(network, Network)
-        site = Site(network.url)
+        site = EmbeddingSite(network.url)
         await site.start()
         await context.add_init_script(FOLLOW)
         await page.clock.install()
         try:
-            yield Visit(page, network, Robot(client), site)
+            yield Visit(page, network, TrackedRun(client), site)
         finally:
             network.thaw()
             network.cut()
