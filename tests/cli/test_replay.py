@@ -162,7 +162,7 @@ async def play_and_watch(stack: Stack, runs: dict[str, int], *arguments: object)
         assert played.status == 0, played.errors
         assert played.complaints == []
         with contextlib.suppress(TimeoutError):  # what is missing is told below
-            await until(lambda: all(audience.served() for audience in audiences), 5)
+            await until(lambda: all(audience.served() for audience in audiences))
         async with aiohttp.ClientSession() as http:
             return {audience.session_id: await audience.final_state(http) for audience in audiences}
 

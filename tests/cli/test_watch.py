@@ -23,7 +23,7 @@ from tests.support.sessions import SESSION, Robot
 @pytest.fixture(autouse=True)
 def short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
     """The grace behind the final update, short enough to wait for."""
-    monkeypatch.setattr(session, "GRACE_S", 0.1)
+    monkeypatch.setattr(session, "GRACE_S", 0.5)
 
 
 @contextlib.asynccontextmanager

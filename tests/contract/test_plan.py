@@ -17,9 +17,10 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.protocol import State
 
 from tests.support.server import ROOT, Server, Stack, running, running_stack
+from tests.support.timing import within
 
-#: One machine is shared with other work: what is timed may be tried this often, the best try counts.
-TRIES = 3
+#: It is about times, and the machine should do nothing else meanwhile.
+pytestmark = pytest.mark.serial
 
 _ROBOT = """
 import sys, time
@@ -90,14 +91,11 @@ async def full_integration(stack: Stack) -> None:
 
 async def concurrent_connections(stack: Stack) -> None:
     """Section 4.2: 100 connections at once are opened, written to and answered in under a second each time."""
-    figures = [await _hundred(stack)]
-    while max(figures[-1]) >= 1.0 and len(figures) < TRIES:
-        figures.append(await _hundred(stack))
-    opened, sent, answered = figures[-1]
-    print(f"100 connections: opened {opened:.3f} s, sent {sent:.3f} s, answered {answered:.3f} s; try {len(figures)}")
-    assert opened < 1.0
-    assert sent < 1.0
-    assert answered < 1.0
+    opened_s, sent_s, answered_s = await _hundred(stack)
+    print(f"100 connections: opened {opened_s:.3f} s, sent {sent_s:.3f} s, answered {answered_s:.3f} s")
+    within(opened_s, 1.0)
+    within(sent_s, 1.0)
+    within(answered_s, 1.0)
 
 
 async def _hundred(stack: Stack) -> tuple[float, float, float]:
@@ -187,33 +185,24 @@ def _quantile(values: list[float], share: float) -> float:
     return sorted(values)[min(len(values) - 1, int(len(values) * share))]
 
 
-async def _assert_fast(name: str, measure: Callable[[int], Awaitable[list[float]]]) -> None:
-    p99 = float("inf")
-    for attempt in range(TRIES):
-        ages = await measure(attempt)
-        p50, p99 = _quantile(ages, 0.5), _quantile(ages, 0.99)
-        print(f"{name}: p50 {p50 * 1000:.1f} ms, p99 {p99 * 1000:.1f} ms of {len(ages)} deliveries")
-        if p99 < 0.1:
-            return
-    assert p99 < 0.1
+def _assert_fast(name: str, ages_s: list[float]) -> None:
+    p50_s, p99_s = _quantile(ages_s, 0.5), _quantile(ages_s, 0.99)
+    print(f"{name}: p50 {p50_s * 1000:.1f} ms, p99 {p99_s * 1000:.1f} ms of {len(ages_s)} deliveries")
+    within(p99_s, 0.1)
+
+
+_runs = itertools.count()
 
 
 async def test_latency_through_redis_is_below_100_ms_with_100_connections(stack: Stack) -> None:
     """The plan's measure of success: less than 100 ms from the robot's call to the page."""
-    await _assert_fast(
-        "Redis, 100 connections",
-        lambda attempt: _ages(
-            stack.server, f"latency{attempt}-", sessions=10, viewers=100, updates=400, pause_s=0.008
-        ),
-    )
+    prefix = f"latency{next(_runs)}-"
+    ages_s = await _ages(stack.server, prefix, sessions=10, viewers=100, updates=400, pause_s=0.008)
+    _assert_fast("Redis, 100 connections", ages_s)
 
 
 async def test_latency_through_files_is_below_100_ms_with_10_watchers(tmp_path: Path) -> None:
     """Without Redis an update takes less than 100 ms, too."""
     with running(Server(tmp_path / "rpa_data")) as server:
-        await _assert_fast(
-            "Files, 10 watchers",
-            lambda attempt: _ages(
-                server, f"latency{attempt}-", sessions=5, viewers=10, updates=300, pause_s=0.012
-            ),
-        )
+        ages_s = await _ages(server, "latency-", sessions=5, viewers=10, updates=300, pause_s=0.012)
+    _assert_fast("Files, 10 watchers", ages_s)

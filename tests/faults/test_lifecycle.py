@@ -22,6 +22,7 @@ from tests.support.faults.judge import Verdict
 from tests.support.faults.table import Row
 from tests.support.faults.viewers import Transport, Viewer
 from tests.support.server import CommandServer, RedisServer, Server, running
+from tests.support.timing import fast_enough, within
 
 pytestmark = pytest.mark.faults
 Record = Callable[[Row], None]
@@ -31,8 +32,6 @@ WS: Sequence[Transport] = ("ws",)
 SSE: Sequence[Transport] = ("sse",)
 POLL: Sequence[Transport] = ("poll",)
 FULL = pytest.mark.faults_full
-#: What is timed may be tried this often: machines are shared. Nothing may be lost in any of them.
-TRIES = 3
 #: Both ways to start a server; they differ in the event loop.
 both = pytest.mark.parametrize(
     "kind", [pytest.param(Server, id="aiohttp"), pytest.param(CommandServer, id="uvloop", marks=FULL)]
@@ -99,13 +98,13 @@ async def test_L1_stopped(tmp_path: Path, redis_process: RedisServer, record: Re
             f"exit {took_s:.2f} s, closed {codes}, {ended} streams ended, {len(goodbyes)} plain sockets got a close frame",
         )
     )
-    assert took_s <= 5.0
     assert codes == {1012: 400}
     assert ended == len(streams) == 500
     assert len({viewer.retry_ms for viewer in streams}) > 250
     assert goodbyes == []
     assert all(data.startswith(b"HTTP/1.1 101 ") for data in seen)
     assert verdict.faults == CLEAN, verdict.worst
+    within(took_s, 5.0)
 
 
 # -- L2
@@ -134,7 +133,7 @@ class Returning(Viewer):
 def most_within(times: Sequence[float], length: float = 1.0) -> int:
     """Return how many of *times* fall into the fullest window."""
     ordered = sorted(times)
-    return max(bisect.bisect_right(ordered, start + length) - place for place, start in enumerate(ordered))
+    return max(bisect.bisect_right(ordered, start + length) - index for index, start in enumerate(ordered))
 
 
 async def killed(directory: Path, redis_url: str) -> tuple[Verdict, float, list[float]]:
@@ -163,28 +162,17 @@ async def killed(directory: Path, redis_url: str) -> tuple[Verdict, float, list[
 
 async def test_L2_killed(tmp_path: Path, redis_process: RedisServer, record: Record) -> None:
     """SIGKILL, and a new server 2 s later: everyone is back soon, but not all at once, and nothing is lost."""
-    for number in range(TRIES):
-        directory = tmp_path / str(number)
-        directory.mkdir()
-        verdict, away_s, back_s = await killed(directory, redis_process.url)
-        p95_s, most = back_s[int(0.95 * len(back_s))], most_within(back_s) / len(back_s)
-        record(
-            verdict.row(
-                f"L2 SIGKILL, again {away_s:.1f} s later",
-                f"back p95 {p95_s:.2f} s, last {back_s[-1]:.2f} s after the port opened, {most:.1%} of them within 1 s",
-            )
+    verdict, away_s, back_s = await killed(tmp_path, redis_process.url)
+    p95_s, most = back_s[int(0.95 * len(back_s))], most_within(back_s) / len(back_s)
+    record(
+        verdict.row(
+            f"L2 SIGKILL, again {away_s:.1f} s later",
+            f"back p95 {p95_s:.2f} s, last {back_s[-1]:.2f} s after the port opened, {most:.1%} of them within 1 s",
         )
-        assert verdict.faults == CLEAN, verdict.worst
-        if p95_s <= 5.0 and most <= 0.25:
-            return
-        await asyncio.to_thread(forget, redis_process)
-    pytest.fail(f"not once in {TRIES} times")
-
-
-def forget(backend: RedisServer) -> None:
-    """Let Redis hold nothing any more."""
-    with backend.client() as client:
-        client.flushall()
+    )
+    assert verdict.faults == CLEAN, verdict.worst
+    within(p95_s, 5.0)
+    fast_enough(most <= 0.25, f"{most:.1%} of the clients were back within one second")
 
 
 # -- L6
@@ -432,10 +420,10 @@ async def test_L9_no_descriptors_left(
     )
     assert verdict.faults == CLEAN, verdict.worst
     assert reconnects == 0
-    assert verdict.delay_s() <= 3.0  # the subscription was made anew meanwhile
     assert len(rate.worst) <= 10, rate.worst[:20]
     assert flood.admitted > 0 < flood.refused
-    assert entered_s <= 2.0
+    within(verdict.delay_s(), 3.0)  # the subscription was made anew meanwhile
+    within(entered_s, 2.0)
 
 
 async def gets_in(port: int) -> bool:

@@ -15,6 +15,7 @@ from tests.support.faults.fleet import eventually, live_line, scene, shut
 from tests.support.faults.robots import Robots
 from tests.support.faults.table import Row
 from tests.support.server import RedisServer, Server
+from tests.support.timing import within
 
 pytestmark = pytest.mark.faults
 Record = Callable[[Row], None]
@@ -51,11 +52,11 @@ async def test_R12_late(tmp_path: Path, record: Record, full: bool) -> None:
     more = f"port open after {opened_s:.2f} s, live {live_s:.2f} s after Redis, {len(before.delays_s)} deliveries before"
     record(verdict.row(f"R12 Redis {absent_s:g} s late", more))
     assert verdict.faults == CLEAN, verdict.worst
-    assert opened_s <= 3.0
-    assert live_s <= 5.0
     assert before.delays_s and before.delay_s() <= 1.0
-    assert verdict.block_s <= 1.0
     assert set(ends) == {"redis"}
+    within(opened_s, 3.0)
+    within(live_s, 5.0)
+    within(verdict.block_s, 1.0)
 
 
 def spool(data_dir: Path, session_id: str) -> set[int]:
@@ -106,13 +107,13 @@ async def test_R13_long_outage(tmp_path: Path, redis_process: RedisServer, recor
     assert verdict.faults == CLEAN, verdict.worst
     assert verdict.resets == 0
     assert not missing
-    assert replayed_s <= 10.0
-    assert removed_s <= 10.0
     assert failed == []
     assert len(complaints) <= 60
     assert len(log) <= 60
     assert (end.lost, end.backend) == (0, "redis")
-    assert verdict.block_s <= 1.0
+    within(replayed_s, 10.0)
+    within(removed_s, 10.0)
+    within(verdict.block_s, 1.0)
 
 
 def in_redis(backend: RedisServer) -> int:

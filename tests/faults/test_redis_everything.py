@@ -11,6 +11,7 @@ import pytest
 from tests.support.faults.fleet import Fleet, kill_subscribers, outage, scene
 from tests.support.faults.table import Row
 from tests.support.server import RedisServer, Server
+from tests.support.timing import within
 
 pytestmark = pytest.mark.faults
 Record = Callable[[Row], None]
@@ -62,7 +63,7 @@ async def test_R_one_after_the_other(tmp_path: Path, redis_process: RedisServer,
     record(verdict.row(what))
     assert verdict.faults == CLEAN, verdict.worst
     assert verdict.most_resets <= 1
-    assert verdict.block_s <= 1.0
+    within(verdict.block_s, 1.0)
 
 
 @pytest.mark.faults_full
@@ -85,8 +86,8 @@ async def test_R_server_killed_in_an_outage(
     record(verdict.row(f"R all: server killed while Redis is {how}", f"live {live_s:.2f} s after Redis"))
     assert verdict.faults == CLEAN, verdict.worst
     assert verdict.most_resets <= 1
-    assert live_s <= 5.0
-    assert verdict.block_s <= 1.0
+    within(live_s, 5.0)
+    within(verdict.block_s, 1.0)
 
 
 @pytest.mark.faults_full
@@ -108,4 +109,4 @@ async def test_R_two_servers(tmp_path: Path, redis_process: RedisServer, record:
     record(verdict.row("R all: two servers killed in turn, three times", f"{moves} viewers moved"))
     assert verdict.faults == CLEAN, verdict.worst
     assert verdict.resets == 0
-    assert verdict.block_s <= 1.0
+    within(verdict.block_s, 1.0)

@@ -16,6 +16,7 @@ from tests.support.faults.network import FarRedis, Link, Proxy, why_no_namespace
 from tests.support.faults.robots import Plan, Robots, working
 from tests.support.faults.table import Row
 from tests.support.server import RedisServer, Server, free_port, redis_server, running
+from tests.support.timing import within
 
 pytestmark = pytest.mark.faults
 Record = Callable[[Row], None]
@@ -72,10 +73,10 @@ async def test_R4_unreachable(tmp_path: Path, record: Record, full: bool) -> Non
     )
     record(verdict.row(f"R4 {backend.how} for {length_s:g} s", more))
     assert verdict.faults == CLEAN, verdict.worst
-    assert heartbeat.p99_s <= 0.1 + still.p99_s
     assert heartbeat.cpu <= 0.1
-    assert live_s <= 5.0
-    assert verdict.block_s <= 1.0
+    within(heartbeat.p99_s, 0.1 + still.p99_s)
+    within(live_s, 5.0)
+    within(verdict.block_s, 1.0)
 
 
 # -- the robot's side
@@ -132,8 +133,8 @@ def test_R5_black_hole(tmp_path: Path, record: Record, full: bool, when: str) ->
             backend.cut()
             time.sleep(30.0 if full else 4.0)
     block_s, later_s = judged(record, f"{backend.how} {when}", robots, control, cut_s)
-    assert block_s <= 1.0
-    assert later_s <= FILES_S
+    within(block_s, 1.0)
+    within(later_s, FILES_S)
 
 
 def test_R5_no_names(tmp_path: Path, record: Record, full: bool) -> None:
@@ -154,8 +155,8 @@ def test_R5_no_names(tmp_path: Path, record: Record, full: bool) -> None:
             local.kill()
             time.sleep(30.0 if full else 4.0)
     block_s, later_s = judged(record, "connection closed, no name server", robots, control, cut_s)
-    assert block_s <= 1.0
-    assert later_s <= FILES_S
+    within(block_s, 1.0)
+    within(later_s, FILES_S)
 
 
 @pytest.mark.faults_full
@@ -180,7 +181,7 @@ def test_R5_slow(tmp_path: Path, record: Record, delay_s: float) -> None:
     calls = robots.reports()["alone"]
     worst_s = max(call.block_s for call in calls)
     record(Row(f"R5 every answer {delay_s:g} s late", updates=len(calls), block_s=worst_s))
-    assert worst_s <= 1.0
+    within(worst_s, 1.0)
 
 
 # -- failover
@@ -223,10 +224,10 @@ async def test_R10_failover(tmp_path: Path, record: Record, how: str) -> None:
             old.signal(signal.SIGCONT)
     record(verdict.row(f"R10 failover, old master {how}", f"live {live_s:.2f} s after"))
     assert verdict.faults == CLEAN, verdict.worst
-    assert live_s <= 10.0
     assert backends == {"redis"}
     assert (posted, stored) == ([201, 201], 3)
-    assert verdict.block_s <= 1.0
+    within(live_s, 10.0)
+    within(verdict.block_s, 1.0)
 
 
 @contextmanager

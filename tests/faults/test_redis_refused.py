@@ -14,6 +14,7 @@ from tests.support.faults.certificates import Authority, why_no_tls
 from tests.support.faults.fleet import ready
 from tests.support.faults.table import Row
 from tests.support.server import RedisServer, Server, free_port, redis_server
+from tests.support.timing import within
 
 pytestmark = pytest.mark.faults
 Record = Callable[[Row], None]
@@ -110,9 +111,11 @@ async def watch_all(cases: list[Case], directory: Path, length_s: float, record:
             assert {status for _, status, _ in case.answers[5:]} == {200}
             assert case.answers[-1][2] == {"status": "ok", "redis": "ok"}
             continue
-        assert case.refused_s <= 5.0, (case.name, case.answers[-1:])
         assert case.recanted == 0, case.name
         assert len(case.lines) <= 6 * max(60.0, length_s) / 60, (case.name, case.lines)
+    for case in cases:
+        if case.name != "control":
+            within(case.refused_s, 5.0)
 
 
 async def test_R11_password_and_permissions(tmp_path: Path, record: Record, full: bool) -> None:

@@ -22,7 +22,7 @@ PLAIN = f"/rpa_progress_sse.php?session_id={SESSION}"
 @pytest.fixture
 def short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
     """The grace behind the final update, short enough to wait for."""
-    monkeypatch.setattr(session, "GRACE_S", 0.1)
+    monkeypatch.setattr(session, "GRACE_S", 0.5)
 
 
 class Event(NamedTuple):

@@ -174,7 +174,7 @@ async def test_behind_the_end_nobody_waits_for_long(
     serve: Serve, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of a finished run nothing is waited for beyond the grace: robots add a line or two, and no more comes."""
-    monkeypatch.setattr(session_module, "GRACE_S", 0.1)
+    monkeypatch.setattr(session_module, "GRACE_S", 0.5)
     robot = Robot(steps=3)
     robot.finish()
     stored(data_dir, robot)

@@ -228,7 +228,7 @@ async def test_a_full_server_says_so(serve: Serve) -> None:
 @pytest.fixture
 def short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
     """The grace behind the final update, short enough to wait for."""
-    monkeypatch.setattr(session, "GRACE_S", 0.1)
+    monkeypatch.setattr(session, "GRACE_S", 0.5)
 
 
 @pytest.mark.usefixtures("short_grace")

@@ -52,7 +52,11 @@ class Process(Listener):
         with self.log.open("ab") as log:
             # A group of its own: php-cli's workers end with it.
             self._process = subprocess.Popen(command, env=environ, cwd=cwd, stdout=log, stderr=log, start_new_session=True)
-        wait_until(self.listens)
+        try:
+            wait_until(self.listens)
+        except BaseException:
+            self.stop()
+            raise
 
     def stop(self) -> None:
         """End the process and its children."""

@@ -19,7 +19,7 @@ def run(*command: str, cwd: Path = WEB) -> str:
     """
     program = shutil.which(command[0])
     assert program, f"{command[0]} is not installed"
-    done = subprocess.run([program, *command[1:]], cwd=cwd, capture_output=True, text=True, timeout=50, check=False)
+    done = subprocess.run([program, *command[1:]], cwd=cwd, capture_output=True, text=True, timeout=170, check=False)
     assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout[-6000:]}\n{done.stderr[-3000:]}"
     return done.stdout
 

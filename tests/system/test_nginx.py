@@ -28,6 +28,7 @@ from rpa_server.legacy import progress_answer, reader_answer
 from tests.support import pages
 from tests.support.frontends import Nginx, Site, behind_nginx, read_timeout
 from tests.support.server import EventWatcher, Server, SocketWatcher, Watcher, free_port, publish, until
+from tests.support.timing import within
 
 GOOD, EVIL = "https://www.example.com", "https://evil.example"
 STEP = {"etapa": 1, "mensagem": "Tela 1"}
@@ -117,12 +118,12 @@ async def test_events_pass_as_they_happen(site: Site, http: aiohttp.ClientSessio
             assert response.headers["Content-Type"] == "text/event-stream"
             assert "Content-Encoding" not in response.headers
             await _line(response, b"data: ")
-            assert time.monotonic() - began < 0.2
+            within(time.monotonic() - began, 0.2)
             await _line(response, b"\n")
             began = time.monotonic()
             await publish(site.server, "sse", etapa=1, mensagem=f"{path} {number}")
             await _line(response, b"data: ", json.dumps(f"{path} {number}")[1:-1].encode())
-            assert time.monotonic() - began < 0.2
+            within(time.monotonic() - began, 0.2)
 
 
 async def _line(response: aiohttp.ClientResponse, start: bytes, inside: bytes = b"") -> bytes:
@@ -525,8 +526,8 @@ async def test_reloads_lose_nothing(tmp_path: Path) -> None:
             await asyncio.wait_for(asyncio.gather(*tasks), 10)
     absences = [absence for watcher in watchers for absence in watcher.absences]
     print(f"{len(absences)} absences, longest {max(absences):.2f} s; {last} updates for each of {len(watchers)}")
-    assert max(absences) <= 5.0
     assert [watcher.resets for watcher in watchers] == [0] * len(watchers)
+    within(max(absences), 5.0)
     for watcher in watchers:
         assert watcher.seqs == list(range(first + 1, last + 1))
 
@@ -579,8 +580,8 @@ async def test_streams_on_which_nothing_happens_live_on(tmp_path: Path) -> None:
         began = time.monotonic()
         sent = await publish(site.server, "idle", **STEP)
         await until(lambda: all(sent in watcher.seqs for watcher in watchers), 2)
-        assert time.monotonic() - began < 0.5
         assert ended == []
+        within(time.monotonic() - began, 0.5)
 
 
 async def test_without_a_heartbeat_idle_streams_are_cut(tmp_path: Path) -> None:

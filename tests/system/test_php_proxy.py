@@ -21,6 +21,7 @@ from rpa_server.legacy import progress_answer, reader_answer
 from tests.support import pages
 from tests.support.frontends import Nginx, Php
 from tests.support.server import ROOT, Server, free_port, publish, running
+from tests.support.timing import within
 
 PHP = ROOT / "web" / "php"
 PROXY = PHP / "rpa_proxy.php"
@@ -179,12 +180,12 @@ async def test_the_deployed_stream_passes_as_it_happens(host: Host, http: aiohtt
         began = time.monotonic()
         async with http.get(address) as response:
             assert json.loads((await _line(response, b"data: "))[6:])["status"] == "starting"
-            assert time.monotonic() - began < 0.5
+            within(time.monotonic() - began, 0.5)
             began = time.monotonic()
             await publish(host.server, session, etapa=number + 2, mensagem="x")
             while json.loads((await _line(response, b"data: "))[6:]).get("etapa_atual") != number + 2:
                 pass
-            assert time.monotonic() - began < 0.7
+            within(time.monotonic() - began, 0.7)
 
 
 STREAMS = ["/events/{}", "/rpa_progress_sse.php?session_id={}"]
@@ -210,13 +211,13 @@ async def test_events_pass_as_they_happen(host: Host, http: aiohttp.ClientSessio
             assert response.headers.getall("Access-Control-Allow-Origin") == [GOOD]
             assert "Content-Encoding" not in response.headers
             await _line(response, b"data: ")
-            assert time.monotonic() - began < 0.5
+            within(time.monotonic() - began, 0.5)
             for _ in range(5):
                 began = time.monotonic()
                 sent = await publish(host.server, "sse", **STEP)
                 while json.loads((await _line(response, b"data: "))[6:])["seq"] != sent:
                     pass
-                assert time.monotonic() - began < 0.5
+                within(time.monotonic() - began, 0.5)
             await _line(response, b":")
 
 
@@ -434,7 +435,7 @@ async def test_a_server_that_says_nothing_is_given_up(http: aiohttp.ClientSessio
     async with Upstream(hold=True) as upstream, before(upstream.url, quick(tmp_path / "php"), backend) as url:
         began = time.monotonic()
         await _assert_down(http, url)
-        assert time.monotonic() - began < 8
+        within(time.monotonic() - began, 8)
 
 
 async def _assert_down(http: aiohttp.ClientSession, url: str) -> None:

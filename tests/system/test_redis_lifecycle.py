@@ -19,6 +19,7 @@ from websockets.typing import Subprotocol
 from rpa_server.tracker import ProgressTracker
 from tests.support.faults.fleet import figures, ready
 from tests.support.server import RedisServer, Server, SocketWatcher, redis_server, running, until, watching
+from tests.support.timing import within
 
 pytestmark = pytest.mark.faults
 
@@ -74,7 +75,7 @@ async def live_again(watcher: SocketWatcher, backend: RedisServer, since_s: floa
     with backend.client() as client:
         number = 0
         while not any(update.get("bare") for update in watcher.updates):
-            assert time.monotonic() - since_s < 2 * RETURN_S, "nothing comes through live"
+            within(time.monotonic() - since_s, 2 * RETURN_S)
             number += 1
             client.publish(f"rpa_progress:{watcher.session_id}", json.dumps({"etapa": 1, "bare": number}))
             await asyncio.sleep(0.02)
@@ -113,8 +114,8 @@ async def test_server_that_was_there_before_redis_delivers_soon_after_it(data_di
         server.kill()
         backend.kill()
     print(f"port open after {opened_s:.2f} s without Redis, live {returned_s:.2f} s after Redis started")
-    assert opened_s < 3.0
-    assert returned_s < RETURN_S
+    within(opened_s, 3.0)
+    within(returned_s, RETURN_S)
 
 
 async def test_server_survives_the_death_and_the_return_of_redis(
@@ -154,8 +155,8 @@ async def test_server_survives_the_death_and_the_return_of_redis(
     )
     assert numbered(watcher) == list(range(1, last + 1))
     assert {message["type"] for message in watcher.messages} == {"sync", "progress_update"}
-    assert returned_s < RETURN_S
-    assert robot.worst_s < 1.0
+    within(returned_s, RETURN_S)
+    within(robot.worst_s, 1.0)
 
 
 async def test_server_recovers_when_a_frozen_redis_goes_on(
@@ -175,7 +176,7 @@ async def test_server_recovers_when_a_frozen_redis_goes_on(
         gaps_s: list[float] = []
         try:
             while (await ready(redis_backed))[1]["redis"] != "down" or len(gaps_s) < 4:
-                assert time.monotonic() - frozen_s < 10.0, "nobody notices that Redis is frozen"
+                within(time.monotonic() - frozen_s, 10.0)
                 seq = await robot.report()
                 gaps_s.append(await seconds_until(lambda seq=seq: seq in numbered(watcher), 5))  # type: ignore[misc]
                 await asyncio.sleep(0.2)
@@ -194,8 +195,8 @@ async def test_server_recovers_when_a_frozen_redis_goes_on(
     )
     assert numbered(watcher) == list(range(1, last + 1))
     assert {message["type"] for message in watcher.messages} == {"sync", "progress_update"}
-    assert returned_s < RETURN_S
-    assert robot.worst_s < 1.0
+    within(returned_s, RETURN_S)
+    within(robot.worst_s, 1.0)
 
 
 async def test_viewer_who_comes_while_redis_is_frozen_sees_the_files(
@@ -218,7 +219,7 @@ async def test_viewer_who_comes_while_redis_is_frozen_sees_the_files(
     finally:
         redis_process.signal(signal.SIGCONT)
     print(f"a new viewer waited {took_s:.2f} s beside a frozen Redis")
-    assert took_s < 3.0
+    within(took_s, 3.0)
 
 
 # -- what is on the channel
@@ -294,7 +295,7 @@ async def test_garbage_is_dropped_and_counted_and_the_next_message_arrives(line:
             assert after["rpa_messages_received_total"] == before["rpa_messages_received_total"] + 1
             if best_s < 0.1:
                 break
-        assert best_s < 0.1
+        within(best_s, 0.1)
 
 
 @pytest.mark.parametrize("name", ["", "../x", "a b", ".x", "x" * 129, "sessão", "a:b"])
@@ -322,8 +323,8 @@ async def test_garbage_in_mass_delays_a_good_message_little(line: Line) -> None:
         assert (await _next(websocket))["etapa"] == 2
         took_s = time.monotonic() - began
     print(f"behind 5,000 bad messages a good one took {took_s:.3f} s")
-    assert took_s < 2.0
     assert line.server.log.stat().st_size - log_bytes < 4096
+    within(took_s, 2.0)
 
 
 FOREIGN: dict[str, dict[str, Any]] = {

@@ -18,7 +18,7 @@ from playwright.async_api import BrowserContext, Page
 from rpa_server.tracker import ProgressTracker
 from tests.support.browser.network import Network
 from tests.support.browser.stage import NETWORK, PLANS, EmbeddingSite, watched
-from tests.support.server import until
+from tests.support.server import PATIENCE_S, until
 
 #: What the page does: it follows, and keeps what it was told.
 FOLLOW = """
@@ -88,7 +88,7 @@ class Visit:
         page = page or self.page
         await page.evaluate("([id, options]) => follow(id, options)", [self.robot.session, options])
 
-    async def has(self, state: str, timeout_s: float = 10.0) -> None:
+    async def has(self, state: str, timeout_s: float = PATIENCE_S) -> None:
         """Wait, while the page's clock goes on by itself, until an expression is true in the page.
 
         The page's policy forbids Playwright's own way of waiting, which needs eval.
@@ -121,7 +121,7 @@ class Visit:
         """Move the page's clock at once: timers come late, and once, as after sleep."""
         await self.page.clock.fast_forward(int(seconds * 1000))
 
-    async def shows(self, timeout_s: float = 10.0) -> None:
+    async def shows(self, timeout_s: float = PATIENCE_S) -> None:
         """Wait until the page has been told everything that the robot has said."""
         await self.has(f"seen.updates.at(-1)?.[1] === '{self.robot.said[-1]}'", timeout_s)
 

@@ -27,7 +27,8 @@ from redis.retry import Retry
 from tests.support.faults.judge import Verdict, judge
 from tests.support.faults.robots import End, Plan, Robots, working
 from tests.support.faults.viewers import MIX, Crowd, Transport, Viewer
-from tests.support.server import RedisServer, Server, SocketWatcher, running, until, watching
+from tests.support.server import PATIENCE_S, RedisServer, Server, SocketWatcher, running, until, watching
+from tests.support.timing import within
 
 
 @dataclass
@@ -50,7 +51,7 @@ class Fleet:
     def server(self) -> Server:
         return self.servers[0]
 
-    async def end(self, settle_s: float = 0.5, patience_s: float = 30.0) -> Verdict:
+    async def end(self, settle_s: float = 0.5, patience_s: float = 60.0) -> Verdict:
         """Let the robots end their runs and the viewers see it; judge.
 
         Args:
@@ -137,21 +138,24 @@ async def scene(
         yield Fleet(servers, plans, crowd)
 
 
-async def eventually(true: Callable[[], Any], timeout_s: float, step_s: float = 0.05) -> float:
+async def eventually(true: Callable[[], Any], bound_s: float, step_s: float = 0.05) -> float:
     """Wait until *true* (a function or a coroutine function) says so; return the seconds it took.
 
     Raises:
-        TimeoutError: it did not.
+        TimeoutError: it never did.
+        TooSlow: it did, but later than *bound_s*.
     """
     began = time.monotonic()
     while True:
         answer = true()
         if isinstance(answer, Awaitable):
             answer = await answer
+        took_s = time.monotonic() - began
         if answer:
-            return time.monotonic() - began
-        if time.monotonic() - began > timeout_s:
-            raise TimeoutError(f"not within {timeout_s:g} s")
+            within(took_s, bound_s)
+            return took_s
+        if took_s > max(bound_s, PATIENCE_S):
+            raise TimeoutError(f"not within {took_s:.0f} s")
         await asyncio.sleep(step_s)
 
 

@@ -88,7 +88,7 @@ class Robots:
         self._environ = {**os.environ, "RPA_REDIS_URL": redis_url, "RPA_DATA_DIR": str(data_dir), **environ}
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self, wait_s: float = 30.0) -> None:
+    def start(self, wait_s: float = 60.0) -> None:
         """Start; return when every robot has made its first call."""
         words = [*self._prefix, sys.executable, "-m", __name__, str(self.log), json.dumps(asdict(self.plan))]
         with self.stderr.open("ab") as errors:
@@ -106,7 +106,7 @@ class Robots:
         self._process.stdin.write(word.encode() + b"\n")
         self._process.stdin.flush()
 
-    def stop(self, timeout_s: float = 30.0) -> None:
+    def stop(self, timeout_s: float = 60.0) -> None:
         """Let every robot end its run; fail when one of them did not get there."""
         if self._process is None:
             return

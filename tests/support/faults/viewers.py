@@ -313,13 +313,13 @@ class Crowd:
             if isinstance(result, Exception):
                 raise result
 
-    async def until_up(self, timeout_s: float = 20.0) -> None:
+    async def until_up(self, timeout_s: float = 60.0) -> None:
         """Wait until everyone has a stream."""
         async with asyncio.timeout(timeout_s):
             while not all(viewer.up for viewer in self.viewers):  # noqa: ASYNC110 - they set no event
                 await asyncio.sleep(0.02)
 
-    async def until_done(self, timeout_s: float = 30.0) -> bool:
+    async def until_done(self, timeout_s: float = 60.0) -> bool:
         """Wait until everyone was told that the run is over; tell whether that came."""
         _, pending = await asyncio.wait(self._tasks, timeout=timeout_s)
         return not pending
