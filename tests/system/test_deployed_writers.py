@@ -17,6 +17,7 @@ import pytest
 from tests.support import inplace, recordings
 from tests.support.inplace import Document
 from tests.support.server import ROOT, RedisServer, Server, running, until
+from tests.support.timing import fast_enough, within
 
 SESSION = "rpa_v4_20260115_093000_ba6e50a1"
 PLANS = ("R$ 3.210,98", "R$ 2.109,87")
@@ -248,15 +249,16 @@ async def test_nobody_sees_a_broken_or_an_older_state_while_files_are_written_in
     resets = max(viewer.resets for viewer in viewers)
     print(f"{kind}: {int(out)} writes in {length_s:g} s, seen {seen}, at most {resets} resets, over {late_s:.3f} s behind")
     assert writer.returncode == 0
-    assert int(out) >= length_s / inplace.EVERY_S / 3
     assert [(type(viewer).__name__, viewer.wrong[:3]) for viewer in viewers if viewer.wrong] == []
     assert resets <= 1
     assert all(viewer.seen >= (inplace.ENTRIES - 5 if kind == "history" else 20) for viewer in viewers[:10])
+    fast_enough(int(out) >= length_s / inplace.EVERY_S / 3, f"the robot wrote only {int(out)} times")
 
 
 # -- how soon
 
 
+@pytest.mark.serial
 async def test_an_entry_is_with_every_viewer_within_100_ms(data_dir: Path, server: Server) -> None:
     """50 entries of a robot that writes in place, from the moment before it writes to the frame and the event."""
     data_dir.mkdir(exist_ok=True)
@@ -284,8 +286,7 @@ async def test_an_entry_is_with_every_viewer_within_100_ms(data_dir: Path, serve
         delays = [times[text] - written[text] for text in list(written)[-50:]]
         median, worst = 1000 * statistics.median(delays), 1000 * max(delays)
         print(f"{name}: {median:.1f} ms median, {worst:.1f} ms worst of {len(delays)}")
-        assert statistics.median(delays) < 0.1
-        assert sorted(delays)[-2] < 0.1  # one may meet whatever else this machine does
+        within(sorted(delays)[-2], 0.1)  # one may meet whatever else this machine does
 
 
 async def _note_frames(socket: aiohttp.ClientWebSocketResponse, times: dict[str, float]) -> None:
@@ -369,42 +370,55 @@ async def _ask(http: aiohttp.ClientSession, url: str, question: Question) -> flo
     return time.monotonic() - began
 
 
-async def _slowest(data_dir: Path) -> tuple[float, dict[str, float]]:
-    """Start a server; return how long until it listens, and of every question its slowest answer, the first ones too."""
-    server = Server(data_dir)
+class Answers(NamedTuple):
+    """How long a server took, in seconds.
+
+    Attributes:
+        listening: until its port was open.
+        slowest: of every question, the very first answer or the second slowest of the later ones: one may meet
+            whatever else the machine does.
+    """
+
+    listening: float
+    slowest: dict[str, float]
+
+
+async def _answers(data_dir: Path) -> Answers:
+    """Start a server and ask it everything again and again, one after the other and all at once."""
     began = time.monotonic()
-    with running(server):
-        started_s = time.monotonic() - began
-        slowest: dict[str, float] = {}
+    with running(Server(data_dir)) as server:
+        listening_s = time.monotonic() - began
         async with client() as http:
-            for _ in range(20):
-                for question in QUESTIONS:
-                    took_s = await _ask(http, server.url, question)
-                    slowest[question.name] = max(took_s, slowest.get(question.name, 0.0))
-            for _ in range(5):  # at once, while the list is being read
-                took = await asyncio.gather(*(_ask(http, server.url, question) for question in QUESTIONS))
-                for question, took_s in zip(QUESTIONS, took, strict=True):
-                    slowest[question.name] = max(took_s, slowest[question.name])
-    return started_s, slowest
+            rounds = [[await _ask(http, server.url, question) for question in QUESTIONS] for _ in range(20)]
+            for _ in range(6):  # at once, while the list is being read
+                rounds.append(await asyncio.gather(*(_ask(http, server.url, question) for question in QUESTIONS)))
+    slowest = {
+        question.name: max(took[0], sorted(took[1:])[-2])
+        for question, took in zip(QUESTIONS, zip(*rounds, strict=True), strict=True)
+    }
+    return Answers(listening_s, slowest)
 
 
+@pytest.mark.serial
 async def test_a_thousand_files_delay_nothing(tmp_path: Path) -> None:
-    """Listening within 3 s, and no answer over 50 ms because of them: in the best of three tries on a busy machine."""
+    """Listening within 3 s, and no answer over 50 ms because of them; each the best of three servers."""
     full, empty = tmp_path / "full" / "rpa_data", tmp_path / "empty" / "rpa_data"
     for directory in (full, empty):
         directory.mkdir(parents=True)
     litter(full)
     assert len(list(full.iterdir())) > 1000
-    tries = []
+    listening_s, because_s = float("inf"), {question.name: float("inf") for question in QUESTIONS}
     for _ in range(3):
-        (started_s, with_files), (_, without) = await _slowest(full), await _slowest(empty)
-        because = {name: with_files[name] - without[name] for name in with_files}
-        figures = (f"{name} {1000 * with_files[name]:.1f} ({1000 * without[name]:.1f})" for name in with_files)
-        print(f"listening in {started_s:.2f} s; slowest answer in ms (on an empty directory): {', '.join(figures)}")
-        tries.append((started_s < 3, {name for name, took_s in because.items() if took_s > 0.05}))
-        if tries[-1] == (True, set()):
+        with_files, without = await _answers(full), await _answers(empty)
+        for name, took_s in with_files.slowest.items():
+            because_s[name] = min(because_s[name], took_s - without.slowest[name])
+        listening_s = min(listening_s, with_files.listening)
+        if max(because_s.values()) <= 0.05 and listening_s <= 3:
             break
-    assert tries[-1] == (True, set())
+    figures = (f"{name} {1000 * took_s:.1f}" for name, took_s in because_s.items())
+    print(f"listening in {listening_s:.2f} s; slower because of the files, in ms: {', '.join(figures)}")
+    within(listening_s, 3)
+    within(max(because_s.values()), 0.05)
 
 
 # -- nothing of theirs is written
