@@ -106,7 +106,7 @@ async def test_another_session_replaces_the_one_before(stage: Stage) -> None:
     await stage.page.evaluate(f"document.querySelector('rpa-progress').setAttribute('session-id', '{stage.session}')")
     await expect(stage.part("steps")).to_have_text("Etapa 1 de 15")
     await stage.page.evaluate("document.querySelector('rpa-progress').remove()")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not closed.is_set():
             async with stage.http.get(f"{stage.server}/status") as answer:
                 if (await answer.json())["connections"] == 0:

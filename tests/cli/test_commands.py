@@ -125,7 +125,7 @@ def publish(base: str, session_id: str = SESSION, **body: Any) -> None:
     request = urllib.request.Request(
         f"{base}/api/sessions/{session_id}/events", json.dumps(body).encode(), {"Content-Type": "application/json"}
     )
-    with urllib.request.urlopen(request, timeout=5) as response:
+    with urllib.request.urlopen(request, timeout=30) as response:
         assert response.status == 201
 
 

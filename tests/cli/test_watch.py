@@ -73,7 +73,7 @@ async def test_a_run_is_shown_to_its_end(serve: Serve, status: str, error: str |
         await until(lambda: watcher.estado == "executando")
         assert not task.done()
         await post(client, status_final=status, erro_final=error)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await task
     assert watcher.final
     assert watcher.estado == estado
@@ -85,7 +85,7 @@ async def test_a_finished_run_is_shown_and_done(serve: Serve, data_dir: Path) ->
     robot.finish()
     stored(data_dir, robot)
     watcher = watcher_of(await serve())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await watcher.run()
     assert (watcher.final, watcher.estado) == (True, "sucesso")
 
@@ -119,7 +119,7 @@ async def test_a_new_run_is_followed(serve: Serve) -> None:
         await post(client, etapa=0)
         await until(lambda: watcher.estado == "executando")
         await post(client, status_final="success")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await task
     assert watcher.estado == "sucesso"
 
@@ -198,7 +198,7 @@ async def test_what_is_no_rpa_server_is_told(aiohttp_client: Connect) -> None:
 
     client = await standing_in(aiohttp_client, missing)
     with pytest.raises(click.ClickException) as caught:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await watcher_of(client).run()
     assert SESSION in caught.value.message
 
@@ -222,6 +222,6 @@ async def test_a_foreign_message_does_no_harm(serve: Serve, raw: bytes) -> None:
         await until(lambda: watcher.estado == "executando")
         hub_of(client).publish(SESSION, unnumbered_update(raw))
         await post(client, status_final="success")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await task
     assert watcher.estado == "sucesso"

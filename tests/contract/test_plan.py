@@ -55,7 +55,7 @@ async def websocket_connection(stack: Stack) -> None:
         assert websocket.state is State.OPEN
         test_data = {"etapa": 1, "mensagem": "Teste"}
         await websocket.send(json.dumps(test_data))
-        response = await asyncio.wait_for(websocket.recv(), 5)
+        response = await asyncio.wait_for(websocket.recv(), 30)
         assert json.loads(response) == test_data
 
 
@@ -76,11 +76,11 @@ async def full_integration(stack: Stack) -> None:
         redis_client.ping()
         async with connect(address(stack, "test-session")) as websocket:
             redis_client.publish("rpa_progress:test-session", payload)
-            received_data = json.loads(await asyncio.wait_for(websocket.recv(), 5))
+            received_data = json.loads(await asyncio.wait_for(websocket.recv(), 30))
             assert received_data["etapa"] == 5
             assert received_data["estimativas"] == progress_data["estimativas"]
             assert received_data["type"] == "progress_update"
-            following = json.loads(await asyncio.wait_for(websocket.recv(), 5))
+            following = json.loads(await asyncio.wait_for(websocket.recv(), 30))
             assert following["type"] == "estimativas"
             items = following["estimativas"]["coberturas_detalhadas"]
             assert items[0]["nome"] == "CompreensivaDe"

@@ -54,7 +54,7 @@ class Stream:
 
     async def next(self) -> Event:
         """Read the next block; raises EOFError behind the last one."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             block = await self.response.content.readuntil(b"\n\n")
         if not block:
             raise EOFError
@@ -283,7 +283,7 @@ async def test_an_http_1_0_client_gets_the_stream_unchunked(serve: Serve) -> Non
     client = await serve()
     await post(client, etapa=14)
     reader, writer = await raw(client, f"GET {EVENTS} HTTP/1.0\r\n\r\n")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
         assert "transfer-encoding" not in head
         first = (await reader.readuntil(b"\n\n")).decode()
@@ -302,7 +302,7 @@ async def test_every_byte_is_in_a_chunk(serve: Serve) -> None:
     client = await serve(heartbeat_s=0.1)
     await post(client, etapa=14)
     reader, writer = await raw(client, f"GET {EVENTS} HTTP/1.1\r\nHost: x\r\n\r\n")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
         assert "transfer-encoding: chunked" in head
         await asyncio.sleep(0.15)

@@ -322,7 +322,7 @@ async def test_a_session_that_others_keep_writing_is_given_up() -> None:
     """Where another writer is faster every time the caller is told to come back; nothing is tried for ever."""
     contested = Contested()
     with pytest.raises(StorageUnavailable):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await Publisher(contested).publish(SESSION, publication(etapa=1))
     assert 1 < contested.tries < 100
 

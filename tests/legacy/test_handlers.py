@@ -257,7 +257,7 @@ async def test_the_native_addresses_are_where_they_were(serve: Serve, data_dir: 
     json_files.write_all(data_dir, "health", Robot(steps=2).run.documents())
     for path in ("/ws/rpa/health", f"/rpa/{SESSION}"):
         async with client.ws_connect(path, protocols=["rpa.v1"]) as stream:
-            assert (await stream.receive_json(timeout=5))["type"] == "sync"
+            assert (await stream.receive_json(timeout=30))["type"] == "sync"
     assert (await client.get("/metrics")).headers["Content-Type"].startswith("text/plain")
     assert (await (await client.get("/health/live")).json()) == {"status": "ok"}
 

@@ -22,6 +22,7 @@ from tests.support.application import stored
 from tests.support.handshakes import CHROMIUM
 from tests.support.server import free_port, until
 from tests.support.sessions import SESSION, Robot
+from tests.support.timing import within
 
 KNOWN = CHROMIUM.replace(b"/rpa/s1?after=abc:5", f"/rpa/{SESSION}".encode())
 #: A name that only a whole HTTP parser takes.
@@ -55,7 +56,7 @@ class Place:
             if rest:
                 await asyncio.sleep(0.02)
                 writer.write(rest)
-            answer = await asyncio.wait_for(reader.read(size), 5)
+            answer = await asyncio.wait_for(reader.read(size), 30)
             with contextlib.suppress(TimeoutError):
                 while piece := await asyncio.wait_for(reader.read(size), 0.15):
                     answer += piece
@@ -199,7 +200,9 @@ async def test_who_says_nothing_is_dropped(data_dir: Path, monkeypatch: pytest.M
                 await asyncio.sleep(0.15)
                 writer.write(words)
             assert await reader.read() == b""
-            assert 0.2 < time.monotonic() - began < 0.6
+            took_s = time.monotonic() - began
+            assert took_s > 0.2
+            within(took_s, 0.6)
             writer.close()
 
 
@@ -235,7 +238,7 @@ async def test_sigterm_ends_it_in_order(data_dir: Path) -> None:
     writer.write(KNOWN)
     assert b" 101 " in await reader.readline()
     signal.raise_signal(signal.SIGTERM)
-    await asyncio.wait_for(serving, 5)
+    await asyncio.wait_for(serving, 30)
     assert b"\x03\xf4restart" in await reader.read()  # 1012
     writer.close()
     silent.close()

@@ -59,7 +59,7 @@ class Workers:
         return count
 
     def status(self) -> dict[str, Any]:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/status", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/status", timeout=30) as answer:
             body: dict[str, Any] = json.load(answer)
         return body
 
@@ -106,7 +106,7 @@ def test_connections_are_dealt_out_and_counted_together(workers: Workers) -> Non
         assert sum(shares) >= IDLE_GUARD
         assert min(shares) > 0
         assert [workers.status()["connections"] for _ in range(6)] == [IDLE_GUARD] * 6
-        with urllib.request.urlopen(f"http://127.0.0.1:{workers.port}/metrics", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{workers.port}/metrics", timeout=30) as answer:
             assert f"rpa_connections {IDLE_GUARD}.0" in answer.read().decode()
 
 

@@ -54,7 +54,7 @@ async def plain(client: Client, path: str = NATIVE) -> AsyncIterator[ClientWebSo
 
 async def receive(stream: ClientWebSocketResponse) -> dict[str, Any]:
     """Receive one message."""
-    return dict(await stream.receive_json(timeout=5))
+    return dict(await stream.receive_json(timeout=30))
 
 
 async def silent(stream: ClientWebSocketResponse) -> bool:

@@ -334,5 +334,5 @@ async def watching(*watchers: Watches) -> AsyncIterator[None]:
 
 
 def get(address: str) -> tuple[int, str]:
-    with urllib.request.urlopen(address, timeout=5) as response:
+    with urllib.request.urlopen(address, timeout=30) as response:
         return response.status, response.read().decode()

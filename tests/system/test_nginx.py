@@ -128,7 +128,7 @@ async def test_events_pass_as_they_happen(site: Site, http: aiohttp.ClientSessio
 
 async def _line(response: aiohttp.ClientResponse, start: bytes, inside: bytes = b"") -> bytes:
     """Read up to the next line that begins with *start* and holds *inside*."""
-    while not (line := await asyncio.wait_for(response.content.readline(), 5)).startswith(start) or inside not in line:
+    while not (line := await asyncio.wait_for(response.content.readline(), 30)).startswith(start) or inside not in line:
         assert line, "the stream ended"
     return line
 
@@ -141,13 +141,13 @@ async def test_websockets_are_upgraded_with_and_without_the_prefix(
     await publish(site.server, "ws", **STEP)
     async with http.ws_connect(path, protocols=["rpa.v1"], origin=site.nginx.url) as native:
         assert native.protocol == "rpa.v1"
-        assert (await native.receive_json(timeout=5))["type"] == "sync"
+        assert (await native.receive_json(timeout=30))["type"] == "sync"
         sent = await publish(site.server, "ws", **STEP)
-        assert (await native.receive_json(timeout=5))["seq"] == sent
+        assert (await native.receive_json(timeout=30))["seq"] == sent
     async with http.ws_connect(path) as plain:
-        assert (await plain.receive_json(timeout=5))["type"] == "progress_update"
+        assert (await plain.receive_json(timeout=30))["type"] == "progress_update"
         await plain.send_str('{"type":"ping"}')
-        assert await plain.receive_json(timeout=5) == {"type": "pong"}
+        assert await plain.receive_json(timeout=30) == {"type": "pong"}
     with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
         await http.ws_connect(path, origin=EVIL)
     assert caught.value.status == 403
@@ -275,7 +275,7 @@ async def test_operators_routes_are_closed(site: Site, closed: str, way: str) ->
     """What the server answers there alone shows on no way through nginx."""
     reader, writer = await asyncio.open_connection("127.0.0.1", site.nginx.port, ssl=ssl._create_unverified_context())
     writer.write(f"GET {way.format(closed)} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
-    answer = await asyncio.wait_for(reader.read(), 5)
+    answer = await asyncio.wait_for(reader.read(), 30)
     writer.close()
     with contextlib.suppress(ssl.SSLError):
         await writer.wait_closed()

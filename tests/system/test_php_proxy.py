@@ -223,7 +223,7 @@ async def test_events_pass_as_they_happen(host: Host, http: aiohttp.ClientSessio
 
 async def _line(response: aiohttp.ClientResponse, start: bytes) -> bytes:
     """Read up to the next line that begins with *start*."""
-    while not (line := await asyncio.wait_for(response.content.readline(), 5)).startswith(start):
+    while not (line := await asyncio.wait_for(response.content.readline(), 30)).startswith(start):
         assert line, "the stream ended"
     return line
 
@@ -512,7 +512,9 @@ async def test_a_stream_ends_after_its_time_so_that_processes_turn_over(
             began = time.monotonic()
             async with http.get(f"{url}/events/turn-{backend}", headers={"Last-Event-ID": cursor}) as response:
                 text = (await response.content.read()).decode()
-            assert 0.9 < time.monotonic() - began < 3.0
+            took_s = time.monotonic() - began
+            assert took_s > 0.9
+            within(took_s, 3.0)
             ids = re.findall(r"id: (\S+:(\d+))", text)
             if ids:
                 cursor = ids[-1][0]
@@ -585,6 +587,6 @@ def test_the_files_come_with_the_package_and_are_never_served_as_text(server: Se
     """Beside the rest of web; a page has no business reading them."""
     assert {path.name for path in PHP.iterdir()} == {"rpa_proxy.php", "htaccess.txt", *SHIMS}
     with pytest.raises(urllib.error.HTTPError) as caught:
-        urllib.request.urlopen(f"{server.url}/static/php/rpa_proxy.php", timeout=5)
+        urllib.request.urlopen(f"{server.url}/static/php/rpa_proxy.php", timeout=30)
     assert caught.value.code == 404
     caught.value.close()
