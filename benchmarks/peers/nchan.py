@@ -11,7 +11,7 @@ from pathlib import Path
 from ..load import Way
 from ..messages import FIRST, message, session_id
 from ..publishers import HttpWire, Wire
-from .base import Peer, Place
+from .base import Deployment, Peer
 
 MODULE = Path("/usr/lib/nginx/modules/ngx_nchan_module.so")
 
@@ -77,14 +77,14 @@ class Nchan(Peer):
         )
         return (shutil.which("nginx") or "nginx", "-c", str(config), "-p", str(directory))
 
-    def wire(self, place: Place) -> Wire:
-        return HttpWire(place.server.port)
+    def wire(self, deployment: Deployment) -> Wire:
+        return HttpWire(deployment.server.port)
 
-    def seed(self, place: Place, sessions: int, *, first: int = 0, updates: int = 1) -> None:
+    def seed(self, deployment: Deployment, sessions: int, *, first: int = 0, updates: int = 1) -> None:
         """Publish the history; a single update is none, since nobody would be sent it."""
         if updates == 1:
             return
-        wire = self.wire(place)
+        wire = self.wire(deployment)
         for number in range(first, first + sessions):
             name = session_id(number).encode()
             for count in range(updates):

@@ -12,7 +12,7 @@ from rpa_server.backends.redis import append
 from ..load import Way
 from ..messages import session_id, stored
 from ..publishers import RedisWire, Wire
-from .base import Peer, Place
+from .base import Deployment, Peer
 
 _CONNECTIONS = "100000"
 _AT_ONCE = 200
@@ -54,14 +54,14 @@ class Ours(Peer):
             "RPA_MAX_CONNECTIONS": _CONNECTIONS,
         }
 
-    def wire(self, place: Place) -> Wire:
-        assert place.redis
-        return RedisWire(place.redis.port)
+    def wire(self, deployment: Deployment) -> Wire:
+        assert deployment.redis
+        return RedisWire(deployment.redis.port)
 
-    def seed(self, place: Place, sessions: int, *, first: int = 0, updates: int = 1) -> None:
+    def seed(self, deployment: Deployment, sessions: int, *, first: int = 0, updates: int = 1) -> None:
         """Store the runs as the tracker would have: what is published then follows on them."""
-        assert place.redis
-        with place.redis.client() as client:
+        assert deployment.redis
+        with deployment.redis.client() as client:
             client.script_load(append.SCRIPT)
             for start in range(first, first + sessions, _AT_ONCE):
                 _store(client, range(start, min(start + _AT_ONCE, first + sessions)), updates)

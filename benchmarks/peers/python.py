@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..load import Way
 from ..publishers import Wire
-from .base import Peer, Place
+from .base import Deployment, Peer
 
 
 class Module(Peer):
@@ -29,6 +29,6 @@ class Module(Peer):
     def argv(self, port: int, redis_url: str, directory: Path) -> Sequence[str]:
         return (sys.executable, "-m", f"{__package__}.{self._module}", str(port), redis_url)
 
-    def wire(self, place: Place) -> Wire:
-        assert place.redis
-        return self._wire(place.redis.port)
+    def wire(self, deployment: Deployment) -> Wire:
+        assert deployment.redis
+        return self._wire(deployment.redis.port)

@@ -188,9 +188,9 @@ async def test_the_page_s_own_clients_and_ours_get_along(visit: Visit, own: str,
     await expect(visit.page.locator("#own")).to_have_text("jQuery")
     assert await visit.page.evaluate("new RPAWebSocketClient('x').whose()") == "page"
     assert await visit.page.evaluate("[$ === dollar, jQuery === dollar, modal.whose()]") == [True, True, "page"]
-    beats = await visit.page.evaluate("modal.beats")
+    ticks = await visit.page.evaluate("modal.beats")
     await visit.passes(1, 0.5)
-    assert await visit.page.evaluate("modal.beats") > beats
+    assert await visit.page.evaluate("modal.beats") > ticks
     visit.robot.end()
     await expect(visit.page.locator("rpa-progress [part=plan-price]")).to_have_count(len(PLANS))
     await expect(visit.page.locator("rpa-progress [part=base]")).to_have_count(1)

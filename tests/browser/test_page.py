@@ -222,24 +222,24 @@ async def test_empty_list_is_said_in_a_sentence(page: Page, site: str) -> None:
 
 async def test_list_is_never_asked_for_twice_at_once(page: Page, site: str) -> None:
     """While an answer is outstanding no second request is made, and each answer is followed by one more."""
-    held: list[Route] = []
+    waiting: list[Route] = []
 
     def hold(route: Route) -> None:
-        held.append(route)
+        waiting.append(route)
 
     await page.clock.install()
     await page.route("**/api/sessions", hold)
     await page.goto(site)
     await page.clock.run_for(9_000)
     await asyncio.sleep(GRACE_S)
-    assert len(held) == 1
-    await held[0].fulfill(json={"sessions": []})
+    assert len(waiting) == 1
+    await waiting[0].fulfill(json={"sessions": []})
     await expect(page.locator("#list-note")).to_contain_text("Nenhuma")
     async with page.expect_request("**/api/sessions"):
         await page.clock.run_for(2_100)
     await page.clock.run_for(5_000)
     await asyncio.sleep(GRACE_S)
-    assert len(held) == 2
+    assert len(waiting) == 2
 
 
 async def test_forbidden_list_becomes_a_form(page: Page, site: str) -> None:

@@ -153,8 +153,8 @@ async def test_english_is_spoken_where_the_page_is_english(stage: Stage) -> None
         ("en", 'lang="pt-BR"'): "Cotação concluída", ("fr", ""): "Cotação concluída", ("", ""): "Cotação concluída",
     }  # fmt: skip
     for (of_page, attribute), words in spoken.items():
-        told = f'{attribute} session-id="{stage.session}"'
-        await stage.show(f'<!doctype html><html lang="{of_page}"><title>x</title>{stage.element(told)}')
+        attributes = f'{attribute} session-id="{stage.session}"'
+        await stage.show(f'<!doctype html><html lang="{of_page}"><title>x</title>{stage.element(attributes)}')
         await expect(stage.part("state")).to_have_text(words)
         await expect(stage.part("base")).to_have_attribute("lang", "en" if words == "Quote ready" else "pt-BR")
     await stage.open('lang="en"')

@@ -68,17 +68,17 @@ def _counted(program: Path, way: load.Way, data: bytes, expected: int, step: int
         _until_closed(peer)
 
     with _serving(answer) as port, load.Load(program, port, way, connections=1) as opened:
-        told: dict[str, int] = opened.report(expected, quiet_s=0.5)
-        return told
+        counted: dict[str, int] = opened.report(expected, quiet_s=0.5)
+        return counted
 
 
 def test_a_lost_and_a_repeated_message_are_counted(program: Path) -> None:
     """2, 3, 3, 5: five is there, four is lost, three came twice; a frame that is no update counts as other."""
     sent = b"".join(ws_text(_update(number)) for number in (2, 3, 3, 5)) + ws_text(b'{"type":"sync"}')
-    told = _counted(program, _WS, _UPGRADE + sent, 4)
-    assert (told["delivered"], told["duplicated"], told["gaps"]) == (4, 1, 1)
-    assert told["least"] == told["most"] == 4
-    assert told["other"] <= 1
+    counted = _counted(program, _WS, _UPGRADE + sent, 4)
+    assert (counted["delivered"], counted["duplicated"], counted["gaps"]) == (4, 1, 1)
+    assert counted["least"] == counted["most"] == 4
+    assert counted["other"] <= 1
 
 
 def test_a_first_message_that_is_missing_is_a_gap(program: Path) -> None:
@@ -90,8 +90,8 @@ def test_a_first_message_that_is_missing_is_a_gap(program: Path) -> None:
 def test_frames_are_put_together_from_pieces(program: Path, step: int) -> None:
     """Wherever the network cuts, nothing is lost."""
     sent = b"".join(ws_text(_update(number)) for number in range(2, 5))
-    told = _counted(program, _WS, _UPGRADE + sent, 3, step)
-    assert (told["delivered"], told["duplicated"], told["gaps"]) == (3, 0, 0)
+    counted = _counted(program, _WS, _UPGRADE + sent, 3, step)
+    assert (counted["delivered"], counted["duplicated"], counted["gaps"]) == (3, 0, 0)
 
 
 @pytest.mark.parametrize("size", [3, 100, 5000])
@@ -101,8 +101,8 @@ def test_events_are_put_together_from_chunks(program: Path, size: int) -> None:
         sse_event(_update(number), None) for number in range(2, 6)
     )
     chunks = b"".join(chunk(events[start : start + size]) for start in range(0, len(events), size))
-    told = _counted(program, _SSE, _CHUNKED + chunks, 4, 50)
-    assert (told["delivered"], told["duplicated"], told["gaps"], told["other"]) == (4, 0, 0, 0)
+    counted = _counted(program, _SSE, _CHUNKED + chunks, 4, 50)
+    assert (counted["delivered"], counted["duplicated"], counted["gaps"], counted["other"]) == (4, 0, 0, 0)
 
 
 def test_events_need_no_chunks(program: Path) -> None:
@@ -113,8 +113,8 @@ def test_events_need_no_chunks(program: Path) -> None:
 
 def test_the_delay_is_the_time_since_sending(program: Path) -> None:
     """A message that was sent 100 ms ago is 100 ms late."""
-    told = _counted(program, _WS, _UPGRADE + ws_text(_update(2, age_s=0.1)), 1)
-    delay = told["latency_us"]
+    counted = _counted(program, _WS, _UPGRADE + ws_text(_update(2, age_s=0.1)), 1)
+    delay = counted["latency_us"]
     assert isinstance(delay, dict)
     assert delay["count"] == 1
     assert 100_000 <= delay["p50"] < 200_000
@@ -168,8 +168,8 @@ def test_a_stream_that_ends_is_told(program: Path) -> None:
         peer.sendall(_UPGRADE + ws_text(_update(2)))
 
     with _serving(answer) as port, load.Load(program, port, _WS, connections=1) as opened:
-        told = opened.report(2, quiet_s=0.3)
-    assert (told["delivered"], told["closed"]) == (1, 1)
+        counted = opened.report(2, quiet_s=0.3)
+    assert (counted["delivered"], counted["closed"]) == (1, 1)
 
 
 def test_polls_are_answered_ones(program: Path) -> None:
@@ -189,9 +189,9 @@ def test_polls_are_answered_ones(program: Path) -> None:
 
     way = load.Way("poll", "/{}")
     with _serving(answer) as port, load.Load(program, port, way, connections=1) as opened:
-        told = opened.report(quiet_s=0.3)
-    assert told["refused"] == 1
-    assert 1 <= told["delivered"] <= 3
+        counted = opened.report(quiet_s=0.3)
+    assert counted["refused"] == 1
+    assert 1 <= counted["delivered"] <= 3
 
 
 def test_messages_are_the_trackers_own() -> None:

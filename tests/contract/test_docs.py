@@ -99,17 +99,17 @@ def test_every_error_code_is_in_the_api_document() -> None:
 
 def test_every_close_code_is_in_the_api_document_and_no_other() -> None:
     """docs/api.rst names the close codes that are sent, besides 1006, which nobody can send."""
-    told = API.partition("\nClose codes:\n")[2].partition("\nWithout the subprotocol")[0]
+    documented = API.partition("\nClose codes:\n")[2].partition("\nWithout the subprotocol")[0]
     names = {name: value for module in (websocket, incoming) for name, value in vars(module).items() if name.isupper()}
     sent = {value for value in names.values() if isinstance(value, int) and 1000 <= value < 5000}
     assert len(sent) > 5
-    assert set(map(int, re.findall(r"\b\d{4}\b", told))) - {1006} == sent
+    assert set(map(int, re.findall(r"\b\d{4}\b", documented))) - {1006} == sent
 
 
 def test_every_status_is_in_the_api_document_and_no_other() -> None:
     """docs/api.rst ends with the statuses that the server answers with."""
-    told = set(map(int, re.findall(r"[;-] +(\d{3})\b", API.rpartition("\nStatuses\n")[2].replace("\n", " "))))
+    documented = set(map(int, re.findall(r"[;-] +(\d{3})\b", API.rpartition("\nStatuses\n")[2].replace("\n", " "))))
     sources = [path.read_text() for path in (ROOT / "rpa_server").rglob("*.py")]
     sent = {int(code) for text in sources for code in re.findall(r"(?:status=|HTTP/1\.1 |answer\(.*, )(\d{3})\b", text)}
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.RpaError)]
-    assert told == sent | {kind.status for kind in kinds} | set(_CODES)
+    assert documented == sent | {kind.status for kind in kinds} | set(_CODES)

@@ -51,8 +51,8 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def environment(installed: Path) -> dict[str, str]:
     """The environment of somebody who has only installed the package."""
-    foreign = ("RPA_", "REDIS_", "PYTHON", "COV")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+    not_ours = ("RPA_", "REDIS_", "PYTHON", "COV")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(not_ours)}
     return {**kept, "PYTHONPATH": str(installed)}
 
 

@@ -174,9 +174,9 @@ async def test_every_update_reaches_every_page_once_though_the_server_is_killed_
                     await asyncio.sleep(0.05)
                 tracker.finalizar("success", {"plano_recomendado": {"valor": "R$ 1,00"}})
         for names, page in zip(transports, opened, strict=True):
-            told = page.said("progress")
-            assert [line[2] for line in told] == list(range(1, 17)), names
-            assert len({line[1] for line in told}) == 1, names
+            updates = page.said("progress")
+            assert [line[2] for line in updates] == list(range(1, 17)), names
+            assert len({line[1] for line in updates}) == 1, names
             assert page.said("done")[0][1]["estado"] == "sucesso", names
             assert page.said("result") == [["result", {"plano_recomendado": {"valor": "R$ 1,00"}}]], names
             assert page.lines[-2][:2] == ["connection", "closed"], names

@@ -98,8 +98,8 @@ def _rss_kb(pid: int) -> int:
 
 
 async def _sample(fleet: Fleet, began: float) -> Sample:
-    told = await figures(fleet.server)
-    descriptors, tasks, connections = (int(told[f"rpa_{name}"]) for name in ("descriptors", "tasks", "connections"))
+    reported = await figures(fleet.server)
+    descriptors, tasks, connections = (int(reported[f"rpa_{name}"]) for name in ("descriptors", "tasks", "connections"))
     at_s = round(time.monotonic() - began, 1)
     return Sample(at_s, _rss_kb(fleet.server.pid), descriptors, tasks, connections, *_take())
 
@@ -216,8 +216,8 @@ def curves(samples: Sequence[Sample]) -> str:
               ("p99 of a delivery, ms", [each.p99_ms for each in samples])]  # fmt: skip
     end_s = samples[-1].at_s
     parts = []
-    for place, (name, values) in enumerate(strips):
-        top = place * (height + gap) + gap
+    for index, (name, values) in enumerate(strips):
+        top = index * (height + gap) + gap
         most = max(values) or 1.0
         points = " ".join(
             f"{each.at_s / end_s * width:.1f},{top + height - value / most * height:.1f}"

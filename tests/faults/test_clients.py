@@ -109,7 +109,7 @@ async def until_dropped(server: Server, connection: socket.socket, timeout_s: fl
     process = psutil.Process(server.pid)
     deadline_s = time.monotonic() + timeout_s
     while time.monotonic() < deadline_s:
-        if not any(place.raddr and place.raddr.port == port for place in process.net_connections("tcp")):
+        if not any(open_one.raddr and open_one.raddr.port == port for open_one in process.net_connections("tcp")):
             return time.monotonic()
         await asyncio.sleep(0.25)
     return float("inf")
@@ -199,7 +199,7 @@ def link() -> Iterator[Link]:
 
 def reached(process: psutil.Process, address: str) -> int:
     """Return how many connections a process has to an address."""
-    return sum(bool(place.raddr and place.raddr.ip == address) for place in process.net_connections("tcp"))
+    return sum(bool(open_one.raddr and open_one.raddr.ip == address) for open_one in process.net_connections("tcp"))
 
 
 @pytest.mark.parametrize(

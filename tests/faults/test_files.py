@@ -56,8 +56,8 @@ def _torn(length: int) -> Damage:
 
 def _bad_utf8(share: float) -> Damage:
     def spoil(data: bytes) -> bytes:
-        place = int(share * len(data))
-        return data[:place] + b"\xff" + data[place:]
+        index = int(share * len(data))
+        return data[:index] + b"\xff" + data[index:]
 
     return Damage(f"bad UTF-8 at {share}", spoil)
 

@@ -22,7 +22,7 @@ class Client:
         return self.known
 
 
-def told(*seqs: int, epoch: str = E) -> list[Event]:
+def got(*seqs: int, epoch: str = E) -> list[Event]:
     """Return updates, each a tenth of a second behind its call."""
     return [Event("update", seq + 0.1, epoch, seq) for seq in seqs]
 
@@ -38,7 +38,7 @@ def verdict(*events: Event, updates: int = 5) -> Verdict:
 
 def test_everything_seen_once_is_nothing_to_complain_of() -> None:
     """All zeros, and the delays are those of a client that was there."""
-    found = verdict(Event("up", 0.5), *told(1, 2, 3, 4, 5))
+    found = verdict(Event("up", 0.5), *got(1, 2, 3, 4, 5))
     assert (*found.faults, found.resets, found.excused) == (0,) * 7
     assert round(found.delay_s(), 6) == 0.1
     assert found.block_s == 0.05
@@ -47,7 +47,7 @@ def test_everything_seen_once_is_nothing_to_complain_of() -> None:
 
 def test_hole_is_lost() -> None:
     """What never comes counts, in the middle and at the end."""
-    assert verdict(*told(1, 2, 4)).faults == (2, 0, 0, 0, 0)
+    assert verdict(*got(1, 2, 4)).faults == (2, 0, 0, 0, 0)
 
 
 def test_client_that_saw_nothing_lost_everything() -> None:
@@ -58,64 +58,64 @@ def test_client_that_saw_nothing_lost_everything() -> None:
 
 def test_update_seen_twice_is_a_duplicate() -> None:
     """Whether it comes at once or behind others."""
-    assert verdict(*told(1, 2, 2, 3, 4, 1, 5)).faults == (0, 2, 0, 0, 0)
+    assert verdict(*got(1, 2, 2, 3, 4, 1, 5)).faults == (0, 2, 0, 0, 0)
 
 
 def test_late_update_is_out_of_order_and_not_lost() -> None:
     """It was seen, behind a later one."""
-    assert verdict(*told(1, 3, 2, 4, 5)).faults == (0, 0, 1, 0, 0)
+    assert verdict(*got(1, 3, 2, 4, 5)).faults == (0, 0, 1, 0, 0)
 
 
 def test_first_state_covers_what_came_before_it() -> None:
     """Who joins later misses only what follows on what it was given."""
-    assert verdict(state("join", 3, 3.5), *told(5)).faults == (1, 0, 0, 0, 0)
+    assert verdict(state("join", 3, 3.5), *got(5)).faults == (1, 0, 0, 0, 0)
 
 
 def test_reset_within_history_counts_and_excuses_nothing() -> None:
     """The client could have had what it jumped over."""
-    found = verdict(*told(1), state("sync", 4, 4.5), *told(5))
+    found = verdict(*got(1), state("sync", 4, 4.5), *got(5))
     assert (found.lost, found.excused, found.resets, found.most_resets) == (2, 0, 1, 1)
 
 
 def test_reset_beyond_history_excuses_what_it_jumps_over() -> None:
     """500 updates are kept; who was away for more can't have them."""
-    found = verdict(*told(1), state("reset", 502, 502.5), *told(503), updates=503)
+    found = verdict(*got(1), state("reset", 502, 502.5), *got(503), updates=503)
     assert (found.lost, found.excused, found.resets) == (0, 500, 1)
-    found = verdict(*told(1), state("reset", 501, 501.5), *told(502), updates=502)
+    found = verdict(*got(1), state("reset", 501, 501.5), *got(502), updates=502)
     assert (found.lost, found.excused, found.resets) == (499, 0, 1)
 
 
 def test_state_older_than_what_was_seen_is_out_of_order() -> None:
     """A client is never sent back, and what it then sees again it saw twice."""
-    found = verdict(*told(1, 2, 3), state("reset", 2, 3.5), *told(3, 4, 5))
+    found = verdict(*got(1, 2, 3), state("reset", 2, 3.5), *got(3, 4, 5))
     assert found.faults == (0, 1, 1, 0, 0)
 
 
 def test_what_no_robot_reported_is_unknown() -> None:
     """An invented number or another run's."""
-    assert verdict(*told(1, 2, 3, 4, 5, 6)).unknown == 1
-    assert verdict(*told(1, 2, 3, 4, 5), *told(1, epoch="other")).unknown == 1
+    assert verdict(*got(1, 2, 3, 4, 5, 6)).unknown == 1
+    assert verdict(*got(1, 2, 3, 4, 5), *got(1, epoch="other")).unknown == 1
 
 
 def test_delay_counts_only_for_who_was_there_when_the_robot_called() -> None:
     """A client that came back later did not wait for the server."""
-    events = [Event("up", 0.5), *told(1), Event("down", 1.5), Event("up", 2.5), Event("update", 2.6, E, 2), *told(3, 4, 5)]
+    events = [Event("up", 0.5), *got(1), Event("down", 1.5), Event("up", 2.5), Event("update", 2.6, E, 2), *got(3, 4, 5)]
     assert round(verdict(*events).delay_s(), 6) == 0.1
-    late = verdict(Event("up", 0.5), Event("update", 4.0, E, 1), *told(2, 3, 4, 5))
+    late = verdict(Event("up", 0.5), Event("update", 4.0, E, 1), *got(2, 3, 4, 5))
     assert late.delay_s() == 3.0
     assert round(late.delay_s(0.5), 6) == 0.1
 
 
 def test_call_that_made_two_updates_made_both_then() -> None:
     """An error at the end is an update before the final one."""
-    found = judge({"s": [Report(E, 1, 1.0, 0.0), Report(E, 3, 2.0, 0.0)]}, [Client(*told(1, 2, 3))])
+    found = judge({"s": [Report(E, 1, 1.0, 0.0), Report(E, 3, 2.0, 0.0)]}, [Client(*got(1, 2, 3))])
     assert (found.updates, found.lost, found.unknown) == (3, 0, 0)
 
 
 def test_last_message_must_be_the_robots_last_state() -> None:
     """Whoever ends with another state than the robot is counted."""
     robots = {"epoch": E, "seq": 1, "estado": "sucesso", "final": True, "percentual": 100.0, "total_etapas": 15}
-    good, bad, blind = Client(*told(1)), Client(*told(1)), Client(*told(1))
+    good, bad, blind = Client(*got(1)), Client(*got(1)), Client(*got(1))
     good.known, bad.known = {**robots, "mensagem": "x"}, {**robots, "percentual": 99.0}
     found = judge({"s": [Report(E, 1, 1.0, 0.0)]}, [good, bad, blind], {"s": End(robots, 0, "redis")})
     assert found.wrong == 2

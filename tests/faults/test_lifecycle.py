@@ -194,13 +194,13 @@ class Figures(NamedTuple):
     rss: int
 
 
-async def held(server: Server) -> Figures:
+async def figures_of(server: Server) -> Figures:
     """Ask the server and the system for it."""
     shown = await figures(server)
     process = psutil.Process(server.pid)
     connections, sessions, tasks = (shown[f"rpa_{name}"] for name in ("connections", "sessions_watched", "tasks"))
-    places = [place for place in process.net_connections("tcp") if place.laddr.port == server.port]
-    sockets = len([place for place in places if place.status != psutil.CONN_LISTEN])
+    ours = [each for each in process.net_connections("tcp") if each.laddr.port == server.port]
+    sockets = len([each for each in ours if each.status != psutil.CONN_LISTEN])
     return Figures(connections, sessions, tasks, sockets, process.memory_info().rss)
 
 
@@ -268,20 +268,20 @@ async def test_L6_come_and_go(
     """10,000 clients connect and vanish: neither memory, nor a task, a socket or a session stays behind."""
     count = 10_000 if full else 1_000
     with running(kind(tmp_path / "rpa_data", redis_process.url)) as server:
-        idle = await held(server)
+        idle = await figures_of(server)
         await come_and_go(server.port, visit.request, 1_000, visit.answered)  # what a process needs once is no leak
         await asyncio.sleep(1.0)
-        before = await held(server)
+        before = await figures_of(server)
         began = time.monotonic()
         await come_and_go(server.port, visit.request, count, visit.answered)
         took_s = time.monotonic() - began
 
         async def nothing_left() -> bool:
-            now = await held(server)
+            now = await figures_of(server)
             return now.connections == now.sessions == 0 and now.tasks <= idle.tasks and now.sockets <= idle.sockets
 
         freed_s = await eventually(nothing_left, visit.within_s)
-        grown_mb = ((await held(server)).rss - before.rss) / 1024 / 1024
+        grown_mb = ((await figures_of(server)).rss - before.rss) / 1024 / 1024
         log = server.log.read_text()
     record(
         Row(

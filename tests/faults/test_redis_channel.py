@@ -72,7 +72,7 @@ async def test_R16_unnumbered(
                 await until(lambda: all(watcher.messages for watcher in later))
                 async with http.get(f"{url}/api/sessions/{session_id}") as response:
                     polled = await response.json()
-    told = [[update["etapa"] for update in watcher.updates] for watcher in watchers]
+    steps_seen = [[update["etapa"] for update in watcher.updates] for watcher in watchers]
     snapshots = [answer.get("snapshot") for answer in (*(watcher.messages[0] for watcher in later), polled)]
     shown = [snapshot and snapshot["etapa_atual"] for snapshot in snapshots]
     record(
@@ -80,13 +80,13 @@ async def test_R16_unnumbered(
             f"R16 bare PUBLISH {'beside a snapshot' if stores else 'alone'}",
             clients=len(watchers),
             updates=steps,
-            lost=sum(steps - len(set(seen)) for seen in told),
-            duplicated=sum(len(seen) - len(set(seen)) for seen in told),
-            misordered=sum(seen != sorted(seen) for seen in told),
+            lost=sum(steps - len(set(seen)) for seen in steps_seen),
+            duplicated=sum(len(seen) - len(set(seen)) for seen in steps_seen),
+            misordered=sum(seen != sorted(seen) for seen in steps_seen),
             more=f"who came later saw step {shown}",
         )
     )
-    assert told == [list(range(1, steps + 1))] * len(watchers)
+    assert steps_seen == [list(range(1, steps + 1))] * len(watchers)
     assert shown == [steps if stores else None] * 3
 
 

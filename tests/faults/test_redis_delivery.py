@@ -93,5 +93,5 @@ async def test_R6_paused(tmp_path: Path, redis_process: RedisServer, record: Rec
     record(verdict.row("R6 paused for 3 s, again and again"))
     assert verdict.faults == CLEAN, verdict.worst
     assert verdict.resets == 0
-    assert all(held == list(range(held[0], held[-1] + 1)) for held in numbers.values())
+    assert all(seqs == list(range(seqs[0], seqs[-1] + 1)) for seqs in numbers.values())
     within(verdict.block_s, 1.0)

@@ -49,7 +49,7 @@ def junk(backend: RedisServer, keys: int = 8000) -> None:
         pipeline.execute()
 
 
-def held(backend: RedisServer, sessions: set[str]) -> int:
+def stored_keys(backend: RedisServer, sessions: set[str]) -> int:
     """Return how many keys of these sessions Redis still has."""
     with backend.client() as client:
         names = [f"rpa:{kind}:{session}" for session in sessions for kind in ("progress", "history")]
@@ -71,7 +71,7 @@ async def test_R8_evicted(tmp_path: Path, record: Record, full: bool) -> None:
             for _ in range(5 if full else 1):
                 await pause(fleet.robots, "pause")
                 await asyncio.to_thread(junk, backend)
-                evicted, keys = evicted + 2 * len(sessions) - held(backend, sessions), keys + 2 * len(sessions)
+                evicted, keys = evicted + 2 * len(sessions) - stored_keys(backend, sessions), keys + 2 * len(sessions)
                 await asyncio.sleep(2.5)  # two checks of positions, five polls
                 await pause(fleet.robots, "go")
                 await asyncio.sleep(0.5)

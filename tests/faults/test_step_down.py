@@ -31,8 +31,8 @@ class Impatient(Viewer):
     answer_s = 3.0
 
 
-def no_upgrade(told: bytes) -> Rule:
-    return lambda head: told if upgrades(head) else None
+def no_upgrade(answer: bytes) -> Rule:
+    return lambda head: answer if upgrades(head) else None
 
 
 def no_streams(head: bytes) -> bytes | None:

@@ -281,14 +281,14 @@ def test_the_deployed_keys_come_in_the_deployed_order_and_first() -> None:
 
 
 @pytest.mark.parametrize("page", pages.PAGES, ids=lambda page: page.__name__)
-def test_no_page_tells_a_success_before_there_is_a_quote(page: Callable[[Document], pages.Told]) -> None:
+def test_no_page_tells_a_success_before_there_is_a_quote(page: Callable[[Document], pages.Shown]) -> None:
     """And every one tells it then."""
     for case, answer in answered():
         assert (page(answer).verdict == "success") is case.quote, case.name
 
 
 @pytest.mark.parametrize("page", [page for page, fails in pages.PAGES.items() if fails], ids=lambda page: page.__name__)
-def test_no_page_tells_a_failure_before_the_robot_did(page: Callable[[Document], pages.Told]) -> None:
+def test_no_page_tells_a_failure_before_the_robot_did(page: Callable[[Document], pages.Shown]) -> None:
     """Nor at all in a run that ends well; and when it has ended without a quote every one tells it."""
     for case, answer in answered():
         told = page(answer)
@@ -298,7 +298,7 @@ def test_no_page_tells_a_failure_before_the_robot_did(page: Callable[[Document],
 
 
 @pytest.mark.parametrize("page", pages.PAGES, ids=lambda page: page.__name__)
-def test_no_page_prints_nothing_for_a_quote(page: Callable[[Document], pages.Told]) -> None:
+def test_no_page_prints_nothing_for_a_quote(page: Callable[[Document], pages.Shown]) -> None:
     """``R$ 0,00`` and ``N/A`` are no prices."""
     for case, answer in answered():
         if case.quote and case.plans:

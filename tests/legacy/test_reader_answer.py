@@ -57,7 +57,7 @@ def test_a_session_that_nobody_has_written_is_waiting() -> None:
 
 
 @pytest.mark.parametrize("page", pages.FULL_PAGES, ids=lambda page: page.__name__)
-def test_no_page_of_this_shape_tells_a_success_before_there_is_a_quote(page: Callable[[Document], pages.Told]) -> None:
+def test_no_page_of_this_shape_tells_a_success_before_there_is_a_quote(page: Callable[[Document], pages.Shown]) -> None:
     """One takes 100 %, the other the last step for a success, and neither knows a failure."""
     for case, _ in answered():
         assert (page(ours(case)).verdict == "success") is case.quote, case.name

@@ -75,12 +75,12 @@ class Case(NamedTuple):
 def states(case: Case) -> SessionState | None:
     """Read the case's files as the server does."""
     files: Any = copy.deepcopy(dict(case.files))
-    held = from_files(
+    state = from_files(
         "s1", files.get("progress"), files.get("history"), result=files.get("result"), session=files.get("session")
     )
-    if held is not None:
-        held.snapshot["session_id"] = "s1"
-    return held
+    if state is not None:
+        state.snapshot["session_id"] = "s1"
+    return state
 
 
 def ours(case: Case) -> Document:

@@ -40,8 +40,8 @@ def play(session_id: str) -> Iterator[dict[str, Document]]:
     """Yield the robot's files behind every entry of a run that begins now, by kind, in the order of writing."""
     started = datetime.now()
     entries: list[Document] = []
-    for place in range(ENTRIES):
-        entries.append(_entry(place))
+    for index in range(ENTRIES):
+        entries.append(_entry(index))
         history = {
             "session_id": session_id,
             "timestamp_inicio": started.isoformat(timespec="microseconds"),
@@ -65,9 +65,9 @@ def play(session_id: str) -> Iterator[dict[str, Document]]:
         yield documents
 
 
-def _entry(place: int) -> Document:
-    step = min(place * 16 // (ENTRIES - 1), 15)
-    word: float | str = {0: "inicio", 22: "estimativas", ENTRIES - 1: "final"}.get(place, step)
+def _entry(index: int) -> Document:
+    step = min(index * 16 // (ENTRIES - 1), 15)
+    word: float | str = {0: "inicio", 22: "estimativas", ENTRIES - 1: "final"}.get(index, step)
     status = {"inicio": "iniciando", "estimativas": "completed", "final": "success"}.get(str(word))
     now = datetime.now().isoformat(timespec="microseconds")
     extra = {"estimativas": recordings.estimates(now), "final": recordings.plans()}.get(str(word))
@@ -75,7 +75,7 @@ def _entry(place: int) -> Document:
         "etapa": word,
         "timestamp": now,
         "status": status or ("iniciando" if step == 0 else "executando" if step < 15 else "concluido"),
-        "mensagem": f"Passo {place}",
+        "mensagem": f"Passo {index}",
         "dados_extra": extra,
         "erro": None,
     }

@@ -295,18 +295,18 @@ def progress_of(history: Document, whole: Document | None = None) -> Document:
         "timestamp_atualizacao": history["timestamp_fim"],
         "dados_extra": extra,
         "erros": [
-            {"erro": entry["erro"], "contexto": _context(all_entries, place), "timestamp": entry["timestamp"]}
-            for place, entry in enumerate(entries)
+            {"erro": entry["erro"], "contexto": _context(all_entries, index), "timestamp": entry["timestamp"]}
+            for index, entry in enumerate(entries)
             if entry["etapa"] == "erro"
         ],
         "session_id": history["session_id"],
     }
 
 
-def _context(entries: list[Entry], place: int) -> str:
+def _context(entries: list[Entry], index: int) -> str:
     """Tell an error that the end reports, which is written right behind it, from one on the way."""
-    last = place + 1 == len(entries)
-    return "finalizacao" if not last and entries[place + 1]["etapa"] == "final" else ""
+    last = index + 1 == len(entries)
+    return "finalizacao" if not last and entries[index + 1]["etapa"] == "final" else ""
 
 
 def result_of(history: Document) -> Document | None:

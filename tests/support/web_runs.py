@@ -51,13 +51,13 @@ def _play(script: Script, epoch: str, total: int) -> dict[str, Any]:
     started = datetime(2025, 10, 9, 19, 19, 39)
     run = Run("2d4c17d1", epoch, started, total)
     snapshot = run.snapshot
-    told = [run.start(started), *script(run, started + timedelta(seconds=1))]
+    updates = [run.start(started), *script(run, started + timedelta(seconds=1))]
     views: list[dict[str, Any]] = []
-    for update in told:
+    for update in updates:
         snapshot = reduce(snapshot, entry_of(update.data))
         views.append(view(snapshot, epoch, update.seq))
     assert snapshot == run.snapshot
-    return {"updates": [update.data for update in told], "views": views}
+    return {"updates": [update.data for update in updates], "views": views}
 
 
 def text() -> str:

@@ -47,7 +47,7 @@ class StateChecker:
         self._http = http
         self._url = url
         self._last: tuple[Any, ...] = ()
-        self._place: tuple[str, int] = ("", 0)
+        self._position: tuple[str, int] = ("", 0)
         self.seen = 0
         self.resets = 0
         self.wrong: list[str] = []
@@ -88,7 +88,7 @@ class StateChecker:
             prices = tuple(plan["valor"] for plan in message.get("resultado", {}).values())
             self.told(message["percentual"], over=message["final"], prices=prices)
         elif kind in ("sync", "reset") and message["snapshot"]:
-            self._place = (message["epoch"], message["seq"])
+            self._position = (message["epoch"], message["seq"])
             plans = message["snapshot"]["resultado"] or {}
             prices = tuple(plan["valor"] for plan in plans.values())
             self.told(message["snapshot"]["percentual"], over=message["snapshot"]["final"], prices=prices)
@@ -97,11 +97,11 @@ class StateChecker:
         """Of a robot with a history every update comes, once and in order; of one without, none comes twice."""
         if "seq" not in message:
             return
-        epoch, seq = self._place
+        epoch, seq = self._position
         derived = message["epoch"].startswith("h")
         if message["epoch"] == epoch and (seq + 1 != message["seq"] if derived else seq >= message["seq"]):
             self.wrong.append(f"{message['epoch']}:{message['seq']} behind {epoch}:{seq}")
-        self._place = (message["epoch"], message["seq"])
+        self._position = (message["epoch"], message["seq"])
 
 
 class Socket(StateChecker):
@@ -321,17 +321,17 @@ def litter(directory: Path, number: int = 1000) -> None:
     half = finished["history"][:8192]
     broken = [b"", b"{", half, b"\xff\xfe" * 300, b"[" * 100_000, b"\0" * 4096, b"null", b'{"a": NaN}']
     foreign = ["notes %d.txt", "progress %d.json", "history_%d.json.bak", ".progress_%d.json", "progress_..%d.json"]
-    for place in range(number):
-        kind = place % 4
+    for index in range(number):
+        kind = index % 4
         if kind < 2:  # every second file is one of a finished run's four
-            run, name = divmod(place // 4 * 2 + kind, 4)
+            run, name = divmod(index // 4 * 2 + kind, 4)
             (directory / f"{list(finished)[name]}_done-{run}.json").write_bytes(list(finished.values())[name])
         elif kind == 2:
-            (directory / f"{('progress', 'history', 'result')[place // 4 % 3]}_bad-{place}.json").write_bytes(
-                broken[place // 4 % len(broken)]
+            (directory / f"{('progress', 'history', 'result')[index // 4 % 3]}_bad-{index}.json").write_bytes(
+                broken[index // 4 % len(broken)]
             )
         else:
-            (directory / (foreign[place // 4 % len(foreign)] % place)).write_bytes(finished["history"])
+            (directory / (foreign[index // 4 % len(foreign)] % index)).write_bytes(finished["history"])
     (directory / "progress_directory.json").mkdir()
     (directory / "history_nowhere.json").symlink_to(directory / "nowhere")
     os.mkfifo(directory / "progress_pipe.json")

@@ -375,8 +375,8 @@ async def test_nothing_but_what_is_needed_is_handed_on(http: aiohttp.ClientSessi
             async with http.request(method, f"{url}/api/sessions/a", data=b"secret") as response:
                 assert response.status == 405
             async with http.request(method, f"{url}/progress/a", data=b"secret") as response:
-                told = "Endpoint não encontrado" if method in ("POST", "DELETE") else "Método não permitido"
-                assert (response.status, (await response.json())["error"]) == (200, told)
+                error = "Endpoint não encontrado" if method in ("POST", "DELETE") else "Método não permitido"
+                assert (response.status, (await response.json())["error"]) == (200, error)
         for path in ("/", "/api/sessions", "/metrics", "/status", "/health/live", "/rpa_proxy.php", "/static/page.js"):
             async with http.get(url + path) as response:
                 assert (response.status, (await response.json())["code"]) == (404, "not_found"), path

@@ -216,11 +216,11 @@ class Stage:
             await asyncio.sleep(0.01)
 
 
-async def complaints_of_axe(axe: str, page: Page, place: str = "rpa-progress") -> list[str]:
+async def complaints_of_axe(axe: str, page: Page, selector: str = "rpa-progress") -> list[str]:
     """Return what axe finds wrong in the elements that the selector *place* names."""
     await page.clock.resume()  # axe waits
     await page.evaluate(axe)
-    found = await page.evaluate("(place) => axe.run(place, {resultTypes: ['violations']})", place)
+    found = await page.evaluate("(place) => axe.run(place, {resultTypes: ['violations']})", selector)
     assert found["passes"], "axe looked at nothing"
     return [
         f"{rule['id']}: {node['html']} {node['failureSummary']}" for rule in found["violations"] for node in rule["nodes"]

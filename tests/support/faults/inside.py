@@ -20,12 +20,12 @@ _CLONE_NEWNET = 0x40000000
 
 def _enter(link: Link) -> None:
     """Move this thread into the namespace, for good."""
-    place = os.open(Path("/var/run/netns") / link.prefix[-1], os.O_RDONLY)
+    namespace = os.open(Path("/var/run/netns") / link.prefix[-1], os.O_RDONLY)
     try:
-        if ctypes.CDLL(None, use_errno=True).setns(place, _CLONE_NEWNET) != 0:
+        if ctypes.CDLL(None, use_errno=True).setns(namespace, _CLONE_NEWNET) != 0:
             raise OSError(ctypes.get_errno(), "setns failed")
     finally:
-        os.close(place)
+        os.close(namespace)
 
 
 def sockets(link: Link, count: int) -> list[socket.socket]:

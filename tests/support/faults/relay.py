@@ -56,11 +56,11 @@ class Relay:
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
             head = await reader.readuntil(b"\r\n\r\n")
             self.heads.append(head)
-            told = self._rule(head)
-            if told is None:
+            answer = self._rule(head)
+            if answer is None:
                 await self._pass(head, reader, writer)
             else:
-                writer.write(told)
+                writer.write(answer)
         writer.close()
 
     async def _pass(self, head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
