@@ -1,4 +1,4 @@
-"""What the benchmarks tell can be believed: they count what is lost, and compare what belongs together."""
+"""The benchmark tools: load.c counts what is lost, and ratios compare figures of the same round."""
 
 import contextlib
 import shutil
@@ -32,7 +32,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @contextlib.contextmanager
 def _serving(answer: Callable[[socket.socket], None]) -> Iterator[int]:
-    """Take one connection, read its request, and let *answer* do the rest in a thread."""
+    """Accept one connection in a thread, read its request and pass the socket to *answer*."""
 
     def serve() -> None:
         with listener.accept()[0] as peer:
@@ -59,7 +59,7 @@ def _until_closed(peer: socket.socket) -> None:
 
 
 def _counted(program: Path, way: load.Way, data: bytes, expected: int, step: int = 1 << 20) -> dict[str, int]:
-    """Send *data* to one viewer, *step* bytes at a time; return what it reports."""
+    """Send *data* to one viewer of load.c in pieces of *step* bytes; return its report."""
 
     def answer(peer: socket.socket) -> None:
         peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -73,7 +73,7 @@ def _counted(program: Path, way: load.Way, data: bytes, expected: int, step: int
 
 
 def test_a_lost_and_a_repeated_message_are_counted(program: Path) -> None:
-    """2, 3, 3, 5: five is there, four is lost, three came twice; a frame that is no update counts as other."""
+    """Of the numbers 2, 3, 3, 5 one is a duplicate and 4 is a gap; a frame that is no update counts as other."""
     sent = b"".join(ws_text(_update(number)) for number in (2, 3, 3, 5)) + ws_text(b'{"type":"sync"}')
     counted = _counted(program, _WS, _UPGRADE + sent, 4)
     assert (counted["delivered"], counted["duplicated"], counted["gaps"]) == (4, 1, 1)
@@ -82,13 +82,13 @@ def test_a_lost_and_a_repeated_message_are_counted(program: Path) -> None:
 
 
 def test_a_first_message_that_is_missing_is_a_gap(program: Path) -> None:
-    """A viewer knows which number is the first."""
+    """load.c knows the first number of a run, so a stream that begins later has a gap."""
     assert _counted(program, _WS, _UPGRADE + ws_text(_update(4)), 1)["gaps"] == 4 - messages.FIRST
 
 
 @pytest.mark.parametrize("step", [1, 7, 400])
 def test_frames_are_put_together_from_pieces(program: Path, step: int) -> None:
-    """Wherever the network cuts, nothing is lost."""
+    """A WebSocket frame that arrives in pieces of any size is counted once."""
     sent = b"".join(ws_text(_update(number)) for number in range(2, 5))
     counted = _counted(program, _WS, _UPGRADE + sent, 3, step)
     assert (counted["delivered"], counted["duplicated"], counted["gaps"]) == (3, 0, 0)
@@ -96,7 +96,7 @@ def test_frames_are_put_together_from_pieces(program: Path, step: int) -> None:
 
 @pytest.mark.parametrize("size", [3, 100, 5000])
 def test_events_are_put_together_from_chunks(program: Path, size: int) -> None:
-    """A chunk may end anywhere, even within a number."""
+    """An event may be split over HTTP chunks at any byte, even within a number."""
     events = b": hello\n\nretry: 1000\n\n" + b"".join(
         sse_event(_update(number), None) for number in range(2, 6)
     )
@@ -106,13 +106,13 @@ def test_events_are_put_together_from_chunks(program: Path, size: int) -> None:
 
 
 def test_events_need_no_chunks(program: Path) -> None:
-    """A stream that ends with its connection is read, too."""
+    """An event stream without chunked coding, which ends with its connection, is read as well."""
     events = b"".join(sse_event(_update(number), None) for number in range(2, 6))
     assert _counted(program, _SSE, _STREAM + events, 4)["delivered"] == 4
 
 
 def test_the_delay_is_the_time_since_sending(program: Path) -> None:
-    """A message that was sent 100 ms ago is 100 ms late."""
+    """A message whose timestamp is 100 ms old is reported with a delay of 100 ms."""
     counted = _counted(program, _WS, _UPGRADE + ws_text(_update(2, age_s=0.1)), 1)
     delay = counted["latency_us"]
     assert isinstance(delay, dict)
@@ -121,7 +121,7 @@ def test_the_delay_is_the_time_since_sending(program: Path) -> None:
 
 
 def test_pings_are_answered(program: Path) -> None:
-    """Servers drop who does not answer; a client's frames are masked."""
+    """load.c answers a ping with a masked pong; servers close connections that don't."""
     answers: list[bytes] = []
 
     def answer(peer: socket.socket) -> None:
@@ -152,7 +152,7 @@ def test_socket_io_is_joined_before_it_counts_as_open(program: Path) -> None:
 
 
 def test_a_refused_connection_is_an_error(program: Path) -> None:
-    """Figures of fewer viewers than were asked for are none."""
+    """Load fails where a connection is refused: figures of fewer viewers than asked for mean nothing."""
 
     def answer(peer: socket.socket) -> None:
         peer.sendall(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n")
@@ -162,7 +162,7 @@ def test_a_refused_connection_is_an_error(program: Path) -> None:
 
 
 def test_a_stream_that_ends_is_told(program: Path) -> None:
-    """A server that drops viewers does not look fast."""
+    """A stream that the server closes is counted as closed, so a server that drops viewers does not look fast."""
 
     def answer(peer: socket.socket) -> None:
         peer.sendall(_UPGRADE + ws_text(_update(2)))
@@ -173,7 +173,7 @@ def test_a_stream_that_ends_is_told(program: Path) -> None:
 
 
 def test_polls_are_answered_ones(program: Path) -> None:
-    """An answer counts when its body is there and its status is 200 or 304."""
+    """A poll counts once its body is complete and its status is 200 or 304."""
 
     def answer(peer: socket.socket) -> None:
         body = b"x" * 1000
@@ -195,18 +195,18 @@ def test_polls_are_answered_ones(program: Path) -> None:
 
 
 def test_messages_are_the_trackers_own() -> None:
-    """The server takes them for updates of the tracker that follow on the stored run."""
+    """The server reads a benchmark message as the update that follows on the stored run."""
     raw = messages.message(b"bench-000007", messages.FIRST, 1_700_000_000_000_000)
     update = own_update(raw)
-    held = messages.stored("bench-000007")
+    state = messages.stored("bench-000007")
     assert update is not None
-    assert update.cursor == (held.epoch, held.seq + 1)
+    assert update.cursor == (state.epoch, state.seq + 1)
     assert update.data["session_id"] == "bench-000007"
     assert 380 < len(raw) < 430
 
 
 def test_answers_are_counted_wherever_they_are_cut() -> None:
-    """A publisher is done when each message was answered, not before."""
+    """A publisher is done when every message was answered, even where an answer arrives in two pieces."""
     ends = [threading.Event(), threading.Event()]
 
     def serve() -> None:
@@ -236,7 +236,7 @@ def test_answers_are_counted_wherever_they_are_cut() -> None:
 
 
 def test_the_cpu_of_children_counts() -> None:
-    """What a server's workers use is what the server uses."""
+    """CPU of a server's worker processes is added to the server's own."""
     work = "import time; end = time.process_time() + 0.1\nwhile time.process_time() < end: pass"
     code = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', '''{work}\ninput()''']).wait()"
     with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE) as process:
@@ -249,17 +249,17 @@ def test_the_cpu_of_children_counts() -> None:
 
 
 def test_ratios_are_taken_round_by_round() -> None:
-    """A slow round of both is no difference between them."""
+    """A round in which both subjects are slow does not change their ratio."""
     ours, theirs = [{"cpu": 2.0}, {"cpu": 20.0}, {"cpu": 3.0}], [{"cpu": 1.0}, {"cpu": 10.0}, {"cpu": 1.0}]
     assert report.ratios(ours, theirs, "cpu") == [2.0, 2.0, 3.0]
     assert report.spread([2.0, 2.0, 3.0]) == "2.00 (2.00..3.00)"
 
 
 def test_nothing_is_lost_where_nothing_is_lost(program: Path, tmp_path: Path) -> None:
-    """The whole way, with a real Redis and a real server: 5 sessions, 20 viewers, 50 updates."""
-    held = bench.Bench(program, tmp_path, quick=True)
-    with bench.scene(held, "rpa-uvloop", "ws", viewers=20, sessions=5) as scene:
-        scene.warm_up(100, 20)  # who joins without a cursor has in its first state what came before
+    """A whole measurement with a real Redis and server (5 sessions, 20 viewers, 50 updates) reports no loss."""
+    small = bench.Bench(program, tmp_path, quick=True)
+    with bench.scene(small, "rpa-uvloop", "ws", viewers=20, sessions=5) as scene:
+        scene.warm_up(100, 20)  # a viewer that joins without a cursor gets what came before with its first state
         figures = scene.measure(lambda: scene.publisher.burst(50))
     assert (figures["lost"], figures["duplicated"]) == (0, 0)
     assert figures["cpu_us"] > 0

@@ -50,7 +50,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 async def websocket_connection(stack: Stack) -> None:
-    """Section 1.3: the connection is open and answers a message with the message."""
+    """Section 1.3: the connection opens and echoes a message."""
     async with connect(address(stack, "test-session")) as websocket:
         assert websocket.state is State.OPEN
         test_data = {"etapa": 1, "mensagem": "Teste"}
@@ -60,7 +60,7 @@ async def websocket_connection(stack: Stack) -> None:
 
 
 async def full_integration(stack: Stack) -> None:
-    """Section 4.1: what is published the moment the socket is open comes first, and its estimates again."""
+    """Section 4.1: an update published as soon as the socket is open comes first, then a message with its estimates."""
     progress_data = {
         "etapa": 5,
         "mensagem": "Tela 5 concluída",
@@ -123,7 +123,7 @@ PLAN: list[Callable[[Stack], Awaitable[None]]] = [websocket_connection, full_int
 
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))), ids=lambda order: "".join(map(str, order)))
 async def test_plan_tests_pass_in_any_order_against_one_server(stack: Stack, order: tuple[int, ...]) -> None:
-    """What one visitor sent or one robot published is not shown to the next visitor as state."""
+    """An echoed or published message must not become the state that the next visitor is shown."""
     for number in order:
         await PLAN[number](stack)
 

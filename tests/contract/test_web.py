@@ -1,4 +1,6 @@
-"""The page's side: its own tests in Node, its types, its built files, and the built client against the real server."""
+"""The scripts for pages: their own tests in Node, their types, the built files, and the built client against a real
+server.
+"""
 
 import asyncio
 import base64
@@ -39,7 +41,7 @@ def test_the_scripts_own_tests_pass(tools: Path, name: str) -> None:
 
 
 def test_the_types_fit_how_a_page_uses_them(tools: Path) -> None:
-    """The hand-written types pass the compiler, and so does a page that uses them; what it may not do does not."""
+    """tsc accepts the hand-written types and a page that uses them, and rejects the misuses marked in it."""
     run("node", str(tools / "typescript" / "bin" / "tsc"), "--project", "tests/tsconfig.json")
 
 
@@ -59,7 +61,7 @@ def test_a_script_stays_small(name: str) -> None:
 
 
 def test_all_that_a_page_loads_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    """Beside its script the widget loads its style and words: 4 KB more, once, and not what the limits are about."""
+    """Beside its script the widget loads style and texts once, at most 4 KB more; prints all sizes."""
     sizes = {path.name: len(gzip.compress(path.read_bytes(), 9)) for path in sorted(DIST.iterdir())}
     with capsys.disabled():
         print("\ncompressed:", ", ".join(f"{name} {size}" for name, size in sizes.items()))
@@ -67,13 +69,13 @@ def test_all_that_a_page_loads_is_told(capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_the_script_vouches_for_the_file_beside_it() -> None:
-    """Its hash is in the script, so whoever checks the script has checked both."""
+    """rpa-progress.js contains the hash of rpa-progress.json, so that its own integrity covers both."""
     digest = hashlib.sha256((DIST / "rpa-progress.json").read_bytes()).digest()
     assert f"sha256-{base64.b64encode(digest).decode()}" in (DIST / "rpa-progress.js").read_text(encoding="utf-8")
 
 
 def test_what_a_version_holds_never_changes() -> None:
-    """The built files are those that were pinned for this version; changed files take a new one (web/release.mjs)."""
+    """The built files have the hashes pinned for this version; changed files need a new version (web/release.mjs)."""
     releases = json.loads((WEB / "releases.json").read_text(encoding="utf-8"))
     assert json.loads((WEB / "package.json").read_text(encoding="utf-8"))["version"] == __version__
     assert list(releases)[-1] == __version__
@@ -86,14 +88,14 @@ def test_what_a_version_holds_never_changes() -> None:
 
 
 def test_no_script_makes_markup_or_code_of_a_string() -> None:
-    """Neither the sources nor what is built of them use a sink that a strict policy forbids."""
+    """Neither the sources nor the built files use a DOM sink that Trusted Types forbid."""
     for path in [*(WEB / "src").rglob("*.js"), *map(DIST.joinpath, LIMITS)]:
         found = SINKS.search(path.read_text(encoding="utf-8"))
         assert found is None, f"{path.name}: {found}"
 
 
 def test_the_runs_for_the_scripts_tests_are_the_servers() -> None:
-    """The runs that the client's reducer is tested with are those that the server's rules make today."""
+    """web/tests/fixtures/runs.json is what the server's rules give today."""
     assert web_runs.FILE.read_text(encoding="utf-8") == web_runs.text()
 
 

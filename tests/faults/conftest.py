@@ -49,7 +49,7 @@ def _recorded(terminalreporter: pytest.TerminalReporter) -> Iterator[Row]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    rows = list(_recorded(terminalreporter))
+    rows = list({row.scenario: row for row in _recorded(terminalreporter)}.values())  # of several tries the last
     if rows:
         terminalreporter.section("faults")
         for line in render(rows):

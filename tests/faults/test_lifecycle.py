@@ -160,6 +160,7 @@ async def killed(directory: Path, redis_url: str) -> tuple[Verdict, float, list[
         return verdict, opened_s - killed_s, sorted(at_s - opened_s for at_s in back)
 
 
+@pytest.mark.serial
 async def test_L2_killed(tmp_path: Path, redis_process: RedisServer, record: Record) -> None:
     """SIGKILL, and a new server 2 s later: everyone is back soon, but not all at once, and nothing is lost."""
     verdict, away_s, back_s = await killed(tmp_path, redis_process.url)

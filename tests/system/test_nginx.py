@@ -1,4 +1,4 @@
-"""conf/nginx.conf in a real nginx, whose own defaults (buffering, compression) are left on around it."""
+"""conf/nginx.conf in a real nginx; around it buffering and compression are on, as in nginx's defaults."""
 
 import asyncio
 import base64
@@ -40,7 +40,7 @@ FASTER = 20
 
 @contextlib.asynccontextmanager
 async def client(nginx: Nginx) -> AsyncIterator[aiohttp.ClientSession]:
-    """Make a client of nginx that takes its certificate and any number of endless streams."""
+    """An HTTP client of nginx: no certificate check, no limit on connections or time."""
     # Python before 3.12.7 forgets a TLS connection whose peer does not say goodbye.
     connector = aiohttp.TCPConnector(ssl=False, limit=0, enable_cleanup_closed=NEEDS_CLEANUP_CLOSED)
     async with aiohttp.ClientSession(nginx.url, connector=connector, timeout=aiohttp.ClientTimeout(None)) as http:
@@ -49,7 +49,7 @@ async def client(nginx: Nginx) -> AsyncIterator[aiohttp.ClientSession]:
 
 
 class PlainWatcher(Watcher):
-    """A WebSocket in the plan's dialect, through the deployed prefix."""
+    """A WebSocket in the plan's dialect, through the deployed prefix /ws."""
 
     async def run(self, http: aiohttp.ClientSession) -> None:
         async with http.ws_connect(f"{self.url}/ws/rpa/{self.session_id}") as stream:
@@ -59,7 +59,7 @@ class PlainWatcher(Watcher):
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """One site for all tests that don't break it; its server lets the pages of one other site read."""
+    """One site for all tests that don't break it; only pages of GOOD may read."""
     with behind_nginx(tmp_path_factory.mktemp("site"), RPA_ALLOWED_ORIGINS=GOOD) as site:
         yield site
 
@@ -72,7 +72,7 @@ async def http(site: Site) -> AsyncIterator[aiohttp.ClientSession]:
 
 
 def test_nginx_has_nothing_to_say_of_the_configuration(site: Site) -> None:
-    """No error, no warning."""
+    """``nginx -t`` prints no warning."""
     said = site.nginx.check()
     assert "test is successful" in said
     assert "warn" not in said
@@ -94,7 +94,7 @@ async def test_plain_http_is_sent_to_https_whatever_the_method(site: Site, http:
 
 
 def test_browsers_get_http_2(site: Site) -> None:
-    """It lifts the limit of six streams a browser has on HTTP/1.1."""
+    """HTTP/1.1 would limit a browser to six streams."""
     context = ssl._create_unverified_context()
     context.set_alpn_protocols(["h2", "http/1.1"])
     with (
@@ -109,7 +109,7 @@ STREAMS = ["/events/sse", "/rpa_progress_sse.php?session_id=sse", "/progress_sse
 
 @pytest.mark.parametrize("path", STREAMS)
 async def test_events_pass_as_they_happen(site: Site, http: aiohttp.ClientSession, path: str) -> None:
-    """The first within 200 ms, later ones too, not compressed for a browser that would take it."""
+    """Each event arrives within 200 ms, uncompressed even for a browser that accepts compression."""
     await publish(site.server, "sse", **STEP)
     for number in range(20):
         began = time.monotonic()
@@ -137,7 +137,7 @@ async def _line(response: aiohttp.ClientResponse, start: bytes, inside: bytes = 
 async def test_websockets_are_upgraded_with_and_without_the_prefix(
     site: Site, http: aiohttp.ClientSession, path: str
 ) -> None:
-    """In both dialects; a page of this host is known for one, though nginx stands between."""
+    """In both dialects; the Origin check recognises nginx's own host and refuses another one."""
     await publish(site.server, "ws", **STEP)
     async with http.ws_connect(path, protocols=["rpa.v1"], origin=site.nginx.url) as native:
         assert native.protocol == "rpa.v1"
@@ -154,7 +154,7 @@ async def test_websockets_are_upgraded_with_and_without_the_prefix(
 
 
 async def test_polls_pass_with_their_cursor(site: Site, http: aiohttp.ClientSession) -> None:
-    """200, 304 for who has it, 404 for what nobody knows, a wait that is woken."""
+    """200, 304 for a known ETag, 404 for an unknown session, and a waiting poll is answered by an update."""
     await publish(site.server, "poll", **STEP)
     async with http.get("/api/sessions/poll") as response:
         assert response.status == 200
@@ -187,7 +187,7 @@ FIGURES = [
 
 @pytest.mark.parametrize("path", [*POLLS, *FIGURES])
 async def test_deployed_polls_are_the_servers(site: Site, http: aiohttp.ClientSession, path: str) -> None:
-    """With the prefix and without, to the letter."""
+    """Through nginx the answer is byte for byte the server's, with the /api prefix and without."""
     await publish(site.server, "old", **STEP)
     async with aiohttp.ClientSession(site.server.url) as straight, straight.get(path) as response:
         direct = response.status, _timeless(await response.text())
@@ -198,7 +198,7 @@ async def test_deployed_polls_are_the_servers(site: Site, http: aiohttp.ClientSe
 
 
 def _timeless(text: str) -> str:
-    """Cut out times, and the figures of a machine that other things run on."""
+    """Mask timestamps, and in health answers all figures of the machine."""
     return re.sub(r"\d+(?:\.\d+)?" if '"checks"' in text else r"\d{4}-\d\d-\d\d[T ][\d:.]+", "…", text)
 
 
@@ -219,7 +219,7 @@ PHP = [
 
 @pytest.mark.parametrize(("method", "path"), PHP)
 async def test_all_the_rest_is_phps(http: aiohttp.ClientSession, method: str, path: str) -> None:
-    """Method and address arrive as they were sent."""
+    """Other addresses reach PHP with method and path unchanged."""
     async with http.request(method, path) as response:
         assert await response.json(content_type=None) == {"php": method, "asked": path}
 
@@ -242,7 +242,7 @@ ONE_HEADER = [
 
 @pytest.mark.parametrize("path", [*ONE_HEADER, "/api/rpa/start", "/executar_rpa.php"])
 async def test_there_is_one_cors_header(site: Site, http: aiohttp.ClientSession, path: str) -> None:
-    """The server's own where it answers, one instead of two where PHP does; never with credentials."""
+    """Exactly one Access-Control-Allow-Origin: the server's own, or for PHP one in place of its two."""
     await publish(site.server, "cors", **STEP)
     async with http.get(path, headers={"Origin": GOOD}) as response:
         found = response.headers.getall("Access-Control-Allow-Origin")
@@ -252,7 +252,7 @@ async def test_there_is_one_cors_header(site: Site, http: aiohttp.ClientSession,
 
 @pytest.mark.parametrize("path", ONE_HEADER)
 async def test_preflights_reach_the_server(http: aiohttp.ClientSession, path: str) -> None:
-    """204 with the one header, for pages on the list alone."""
+    """An OPTIONS request is answered by the server, which allows listed origins only."""
     for origin, expected in ((GOOD, [GOOD]), (EVIL, [])):
         headers = {"Origin": origin, "Access-Control-Request-Method": "GET"}
         async with http.options(path, headers=headers) as response:
@@ -272,7 +272,7 @@ CROOKED = [
 @pytest.mark.parametrize("closed", ["/metrics", "/status", "/health/live", "/health/ready", "/api/sessions"])
 @pytest.mark.parametrize("way", CROOKED)
 async def test_operators_routes_are_closed(site: Site, closed: str, way: str) -> None:
-    """What the server answers there alone shows on no way through nginx."""
+    """The answers of operators' routes can't be had from outside, however the path is spelled."""
     reader, writer = await asyncio.open_connection("127.0.0.1", site.nginx.port, ssl=ssl._create_unverified_context())
     writer.write(f"GET {way.format(closed)} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
     answer = await asyncio.wait_for(reader.read(), 30)
@@ -288,7 +288,7 @@ async def test_operators_routes_are_closed(site: Site, closed: str, way: str) ->
 
 
 async def test_the_list_of_sessions_is_for_this_machine_even_if_nginx_let_it_through(site: Site) -> None:
-    """The server knows by the header that a proxy asks for somebody else."""
+    """The server refuses the list to requests with X-Forwarded-For."""
     async with aiohttp.ClientSession(site.server.url) as http:
         async with http.get("/api/sessions") as response:
             assert response.status == 200
@@ -297,14 +297,14 @@ async def test_the_list_of_sessions_is_for_this_machine_even_if_nginx_let_it_thr
 
 
 async def test_nobody_publishes_from_outside(http: aiohttp.ClientSession) -> None:
-    """Until the robot's address is let in."""
+    """403, until the configuration lists the robot's address."""
     for method in ("POST", "PUT", "DELETE", "PATCH"):
         async with http.request(method, "/api/sessions/a/events", json=STEP) as response:
             assert response.status == 403
 
 
 async def test_the_page_is_served_with_its_files(site: Site, http: aiohttp.ClientSession) -> None:
-    """At the address that leaves the site's own front page alone."""
+    """Under /static/, so that the site keeps its own front page."""
     async with http.get("/static/index.html?session=a") as response:
         assert response.status == 200
         assert "Content-Security-Policy" in response.headers
@@ -328,7 +328,7 @@ async def test_what_other_sites_embed_is_served(http: aiohttp.ClientSession) -> 
 
 
 async def test_the_log_holds_no_query(site: Site, http: aiohttp.ClientSession) -> None:
-    """Cursors, tokens and the plan's session ids stand there."""
+    """nginx logs the path alone: queries carry cursors, tokens and session ids."""
     async with http.get("/api/sessions/logged", params={"after": "0", "token": "secret-one"}):
         pass
     async with http.get("/rpa_progress_sse.php", params={"session_id": "secret-two"}):
@@ -340,7 +340,7 @@ async def test_the_log_holds_no_query(site: Site, http: aiohttp.ClientSession) -
 
 
 async def test_the_server_is_told_who_asks_over_connections_that_stay_open(tmp_path: Path) -> None:
-    """Host as the browser wrote it, the visitor's address, the scheme; no upgrade where none was asked."""
+    """nginx passes Host, the visitor's address and the scheme, and reuses its connections to the server."""
     seen: list[web.Request] = []
 
     async def answer(request: web.Request) -> web.Response:
@@ -380,7 +380,7 @@ AWAY = [path for path in POLLS if "bad" not in path]
 
 @pytest.mark.parametrize("hangs", [False, True], ids=["refuses", "hangs up"])
 async def test_while_the_server_is_away_no_deployed_page_stops(tmp_path: Path, hangs: bool) -> None:
-    """Each gets, with 200, what the server itself says of a session of which it knows nothing."""
+    """nginx answers deployed polls with 200 and the server's own words for an unknown session."""
     async with contextlib.AsyncExitStack() as stack:
         port = free_port()
         if hangs:
@@ -403,7 +403,7 @@ async def test_while_the_server_is_away_no_deployed_page_stops(tmp_path: Path, h
 
 
 async def test_preflights_are_answered_while_the_server_is_away(tmp_path: Path) -> None:
-    """204 with the header that a page which sends Content-Type asks for: it would get nothing at all without."""
+    """204 that allows Content-Type: without it a page that sends that header would get no answer at all."""
     with Nginx(tmp_path / "nginx", free_port()) as nginx:
         nginx.start()
         async with client(nginx) as http:
@@ -421,7 +421,7 @@ async def test_preflights_are_answered_while_the_server_is_away(tmp_path: Path) 
 
 
 async def test_what_no_session_can_be_is_written_into_no_answer(tmp_path: Path) -> None:
-    """The answer stays JSON, and holds none of it."""
+    """A bad session id is left out of nginx's own answers, which stay valid JSON."""
     with Nginx(tmp_path / "nginx", free_port()) as nginx:
         nginx.start()
         async with client(nginx) as http:
@@ -434,7 +434,7 @@ async def test_what_no_session_can_be_is_written_into_no_answer(tmp_path: Path) 
 
 
 async def test_while_the_server_is_away_clients_are_told_in_their_own_words(tmp_path: Path) -> None:
-    """A native poll with 503, a stream that says when to come back."""
+    """A native poll gets 503 with Retry-After, an event stream a ``retry:`` line."""
     with Nginx(tmp_path / "nginx", free_port()) as nginx:
         nginx.start()
         async with client(nginx) as http:
@@ -449,7 +449,7 @@ async def test_while_the_server_is_away_clients_are_told_in_their_own_words(tmp_
 
 
 async def test_no_deployed_page_stops_for_a_restart(tmp_path: Path) -> None:
-    """Polled all along; the run is shown again, and nothing else but "waiting" in between."""
+    """A page that polls across a restart gets the run, then "waiting", then the run, always with 200."""
     with behind_nginx(tmp_path / "site") as site:
         await publish(site.server, "run", **STEP)
         answers: list[tuple[int, dict[str, Any]]] = []
@@ -473,7 +473,7 @@ async def test_no_deployed_page_stops_for_a_restart(tmp_path: Path) -> None:
 
 
 class Returning(SocketWatcher):
-    """Comes back with its cursor, as a page does; keeps how long each absence was."""
+    """Reconnects with its cursor as a page does, and records how long it was disconnected each time."""
 
     def __init__(self, url: str, session_id: str) -> None:
         super().__init__(url, session_id)
@@ -542,7 +542,7 @@ async def _publish_on(server: Server, session_id: str) -> None:
 
 
 def test_the_heartbeat_and_polls_fit_into_the_shipped_read_timeout() -> None:
-    """Several heartbeats and the longest poll fit into what nginx waits; its own default would be too close to a poll."""
+    """Four heartbeats and two of the longest polls fit in; nginx's default of 60 s would leave less."""
     settings = Settings()
     assert read_timeout() >= 4 * settings.heartbeat_s
     assert read_timeout() > 2 * MAX_WAIT_S
@@ -551,7 +551,8 @@ def test_the_heartbeat_and_polls_fit_into_the_shipped_read_timeout() -> None:
 
 @contextlib.asynccontextmanager
 async def idling(directory: Path, heartbeat_s: float) -> AsyncIterator[tuple[Site, list[Watcher], list[Watcher]]]:
-    """Open streams that nothing happens on, through an nginx that waits FASTER; yield them, and those that ended."""
+    """Open idle streams through an nginx whose read timeout is FASTER times shorter; yield them and those that ended.
+    """
     read_timeout_s = read_timeout() / FASTER
     with behind_nginx(directory, read_timeout_s=read_timeout_s, RPA_HEARTBEAT_S=str(heartbeat_s)) as site:
         kinds: list[type[Watcher]] = [EventWatcher, SocketWatcher, PlainWatcher]
@@ -573,7 +574,7 @@ async def idling(directory: Path, heartbeat_s: float) -> AsyncIterator[tuple[Sit
 
 
 async def test_streams_on_which_nothing_happens_live_on(tmp_path: Path) -> None:
-    """The heartbeat keeps them open past nginx's limit, and the next update arrives at once; all times in proportion."""
+    """With heartbeats, streams idle for longer than nginx's read timeout stay open and get the next update at once."""
     async with idling(tmp_path / "site", Settings().heartbeat_s / FASTER) as (site, watchers, ended):
         assert ended == []
         assert [watcher.updates for watcher in watchers] == [[], [], []]
@@ -585,6 +586,6 @@ async def test_streams_on_which_nothing_happens_live_on(tmp_path: Path) -> None:
 
 
 async def test_without_a_heartbeat_idle_streams_are_cut(tmp_path: Path) -> None:
-    """Which shows that the test above would notice a heartbeat that nginx does not count."""
+    """The counterpart of the test above: without heartbeats nginx cuts them."""
     async with idling(tmp_path / "site", 3600.0) as (_, watchers, ended):
         await until(lambda: len(ended) == len(watchers))

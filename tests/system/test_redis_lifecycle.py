@@ -1,4 +1,4 @@
-"""Redis comes late, dies, freezes, returns and carries garbage; pages go on getting what robots report."""
+"""Redis that comes late, dies, freezes, returns or carries garbage: pages go on getting what robots report."""
 
 import asyncio
 import json
@@ -71,7 +71,7 @@ async def seconds_until(true: Callable[[], object], limit_s: float) -> float:
 
 
 async def live_again(watcher: SocketWatcher, backend: RedisServer, since_s: float) -> float:
-    """PUBLISH until something of it comes through live; return the seconds since *since_s*."""
+    """Publish until a message arrives live; return the seconds since *since_s*."""
     with backend.client() as client:
         number = 0
         while not any(update.get("bare") for update in watcher.updates):
@@ -83,7 +83,7 @@ async def live_again(watcher: SocketWatcher, backend: RedisServer, since_s: floa
 
 
 def numbered(watcher: SocketWatcher) -> list[int]:
-    """Return the numbers of the tracker's updates, as they came."""
+    """Return the sequence numbers of the tracker's updates in order of arrival."""
     return [update["seq"] for update in watcher.updates if "seq" in update]
 
 
@@ -162,7 +162,7 @@ async def test_server_survives_the_death_and_the_return_of_redis(
 async def test_server_recovers_when_a_frozen_redis_goes_on(
     data_dir: Path, redis_process: RedisServer, redis_backed: Server
 ) -> None:
-    """A Redis that keeps its connections and says nothing is noticed, done without, and taken back."""
+    """A Redis that keeps its connections open and answers nothing counts as down; it is used again once it answers."""
     watcher = SocketWatcher(redis_backed.url, "frozen")
     robot = ThreadedTracker(redis_process, data_dir, "frozen")
     async with watching(watcher):
@@ -226,7 +226,7 @@ async def test_viewer_who_comes_while_redis_is_frozen_sees_the_files(
 
 
 class Line(NamedTuple):
-    """A server, its Redis, and a client to publish with."""
+    """A server on Redis, and a client that publishes to it."""
 
     server: Server
     client: redis.Redis
@@ -277,7 +277,7 @@ async def _next(websocket: ClientConnection) -> Any:
 
 @pytest.mark.parametrize("kind", list(GARBAGE))
 async def test_garbage_is_dropped_and_counted_and_the_next_message_arrives(line: Line, kind: str) -> None:
-    """What is no update stops nothing: the good message behind it takes less than 100 ms."""
+    """Garbage on a channel is dropped; a good message behind it arrives within 100 ms."""
     session_id = f"garbage-{kind}"
     channel = f"rpa_progress:{session_id}"
     async with connect(line.address(session_id)) as websocket:
@@ -343,11 +343,11 @@ FOREIGN: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("dialect", ["plain", "native"])
 @pytest.mark.parametrize("kind", list(FOREIGN))
-async def test_foreign_message_is_relayed_once_and_untouched_but_for_its_type(
+async def test_unnumbered_message_is_relayed_once_and_untouched_but_for_its_type(
     line: Line, kind: str, dialect: str
 ) -> None:
-    """Keys, their order and their values are the writer's; only ``type`` is added."""
-    session_id = f"foreign-{kind}-{dialect}"
+    """A message without a number keeps its keys, their order and values; only ``type`` is added."""
+    session_id = f"unnumbered-{kind}-{dialect}"
     channel = f"rpa_progress:{session_id}"
     protocols = [Subprotocol("rpa.v1")] if dialect == "native" else None
     async with connect(line.address(session_id), subprotocols=protocols) as websocket:
@@ -364,7 +364,7 @@ async def test_foreign_message_is_relayed_once_and_untouched_but_for_its_type(
             await asyncio.wait_for(websocket.recv(), 0.05)
 
 
-async def test_foreign_message_reaches_every_viewer_of_its_session_alone(line: Line) -> None:
+async def test_unnumbered_message_reaches_every_viewer_of_its_session_alone(line: Line) -> None:
     """Each viewer gets it once, viewers of other sessions not at all."""
     async with AsyncExitStack() as sockets:
         mine = [await sockets.enter_async_context(connect(line.address("shared"))) for _ in range(5)]
@@ -375,7 +375,7 @@ async def test_foreign_message_reaches_every_viewer_of_its_session_alone(line: L
         assert await _next(other) == {"type": "progress_update", "etapa": 4}
 
 
-# -- updates of ours that the store does not (any more) hold
+# -- updates of our tracker that are no longer stored
 
 
 def _own(epoch: str, seq: int, session_id: str, **more: Any) -> bytes:
@@ -391,7 +391,7 @@ def _own(epoch: str, seq: int, session_id: str, **more: Any) -> bytes:
 
 
 async def test_update_that_no_store_holds_does_not_make_the_server_spin(line: Line) -> None:
-    """A snapshot may be evicted before its update is read: the server must neither hammer Redis nor burn CPU."""
+    """An update whose snapshot was evicted before it could be read costs few calls to Redis and little CPU."""
     process = psutil.Process(line.server.pid)
     async with connect(line.address("evicted"), subprotocols=[Subprotocol("rpa.v1")]) as websocket:
         assert (await _next(websocket))["type"] == "sync"
@@ -416,7 +416,7 @@ async def test_update_that_no_store_holds_does_not_make_the_server_spin(line: Li
 
 
 async def test_what_only_looks_like_an_update_of_ours_reaches_no_page(line: Line) -> None:
-    """Bytes that begin like our tracker's and are no JSON must not come out of a WebSocket."""
+    """Bytes that begin like our tracker's update but are no JSON are never sent to a page."""
     session_id = "forged"
     head = b'{"type":"progress_update","epoch":"e1","seq":%d,"final":false,'
     line.client.set(f"rpa:progress:{session_id}", _snapshot("e1", 1))
