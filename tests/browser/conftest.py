@@ -14,7 +14,7 @@ from tests.support.server import RedisServer, Server
 
 @pytest.fixture(scope="session")
 def axe(tools: Path) -> str:
-    """The program that finds what hinders people; npm brings it."""
+    """The source of axe, which finds barriers to accessibility."""
     return (tools / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
 
 
@@ -69,7 +69,7 @@ async def context(browser: Browser) -> AsyncIterator[BrowserContext]:
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def page(context: BrowserContext) -> AsyncIterator[Page]:
-    """A page whose every error, dialog and policy violation fails the test; the network's own words do not."""
+    """A page whose errors, dialogs and policy violations fail the test; Chromium's own network errors don't."""
     async with watched(context) as page:
         yield page
 

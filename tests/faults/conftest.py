@@ -15,7 +15,7 @@ from tests.support.faults.table import Row, render
 #: The property of a test's report that carries its rows, from other processes, too.
 _ROWS = "faults"
 _HERE = Path(__file__).parent
-#: The longest scenario takes ten minutes and what is around it.
+#: The longest scenario takes ten minutes, plus its start and end.
 _FULL_TIMEOUT_S = 1200
 
 

@@ -1,4 +1,4 @@
-"""Event streams behind an nginx that nobody tuned for them."""
+"""Event streams behind an nginx with nothing configured for them."""
 
 import asyncio
 import time
@@ -24,7 +24,7 @@ CLEAN = (0, 0, 0, 0, 0)
 
 
 class BareNginx(Nginx):
-    """As somebody sets it up who thinks of no event streams: it buffers answers and compresses whatever it can."""
+    """nginx as someone sets it up who has no event streams in mind: it buffers answers and compresses what it can."""
 
     def __init__(self, directory: Path, server_port: int, patience: str) -> None:
         self._patience = patience
@@ -39,7 +39,7 @@ class BareNginx(Nginx):
 
 
 async def test_C8_behind_nginx(tmp_path: Path, redis_process: RedisServer, record: Record, full: bool) -> None:
-    """An event stream behind an nginx that nobody tuned: events pass at once, and silence does not end it."""
+    """Behind such an nginx events still arrive at once, and a silent stream is not cut."""
     environ = {} if full else {"RPA_HEARTBEAT_S": "0.5"}
     idle_s, patience = (65.0, "") if full else (3.0, "proxy_read_timeout 1s;")
     server = Server(tmp_path / "rpa_data", redis_process.url, None, **environ)

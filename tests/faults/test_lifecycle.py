@@ -1,4 +1,4 @@
-"""The server ends, dies, comes back, is run over and runs out of descriptors."""
+"""The server is stopped, killed, restarted, visited by thousands, and runs out of descriptors."""
 
 import asyncio
 import bisect
@@ -40,7 +40,7 @@ both = pytest.mark.parametrize(
 
 @pytest.fixture(autouse=True)
 def descriptors() -> None:
-    """Let this process open as many files as it may; what is in here needs a few thousand."""
+    """Raise this process's limit on open files: these tests need a few thousand."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     if hard < 5000:
@@ -65,7 +65,7 @@ def _codes(viewers: list[Viewer]) -> dict[int, int]:
 
 
 async def _plain(port: int, session_id: str) -> bytes:
-    """Watch in the plan's dialect until the connection is gone; return what came."""
+    """Watch in the plan's dialect until the connection ends; return all bytes received."""
     connection = await wire.connect(port)
     await asyncio.get_running_loop().sock_sendall(connection, wire.upgrade(f"/rpa/{session_id}", None))
     try:
@@ -76,7 +76,9 @@ async def _plain(port: int, session_id: str) -> bytes:
 
 @both
 async def test_L1_stopped(tmp_path: Path, redis_process: RedisServer, record: Record, kind: type[Server]) -> None:
-    """SIGTERM under 500 WebSockets and 500 event streams: gone within 5 s, everyone is told, and nobody loses a thing."""
+    """SIGTERM with 500 WebSockets and 500 event streams: exit within 5 s, every stream is closed properly, nothing is
+    lost.
+    """
     mix = [WS] * 4 + [SSE] * 5
     servers = [kind(tmp_path / "rpa_data", redis_process.url, RPA_MAX_CONNECTIONS="2000")]
     async with scene(
@@ -111,10 +113,10 @@ async def test_L1_stopped(tmp_path: Path, redis_process: RedisServer, record: Re
 
 
 class Returning(Viewer):
-    """Comes back as docs/api.rst asks clients to; on an event stream as browsers do, when the server said.
+    """Reconnects as docs/api.rst asks clients to: an event stream after the server's ``retry:``, as browsers do.
 
-    What the clients draw is spread evenly, as it is where there are very many: the rule is measured, not luck. What
-    the server draws is what it is.
+    The clients' own pauses are spread evenly instead of drawn at random, so that the test measures the rule and not luck;
+    the server's are random as ever.
     """
 
     _count = 0
@@ -126,21 +128,21 @@ class Returning(Viewer):
 
     def pause_s(self, failures: int) -> float:
         if self.transports == SSE:
-            return 0.1 if self.final else (self.retry_ms or 3000) / 1000  # only the answer 204 is missing then
+            return 0.1 if self.final else (self.retry_ms or 3000) / 1000  # all that is missing is the answer 204
         return 5.0 * self._drawn if failures == 1 else 5.0
 
 
 def most_within(times: Sequence[float], length: float = 1.0) -> int:
-    """Return how many of *times* fall into the fullest window."""
+    """Return how many of *times* lie in the fullest window."""
     ordered = sorted(times)
     return max(bisect.bisect_right(ordered, start + length) - index for index, start in enumerate(ordered))
 
 
 async def killed(directory: Path, redis_url: str) -> tuple[Verdict, float, list[float]]:
-    """Kill a server under 1,000 clients and start one 2 s later.
+    """Kill a server under 1,000 clients and start another one 2 s later.
 
     Returns:
-        the verdict, how long there was none, and when each client was back, counted from when the port was open.
+        the verdict, for how long there was no server, and when each client was back, counted from the new one's start.
     """
     Returning._count = 0
     servers = [Server(directory / "rpa_data", redis_url, RPA_MAX_CONNECTIONS="2000")]
@@ -162,7 +164,8 @@ async def killed(directory: Path, redis_url: str) -> tuple[Verdict, float, list[
 
 @pytest.mark.serial
 async def test_L2_killed(tmp_path: Path, redis_process: RedisServer, record: Record) -> None:
-    """SIGKILL, and a new server 2 s later: everyone is back soon, but not all at once, and nothing is lost."""
+    """After SIGKILL and a new server 2 s later 95 % are back within 5 s, at most a quarter in any second, nothing is lost.
+    """
     verdict, away_s, back_s = await killed(tmp_path, redis_process.url)
     p95_s, most = back_s[int(0.95 * len(back_s))], most_within(back_s) / len(back_s)
     record(
@@ -180,11 +183,11 @@ async def test_L2_killed(tmp_path: Path, redis_process: RedisServer, record: Rec
 
 
 class Figures(NamedTuple):
-    """What a server holds.
+    """What a server has open.
 
     Attributes:
         connections, sessions, tasks: by its own figures.
-        sockets: connections to its port, by the system's.
+        sockets: connections to its port, by the operating system.
         rss: bytes of memory.
     """
 
@@ -196,7 +199,7 @@ class Figures(NamedTuple):
 
 
 async def figures_of(server: Server) -> Figures:
-    """Ask the server and the system for it."""
+    """Read the figures from the server and the operating system."""
     shown = await figures(server)
     process = psutil.Process(server.pid)
     connections, sessions, tasks = (shown[f"rpa_{name}"] for name in ("connections", "sessions_watched", "tasks"))
@@ -206,7 +209,7 @@ async def figures_of(server: Server) -> Figures:
 
 
 async def come_and_go(port: int, request: Callable[[str], bytes], count: int, answers: bool, at_once: int = 64) -> None:
-    """Open connections and reset them: in mid-handshake, right behind the answer, or in the stream, in turn.
+    """Open connections and reset them in turn during the handshake, right behind the answer, and in the stream.
 
     Args:
         answers: the request is answered at once.
@@ -252,7 +255,7 @@ VISITS = [
     pytest.param(Visit("WebSocket", lambda session: wire.upgrade(f"/rpa/{session}")), id="ws"),
     pytest.param(Visit("plain WebSocket", lambda session: wire.upgrade(f"/rpa/{session}", None)), id="plain", marks=FULL),
     pytest.param(Visit("event stream", lambda session: wire.get(f"/events/{session}")), id="sse"),
-    # Up to 1,000 polled sessions are kept for 30 s, in case that their clients come back.
+    # Up to 1,000 polled sessions are kept for 30 s, in case their clients poll again.
     pytest.param(
         Visit("waiting poll", lambda session: wire.get(f"/api/sessions/{session}?wait=20"), False, 16.0, 50.0),
         id="poll",
@@ -266,11 +269,11 @@ VISITS = [
 async def test_L6_come_and_go(
     tmp_path: Path, redis_process: RedisServer, record: Record, full: bool, kind: type[Server], visit: Visit
 ) -> None:
-    """10,000 clients connect and vanish: neither memory, nor a task, a socket or a session stays behind."""
+    """After 10,000 clients that connect and vanish no memory, task, socket or session is left."""
     count = 10_000 if full else 1_000
     with running(kind(tmp_path / "rpa_data", redis_process.url)) as server:
         idle = await figures_of(server)
-        await come_and_go(server.port, visit.request, 1_000, visit.answered)  # what a process needs once is no leak
+        await come_and_go(server.port, visit.request, 1_000, visit.answered)  # what is allocated once is no leak
         await asyncio.sleep(1.0)
         before = await figures_of(server)
         began = time.monotonic()
@@ -299,16 +302,16 @@ async def test_L6_come_and_go(
 
 
 class Flood:
-    """Clients that want in, again and again, while there is no room.
+    """Clients that keep asking for a stream while there is no room.
 
     Args:
         port: of the server.
-        speaking, silent: how many ask for a stream, and how many connect and say nothing.
+        speaking, silent: how many ask for a stream, and how many connect and send nothing.
 
     Attributes:
-        refused: how often one was answered that the server is full.
-        cut: how often a connection was refused, or dropped without an answer.
-        admitted: how many got in; they stay.
+        refused: answers that the server is full.
+        cut: connections that were refused, or closed without an answer.
+        admitted: how many got a stream; they stay.
     """
 
     def __init__(self, port: int, speaking: int, silent: int) -> None:
@@ -318,7 +321,7 @@ class Flood:
 
     @asynccontextmanager
     async def coming(self) -> AsyncIterator["Flood"]:
-        """Come beside the block."""
+        """Keep asking beside the block."""
         speaking, silent = self._count
         kinds = [wire.get("/events/flood"), wire.upgrade("/rpa/flood")]
         tasks = [asyncio.create_task(self._come(kinds[number % 2])) for number in range(speaking)]
@@ -362,10 +365,10 @@ _OF_SERVED = re.compile(r"aiohttp\.access:|http\.takeover:")
 
 
 class LogRate:
-    """Counts what a server logs, each second for itself.
+    """Counts the lines that a server logs in each second.
 
     Attributes:
-        worst: the lines of the fullest second; those of clients that were served are not counted, one or two each.
+        worst: the lines of the fullest second, without the one or two a served client causes.
     """
 
     def __init__(self, log: Path) -> None:
@@ -395,7 +398,9 @@ class LogRate:
 async def test_L9_no_descriptors_left(
     tmp_path: Path, redis_process: RedisServer, record: Record, full: bool, kind: type[Server]
 ) -> None:
-    """256 descriptors and 500 clients: who is in stays in, Redis is reached, the log is short, and then there is room."""
+    """With 256 descriptors and 500 clients streams stay open, Redis is reached, the log is short; later there is room
+    again.
+    """
 
     class Limited(kind):  # type: ignore[misc, valid-type]
         def command(self) -> list[str]:
@@ -423,7 +428,7 @@ async def test_L9_no_descriptors_left(
     assert reconnects == 0
     assert len(rate.worst) <= 10, rate.worst[:20]
     assert flood.admitted > 0 < flood.refused
-    within(verdict.delay_s(), 3.0)  # the subscription was made anew meanwhile
+    within(verdict.delay_s(), 3.0)  # Redis was subscribed again meanwhile
     within(entered_s, 2.0)
 
 

@@ -1,4 +1,4 @@
-"""Redis is not there: from the start, or for long; files carry on, and what it missed goes in when it comes."""
+"""Redis is away from the start or for long: files carry on, and Redis gets what it missed when it comes."""
 
 import asyncio
 import json
@@ -29,7 +29,7 @@ def lines_of(server: Server) -> list[str]:
 
 
 async def test_R12_late(tmp_path: Path, record: Record, full: bool) -> None:
-    """The server is there a minute before Redis: it serves files at once, and is live soon after Redis is there."""
+    """The server starts a minute before Redis: it serves from files at once, and live soon after Redis is there."""
     absent_s = 60.0 if full else 3.0
     backend = RedisServer()
     server = Server(tmp_path / "rpa_data", backend.url)
@@ -75,7 +75,7 @@ def reported(robots: Robots) -> int:
 
 
 async def test_R13_long_outage(tmp_path: Path, redis_process: RedisServer, record: Record, full: bool) -> None:
-    """Ten minutes without Redis at 50 updates a second: all are in files, and then what history holds is in Redis."""
+    """Ten minutes without Redis at 50 updates a second: files have all of them, and then Redis the newest 500."""
     # The short form outgrows the history too.
     length_s, every_s = (600.0, 0.02) if full else (7.0, 0.01)
     data_dir = tmp_path / "rpa_data"

@@ -21,7 +21,7 @@ CLEAN = (0, 0, 0, 0, 0)
 
 @pytest.mark.faults_full
 async def test_R1_subscriptions_killed(tmp_path: Path, redis_process: RedisServer, record: Record) -> None:
-    """100 times Redis closes every subscription, five times a second, while 200 updates a second pass."""
+    """Redis closes every subscription 100 times, five times a second, while 200 updates a second are published."""
     async with scene(tmp_path, redis_process.url, near=10, far=10, viewers=50) as fleet:
         killed = 0
         while killed < 100:
@@ -79,7 +79,7 @@ async def test_R3_frozen(tmp_path: Path, redis_process: RedisServer, record: Rec
 
 
 async def test_R6_paused(tmp_path: Path, redis_process: RedisServer, record: Record, full: bool) -> None:
-    """Redis takes commands and answers them 3 s later: nobody knows which were done, and none is done twice."""
+    """Redis executes commands but answers 3 s late: the tracker can't know which were done, and none is done twice."""
     async with scene(tmp_path, redis_process.url, near=5, far=5, viewers=50) as fleet:
         for _ in range(5 if full else 1):
             await asyncio.sleep(0.7)

@@ -1,4 +1,4 @@
-"""Everything that can happen to Redis and to the server within a run, in one run: the promise as a whole."""
+"""All faults of Redis and of the server within one run."""
 
 import asyncio
 import signal
@@ -20,7 +20,7 @@ CLEAN = (0, 0, 0, 0, 0)
 
 
 async def kill_times(backend: RedisServer, times: int) -> int:
-    """Have Redis close its subscriptions until so many were, five times a second; return how many."""
+    """Have Redis close its subscriptions, five times a second, until *times* were closed; return how many were."""
     killed = 0
     while killed < times:
         killed += await asyncio.to_thread(kill_subscribers, backend)
@@ -71,7 +71,8 @@ async def test_R_one_after_the_other(tmp_path: Path, redis_process: RedisServer,
 async def test_R_server_killed_in_an_outage(
     tmp_path: Path, redis_process: RedisServer, record: Record, how: str
 ) -> None:
-    """The server dies and returns while Redis is away: it knows of some runs nothing, and says no wrong word of them."""
+    """The server restarts while Redis is away: it knows nothing of some runs, and must not say anything wrong of them.
+    """
     async with scene(tmp_path, redis_process.url, near=4, far=4, viewers=200, every_s=0.2) as fleet:
         await asyncio.sleep(1.5)
         failing = outage(redis_process, 7.0) if how == "wiped" else freeze(redis_process, 7.0)
@@ -92,7 +93,7 @@ async def test_R_server_killed_in_an_outage(
 
 @pytest.mark.faults_full
 async def test_R_two_servers(tmp_path: Path, redis_process: RedisServer, record: Record) -> None:
-    """Pages go from one server to the other and back, over whatever transport, while both die in turn."""
+    """Pages move between two servers over all transports while each server is killed in turn."""
     servers = [Server(tmp_path / name / "rpa_data", redis_process.url) for name in ("one", "two")]
     for server in servers:
         server.log.parent.mkdir()

@@ -41,7 +41,7 @@ class Poller:
 
 
 def junk(backend: RedisServer, keys: int = 8000) -> None:
-    """Store other people's data, 1 kB a key."""
+    """Store other programs' data, 1 kB a key."""
     with backend.client() as client:
         pipeline = client.pipeline(transaction=False)
         for number in range(keys):
@@ -57,7 +57,7 @@ def stored_keys(backend: RedisServer, sessions: set[str]) -> int:
 
 
 async def test_R8_evicted(tmp_path: Path, record: Record, full: bool) -> None:
-    """``allkeys-lru`` at 5 MB and 8,000 foreign keys: a live session is never 404, never 0 %, never behind."""
+    """With ``allkeys-lru`` at 5 MB and 8,000 other keys a live session is never 404, never 0 % and never goes back."""
     backend = RedisServer().start("--maxmemory", "5mb", "--maxmemory-policy", "allkeys-lru")
     evicted = keys = 0
     try:
@@ -72,7 +72,7 @@ async def test_R8_evicted(tmp_path: Path, record: Record, full: bool) -> None:
                 await pause(fleet.robots, "pause")
                 await asyncio.to_thread(junk, backend)
                 evicted, keys = evicted + 2 * len(sessions) - stored_keys(backend, sessions), keys + 2 * len(sessions)
-                await asyncio.sleep(2.5)  # two checks of positions, five polls
+                await asyncio.sleep(2.5)  # time for two position checks and five polls
                 await pause(fleet.robots, "go")
                 await asyncio.sleep(0.5)
             for task in tasks:

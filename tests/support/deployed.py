@@ -1,6 +1,6 @@
-"""What the deployed PHP answers, by its rules written down a second time, and its pages' decisions.
+"""What the deployed PHP answers, written a second time from its rules.
 
-It knows nothing of rpa_server. ``files`` are the documents of one session by kind, as a reader would find them.
+Imports nothing of rpa_server. ``files`` are the documents of one session by kind, as a reader would find them.
 """
 
 from collections.abc import Mapping

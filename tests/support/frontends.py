@@ -1,4 +1,4 @@
-"""What stands in front of the server, as real processes: nginx with the shipped configuration, and php-cli."""
+"""Programs in front of the server, as real processes: nginx with the shipped configuration, and php-cli."""
 
 import contextlib
 import os
@@ -21,7 +21,7 @@ header('Access-Control-Allow-Origin: https://www.example.com', false);
 header('Content-Type: application/json');
 echo json_encode(['php' => $_SERVER['REQUEST_METHOD'], 'asked' => $_GET['asked'] ?? null]);
 """
-#: What nginx does by default, made worse: whatever may be compressed is, buffering is left on.
+#: The main configuration: nginx's defaults, and compression of everything that may be compressed.
 MAIN = """
 {user}
 worker_processes 2;

@@ -1,8 +1,8 @@
-"""Writes a session's files as the deployed robot does: whole, in place, truncated first.
+"""Writes a session's files as the deployed robot does: in place, truncated first.
 
-It knows nothing of rpa_server. Run as ``python -m tests.support.inplace DIRECTORY SESSION LENGTH_S KIND`` it plays a run of
-60 entries over that time and meanwhile writes every file again each 2 ms; KIND is ``history``, or ``snapshot`` for a
-robot that keeps none. On standard output it says how often it wrote.
+Imports nothing of rpa_server. ``python -m tests.support.inplace DIRECTORY SESSION LENGTH_S KIND`` plays a run of 60
+entries over that time and meanwhile rewrites every file each 2 ms; KIND is ``history``, or ``snapshot`` for a robot
+that keeps no history. Prints how often it wrote.
 """
 
 import json
@@ -19,12 +19,12 @@ Document = dict[str, Any]
 
 EVERY_S = 0.002
 ENTRIES = 60
-#: What a text file of Python's hands over at once, or less: a reader meets what ends there.
+#: Python's text files write at most so many bytes at once: a reader may find a file that ends there.
 _PIECE = 4096
 
 
 def encode(document: Document) -> str:
-    """Lay a document out as the robot does."""
+    """Encode a document with the robot's indentation."""
     return json.dumps(document, indent=2, ensure_ascii=False)
 
 
@@ -101,7 +101,7 @@ def hammer(directory: Path, session_id: str, length_s: float, keeps_history: boo
 
 
 def main(directory: str, session_id: str, length_s: str, kind: str) -> None:
-    """Hammer, and say how often."""
+    """Hammer, and print how often it wrote."""
     sys.stdout.write(str(hammer(Path(directory), session_id, float(length_s), kind == "history")))
 
 

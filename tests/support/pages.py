@@ -1,7 +1,7 @@
-"""The pages that poll the deployed system today: what each would tell its visitor of an answer.
+"""The pages that poll the deployed system today: what each would show for an answer.
 
-Each function is one page's decision, from its published script: where it looks, what it takes for success and for
-failure, and which prices it prints. They know nothing of rpa_server.
+Each function is one page's decision, from its published script: which fields it reads, what it takes for success and
+for failure, and which prices it prints. Imports nothing of rpa_server.
 """
 
 import re
@@ -18,7 +18,7 @@ _FATAL_STATUS = (*FATAL[2:], "failure", "aborted")
 
 
 class Shown(NamedTuple):
-    """What a page tells: ``waits``, ``success`` or ``failure``, and the prices that it prints."""
+    """What a page shows: ``waits``, ``success`` or ``failure``, and the prices that it prints."""
 
     verdict: str
     prices: tuple[str, ...] = ()
@@ -29,7 +29,7 @@ FAILURE = Shown("failure")
 
 
 def _plans(answer: Document) -> list[Document]:
-    """Return both plans where ``resultados_finais.dados.dados_finais`` has them; to PHP nothing is a list."""
+    """Return both plans of ``resultados_finais.dados.dados_finais``; none where PHP wrote an empty list."""
     data = (answer["progress"]["resultados_finais"]["dados"] or {}) if answer["success"] else {}
     return _of(data.get("dados_finais") if isinstance(data, dict) else None)
 
@@ -62,19 +62,19 @@ def production(answer: Document) -> Shown:
     if any(word in status for word in _FATAL_STATUS) or any(word in text for word in FATAL):
         return FAILURE
     if progress.get("fase_atual") or (progress.get("dados_extra") and status != "success"):
-        return Shown("success")  # it announces a call by the broker, once more at every poll
+        return Shown("success")  # it announces the broker's call again at every poll
     if progress.get("status") != "success":
         return WAITS
     final: Document = next((entry for entry in progress["timeline"] if entry["etapa"] == "final"), {})
     plans = _plans(answer) or _of(final.get("dados_extra")) or _of(progress.get("dados_extra"))
     if len(plans) != 2:
-        return Shown("success", (NOTHING, NOTHING))  # what stands in the form from the beginning
+        return Shown("success", (NOTHING, NOTHING))  # the form's initial text
     prices = [str(plan.get("valor") or "") for plan in plans]
     return Shown("success", tuple(price if "R$" in price else _reals(price, False) for price in prices))
 
 
 def modal_v62(answer: Document) -> Shown:
-    """``js/modal-progress.js``: a text with "falhou" beats every status."""
+    """``js/modal-progress.js``: a text with "falhou" overrides every status."""
     progress = answer.get("progress") or {}
     status, text = progress.get("status") or answer.get("status"), progress.get("mensagem") or answer.get("mensagem") or ""
     if "falhou" in text or status in ("failed", "error", "erro"):

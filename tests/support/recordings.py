@@ -38,7 +38,7 @@ MANUAL = "Cotação manual necessária"
 
 
 class _Robot:
-    """Writes entries on a clock of its own: bursts of milliseconds, pauses of seconds."""
+    """Writes entries with a simulated clock: bursts of milliseconds, pauses of seconds."""
 
     def __init__(self, session_id: str, total: int, started: datetime) -> None:
         self.session_id = session_id
@@ -304,7 +304,7 @@ def progress_of(history: Document, whole: Document | None = None) -> Document:
 
 
 def _context(entries: list[Entry], index: int) -> str:
-    """Tell an error that the end reports, which is written right behind it, from one on the way."""
+    """Return "finalizacao" for an error right before the final entry, which the end reports; else ""."""
     last = index + 1 == len(entries)
     return "finalizacao" if not last and entries[index + 1]["etapa"] == "final" else ""
 

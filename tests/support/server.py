@@ -1,4 +1,4 @@
-"""Real peers for tests: a redis-server process, the server as a process, clients that keep what they saw."""
+"""Real programs for tests: redis-server, the server as a process, and clients that record what they receive."""
 
 import asyncio
 import contextlib
@@ -111,11 +111,11 @@ def redis_server() -> Iterator[RedisServer]:
 
 
 class Listener:
-    """A program of ours that listens on a port.
+    """A process that listens on a port.
 
     Attributes:
         host: the address it listens on.
-        log: where its output goes.
+        log: the file of its output.
     """
 
     host = "127.0.0.1"
@@ -161,7 +161,7 @@ class Server(Listener):
         }
 
     def command(self) -> list[str]:
-        """Return the words that start it."""
+        """Return the command that starts it."""
         module = ("-m", "aiohttp.web", "-H", self.host, "-P", str(self.port))
         return [sys.executable, *module, "rpa_server:create_app"]
 

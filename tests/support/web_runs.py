@@ -1,4 +1,4 @@
-"""Runs as the server tells them, for the client's own tests: each update, and the snapshot behind it.
+"""Runs as the server sends them, for the client's own tests: each update, and the snapshot after it.
 
 ``python -m tests.support.web_runs`` writes ``web/tests/fixtures/runs.json``; a test compares the file with that output.
 """
@@ -20,7 +20,7 @@ Script = Callable[[Run, datetime], Iterator[Update]]
 
 
 def _quote(run: Run, now: datetime) -> Iterator[Update]:
-    """Everything a good run can say."""
+    """A successful run with every field."""
     yield run.step(0, "Iniciando", now)
     yield run.step(1, "Tela 1", now, {"a": 1, "b": {"c": [1]}})
     yield run.step(5, "Tela 5", now + timedelta(seconds=8))
@@ -35,7 +35,7 @@ def _quote(run: Run, now: datetime) -> Iterator[Update]:
 
 
 def _early(run: Run, now: datetime) -> Iterator[Update]:
-    """Estimates that come with a step, plans that come before the end, a manual quotation."""
+    """Estimates that come with a step, plans before the end, and a manual quotation."""
     yield run.step(2, "Tela 2", now, None, ESTIMATES)
     yield run.step(3, "Tela 3", now, {"plano_recomendado": {"valor": "R$ 1,00"}})
     yield run.step(3, "", now, {"estimativas_tela_5": {"coberturas_detalhadas": []}})
@@ -43,7 +43,7 @@ def _early(run: Run, now: datetime) -> Iterator[Update]:
 
 
 def _bare(run: Run, now: datetime) -> Iterator[Update]:
-    """Nothing but an end."""
+    """A run of nothing but its end."""
     yield from run.finish("timeout", now)
 
 

@@ -52,11 +52,11 @@ class Fleet:
         return self.servers[0]
 
     async def end(self, settle_s: float = 0.5, patience_s: float = 60.0) -> Verdict:
-        """Let the robots end their runs and the viewers see it; judge.
+        """Let the robots end their runs and the viewers receive it; judge.
 
         Args:
             settle_s: how long everything goes on before.
-            patience_s: how long the last viewer may take to be told that the run is over.
+            patience_s: how long to wait for the last viewer.
         """
         await asyncio.sleep(settle_s)
         for robots in self.robots:
@@ -67,7 +67,7 @@ class Fleet:
         return verdict
 
     async def _stale(self) -> int:
-        """Ask every server for every session; count the answers that are not all that the robot knew at its end."""
+        """Ask every server for every session; count the answers that lack something of the robot's last state."""
         stale = 0
         async with aiohttp.ClientSession() as http:
             for server in self.servers:
@@ -193,10 +193,10 @@ async def live_line(server: Server, backend: RedisServer) -> AsyncIterator[Calla
 
 
 class Heartbeat:
-    """Asks a server for a sign of life again and again, and its process for the CPU it used.
+    """Polls a server's liveness, and measures the CPU that its process uses.
 
     Attributes:
-        answers_s: how long each answer took; a late answer is a loop that hung.
+        answers_s: how long each answer took; a late one shows that the event loop was blocked.
         cpu: the share of one core that the process used.
     """
 
@@ -208,7 +208,7 @@ class Heartbeat:
 
     @asynccontextmanager
     async def taken(self) -> AsyncIterator["Heartbeat"]:
-        """Ask beside the block."""
+        """Poll beside the block."""
         process = psutil.Process(self._server.pid)
         used, began = sum(process.cpu_times()[:2]), time.monotonic()
         task = asyncio.create_task(self._ask())
@@ -242,7 +242,7 @@ def kill_subscribers(backend: RedisServer) -> int:
 
 def shut(backend: RedisServer) -> None:
     """Have Redis end with nothing saved."""
-    # An ordinary client would try again for seconds.
+    # Without this the client would retry for seconds.
     with redis.Redis(port=backend.port, retry=Retry(NoBackoff(), 0)) as client, suppress(redis.ConnectionError):
         client.shutdown(nosave=True)
     backend.kill()

@@ -1,4 +1,4 @@
-"""Clients inside a network namespace, in a thread of this process: what breaks their link breaks nothing else."""
+"""Clients inside a network namespace, in a thread: cutting their link affects nothing else."""
 
 import asyncio
 import ctypes
@@ -38,11 +38,11 @@ def sockets(link: Link, count: int) -> list[socket.socket]:
 
 
 class Apart:
-    """A crowd that watches from inside.
+    """A crowd that watches from inside a namespace.
 
     Args:
-        link: how it is connected.
-        crowd: who; only look at it from outside, everything else goes through call().
+        link: its connection to this side.
+        crowd: may be read from outside; everything else goes through call().
     """
 
     def __init__(self, link: Link, crowd: Crowd) -> None:

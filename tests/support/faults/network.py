@@ -1,4 +1,4 @@
-"""Networks that break: a link whose far end goes down, and a proxy that swallows, slows, resets and switches."""
+"""Networks that fail: a link that can be unplugged, and a proxy that swallows, delays, resets and redirects."""
 
 import asyncio
 import contextlib
@@ -91,7 +91,7 @@ class Link:
         _ip("-n", self._name, *words)
 
     def down(self) -> None:
-        """Unplug it: no packet passes, no connection is told."""
+        """Unplug it: packets are lost, no connection is closed."""
         self._inside("link", "set", self._far_end, "down")
 
     def up(self) -> None:
@@ -137,9 +137,9 @@ class Proxy:
 
     Attributes:
         port: where it listens.
-        target: where new connections go; change it as you like, those that are open stay where they are.
-        swallows: while true nothing passes and nothing is told; new connections are accepted.
-        delay_s: every answer is held back for so long.
+        target: where new connections go; may be changed, open connections stay.
+        swallows: while true no byte passes and nothing is closed; new connections are accepted.
+        delay_s: by how much every answer is delayed.
         accepted: connections so far.
     """
 
