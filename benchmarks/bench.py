@@ -1,6 +1,6 @@
-"""What every measurement needs: a place to work in, how long to take, and one server under load.
+"""What every measurement needs: a working directory, durations and counts, and one server under load.
 
-A measurement is a function of a Bench and a subject (a peer's name, mostly) that returns figures by name; it runs the
+A measurement is a function of a Bench and a subject (a peer's name, mostly) that returns figures by name; it starts the
 server anew, so that no run inherits memory or sockets from another.
 """
 
@@ -17,7 +17,7 @@ from .publishers import Published, Publisher
 
 Figures = dict[str, float]
 
-#: Descriptors of a server that are no viewers.
+#: Descriptors that a server needs for other things than viewers.
 _SPARE = 2000
 _QUIET_S = 3.0
 
@@ -51,7 +51,7 @@ class Bench:
 
 @dataclass
 class Scene:
-    """A server, its viewers, and a robot."""
+    """A running server, its viewers, and the robot that publishes."""
 
     deployment: Deployment
     load: Load

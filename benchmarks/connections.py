@@ -1,4 +1,4 @@
-"""What a connection costs: to open and hold, to join late, and to somebody else's update."""
+"""What an open connection costs: when it is opened and kept, when it joins late, and while others are updated."""
 
 import contextlib
 import statistics
@@ -72,10 +72,10 @@ def late(bench: Bench, name: str) -> Figures:
 
 
 def growth(bench: Bench, name: str) -> Figures:
-    """Update one session, 500 times a second, while 100, 1,000 and 10,000 others are open and quiet.
+    """Update one session 500 times a second while 100, 1,000 and 10,000 other connections are open and idle.
 
-    Stretches with updates and without take turns. ``net`` is what an update costs in the middle one of the former beyond
-    the middle one of the latter; ``gross`` is everything that the server used, whatever for, over all updates.
+    Stretches with updates and without alternate. ``net`` is the CPU of an update by the difference between the medians of
+    both kinds; ``gross`` is all CPU of the server divided by all updates.
     """
     figures: Figures = {"lost": 0.0}
     with contextlib.ExitStack() as stack:
@@ -102,9 +102,9 @@ def growth(bench: Bench, name: str) -> Figures:
 
 
 def _level(under_load: Scene, stretches: int) -> Figures:
-    """Measure at one number of others; ``upkeep`` is in microseconds a second.
+    """Measure at one number of other connections; ``upkeep`` is in microseconds a second.
 
-    The two kinds of stretch differ in length, so it is their shares of a core that are compared.
+    The two kinds of stretch differ in length, so their shares of a core are compared.
     """
     server, updates = under_load.deployment.server, round(_GROWTH_PER_S * _STRETCH_S)
     busy, quiet, lengths, lost = [], [], [], 0.0

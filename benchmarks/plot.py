@@ -28,7 +28,7 @@ def draw(results: Results, titles: Mapping[str, str], path: Path) -> bool:
         return False
     subjects = list(dict.fromkeys(subject for rounds in compared.values() for subject in rounds if subject != "nchan"))
     matplotlib.use("svg")
-    # Text stays text, and two runs of the same figures give the same file.
+    # Text stays text in the SVG, and the same figures give the same file.
     matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "rpa-server", "font.size": 9})
     figure, axes = pyplot.subplots(figsize=(8, 3.6), layout="constrained")
     width = 0.8 / len(subjects)

@@ -1,6 +1,6 @@
-"""From figures to text: medians over the rounds, and ratios that were taken round by round.
+"""From figures to text: medians over the rounds, and ratios taken round by round.
 
-Pure. A ratio compares two runs of the same round, minutes at most apart; its spread tells how far it can be trusted.
+Pure. A ratio compares two runs of the same round, minutes apart at most; its spread shows how far it can be trusted.
 """
 
 import statistics

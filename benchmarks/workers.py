@@ -1,7 +1,7 @@
-"""What a second process of ours brings: deliveries as fast as they go, to the same viewers.
+"""What a second worker process brings: deliveries as fast as possible, to the same viewers.
 
-On a machine with as many cores as workers the load generator takes its share from them, so that besides what was
-reached it is told what the busiest process could reach alone on its core.
+On a machine with as many cores as workers the load generator takes CPU from them; so besides the measured rate there is
+the rate that the busiest process would reach alone on its core.
 """
 
 import subprocess

@@ -82,7 +82,7 @@ def data_dir(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def serve(aiohttp_client: Connect, data_dir: Path) -> Serve:
-    """Starts the application in this process, on files alone unless told otherwise."""
+    """Starts the application in this process, without settings on files alone."""
     return starter(aiohttp_client, data_dir)
 
 

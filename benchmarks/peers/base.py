@@ -1,4 +1,4 @@
-"""What all peers share: a place to run in, and the questions that a measurement asks a peer."""
+"""What all peers share: a running server with what it needs, and the interface that measurements use."""
 
 import contextlib
 import os
@@ -58,7 +58,7 @@ class Peer:
         raise NotImplementedError
 
     def seed(self, deployment: Deployment, sessions: int, *, first: int = 0, updates: int = 1) -> None:
-        """Let the server have *sessions* sessions with *updates* updates each, where it keeps any."""
+        """Give the server *sessions* sessions with *updates* updates each, where it stores any."""
 
     @contextlib.contextmanager
     def running(self, directory: Path) -> Iterator[Deployment]:

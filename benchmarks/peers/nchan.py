@@ -1,4 +1,4 @@
-"""nchan, the module of nginx for streams, as Debian packages it: one worker, in memory, no log of requests."""
+"""nchan, nginx's module for event streams, from Debian's package: one worker, in memory, without an access log."""
 
 import getpass
 import grp
@@ -67,7 +67,7 @@ class Nchan(Peer):
 
     def argv(self, port: int, redis_url: str, directory: Path) -> Sequence[str]:
         files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-        # The master drops root; where it is not root the line would only bring a warning.
+        # As root nginx's workers change to this user; for others the line would only cause a warning.
         user = f"user {getpass.getuser()} {grp.getgrgid(os.getgid()).gr_name};" if os.getuid() == 0 else ""
         config = directory / "nginx.conf"
         config.write_text(
@@ -81,7 +81,7 @@ class Nchan(Peer):
         return HttpWire(deployment.server.port)
 
     def seed(self, deployment: Deployment, sessions: int, *, first: int = 0, updates: int = 1) -> None:
-        """Publish the history; a single update is none, since nobody would be sent it."""
+        """Publish the history; a single update is skipped, since nobody would receive it."""
         if updates == 1:
             return
         wire = self.wire(deployment)

@@ -23,9 +23,9 @@ class Ours(Peer):
 
     Args:
         name, title: see Peer.
-        arguments: what Python is told, up to the option that takes the address.
-        port_option: the option that takes the port.
-        more: options behind that.
+        arguments: Python's arguments up to the option for the address.
+        port_option: the option for the port.
+        more: options after that.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Ours(Peer):
         return RedisWire(deployment.redis.port)
 
     def seed(self, deployment: Deployment, sessions: int, *, first: int = 0, updates: int = 1) -> None:
-        """Store the runs as the tracker would have: what is published then follows on them."""
+        """Store runs as the tracker would, so that published updates follow on them."""
         assert deployment.redis
         with deployment.redis.client() as client:
             client.script_load(append.SCRIPT)

@@ -14,9 +14,9 @@ class Module(Peer):
 
     Args:
         name, title: see Peer.
-        module: which one.
+        module: its name beside this one.
         way: how it is asked for a WebSocket.
-        wire: how Redis is told of an update, for a port.
+        wire: makes the connection on which updates are published to Redis, for a port.
     """
 
     def __init__(self, name: str, title: str, module: str, way: Way, wire: Callable[[int], Wire]) -> None:

@@ -68,12 +68,13 @@ async def test_a_dozen_streams_of_one_browser_are_served_at_once(site: Site, pag
 
 
 async def test_a_bare_event_source_survives_a_restart(site: Site, page: Page) -> None:
-    """While the server is away nginx answers for it, so that the browser comes back by itself and misses nothing."""
+    """While the server is away nginx answers with a ``retry:``, so a plain EventSource reconnects and misses nothing.
+    """
     last = await publish(site.server, "a", **STEP)
     await page.evaluate(OPEN, 1)
     await seen(page, last, 5)
     site.server.stop()
-    # The stream that ended, and two answers of nginx's own.
+    # The stream that ended with the server, and two answers by nginx itself.
     await until(lambda: site.nginx.access_log.read_text().count('"GET /events/a" 200') >= 3, 15)
     site.server.start()
     last = await publish(site.server, "a", **STEP)
