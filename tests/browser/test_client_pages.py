@@ -30,7 +30,7 @@ CLASSES = """
   class RPAWebSocketClient { whose() { return 'page'; } }
   class RPAProgressClient { whose() { return 'page'; } }
   class ProgressModalRPA {
-    constructor() { this.beats = 0; setInterval(() => { this.beats++; }, 100); }
+    constructor() { this.ticks = 0; setInterval(() => { this.ticks++; }, 100); }
     whose() { return 'page'; }
   }
   window.modal = new ProgressModalRPA();
@@ -39,8 +39,8 @@ GLOBALS = """
   window.RPAWebSocketClient = function () { this.whose = () => 'page'; };
   window.ProgressModalRPA = function () {
     this.whose = () => 'page';
-    this.beats = 0;
-    setInterval(() => { this.beats++; }, 100);
+    this.ticks = 0;
+    setInterval(() => { this.ticks++; }, 100);
   };
   window.modal = new ProgressModalRPA();
 """
@@ -189,9 +189,9 @@ async def test_the_page_s_own_clients_and_ours_get_along(visit: Visit, own: str,
     await expect(visit.page.locator("#own")).to_have_text("jQuery")
     assert await visit.page.evaluate("new RPAWebSocketClient('x').whose()") == "page"
     assert await visit.page.evaluate("[$ === dollar, jQuery === dollar, modal.whose()]") == [True, True, "page"]
-    ticks = await visit.page.evaluate("modal.beats")
+    ticks = await visit.page.evaluate("modal.ticks")
     await visit.passes(1, 0.5)
-    assert await visit.page.evaluate("modal.beats") > ticks
+    assert await visit.page.evaluate("modal.ticks") > ticks
     visit.robot.end()
     await expect(visit.page.locator("rpa-progress [part=plan-price]")).to_have_count(len(PLANS))
     await expect(visit.page.locator("rpa-progress [part=base]")).to_have_count(1)

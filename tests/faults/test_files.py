@@ -149,7 +149,7 @@ class Spoiler:
             path.unlink()
 
     def _write(self, paths: dict[str, Path], documents: dict[str, bytes]) -> None:
-        """Write in place, as the deployed robots do; what the server refuses to read by its size is moved there whole.
+        """Truncate and write, as the deployed robots do; what the server refuses to read by its size is moved there whole.
         """
         for kind, path in paths.items():
             if len(documents[kind]) < json_files.MAX_BYTES:

@@ -106,7 +106,7 @@ class Nginx(Process):
         server_port: where rpa-server listens.
         php_port: where PHP answers over HTTP instead of FastCGI.
         more: lines for the main context.
-        read_timeout_s: in place of the shipped ``proxy_read_timeout``.
+        read_timeout_s: instead of the shipped ``proxy_read_timeout``.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Writes a session's files as the deployed robot does: in place, truncated first.
+"""Writes a session's files as the deployed robot does: without a temporary file: truncated first.
 
 Imports nothing of rpa_server. ``python -m tests.support.inplace DIRECTORY SESSION LENGTH_S KIND`` plays a run of 60
 entries over that time and meanwhile rewrites every file each 2 ms; KIND is ``history``, or ``snapshot`` for a robot

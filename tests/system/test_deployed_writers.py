@@ -1,4 +1,4 @@
-"""The server over files that the deployed robot truncates and rewrites in place, and that it never removes."""
+"""The server over files that the deployed robot truncates and rewrites, and that it never removes."""
 
 import asyncio
 import json
@@ -260,7 +260,7 @@ async def test_nobody_sees_a_broken_or_an_older_state_while_files_are_written_in
 
 @pytest.mark.serial
 async def test_an_entry_is_with_every_viewer_within_100_ms(data_dir: Path, server: Server) -> None:
-    """From before the robot writes an entry in place to its arrival on both streams: 100 ms at most, for 50 entries."""
+    """From before the robot writes an entry to its arrival on both streams: 100 ms at most, for 50 entries."""
     data_dir.mkdir(exist_ok=True)
     async with client() as http:
         arrived: dict[str, dict[str, float]] = {"WebSocket": {}, "SSE": {}}

@@ -242,7 +242,7 @@ ONE_HEADER = [
 
 @pytest.mark.parametrize("path", [*ONE_HEADER, "/api/rpa/start", "/executar_rpa.php"])
 async def test_there_is_one_cors_header(site: Site, http: aiohttp.ClientSession, path: str) -> None:
-    """Exactly one Access-Control-Allow-Origin: the server's own, or for PHP one in place of its two."""
+    """Exactly one Access-Control-Allow-Origin: the server's own, or for PHP one instead of its two."""
     await publish(site.server, "cors", **STEP)
     async with http.get(path, headers={"Origin": GOOD}) as response:
         found = response.headers.getall("Access-Control-Allow-Origin")

@@ -123,8 +123,8 @@ async def scene(
     data_dir = directory / "rpa_data"
     servers = servers or [Server(data_dir, redis_url, None, **environ)]
     plans = [
-        Robots(directory, Plan([f"{kind}-{n}" for n in range(count)], every_s), robots_url or redis_url, place)
-        for kind, count, place in (("near", near, data_dir), ("far", far, directory / "far_data"))
+        Robots(directory, Plan([f"{kind}-{n}" for n in range(count)], every_s), robots_url or redis_url, robot_dir)
+        for kind, count, robot_dir in (("near", near, data_dir), ("far", far, directory / "far_data"))
         if count
     ]
     async with AsyncExitStack() as stack:

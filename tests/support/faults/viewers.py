@@ -154,7 +154,7 @@ class Viewer:
         self._jump(message["type"], message["epoch"] or "", message["seq"], message["snapshot"])
 
     def _jump(self, kind: Kind, epoch: str, seq: int, snapshot: dict[str, Any] | None) -> None:
-        """Take a state that came in place of updates."""
+        """Take a state that came instead of updates."""
         news = self.cursor not in (None, "0") or (self.cursor == "0" and snapshot is not None)
         self._note(kind if news or kind == "reset" else "join", epoch, seq)
         if snapshot is not None:
