@@ -7,6 +7,8 @@ import os
 import re
 import resource
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -21,7 +23,7 @@ from tests.support.faults.fleet import eventually, figures, kill_subscribers, sc
 from tests.support.faults.judge import Verdict
 from tests.support.faults.table import Row
 from tests.support.faults.viewers import Transport, Viewer
-from tests.support.server import CommandServer, RedisServer, Server, running
+from tests.support.server import CommandServer, RedisServer, Server, running, wait_until
 from tests.support.timing import fast_enough, within
 
 pytestmark = pytest.mark.faults
@@ -138,45 +140,86 @@ def most_within(times: Sequence[float], length: float = 1.0) -> int:
     return max(bisect.bisect_right(ordered, start + length) - index for index, start in enumerate(ordered))
 
 
-async def killed(directory: Path, redis_url: str) -> tuple[Verdict, float, list[float]]:
-    """Kill a server under 1,000 clients and start another one 2 s later.
+class PreparedServer(Server):
+    """A server that has loaded everything and opens its port on command: loading takes a busy machine seconds."""
 
-    Returns:
-        the verdict, for how long there was no server, and when each client was back, counted from the new one's start.
+    _PROGRAM = "import sys, aiohttp.web, rpa_server.app; sys.stdin.readline(); aiohttp.web.main(sys.argv[1:])"
+
+    def prepare(self) -> None:
+        """Start the process."""
+        command = [sys.executable, "-c", self._PROGRAM, "-H", self.host, "-P", str(self.port), "rpa_server:create_app"]
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(command, env=self.environ, stdin=subprocess.PIPE, stdout=log, stderr=log)
+
+    def open(self) -> None:
+        """Open the port; return when it is open."""
+        assert self._process is not None and self._process.stdin is not None
+        with self._process.stdin as stdin:
+            stdin.write(b"\n")
+        wait_until(self.listens)
+
+
+class Killed(NamedTuple):
+    """What came of a server that was killed.
+
+    Attributes:
+        verdict: of all clients.
+        away_s: for how long there was no server.
+        back_s: when each client was back, counted from the new one's start, in order.
+        most: the largest share of the clients that asked for their new connection within one second.
     """
+
+    verdict: Verdict
+    away_s: float
+    back_s: list[float]
+    most: float
+
+
+async def killed(directory: Path, redis_url: str) -> Killed:
+    """Kill a server under 1,000 clients; another one opens the same port 2.4 s later."""
     Returning._count = 0
-    servers = [Server(directory / "rpa_data", redis_url, RPA_MAX_CONNECTIONS="2000")]
+    first = Server(directory / "rpa_data", redis_url, RPA_MAX_CONNECTIONS="2000")
+    second = PreparedServer(directory / "rpa_data", redis_url, first.port, RPA_MAX_CONNECTIONS="2000")
     mix = [WS] * 4 + [SSE] * 4 + [POLL] * 2
-    async with scene(
-        directory, redis_url, near=10, viewers=1000, every_s=0.5, mix=mix, servers=servers, kind=Returning
-    ) as fleet:
-        await asyncio.sleep(0.5)
-        await asyncio.to_thread(fleet.server.kill)
-        killed_s = time.monotonic()
-        await asyncio.sleep(2.0)
-        await asyncio.to_thread(fleet.server.start)
-        opened_s = time.monotonic()
-        await fleet.crowd.until_up()
-        verdict = await fleet.end()
-        back = (next(at_s for at_s in viewer.opened if at_s > killed_s) for viewer in fleet.crowd.viewers)
-        return verdict, opened_s - killed_s, sorted(at_s - opened_s for at_s in back)
+    try:
+        async with scene(
+            directory, redis_url, near=10, viewers=1000, every_s=0.5, mix=mix, servers=[first], kind=Returning
+        ) as fleet:
+            second.prepare()
+            await asyncio.sleep(2.0)
+            await asyncio.to_thread(first.kill)
+            killed_s = time.monotonic()
+            await asyncio.sleep(2.4)
+            await asyncio.to_thread(second.open)
+            opened_s = time.monotonic()
+            await fleet.crowd.until_up()
+            verdict = await fleet.end()
+    finally:
+        second.kill()
+    viewers = fleet.crowd.viewers
+    back_s = [next(at_s for at_s in viewer.opened if at_s > killed_s) for viewer in viewers]
+    # Not when they were served: a slow machine serves those together that came one after the other.
+    asked_s = [
+        max(try_s for try_s in viewer.tries if try_s < at_s) for viewer, at_s in zip(viewers, back_s, strict=True)
+    ]
+    most = most_within(asked_s) / len(viewers)
+    return Killed(verdict, opened_s - killed_s, sorted(at_s - opened_s for at_s in back_s), most)
 
 
 @pytest.mark.serial
 async def test_L2_killed(tmp_path: Path, redis_process: RedisServer, record: Record) -> None:
-    """After SIGKILL and a new server 2 s later 95 % are back within 5 s, at most a quarter in any second, nothing is lost.
-    """
-    verdict, away_s, back_s = await killed(tmp_path, redis_process.url)
-    p95_s, most = back_s[int(0.95 * len(back_s))], most_within(back_s) / len(back_s)
+    """A new server 2.4 s after SIGKILL: 95 % are back within 5 s, at most a quarter in any second, nothing is lost."""
+    verdict, away_s, back_s, most = await killed(tmp_path, redis_process.url)
+    p95_s = back_s[int(0.95 * len(back_s))]
     record(
         verdict.row(
             f"L2 SIGKILL, again {away_s:.1f} s later",
-            f"back p95 {p95_s:.2f} s, last {back_s[-1]:.2f} s after the port opened, {most:.1%} of them within 1 s",
+            f"back p95 {p95_s:.2f} s, last {back_s[-1]:.2f} s after the port opened, {most:.1%} asked within one second",
         )
     )
     assert verdict.faults == CLEAN, verdict.worst
     within(p95_s, 5.0)
-    fast_enough(most <= 0.25, f"{most:.1%} of the clients were back within one second")
+    fast_enough(most <= 0.25, f"{most:.1%} of the clients asked within one second")
 
 
 # -- L6

@@ -106,7 +106,7 @@ async def test_R_two_servers(tmp_path: Path, redis_process: RedisServer, record:
                 await asyncio.to_thread(server.start)
                 await fleet.crowd.until_up()
         verdict = await fleet.end(settle_s=2.0)
-        moves = sum(viewer.tries > 1 for viewer in fleet.crowd.viewers)
+        moves = sum(len(viewer.tries) > 1 for viewer in fleet.crowd.viewers)
     record(verdict.row("R all: two servers killed in turn, three times", f"{moves} viewers moved"))
     assert verdict.faults == CLEAN, verdict.worst
     assert verdict.resets == 0

@@ -69,7 +69,7 @@ class Viewer:
         retry_ms: the last ``retry:`` of an event stream.
         last: the last state or update received, as text; "" for none.
         done: it received the end of the run and stopped.
-        tries: connections it asked for.
+        tries: when it asked for each connection.
         opened: when each of its streams was opened.
     """
 
@@ -89,7 +89,7 @@ class Viewer:
         self.last = ""
         self.done = False
         self.final = False
-        self.tries = 0
+        self.tries: list[float] = []
         self.opened: list[float] = []
         self.silence_s = self.answer_s
         self._urls = urls
@@ -169,9 +169,9 @@ class Viewer:
         streams = {"ws": self._socket, "sse": self._event_stream, "poll": self._polls}
         failures = 0
         while not self.done:
-            url = self._urls[self.tries % len(self._urls)]
-            stream = streams[self.transports[self.tries % len(self.transports)]]
-            self.tries += 1
+            url = self._urls[len(self.tries) % len(self._urls)]
+            stream = streams[self.transports[len(self.tries) % len(self.transports)]]
+            self.tries.append(time.monotonic())
             before = len(self.opened)
             with contextlib.suppress(aiohttp.ClientError, OSError, TimeoutError, Gone):
                 await stream(http, url)
