@@ -24,6 +24,7 @@ from rpa_server.progress.outcome import SILENCE_S
 from tests.support import deployed, pages, recordings
 from tests.support.answers import CASES, NOW, Case, answered, ours
 from tests.support.deployed import Document
+from tests.support.examples import examples
 from tests.support.server import ROOT
 
 Path = tuple[str | int, ...]
@@ -414,7 +415,7 @@ def test_a_pause_of_a_healthy_run_is_no_silence() -> None:
 # -- anything at all
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=examples(200))
 @given(recordings.any_entries, st.sampled_from([1, 5, 15]), st.floats(0, 1000))
 def test_any_run_is_answered_in_the_deployed_shape(entries: list[Document], total: int, silence_s: float) -> None:
     """Same keys and types, whatever the robot did."""
@@ -456,7 +457,7 @@ def _forged(content: Document, seq: int) -> bytes:
     return head.encode() + safejson.dumps({"evento": "progresso", **content})[1:]
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=examples(200))
 @given(
     _anything("estado", "final", "erros", "mensagem", "dados_extra", "percentual"),
     st.integers(1, 4),

@@ -14,6 +14,7 @@ from rpa_server.backends.redis import append, names
 from rpa_server.backends.redis.append import MAX_UPDATES, TTL_S, Answer, Mode
 from rpa_server.progress.run import Run
 from rpa_server.progress.update import Update
+from tests.support.examples import examples
 from tests.support.server import redis_server
 
 BEGAN = datetime(2026, 1, 15, 9, 30)
@@ -301,7 +302,7 @@ def test_large_numbers_are_kept_exactly(client: redis.Redis, put: Append, seq: i
     assert put(client, append.call("s1", updates, documents, NOW_S)) == Answer(False, seq + 1)
 
 
-@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=examples(40), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(
         st.tuples(
