@@ -1,7 +1,7 @@
 /* Opens many streams to one server, counts what arrives on each of them and how late it is.
  *
  * One thread, level-triggered epoll, one recv() a readiness: it must cost far less than any server it measures, and
- * tells what it did cost. It knows no server: a message is any text frame or event that holds "progress_update", its
+ * reports its own CPU. It knows no server: a message is any text frame or event that holds "progress_update", its
  * number stands behind "seq":, its time of sending, microseconds since 1970, behind "t":.
  *
  *   load --port 8080 --mode ws --path '/rpa/bench-{}' --connections 1000 --sessions 1
