@@ -344,6 +344,21 @@ def test_no_test_module_imports_another() -> None:
                 assert not [part for part in parts if part.startswith("test_") or part == "conftest"], path
 
 
+#: What many tests need is written once.
+ONCE = ["serve", "Robot", "Viewer", "Site", "Stack"]
+
+
+def test_what_many_tests_need_is_written_once() -> None:
+    """A test module that needs something else gives it another name."""
+    found = [
+        node.name
+        for path in (ROOT / "tests").rglob("*.py")
+        for node in ast.parse(path.read_bytes()).body
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+    assert {name: found.count(name) for name in ONCE} == dict.fromkeys(ONCE, 1)
+
+
 # -- sizes
 
 

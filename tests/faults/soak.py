@@ -26,7 +26,7 @@ from typing import Any
 import aiohttp
 
 from tests.support.faults.fleet import Fleet, figures, kill_subscribers, scene
-from tests.support.faults.viewers import MIX, Viewer
+from tests.support.faults.viewers import MIX, LiveViewer
 from tests.support.server import ROOT, CommandServer, redis_server
 
 SAMPLE_S = 10.0
@@ -62,7 +62,7 @@ class Sample:
     duplicated: int
 
 
-class Watching(Viewer):
+class Watching(LiveViewer):
     """A viewer that keeps no events: it counts holes and repetitions, and how old every eighth update is."""
 
     ages_ms: list[float] = []  # noqa: RUF012 - all of them share it
@@ -112,7 +112,7 @@ async def _churn(fleet: Fleet, http: aiohttp.ClientSession) -> None:
         while True:
             await asyncio.sleep(1 / CHURN_PER_S)
             number += 1
-            viewer = Viewer([fleet.server.url], f"near-{number % ROBOTS}", MIX[number % len(MIX)])
+            viewer = LiveViewer([fleet.server.url], f"near-{number % ROBOTS}", MIX[number % len(MIX)])
             task = asyncio.create_task(_visit(viewer, http))
             passing.add(task)
             task.add_done_callback(passing.discard)
@@ -121,7 +121,7 @@ async def _churn(fleet: Fleet, http: aiohttp.ClientSession) -> None:
             task.cancel()
 
 
-async def _visit(viewer: Viewer, http: aiohttp.ClientSession) -> None:
+async def _visit(viewer: LiveViewer, http: aiohttp.ClientSession) -> None:
     with suppress(TimeoutError):
         async with asyncio.timeout(0.5 + random.random()):
             await viewer.run(http)

@@ -12,7 +12,7 @@ from tests.support.faults.fleet import eventually
 from tests.support.faults.judge import judge
 from tests.support.faults.robots import Plan, Robots, working
 from tests.support.faults.table import Row
-from tests.support.faults.viewers import Viewer
+from tests.support.faults.viewers import LiveViewer
 from tests.support.frontends import Nginx
 from tests.support.server import RedisServer, Server, running
 from tests.support.timing import within
@@ -46,7 +46,7 @@ async def test_C8_behind_nginx(tmp_path: Path, redis_process: RedisServer, recor
     robots = Robots(tmp_path, Plan(["c8"], every_s=0.05), redis_process.url, tmp_path / "rpa_data")
     headers = {"Accept-Encoding": "gzip"}
     with running(server), working(robots), BareNginx(tmp_path / "nginx", server.port, patience).start() as nginx:
-        viewer = Viewer([nginx.url], "c8", ["sse"])
+        viewer = LiveViewer([nginx.url], "c8", ["sse"])
         async with aiohttp.ClientSession(headers=headers, timeout=aiohttp.ClientTimeout(total=None)) as http:
             began_s = time.monotonic()
             watching = asyncio.create_task(viewer.run(http))

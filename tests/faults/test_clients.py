@@ -23,7 +23,7 @@ from tests.support.faults.judge import Verdict, judge
 from tests.support.faults.network import Link, why_no_namespaces
 from tests.support.faults.robots import Plan, Robots, working
 from tests.support.faults.table import Row
-from tests.support.faults.viewers import Crowd, Transport, Viewer
+from tests.support.faults.viewers import Crowd, LiveViewer, Transport
 from tests.support.server import CommandServer, RedisServer, Server, running, watching
 from tests.support.timing import fast_enough, within
 
@@ -285,7 +285,7 @@ async def test_C5_network_cut(
     assert handshakes == 1
 
 
-def is_back(viewer: Viewer, since_s: float) -> bool:
+def is_back(viewer: LiveViewer, since_s: float) -> bool:
     """Tell whether a viewer got an update after a time."""
     return bool(viewer.events) and viewer.events[-1].kind == "update" and viewer.events[-1].at_s > since_s
 
@@ -309,7 +309,7 @@ async def test_C6_gap_beyond_history(
     data_dir = tmp_path / "rpa_data"
     robots = Robots(tmp_path, Plan(["c6"], every_s=0.003, start_s=0.0), url, data_dir)
     with running(Server(data_dir, url)) as server, working(robots):
-        viewers = [Viewer([server.url], "c6", [transport]) for transport in TRANSPORTS]
+        viewers = [LiveViewer([server.url], "c6", [transport]) for transport in TRANSPORTS]
         async with watching(*viewers):
             await eventually(lambda: all(viewer.seq >= 5 for viewer in viewers), 10.0)
         left = max(viewer.seq for viewer in viewers)

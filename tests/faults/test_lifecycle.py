@@ -22,7 +22,7 @@ from tests.support.faults import wire
 from tests.support.faults.fleet import eventually, figures, kill_subscribers, scene
 from tests.support.faults.judge import Verdict
 from tests.support.faults.table import Row
-from tests.support.faults.viewers import Transport, Viewer
+from tests.support.faults.viewers import LiveViewer, Transport
 from tests.support.server import CommandServer, RedisServer, Server, running, wait_until
 from tests.support.timing import fast_enough, within
 
@@ -57,7 +57,7 @@ def loop(kind: type[Server]) -> str:
 # -- L1
 
 
-def _codes(viewers: list[Viewer]) -> dict[int, int]:
+def _codes(viewers: list[LiveViewer]) -> dict[int, int]:
     """Sum up how sockets were closed."""
     sums: dict[int, int] = {}
     for viewer in viewers:
@@ -114,7 +114,7 @@ async def test_L1_stopped(tmp_path: Path, redis_process: RedisServer, record: Re
 # -- L2
 
 
-class Returning(Viewer):
+class Returning(LiveViewer):
     """Reconnects as docs/api.rst asks clients to: an event stream after the server's ``retry:``, as browsers do.
 
     The clients' own pauses are spread evenly instead of drawn at random, so that the test measures the rule and not luck;

@@ -14,7 +14,7 @@ from tests.support.faults.fleet import Fleet, eventually
 from tests.support.faults.relay import Relay, Rule, answer, streams, upgrades
 from tests.support.faults.robots import Plan, Robots, working
 from tests.support.faults.table import Row
-from tests.support.faults.viewers import Crowd, Transport, Viewer
+from tests.support.faults.viewers import Crowd, LiveViewer, Transport
 from tests.support.server import RedisServer, Server, running
 from tests.support.timing import within
 
@@ -25,7 +25,7 @@ CLEAN = (0, 0, 0, 0, 0)
 LADDER: tuple[Transport, ...] = ("ws", "sse", "poll")
 
 
-class Impatient(Viewer):
+class Impatient(LiveViewer):
     """A client that waits three seconds for an answer, as pages do."""
 
     answer_s = 3.0
@@ -48,7 +48,7 @@ RULES: dict[str, Rule] = {
 }
 
 
-def first_s(viewer: Viewer, since_s: float) -> float:
+def first_s(viewer: LiveViewer, since_s: float) -> float:
     """Return how long the first state or update took."""
     return min(event.at_s for event in viewer.events if event.kind not in ("up", "down")) - since_s
 

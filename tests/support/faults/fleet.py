@@ -26,7 +26,7 @@ from redis.retry import Retry
 
 from tests.support.faults.judge import Verdict, judge
 from tests.support.faults.robots import End, Plan, Robots, working
-from tests.support.faults.viewers import MIX, Crowd, Transport, Viewer
+from tests.support.faults.viewers import MIX, Crowd, LiveViewer, Transport
 from tests.support.server import PATIENCE_S, RedisServer, Server, SocketWatcher, running, until, watching
 from tests.support.timing import within
 
@@ -106,7 +106,7 @@ async def scene(
     mix: Sequence[Sequence[Transport]] = MIX,
     robots_url: str | None = None,
     servers: Sequence[Server] = (),
-    kind: type[Viewer] = Viewer,
+    kind: type[LiveViewer] = LiveViewer,
     **environ: str,
 ) -> AsyncIterator[Fleet]:
     """Start a server, robots and viewers; end them behind the block.

@@ -20,7 +20,7 @@ _JUMPS = ("join", "sync", "reset", "poll")
 
 
 class Seen(Protocol):
-    """What is judged of a client, see viewers.Viewer."""
+    """What is judged of a client, see viewers.LiveViewer."""
 
     session_id: str
     events: list[Event]

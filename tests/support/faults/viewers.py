@@ -52,7 +52,7 @@ class Gone(Exception):
     """The stream ended."""
 
 
-class Viewer:
+class LiveViewer:
     """One client.
 
     Args:
@@ -271,7 +271,7 @@ class Crowd:
     """Viewers of several sessions, on one event loop.
 
     Args:
-        urls: see Viewer.
+        urls: see LiveViewer.
         sessions: what they watch, in turn.
         count: how many they are.
         mix: who has which transports, in turn.
@@ -284,7 +284,7 @@ class Crowd:
         sessions: Sequence[str],
         count: int,
         mix: Sequence[Sequence[Transport]] = MIX,
-        kind: type[Viewer] = Viewer,
+        kind: type[LiveViewer] = LiveViewer,
     ) -> None:
         # Rotated so that every session gets every kind, even where both counts have a common divisor.
         kinds = deque(mix)
