@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.support import examples, scripts
 from tests.support.application import Connect, Serve, starter
@@ -12,24 +14,35 @@ from tests.support.server import RedisServer, Server, redis_server, running
 
 examples.register()
 
-_HERE = Path(__file__).parent
-_FAULTS = _HERE / "faults"
-#: So many processes break things at the same time, each waiting most of the time; the others do the rest.
-_FAULT_PROCESSES = 2
+_FAULTS = Path(__file__).parent / "faults"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--faults-full", action="store_true", help="run the scenarios of faults at their full length")
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep a module's tests, which share what its fixtures start, in one process of pytest-xdist; faults come first."""
+    """Let the fault scenarios come first: they take longest."""
     items.sort(key=lambda item: _FAULTS not in item.path.parents)
-    for number, item in enumerate(items):
-        faults = _FAULTS in item.path.parents
-        name = f"faults-{number % _FAULT_PROCESSES}" if faults else str(item.path.relative_to(_HERE))
-        item.add_marker(pytest.mark.xdist_group(name))
+
+
+class ByModule(LoadScopeScheduling):  # type: ignore[misc]
+    """Gives each process of pytest-xdist whole modules, whose tests share what the module's fixtures start.
+
+    The fault scenarios are two groups, each of which takes two minutes, waiting most of the time: so two processes work on
+    them, and the others on the rest.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        module = nodeid.partition("::")[0]
+        if not module.startswith("tests/faults/"):
+            return module
+        return "faults of Redis" if module.startswith("tests/faults/test_redis") else "faults of all else"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByModule:
+    return ByModule(config, log)
 
 
 @pytest.fixture
