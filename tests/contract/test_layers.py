@@ -19,14 +19,14 @@ from tests.support.server import ROOT
 
 PACKAGE = ROOT / "rpa_server"
 SETUP = ROOT / "setup.cfg"
-CONTRACTS = ["floors", "no circles", "tracker", "aiohttp", "redis", "watchfiles", "terminal"]
+CONTRACTS = ["floors", "no circles", "tracker", "threads", "aiohttp", "redis", "watchfiles", "terminal"]
 
 #: Modules that may read the environment; all others get settings as arguments.
 ENVIRONMENT = {"app", "cli.commands", "cli.demo", "tracker.tracker"}
 #: No clock, socket, file or randomness of their own. A name stands for everything below it, too.
 PURE = [
     "progress", "delivery.wire", "legacy.php_json", "legacy.progress_answer", "legacy.reader_answer",
-    "legacy.sse_messages", "legacy.last_seen", "backends.redis.names", "backends.redis.append", "backends.files.names",
+    "legacy.sse_messages", "legacy.last_seen", "backends.redis.names", "backends.files.names",
     "cli.recording", "backoff", "errors", "origins", "safejson",
 ]  # fmt: skip
 
@@ -96,14 +96,15 @@ BREACHES = [
     Breach("no circles", "errors", "safejson", "from rpa_server import safejson"),
     Breach("no circles", "errors", "safejson", _TYPING + "from rpa_server import safejson"),
     Breach("no circles", "progress.outcome", "progress.snapshot", "from rpa_server.progress import snapshot"),
-    Breach("no circles", "delivery.wire.sse", "delivery.wire.messages", "import rpa_server.delivery.wire.messages"),
-    Breach("no circles", "delivery.tcp", "delivery.stream", _LAZY + "from rpa_server.delivery import stream"),
+    Breach("no circles", "delivery.session", "delivery.hub", _TYPING + "from rpa_server.delivery.hub import Hub"),
+    Breach("no circles", "backoff", "tasks", _LAZY + "from rpa_server import tasks"),
     Breach("no circles", "serving.bind", "app", "from rpa_server import app"),
     Breach("tracker", "tracker.failover", "serving.bind", "from rpa_server.serving import bind"),
     Breach("tracker", "tracker.failover", "delivery.hub", _TYPING + "from rpa_server.delivery import hub"),
     Breach("tracker", "tracker.tracker", "watchers.feed", "from rpa_server.watchers import feed"),
     Breach("tracker", "tracker.failover", "backends.redis.store", "from rpa_server.backends.redis import store"),
-    Breach("tracker", "backends.files.writer", "asyncio", "import asyncio"),
+    Breach("threads", "tracker.failover", "asyncio", _LAZY + "import asyncio"),
+    Breach("threads", "backends.files.writer", "asyncio", "import asyncio"),
     Breach("aiohttp", "legacy.progress_answer", "aiohttp", "from aiohttp import web"),
     Breach("aiohttp", "delivery.hub", "aiohttp", _LAZY + "import aiohttp.web"),
     Breach("redis", "watchers.feed", "redis", "from redis.asyncio import Redis"),
