@@ -47,6 +47,12 @@ def graph() -> grimp.ImportGraph:
 # -- the contracts
 
 
+@pytest.fixture(autouse=True)
+def logging_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep import-linter from configuring logging: that would silence our loggers for the tests that follow."""
+    monkeypatch.setattr("logging.config.dictConfig", lambda config: None)
+
+
 def lint(capsys: pytest.CaptureFixture[str]) -> str:
     """Check the ``rpa_server`` that ``sys.path`` finds first; return the report."""
     importlinter.cli.lint_imports(config_filename=str(SETUP), no_cache=True, no_logo=True)

@@ -303,7 +303,9 @@ async def test_the_list_merges_both_stores(serve: Serve, data_dir: Path, redis_p
     store.run.session_id = "other"
     store.run.snapshot["session_id"] = "other"
     json_files.write_all(data_dir, "other", store.run.documents())
-    assert sorted(session["session_id"] for session in await listed(client)) == [SESSION, "other"]
+    async with client.get("/api/sessions", params={"wait": "10"}) as response:  # until both are read
+        sessions = (await response.json())["sessions"]
+    assert sorted(session["session_id"] for session in sessions) == [SESSION, "other"]
 
 
 @pytest.mark.parametrize("header", ["X-Forwarded-For", "X-Real-IP", "Forwarded", "CF-Connecting-IP", "x-forwarded-for"])

@@ -107,6 +107,7 @@ def test_browsers_get_http_2(site: Site) -> None:
 STREAMS = ["/events/sse", "/rpa_progress_sse.php?session_id=sse", "/progress_sse.php?session_id=sse"]
 
 
+@pytest.mark.serial
 @pytest.mark.parametrize("path", STREAMS)
 async def test_events_pass_as_they_happen(site: Site, http: aiohttp.ClientSession, path: str) -> None:
     """Each event arrives within 200 ms, uncompressed even for a browser that accepts compression."""
