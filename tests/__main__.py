@@ -1,10 +1,11 @@
-"""Runs the whole suite with coverage, as CI does.
+"""Runs the whole suite as CI does.
 
     python -m tests                 everything
     python -m tests -k name ...     pytest with these arguments, without the gate on coverage
 
-What can share the machine runs first, in several processes of pytest-xdist: many tests wait most of the time. What
-measures how long something takes (marked ``serial``) runs behind it, alone.
+What can share the machine runs first, in several processes of pytest-xdist (many tests wait most of the time), with the
+gate on coverage. What measures how long something takes (marked ``serial``) runs behind it, alone and without coverage,
+which would slow down what is measured.
 """
 
 import contextlib
@@ -24,8 +25,8 @@ def main(arguments: list[str]) -> int:
     if arguments:
         return _pytest(*arguments)
     began = time.monotonic()
-    together = ["-m", "not serial", "-n", PROCESSES, "--cov", "--cov-report=", "--cov-fail-under=0"]
-    alone = ["-m", "serial", "--cov", "--cov-append"]
+    together = ["-m", "not serial", "-n", PROCESSES, "--cov"]
+    alone = ["-m", "serial"]
     status = _pytest(*together)
     with contextlib.suppress(PermissionError):  # root may; others measure with whatever runs beside them
         os.setpriority(os.PRIO_PROCESS, 0, PRIORITY)

@@ -1,10 +1,12 @@
-"""Hypothesis profiles: ``ci`` is the default, ``--hypothesis-profile nightly`` looks ten times as far, at random."""
+"""Hypothesis profiles: ``ci`` is the default, ``--hypothesis-profile nightly`` tries twenty times as much, at random."""
 
 from hypothesis import settings
 
-#: What a property that says nothing of its own is tried with.
-CI_EXAMPLES = 60
-NIGHTLY_EXAMPLES = 600
+#: How often a property is tried that does not say how often.
+CI_EXAMPLES = 50
+NIGHTLY_EXAMPLES = 1000
+#: Hypothesis' own default, for which properties state their number.
+_USUAL = 100
 
 
 def register() -> None:
@@ -15,5 +17,5 @@ def register() -> None:
 
 
 def examples(count: int) -> int:
-    """Return a property's own number of examples: *count* under ``ci``, the same multiple of that under another profile."""
-    return count * settings().max_examples // CI_EXAMPLES
+    """Return a property's number of examples under the profile: half of *count* under ``ci``, ten times it under nightly."""
+    return count * settings().max_examples // _USUAL
