@@ -17,5 +17,5 @@ def register() -> None:
 
 
 def examples(count: int) -> int:
-    """Return a property's number of examples under the profile: half of *count* under ``ci``, ten times it under nightly."""
+    """Return a property's number of examples: half of *count* under ``ci``, ten times *count* under ``nightly``."""
     return count * settings().max_examples // _USUAL
