@@ -121,7 +121,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    # Directly under /tmp: nginx's worker is not root and must get there.
+    # Directly under /tmp: nginx's worker does not run as root and must be able to enter it.
     with tempfile.TemporaryDirectory(prefix="rpa-bench-") as name:
         results = _run(options, Path(name))
     if options.add and (options.output / "results.json").exists():

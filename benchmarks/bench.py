@@ -1,6 +1,6 @@
-"""What every measurement needs: a place to work in, how long to take, and one server under load.
+"""What every measurement needs: a working directory, durations and counts, and one server under load.
 
-A measurement is a function of a Bench and a subject (a peer's name, mostly) that returns figures by name; it runs the
+A measurement is a function of a Bench and a subject (a peer's name, mostly) that returns figures by name; it starts the
 server anew, so that no run inherits memory or sockets from another.
 """
 
@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from .load import Load
-from .peers import PEERS, Peer, Place
+from .peers import PEERS, Deployment, Peer
 from .publishers import Published, Publisher
 
 Figures = dict[str, float]
 
-#: Descriptors of a server that are no viewers.
+#: Descriptors that a server needs for other things than viewers.
 _SPARE = 2000
 _QUIET_S = 3.0
 
@@ -51,9 +51,9 @@ class Bench:
 
 @dataclass
 class Scene:
-    """A server, its viewers, and a robot."""
+    """A running server, its viewers, and the robot that publishes."""
 
-    place: Place
+    deployment: Deployment
     load: Load
     publisher: Publisher
     viewers_each: int
@@ -64,11 +64,11 @@ class Scene:
         ``cpu_us`` and ``redis_us`` are per update that a viewer got; ``load`` is the share of a core that the load
         generator used; ``busy`` that of the server.
         """
-        cpu, redis = self.place.server.cpu_us(), self.place.redis_us()
+        cpu, redis = self.deployment.server.cpu_us(), self.deployment.redis_us()
         sent = publish()
         expected = sent.updates * self.viewers_each
         report = self.load.report(expected, quiet_s=_QUIET_S)
-        cpu, redis = self.place.server.cpu_us() - cpu, self.place.redis_us() - redis
+        cpu, redis = self.deployment.server.cpu_us() - cpu, self.deployment.redis_us() - redis
         got = report["delivered"] - report["duplicated"]
         delay = report["latency_us"]
         return {
@@ -104,11 +104,11 @@ def scene(bench: Bench, name: str, way: str, *, viewers: int, sessions: int, **o
         options: for Load.
     """
     made = peer(name)
-    with made.running(bench.directory) as place:
-        made.seed(place, sessions)
+    with made.running(bench.directory) as deployment:
+        made.seed(deployment, sessions)
         with Load(
-            bench.load, place.server.port, made.ways[way], connections=viewers, sessions=sessions, **options
+            bench.load, deployment.server.port, made.ways[way], connections=viewers, sessions=sessions, **options
         ) as load:
-            wire = made.wire(place)
+            wire = made.wire(deployment)
             with contextlib.closing(wire):
-                yield Scene(place, load, Publisher(wire, sessions), viewers // sessions)
+                yield Scene(deployment, load, Publisher(wire, sessions), viewers // sessions)

@@ -1,4 +1,4 @@
-"""What a connection costs: to open and hold, to join late, and to somebody else's update."""
+"""What an open connection costs: when it is opened and kept, when it joins late, and while others are updated."""
 
 import contextlib
 import statistics
@@ -26,9 +26,9 @@ def idle(bench: Bench, name: str, *, each: bool = False) -> Figures:
     count = bench.count(_IDLE)
     sessions = count if each else 1
     made = peer(name)
-    with made.running(bench.directory) as place:
-        made.seed(place, sessions)
-        server, way = place.server, made.ways["ws"]
+    with made.running(bench.directory) as deployment:
+        made.seed(deployment, sessions)
+        server, way = deployment.server, made.ways["ws"]
         Load(bench.load, server.port, way, connections=50).close()
         time.sleep(_SETTLE_S)
         memory, cpu = server.resident(), server.cpu_us()
@@ -52,9 +52,9 @@ def late(bench: Bench, name: str) -> Figures:
     """Join sessions with 500 updates behind them: one after the other, each another session; then many, all the same."""
     count, crowd = bench.count(_JOINING), bench.count(_CROWD)
     made = peer(name)
-    with made.running(bench.directory) as place:
-        made.seed(place, count + 1, updates=_HISTORY)
-        server, way = place.server, made.ways["state"]
+    with made.running(bench.directory) as deployment:
+        made.seed(deployment, count + 1, updates=_HISTORY)
+        server, way = deployment.server, made.ways["state"]
         Load(bench.load, server.port, way, connections=1, first=count, state=True).close()
         cpu = server.cpu_us()
         with Load(bench.load, server.port, way, connections=count, sessions=count, window=1, state=True) as load:
@@ -72,41 +72,41 @@ def late(bench: Bench, name: str) -> Figures:
 
 
 def growth(bench: Bench, name: str) -> Figures:
-    """Update one session, 500 times a second, while 100, 1,000 and 10,000 others are open and quiet.
+    """Update one session 500 times a second while 100, 1,000 and 10,000 other connections are open and idle.
 
-    Stretches with updates and without take turns. ``net`` is what an update costs in the middle one of the former beyond
-    the middle one of the latter; ``gross`` is everything that the server used, whatever for, over all updates.
+    Stretches with updates and without alternate. ``net`` is the CPU of an update by the difference between the medians of
+    both kinds; ``gross`` is all CPU of the server divided by all updates.
     """
     figures: Figures = {"lost": 0.0}
     with contextlib.ExitStack() as stack:
-        held = stack.enter_context(scene(bench, name, "ws", viewers=1, sessions=1))
-        held.warm_up(_GROWTH_PER_S, 250)
+        under_load = stack.enter_context(scene(bench, name, "ws", viewers=1, sessions=1))
+        under_load.warm_up(_GROWTH_PER_S, 250)
         reached = 0
         for level in _LEVELS:
             more = bench.most_viewers(level) - reached
-            peer(name).seed(held.place, more, first=1 + reached)
+            peer(name).seed(under_load.deployment, more, first=1 + reached)
             stack.enter_context(
                 Load(
-                    bench.load, held.place.server.port, peer(name).ways["ws"],
+                    bench.load, under_load.deployment.server.port, peer(name).ways["ws"],
                     connections=more, sessions=more, first=1 + reached,
                 )
             )  # fmt: skip
             reached += more
             time.sleep(_SETTLE_S)
-            told = _level(held, bench.count(_STRETCHES))
-            figures["lost"] += told.pop("lost")
-            figures |= {f"{key}_{level}": value for key, value in told.items()}
+            level_figures = _level(under_load, bench.count(_STRETCHES))
+            figures["lost"] += level_figures.pop("lost")
+            figures |= {f"{key}_{level}": value for key, value in level_figures.items()}
     first, *_, last = _LEVELS
     figures["others"] = reached
     return figures | {kind: figures[f"{kind}_{last}"] / figures[f"{kind}_{first}"] for kind in ("gross", "net")}
 
 
-def _level(held: Scene, stretches: int) -> Figures:
-    """Measure at one number of others; ``upkeep`` is in microseconds a second.
+def _level(under_load: Scene, stretches: int) -> Figures:
+    """Measure at one number of other connections; ``upkeep`` is in microseconds a second.
 
-    The two kinds of stretch differ in length, so it is their shares of a core that are compared.
+    The two kinds of stretch differ in length, so their shares of a core are compared.
     """
-    server, updates = held.place.server, round(_GROWTH_PER_S * _STRETCH_S)
+    server, updates = under_load.deployment.server, round(_GROWTH_PER_S * _STRETCH_S)
     busy, quiet, lengths, lost = [], [], [], 0.0
     began, cpu = time.monotonic(), server.cpu_us()
     for _ in range(stretches):
@@ -114,7 +114,7 @@ def _level(held: Scene, stretches: int) -> Figures:
         time.sleep(_STRETCH_S)
         quiet.append((server.cpu_us() - before) / (time.monotonic() - at))
         before, at = server.cpu_us(), time.monotonic()
-        lost += held.measure(partial(held.publisher.steady, _GROWTH_PER_S, updates))["lost"]
+        lost += under_load.measure(partial(under_load.publisher.steady, _GROWTH_PER_S, updates))["lost"]
         lengths.append(time.monotonic() - at)
         busy.append((server.cpu_us() - before) / lengths[-1])
     spent, sent = server.cpu_us() - cpu, updates * stretches

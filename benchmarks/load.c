@@ -1,7 +1,7 @@
 /* Opens many streams to one server, counts what arrives on each of them and how late it is.
  *
  * One thread, level-triggered epoll, one recv() a readiness: it must cost far less than any server it measures, and
- * tells what it did cost. It knows no server: a message is any text frame or event that holds "progress_update", its
+ * reports its own CPU. It knows no server: a message is any text frame or event that holds "progress_update", its
  * number stands behind "seq":, its time of sending, microseconds since 1970, behind "t":.
  *
  *   load --port 8080 --mode ws --path '/rpa/bench-{}' --connections 1000 --sessions 1
@@ -160,10 +160,10 @@ static void put_request(struct connection *c)
         [POLL] = "",
     };
     char request[2048], path[1024];
-    const char *place = strstr(option.path, "{}");
-    int before = place ? (int)(place - option.path) : (int)strlen(option.path);
-    if (place)
-        snprintf(path, sizeof path, "%.*s%06u%s", before, option.path, option.first + c->index % option.sessions, place + 2);
+    const char *mark = strstr(option.path, "{}");
+    int before = mark ? (int)(mark - option.path) : (int)strlen(option.path);
+    if (mark)
+        snprintf(path, sizeof path, "%.*s%06u%s", before, option.path, option.first + c->index % option.sessions, mark + 2);
     else
         snprintf(path, sizeof path, "%s", option.path);
     int size = snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n%s%s\r\n", path, option.port,
@@ -609,18 +609,18 @@ static void turn(void)
 
 static void run(void)
 {
-    bool told = false;
+    bool announced = false;
     look_at_clocks();
     start_clocks();
     for (;;) {
         begin_some();
         turn();
-        if (!told && settled == option.connections) {
-            told = true;
+        if (!announced && settled == option.connections) {
+            announced = true;
             report_opened();
             start_clocks();
         }
-        if (told && command.waiting && command_due()) {
+        if (announced && command.waiting && command_due()) {
             command.waiting = false;
             report();
         }

@@ -1,4 +1,4 @@
-"""What a table of figures is worth little without: the machine, its system, and the version of everything measured."""
+"""Facts that a table of figures needs: the machine, its system, and the version of everything measured."""
 
 import os
 import platform

@@ -13,7 +13,7 @@ def _nothing() -> str | None:
 
 
 _STREAMS = ("nchan", "plan", "socketio", "aiohttp", "rpa", "rpa-uvloop")
-#: What any way in Python costs is of use where ours is dearer than nchan.
+#: The cost of other servers in Python explains where ours is dearer than nchan.
 _WITH_FLOOR = (*_STREAMS, "relay")
 _BOTH = ("nchan", "rpa", "rpa-uvloop")
 

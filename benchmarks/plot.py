@@ -22,29 +22,29 @@ _COLORS = ("#e8a33d", "#c9504c", "#7aa874", "#7fb2e5", "#1f6fb2", "#8a8a8a")
 
 def draw(results: Results, titles: Mapping[str, str], path: Path) -> bool:
     """Write the picture to *path*; False where nothing in it was measured."""
-    held = {name: results["measurements"][name] for name in _BARS if name in results["measurements"]}
-    held = {name: rounds for name, rounds in held.items() if "nchan" in rounds}
-    if not held:
+    compared = {name: results["measurements"][name] for name in _BARS if name in results["measurements"]}
+    compared = {name: rounds for name, rounds in compared.items() if "nchan" in rounds}
+    if not compared:
         return False
-    subjects = list(dict.fromkeys(subject for rounds in held.values() for subject in rounds if subject != "nchan"))
+    subjects = list(dict.fromkeys(subject for rounds in compared.values() for subject in rounds if subject != "nchan"))
     matplotlib.use("svg")
-    # Text stays text, and two runs of the same figures give the same file.
+    # Text stays text in the SVG, and the same figures give the same file.
     matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "rpa-server", "font.size": 9})
     figure, axes = pyplot.subplots(figsize=(8, 3.6), layout="constrained")
     width = 0.8 / len(subjects)
-    for place, subject in enumerate(subjects):
+    for index, subject in enumerate(subjects):
         at, heights = [], []
-        for group, (name, rounds) in enumerate(held.items()):
+        for group, (name, rounds) in enumerate(compared.items()):
             if subject in rounds and (found := ratios(rounds[subject], rounds["nchan"], _BARS[name][0])):
-                at.append(group + (place - (len(subjects) - 1) / 2) * width)
+                at.append(group + (index - (len(subjects) - 1) / 2) * width)
                 heights.append(statistics.median(found) - 1)
-        axes.bar(at, heights, width, bottom=1, label=titles.get(subject, subject), color=_COLORS[place % len(_COLORS)])
+        axes.bar(at, heights, width, bottom=1, label=titles.get(subject, subject), color=_COLORS[index % len(_COLORS)])
     axes.axhline(1, color="#444444", linewidth=0.8, label="nchan on nginx")
     axes.set_yscale("log", base=2)
     axes.set_ylim(bottom=0.5)
     axes.yaxis.set_major_formatter("{x:g}")
     axes.set_ylabel("CPU, times nchan's")
-    axes.set_xticks(range(len(held)), [_BARS[name][1] for name in held])
+    axes.set_xticks(range(len(compared)), [_BARS[name][1] for name in compared])
     axes.legend(frameon=False, ncols=2, fontsize=8)
     figure.savefig(path, metadata={"Date": None})
     pyplot.close(figure)

@@ -10,13 +10,13 @@ _HISTORY = 500
 def polls(bench: Bench, name: str) -> Figures:
     """Ask for a session of 500 updates over 16 connections that stay open, each as soon as it was answered."""
     made = peer(name)
-    with made.running(bench.directory) as place:
-        made.seed(place, 1, updates=_HISTORY)
-        with Load(bench.load, place.server.port, made.ways["poll"], connections=_CONNECTIONS) as load:
+    with made.running(bench.directory) as deployment:
+        made.seed(deployment, 1, updates=_HISTORY)
+        with Load(bench.load, deployment.server.port, made.ways["poll"], connections=_CONNECTIONS) as load:
             load.report(limit_s=0.5)
-            cpu = place.server.cpu_us()
+            cpu = deployment.server.cpu_us()
             report = load.report(limit_s=bench.seconds(2))
-            cpu = place.server.cpu_us() - cpu
+            cpu = deployment.server.cpu_us() - cpu
     answers = report["delivered"]
     return {
         "per_s": answers / report["wall_us"] * 1e6,

@@ -1,7 +1,7 @@
-"""The robots' side of a measurement: messages on a raw socket, by a schedule or as fast as they go.
+"""The robots' side of a measurement: messages on a raw socket, on a schedule or as fast as possible.
 
-A wire knows how a server is told of an update; the publisher knows numbers and times. Nothing in here waits for an
-answer before it sends the next message, and nothing is sent without its answer being counted in the end.
+A wire knows the protocol; the publisher knows numbers and times. No message waits for the answer to the one before it,
+and every answer is counted in the end.
 """
 
 import select
@@ -44,7 +44,7 @@ class Wire:
             pass
 
     def _take(self, *, block: bool) -> bool:
-        # A time limit on the socket itself would make recv() wait even where it is told not to.
+        # A time limit on the socket itself would make recv() wait in spite of MSG_DONTWAIT.
         if block and not select.select([self._socket], [], [], _ANSWER_S)[0]:
             raise TimeoutError(f"{self._open} messages were not answered")
         try:
@@ -55,7 +55,7 @@ class Wire:
             raise ConnectionError("the publisher's connection was closed")
         data = self._rest + data
         self._open -= data.count(self._mark)
-        # A mark that is cut by the end of the data is counted with its other half.
+        # A mark that is split between two reads is counted with the second.
         kept = len(self._mark) - 1
         self._rest = data[len(data) - kept :] if kept else b""
         return True

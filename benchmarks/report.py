@@ -1,6 +1,6 @@
-"""From figures to text: medians over the rounds, and ratios that were taken round by round.
+"""From figures to text: medians over the rounds, and ratios taken round by round.
 
-Pure. A ratio compares two runs of the same round, minutes at most apart; its spread tells how far it can be trusted.
+Pure. A ratio compares two runs of the same round, minutes apart at most; its spread shows how far it can be trusted.
 """
 
 import statistics
@@ -36,9 +36,9 @@ def text(results: Results, titles: Mapping[str, str]) -> str:
 
 
 def _facts(results: Results) -> str:
-    told = "; ".join(f"{name} {value}" for name, value in results["facts"].items())
+    facts = "; ".join(f"{name} {value}" for name, value in results["facts"].items())
     lines, line = [], ""
-    for part in told.split("; "):
+    for part in facts.split("; "):
         if len(line) + len(part) > 110:
             lines.append(line.rstrip())
             line = ""
@@ -77,7 +77,7 @@ def spread(values: Sequence[float]) -> str:
 
 def table(rows: Sequence[Sequence[str]]) -> str:
     """Return rows under each other: the first column to the left, the others to the right; the first row is the head."""
-    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = []
     for row in rows:
         cells = [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]

@@ -1,6 +1,6 @@
-"""What telling of a step costs the robot, against the least that storing its state would cost in any way.
+"""What reporting a step costs the robot, beside the least that storing its state costs.
 
-Both calls take turns in one process, so that they meet the same machine. A run has 30 updates, as real ones have.
+Both calls alternate in one process, so that both meet the same machine. A run has 30 updates, as real ones have.
 """
 
 import os

@@ -14,9 +14,9 @@ _WIDE_PER_S = 1.0
 
 def broadcast(bench: Bench, name: str, way: str = "ws") -> Figures:
     """One session, 1,000 viewers, 20 updates a second."""
-    with scene(bench, name, way, viewers=VIEWERS, sessions=1) as held:
-        held.warm_up(_PER_S, 10)
-        return held.measure(lambda: held.publisher.steady(_PER_S, round(_PER_S * bench.seconds(4))))
+    with scene(bench, name, way, viewers=VIEWERS, sessions=1) as under_load:
+        under_load.warm_up(_PER_S, 10)
+        return under_load.measure(lambda: under_load.publisher.steady(_PER_S, round(_PER_S * bench.seconds(4))))
 
 
 def broadcast_events(bench: Bench, name: str) -> Figures:
@@ -27,9 +27,10 @@ def broadcast_events(bench: Bench, name: str) -> Figures:
 def wide(bench: Bench, name: str, way: str = "ws") -> Figures:
     """One session, as many viewers as there are descriptors for, an update a second."""
     viewers = bench.most_viewers(bench.count(_WIDE))
-    with scene(bench, name, way, viewers=viewers, sessions=1) as held:
-        held.warm_up(_WIDE_PER_S, 1)
-        figures = held.measure(lambda: held.publisher.steady(_WIDE_PER_S, round(_WIDE_PER_S * bench.seconds(6))))
+    with scene(bench, name, way, viewers=viewers, sessions=1) as under_load:
+        under_load.warm_up(_WIDE_PER_S, 1)
+        updates = round(_WIDE_PER_S * bench.seconds(6))
+        figures = under_load.measure(lambda: under_load.publisher.steady(_WIDE_PER_S, updates))
         return {"viewers": viewers, **figures}
 
 
@@ -40,10 +41,10 @@ def wide_events(bench: Bench, name: str) -> Figures:
 
 def unicast(bench: Bench, name: str, way: str = "ws") -> Figures:
     """1,000 sessions, one viewer each: 1,000 updates a second, then 20,000 as fast as they go, three times."""
-    with scene(bench, name, way, viewers=VIEWERS, sessions=VIEWERS) as held:
-        held.warm_up(VIEWERS, VIEWERS)
-        figures = held.measure(lambda: held.publisher.steady(VIEWERS, round(VIEWERS * bench.seconds(4))))
-        bursts = [held.measure(lambda: held.publisher.burst(BURST)) for _ in range(_BURSTS)]
+    with scene(bench, name, way, viewers=VIEWERS, sessions=VIEWERS) as under_load:
+        under_load.warm_up(VIEWERS, VIEWERS)
+        figures = under_load.measure(lambda: under_load.publisher.steady(VIEWERS, round(VIEWERS * bench.seconds(4))))
+        bursts = [under_load.measure(lambda: under_load.publisher.burst(BURST)) for _ in range(_BURSTS)]
     for key in ("lost", "duplicated", "closed"):
         figures[key] += sum(burst.pop(key) for burst in bursts)
     return figures | {f"burst_{key}": statistics.median(burst[key] for burst in bursts) for key in bursts[0]}

@@ -6,12 +6,12 @@ measures nothing.
 
 from ..load import Way
 from ..publishers import RedisWire, SocketIoWire
-from .base import Peer, Place
+from .base import Deployment, Peer
 from .nchan import Nchan
 from .ours import Ours
 from .python import Module
 
-__all__ = ["PEERS", "Peer", "Place"]
+__all__ = ["PEERS", "Deployment", "Peer"]
 
 _PLAIN = Way("ws", "/rpa/bench-{}")
 _SOCKET_IO = Way("sio", "/socket.io/?EIO=4&transport=websocket&session=bench-{}")

@@ -1,4 +1,4 @@
-"""What all peers share: a place to run in, and the questions that a measurement asks a peer."""
+"""What all peers share: a running server with what it needs, and the interface that measurements use."""
 
 import contextlib
 import os
@@ -14,7 +14,7 @@ from ..publishers import Wire
 
 
 @dataclass
-class Place:
+class Deployment:
     """A running server, alone with what it needs.
 
     Attributes:
@@ -53,15 +53,15 @@ class Peer:
         """Return variables of its own."""
         return {}
 
-    def wire(self, place: Place) -> Wire:
+    def wire(self, deployment: Deployment) -> Wire:
         """Return a new connection that takes updates."""
         raise NotImplementedError
 
-    def seed(self, place: Place, sessions: int, *, first: int = 0, updates: int = 1) -> None:
-        """Let the server have *sessions* sessions with *updates* updates each, where it keeps any."""
+    def seed(self, deployment: Deployment, sessions: int, *, first: int = 0, updates: int = 1) -> None:
+        """Give the server *sessions* sessions with *updates* updates each, where it stores any."""
 
     @contextlib.contextmanager
-    def running(self, directory: Path) -> Iterator[Place]:
+    def running(self, directory: Path) -> Iterator[Deployment]:
         """Run the server, and its own Redis, for the length of the block."""
         with contextlib.ExitStack() as stack:
             redis = stack.enter_context(redis_server()) if self.needs_redis else None
@@ -71,8 +71,8 @@ class Peer:
             environ |= {"PYTHONPATH": str(ROOT), **self.environ(url, directory)}
             argv = self.argv(port, url, directory)
             server = stack.enter_context(running(argv, port, environ, directory / f"{self.name}-{port}.log"))
-            place = Place(server, redis)
+            deployment = Deployment(server, redis)
             if redis is not None:
                 with redis.client() as client:
-                    place.redis_pid = client.info("server")["process_id"]
-            yield place
+                    deployment.redis_pid = client.info("server")["process_id"]
+            yield deployment

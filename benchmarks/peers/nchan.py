@@ -1,4 +1,4 @@
-"""nchan, the module of nginx for streams, as Debian packages it: one worker, in memory, no log of requests."""
+"""nchan, nginx's module for event streams, from Debian's package: one worker, in memory, without an access log."""
 
 import getpass
 import grp
@@ -11,7 +11,7 @@ from pathlib import Path
 from ..load import Way
 from ..messages import FIRST, message, session_id
 from ..publishers import HttpWire, Wire
-from .base import Peer, Place
+from .base import Deployment, Peer
 
 MODULE = Path("/usr/lib/nginx/modules/ngx_nchan_module.so")
 
@@ -67,7 +67,7 @@ class Nchan(Peer):
 
     def argv(self, port: int, redis_url: str, directory: Path) -> Sequence[str]:
         files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-        # The master drops root; where it is not root the line would only bring a warning.
+        # As root nginx's workers change to this user; for others the line would only cause a warning.
         user = f"user {getpass.getuser()} {grp.getgrgid(os.getgid()).gr_name};" if os.getuid() == 0 else ""
         config = directory / "nginx.conf"
         config.write_text(
@@ -77,14 +77,14 @@ class Nchan(Peer):
         )
         return (shutil.which("nginx") or "nginx", "-c", str(config), "-p", str(directory))
 
-    def wire(self, place: Place) -> Wire:
-        return HttpWire(place.server.port)
+    def wire(self, deployment: Deployment) -> Wire:
+        return HttpWire(deployment.server.port)
 
-    def seed(self, place: Place, sessions: int, *, first: int = 0, updates: int = 1) -> None:
-        """Publish the history; a single update is none, since nobody would be sent it."""
+    def seed(self, deployment: Deployment, sessions: int, *, first: int = 0, updates: int = 1) -> None:
+        """Publish the history; a single update is skipped, since nobody would receive it."""
         if updates == 1:
             return
-        wire = self.wire(place)
+        wire = self.wire(deployment)
         for number in range(first, first + sessions):
             name = session_id(number).encode()
             for count in range(updates):

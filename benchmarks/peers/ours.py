@@ -12,7 +12,7 @@ from rpa_server.backends.redis import append
 from ..load import Way
 from ..messages import session_id, stored
 from ..publishers import RedisWire, Wire
-from .base import Peer, Place
+from .base import Deployment, Peer
 
 _CONNECTIONS = "100000"
 _AT_ONCE = 200
@@ -23,9 +23,9 @@ class Ours(Peer):
 
     Args:
         name, title: see Peer.
-        arguments: what Python is told, up to the option that takes the address.
-        port_option: the option that takes the port.
-        more: options behind that.
+        arguments: Python's arguments up to the option for the address.
+        port_option: the option for the port.
+        more: options after that.
     """
 
     def __init__(
@@ -54,14 +54,14 @@ class Ours(Peer):
             "RPA_MAX_CONNECTIONS": _CONNECTIONS,
         }
 
-    def wire(self, place: Place) -> Wire:
-        assert place.redis
-        return RedisWire(place.redis.port)
+    def wire(self, deployment: Deployment) -> Wire:
+        assert deployment.redis
+        return RedisWire(deployment.redis.port)
 
-    def seed(self, place: Place, sessions: int, *, first: int = 0, updates: int = 1) -> None:
-        """Store the runs as the tracker would have: what is published then follows on them."""
-        assert place.redis
-        with place.redis.client() as client:
+    def seed(self, deployment: Deployment, sessions: int, *, first: int = 0, updates: int = 1) -> None:
+        """Store runs as the tracker would, so that published updates follow on them."""
+        assert deployment.redis
+        with deployment.redis.client() as client:
             client.script_load(append.SCRIPT)
             for start in range(first, first + sessions, _AT_ONCE):
                 _store(client, range(start, min(start + _AT_ONCE, first + sessions)), updates)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..load import Way
 from ..publishers import Wire
-from .base import Peer, Place
+from .base import Deployment, Peer
 
 
 class Module(Peer):
@@ -14,9 +14,9 @@ class Module(Peer):
 
     Args:
         name, title: see Peer.
-        module: which one.
+        module: its name beside this one.
         way: how it is asked for a WebSocket.
-        wire: how Redis is told of an update, for a port.
+        wire: makes the connection on which updates are published to Redis, for a port.
     """
 
     def __init__(self, name: str, title: str, module: str, way: Way, wire: Callable[[int], Wire]) -> None:
@@ -29,6 +29,6 @@ class Module(Peer):
     def argv(self, port: int, redis_url: str, directory: Path) -> Sequence[str]:
         return (sys.executable, "-m", f"{__package__}.{self._module}", str(port), redis_url)
 
-    def wire(self, place: Place) -> Wire:
-        assert place.redis
-        return self._wire(place.redis.port)
+    def wire(self, deployment: Deployment) -> Wire:
+        assert deployment.redis
+        return self._wire(deployment.redis.port)

@@ -1,6 +1,6 @@
-"""The least that a process of Python on uvloop can do: from the socket of Redis to the viewers', and nothing else.
+"""The least that a Python process on uvloop can do: pass bytes from Redis's socket to the viewers'.
 
-No state, no numbers, no cursor, no limit, no heartbeat: what this takes, no server in Python can go below.
+No state, numbers, cursors, limits or heartbeats: no server in Python can cost less than this.
 ``python -m benchmarks.peers.relay_server PORT REDIS_URL``
 """
 

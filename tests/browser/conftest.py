@@ -8,17 +8,13 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
-from tests.contract import test_web
-from tests.support.browser.stage import CHROMIUM, Site, Stage, watched
+from tests.support.browser.stage import CHROMIUM, EmbeddingSite, Stage, watched
 from tests.support.server import RedisServer, Server
-
-#: What npm installs, for browser tests too.
-tools = test_web.tools
 
 
 @pytest.fixture(scope="session")
 def axe(tools: Path) -> str:
-    """The program that finds what hinders people; npm brings it."""
+    """The source of axe, which finds barriers to accessibility."""
     return (tools / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
 
 
@@ -32,17 +28,17 @@ async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]
 
 
 @pytest.fixture(scope="module")
-def followed(tmp_path_factory: pytest.TempPathFactory, backend: RedisServer) -> Iterator[Server]:
-    """The server as a process, on the module's Redis."""
-    process = Server(tmp_path_factory.mktemp("client") / "rpa_data", backend.url, RPA_ALLOWED_ORIGINS="*")
+def followed(tmp_path_factory: pytest.TempPathFactory, shared_redis: RedisServer) -> Iterator[Server]:
+    """The server as a process, on the shared Redis."""
+    process = Server(tmp_path_factory.mktemp("client") / "rpa_data", shared_redis.url, RPA_ALLOWED_ORIGINS="*")
     process.start()
     yield process
     process.stop()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def site(server: str) -> AsyncIterator[Site]:
-    site = Site(server)
+async def site(server: str) -> AsyncIterator[EmbeddingSite]:
+    site = EmbeddingSite(server)
     await site.start()
     yield site
     await site.stop()
@@ -73,12 +69,12 @@ async def context(browser: Browser) -> AsyncIterator[BrowserContext]:
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def page(context: BrowserContext) -> AsyncIterator[Page]:
-    """A page whose every error, dialog and policy violation fails the test; the network's own words do not."""
+    """A page whose errors, dialogs and policy violations fail the test; Chromium's own network errors don't."""
     async with watched(context) as page:
         yield page
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def stage(http: aiohttp.ClientSession, site: Site, page: Page) -> Stage:
+async def stage(http: aiohttp.ClientSession, site: EmbeddingSite, page: Page) -> Stage:
     site.reset()
     return Stage(http, site, page)

@@ -28,7 +28,8 @@ async def visit(context: BrowserContext, followed: Server, client: redis.Redis) 
 
 
 async def test_trap_1_a_slow_first_connect_is_no_choice_for_good(visit: Visit) -> None:
-    """It begins on the event stream, and is on the WebSocket two minutes later, with nothing missed or reported twice."""
+    """The client begins on the event stream and moves to the WebSocket two minutes later; nothing is lost or repeated.
+    """
     visit.network.holds = upgrades
     await visit.follow()
     await visit.comes(OPEN, 10)
@@ -42,7 +43,7 @@ async def test_trap_1_a_slow_first_connect_is_no_choice_for_good(visit: Visit) -
 
 
 async def test_trap_2_a_socket_that_opens_and_says_nothing_is_left(visit: Visit) -> None:
-    """An upgrade whose frames a proxy holds back counts as a failure: there is data on the stream within 10 s."""
+    """A WebSocket that opens but stays silent counts as failed: data comes over the event stream within 10 s."""
     visit.network.mutes = upgrades
     await visit.follow()
     await visit.comes(OPEN, 10)
@@ -51,7 +52,8 @@ async def test_trap_2_a_socket_that_opens_and_says_nothing_is_left(visit: Visit)
 
 
 async def test_trap_2_a_socket_that_is_killed_at_once_is_left(visit: Visit) -> None:
-    """Four short lives are enough: it does not flap for ever on the best transport."""
+    """After four connections that break at once the client steps down instead of retrying the best transport for ever.
+    """
     visit.network.kills = upgrades
     await visit.follow()
     await visit.comes("client.isConnected && client.transport === 'sse'", 90, step_s=0.25)
@@ -80,7 +82,7 @@ async def test_trap_3_one_failed_try_after_a_good_session_keeps_the_transport(vi
 
 @pytest.mark.parametrize("status", ["500 Error", "404 Not Found", "429 Too Many Requests"])
 async def test_trap_4_error_answers_make_no_loop(visit: Visit, status: str) -> None:
-    """Whatever it is refused with, a client asks less than once a second, and is there when it is let in."""
+    """Refused with any status, the client asks less than once a second, and connects once it is let in."""
     code, _, reason = status.partition(" ")
     refusal = answer(int(code), reason).replace(b"\r\n\r\n", b"\r\nAccess-Control-Allow-Origin: *\r\n\r\n")
     visit.network.rule = lambda head: refusal if delivers(head) else None
@@ -95,7 +97,7 @@ async def test_trap_4_error_answers_make_no_loop(visit: Visit, status: str) -> N
 
 
 async def test_trap_5_requests_that_hang_are_given_up(visit: Visit) -> None:
-    """At most two are open at once, none after the client was stopped: the page's own requests get through."""
+    """At most two requests hang at once and none after disconnect(), so the page's own requests get through."""
     visit.network.holds = delivers
     await visit.follow()
     most = 0
@@ -117,7 +119,7 @@ async def test_trap_5_requests_that_hang_are_given_up(visit: Visit) -> None:
 
 
 async def test_trap_6_a_healthy_socket_survives_sleep(visit: Visit) -> None:
-    """Its timers are overdue when the machine wakes up; it is asked, answers, and stays."""
+    """After sleep its timers are overdue: the client pings, gets a pong and keeps the socket."""
     await visit.follow()
     await visit.shows()
     for seconds in (36, 90, 3600):
@@ -131,7 +133,7 @@ async def test_trap_6_a_healthy_socket_survives_sleep(visit: Visit) -> None:
 
 
 async def test_trap_7_a_dead_socket_that_looks_open_is_replaced_after_sleep(visit: Visit) -> None:
-    """Its readyState says open for ever; within three seconds of waking there is another."""
+    """readyState stays OPEN on a dead socket; within three seconds of waking the client has a new one."""
     await visit.follow()
     await visit.shows()
     await visit.hide()
@@ -149,7 +151,7 @@ async def test_trap_7_a_dead_socket_that_looks_open_is_replaced_after_sleep(visi
 
 
 async def test_trap_7_a_dead_socket_is_found_within_35_s_while_awake(visit: Visit) -> None:
-    """A network that dies without a word sends no close."""
+    """A network that dies silently never closes the socket."""
     await visit.follow()
     await visit.shows()
     visit.network.freeze()
@@ -163,7 +165,7 @@ async def test_trap_7_a_dead_socket_is_found_within_35_s_while_awake(visit: Visi
 
 
 async def test_trap_8_a_page_out_of_the_cache_tries_at_once(visit: Visit) -> None:
-    """Only pageshow wakes such a page; the wait that it slept in is over."""
+    """A page restored from the cache gets only pageshow, and reconnects without waiting for its old timer."""
     await visit.follow()
     await visit.shows()
     visit.network.is_down = True
@@ -180,7 +182,7 @@ async def test_trap_8_a_page_out_of_the_cache_tries_at_once(visit: Visit) -> Non
 
 
 async def test_trap_9_the_clock_finds_a_dead_socket_though_timers_come_late(visit: Visit) -> None:
-    """Timers of hidden pages run once a minute; what counts is how late it is."""
+    """A hidden page's timers run once a minute, so the client goes by the clock instead of counting timers."""
     await visit.follow()
     await visit.shows()
     await visit.hide()
@@ -198,7 +200,7 @@ async def test_trap_9_the_clock_finds_a_dead_socket_though_timers_come_late(visi
 
 
 async def test_trap_10_nothing_connects_after_close(visit: Visit) -> None:
-    """A wait for the next try ends with the client."""
+    """disconnect() cancels a pending reconnect."""
     await visit.follow()
     await visit.shows()
     visit.network.is_down = True

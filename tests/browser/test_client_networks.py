@@ -31,12 +31,12 @@ async def visit(context: BrowserContext, followed: Server, client: redis.Redis) 
 
 
 def refuses(refusal: bytes, *kinds: Callable[[bytes], bool]) -> Rule:
-    """Make a rule that answers all requests of *kinds* alike."""
+    """Return a rule that gives all requests of *kinds* the same answer."""
     return lambda head: refusal if any(kind(head) for kind in kinds) else None
 
 
 async def test_a_half_open_network_is_noticed_and_outlived(visit: Visit) -> None:
-    """Offline the socket stays open and brings nothing; what was on its way then comes late, and is not shown again."""
+    """While offline the socket stays open and silent; updates that arrive late afterwards are not shown again."""
     await visit.follow()
     await visit.shows()
     await visit.page.context.set_offline(True)
@@ -54,7 +54,7 @@ async def test_a_half_open_network_is_noticed_and_outlived(visit: Visit) -> None
 
 @pytest.mark.parametrize("way", ["kill", "stop"])
 async def test_a_server_that_is_restarted_in_mid_run_is_found_again(visit: Visit, followed: Server, way: str) -> None:
-    """Killed or shut down in order: the page comes back to the same transport, and misses nothing."""
+    """Killed or stopped properly: the page returns to the same transport and misses nothing."""
     await visit.follow()
     await visit.shows()
     await visit.passes(6)
@@ -72,7 +72,7 @@ async def test_a_server_that_is_restarted_in_mid_run_is_found_again(visit: Visit
 
 
 async def test_a_network_that_flaps_loses_and_repeats_nothing(visit: Visit) -> None:
-    """Cut a dozen times, at every moment of a connection's life, with the run going on all the while."""
+    """The network is cut a dozen times, at different moments of a connection, while the run goes on."""
     await visit.follow()
     for number in range(12):
         visit.robot.work(2)
@@ -88,7 +88,7 @@ async def test_a_network_that_flaps_loses_and_repeats_nothing(visit: Visit) -> N
 
 @pytest.mark.parametrize("refusal", [answer(403, "Forbidden"), answer(426, "Upgrade Required"), b""])
 async def test_without_websockets_the_stream_serves(visit: Visit, refusal: bytes) -> None:
-    """Refused or hung up on: data within 10 s."""
+    """Where upgrades are refused or hung up on, data comes over the event stream within 10 s."""
     visit.network.rule = refuses(refusal, upgrades)
     await visit.follow()
     await visit.comes(OPEN, 10, step_s=0.1)
@@ -99,7 +99,7 @@ async def test_without_websockets_the_stream_serves(visit: Visit, refusal: bytes
 
 
 async def test_a_stream_that_is_held_back_is_left_for_polls(visit: Visit) -> None:
-    """A proxy that buffers lets the head of the answer pass, and nothing else."""
+    """A buffering proxy passes only the head of the stream's answer; the client steps down to polls."""
     visit.network.rule = refuses(b"", upgrades)
     visit.network.mutes = streams
     await visit.follow()
@@ -111,7 +111,7 @@ async def test_a_stream_that_is_held_back_is_left_for_polls(visit: Visit) -> Non
 
 
 async def test_where_only_polls_pass_polls_serve(visit: Visit) -> None:
-    """Both of the better transports are hung up on; each update is there at once all the same."""
+    """Both better transports are hung up on; polls still show each update at once."""
     visit.network.rule = refuses(b"", upgrades, streams)
     await visit.follow()
     await visit.comes(OPEN, 30, step_s=0.1)
@@ -122,7 +122,7 @@ async def test_where_only_polls_pass_polls_serve(visit: Visit) -> None:
 
 
 async def test_where_no_answer_may_wait_plain_polls_serve(visit: Visit) -> None:
-    """A proxy that hangs up on polls that wait is left for the last rung, which asks every two seconds."""
+    """Where waiting polls are hung up on, the client polls without waiting, every two seconds."""
     visit.network.rule = refuses(b"", upgrades, streams, lambda head: b"wait=" in head.partition(b"\r\n")[0])
     await visit.follow()
     await visit.comes("client.transport === 'poll' && client.isConnected", 150, work_every_s=10)
@@ -132,7 +132,7 @@ async def test_where_no_answer_may_wait_plain_polls_serve(visit: Visit) -> None:
 
 
 async def test_a_tab_that_sleeps_asks_seldom_and_is_right_when_looked_at(visit: Visit) -> None:
-    """Its polls are five times rarer; in the moment it is shown it asks."""
+    """A hidden tab polls five times less often, and at once when it is shown."""
     await visit.follow(transports=["poll"])
     await visit.shows()
     await visit.passes(5, 0.5)
@@ -154,7 +154,7 @@ async def test_a_tab_that_sleeps_asks_seldom_and_is_right_when_looked_at(visit: 
 
 @pytest.mark.parametrize("transport", ["websocket", "sse", "polling"])
 async def test_a_run_that_ends_while_the_tab_sleeps_is_shown_on_waking(visit: Visit, transport: str) -> None:
-    """An hour later the page says how it ended, once."""
+    """An hour later the page shows the end, once."""
     await visit.follow(transports=[transport])
     await visit.shows()
     await visit.hide()
@@ -172,7 +172,7 @@ async def test_a_run_that_ends_while_the_tab_sleeps_is_shown_on_waking(visit: Vi
 
 @pytest.mark.parametrize("transport", ["websocket", "sse", "polling"])
 async def test_a_reload_in_mid_run_goes_on_at_its_place(visit: Visit, transport: str) -> None:
-    """The new page shows the state that the old one had, then what came since, and asks for nothing else."""
+    """The reloaded page starts from the stored state and asks only for later updates."""
     await visit.follow(transports=[transport])
     await visit.shows()
     before = (await visit.seen())["updates"]
@@ -190,7 +190,8 @@ async def test_a_reload_in_mid_run_goes_on_at_its_place(visit: Visit, transport:
 
 
 async def tabs(visit: Visit, number: int, within_s: float = 5) -> list[Page]:
-    """Follow in so many tabs of one browser, whose clocks go on by themselves; each shows data in time."""
+    """Follow the run in *number* tabs of one browser whose clocks run by themselves; each shows data within *within_s*.
+    """
     pages = [visit.page, *[await visit.page.context.new_page() for _ in range(number - 1)]]
     for visit.page in pages:
         await visit.page.clock.resume()
@@ -200,14 +201,14 @@ async def tabs(visit: Visit, number: int, within_s: float = 5) -> list[Page]:
 
 
 async def fetches(visit: Visit) -> None:
-    """Hold that the page's own request to the server is answered within a second."""
+    """Check that a request of the page's own is answered within a second."""
     fetched = f"fetch('{visit.network.url}/static/rpa-client.js', {{cache: 'no-store'}}).then((answer) => answer.status)"
     async with asyncio.timeout(1):
         assert await visit.page.evaluate(fetched) == 200
 
 
 async def test_seven_tabs_of_one_browser_are_served(visit: Visit) -> None:
-    """Over HTTP/1.1 the seventh shows data within 5 s, and a page's own request takes less than one."""
+    """Over HTTP/1.1 the seventh tab shows data within 5 s, and a page's own request takes less than one."""
     pages = await tabs(visit, 7)
     await fetches(visit)
     visit.robot.work()
@@ -222,7 +223,7 @@ async def test_seven_tabs_of_one_browser_are_served(visit: Visit) -> None:
 async def test_seven_tabs_without_websockets_are_served(
     visit: Visit, kinds: tuple[Callable[[bytes], bool], ...], within_s: float
 ) -> None:
-    """Six connections to a host is all that a browser has for them: four tabs keep one, the others ask every 2 s."""
+    """A browser opens six connections to a host: four tabs keep one each, the others poll every 2 s."""
     visit.network.rule = refuses(b"", *kinds)
     pages = await tabs(visit, 7, within_s)
     ways = [await page.evaluate("client.transport") for page in pages]
@@ -251,7 +252,7 @@ async def test_seven_tabs_without_websockets_are_served(
 
 
 async def test_polls_that_are_swallowed_are_left(visit: Visit) -> None:
-    """A proxy that neither answers a poll that waits nor hangs up costs twenty seconds, once."""
+    """A proxy that never answers a waiting poll costs twenty seconds, once."""
     waits = b"wait="
     visit.network.rule = refuses(b"", upgrades, streams)
     visit.network.holds = lambda head: waits in head.partition(b"\r\n")[0]
@@ -268,7 +269,7 @@ async def test_polls_that_are_swallowed_are_left(visit: Visit) -> None:
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 410])
 async def test_a_proxy_that_refuses_everything_for_a_while_is_outlived(visit: Visit, status: int) -> None:
-    """What is not our own word is never the end: not before the run was seen, and not after."""
+    """An answer that is not the server's own never ends the client, before the first update or after."""
     for began in (True, False):
         if not began:
             await visit.shows()
@@ -290,7 +291,7 @@ async def test_a_proxy_that_refuses_everything_for_a_while_is_outlived(visit: Vi
 
 @pytest.mark.parametrize("code", [1000, 1001, 1012, 1013])
 async def test_a_clean_close_is_no_end(visit: Visit, code: int) -> None:
-    """A server that says goodbye in order is expected back."""
+    """After an ordinary close frame the client reconnects."""
     sockets: list[WebSocketRoute] = []
 
     def passes(socket: WebSocketRoute) -> None:
@@ -314,7 +315,7 @@ async def test_a_clean_close_is_no_end(visit: Visit, code: int) -> None:
 
 @pytest.mark.parametrize(("code", "error"), [(4410, None), (4401, "auth"), (4403, "forbidden"), (4404, "not_found")])
 async def test_a_final_close_is_an_end(visit: Visit, code: int, error: str | None) -> None:
-    """Nobody is asked again: 4410 is the good end of a stream, the others are errors."""
+    """After a close code of 44xx the client does not reconnect: 4410 is the end of the run, the others are errors."""
 
     async def refuse(socket: WebSocketRoute) -> None:
         await socket.close(code=code, reason="no")
@@ -330,7 +331,7 @@ async def test_a_final_close_is_an_end(visit: Visit, code: int, error: str | Non
 
 
 async def test_garbage_repetitions_and_gaps_leave_the_order_right(visit: Visit) -> None:
-    """Of what comes on the first socket some is not JSON, everything comes twice, and every third update is lost."""
+    """The first socket brings broken JSON, sends everything twice and drops every third update."""
     connections = 0
 
     def spoil(socket: WebSocketRoute) -> None:
@@ -341,9 +342,9 @@ async def test_garbage_repetitions_and_gaps_leave_the_order_right(visit: Visit) 
             return
 
         def pass_on(message: str | bytes) -> None:
-            update = json.loads(message)
+            sent = json.loads(message)
             socket.send("\x00{not json")
-            if update.get("seq", 1) % 3 or update["type"] != "progress_update":
+            if sent.get("seq", 1) % 3 or sent["type"] != "progress_update":
                 socket.send(message)
                 socket.send(message)
             socket.send('{"type":"?","seq":99}')

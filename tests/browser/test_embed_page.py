@@ -15,7 +15,7 @@ pytestmark = MARKS
 async def test_the_embed_page_shows_the_widget_and_copies_the_snippet(
     page: Page, axe: str, server: str, scheme: Any
 ) -> None:
-    """The snippet names the address that the visitor used, and the live widget obeys the choices beside it."""
+    """The snippet has the visitor's own address of the server, and the live widget follows the choices beside it."""
     await page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     await page.emulate_media(color_scheme=scheme)
     await page.clock.install()

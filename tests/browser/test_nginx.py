@@ -5,17 +5,18 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
 import pytest_asyncio
 from playwright.async_api import Page, async_playwright
 
 from tests.support.browser.stage import CHROMIUM
-from tests.support.frontends import Nginx
-from tests.support.server import Server, until
+from tests.support.frontends import Site, behind_nginx
+from tests.support.server import publish, until
+from tests.support.timing import within
 
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")]
 
+STEP = {"etapa": 1, "mensagem": "Tela 1"}
 #: As simple as a page can be: no code for errors, none for coming back.
 OPEN = """
 (number) => {
@@ -30,31 +31,11 @@ OPEN = """
 SEQS = "seen.map((list) => list.filter((m) => m.type === 'progress_update').map((m) => m.seq))"
 
 
-class Site:
-    """A server that can be stopped and started behind an nginx that stays."""
-
-    def __init__(self, directory: Path) -> None:
-        directory.mkdir()
-        self.server = Server(directory / "rpa_data")
-        self.nginx = Nginx(directory / "nginx", self.server.port)
-
-    async def publish(self) -> int:
-        """Publish to the server itself; return the update's number."""
-        address = f"{self.server.url}/api/sessions/a/events"
-        step = {"etapa": 1, "mensagem": "Tela 1"}
-        async with aiohttp.ClientSession() as http, http.post(address, json=step) as response:
-            assert response.status == 201
-            return int((await response.json())["seq"])
-
-
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
-    """A running site."""
-    site = Site(tmp_path / "site")
-    site.server.start()
-    with site.nginx.start():
+    """A server that tests stop and start behind an nginx that stays."""
+    with behind_nginx(tmp_path / "site") as site:
         yield site
-    site.server.stop()
 
 
 @pytest_asyncio.fixture
@@ -76,24 +57,25 @@ async def seen(page: Page, last: int, timeout_s: float) -> list[list[Any]]:
 
 async def test_a_dozen_streams_of_one_browser_are_served_at_once(site: Site, page: Page) -> None:
     """On HTTP/1.1 the seventh would wait for ever, and so would the page's other requests."""
-    last = await site.publish()
+    last = await publish(site.server, "a", **STEP)
     await page.evaluate(OPEN, 12)
     assert await seen(page, last, 5) == [list(range(1, last + 1))] * 12
     began = time.monotonic()
     assert await page.evaluate("fetch('/api/sessions/a').then((answer) => answer.status)") == 200
-    assert time.monotonic() - began < 1.0
-    last = await site.publish()
+    within(time.monotonic() - began, 1.0)
+    last = await publish(site.server, "a", **STEP)
     await seen(page, last, 1)
 
 
 async def test_a_bare_event_source_survives_a_restart(site: Site, page: Page) -> None:
-    """While the server is away nginx answers for it, so that the browser comes back by itself and misses nothing."""
-    last = await site.publish()
+    """While the server is away nginx answers with a ``retry:``, so a plain EventSource reconnects and misses nothing.
+    """
+    last = await publish(site.server, "a", **STEP)
     await page.evaluate(OPEN, 1)
     await seen(page, last, 5)
     site.server.stop()
-    # The stream that ended, and two answers of nginx's own.
+    # The stream that ended with the server, and two answers by nginx itself.
     await until(lambda: site.nginx.access_log.read_text().count('"GET /events/a" 200') >= 3, 15)
     site.server.start()
-    last = await site.publish()
+    last = await publish(site.server, "a", **STEP)
     assert await seen(page, last, 10) == [list(range(1, last + 1))]

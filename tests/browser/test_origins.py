@@ -1,4 +1,4 @@
-"""Pages of other sites in a real Chromium: what its own rules let them do with our answers."""
+"""Pages of other origins in a real Chromium: what CORS and the Origin check let them do."""
 
 import functools
 import threading
@@ -99,7 +99,7 @@ async def tried(page: Page, origin: str, base: str) -> dict[str, Any]:
 
 
 async def test_pages_on_the_list_read_and_others_see_nothing(page: Page, site: int, data_dir: Path) -> None:
-    """Streams, polls with a cursor and sockets for the one; neither gets the list of sessions or publishes."""
+    """A listed page reads streams, polls and sockets, another one nothing; neither lists sessions or publishes."""
     with running(Server(data_dir, RPA_ALLOWED_ORIGINS=f"http://127.0.0.1:{site}")) as server:
         async with aiohttp.ClientSession(server.url) as http:
             assert (await http.post("/api/sessions/a/events", json={"etapa": 1, "mensagem": "Tela 1"})).status == 201

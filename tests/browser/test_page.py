@@ -27,17 +27,17 @@ from tests.support.browser.stage import MARKS, MARKUP, watched
 
 START_S = 20.0
 STOP_S = 10.0
-GRACE_S = 0.1  # for a request that should not be made to show itself
+GRACE_S = 0.1  # long enough for a wrong second request to appear
 EPOCH = "5f0c9a1be2d34c77"
 RPA = re.compile(r"/rpa/")
 
-#: What Chromium itself says of an answer 403, which one test asks for.
+#: Chromium's own console message about a 403, which one test provokes.
 FORBIDDEN = re.compile(r"Failed to load resource: .* status of 403")
 
 pytestmark = MARKS
 
-# Playwright's own waiting for a function needs eval, which the page's policy forbids: what happens between
-# two looks is noted down inside the page instead.
+# Playwright's wait_for_function needs eval, which the page's policy forbids: a script in the page records what
+# happens between two looks instead.
 BAR = """
 window.bar = [];
 addEventListener('rpa:connection', ({target: {shadowRoot}}) => {
@@ -51,7 +51,7 @@ addEventListener('rpa:connection', ({target: {shadowRoot}}) => {
 
 @contextmanager
 def running_demo(log: Path, speed: int = 20) -> Iterator[str]:
-    """Run the demo and yield the address it prints; it must end by itself when asked to.
+    """Run the demo and yield the address it prints; it must end by itself on SIGTERM.
 
     Args:
         speed: how many times faster than recorded; 20 is over in two seconds, too soon for a test that
@@ -91,7 +91,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def demo(tmp_path: Path) -> Iterator[str]:
-    """A demo that has just begun; named before the page, it outlives it."""
+    """A demo that has just begun; requested before the page, so that it is stopped after it."""
     with running_demo(tmp_path / "stderr.log", speed=4) as address:
         yield address
 
@@ -106,7 +106,7 @@ async def page(context: BrowserContext) -> AsyncIterator[Page]:
 
 
 async def screenshot(page: Page, name: str, tmp_path: Path) -> None:
-    """Keep what the page looks like; under RPA_SCREENSHOTS too, for a person to look at."""
+    """Save a screenshot with the test's files, and in RPA_SCREENSHOTS, if set, for a person to look at."""
     kept = os.environ.get("RPA_SCREENSHOTS")
     for folder in [tmp_path, Path(kept)] if kept else [tmp_path]:
         await page.screenshot(path=folder / f"{name}.png", full_page=True)
@@ -163,7 +163,7 @@ class Script:
 
 
 async def test_demo_run_is_followed_to_its_end(page: Page, tmp_path: Path) -> None:
-    """The bar moves forward only, the estimates come before the end, the end shows both plans."""
+    """The bar only moves forward, the estimates come before the end, the end shows both plans."""
     with running_demo(tmp_path / "stderr.log", speed=8) as address:
         await page.goto(address)
         await expect(page.locator("#connection")).to_have_text("Ao vivo")
@@ -202,7 +202,7 @@ async def test_list_links_to_the_session(demo: str, page: Page, tmp_path: Path) 
 
 
 async def test_list_puts_running_sessions_first(page: Page, site: str) -> None:
-    """A run in progress stands above finished ones, however old it is."""
+    """A run in progress is listed above finished ones, however old it is."""
     rows = [
         {"session_id": name, "etapa_atual": 3, "total_etapas": 15, "percentual": 20.0, "estado": estado,
          "final": final, "mensagem": "", "timestamp_atualizacao": "2025-01-02T10:00:00"}
@@ -214,7 +214,7 @@ async def test_list_puts_running_sessions_first(page: Page, site: str) -> None:
 
 
 async def test_empty_list_is_said_in_a_sentence(page: Page, site: str) -> None:
-    """No session is no error."""
+    """An empty list is shown as a sentence, not as an error."""
     await page.route("**/api/sessions", lambda route: route.fulfill(json={"sessions": []}))
     await page.goto(site)
     await expect(page.locator("#list-note")).to_contain_text("Nenhuma cotação ainda")
@@ -243,7 +243,7 @@ async def test_list_is_never_asked_for_twice_at_once(page: Page, site: str) -> N
 
 
 async def test_forbidden_list_becomes_a_form(page: Page, site: str) -> None:
-    """A caller who may not list types the session instead; a wrong id is refused before anything is asked."""
+    """Where the list is forbidden the visitor types a session id; a wrong one is refused without a request."""
     refusal = {"type": "error", "code": "forbidden", "message": "", "temporary": False}
     await page.route("**/api/sessions", lambda route: route.fulfill(json=refusal, status=403))
     await page.goto(site)
@@ -317,7 +317,7 @@ async def test_dropped_connection_resumes_at_the_cursor(page: Page, site: str) -
 
 
 async def test_silent_connection_is_given_up(page: Page, site: str) -> None:
-    """A network that died without a word is noticed by the missing pong, and the page says so."""
+    """A missing pong shows that the network died, and the page says so."""
     await page.clock.install()
     script = Script(page, lambda count: [sync(snapshot(seq=count, etapa_atual=count, mensagem=f"Ligação {count}"))])
     await script.open(site)
@@ -388,7 +388,7 @@ async def test_unread_plan_claims_nothing(page: Page, site: str) -> None:
 
 
 async def test_failed_run_says_why_and_stays_closed(page: Page, site: str, tmp_path: Path) -> None:
-    """The error's text is an alert, the bar stays where it was, a finished stream is not asked for again."""
+    """The error is announced as an alert, the bar stays, and the finished stream is not opened again."""
     await page.clock.install()
     await page.set_viewport_size({"width": 320, "height": 640})
     script = Script(page, lambda _: [sync(recovered=True)])
@@ -411,7 +411,7 @@ async def test_failed_run_says_why_and_stays_closed(page: Page, site: str, tmp_p
 
 
 async def test_manual_quotation_is_an_ordinary_ending(page: Page, site: str, tmp_path: Path) -> None:
-    """A run that hands over to a person says so without an alarm, and keeps its estimates."""
+    """A run handed over to a person is shown without an alarm and keeps its estimates."""
     cover = {"nome": "Roubo", "valores": {"de": "R$ 1.300,00", "ate": "R$ 1.700,00"}}
     end = snapshot(
         seq=37, etapa_atual=15, percentual=99.0, estado="cotacao_manual", final=True, status="error",

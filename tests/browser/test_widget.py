@@ -1,4 +1,4 @@
-"""The widget in a page of another site, fed by the real server: every state, the connection, a reload."""
+"""The widget in another site's page, with a real server: every state, lost connections, a reload."""
 
 import re
 from urllib.parse import parse_qs, urlsplit
@@ -15,7 +15,7 @@ ENDED = ["success", "unread", "error", "manual", "expired", "cancelled"]
 
 
 async def bring_about(stage: Stage, state: str) -> None:
-    """Bring the open page from the run to one of STATES that time or the network make."""
+    """Bring the open page into a state of STATES that needs time or a broken network."""
     if state == "offline":
         await stage.page.context.set_offline(True)
         await stage.run_clock(60)
@@ -32,7 +32,7 @@ async def bring_about(stage: Stage, state: str) -> None:
 async def test_every_state_says_what_it_is_and_axe_finds_nothing(
     stage: Stage, axe: str, state: str, theme: str
 ) -> None:
-    """Words, contrast, names and roles are right in every state, and nothing is wider than a small phone."""
+    """In every state the texts are right, axe finds nothing, and nothing is wider than a small phone."""
     end, last, label, words = STATES[state]
     await stage.run(last, end)
     await stage.page.clock.install()
@@ -60,7 +60,7 @@ async def test_every_state_says_what_it_is_and_axe_finds_nothing(
 
 
 async def test_a_run_is_followed_to_both_plans(stage: Stage) -> None:
-    """Steps, names, estimates as soon as they are there, then the plans, each value as it should be written."""
+    """Shows steps by name, estimates as they come, then both plans with formatted values."""
     await stage.open()
     await expect(stage.part("state")).to_have_text("Aguardando o início")
     await stage.run(5)
@@ -82,7 +82,7 @@ async def test_a_run_is_followed_to_both_plans(stage: Stage) -> None:
 
 
 async def test_a_plan_that_was_not_read_shows_no_price(stage: Stage) -> None:
-    """N/A is said to be unknown, never zero; the other plan keeps its price."""
+    """N/A is shown as unknown, never as zero; the other plan keeps its price."""
     await stage.run(15, {"status_final": "success", "dados_finais": UNREAD})
     await stage.open('contact-url="https://wa.me/55"')
     await expect(stage.part("plan-price")).to_have_count(2)
@@ -94,7 +94,7 @@ async def test_a_plan_that_was_not_read_shows_no_price(stage: Stage) -> None:
 
 
 async def test_a_success_without_any_price_is_no_quote(stage: Stage) -> None:
-    """A person has to make it, and the way to that person is shown."""
+    """The widget says that a person has to make the quote, and how to reach one."""
     await stage.run(15, {"status_final": "success", "dados_finais": PRICELESS})
     await stage.open('contact-url="https://wa.me/55"')
     await expect(stage.part("state")).to_have_text("Cotação manual necessária")
@@ -103,7 +103,8 @@ async def test_a_success_without_any_price_is_no_quote(stage: Stage) -> None:
 
 
 async def test_a_lost_connection_is_told_after_a_while_and_the_run_goes_on(stage: Stage) -> None:
-    """For 8 s nothing is said; then the connection is lost, not the run; then it is back as if nothing had been."""
+    """After 8 s without a connection the widget says so, without calling the run failed; the text goes away on return.
+    """
     await stage.run(8)
     await stage.page.clock.install()
     await stage.open_at_home()
@@ -129,7 +130,7 @@ async def test_a_lost_connection_is_told_after_a_while_and_the_run_goes_on(stage
 
 
 async def test_a_late_step_is_told_and_the_bar_still_waits_for_it(stage: Stage) -> None:
-    """Beyond what is usual there is no estimate any more, and the bar does not pass into the next step."""
+    """A step that takes longer than usual has no estimate any more, and the bar stops before the next step."""
     await stage.run(8)
     await stage.page.clock.install()
     await stage.open()
@@ -145,7 +146,7 @@ async def test_a_late_step_is_told_and_the_bar_still_waits_for_it(stage: Stage) 
 
 
 async def test_a_reload_goes_on_where_it_was(stage: Stage) -> None:
-    """The cursor outlives the page, so that nothing is shown twice and nothing is missing."""
+    """The cursor survives a reload: nothing is shown twice, nothing is missing."""
     await stage.run(5)
     await stage.open('show="bar,steps,log"')
     await expect(stage.part("steps")).to_have_text("Etapa 5 de 15")

@@ -1,4 +1,4 @@
-"""The widget for assistive technology, for who wants no motion, more contrast, or another language."""
+"""Accessibility of the widget: screen readers, keyboard, reduced motion, forced colours, languages."""
 
 import re
 
@@ -11,7 +11,8 @@ pytestmark = MARKS
 
 
 async def test_the_bar_is_a_progressbar_that_admits_not_to_know(stage: Stage) -> None:
-    """No value while there is none; then a number and words; the plans are busy until they are there."""
+    """Without a known value aria-valuenow is missing; later it has number and text; plans are aria-busy until they come.
+    """
     await stage.open()
     bar = stage.page.get_by_role("progressbar", name="Sua cotação")
     await expect(bar).to_have_attribute("aria-valuetext", "Aguardando o início")
@@ -28,11 +29,11 @@ async def test_the_bar_is_a_progressbar_that_admits_not_to_know(stage: Stage) ->
 
 
 async def test_steps_are_announced_sparingly_and_news_at_once(stage: Stage) -> None:
-    """At most one step in ten seconds and then the newest; estimates, result and a lost connection when they come."""
+    """Steps are announced at most every ten seconds; estimates, result and a lost connection at once."""
     await stage.page.clock.install()
     await stage.open()
     live = stage.page.locator("rpa-progress [aria-live=polite]")
-    assert await live.count() == 1  # before there is anything to say
+    assert await live.count() == 1  # before the first announcement
     await stage.run(4)
     await expect(stage.part("steps")).to_have_text("Etapa 4 de 15")
     said = await live.locator("p").all_inner_texts()
@@ -61,7 +62,7 @@ async def test_an_error_is_an_alert_and_a_manual_quotation_is_none(stage: Stage)
 
 @pytest.mark.parametrize("inside", [True, False])
 async def test_the_result_takes_the_focus_of_who_is_inside_alone(stage: Stage, inside: bool) -> None:
-    """Whoever reads the widget is taken to the result; whoever is elsewhere stays there."""
+    """The result takes the focus only where it was inside the widget."""
     await stage.run(5)
     await stage.open('show="bar,plans,log"', before="<button>fora</button>")
     await expect(stage.part("log")).to_be_visible()
@@ -73,7 +74,8 @@ async def test_the_result_takes_the_focus_of_who_is_inside_alone(stage: Stage, i
 
 
 async def test_a_connection_that_is_back_is_said_and_nothing_stays_to_be_read(stage: Stage) -> None:
-    """Who heard that it was lost hears that it is back, keeps the focus, and finds no old news afterwards."""
+    """A lost connection and its return are announced once each; the focus stays, and the live region is empty afterwards.
+    """
     await stage.run(8)
     await stage.page.clock.install()
     await stage.open_at_home()
@@ -94,7 +96,7 @@ async def test_a_connection_that_is_back_is_said_and_nothing_stays_to_be_read(st
 
 
 async def test_the_steps_are_opened_by_keyboard_and_keep_the_focus(stage: Stage) -> None:
-    """Tab reaches the summary, Enter opens it, and an update takes nothing away from who reads."""
+    """Tab reaches the summary, Enter opens it, and an update does not move the focus."""
     await stage.run(5)
     await stage.open('show="bar,plans,log"', before="<button>fora</button>")
     summary = stage.part("log").locator("summary")
@@ -111,7 +113,7 @@ async def test_the_steps_are_opened_by_keyboard_and_keep_the_focus(stage: Stage)
 
 
 async def test_what_a_plan_has_is_a_list_of_names_and_values(stage: Stage) -> None:
-    """A screen reader tells which value is whose."""
+    """A plan is a description list, so that a screen reader pairs names and values."""
     await stage.run(15, {"status_final": "success", "dados_finais": PLANS})
     await stage.open()
     best = stage.part("plan").first
@@ -122,7 +124,7 @@ async def test_what_a_plan_has_is_a_list_of_names_and_values(stage: Stage) -> No
 
 
 async def test_nothing_moves_for_who_does_not_want_it(stage: Stage) -> None:
-    """Reduced motion stops the bar's animation and its glide; otherwise the animation ends within 5 s."""
+    """Reduced motion stops the bar's animation; otherwise it ends within 5 s."""
     await stage.open()
     bar = stage.part("bar")
     style = "(node) => { const { %s } = getComputedStyle(node); return [%s]; }"
@@ -134,7 +136,7 @@ async def test_nothing_moves_for_who_does_not_want_it(stage: Stage) -> None:
 
 
 async def test_the_bar_is_seen_in_forced_colors(stage: Stage) -> None:
-    """A page in high contrast keeps the bar apart from its track."""
+    """With forced colours the bar differs from its track."""
     await stage.run(8)
     await stage.page.emulate_media(forced_colors="active")
     await stage.open()
@@ -146,7 +148,7 @@ async def test_the_bar_is_seen_in_forced_colors(stage: Stage) -> None:
 
 
 async def test_english_is_spoken_where_the_page_is_english(stage: Stage) -> None:
-    """The attribute counts before the page's language, and every other language hears Portuguese."""
+    """lang of the element wins over lang of the page; any language but English gets Portuguese."""
     await stage.run(15, {"status_final": "success", "dados_finais": PLANS})
     spoken = {
         ("en", ""): "Quote ready", ("en-US", ""): "Quote ready", ("pt-BR", 'lang="en"'): "Quote ready",

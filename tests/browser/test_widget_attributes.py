@@ -1,4 +1,4 @@
-"""What pages can ask of the widget: attributes, commands, events, bound elements, colours."""
+"""The widget's interface for pages: attributes, commands, events, bound elements, colours."""
 
 import asyncio
 import re
@@ -15,7 +15,7 @@ pytestmark = MARKS
 
 
 async def test_the_session_comes_from_the_address_an_event_a_command_or_the_script(stage: Stage) -> None:
-    """Every way leads to the same run."""
+    """Each way of naming the session shows the same run."""
     await stage.run(4)
     step = stage.part("steps")
     await stage.open('session-param="quote"', query=f"?quote={stage.session}")
@@ -33,7 +33,7 @@ async def test_the_session_comes_from_the_address_an_event_a_command_or_the_scri
 
 
 async def test_the_command_queue_takes_commands_before_and_after_the_script(stage: Stage) -> None:
-    """A page need not wait for the script, and need not have an element."""
+    """Commands work before the script has loaded, and without an element."""
     await stage.run(4)
     asked = f"{{sessionId: '{stage.session}', contactUrl: 'tel:1'}}"
     await stage.page.add_init_script(f"(window.RPAProgress = window.RPAProgress || []).push(['start', {asked}])")
@@ -54,7 +54,7 @@ async def test_the_command_queue_takes_commands_before_and_after_the_script(stag
 
 @pytest.mark.parametrize("order", ["sessionId, token, baseUrl", "token, baseUrl, sessionId"])
 async def test_a_command_s_options_are_all_there_when_it_begins(stage: Stage, order: str) -> None:
-    """In whatever order they stand, the first connection already has the token and goes to the address that is said."""
+    """Whatever the order of the options, the first connection has the token and goes to the given address."""
     await stage.run(4)
     other = stage.server.replace("127.0.0.1", "localhost")
     stage.site.connect += f" {other} {other.replace('http', 'ws')}"
@@ -72,14 +72,14 @@ async def test_a_command_s_options_are_all_there_when_it_begins(stage: Stage, or
     for page_has_element in (True, False):
         await stage.show(stage.script + "<rpa-progress></rpa-progress>" * page_has_element)
         await expect(stage.part("steps")).to_have_text("Etapa 4 de 15")
-        await until(lambda: sockets)  # what was seen before is shown before it opens
+        await until(lambda: sockets)  # the stored state is shown before the connection opens
         assert [urlsplit(url).netloc for url in sockets] == [urlsplit(other).netloc]
         assert await stage.page.evaluate("asked") == [["rpa.v1", "token.abc"]]
         sockets.clear()
 
 
 async def test_attributes_that_are_set_one_after_the_other_begin_one_run(stage: Stage) -> None:
-    """A program sets them in its own order; there is one connection, and it has them all."""
+    """Attributes set one by one in any order lead to one connection that has them all."""
     await stage.run(4)
     sockets: list[str] = []
     stage.page.on("websocket", lambda socket: sockets.append(socket.url))
@@ -96,7 +96,7 @@ async def test_attributes_that_are_set_one_after_the_other_begin_one_run(stage: 
 
 
 async def test_another_session_replaces_the_one_before(stage: Stage) -> None:
-    """A changed attribute begins anew, and the old run's connection is closed."""
+    """Changing the session closes the old connection and begins anew."""
     await stage.run(4)
     await stage.open()
     await expect(stage.part("steps")).to_have_text("Etapa 4 de 15")
@@ -106,7 +106,7 @@ async def test_another_session_replaces_the_one_before(stage: Stage) -> None:
     await stage.page.evaluate(f"document.querySelector('rpa-progress').setAttribute('session-id', '{stage.session}')")
     await expect(stage.part("steps")).to_have_text("Etapa 1 de 15")
     await stage.page.evaluate("document.querySelector('rpa-progress').remove()")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not closed.is_set():
             async with stage.http.get(f"{stage.server}/status") as answer:
                 if (await answer.json())["connections"] == 0:
@@ -124,7 +124,8 @@ BOUND = """
 
 
 async def test_elements_of_the_page_s_own_follow_the_run(stage: Stage) -> None:
-    """Words, width, visibility and classes; without a widget to be seen; and under the strict policy."""
+    """Bound elements get text, width, visibility and classes, even without a visible widget and under a strict policy.
+    """
     await stage.run(5)
     await stage.open("hidden", before=BOUND)
     words = stage.page.locator("body > :is(h1, i, u, s, b, em, q)")
@@ -153,14 +154,16 @@ def example(server: str) -> str:
     return textwrap.dedent(block[1]).replace("https://rpa.example.com", server)
 
 
-#: Words of what is seen of the elements that come and go.
+#: Texts of the example's elements that are shown only at times.
 SEEN = """[...document.querySelectorAll('[data-rpa-show]')].filter((node) => node.checkVisibility())
     .map((node) => node.innerText)"""
 
 
 @pytest.mark.parametrize("state", ["no script", "no session", "run"])
 async def test_the_document_s_own_elements_show_what_is_true_alone(stage: Stage, browser: Browser, state: str) -> None:
-    """Pasted as it stands: without JavaScript, without a session, before the run, in it, and at its end."""
+    """The example of docs/webflow.rst shows nothing false without JavaScript, without a session, before, in and after a
+    run.
+    """
     context = await browser.new_context(java_script_enabled=state != "no script")
     page = await context.new_page()
     body = example(stage.server)
@@ -187,7 +190,7 @@ async def test_the_document_s_own_elements_show_what_is_true_alone(stage: Stage,
 
 
 async def test_the_script_tag_alone_makes_the_page_s_elements_follow(stage: Stage) -> None:
-    """A page with elements of its own needs no element of ours; a click on retry tries the connection again."""
+    """Bound elements work without a widget element; a click on retry reconnects."""
     await stage.run(4)
     sockets: list[str] = []
     stage.page.on("websocket", lambda socket: sockets.append(socket.url))
@@ -202,7 +205,7 @@ async def test_the_script_tag_alone_makes_the_page_s_elements_follow(stage: Stag
 
 
 async def test_light_or_dark_is_the_page_s_unless_it_is_said(stage: Stage) -> None:
-    """A page that never goes dark does not get a dark widget from the visitor's system."""
+    """The widget goes dark only where the page's color-scheme or the theme attribute allows it."""
     await stage.run(4)
     await stage.page.emulate_media(color_scheme="dark")
     light, dark = "rgb(255, 255, 255)", "rgb(23, 33, 39)"
@@ -214,7 +217,7 @@ async def test_light_or_dark_is_the_page_s_unless_it_is_said(stage: Stage) -> No
 
 
 async def test_a_page_hears_what_happens_and_may_take_it_over(stage: Stage) -> None:
-    """Events bubble through the shadow to the window; a result or error that the page cancels is not shown."""
+    """Events bubble to the window; a result or error whose event is cancelled is not shown by the widget."""
     await stage.run(5)
     await stage.open('redirect-on-success="/taken"')
     await expect(stage.part("steps")).to_have_text("Etapa 5 de 15")
@@ -248,7 +251,7 @@ async def test_a_success_may_lead_to_another_page(stage: Stage) -> None:
 
 
 async def test_who_goes_back_from_there_is_not_sent_there_again(stage: Stage) -> None:
-    """The page of the quote is replaced: Back leads to the one before it."""
+    """The redirect replaces the page of the quote in the browser's history: Back leads to the page before it."""
     await stage.run(5)
     await stage.show("<p>Formulário", "formulario")
     await stage.show(stage.element('redirect-on-success="/obrigado"'), "cotacao")
@@ -286,7 +289,7 @@ async def test_a_page_gives_the_widget_its_colours(context: BrowserContext, stag
     ],
 )
 async def test_a_page_chooses_what_is_shown(stage: Stage, show: str, hidden: list[str]) -> None:
-    """What show does not name is not there for anybody."""
+    """Parts that the show attribute does not name are not in the accessibility tree either."""
     await stage.run(8)
     await stage.open(f'show="{show}"')
     await expect(stage.part("state")).to_have_text("Em andamento")
@@ -302,7 +305,7 @@ async def test_the_number_of_steps_may_be_the_page_s(stage: Stage) -> None:
 
 
 async def test_a_wrong_session_is_told_to_the_visitor(stage: Stage) -> None:
-    """What can never work is said, with a way to a person, and there is no endless waiting."""
+    """An id that can never work is shown as an error, with the way to a person."""
     await stage.open_at_home('session-id="..etc" contact-url="tel:1"')
     await expect(stage.page.get_by_role("alert")).to_have_text("Não foi possível acompanhar a cotação.")
     await expect(stage.part("contact")).to_be_visible()

@@ -1,4 +1,4 @@
-"""The widget in hostile and odd pages, and without a server."""
+"""The widget in hostile and unusual pages, and without a server."""
 
 import asyncio
 import html
@@ -12,13 +12,13 @@ import pytest
 from playwright.async_api import BrowserContext, WebSocketRoute, expect
 
 from rpa_server import __version__
-from tests.support.browser.stage import DIST, MARKS, MARKUP, PLAN, PLANS, Site, Stage
+from tests.support.browser.stage import DIST, MARKS, MARKUP, PLAN, PLANS, EmbeddingSite, Stage
 
 pytestmark = MARKS
 
 
 async def test_markup_in_every_field_is_shown_as_text(stage: Stage) -> None:
-    """Whatever a robot scraped, and whatever a page passes on, stays text and is no address to follow."""
+    """Markup from a robot or a page stays text, and never becomes a link."""
     plan = dict.fromkeys(PLAN, MARKUP)
     cover = {"nome_cobertura": MARKUP, "valores": {"de": MARKUP, "ate": MARKUP}}
     await stage.publish(
@@ -42,7 +42,7 @@ async def test_markup_in_every_field_is_shown_as_text(stage: Stage) -> None:
 
 
 async def test_an_unknown_state_from_the_wire_is_text(stage: Stage) -> None:
-    """A server that is not ours can't break out either."""
+    """An unknown estado of another server is shown as text."""
     update = {
         "type": "progress_update", "epoch": "e1", "seq": 1, "final": False, "estado": MARKUP, "evento": MARKUP, "etapa": 1,
         "total_etapas": 15, "percentual": 5, "status": MARKUP, "mensagem": MARKUP, "timestamp": MARKUP, "dados_extra": {},
@@ -59,7 +59,7 @@ async def test_an_unknown_state_from_the_wire_is_text(stage: Stage) -> None:
 
 
 async def test_the_script_twice_changes_nothing(stage: Stage) -> None:
-    """A theme and an embed may both bring it; there is one connection and one of everything."""
+    """With the script loaded twice there is one connection and one widget."""
     sockets: list[str] = []
     stage.page.on("websocket", lambda socket: sockets.append(socket.url))
     await stage.run(3)
@@ -72,7 +72,7 @@ async def test_the_script_twice_changes_nothing(stage: Stage) -> None:
 
 @pytest.mark.parametrize("name", ["rpa-progress", "$", "RPAProgress", "RPAProgressClient"])
 async def test_what_the_page_has_under_our_names_stays_its_own(stage: Stage, name: str) -> None:
-    """A page's own element, jQuery's $ and globals of our names are left alone, and nothing throws."""
+    """A page's element, jQuery's $ and globals under our names stay as they are, and nothing throws."""
     await stage.page.add_init_script(f"window.own = '{name}'")
     await stage.page.add_init_script("""
         window.$ = window.jQuery = function Dollar() {};
@@ -107,7 +107,7 @@ async def test_only_names_of_ours_are_added_to_the_page(stage: Stage) -> None:
 
 
 async def test_without_a_session_or_a_script_the_page_s_own_words_stay(stage: Stage) -> None:
-    """Before a run, without JavaScript and with a script that was tampered with, the fallback text is what is seen."""
+    """Before a run, without JavaScript, and with a script whose hash is wrong, the fallback text is shown."""
     await stage.open('session-param="session_id"', inside="Acompanhe aqui")
     await stage.page.evaluate("customElements.whenDefined('rpa-progress').then(() => 1)")
     await expect(stage.widget.get_by_text("Acompanhe aqui")).to_be_visible()
@@ -116,9 +116,9 @@ async def test_without_a_session_or_a_script_the_page_s_own_words_stay(stage: St
 
 
 async def test_a_script_with_another_hash_is_not_run(
-    context: BrowserContext, site: Site, http: aiohttp.ClientSession
+    context: BrowserContext, site: EmbeddingSite, http: aiohttp.ClientSession
 ) -> None:
-    """The snippet's integrity attribute is accepted as served, and refuses anything else."""
+    """The browser runs the script with the snippet's integrity hash, and refuses a changed one."""
     async with http.get(f"{site.server}/embed") as answer:
         text = html.unescape(await answer.text())
     found = re.search(r'src="([^"]+)"\s+integrity="([^"]+)"', text)
@@ -141,7 +141,7 @@ async def test_a_script_with_another_hash_is_not_run(
 
 @pytest.mark.parametrize("name", ["rpa-progress.js", f"rpa-progress-{__version__}.js", "rpa-progress.js?tag"])
 async def test_the_demonstration_needs_no_server(stage: Stage, name: str) -> None:
-    """With the two files alone a run is shown from its start to both plans, and nobody is asked for more."""
+    """With the two files alone the demonstration runs to both plans without another request."""
     asked: list[str] = []
 
     async def answer(route: Any) -> None:
@@ -175,7 +175,7 @@ async def test_the_demonstration_needs_no_server(stage: Stage, name: str) -> Non
 
 
 async def test_a_script_in_the_page_itself_asks_for_nothing_else(stage: Stage, context: BrowserContext) -> None:
-    """Pasted whole into a page it knows of no file beside it: it shows the run in plain Portuguese."""
+    """Pasted inline the script requests no other file, and shows the run in its built-in Portuguese."""
     await stage.run(4)
     asked: list[str] = []
     page = await context.new_page()
@@ -191,7 +191,7 @@ async def test_a_script_in_the_page_itself_asks_for_nothing_else(stage: Stage, c
 
 
 async def test_a_file_beside_the_script_that_was_tampered_with_is_not_used(stage: Stage) -> None:
-    """The script knows its hash: the run is shown without it, in plain Portuguese."""
+    """A JSON file with the wrong hash is ignored; the run is shown in the built-in Portuguese."""
 
     async def answer(route: Any) -> None:
         body = (DIST / "rpa-progress.json").read_text(encoding="utf-8").replace("Plan", "Plot")
@@ -213,7 +213,8 @@ async def test_a_file_beside_the_script_that_was_tampered_with_is_not_used(stage
 async def test_a_file_beside_the_script_that_comes_late_is_put_to_use(
     stage: Stage, context: BrowserContext, old: bool
 ) -> None:
-    """Until then it is readable and says nothing twice; then it has its style, its language and every row."""
+    """Until the file arrives the widget is readable; then it has its style, language and all rows, and repeats nothing.
+    """
     come = asyncio.Event()
 
     async def late(route: Any) -> None:
@@ -241,7 +242,7 @@ async def test_a_file_beside_the_script_that_comes_late_is_put_to_use(
 
 
 async def test_a_file_beside_the_script_that_fails_is_asked_for_again(stage: Stage, context: BrowserContext) -> None:
-    """A deployment's 404 does not last for the visit; a demonstration begins when its words are there."""
+    """After a 404 during a deployment the file is requested again; a demonstration starts once it is there."""
     asked = 0
 
     async def answer(route: Any) -> None:
@@ -265,7 +266,7 @@ async def test_a_file_beside_the_script_that_fails_is_asked_for_again(stage: Sta
 
 
 async def test_an_old_browser_loads_the_style_as_a_file(context: BrowserContext, stage: Stage) -> None:
-    """Without constructable sheets (Safari before 16.4) the widget is styled all the same."""
+    """Without constructable stylesheets (Safari before 16.4) the style is loaded as a file."""
     page = await context.new_page()
     await page.add_init_script("delete Document.prototype.adoptedStyleSheets; delete window.CSSStyleSheet")
     await stage.run(3)

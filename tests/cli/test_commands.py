@@ -23,8 +23,9 @@ from click.testing import CliRunner
 
 from rpa_server.assets import __version__
 from rpa_server.cli.commands import cli
-from tests.support.server import ROOT, Server, free_port, get, running, wait_until
+from tests.support.server import PATIENCE_S, ROOT, Server, free_port, get, running, wait_until
 from tests.support.sessions import SESSION
+from tests.support.timing import within
 
 PROGRAM = (sys.executable, "-m", "rpa_server")
 AIOHTTP = (sys.executable, "-m", "aiohttp.web", "rpa_server:create_app")
@@ -65,14 +66,16 @@ class Program:
 
     def line(self) -> str:
         """Return the next line of the output."""
-        return self._lines.get(timeout=15).strip()
+        return self._lines.get(timeout=PATIENCE_S).strip()
 
     def signal(self, number: int) -> None:
         self.process.send_signal(number)
 
-    def wait(self, timeout_s: float = 15) -> int:
-        """Wait for the end; return the status."""
-        status = self.process.wait(timeout_s)
+    def wait(self, bound_s: float = PATIENCE_S) -> int:
+        """Wait for the end, which may come no later than *bound_s*; return the status."""
+        began = time.monotonic()
+        status = self.process.wait(max(bound_s, PATIENCE_S))
+        within(time.monotonic() - began, bound_s)
         for reader in self._readers:
             reader.join(5)
         return status
@@ -122,7 +125,7 @@ def publish(base: str, session_id: str = SESSION, **body: Any) -> None:
     request = urllib.request.Request(
         f"{base}/api/sessions/{session_id}/events", json.dumps(body).encode(), {"Content-Type": "application/json"}
     )
-    with urllib.request.urlopen(request, timeout=5) as response:
+    with urllib.request.urlopen(request, timeout=30) as response:
         assert response.status == 201
 
 

@@ -17,12 +17,11 @@ from tests.support.server import (
     ROOT,
     EventWatcher,
     PollWatcher,
-    RedisServer,
     Server,
     SocketWatcher,
+    Stack,
     Watcher,
-    redis_server,
-    running,
+    running_stack,
     until,
     watching,
 )
@@ -35,37 +34,25 @@ SAMPLE_HISTORIES = sorted(SAMPLES.glob("history_*.json")) if SAMPLES.is_dir() el
 STATE_KEYS = ("etapa_atual", "total_etapas", "percentual", "status", "mensagem", "dados_extra")
 
 
-class Stack(NamedTuple):
-    """A server, the directory that it reads and, perhaps, its Redis."""
-
-    server: Server
-    data_dir: Path
-    backend: RedisServer | None
-
-    def stored(self, session_id: str) -> dict[str, Any]:
-        """Return the snapshot that the robot left behind."""
-        if self.backend is None:
-            raw = (self.data_dir / f"progress_{session_id}.json").read_bytes()
-        else:
-            assert not list(self.data_dir.glob(f"*_{session_id}.json")), "Redis was there all the time"
-            with self.backend.client() as client:
-                found = client.get(f"rpa:progress:{session_id}")
-            assert isinstance(found, bytes)
-            raw = found
-        document: dict[str, Any] = json.loads(raw)
-        return document
+def stored(stack: Stack, session_id: str) -> dict[str, Any]:
+    """Return the snapshot that the robot left behind."""
+    if stack.redis is None:
+        raw = (stack.data_dir / f"progress_{session_id}.json").read_bytes()
+    else:
+        assert not list(stack.data_dir.glob(f"*_{session_id}.json")), "Redis was there all the time"
+        with stack.redis.client() as client:
+            found = client.get(f"rpa:progress:{session_id}")
+        assert isinstance(found, bytes)
+        raw = found
+    document: dict[str, Any] = json.loads(raw)
+    return document
 
 
 @pytest.fixture(scope="module", params=["redis", "files"])
 def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """One server for all recordings, with Redis and without."""
-    data_dir = tmp_path_factory.mktemp("replay") / "rpa_data"
-    if request.param == "files":
-        with running(Server(data_dir)) as server:
-            yield Stack(server, data_dir, None)
-        return
-    with redis_server() as backend, running(Server(data_dir, backend.url)) as server:
-        yield Stack(server, data_dir, backend)
+    with running_stack(tmp_path_factory.mktemp("replay"), with_redis=request.param == "redis") as stack:
+        yield stack
 
 
 class Poller(PollWatcher):
@@ -157,7 +144,7 @@ class Audience:
         assert {update["epoch"] for update in self.socket.updates} == {answer["epoch"]}
         assert answer["seq"] == self.count
         snapshot: dict[str, Any] = answer["snapshot"]
-        assert recorded_state(snapshot) == recorded_state(self.stack.stored(self.session_id))
+        assert recorded_state(snapshot) == recorded_state(stored(self.stack, self.session_id))
         return snapshot
 
 
@@ -175,7 +162,7 @@ async def play_and_watch(stack: Stack, runs: dict[str, int], *arguments: object)
         assert played.status == 0, played.errors
         assert played.sentences == []
         with contextlib.suppress(TimeoutError):  # the assertions below say what is missing
-            await until(lambda: all(audience.served() for audience in audiences), 5)
+            await until(lambda: all(audience.served() for audience in audiences))
         async with aiohttp.ClientSession() as http:
             return {audience.session_id: await audience.final_state(http) for audience in audiences}
 

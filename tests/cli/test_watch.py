@@ -16,21 +16,15 @@ from rpa_server.cli.watch import Watcher, first_price, line, reason
 from rpa_server.config import Settings
 from rpa_server.delivery import session
 from rpa_server.watchers.feed import unnumbered_update
-from tests.support.application import Client, Connect, Serve, hub_of, post, starter, stored
+from tests.support.application import Client, Connect, Serve, hub_of, post, stored
 from tests.support.server import free_port, until
 from tests.support.sessions import SESSION, Robot
-
-
-@pytest.fixture
-def serve(aiohttp_client: Connect, data_dir: Path) -> Serve:
-    """Starts the application."""
-    return starter(aiohttp_client, data_dir)
 
 
 @pytest.fixture(autouse=True)
 def short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
     """The grace behind the final update, short enough to wait for."""
-    monkeypatch.setattr(session, "GRACE_S", 0.1)
+    monkeypatch.setattr(session, "GRACE_S", 0.5)
 
 
 @contextlib.asynccontextmanager
@@ -80,7 +74,7 @@ async def test_a_run_is_shown_to_its_end(serve: Serve, status: str, error: str |
         await until(lambda: watcher.estado == "executando")
         assert not task.done()
         await post(client, status_final=status, erro_final=error)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await task
     assert watcher.final
     assert watcher.estado == estado
@@ -92,7 +86,7 @@ async def test_a_finished_run_is_shown_and_done(serve: Serve, data_dir: Path) ->
     robot.finish()
     stored(data_dir, robot)
     watcher = watcher_of(await serve())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await watcher.run()
     assert (watcher.final, watcher.estado) == (True, "sucesso")
 
@@ -158,7 +152,7 @@ async def test_a_new_run_is_followed(serve: Serve) -> None:
         await post(client, etapa=0)
         await until(lambda: watcher.estado == "executando")
         await post(client, status_final="success")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await task
     assert watcher.estado == "sucesso"
 
@@ -237,7 +231,7 @@ async def test_what_is_no_rpa_server_is_told(aiohttp_client: Connect) -> None:
 
     client = await another_server(aiohttp_client, missing)
     with pytest.raises(click.ClickException) as caught:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await watcher_of(client).run()
     assert SESSION in caught.value.message
 
@@ -261,6 +255,6 @@ async def test_a_message_of_another_program_does_no_harm(serve: Serve, raw: byte
         await until(lambda: watcher.estado == "executando")
         hub_of(client).publish(SESSION, unnumbered_update(raw))
         await post(client, status_final="success")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await task
     assert watcher.estado == "sucesso"

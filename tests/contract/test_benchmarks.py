@@ -1,4 +1,4 @@
-"""What the benchmarks tell can be believed: they count what is lost, and compare what belongs together."""
+"""The benchmark tools: load.c counts what is lost, and ratios compare figures of the same round."""
 
 import contextlib
 import shutil
@@ -16,6 +16,7 @@ from benchmarks import bench, load, messages, processes, publishers, report
 from rpa_server.delivery.wire.sse import event
 from rpa_server.delivery.wire.websocket import ws_text
 from rpa_server.progress.update import own_update
+from tests.support.server import wait_until
 
 pytestmark = pytest.mark.skipif(not shutil.which("cc"), reason="there is no C compiler")
 
@@ -37,7 +38,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @contextlib.contextmanager
 def _serving(answer: Callable[[socket.socket], None]) -> Iterator[int]:
-    """Take one connection, read its request, and let *answer* do the rest in a thread."""
+    """Accept one connection in a thread, read its request and pass the socket to *answer*."""
 
     def serve() -> None:
         with listener.accept()[0] as peer:
@@ -64,7 +65,7 @@ def _until_closed(peer: socket.socket) -> None:
 
 
 def _counted(program: Path, way: load.Way, data: bytes, expected: int, step: int = 1 << 20) -> dict[str, int]:
-    """Send *data* to one viewer, *step* bytes at a time; return what it reports."""
+    """Send *data* to one viewer of load.c in pieces of *step* bytes; return its report."""
 
     def answer(peer: socket.socket) -> None:
         peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -73,60 +74,60 @@ def _counted(program: Path, way: load.Way, data: bytes, expected: int, step: int
         _until_closed(peer)
 
     with _serving(answer) as port, load.Load(program, port, way, connections=1) as opened:
-        told: dict[str, int] = opened.report(expected, quiet_s=0.5)
-        return told
+        counted: dict[str, int] = opened.report(expected, quiet_s=0.5)
+        return counted
 
 
 def test_a_lost_and_a_repeated_message_are_counted(program: Path) -> None:
-    """2, 3, 3, 5: five is there, four is lost, three came twice; a frame that is no update counts as other."""
+    """Of the numbers 2, 3, 3, 5 one is a duplicate and 4 is a gap; a frame that is no update counts as other."""
     sent = b"".join(ws_text(_update(number)) for number in (2, 3, 3, 5)) + ws_text(b'{"type":"sync"}')
-    told = _counted(program, _WS, _UPGRADE + sent, 4)
-    assert (told["delivered"], told["duplicated"], told["gaps"]) == (4, 1, 1)
-    assert told["least"] == told["most"] == 4
-    assert told["other"] <= 1
+    counted = _counted(program, _WS, _UPGRADE + sent, 4)
+    assert (counted["delivered"], counted["duplicated"], counted["gaps"]) == (4, 1, 1)
+    assert counted["least"] == counted["most"] == 4
+    assert counted["other"] <= 1
 
 
 def test_a_first_message_that_is_missing_is_a_gap(program: Path) -> None:
-    """A viewer knows which number is the first."""
+    """load.c knows the first number of a run, so a stream that begins later has a gap."""
     assert _counted(program, _WS, _UPGRADE + ws_text(_update(4)), 1)["gaps"] == 4 - messages.FIRST
 
 
 @pytest.mark.parametrize("step", [1, 7, 400])
 def test_frames_are_put_together_from_pieces(program: Path, step: int) -> None:
-    """Wherever the network cuts, nothing is lost."""
+    """A WebSocket frame that arrives in pieces of any size is counted once."""
     sent = b"".join(ws_text(_update(number)) for number in range(2, 5))
-    told = _counted(program, _WS, _UPGRADE + sent, 3, step)
-    assert (told["delivered"], told["duplicated"], told["gaps"]) == (3, 0, 0)
+    counted = _counted(program, _WS, _UPGRADE + sent, 3, step)
+    assert (counted["delivered"], counted["duplicated"], counted["gaps"]) == (3, 0, 0)
 
 
 @pytest.mark.parametrize("size", [3, 100, 5000])
 def test_events_are_put_together_from_chunks(program: Path, size: int) -> None:
-    """A chunk may end anywhere, even within a number."""
+    """An event may be split over HTTP chunks at any byte, even within a number."""
     events = b": hello\n\nretry: 1000\n\n" + b"".join(
         event(_update(number), None) for number in range(2, 6)
     )
     chunks = b"".join(chunk(events[start : start + size]) for start in range(0, len(events), size))
-    told = _counted(program, _SSE, _CHUNKED + chunks, 4, 50)
-    assert (told["delivered"], told["duplicated"], told["gaps"], told["other"]) == (4, 0, 0, 0)
+    counted = _counted(program, _SSE, _CHUNKED + chunks, 4, 50)
+    assert (counted["delivered"], counted["duplicated"], counted["gaps"], counted["other"]) == (4, 0, 0, 0)
 
 
 def test_events_need_no_chunks(program: Path) -> None:
-    """A stream that ends with its connection is read, too."""
+    """An event stream without chunked coding, which ends with its connection, is read as well."""
     events = b"".join(event(_update(number), None) for number in range(2, 6))
     assert _counted(program, _SSE, _STREAM + events, 4)["delivered"] == 4
 
 
 def test_the_delay_is_the_time_since_sending(program: Path) -> None:
-    """A message that was sent 100 ms ago is 100 ms late."""
-    told = _counted(program, _WS, _UPGRADE + ws_text(_update(2, age_s=0.1)), 1)
-    delay = told["latency_us"]
+    """A message whose timestamp is 100 ms old is reported with a delay of 100 ms."""
+    counted = _counted(program, _WS, _UPGRADE + ws_text(_update(2, age_s=0.1)), 1)
+    delay = counted["latency_us"]
     assert isinstance(delay, dict)
     assert delay["count"] == 1
     assert 100_000 <= delay["p50"] < 200_000
 
 
 def test_pings_are_answered(program: Path) -> None:
-    """Servers drop who does not answer; a client's frames are masked."""
+    """load.c answers a ping with a masked pong; servers close connections that don't."""
     answers: list[bytes] = []
 
     def answer(peer: socket.socket) -> None:
@@ -157,7 +158,7 @@ def test_socket_io_is_joined_before_it_counts_as_open(program: Path) -> None:
 
 
 def test_a_refused_connection_is_an_error(program: Path) -> None:
-    """Figures of fewer viewers than were asked for are none."""
+    """Load fails where a connection is refused: figures of fewer viewers than asked for mean nothing."""
 
     def answer(peer: socket.socket) -> None:
         peer.sendall(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n")
@@ -167,18 +168,18 @@ def test_a_refused_connection_is_an_error(program: Path) -> None:
 
 
 def test_a_stream_that_ends_is_told(program: Path) -> None:
-    """A server that drops viewers does not look fast."""
+    """A stream that the server closes is counted as closed, so a server that drops viewers does not look fast."""
 
     def answer(peer: socket.socket) -> None:
         peer.sendall(_UPGRADE + ws_text(_update(2)))
 
     with _serving(answer) as port, load.Load(program, port, _WS, connections=1) as opened:
-        told = opened.report(2, quiet_s=0.3)
-    assert (told["delivered"], told["closed"]) == (1, 1)
+        counted = opened.report(2, quiet_s=0.3)
+    assert (counted["delivered"], counted["closed"]) == (1, 1)
 
 
 def test_polls_are_answered_ones(program: Path) -> None:
-    """An answer counts when its body is there and its status is 200 or 304."""
+    """A poll counts once its body is complete and its status is 200 or 304."""
 
     def answer(peer: socket.socket) -> None:
         body = b"x" * 1000
@@ -194,24 +195,24 @@ def test_polls_are_answered_ones(program: Path) -> None:
 
     way = load.Way("poll", "/{}")
     with _serving(answer) as port, load.Load(program, port, way, connections=1) as opened:
-        told = opened.report(quiet_s=0.3)
-    assert told["refused"] == 1
-    assert 1 <= told["delivered"] <= 3
+        counted = opened.report(quiet_s=0.3)
+    assert counted["refused"] == 1
+    assert 1 <= counted["delivered"] <= 3
 
 
 def test_messages_are_the_trackers_own() -> None:
-    """The server takes them for updates of the tracker that follow on the stored run."""
+    """The server reads a benchmark message as the update that follows on the stored run."""
     raw = messages.message(b"bench-000007", messages.FIRST, 1_700_000_000_000_000)
     update = own_update(raw)
-    held = messages.stored("bench-000007")
+    state = messages.stored("bench-000007")
     assert update is not None
-    assert update.cursor == (held.epoch, held.seq + 1)
+    assert update.cursor == (state.epoch, state.seq + 1)
     assert update.data["session_id"] == "bench-000007"
     assert 380 < len(raw) < 430
 
 
 def test_answers_are_counted_wherever_they_are_cut() -> None:
-    """A publisher is done when each message was answered, not before."""
+    """A publisher is done when every message was answered, even where an answer arrives in two pieces."""
     ends = [threading.Event(), threading.Event()]
 
     def serve() -> None:
@@ -241,30 +242,28 @@ def test_answers_are_counted_wherever_they_are_cut() -> None:
 
 
 def test_the_cpu_of_children_counts() -> None:
-    """What a server's workers use is what the server uses."""
+    """CPU of a server's worker processes is added to the server's own."""
     work = "import time; end = time.process_time() + 0.1\nwhile time.process_time() < end: pass"
     code = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', '''{work}\ninput()''']).wait()"
     with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE) as process:
-        deadline = time.monotonic() + 10
-        while sum(map(processes.cpu_us, processes.family(process.pid))) < 100_000:
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        assert len(processes.family(process.pid)) == 2
-        process.communicate(b"\n", timeout=5)
+        wait_until(lambda: len(processes.family(process.pid)) == 2)
+        parent_us = processes.cpu_us(process.pid)
+        wait_until(lambda: sum(map(processes.cpu_us, processes.family(process.pid))) >= parent_us + 100_000)
+        process.communicate(b"\n", timeout=30)
 
 
 def test_ratios_are_taken_round_by_round() -> None:
-    """A slow round of both is no difference between them."""
+    """A round in which both subjects are slow does not change their ratio."""
     ours, theirs = [{"cpu": 2.0}, {"cpu": 20.0}, {"cpu": 3.0}], [{"cpu": 1.0}, {"cpu": 10.0}, {"cpu": 1.0}]
     assert report.ratios(ours, theirs, "cpu") == [2.0, 2.0, 3.0]
     assert report.spread([2.0, 2.0, 3.0]) == "2.00 (2.00..3.00)"
 
 
 def test_nothing_is_lost_where_nothing_is_lost(program: Path, tmp_path: Path) -> None:
-    """The whole way, with a real Redis and a real server: 5 sessions, 20 viewers, 50 updates."""
-    held = bench.Bench(program, tmp_path, quick=True)
-    with bench.scene(held, "rpa-uvloop", "ws", viewers=20, sessions=5) as scene:
-        scene.warm_up(100, 20)  # who joins without a cursor has in its first state what came before
+    """A whole measurement with a real Redis and server (5 sessions, 20 viewers, 50 updates) reports no loss."""
+    small = bench.Bench(program, tmp_path, quick=True)
+    with bench.scene(small, "rpa-uvloop", "ws", viewers=20, sessions=5) as scene:
+        scene.warm_up(100, 20)  # a viewer that joins without a cursor gets what came before with its first state
         figures = scene.measure(lambda: scene.publisher.burst(50))
     assert (figures["lost"], figures["duplicated"]) == (0, 0)
     assert figures["cpu_us"] > 0

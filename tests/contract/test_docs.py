@@ -1,4 +1,4 @@
-"""What the documents promise is there."""
+"""The documents name every variable, route, code and status, and nothing that isn't there."""
 
 import json
 import re
@@ -26,7 +26,7 @@ def test_the_readme_is_short() -> None:
 
 
 def test_every_variable_is_in_the_readme() -> None:
-    """Every environment variable that is read is told in the README."""
+    """The README lists every environment variable that is read."""
     missing = [name for name in (*config.ENVIRONMENT, "RPA_CONFIG", "SESSION_ID") if name not in README]
     assert missing == []
 
@@ -45,7 +45,7 @@ def test_every_setting_is_in_the_shipped_file() -> None:
 
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_what_a_document_names_is_there(name: str) -> None:
-    """Every variable is read, every file exists."""
+    """Every variable that a document names is read, and every file that it names exists."""
     text = DOCUMENTS[name]
     read = {*config.ENVIRONMENT, "RPA_CONFIG", "RPA_SERVER_URL"}
     assert set(re.findall(r"\b(?:RPA|REDIS)_[A-Z_]*[A-Z]\b", text)) <= read
@@ -54,7 +54,7 @@ def test_what_a_document_names_is_there(name: str) -> None:
 
 
 def test_what_is_explained_of_the_nginx_configuration_is_in_it() -> None:
-    """The table of docs/deployment.rst speaks of the file as it is."""
+    """Every directive in the table of docs/deployment.rst is in conf/nginx.conf."""
     table = DOCUMENTS["deployment.rst"].partition("What each part of nginx.conf is for")[2].partition("\n\nTwo lines")[0]
     parts = [part for line in table.split("\n") for part in re.findall(r"``(.+?)``", line[:47])]
     assert len(parts) > 15
@@ -101,20 +101,20 @@ def test_every_error_code_is_in_the_api_document() -> None:
 
 def test_every_close_code_is_in_the_api_document_and_no_other() -> None:
     """docs/api.rst names the close codes that are sent, besides 1006, which nobody can send."""
-    told = API.partition("\nClose codes:\n")[2].partition("\nWithout the subprotocol")[0]
+    documented = API.partition("\nClose codes:\n")[2].partition("\nWithout the subprotocol")[0]
     names = {name: value for module in (websocket, incoming) for name, value in vars(module).items() if name.isupper()}
     sent = {value for value in names.values() if isinstance(value, int) and 1000 <= value < 5000}
     assert len(sent) > 5
-    assert set(map(int, re.findall(r"\b\d{4}\b", told))) - {1006} == sent
+    assert set(map(int, re.findall(r"\b\d{4}\b", documented))) - {1006} == sent
 
 
 def test_every_status_is_in_the_api_document_and_no_other() -> None:
     """docs/api.rst ends with the statuses that the server answers with."""
-    told = set(map(int, re.findall(r"[;-] +(\d{3})\b", API.rpartition("\nStatuses\n")[2].replace("\n", " "))))
+    documented = set(map(int, re.findall(r"[;-] +(\d{3})\b", API.rpartition("\nStatuses\n")[2].replace("\n", " "))))
     sources = [path.read_text() for path in (ROOT / "rpa_server").rglob("*.py")]
     sent = {int(code) for text in sources for code in re.findall(r"(?:status=|HTTP/1\.1 |answer\(.*, )(\d{3})\b", text)}
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.RpaError)]
-    assert told == sent | {kind.status for kind in kinds} | set(_CODES)
+    assert documented == sent | {kind.status for kind in kinds} | set(_CODES)
 
 
 ARCHITECTURE = DOCUMENTS["architecture.rst"]

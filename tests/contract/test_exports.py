@@ -14,7 +14,7 @@ from tests.support.server import ROOT
 
 
 def test_the_package_exports_the_application_and_its_version() -> None:
-    """``python -m aiohttp.web rpa_server:create_app``."""
+    """``rpa_server`` exports create_app, for ``python -m aiohttp.web rpa_server:create_app``, and the version."""
     assert sorted(rpa_server.__all__) == ["__version__", "create_app"]
     assert rpa_server.__version__.count(".") == 2
     assert list(inspect.signature(rpa_server.create_app).parameters) == ["argv"]
@@ -70,7 +70,7 @@ def parameters(method: Any) -> str:
 
 @pytest.mark.parametrize("method", SIGNATURES)
 def test_a_method_is_called_as_robots_call_it(method: str) -> None:
-    """Names, order and defaults; robots pass them either way."""
+    """Names, order and defaults of the parameters stay, since robots pass them by name and by position."""
     assert parameters(getattr(ProgressTracker, method)) == SIGNATURES[method]
 
 
@@ -81,7 +81,7 @@ def test_there_is_no_public_method_but_those() -> None:
 
 
 def test_the_tracker_is_a_context_manager() -> None:
-    """It ends a run that nobody ended."""
+    """Leaving the block ends a run that was not ended in it."""
     assert parameters(ProgressTracker.__enter__) == "self"
     assert len(inspect.signature(ProgressTracker.__exit__).parameters) == 4
 

@@ -1,4 +1,4 @@
-"""What the server answers to attacks: one attack a test, each on every route that it can be tried on."""
+"""Attacks: one kind a test, each tried on every route that it applies to."""
 
 import asyncio
 import json
@@ -12,7 +12,7 @@ import pytest
 
 from rpa_server import app
 from rpa_server.config import Settings
-from tests.support.application import Client, Connect, Serve, hub_of, post, starter, stored
+from tests.support.application import Client, Serve, hub_of, post, stored
 from tests.support.server import ROOT, RedisServer, until
 from tests.support.sessions import SESSION, Robot
 
@@ -81,7 +81,7 @@ class Answer(NamedTuple):
 
 
 async def send(client: Client, request: bytes, timeout_s: float = 5.0) -> Answer:
-    """Send bytes as they are and read the answer; a connection that is closed instead has status 0."""
+    """Send raw bytes and read the answer; its status is 0 where the connection was closed without one."""
     reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
     try:
         async with asyncio.timeout(timeout_s):
@@ -110,23 +110,17 @@ HANDSHAKE = (
 
 
 def request(method: str, path: str, headers: str = "", body: bytes = b"") -> bytes:
-    """Write a request by hand, so that nobody tidies up its address."""
+    """Build a request by hand: a client library would normalise its address."""
     if body:
         headers += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
     return f"{method} {path} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n".encode("utf-8", "surrogateescape") + body
 
 
 def attempt(method: str, path: str) -> bytes:
-    """Make the request that a route would serve, if it were not for its session id."""
+    """Make the request that a route would serve, but for its bad session id."""
     if method == "POST":
         return request(method, path, body=b'{"etapa": 1}')
     return request(method, path, HANDSHAKE if path.startswith(("/rpa/", "/ws/", "/session/")) else "")
-
-
-@pytest.fixture
-def serve(aiohttp_client: Connect, data_dir: Path) -> Serve:
-    """Starts the application."""
-    return starter(aiohttp_client, data_dir)
 
 
 async def alive(client: Client) -> bool:
@@ -146,7 +140,7 @@ def _note(event: str, arguments: tuple[Any, ...]) -> None:
 
 @pytest.fixture
 def opened() -> Iterator[list[str]]:
-    """Every file and directory that this process touches."""
+    """Every file and directory that this process opens during the test."""
     global _opened  # noqa: PLW0603 - audit hooks stay for good
     if not _hooks:
         sys.addaudithook(_note)
@@ -330,7 +324,7 @@ async def test_nothing_but_the_files_of_the_page_is_served(serve: Serve, path: s
 
 
 async def test_no_answer_may_be_guessed_at(serve: Serve, data_dir: Path) -> None:
-    """Every answer, good or bad, of every route, forbids the browser to guess its type."""
+    """Every answer of every route carries ``X-Content-Type-Options: nosniff``."""
     stored(data_dir, Robot(steps=1))
     client = await serve()
     missing = []
@@ -358,7 +352,7 @@ async def test_no_answer_may_be_guessed_at(serve: Serve, data_dir: Path) -> None
     ids=lambda body: repr(body[:24]),
 )  # fmt: skip
 async def test_a_poisoned_body_is_400(serve: Serve, data_dir: Path, body: bytes) -> None:
-    """Broken, endless, bottomless and numberless JSON is 400 ``bad_request``; nothing is stored."""
+    """JSON that is cut off, too deep, or has NaN in it is 400 ``bad_request``; nothing is stored."""
     client = await serve()
     answer = await send(client, request("POST", f"/api/sessions/{SESSION}/events", body=body))
     assert (answer.status, answer.error["code"]) == (400, "bad_request")
@@ -367,7 +361,7 @@ async def test_a_poisoned_body_is_400(serve: Serve, data_dir: Path, body: bytes)
 
 @pytest.mark.parametrize("size", [64 * 1024 + 1, 10 * 1024 * 1024])
 async def test_a_huge_body_is_413(serve: Serve, size: int) -> None:
-    """A body beyond 64 KiB is 413 ``too_large``; ten megabytes of it are not waited for."""
+    """A body over 64 KiB is 413 ``too_large``, answered before ten megabytes of it were read."""
     client = await serve()
     body = b'{"mensagem": "' + b"x" * size + b'"}'
     answer = await send(client, request("POST", f"/api/sessions/{SESSION}/events", body=body))
@@ -376,7 +370,7 @@ async def test_a_huge_body_is_413(serve: Serve, size: int) -> None:
 
 
 async def test_a_length_that_is_a_lie_holds_nothing_up(serve: Serve) -> None:
-    """A client that announces a body and goes leaves the server as it was."""
+    """A client that announces a body and disconnects leaves no connection or task behind."""
     client = await serve()
     with socket.create_connection(("127.0.0.1", client.port)) as connection:
         connection.sendall(
@@ -396,7 +390,7 @@ async def test_a_body_on_a_get_is_ignored(serve: Serve, path: str) -> None:
 
 
 async def test_what_a_robot_writes_comes_back_as_it_was(serve: Serve) -> None:
-    """Markup, control characters and lone surrogates in a robot's texts are data on every way out."""
+    """Markup, control characters and lone surrogates in a robot's texts are unchanged on every transport."""
     client = await serve()
     text = "<script>alert(1)</script>\u2028\u0000\x1b[31m'\"`"
     await post(client, etapa=1, mensagem=text, dados_extra={text: text})
@@ -458,7 +452,7 @@ NONSENSE = {
 
 @pytest.mark.parametrize("sent", NONSENSE.values(), ids=NONSENSE.keys())
 async def test_nonsense_on_the_line_does_no_harm(serve: Serve, sent: bytes) -> None:
-    """What is hardly HTTP is refused or ignored, without a trace of the inside; the server goes on."""
+    """Bytes that are hardly HTTP are refused or ignored, without internals in the answer; the server goes on."""
     client = await serve()
     answer = await send(client, sent)
     assert answer.status < 500, answer

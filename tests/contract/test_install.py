@@ -1,6 +1,6 @@
-"""The built package: what is in the repository, as pip installs it, away from the checkout.
+"""The built package: installed by pip without the checkout, it has all files and its programs run.
 
-Built and run beside the packages that are there, without a registry; test_layers tells that those are required.
+Built without a registry, on top of the packages that are installed here; test_layers checks the list of requirements.
 """
 
 import json
@@ -51,14 +51,14 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def environment(installed: Path) -> dict[str, str]:
     """The environment of somebody who has only installed the package."""
-    foreign = ("RPA_", "REDIS_", "PYTHON", "COV")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+    not_ours = ("RPA_", "REDIS_", "PYTHON", "COV")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(not_ours)}
     return {**kept, "PYTHONPATH": str(installed)}
 
 
 @pytest.fixture
 def elsewhere(tmp_path: Path) -> Path:
-    """A directory that has nothing to do with the checkout."""
+    """An empty working directory, so that nothing is imported from the checkout."""
     directory = tmp_path / "elsewhere"
     directory.mkdir()
     return directory

@@ -1,266 +1,385 @@
-"""Which module may import which: always downwards, and what is heavy only where it belongs."""
+"""Who may import whom: the contracts in setup.cfg, each of them broken once on purpose, and what they can't say."""
 
 import ast
 import configparser
+import graphlib
+import os
 import re
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import NamedTuple
 
+import grimp
+import importlinter.cli
 import pytest
 
 from tests.support.server import ROOT
 
 PACKAGE = ROOT / "rpa_server"
+SETUP = ROOT / "setup.cfg"
+CONTRACTS = ["floors", "no circles", "tracker", "threads", "aiohttp", "redis", "watchfiles", "terminal"]
 
-#: From the top down; a module imports only from lines below its own.
-LAYERS = """
-__main__
-cli
-demo replay watch
-rpa_server
-app entrance
-routes
-handlers.legacy handlers.embed
-handlers.legacy_status handlers.operations handlers.page handlers.sessions handlers.sse handlers.websocket
-handlers.params handlers.streams handlers
-cors
-keys middlewares
-sockets legacy_stream
-recovery sweep publisher feed transports connections metrics workers
-hub
-session
-tracker
-tracker.progress
-tracker.storage
-stores.subscription
-tracker.files tracker.redis stores.files stores.merge stores.redis
-tracker.connection census listing observed
-stores
-append jsonfiles
-run recording
-legacy_full legacy_events
-legacy
-documents config embedded
-standing
-foreign
-frames state schemas wsframes handshake heartbeat
-private php
-endings
-events
-wirejson naming background origins
-errors version resources backoff logs
-"""
-LEVELS = {name: level for level, line in enumerate(reversed(LAYERS.split("\n"))) for name in line.split()}
-
-#: Imports that point up, and why each is allowed all the same.
-UPWARDS = {("session", "hub"): "for the type checker only"}
-#: Modules of other packages → who may import them.
-REDIS = {"stores.redis", "stores.subscription", "tracker.connection", "tracker.redis"}
-AIOHTTP = {"app", "cli", "connections", "cors", "demo", "entrance", "keys", "middlewares", "routes", "watch", "workers"}
-ENVIRONMENT = {"app", "cli", "demo", "tracker.progress"}
-#: What a robot loads; nothing in here may need a web server.
-TRACKER_SIDE = {"tracker", "tracker.progress", "tracker.storage", "tracker.files", "tracker.redis", "tracker.connection"}
-
-
-class Import(NamedTuple):
-    """One import statement's target.
-
-    Attributes:
-        target: of ours without the package's name, of others in full.
-        ours: it is a module of rpa_server.
-        typing: it is there for the type checker only.
-        lazy: it runs inside a function.
-    """
-
-    target: str
-    ours: bool
-    typing: bool
-    lazy: bool
+#: Modules that may read the environment; all others get settings as arguments.
+ENVIRONMENT = {"app", "cli.commands", "cli.demo", "tracker.tracker"}
+#: No clock, socket, file or randomness of their own. A name stands for everything below it, too.
+PURE = [
+    "progress", "delivery.wire", "legacy.php_json", "legacy.progress_answer", "legacy.reader_answer",
+    "legacy.sse_messages", "legacy.last_seen", "backends.redis.names", "backends.files.names",
+    "cli.recording", "backoff", "errors", "origins", "safejson",
+]  # fmt: skip
 
 
 def _name(path: Path) -> str:
     parts = path.relative_to(PACKAGE).with_suffix("").parts
-    if parts[-1] == "__init__":
-        parts = parts[:-1]
-    return ".".join(parts) or "rpa_server"
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
 MODULES = {_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
 
 
-def _imports(name: str) -> Iterator[Import]:
-    path = MODULES[name]
-    yield from _walk(ast.parse(path.read_bytes()), _package(name), False, False)
+def graph() -> grimp.ImportGraph:
+    """Return who imports whom, for the type checker alone and inside functions included."""
+    return grimp.build_graph("rpa_server", include_external_packages=True, cache_dir=None)
 
 
-def _package(name: str) -> list[str]:
-    parts = [] if name == "rpa_server" else name.split(".")
-    return parts if MODULES[name].name == "__init__.py" else parts[:-1]
+# -- the contracts
 
 
-def _walk(node: ast.AST, package: list[str], typing: bool, lazy: bool) -> Iterator[Import]:
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.Import):
-            for alias in child.names:
-                target = alias.name.removeprefix("rpa_server.")
-                yield Import(target, alias.name.split(".")[0] == "rpa_server", typing, lazy)
-        elif isinstance(child, ast.ImportFrom):
-            for target, ours in _targets(child, package):
-                yield Import(target, ours, typing, lazy)
-        elif isinstance(child, ast.If) and "TYPE_CHECKING" in ast.dump(child.test):
-            yield from _walk(child, package, True, lazy)
-        else:
-            inside = isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
-            yield from _walk(child, package, typing, lazy or inside)
+@pytest.fixture(autouse=True)
+def logging_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep import-linter from configuring logging: that would silence our loggers for the tests that follow."""
+    monkeypatch.setattr("logging.config.dictConfig", lambda config: None)
 
 
-def _targets(statement: ast.ImportFrom, package: list[str]) -> Iterator[tuple[str, bool]]:
-    """Yield what ``from … import …`` names: modules where the names are modules."""
-    module = statement.module or ""
-    if statement.level:
-        base = package[: len(package) - statement.level + 1]
-    elif module.split(".")[0] == "rpa_server":
-        base, module = [], module.removeprefix("rpa_server").removeprefix(".")
+def lint(capsys: pytest.CaptureFixture[str]) -> str:
+    """Check the ``rpa_server`` that ``sys.path`` finds first; return the report."""
+    importlinter.cli.lint_imports(config_filename=str(SETUP), no_cache=True, no_logo=True)
+    return re.sub(r"\x1b\[[\d;]*m", "", capsys.readouterr().out)
+
+
+def test_the_package_keeps_every_contract(capsys: pytest.CaptureFixture[str]) -> None:
+    """Floors, circles, the tracker's imports, and who may import aiohttp, redis, watchfiles and click."""
+    report = lint(capsys)
+    assert re.findall(r"^(.+) (?:KEPT|BROKEN)$", report, re.M) == CONTRACTS
+    assert "BROKEN" not in report, report
+
+
+class Breach(NamedTuple):
+    """One import that a contract forbids.
+
+    Attributes:
+        contract: the one that must be reported as broken.
+        importer: a module of ours, to the end of whose file *line* is appended.
+        imported: what the report must name beside the importer.
+        line: the import statement.
+    """
+
+    contract: str
+    importer: str
+    imported: str
+    line: str
+
+
+_TYPING = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    "
+_LAZY = "def _later() -> None:\n    "
+
+BREACHES = [
+    Breach("floors", "progress.update", "backends.base", "import rpa_server.backends.base"),
+    Breach("floors", "backends.base", "delivery.poll", "import rpa_server.delivery.poll"),
+    Breach("floors", "delivery.poll", "backends.base", "from rpa_server.backends import base"),
+    Breach("floors", "delivery.poll", "watchers.feed", _TYPING + "from rpa_server.watchers import feed"),
+    Breach("floors", "watchers.feed", "http.cors", "from rpa_server.http.cors import CORS"),
+    Breach("floors", "http.cors", "legacy.status", _LAZY + "from rpa_server.legacy import status"),
+    Breach("floors", "http.cors", "serving.bind", "from rpa_server.serving import bind"),
+    Breach("floors", "legacy.keys", "routes", "from rpa_server import routes"),
+    Breach("floors", "legacy.keys", "app", "from rpa_server import app"),
+    Breach("floors", "app", "tracker", "from rpa_server.tracker import ProgressTracker"),
+    Breach("floors", "serving.bind", "cli.watch", "from rpa_server.cli import watch"),
+    Breach("floors", "cli.watch", "__main__", "import rpa_server.__main__"),
+    Breach("floors", "errors", "progress.run", _LAZY + "from rpa_server.progress import run"),
+    Breach("no circles", "errors", "safejson", "from rpa_server import safejson"),
+    Breach("no circles", "errors", "safejson", _TYPING + "from rpa_server import safejson"),
+    Breach("no circles", "progress.outcome", "progress.snapshot", "from rpa_server.progress import snapshot"),
+    Breach("no circles", "delivery.session", "delivery.hub", _TYPING + "from rpa_server.delivery.hub import Hub"),
+    Breach("no circles", "backoff", "tasks", _LAZY + "from rpa_server import tasks"),
+    Breach("no circles", "serving.bind", "app", "from rpa_server import app"),
+    Breach("tracker", "tracker.failover", "serving.bind", "from rpa_server.serving import bind"),
+    Breach("tracker", "tracker.failover", "delivery.hub", _TYPING + "from rpa_server.delivery import hub"),
+    Breach("tracker", "tracker.tracker", "watchers.feed", "from rpa_server.watchers import feed"),
+    Breach("tracker", "tracker.failover", "backends.redis.store", "from rpa_server.backends.redis import store"),
+    Breach("threads", "tracker.failover", "asyncio", _LAZY + "import asyncio"),
+    Breach("threads", "backends.files.writer", "asyncio", "import asyncio"),
+    Breach("aiohttp", "legacy.progress_answer", "aiohttp", "from aiohttp import web"),
+    Breach("aiohttp", "delivery.hub", "aiohttp", _LAZY + "import aiohttp.web"),
+    Breach("redis", "watchers.feed", "redis", "from redis.asyncio import Redis"),
+    Breach("redis", "backends.files.store", "hiredis", "import hiredis"),
+    Breach("watchfiles", "watchers.feed", "watchfiles", "import watchfiles"),
+    Breach("terminal", "serving.supervisor", "click", "import click"),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with a copy of the package."""
+    directory = tmp_path_factory.mktemp("copied")
+    shutil.copytree(PACKAGE, directory / "rpa_server", ignore=shutil.ignore_patterns("__pycache__"))
+    return directory
+
+
+@pytest.fixture
+def copy(copied: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The copied package, which import-linter finds instead of the real one."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == "rpa_server"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.chdir(copied)
+    monkeypatch.syspath_prepend(str(copied))
+    return copied / "rpa_server"
+
+
+@pytest.mark.parametrize("breach", BREACHES, ids=lambda breach: f"{breach.importer} imports {breach.imported}")
+def test_a_breach_is_reported(copy: Path, capsys: pytest.CaptureFixture[str], breach: Breach) -> None:
+    """Each contract complains about an import that it forbids, and names both ends of it."""
+    file = copy / MODULES[breach.importer].relative_to(PACKAGE)
+    sound = file.read_text(encoding="utf-8")
+    file.write_text(f"{sound}\n{breach.line}\n", encoding="utf-8")
+    try:
+        report = lint(capsys)
+    finally:
+        file.write_text(sound, encoding="utf-8")
+    assert f"{breach.contract} BROKEN" in report
+    _, _, explained = report.partition(f"\n{breach.contract}\n{'-' * len(breach.contract)}\n")
+    if breach.contract == "no circles":
+        assert f"No cycles are allowed in {_common_package(breach)}.\n" in explained, report
     else:
-        yield module, False
-        return
-    whole = ".".join([*base, *module.split(".")]).strip(".")
-    for alias in statement.names:
-        inner = f"{whole}.{alias.name}".strip(".")
-        yield (inner if inner in MODULES else whole or "rpa_server"), True
+        ends = map(re.escape, (breach.importer, breach.imported))
+        assert re.search(r"rpa_server\.{} -> (?:rpa_server\.)?{}\b".format(*ends), explained), report
 
 
-def _of_others(name: str) -> set[str]:
-    return {found.target.split(".")[0] for found in _imports(name) if not found.ours}
+def _common_package(breach: Breach) -> str:
+    """Return the smallest package that holds both ends, which is the one that such a report names."""
+    ends = (name.split(".")[:-1] for name in (breach.importer, breach.imported))
+    return ".".join(["rpa_server", *(one for one, other in zip(*ends, strict=False) if one == other)])
 
 
-def test_every_module_has_its_place() -> None:
-    """A new module is put into the table, one that is gone is taken out."""
-    assert sorted(LEVELS) == sorted(MODULES)
+def test_a_package_without_a_floor_is_reported(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A new module in the package's root needs a line of its own."""
+    new = copy / "new_room.py"
+    new.touch()
+    try:
+        assert "new_room" in lint(capsys)
+    finally:
+        new.unlink()
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_imports_only_point_down(name: str) -> None:
-    """Whoever changes a module need only look above it."""
-    upwards = {
-        found.target
-        for found in _imports(name)
-        if found.ours and LEVELS[found.target] >= LEVELS[name] and (name, found.target) not in UPWARDS
-    }
-    assert not upwards
+def circle(imports: grimp.ImportGraph) -> list[str]:
+    """Return the modules of one circle, first and last the same; empty where there is none."""
+    ours = {name for name in imports.modules if name.partition(".")[0] == "rpa_server"}
+    try:
+        graphlib.TopologicalSorter(
+            {name: imports.find_modules_directly_imported_by(name) & ours for name in ours}
+        ).prepare()
+    except graphlib.CycleError as error:
+        return list(error.args[1])
+    return []
 
 
-def test_an_import_that_points_up_is_for_the_type_checker_only() -> None:
-    """Nothing is excused that isn't there, and nothing that runs."""
-    for name, target in UPWARDS:
-        found = [each for each in _imports(name) if each.ours and each.target == target]
-        assert found, (name, target)
-        assert all(each.typing for each in found)
+def test_no_module_is_in_a_circle_with_its_package() -> None:
+    """The contract looks at siblings; this looks at a package's ``__init__`` and its modules, too."""
+    imports = graph()
+    assert circle(imports) == []
+    imports.add_import(importer="rpa_server.errors", imported="rpa_server")
+    assert "rpa_server.errors" in circle(imports)
 
 
-def test_the_packages_root_loads_nothing_of_ours_but_its_version() -> None:
-    """Importing any module runs it first; the application is only loaded when it is built."""
-    assert {found.target for found in _imports("rpa_server") if found.ours and not found.lazy} == {"version"}
+# -- the environment
 
 
-def test_only_the_two_redis_modules_know_redis() -> None:
-    """Everything else speaks to a store."""
-    assert {name for name in MODULES if _of_others(name) & {"redis", "hiredis"}} == REDIS
+def _environment_users(modules: dict[str, Path]) -> set[str]:
+    return {name for name, path in modules.items() if _touches_environment(ast.parse(path.read_bytes()))}
 
 
-def test_only_the_outermost_modules_know_aiohttp() -> None:
-    """Sessions, transports and stores work without a web framework."""
-    found = {name for name in MODULES if _of_others(name) & {"aiohttp", "aiohttp_sse"}}
-    assert {name for name in found if not name.startswith("handlers.")} == AIOHTTP
-
-
-def test_the_server_never_imports_the_tracker() -> None:
-    """They share a wire, not objects; only what plays recordings may."""
-    users = {name for name in MODULES if any(f.ours and f.target in TRACKER_SIDE for f in _imports(name))}
-    assert users - TRACKER_SIDE <= {"cli", "replay"}
-
-
-def test_the_tracker_never_imports_the_server() -> None:
-    """Nothing above the stores, and no asyncio: it works in a robot's thread."""
-    for name in TRACKER_SIDE:
-        for found in _imports(name):
-            assert not found.ours or found.target in TRACKER_SIDE or LEVELS[found.target] < LEVELS["stores"]
-            assert found.target.split(".")[0] != "asyncio"
-
-
-def _touches_environment(name: str) -> bool:
-    for node in ast.walk(ast.parse(MODULES[name].read_bytes())):
-        if isinstance(node, ast.Attribute) and node.attr in ("environ", "environb", "getenv", "putenv"):
+def _touches_environment(module: ast.Module) -> bool:
+    names = {"environ", "environb", "getenv", "getenvb", "putenv", "unsetenv"}
+    for node in ast.walk(module):
+        if isinstance(node, ast.Attribute) and node.attr in names:
             return True
-        if isinstance(node, ast.ImportFrom) and node.module == "os" and "env" in ast.dump(node):
+        if isinstance(node, ast.ImportFrom) and node.module == "os" and names & {alias.name for alias in node.names}:
             return True
     return False
 
 
 def test_only_the_edges_touch_the_environment() -> None:
-    """Everything else gets settings handed in."""
-    assert {name for name in MODULES if _touches_environment(name)} == ENVIRONMENT
+    """Everything else gets settings as arguments."""
+    assert _environment_users(MODULES) <= ENVIRONMENT
 
 
-#: No clock, socket, file or randomness of their own.
-PURE = [
-    "append", "backoff", "documents", "endings", "errors", "events", "foreign", "frames", "legacy", "legacy_events",
-    "legacy_full", "naming", "observed", "origins", "php", "private", "recording", "run", "schemas", "state", "wirejson",
-]  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    ["import os\nos.environ['A']", "import os as o\nx = o.getenv('A')", "from os import environ as e"],
+)
+def test_reading_the_environment_is_noticed(tmp_path: Path, text: str) -> None:
+    """However it is spelled."""
+    (tmp_path / "module.py").write_text(text)
+    assert _environment_users({"module": tmp_path / "module.py"}) == {"module"}
 
 
-@pytest.mark.parametrize("name", PURE)
+# -- pure modules
+
+_IMPURE = {"asyncio", "io", "logging", "os", "pathlib", "random", "secrets", "socket", "sys", "threading", "time"}
+
+
+def _impurities(source: str) -> list[str]:
+    """Return what *source* uses that has a clock, a socket, a file or randomness behind it."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names if alias.name.partition(".")[0] in _IMPURE]
+        elif isinstance(node, ast.ImportFrom) and not node.level and (node.module or "").partition(".")[0] in _IMPURE:
+            found.append(node.module or "")
+    return found + [call for call in (".now(", ".today(", ".utcnow(", "open(") if call in source]
+
+
+def _below(prefixes: list[str]) -> list[str]:
+    return [name for name in MODULES if any(f"{name}.".startswith(f"{prefix}.") for prefix in prefixes)]
+
+
+@pytest.mark.parametrize("name", _below(PURE))
 def test_a_pure_module_imports_no_clock_socket_or_file(name: str) -> None:
-    """What they say of themselves."""
-    impure = {"asyncio", "io", "logging", "os", "pathlib", "random", "secrets", "socket", "sys", "threading", "time"}
-    assert not _of_others(name) & impure
-    source = MODULES[name].read_text(encoding="utf-8")
-    for call in (".now(", ".today(", ".utcnow(", "open("):
-        assert call not in source
+    """They take times and random numbers as arguments."""
+    assert _impurities(MODULES[name].read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize("source", ["import time", "from os import path", "datetime.now()", "def f(): import asyncio.log"])
+def test_an_impure_module_is_noticed(source: str) -> None:
+    """At the top or inside a function."""
+    assert len(_impurities(source)) == 1
+
+
+# -- what importing loads
+
+
+def run(program: str) -> str:
+    """Return what a fresh interpreter prints; it measures no coverage, which would load modules of its own."""
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_PROCESS")}
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, env=environ, check=False, capture_output=True, text=True, timeout=170
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def loaded(program: str) -> set[str]:
     """Return the modules that a fresh interpreter has loaded after *program*."""
-    print_them = "\nimport sys; print('\\n'.join(sys.modules))"
-    done = subprocess.run(
-        [sys.executable, "-c", program + print_them], cwd=ROOT, check=True, capture_output=True, text=True, timeout=30
-    )
-    return set(done.stdout.split())
+    return set(run(program + "\nimport sys; print('\\n'.join(sys.modules))").split())
 
 
 def test_importing_the_tracker_loads_no_web_server() -> None:
     """A robot pays for what it uses."""
     modules = loaded("import rpa_server.tracker")
-    assert "rpa_server.tracker.progress" in modules
-    assert not {name for name in modules if name.split(".")[0] in ("aiohttp", "aiohttp_sse", "watchfiles", "click")}
-    assert not {"rpa_server.app", "rpa_server.hub", "rpa_server.stores", "rpa_server.handlers"} & modules
-    assert not {name for name in modules if name.startswith("prometheus_client")}
+    assert "rpa_server.tracker.tracker" in modules
+    heavy = {"aiohttp", "watchfiles", "click", "rich", "prometheus_client", "uvloop"}
+    assert not {name for name in modules if name.split(".")[0] in heavy}
+    server = ("app", "routes", "delivery", "http", "legacy", "serving", "watchers", "cli")
+    assert not {name for name in modules if name.startswith(tuple(f"rpa_server.{part}" for part in server))}
 
 
 def test_importing_the_package_loads_nothing_heavy() -> None:
     """``import rpa_server`` comes before everything else."""
     modules = loaded("import rpa_server")
-    assert {name for name in modules if name.startswith("rpa_server")} == {"rpa_server", "rpa_server.version"}
+    assert {name for name in modules if name.startswith("rpa_server")} == {"rpa_server", "rpa_server.assets"}
 
 
-@pytest.mark.parametrize("name", [name for name in MODULES if name != "__main__"])
-def test_every_module_can_be_imported_first(name: str) -> None:
-    """No circle that only works when somebody else was there before."""
-    loaded("import rpa_server" + ("" if name == "rpa_server" else f".{name}"))
+_IMPORT_EACH = """
+import os, sys, traceback
+import aiohttp.web, asyncio, click, marshmallow, redis.asyncio  # once for all: only ours are imported anew
+for name in sys.argv[1:] or {names!r}:
+    child = os.fork()
+    if not child:
+        try:
+            __import__(name)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    if os.waitpid(child, 0)[1]:
+        sys.exit(f"{{name}} can't be imported first")
+print("all")
+"""
+
+
+def test_every_module_can_be_imported_first() -> None:
+    """Each in a fresh fork: no circle that only works when something else was imported before."""
+    names = [f"rpa_server.{name}".rstrip(".") for name in MODULES if name != "__main__"]
+    assert run(_IMPORT_EACH.format(names=names)) == "all\n"
 
 
 def test_every_package_that_is_imported_is_required() -> None:
     """pip installs what is imported, and nothing more but what makes it faster."""
     setup = configparser.ConfigParser()
-    setup.read(ROOT / "setup.cfg", encoding="utf-8")
+    setup.read(SETUP, encoding="utf-8")
     required = [re.findall(r"[\w-]+", line.split(">")[0]) for line in setup["options"]["install_requires"].split()]
     optional = [re.findall(r"[\w-]+", line.split(">")[0]) for line in setup["options.extras_require"]["speed"].split()]
-    imported = {other for name in MODULES for other in _of_others(name)} - sys.stdlib_module_names
+    imported = {name.partition(".")[0] for name in graph().modules} - {"rpa_server"} - sys.stdlib_module_names
     installed = packages_distributions()
     found = {name.replace("_", "-").lower() for other in imported for name in installed.get(other, [other])}
     assert found - {name for names in required + optional for name in names} == set()
     assert {names[0] for names in required} - found == set()
+
+
+# -- the tests themselves
+
+
+def _imported_by(path: Path) -> set[str]:
+    """Return the modules that a test's file names in import statements."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path}: a relative import"
+            found |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module or ""}
+    return found
+
+
+def test_no_test_module_imports_another() -> None:
+    """What two of them need is in tests/support or a fixture of a conftest."""
+    for path in sorted((ROOT / "tests").rglob("*.py")):
+        for name in _imported_by(path):
+            parts = name.split(".")
+            if parts[0] == "tests":
+                assert not [part for part in parts if part.startswith("test_") or part == "conftest"], path
+
+
+#: What many tests need is written once.
+ONCE = ["serve", "Robot", "Viewer", "Site", "Stack"]
+
+
+def test_what_many_tests_need_is_written_once() -> None:
+    """A test module that needs something else gives it another name."""
+    found = [
+        node.name
+        for path in (ROOT / "tests").rglob("*.py")
+        for node in ast.parse(path.read_bytes()).body
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+    assert {name: found.count(name) for name in ONCE} == dict.fromkeys(ONCE, 1)
+
+
+# -- sizes
+
+
+def test_the_root_holds_a_dozen_files() -> None:
+    """Everything else has a package."""
+    assert len(list(PACKAGE.glob("*.py"))) <= 12
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_modules_and_functions_stay_short(name: str) -> None:
+    """No module over 300 lines, no function over 50."""
+    source = MODULES[name].read_text(encoding="utf-8")
+    assert len(source.splitlines()) <= 300
+    functions = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    assert [node.name for node in functions if (node.end_lineno or 0) - node.lineno >= 50] == []

@@ -16,10 +16,11 @@ import redis
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.protocol import State
 
-from tests.support.server import ROOT, RedisServer, Server, redis_server, running
+from tests.support.server import ROOT, Server, Stack, running, running_stack
+from tests.support.timing import within
 
-#: One machine is shared with other work: what is timed may be tried this often, the best try counts.
-TRIES = 3
+#: It is about times, and the machine should do nothing else meanwhile.
+pytestmark = pytest.mark.serial
 
 _ROBOT = """
 import sys, time
@@ -37,37 +38,29 @@ print([tracker.backend for tracker in trackers], sum(tracker.lost for tracker in
 """
 
 
-class Stack:
-    """A server with a Redis of its own."""
-
-    def __init__(self, server: Server, backend: RedisServer) -> None:
-        self.server = server
-        self.backend = backend
-
-    def address(self, session_id: str) -> str:
-        return f"ws://127.0.0.1:{self.server.port}/rpa/{session_id}"
+def address(stack: Stack, session_id: str) -> str:
+    return f"ws://127.0.0.1:{stack.server.port}/rpa/{session_id}"
 
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """One server that all tests of this module share."""
-    data_dir = tmp_path_factory.mktemp("plan") / "rpa_data"
-    with redis_server() as backend, running(Server(data_dir, backend.url)) as server:
-        yield Stack(server, backend)
+    with running_stack(tmp_path_factory.mktemp("plan")) as stack:
+        yield stack
 
 
 async def websocket_connection(stack: Stack) -> None:
-    """Section 1.3: the connection is open and answers a message with the message."""
-    async with connect(stack.address("test-session")) as websocket:
+    """Section 1.3: the connection opens and echoes a message."""
+    async with connect(address(stack, "test-session")) as websocket:
         assert websocket.state is State.OPEN
         test_data = {"etapa": 1, "mensagem": "Teste"}
         await websocket.send(json.dumps(test_data))
-        response = await asyncio.wait_for(websocket.recv(), 5)
+        response = await asyncio.wait_for(websocket.recv(), 30)
         assert json.loads(response) == test_data
 
 
 async def full_integration(stack: Stack) -> None:
-    """Section 4.1: what is published the moment the socket is open comes first, and its estimates again."""
+    """Section 4.1: an update published as soon as the socket is open comes first, then a message with its estimates."""
     progress_data = {
         "etapa": 5,
         "mensagem": "Tela 5 concluída",
@@ -78,15 +71,16 @@ async def full_integration(stack: Stack) -> None:
         },
     }
     payload = json.dumps(progress_data)
-    with redis.Redis(host="127.0.0.1", port=stack.backend.port, db=0) as redis_client:
+    assert stack.redis is not None
+    with redis.Redis(host="127.0.0.1", port=stack.redis.port, db=0) as redis_client:
         redis_client.ping()
-        async with connect(stack.address("test-session")) as websocket:
+        async with connect(address(stack, "test-session")) as websocket:
             redis_client.publish("rpa_progress:test-session", payload)
-            received_data = json.loads(await asyncio.wait_for(websocket.recv(), 5))
+            received_data = json.loads(await asyncio.wait_for(websocket.recv(), 30))
             assert received_data["etapa"] == 5
             assert received_data["estimativas"] == progress_data["estimativas"]
             assert received_data["type"] == "progress_update"
-            following = json.loads(await asyncio.wait_for(websocket.recv(), 5))
+            following = json.loads(await asyncio.wait_for(websocket.recv(), 30))
             assert following["type"] == "estimativas"
             items = following["estimativas"]["coberturas_detalhadas"]
             assert items[0]["nome"] == "CompreensivaDe"
@@ -97,21 +91,18 @@ async def full_integration(stack: Stack) -> None:
 
 async def concurrent_connections(stack: Stack) -> None:
     """Section 4.2: 100 connections at once are opened, written to and answered in under a second each time."""
-    figures = [await _hundred(stack)]
-    while max(figures[-1]) >= 1.0 and len(figures) < TRIES:
-        figures.append(await _hundred(stack))
-    opened, sent, answered = figures[-1]
-    print(f"100 connections: opened {opened:.3f} s, sent {sent:.3f} s, answered {answered:.3f} s; try {len(figures)}")
-    assert opened < 1.0
-    assert sent < 1.0
-    assert answered < 1.0
+    opened_s, sent_s, answered_s = await _hundred(stack)
+    print(f"100 connections: opened {opened_s:.3f} s, sent {sent_s:.3f} s, answered {answered_s:.3f} s")
+    within(opened_s, 1.0)
+    within(sent_s, 1.0)
+    within(answered_s, 1.0)
 
 
 async def _hundred(stack: Stack) -> tuple[float, float, float]:
     """Open 100 connections, use and close them; return the seconds that opening, sending and the answers took."""
     began = time.monotonic()
     websockets = await asyncio.gather(
-        *(connect(stack.address(f"session-{i}"), compression=None) for i in range(100))
+        *(connect(address(stack, f"session-{i}"), compression=None) for i in range(100))
     )
     opened = time.monotonic()
     try:
@@ -132,7 +123,7 @@ PLAN: list[Callable[[Stack], Awaitable[None]]] = [websocket_connection, full_int
 
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))), ids=lambda order: "".join(map(str, order)))
 async def test_plan_tests_pass_in_any_order_against_one_server(stack: Stack, order: tuple[int, ...]) -> None:
-    """What one visitor sent or one robot published is not shown to the next visitor as state."""
+    """An echoed or published message must not become the state that the next visitor is shown."""
     for number in order:
         await PLAN[number](stack)
 
@@ -194,33 +185,24 @@ def _quantile(values: list[float], share: float) -> float:
     return sorted(values)[min(len(values) - 1, int(len(values) * share))]
 
 
-async def _assert_fast(name: str, measure: Callable[[int], Awaitable[list[float]]]) -> None:
-    p99 = float("inf")
-    for attempt in range(TRIES):
-        ages = await measure(attempt)
-        p50, p99 = _quantile(ages, 0.5), _quantile(ages, 0.99)
-        print(f"{name}: p50 {p50 * 1000:.1f} ms, p99 {p99 * 1000:.1f} ms of {len(ages)} deliveries")
-        if p99 < 0.1:
-            return
-    assert p99 < 0.1
+def _assert_fast(name: str, ages_s: list[float]) -> None:
+    p50_s, p99_s = _quantile(ages_s, 0.5), _quantile(ages_s, 0.99)
+    print(f"{name}: p50 {p50_s * 1000:.1f} ms, p99 {p99_s * 1000:.1f} ms of {len(ages_s)} deliveries")
+    within(p99_s, 0.1)
+
+
+_runs = itertools.count()
 
 
 async def test_latency_through_redis_is_below_100_ms_with_100_connections(stack: Stack) -> None:
     """The plan's measure of success: less than 100 ms from the robot's call to the page."""
-    await _assert_fast(
-        "Redis, 100 connections",
-        lambda attempt: _ages(
-            stack.server, f"latency{attempt}-", sessions=10, viewers=100, updates=400, pause_s=0.008
-        ),
-    )
+    prefix = f"latency{next(_runs)}-"
+    ages_s = await _ages(stack.server, prefix, sessions=10, viewers=100, updates=400, pause_s=0.008)
+    _assert_fast("Redis, 100 connections", ages_s)
 
 
 async def test_latency_through_files_is_below_100_ms_with_10_watchers(tmp_path: Path) -> None:
     """Without Redis an update takes less than 100 ms, too."""
     with running(Server(tmp_path / "rpa_data")) as server:
-        await _assert_fast(
-            "Files, 10 watchers",
-            lambda attempt: _ages(
-                server, f"latency{attempt}-", sessions=5, viewers=10, updates=300, pause_s=0.012
-            ),
-        )
+        ages_s = await _ages(server, "latency-", sessions=5, viewers=10, updates=300, pause_s=0.012)
+    _assert_fast("Files, 10 watchers", ages_s)

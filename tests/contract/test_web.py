@@ -1,4 +1,6 @@
-"""The page's side: its own tests in Node, its types, its built files, and the built client against the real server."""
+"""The scripts for pages: their own tests in Node, their types, the built files, and the built client against a real
+server.
+"""
 
 import asyncio
 import base64
@@ -7,7 +9,6 @@ import hashlib
 import json
 import re
 import shutil
-import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,9 +19,9 @@ import pytest
 from rpa_server import __version__
 from rpa_server.tracker import ProgressTracker
 from tests.support import web_runs
+from tests.support.scripts import WEB, run
 from tests.support.server import ROOT, Server, until
 
-WEB = ROOT / "web"
 DIST = WEB / "dist"
 #: The most that a page loads, in bytes as gzip -9 makes them: each script fits the first flight of a TCP connection,
 #: ten packets, with its headers.
@@ -32,26 +33,6 @@ SINKS = re.compile(
 )
 
 
-def run(*command: str, cwd: Path = WEB) -> str:
-    """Run a program and return what it printed; what went wrong is the failure's text."""
-    program = shutil.which(command[0])
-    assert program, f"{command[0]} is not installed"
-    done = subprocess.run([program, *command[1:]], cwd=cwd, capture_output=True, text=True, timeout=50, check=False)
-    assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout[-6000:]}\n{done.stderr[-3000:]}"
-    return done.stdout
-
-
-@pytest.fixture(scope="session")
-def tools() -> Path:
-    """Install what builds and tests the scripts, as the lock file says, unless that was done."""
-    mark = WEB / "node_modules" / ".installed"
-    wanted = hashlib.sha256((WEB / "package-lock.json").read_bytes()).hexdigest()
-    if not mark.is_file() or mark.read_text() != wanted:
-        run("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline")
-        mark.write_text(wanted)
-    return WEB / "node_modules"
-
-
 @pytest.mark.parametrize("name", sorted(path.name for path in (WEB / "tests").glob("*.test.mjs")))
 def test_the_scripts_own_tests_pass(tools: Path, name: str) -> None:
     """What Node runs in web/tests passes."""
@@ -61,7 +42,7 @@ def test_the_scripts_own_tests_pass(tools: Path, name: str) -> None:
 
 
 def test_the_types_fit_how_a_page_uses_them(tools: Path) -> None:
-    """The hand-written types pass the compiler, and so does a page that uses them; what it may not do does not."""
+    """tsc accepts the hand-written types and a page that uses them, and rejects the misuses marked in it."""
     run("node", str(tools / "typescript" / "bin" / "tsc"), "--project", "tests/tsconfig.json")
 
 
@@ -81,7 +62,7 @@ def test_a_script_stays_small(name: str) -> None:
 
 
 def test_all_that_a_page_loads_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    """Beside its script the widget loads its style and words: 4 KB more, once, not part of the scripts' limits."""
+    """Beside its script the widget loads style and texts once, at most 4 KB more; prints all sizes."""
     sizes = {path.name: len(gzip.compress(path.read_bytes(), 9)) for path in sorted(DIST.iterdir())}
     with capsys.disabled():
         print("\ncompressed:", ", ".join(f"{name} {size}" for name, size in sizes.items()))
@@ -89,13 +70,13 @@ def test_all_that_a_page_loads_is_told(capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_the_script_vouches_for_the_file_beside_it() -> None:
-    """Its hash is in the script, so whoever checks the script has checked both."""
+    """rpa-progress.js contains the hash of rpa-progress.json, so that its own integrity covers both."""
     digest = hashlib.sha256((DIST / "rpa-progress.json").read_bytes()).digest()
     assert f"sha256-{base64.b64encode(digest).decode()}" in (DIST / "rpa-progress.js").read_text(encoding="utf-8")
 
 
 def test_what_a_version_holds_never_changes() -> None:
-    """The built files are those that were pinned for this version; changed files take a new one (web/release.mjs)."""
+    """The built files have the hashes pinned for this version; changed files need a new version (web/release.mjs)."""
     releases = json.loads((WEB / "releases.json").read_text(encoding="utf-8"))
     assert json.loads((WEB / "package.json").read_text(encoding="utf-8"))["version"] == __version__
     assert list(releases)[-1] == __version__
@@ -108,14 +89,14 @@ def test_what_a_version_holds_never_changes() -> None:
 
 
 def test_no_script_makes_markup_or_code_of_a_string() -> None:
-    """Neither the sources nor what is built of them use a sink that a strict policy forbids."""
+    """Neither the sources nor the built files use a DOM sink that Trusted Types forbid."""
     for path in [*(WEB / "src").rglob("*.js"), *map(DIST.joinpath, LIMITS)]:
         found = SINKS.search(path.read_text(encoding="utf-8"))
         assert found is None, f"{path.name}: {found}"
 
 
 def test_the_runs_for_the_scripts_tests_are_the_servers() -> None:
-    """The runs that the client's reducer is tested with are those that the server's rules make today."""
+    """web/tests/fixtures/runs.json is what the server's rules give today."""
     assert web_runs.FILE.read_text(encoding="utf-8") == web_runs.text()
 
 
@@ -196,9 +177,9 @@ async def test_every_update_reaches_every_page_once_though_the_server_is_killed_
                     await asyncio.sleep(0.05)
                 tracker.finalizar("success", {"plano_recomendado": {"valor": "R$ 1,00"}})
         for names, page in zip(transports, opened, strict=True):
-            told = page.said("progress")
-            assert [line[2] for line in told] == list(range(1, 17)), names
-            assert len({line[1] for line in told}) == 1, names
+            updates = page.said("progress")
+            assert [line[2] for line in updates] == list(range(1, 17)), names
+            assert len({line[1] for line in updates}) == 1, names
             assert page.said("done")[0][1]["estado"] == "sucesso", names
             assert page.said("result") == [["result", {"plano_recomendado": {"valor": "R$ 1,00"}}]], names
             assert page.lines[-2][:2] == ["connection", "closed"], names

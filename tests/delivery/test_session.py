@@ -14,6 +14,7 @@ from rpa_server.errors import StorageUnavailable
 from rpa_server.progress.session_state import SessionState
 from rpa_server.progress.update import HISTORY, START, Cursor, Update
 from rpa_server.watchers.feed import Feed
+from tests.support.examples import examples
 from tests.support.sessions import SESSION, ManualClock, Robot, SlowStore, Viewer, make_hub, settle, watch
 
 # -- joining
@@ -830,7 +831,7 @@ _EVENTS: dict[str, Any] = {name: name for name in (
 )}  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(sorted(_EVENTS)), st.integers(0, 11)), max_size=40))
 def test_whatever_happens_nothing_is_lost_doubled_or_out_of_order(events: list[tuple[str, int]]) -> None:
     """Through loss, repetition, disorder, lag and slow reads every client sees each run once, in order."""

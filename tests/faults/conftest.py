@@ -4,21 +4,23 @@
 most run in a short form, and those marked ``faults_full`` not at all.
 """
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from tests.support.faults.table import Row, render
 
-ROWS = pytest.StashKey[list[Row]]()
+#: The property of a test's report that carries its rows, from other processes, too.
+_ROWS = "faults"
 _HERE = Path(__file__).parent
-#: The longest scenario takes ten minutes and what is around it.
+#: The longest scenario takes ten minutes, plus its start and end.
 _FULL_TIMEOUT_S = 1200
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[ROWS] = []
     config.addinivalue_line("markers", "faults_full: a fault scenario that has no short form")
 
 
@@ -34,14 +36,28 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item not in left_out]
 
 
+@pytest.fixture(autouse=True)
+def without_coverage(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measure no coverage in the scenarios' many processes: it would take a third of the machine."""
+    for name in [name for name in os.environ if name.startswith("COVERAGE_PROCESS")]:
+        monkeypatch.delenv(name)
+
+
 @pytest.fixture
-def record(pytestconfig: pytest.Config) -> Callable[[Row], None]:
+def record(request: pytest.FixtureRequest) -> Callable[[Row], None]:
     """Put one row into the table that is printed behind the run; call it before asserting."""
-    return pytestconfig.stash[ROWS].append
+    return lambda row: request.node.user_properties.append((_ROWS, asdict(row)))
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    rows = config.stash[ROWS]
+def _recorded(terminalreporter: pytest.TerminalReporter) -> Iterator[Row]:
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.stats.get(outcome, ()):
+            if report.when == "call":
+                yield from (Row(**row) for name, row in report.user_properties if name == _ROWS)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    rows = list({row.scenario: row for row in _recorded(terminalreporter)}.values())  # of several tries the last
     if rows:
         terminalreporter.section("faults")
         for line in render(rows):

@@ -1,9 +1,9 @@
-"""A long run of everything at once, and what it does to memory, descriptors, tasks and delays.
+"""A long run with everything at once, and what happens to memory, descriptors, tasks and delays meanwhile.
 
     python -m tests.faults.soak --minutes 120 [--docs]
 
 Starts a redis-server, a server and robots, and keeps as many streams open as asked for while others come and go; every
-minute Redis closes the subscription. Prints a line every 10 s and a verdict at the end, whose exit status it is.
+minute Redis closes the subscription. Prints a line every 10 s and a verdict at the end, which is also the exit status.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from typing import Any
 import aiohttp
 
 from tests.support.faults.fleet import Fleet, figures, kill_subscribers, scene
-from tests.support.faults.viewers import MIX, Viewer
+from tests.support.faults.viewers import MIX, LiveViewer
 from tests.support.server import ROOT, CommandServer, redis_server
 
 SAMPLE_S = 10.0
@@ -34,7 +34,7 @@ KILL_S = 60.0
 CHURN_PER_S = 10
 ROBOTS = 20
 EVERY_S = 1.0
-#: The first part of a run is not judged, a quarter or ten minutes: 500 updates a session have to fill its history first.
+#: The first quarter of a run, at most ten minutes, is not judged: memory grows until each history holds its 500 updates.
 WARM_UP, WARM_UP_S = 0.25, 600.0
 MOST_MB_PER_H = 1.0
 _TIMESTAMP = re.compile(r'"timestamp":"([^"]+)"')
@@ -62,7 +62,7 @@ class Sample:
     duplicated: int
 
 
-class Watching(Viewer):
+class Watching(LiveViewer):
     """A viewer that keeps no events: it counts holes and repetitions, and how old every eighth update is."""
 
     ages_ms: list[float] = []  # noqa: RUF012 - all of them share it
@@ -98,21 +98,21 @@ def _rss_kb(pid: int) -> int:
 
 
 async def _sample(fleet: Fleet, began: float) -> Sample:
-    told = await figures(fleet.server)
-    descriptors, tasks, connections = (int(told[f"rpa_{name}"]) for name in ("descriptors", "tasks", "connections"))
+    reported = await figures(fleet.server)
+    descriptors, tasks, connections = (int(reported[f"rpa_{name}"]) for name in ("descriptors", "tasks", "connections"))
     at_s = round(time.monotonic() - began, 1)
     return Sample(at_s, _rss_kb(fleet.server.pid), descriptors, tasks, connections, *_take())
 
 
 async def _churn(fleet: Fleet, http: aiohttp.ClientSession) -> None:
-    """Come, watch for a while, and vanish, over every transport in turn."""
+    """Connect, watch for a while and disconnect, over each transport in turn, until cancelled."""
     number = 0
     passing: set[asyncio.Task[None]] = set()
     try:
         while True:
             await asyncio.sleep(1 / CHURN_PER_S)
             number += 1
-            viewer = Viewer([fleet.server.url], f"near-{number % ROBOTS}", MIX[number % len(MIX)])
+            viewer = LiveViewer([fleet.server.url], f"near-{number % ROBOTS}", MIX[number % len(MIX)])
             task = asyncio.create_task(_visit(viewer, http))
             passing.add(task)
             task.add_done_callback(passing.discard)
@@ -121,7 +121,7 @@ async def _churn(fleet: Fleet, http: aiohttp.ClientSession) -> None:
             task.cancel()
 
 
-async def _visit(viewer: Viewer, http: aiohttp.ClientSession) -> None:
+async def _visit(viewer: LiveViewer, http: aiohttp.ClientSession) -> None:
     with suppress(TimeoutError):
         async with asyncio.timeout(0.5 + random.random()):
             await viewer.run(http)
@@ -132,7 +132,7 @@ async def soak(directory: Path, minutes: float, viewers: int) -> list[Sample]:
     samples: list[Sample] = []
     environ = {"RPA_MAX_CONNECTIONS": str(viewers + 1000)}
     with redis_server() as backend:
-        # Streams alone: a poll is a connection now and then, and the curves are to be flat.
+        # No polls: they connect now and then, and the curve of descriptors should be flat.
         server = CommandServer(directory / "rpa_data", backend.url, None, **environ)
         streams: Sequence[Any] = (("ws",), ("sse",))
         async with (
@@ -151,7 +151,7 @@ async def soak(directory: Path, minutes: float, viewers: int) -> list[Sample]:
                 print(json.dumps(asdict(samples[-1])), flush=True)
             churn.cancel()
             await asyncio.wait([churn])
-            await asyncio.sleep(0.5)  # the visitors are gone, too
+            await asyncio.sleep(0.5)  # the visitors have left by then
     return samples
 
 
@@ -187,7 +187,7 @@ def _behind_warm_up(samples: Sequence[Sample]) -> Sequence[Sample]:
 
 
 def judge(samples: Sequence[Sample]) -> Verdict:
-    """Judge a run; those who come and go are taken out of the descriptors."""
+    """Judge a run; connections of visitors are subtracted from the descriptors."""
     kept = _behind_warm_up(samples)
     third = max(1, len(kept) // 3)
     first, last = kept[:third], kept[-third:]
@@ -216,8 +216,8 @@ def curves(samples: Sequence[Sample]) -> str:
               ("p99 of a delivery, ms", [each.p99_ms for each in samples])]  # fmt: skip
     end_s = samples[-1].at_s
     parts = []
-    for place, (name, values) in enumerate(strips):
-        top = place * (height + gap) + gap
+    for index, (name, values) in enumerate(strips):
+        top = index * (height + gap) + gap
         most = max(values) or 1.0
         points = " ".join(
             f"{each.at_s / end_s * width:.1f},{top + height - value / most * height:.1f}"

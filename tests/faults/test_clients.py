@@ -1,4 +1,4 @@
-"""Clients that stall, whose network fails, who were away for long, and who sit behind odd proxies."""
+"""Clients that stop reading, lose their network, or return after a long absence."""
 
 import asyncio
 import itertools
@@ -23,16 +23,15 @@ from tests.support.faults.judge import Verdict, judge
 from tests.support.faults.network import Link, why_no_namespaces
 from tests.support.faults.robots import Plan, Robots, working
 from tests.support.faults.table import Row
-from tests.support.faults.viewers import Crowd, Transport, Viewer
+from tests.support.faults.viewers import Crowd, LiveViewer, Transport
 from tests.support.server import CommandServer, RedisServer, Server, running, watching
+from tests.support.timing import fast_enough, within
 
 pytestmark = pytest.mark.faults
 Record = Callable[[Row], None]
 
 CLEAN = (0, 0, 0, 0, 0)
 FULL = pytest.mark.faults_full
-#: What is timed may be tried this often: machines are shared. Nothing may be lost in any of them.
-TRIES = 3
 TRANSPORTS: Sequence[Transport] = ("ws", "sse", "poll")
 
 
@@ -40,10 +39,10 @@ TRANSPORTS: Sequence[Transport] = ("ws", "sse", "poll")
 
 
 class Gauge(asyncio.Protocol):
-    """A quick client: notes when which update came, answers pings, and does nothing else.
+    """A fast client: records when each update arrived and answers pings.
 
     Attributes:
-        seen: number of the update and time, in the order in which they came.
+        seen: number of each update and its time of arrival, in order.
     """
 
     _SEQ = re.compile(rb'"seq":(\d+),"final"')
@@ -67,7 +66,7 @@ class Gauge(asyncio.Protocol):
         for match in self._SEQ.finditer(whole):
             self.seen.append((int(match[1]), now_s))
             end = match.end()
-        if self._PING in data:  # no text has these bytes
+        if self._PING in data:  # these two bytes don't occur in a text frame
             self._transport.write(self._PONG)
         self._tail = whole[max(end, len(whole) - self._TAIL) :]
 
@@ -102,15 +101,15 @@ def judged(found: list[Gauge], called: dict[int, float], after: int) -> Verdict:
 
 
 async def until_dropped(server: Server, connection: socket.socket, timeout_s: float) -> float:
-    """Wait until the server has let go of a connection, by the system's word; return when, infinity for never.
+    """Wait until the server has closed a connection, as the operating system shows it; return when, or infinity.
 
-    The client is told nothing: its window is shut.
+    The client itself can't notice: it does not read.
     """
     port = connection.getsockname()[1]
     process = psutil.Process(server.pid)
     deadline_s = time.monotonic() + timeout_s
     while time.monotonic() < deadline_s:
-        if not any(place.raddr and place.raddr.port == port for place in process.net_connections("tcp")):
+        if not any(each.raddr and each.raddr.port == port for each in process.net_connections("tcp")):
             return time.monotonic()
         await asyncio.sleep(0.25)
     return float("inf")
@@ -133,7 +132,7 @@ class Stall(NamedTuple):
 async def stall(directory: Path, redis_url: str, kind: type[Server], count: int, length_s: float) -> Stall:
     """Let two clients stall beside *count* others, and go on for a while when they are gone."""
     data_dir = directory / "rpa_data"
-    session = f"c1-{directory.name}"
+    session = "c1"
     robots = Robots(directory, Plan([session], every_s=0.005, payload=4096, start_s=0.0), redis_url, data_dir)
     with running(kind(data_dir, redis_url)) as server:
         async with gauges(server.port, session, count) as good:
@@ -157,37 +156,34 @@ async def stall(directory: Path, redis_url: str, kind: type[Server], count: int,
     return Stall(verdict, rate, [at_s - began_s for at_s in gone])
 
 
+@pytest.mark.serial
 @pytest.mark.parametrize(
     "kind", [pytest.param(Server, id="aiohttp"), pytest.param(CommandServer, id="uvloop", marks=FULL)]
 )
 async def test_C1_stalled(
     tmp_path: Path, redis_process: RedisServer, record: Record, full: bool, kind: type[Server]
 ) -> None:
-    """Two clients that never read, among 100 who get 200 updates of 4 kB a second: nobody else notices."""
+    """Two clients that never read cost the others nothing: 200 updates of 4 kB a second, p99 below 50 ms."""
     count, length_s = (100, 20.0) if full else (40, 1.0)
-    for number in range(TRIES):
-        directory = tmp_path / str(number)
-        directory.mkdir()
-        found = await stall(directory, redis_process.url, kind, count, length_s)
-        record(
-            found.verdict.row(
-                f"C1 two stalled beside {count} ({'uvloop' if kind is CommandServer else 'asyncio'})",
-                f"{found.rate:.0f} updates/s, stalled ones gone after "
-                + ", ".join(f"{gone_s:.1f} s" for gone_s in found.gone_s),
-            )
+    found = await stall(tmp_path, redis_process.url, kind, count, length_s)
+    record(
+        found.verdict.row(
+            f"C1 two stalled beside {count} ({'uvloop' if kind is CommandServer else 'asyncio'})",
+            f"{found.rate:.0f} updates/s, stalled ones gone after "
+            + ", ".join(f"{gone_s:.1f} s" for gone_s in found.gone_s),
         )
-        assert found.verdict.faults == CLEAN
-        assert max(found.gone_s) <= 10.0
-        if found.verdict.delay_s(0.99) <= 0.05 and found.rate >= 150:
-            return
-    pytest.fail(f"not once in {TRIES} times")
+    )
+    assert found.verdict.faults == CLEAN
+    within(max(found.gone_s), 10.0)
+    within(found.verdict.delay_s(0.99), 0.05)
+    fast_enough(found.rate >= 150, f"the robot made only {found.rate:.0f} updates a second")
 
 
 # -- C3 and C5: a link that fails
 
 
 class OpenServer(Server):
-    """Listens on every address, to be reached through a link."""
+    """Listens on every address, so that it can be reached through a link."""
 
     host = "0.0.0.0"
 
@@ -203,7 +199,7 @@ def link() -> Iterator[Link]:
 
 def reached(process: psutil.Process, address: str) -> int:
     """Return how many connections a process has to an address."""
-    return sum(bool(place.raddr and place.raddr.ip == address) for place in process.net_connections("tcp"))
+    return sum(bool(each.raddr and each.raddr.ip == address) for each in process.net_connections("tcp"))
 
 
 @pytest.mark.parametrize(
@@ -216,7 +212,7 @@ def reached(process: psutil.Process, address: str) -> int:
 async def test_C3_vanished(
     tmp_path: Path, link: Link, record: Record, full: bool, name: str, request_of: bytes
 ) -> None:
-    """An idle client's network is gone: the stream is closed within one and a half heartbeats, and nothing is kept."""
+    """A client whose network is gone is closed within one and a half heartbeats, and its descriptor is freed."""
     heartbeat_s = 15.0 if full else 2.0
     loop = asyncio.get_running_loop()
     with running(OpenServer(tmp_path / "rpa_data", RPA_HEARTBEAT_S=str(heartbeat_s))) as server:
@@ -235,7 +231,7 @@ async def test_C3_vanished(
             return await connections() == 0
 
         await eventually(connected, 5.0)
-        await asyncio.sleep(1.6 * heartbeat_s)  # a client that is there stays
+        await asyncio.sleep(1.6 * heartbeat_s)  # a client that answers is kept
         assert await connected()
         link.down()
         closed_s = await eventually(closed, 60.0)
@@ -248,16 +244,16 @@ async def test_C3_vanished(
             more=f"closed after {closed_s:.1f} s, descriptor free after {freed_s:.1f} s",
         )
     )
-    # What nobody answers, the kernel has to tell of: an event stream's client says nothing by itself.
+    # An event stream's client never sends anything: there the kernel's time limit on unacknowledged data has to do it.
     limit_s = 1.5 * heartbeat_s if name == "WebSocket" else heartbeat_s + UNACKNOWLEDGED_MS / 1000
-    assert closed_s <= limit_s + 0.5
-    assert freed_s <= 40.0
+    within(closed_s, limit_s + 0.5)
+    within(freed_s, 40.0)
 
 
 async def test_C5_network_cut(
     tmp_path: Path, redis_process: RedisServer, link: Link, record: Record, full: bool
 ) -> None:
-    """A network that fails for 30 s: everyone goes on behind his cursor, with one handshake each."""
+    """After a network failure of 30 s every client resumes from its cursor, with one handshake."""
     cut_s = 30.0 if full else 3.0
     environ = {} if full else {"RPA_HEARTBEAT_S": "1"}
     data_dir = tmp_path / "rpa_data"
@@ -289,7 +285,7 @@ async def test_C5_network_cut(
     assert handshakes == 1
 
 
-def is_back(viewer: Viewer, since_s: float) -> bool:
+def is_back(viewer: LiveViewer, since_s: float) -> bool:
     """Tell whether a viewer got an update after a time."""
     return bool(viewer.events) and viewer.events[-1].kind == "update" and viewer.events[-1].at_s > since_s
 
@@ -308,18 +304,18 @@ async def snapshot(server: Server, session_id: str) -> dict[str, Any]:
 async def test_C6_gap_beyond_history(
     tmp_path: Path, redis_process: RedisServer, record: Record, store: str
 ) -> None:
-    """Who was away for more updates than are kept gets one reset with the state as it is, on every transport."""
+    """A client that missed more updates than are kept gets one reset with the current state, on every transport."""
     url = redis_process.url if store == "redis" else "none"
     data_dir = tmp_path / "rpa_data"
     robots = Robots(tmp_path, Plan(["c6"], every_s=0.003, start_s=0.0), url, data_dir)
     with running(Server(data_dir, url)) as server, working(robots):
-        viewers = [Viewer([server.url], "c6", [transport]) for transport in TRANSPORTS]
+        viewers = [LiveViewer([server.url], "c6", [transport]) for transport in TRANSPORTS]
         async with watching(*viewers):
             await eventually(lambda: all(viewer.seq >= 5 for viewer in viewers), 10.0)
         left = max(viewer.seq for viewer in viewers)
         await eventually(lambda: robots.reports()["c6"][-1].seq > left + HISTORY + 50, 30.0, 0.2)
         robots.tell("pause")
-        await asyncio.sleep(0.3)  # one may be under way
+        await asyncio.sleep(0.3)  # one call may be under way
         async with watching(*viewers):
             newest = robots.reports()["c6"][-1].seq
             await eventually(lambda: all(viewer.seq >= newest for viewer in viewers), 10.0)
@@ -338,13 +334,13 @@ async def test_C6_gap_beyond_history(
 
 
 def lacking(state: dict[str, Any], stored: dict[str, Any]) -> dict[str, Any]:
-    """Return what a client's state has otherwise than the stored one; how long ago it was written is none of it."""
+    """Return where a client's state differs from the stored one; the age of the snapshot is ignored."""
     return {key: value for key, value in stored.items() if key != "silencio_s" and state.get(key) != value}
 
 
 @FULL
 async def test_C6_gap_while_connected(tmp_path: Path, redis_process: RedisServer, record: Record) -> None:
-    """Who takes nothing while more updates pass than are kept, and then reads on, gets one reset in mid-stream."""
+    """A client that stops reading for longer than the history, then reads on, gets one reset within its stream."""
     data_dir = tmp_path / "rpa_data"
     plan = Plan(["c6"], every_s=0.003, payload=16_000, start_s=0.0)
     robots = Robots(tmp_path, plan, redis_process.url, data_dir)

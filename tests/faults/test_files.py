@@ -24,6 +24,7 @@ from rpa_server.tracker import ProgressTracker
 from tests.support.faults.robots import Plan, Robots, working
 from tests.support.faults.table import Row
 from tests.support.server import ROOT, Server
+from tests.support.timing import fast_enough
 
 pytestmark = pytest.mark.faults
 Record = Callable[[Row], None]
@@ -36,12 +37,12 @@ _AT_ONCE = 16
 
 
 class Damage(NamedTuple):
-    """What stands in place of a document.
+    """One way of spoiling a document.
 
     Attributes:
-        name: in words, for the failure's message.
-        spoil: makes it out of the document's bytes.
-        readable: it is an object, and a reader may make something of it.
+        name: for the failure's message.
+        spoil: makes the spoiled bytes out of the document's.
+        readable: the result is still an object, so a reader may use parts of it.
     """
 
     name: str
@@ -50,14 +51,14 @@ class Damage(NamedTuple):
 
 
 def _torn(length: int) -> Damage:
-    """Keep so many bytes, at least one less than there are."""
+    """Truncate to *length* bytes, or one less than there are."""
     return Damage(f"torn at {length}", lambda data: data[: min(length, len(data) - 1)])
 
 
 def _bad_utf8(share: float) -> Damage:
     def spoil(data: bytes) -> bytes:
-        place = int(share * len(data))
-        return data[:place] + b"\xff" + data[place:]
+        index = int(share * len(data))
+        return data[:index] + b"\xff" + data[index:]
 
     return Damage(f"bad UTF-8 at {share}", spoil)
 
@@ -100,7 +101,7 @@ def damages(documents: dict[str, bytes], step: int) -> Iterator[Damage]:
 
 
 class Case(NamedTuple):
-    """One file or two damaged, of a session that the server has seen before or not."""
+    """Which of a session's files are damaged, and whether the server has seen the session before."""
 
     damage: Damage
     kinds: tuple[str, ...]
@@ -108,11 +109,11 @@ class Case(NamedTuple):
 
 
 class Spoiler:
-    """Puts damaged files in front of a server and asks it for them.
+    """Writes damaged files and asks the server for their session.
 
     Attributes:
-        statuses: how often it answered what.
-        wrong: in words, the answers that were none of the right ones.
+        statuses: how often each status was answered.
+        wrong: descriptions of answers that are neither the last good state nor 404.
     """
 
     def __init__(self, server: Server, data_dir: Path, documents: dict[str, bytes], http: aiohttp.ClientSession) -> None:
@@ -148,7 +149,8 @@ class Spoiler:
             path.unlink()
 
     def _write(self, paths: dict[str, Path], documents: dict[str, bytes]) -> None:
-        """Write in place, as the deployed robots do; what is too large to be read comes there whole."""
+        """Truncate and write, as the deployed robots do; what the server refuses to read by its size is moved there whole.
+        """
         for kind, path in paths.items():
             if len(documents[kind]) < json_files.MAX_BYTES:
                 path.write_bytes(documents[kind])
@@ -191,7 +193,7 @@ async def client() -> AsyncIterator[aiohttp.ClientSession]:
 async def test_H3_broken_files(
     tmp_path: Path, data_dir: Path, server: Server, record: Record, full: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Empty, torn at each byte, not UTF-8, no object, of the wrong shape: the last good state, or 404 in JSON."""
+    """For empty, torn, non-UTF-8 and misshapen files the server answers the last good state, or 404 in JSON."""
     documents = run_documents(tmp_path, monkeypatch)
     data_dir.mkdir(exist_ok=True)
     cases = (
@@ -225,7 +227,7 @@ def _read_so_far(pid: int) -> int:
 async def test_H3_huge_files(
     tmp_path: Path, data_dir: Path, server: Server, record: Record, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """50 MB of valid JSON are refused by their size: less than 1 MB is read, by all tries together."""
+    """50 MB of valid JSON are refused by their size: the server reads less than 1 MB, over all tries."""
     documents = run_documents(tmp_path, monkeypatch)
     data_dir.mkdir(exist_ok=True)
     huge = Damage("50 MB", lambda _: b'{"a": "' + b"x" * 50_000_000 + b'"}')
@@ -246,10 +248,11 @@ async def test_H3_huge_files(
 
 
 class Reader:
-    """Reads every document of a directory again and again, in threads, as strictly as a program can.
+    """Reads every document of a directory in a loop, in threads.
 
     Attributes:
-        reads, torn: how many in all, and how many that were no JSON object.
+        reads: how many.
+        torn: reads that were no JSON object.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -282,12 +285,12 @@ class Reader:
 
 
 class Asker:
-    """Asks a server for sessions again and again.
+    """Asks a server for sessions in a loop.
 
     Attributes:
         answers: how many.
-        failed: those that were not 200.
-        back: those that were behind an earlier one of the same run.
+        failed: answers other than 200.
+        back: answers older than an earlier one of the same run.
     """
 
     def __init__(self, server: Server, sessions: Sequence[str]) -> None:
@@ -322,8 +325,9 @@ class Asker:
                 await asyncio.gather(*tasks, return_exceptions=True)
 
 
+@pytest.mark.serial
 async def test_H4_read_while_written(tmp_path: Path, data_dir: Path, server: Server, record: Record, full: bool) -> None:
-    """500 updates a second go into files that others read: none finds half a document, the server never goes back."""
+    """While 500 updates a second are written no reader finds half a document, and the server never goes back."""
     length_s = 60.0 if full else 4.0
     sessions = [f"h4-{number}" for number in range(20)]
     robots = Robots(tmp_path, Plan(sessions, every_s=0.04), "none", data_dir)
@@ -344,11 +348,11 @@ async def test_H4_read_while_written(tmp_path: Path, data_dir: Path, server: Ser
     )
     assert (reader.torn, asker.failed, asker.back) == (0, 0, 0)
     assert reader.reads >= (10_000 if full else 1_000)
-    assert rate >= 300
+    fast_enough(rate >= 300, f"the robots made only {rate:.0f} updates a second")
 
 
 async def test_H4_writers_killed(tmp_path: Path, data_dir: Path, server: Server, record: Record, full: bool) -> None:
-    """Writers are killed at any moment: every document stays whole, and what they leave behind is swept."""
+    """However often a writer is killed, every document stays whole, and its temporary files are removed later."""
     times = 200 if full else 30
     sessions = [f"doomed-{number}" for number in range(5)]
     data_dir.mkdir(exist_ok=True)

@@ -1,4 +1,4 @@
-"""The judge: every way in which a client can be cheated is counted, and what is rightly not seen is not."""
+"""The judge of the fault scenarios: it counts every loss, repetition and disorder, and nothing that is excused."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ E = "e1"
 
 
 class Client:
-    """What a client saw, written down."""
+    """What a client saw."""
 
     session_id = "s"
 
@@ -22,8 +22,8 @@ class Client:
         return self.known
 
 
-def told(*seqs: int, epoch: str = E) -> list[Event]:
-    """Return updates, each a tenth of a second behind its call."""
+def got(*seqs: int, epoch: str = E) -> list[Event]:
+    """Return updates, each received a tenth of a second after the robot's call."""
     return [Event("update", seq + 0.1, epoch, seq) for seq in seqs]
 
 
@@ -32,13 +32,13 @@ def state(kind: Kind, seq: int, at_s: float, epoch: str = E) -> Event:
 
 
 def verdict(*events: Event, updates: int = 5) -> Verdict:
-    """Judge one client of a robot that makes a call a second."""
+    """Judge one client of a robot that makes one call a second."""
     return judge({"s": [Report(E, seq, float(seq), 0.01 * seq) for seq in range(1, updates + 1)]}, [Client(*events)])
 
 
 def test_everything_seen_once_is_nothing_to_complain_of() -> None:
-    """All zeros, and the delays are those of a client that was there."""
-    found = verdict(Event("up", 0.5), *told(1, 2, 3, 4, 5))
+    """All counts are zero, and the delays are those of a client that was connected."""
+    found = verdict(Event("up", 0.5), *got(1, 2, 3, 4, 5))
     assert (*found.faults, found.resets, found.excused) == (0,) * 7
     assert round(found.delay_s(), 6) == 0.1
     assert found.block_s == 0.05
@@ -46,76 +46,76 @@ def test_everything_seen_once_is_nothing_to_complain_of() -> None:
 
 
 def test_hole_is_lost() -> None:
-    """What never comes counts, in the middle and at the end."""
-    assert verdict(*told(1, 2, 4)).faults == (2, 0, 0, 0, 0)
+    """Missing updates count in the middle of a run and at its end."""
+    assert verdict(*got(1, 2, 4)).faults == (2, 0, 0, 0, 0)
 
 
 def test_client_that_saw_nothing_lost_everything() -> None:
-    """A client that was never served does not pass for one that had nothing to see."""
+    """A client that was never served has lost every update."""
     assert verdict().lost == 5
     assert verdict(Event("join", 0.5)).lost == 5
 
 
 def test_update_seen_twice_is_a_duplicate() -> None:
-    """Whether it comes at once or behind others."""
-    assert verdict(*told(1, 2, 2, 3, 4, 1, 5)).faults == (0, 2, 0, 0, 0)
+    """Whether the repetition follows at once or later."""
+    assert verdict(*got(1, 2, 2, 3, 4, 1, 5)).faults == (0, 2, 0, 0, 0)
 
 
 def test_late_update_is_out_of_order_and_not_lost() -> None:
-    """It was seen, behind a later one."""
-    assert verdict(*told(1, 3, 2, 4, 5)).faults == (0, 0, 1, 0, 0)
+    """An update behind a later one is out of order."""
+    assert verdict(*got(1, 3, 2, 4, 5)).faults == (0, 0, 1, 0, 0)
 
 
 def test_first_state_covers_what_came_before_it() -> None:
-    """Who joins later misses only what follows on what it was given."""
-    assert verdict(state("join", 3, 3.5), *told(5)).faults == (1, 0, 0, 0, 0)
+    """A client that joins later can lose only what follows on its first state."""
+    assert verdict(state("join", 3, 3.5), *got(5)).faults == (1, 0, 0, 0, 0)
 
 
 def test_reset_within_history_counts_and_excuses_nothing() -> None:
-    """The client could have had what it jumped over."""
-    found = verdict(*told(1), state("sync", 4, 4.5), *told(5))
+    """Updates that the server still kept count as lost, though a reset jumped over them."""
+    found = verdict(*got(1), state("sync", 4, 4.5), *got(5))
     assert (found.lost, found.excused, found.resets, found.most_resets) == (2, 0, 1, 1)
 
 
 def test_reset_beyond_history_excuses_what_it_jumps_over() -> None:
-    """500 updates are kept; who was away for more can't have them."""
-    found = verdict(*told(1), state("reset", 502, 502.5), *told(503), updates=503)
+    """500 updates are kept; what a client missed beyond that is excused."""
+    found = verdict(*got(1), state("reset", 502, 502.5), *got(503), updates=503)
     assert (found.lost, found.excused, found.resets) == (0, 500, 1)
-    found = verdict(*told(1), state("reset", 501, 501.5), *told(502), updates=502)
+    found = verdict(*got(1), state("reset", 501, 501.5), *got(502), updates=502)
     assert (found.lost, found.excused, found.resets) == (499, 0, 1)
 
 
 def test_state_older_than_what_was_seen_is_out_of_order() -> None:
-    """A client is never sent back, and what it then sees again it saw twice."""
-    found = verdict(*told(1, 2, 3), state("reset", 2, 3.5), *told(3, 4, 5))
+    """A state older than the last update counts as disorder, and what follows again as duplicates."""
+    found = verdict(*got(1, 2, 3), state("reset", 2, 3.5), *got(3, 4, 5))
     assert found.faults == (0, 1, 1, 0, 0)
 
 
 def test_what_no_robot_reported_is_unknown() -> None:
-    """An invented number or another run's."""
-    assert verdict(*told(1, 2, 3, 4, 5, 6)).unknown == 1
-    assert verdict(*told(1, 2, 3, 4, 5), *told(1, epoch="other")).unknown == 1
+    """A number that was never reported, or one of another run."""
+    assert verdict(*got(1, 2, 3, 4, 5, 6)).unknown == 1
+    assert verdict(*got(1, 2, 3, 4, 5), *got(1, epoch="other")).unknown == 1
 
 
 def test_delay_counts_only_for_who_was_there_when_the_robot_called() -> None:
-    """A client that came back later did not wait for the server."""
-    events = [Event("up", 0.5), *told(1), Event("down", 1.5), Event("up", 2.5), Event("update", 2.6, E, 2), *told(3, 4, 5)]
+    """No delay is counted for a client that was disconnected when the robot called."""
+    events = [Event("up", 0.5), *got(1), Event("down", 1.5), Event("up", 2.5), Event("update", 2.6, E, 2), *got(3, 4, 5)]
     assert round(verdict(*events).delay_s(), 6) == 0.1
-    late = verdict(Event("up", 0.5), Event("update", 4.0, E, 1), *told(2, 3, 4, 5))
+    late = verdict(Event("up", 0.5), Event("update", 4.0, E, 1), *got(2, 3, 4, 5))
     assert late.delay_s() == 3.0
     assert round(late.delay_s(0.5), 6) == 0.1
 
 
 def test_call_that_made_two_updates_made_both_then() -> None:
-    """An error at the end is an update before the final one."""
-    found = judge({"s": [Report(E, 1, 1.0, 0.0), Report(E, 3, 2.0, 0.0)]}, [Client(*told(1, 2, 3))])
+    """An error at the end is an update of its own, made by the same call as the final one."""
+    found = judge({"s": [Report(E, 1, 1.0, 0.0), Report(E, 3, 2.0, 0.0)]}, [Client(*got(1, 2, 3))])
     assert (found.updates, found.lost, found.unknown) == (3, 0, 0)
 
 
 def test_last_message_must_be_the_robots_last_state() -> None:
-    """Whoever ends with another state than the robot is counted."""
+    """A client whose last message is not the robot's last state counts as wrong."""
     robots = {"epoch": E, "seq": 1, "estado": "sucesso", "final": True, "percentual": 100.0, "total_etapas": 15}
-    good, bad, blind = Client(*told(1)), Client(*told(1)), Client(*told(1))
+    good, bad, blind = Client(*got(1)), Client(*got(1)), Client(*got(1))
     good.known, bad.known = {**robots, "mensagem": "x"}, {**robots, "percentual": 99.0}
     found = judge({"s": [Report(E, 1, 1.0, 0.0)]}, [good, bad, blind], {"s": End(robots, 0, "redis")})
     assert found.wrong == 2

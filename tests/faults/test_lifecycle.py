@@ -1,4 +1,4 @@
-"""The server ends, dies, comes back, is run over and runs out of descriptors."""
+"""The server is stopped, killed, restarted, visited by thousands, and runs out of descriptors."""
 
 import asyncio
 import bisect
@@ -7,6 +7,8 @@ import os
 import re
 import resource
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -20,8 +22,9 @@ from tests.support.faults import wire
 from tests.support.faults.fleet import eventually, figures, kill_subscribers, scene
 from tests.support.faults.judge import Verdict
 from tests.support.faults.table import Row
-from tests.support.faults.viewers import Transport, Viewer
-from tests.support.server import CommandServer, RedisServer, Server, running
+from tests.support.faults.viewers import LiveViewer, Transport
+from tests.support.server import CommandServer, RedisServer, Server, running, wait_until
+from tests.support.timing import fast_enough, within
 
 pytestmark = pytest.mark.faults
 Record = Callable[[Row], None]
@@ -31,8 +34,6 @@ WS: Sequence[Transport] = ("ws",)
 SSE: Sequence[Transport] = ("sse",)
 POLL: Sequence[Transport] = ("poll",)
 FULL = pytest.mark.faults_full
-#: What is timed may be tried this often: machines are shared. Nothing may be lost in any of them.
-TRIES = 3
 #: Both ways to start a server; they differ in the event loop.
 both = pytest.mark.parametrize(
     "kind", [pytest.param(Server, id="aiohttp"), pytest.param(CommandServer, id="uvloop", marks=FULL)]
@@ -41,7 +42,7 @@ both = pytest.mark.parametrize(
 
 @pytest.fixture(autouse=True)
 def descriptors() -> None:
-    """Let this process open as many files as it may; what is in here needs a few thousand."""
+    """Raise this process's limit on open files: these tests need a few thousand."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     if hard < 5000:
@@ -56,7 +57,7 @@ def loop(kind: type[Server]) -> str:
 # -- L1
 
 
-def _codes(viewers: list[Viewer]) -> dict[int, int]:
+def _codes(viewers: list[LiveViewer]) -> dict[int, int]:
     """Sum up how sockets were closed."""
     sums: dict[int, int] = {}
     for viewer in viewers:
@@ -66,7 +67,7 @@ def _codes(viewers: list[Viewer]) -> dict[int, int]:
 
 
 async def _plain(port: int, session_id: str) -> bytes:
-    """Watch in the plan's dialect until the connection is gone; return what came."""
+    """Watch in the plan's dialect until the connection ends; return all bytes received."""
     connection = await wire.connect(port)
     await asyncio.get_running_loop().sock_sendall(connection, wire.upgrade(f"/rpa/{session_id}", None))
     try:
@@ -77,7 +78,9 @@ async def _plain(port: int, session_id: str) -> bytes:
 
 @both
 async def test_L1_stopped(tmp_path: Path, redis_process: RedisServer, record: Record, kind: type[Server]) -> None:
-    """SIGTERM under 500 WebSockets and 500 event streams: gone within 5 s, everyone is told, and nobody loses a thing."""
+    """SIGTERM with 500 WebSockets and 500 event streams: exit within 5 s, every stream is closed properly, nothing is
+    lost.
+    """
     mix = [WS] * 4 + [SSE] * 5
     servers = [kind(tmp_path / "rpa_data", redis_process.url, RPA_MAX_CONNECTIONS="2000")]
     async with scene(
@@ -99,23 +102,23 @@ async def test_L1_stopped(tmp_path: Path, redis_process: RedisServer, record: Re
             f"exit {took_s:.2f} s, closed {codes}, {ended} streams ended, {len(goodbyes)} plain sockets got a close frame",
         )
     )
-    assert took_s <= 5.0
     assert codes == {1012: 400}
     assert ended == len(streams) == 500
     assert len({viewer.retry_ms for viewer in streams}) > 250
     assert goodbyes == []
     assert all(data.startswith(b"HTTP/1.1 101 ") for data in seen)
     assert verdict.faults == CLEAN, verdict.worst
+    within(took_s, 5.0)
 
 
 # -- L2
 
 
-class Returning(Viewer):
-    """Comes back as docs/api.rst asks clients to; on an event stream as browsers do, when the server said.
+class Returning(LiveViewer):
+    """Reconnects as docs/api.rst asks clients to: an event stream after the server's ``retry:``, as browsers do.
 
-    What the clients draw is spread evenly, as it is where there are very many: the rule is measured, not luck. What
-    the server draws is what it is.
+    The clients' own pauses are spread evenly instead of drawn at random, so that the test measures the rule and not luck;
+    the server's are random as ever.
     """
 
     _count = 0
@@ -127,75 +130,107 @@ class Returning(Viewer):
 
     def pause_s(self, failures: int) -> float:
         if self.transports == SSE:
-            return 0.1 if self.final else (self.retry_ms or 3000) / 1000  # only the answer 204 is missing then
+            return 0.1 if self.final else (self.retry_ms or 3000) / 1000  # all that is missing is the answer 204
         return 5.0 * self._drawn if failures == 1 else 5.0
 
 
 def most_within(times: Sequence[float], length: float = 1.0) -> int:
-    """Return how many of *times* fall into the fullest window."""
+    """Return how many of *times* lie in the fullest window."""
     ordered = sorted(times)
-    return max(bisect.bisect_right(ordered, start + length) - place for place, start in enumerate(ordered))
+    return max(bisect.bisect_right(ordered, start + length) - index for index, start in enumerate(ordered))
 
 
-async def killed(directory: Path, redis_url: str) -> tuple[Verdict, float, list[float]]:
-    """Kill a server under 1,000 clients and start one 2 s later.
+class PreparedServer(Server):
+    """A server that has loaded everything and opens its port on command: loading takes a busy machine seconds."""
 
-    Returns:
-        the verdict, how long there was none, and when each client was back, counted from when the port was open.
+    _PROGRAM = "import sys, aiohttp.web, rpa_server.app; sys.stdin.readline(); aiohttp.web.main(sys.argv[1:])"
+
+    def prepare(self) -> None:
+        """Start the process."""
+        command = [sys.executable, "-c", self._PROGRAM, "-H", self.host, "-P", str(self.port), "rpa_server:create_app"]
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(command, env=self.environ, stdin=subprocess.PIPE, stdout=log, stderr=log)
+
+    def open(self) -> None:
+        """Open the port; return when it is open."""
+        assert self._process is not None and self._process.stdin is not None
+        with self._process.stdin as stdin:
+            stdin.write(b"\n")
+        wait_until(self.listens)
+
+
+class Killed(NamedTuple):
+    """What came of a server that was killed.
+
+    Attributes:
+        verdict: of all clients.
+        away_s: for how long there was no server.
+        back_s: when each client was back, counted from the new one's start, in order.
+        most: the largest share of the clients that asked for their new connection within one second.
     """
+
+    verdict: Verdict
+    away_s: float
+    back_s: list[float]
+    most: float
+
+
+async def killed(directory: Path, redis_url: str) -> Killed:
+    """Kill a server under 1,000 clients; another one opens the same port 2.4 s later."""
     Returning._count = 0
-    servers = [Server(directory / "rpa_data", redis_url, RPA_MAX_CONNECTIONS="2000")]
+    first = Server(directory / "rpa_data", redis_url, RPA_MAX_CONNECTIONS="2000")
+    second = PreparedServer(directory / "rpa_data", redis_url, first.port, RPA_MAX_CONNECTIONS="2000")
     mix = [WS] * 4 + [SSE] * 4 + [POLL] * 2
-    async with scene(
-        directory, redis_url, near=10, viewers=1000, every_s=0.5, mix=mix, servers=servers, kind=Returning
-    ) as fleet:
-        await asyncio.sleep(0.5)
-        await asyncio.to_thread(fleet.server.kill)
-        killed_s = time.monotonic()
-        await asyncio.sleep(2.0)
-        await asyncio.to_thread(fleet.server.start)
-        opened_s = time.monotonic()
-        await fleet.crowd.until_up()
-        verdict = await fleet.end()
-        back = (next(at_s for at_s in viewer.opened if at_s > killed_s) for viewer in fleet.crowd.viewers)
-        return verdict, opened_s - killed_s, sorted(at_s - opened_s for at_s in back)
+    try:
+        async with scene(
+            directory, redis_url, near=10, viewers=1000, every_s=0.5, mix=mix, servers=[first], kind=Returning
+        ) as fleet:
+            second.prepare()
+            await asyncio.sleep(2.0)
+            await asyncio.to_thread(first.kill)
+            killed_s = time.monotonic()
+            await asyncio.sleep(2.4)
+            await asyncio.to_thread(second.open)
+            opened_s = time.monotonic()
+            await fleet.crowd.until_up()
+            verdict = await fleet.end()
+    finally:
+        second.kill()
+    viewers = fleet.crowd.viewers
+    back_s = [next(at_s for at_s in viewer.opened if at_s > killed_s) for viewer in viewers]
+    # Not when they were served: a slow machine serves those together that came one after the other.
+    asked_s = [
+        max(try_s for try_s in viewer.tries if try_s < at_s) for viewer, at_s in zip(viewers, back_s, strict=True)
+    ]
+    most = most_within(asked_s) / len(viewers)
+    return Killed(verdict, opened_s - killed_s, sorted(at_s - opened_s for at_s in back_s), most)
 
 
+@pytest.mark.serial
 async def test_L2_killed(tmp_path: Path, redis_process: RedisServer, record: Record) -> None:
-    """SIGKILL, and a new server 2 s later: everyone is back soon, but not all at once, and nothing is lost."""
-    for number in range(TRIES):
-        directory = tmp_path / str(number)
-        directory.mkdir()
-        verdict, away_s, back_s = await killed(directory, redis_process.url)
-        p95_s, most = back_s[int(0.95 * len(back_s))], most_within(back_s) / len(back_s)
-        record(
-            verdict.row(
-                f"L2 SIGKILL, again {away_s:.1f} s later",
-                f"back p95 {p95_s:.2f} s, last {back_s[-1]:.2f} s after the port opened, {most:.1%} of them within 1 s",
-            )
+    """A new server 2.4 s after SIGKILL: 95 % are back within 5 s, at most a quarter in any second, nothing is lost."""
+    verdict, away_s, back_s, most = await killed(tmp_path, redis_process.url)
+    p95_s = back_s[int(0.95 * len(back_s))]
+    record(
+        verdict.row(
+            f"L2 SIGKILL, again {away_s:.1f} s later",
+            f"back p95 {p95_s:.2f} s, last {back_s[-1]:.2f} s after the port opened, {most:.1%} asked within one second",
         )
-        assert verdict.faults == CLEAN, verdict.worst
-        if p95_s <= 5.0 and most <= 0.25:
-            return
-        await asyncio.to_thread(forget, redis_process)
-    pytest.fail(f"not once in {TRIES} times")
-
-
-def forget(backend: RedisServer) -> None:
-    """Let Redis hold nothing any more."""
-    with backend.client() as client:
-        client.flushall()
+    )
+    assert verdict.faults == CLEAN, verdict.worst
+    within(p95_s, 5.0)
+    fast_enough(most <= 0.25, f"{most:.1%} of the clients asked within one second")
 
 
 # -- L6
 
 
 class Figures(NamedTuple):
-    """What a server holds.
+    """What a server has open.
 
     Attributes:
         connections, sessions, tasks: by its own figures.
-        sockets: connections to its port, by the system's.
+        sockets: connections to its port, by the operating system.
         rss: bytes of memory.
     """
 
@@ -206,18 +241,18 @@ class Figures(NamedTuple):
     rss: int
 
 
-async def held(server: Server) -> Figures:
-    """Ask the server and the system for it."""
+async def figures_of(server: Server) -> Figures:
+    """Read the figures from the server and the operating system."""
     shown = await figures(server)
     process = psutil.Process(server.pid)
     connections, sessions, tasks = (shown[f"rpa_{name}"] for name in ("connections", "sessions_watched", "tasks"))
-    places = [place for place in process.net_connections("tcp") if place.laddr.port == server.port]
-    sockets = len([place for place in places if place.status != psutil.CONN_LISTEN])
+    ours = [each for each in process.net_connections("tcp") if each.laddr.port == server.port]
+    sockets = len([each for each in ours if each.status != psutil.CONN_LISTEN])
     return Figures(connections, sessions, tasks, sockets, process.memory_info().rss)
 
 
 async def come_and_go(port: int, request: Callable[[str], bytes], count: int, answers: bool, at_once: int = 64) -> None:
-    """Open connections and reset them: in mid-handshake, right behind the answer, or in the stream, in turn.
+    """Open connections and reset them in turn during the handshake, right behind the answer, and in the stream.
 
     Args:
         answers: the request is answered at once.
@@ -263,7 +298,7 @@ VISITS = [
     pytest.param(Visit("WebSocket", lambda session: wire.upgrade(f"/rpa/{session}")), id="ws"),
     pytest.param(Visit("plain WebSocket", lambda session: wire.upgrade(f"/rpa/{session}", None)), id="plain", marks=FULL),
     pytest.param(Visit("event stream", lambda session: wire.get(f"/events/{session}")), id="sse"),
-    # Up to 1,000 polled sessions are kept for 30 s, in case that their clients come back.
+    # Up to 1,000 polled sessions are kept for 30 s, in case their clients poll again.
     pytest.param(
         Visit("waiting poll", lambda session: wire.get(f"/api/sessions/{session}?wait=20"), False, 16.0, 50.0),
         id="poll",
@@ -277,23 +312,23 @@ VISITS = [
 async def test_L6_come_and_go(
     tmp_path: Path, redis_process: RedisServer, record: Record, full: bool, kind: type[Server], visit: Visit
 ) -> None:
-    """10,000 clients connect and vanish: neither memory, nor a task, a socket or a session stays behind."""
+    """After 10,000 clients that connect and vanish no memory, task, socket or session is left."""
     count = 10_000 if full else 1_000
     with running(kind(tmp_path / "rpa_data", redis_process.url)) as server:
-        idle = await held(server)
-        await come_and_go(server.port, visit.request, 1_000, visit.answered)  # what a process needs once is no leak
+        idle = await figures_of(server)
+        await come_and_go(server.port, visit.request, 1_000, visit.answered)  # what is allocated once is no leak
         await asyncio.sleep(1.0)
-        before = await held(server)
+        before = await figures_of(server)
         began = time.monotonic()
         await come_and_go(server.port, visit.request, count, visit.answered)
         took_s = time.monotonic() - began
 
         async def nothing_left() -> bool:
-            now = await held(server)
+            now = await figures_of(server)
             return now.connections == now.sessions == 0 and now.tasks <= idle.tasks and now.sockets <= idle.sockets
 
         freed_s = await eventually(nothing_left, visit.within_s)
-        grown_mb = ((await held(server)).rss - before.rss) / 1024 / 1024
+        grown_mb = ((await figures_of(server)).rss - before.rss) / 1024 / 1024
         log = server.log.read_text()
     record(
         Row(
@@ -310,16 +345,16 @@ async def test_L6_come_and_go(
 
 
 class Flood:
-    """Clients that want in, again and again, while there is no room.
+    """Clients that keep asking for a stream while there is no room.
 
     Args:
         port: of the server.
-        speaking, silent: how many ask for a stream, and how many connect and say nothing.
+        speaking, silent: how many ask for a stream, and how many connect and send nothing.
 
     Attributes:
-        refused: how often one was answered that the server is full.
-        cut: how often a connection was refused, or dropped without an answer.
-        admitted: how many got in; they stay.
+        refused: answers that the server is full.
+        cut: connections that were refused, or closed without an answer.
+        admitted: how many got a stream; they stay.
     """
 
     def __init__(self, port: int, speaking: int, silent: int) -> None:
@@ -329,7 +364,7 @@ class Flood:
 
     @asynccontextmanager
     async def coming(self) -> AsyncIterator["Flood"]:
-        """Come beside the block."""
+        """Keep asking beside the block."""
         speaking, silent = self._count
         kinds = [wire.get("/events/flood"), wire.upgrade("/rpa/flood")]
         tasks = [asyncio.create_task(self._come(kinds[number % 2])) for number in range(speaking)]
@@ -369,14 +404,14 @@ class Flood:
         self.cut += 1
 
 
-_OF_SERVED = re.compile(r"aiohttp\.access:|handlers\.streams:")
+_OF_SERVED = re.compile(r"aiohttp\.access:|http\.takeover:")
 
 
 class LogRate:
-    """Counts what a server logs, each second for itself.
+    """Counts the lines that a server logs in each second.
 
     Attributes:
-        worst: the lines of the fullest second; those of clients that were served are not counted, one or two each.
+        worst: the lines of the fullest second, without the one or two a served client causes.
     """
 
     def __init__(self, log: Path) -> None:
@@ -406,7 +441,9 @@ class LogRate:
 async def test_L9_no_descriptors_left(
     tmp_path: Path, redis_process: RedisServer, record: Record, full: bool, kind: type[Server]
 ) -> None:
-    """256 descriptors and 500 clients: who is in stays in, Redis is reached, the log is short, and then there is room."""
+    """With 256 descriptors and 500 clients streams stay open, Redis is reached, the log is short; later there is room
+    again.
+    """
 
     class Limited(kind):  # type: ignore[misc, valid-type]
         def command(self) -> list[str]:
@@ -432,10 +469,10 @@ async def test_L9_no_descriptors_left(
     )
     assert verdict.faults == CLEAN, verdict.worst
     assert reconnects == 0
-    assert verdict.delay_s() <= 3.0  # the subscription was made anew meanwhile
     assert len(rate.worst) <= 10, rate.worst[:20]
     assert flood.admitted > 0 < flood.refused
-    assert entered_s <= 2.0
+    within(verdict.delay_s(), 3.0)  # Redis was subscribed again meanwhile
+    within(entered_s, 2.0)
 
 
 async def gets_in(port: int) -> bool:

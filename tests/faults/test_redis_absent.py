@@ -1,4 +1,4 @@
-"""Redis is not there: from the start, or for long; files carry on, and what it missed goes in when it comes."""
+"""Redis is away from the start or for long: files carry on, and Redis gets what it missed when it comes."""
 
 import asyncio
 import json
@@ -15,6 +15,7 @@ from tests.support.faults.fleet import eventually, live_line, scene, shut
 from tests.support.faults.robots import Robots
 from tests.support.faults.table import Row
 from tests.support.server import RedisServer, Server
+from tests.support.timing import within
 
 pytestmark = pytest.mark.faults
 Record = Callable[[Row], None]
@@ -28,7 +29,7 @@ def lines_of(server: Server) -> list[str]:
 
 
 async def test_R12_late(tmp_path: Path, record: Record, full: bool) -> None:
-    """The server is there a minute before Redis: it serves files at once, and is live soon after Redis is there."""
+    """The server starts a minute before Redis: it serves from files at once, and live soon after Redis is there."""
     absent_s = 60.0 if full else 3.0
     backend = RedisServer()
     server = Server(tmp_path / "rpa_data", backend.url)
@@ -51,11 +52,11 @@ async def test_R12_late(tmp_path: Path, record: Record, full: bool) -> None:
     more = f"port open after {opened_s:.2f} s, live {live_s:.2f} s after Redis, {len(before.delays_s)} deliveries before"
     record(verdict.row(f"R12 Redis {absent_s:g} s late", more))
     assert verdict.faults == CLEAN, verdict.worst
-    assert opened_s <= 3.0
-    assert live_s <= 5.0
     assert before.delays_s and before.delay_s() <= 1.0
-    assert verdict.block_s <= 1.0
     assert set(ends) == {"redis"}
+    within(opened_s, 3.0)
+    within(live_s, 5.0)
+    within(verdict.block_s, 1.0)
 
 
 def spool(data_dir: Path, session_id: str) -> set[int]:
@@ -74,7 +75,7 @@ def reported(robots: Robots) -> int:
 
 
 async def test_R13_long_outage(tmp_path: Path, redis_process: RedisServer, record: Record, full: bool) -> None:
-    """Ten minutes without Redis at 50 updates a second: all are in files, and then what history holds is in Redis."""
+    """Ten minutes without Redis at 50 updates a second: files have all of them, and then Redis the newest 500."""
     # The short form outgrows the history too.
     length_s, every_s = (600.0, 0.02) if full else (7.0, 0.01)
     data_dir = tmp_path / "rpa_data"
@@ -106,13 +107,13 @@ async def test_R13_long_outage(tmp_path: Path, redis_process: RedisServer, recor
     assert verdict.faults == CLEAN, verdict.worst
     assert verdict.resets == 0
     assert not missing
-    assert replayed_s <= 10.0
-    assert removed_s <= 10.0
     assert failed == []
     assert len(complaints) <= 60
     assert len(log) <= 60
     assert (end.lost, end.backend) == (0, "redis")
-    assert verdict.block_s <= 1.0
+    within(replayed_s, 10.0)
+    within(removed_s, 10.0)
+    within(verdict.block_s, 1.0)
 
 
 def in_redis(backend: RedisServer) -> int:

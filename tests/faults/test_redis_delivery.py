@@ -11,6 +11,7 @@ import pytest
 from tests.support.faults.fleet import eventually, kill_subscribers, outage, ready, scene
 from tests.support.faults.table import Row
 from tests.support.server import RedisServer
+from tests.support.timing import within
 
 pytestmark = pytest.mark.faults
 Record = Callable[[Row], None]
@@ -20,7 +21,7 @@ CLEAN = (0, 0, 0, 0, 0)
 
 @pytest.mark.faults_full
 async def test_R1_subscriptions_killed(tmp_path: Path, redis_process: RedisServer, record: Record) -> None:
-    """100 times Redis closes every subscription, five times a second, while 200 updates a second pass."""
+    """Redis closes every subscription 100 times, five times a second, while 200 updates a second are published."""
     async with scene(tmp_path, redis_process.url, near=10, far=10, viewers=50) as fleet:
         killed = 0
         while killed < 100:
@@ -29,8 +30,8 @@ async def test_R1_subscriptions_killed(tmp_path: Path, redis_process: RedisServe
         verdict = await fleet.end()
     record(verdict.row(f"R1 subscriptions killed x{killed} at 5/s"))
     assert verdict.faults == CLEAN, verdict.worst
-    assert verdict.delay_s(0.99) <= 0.5
-    assert verdict.block_s <= 1.0
+    within(verdict.delay_s(0.99), 0.5)
+    within(verdict.block_s, 1.0)
 
 
 @pytest.mark.faults_full
@@ -45,8 +46,8 @@ async def test_R2_data_wiped(tmp_path: Path, redis_process: RedisServer, record:
     record(verdict.row("R2 shut down for 3 s, data wiped", f"live {live_s:.2f} s after the port opened"))
     assert verdict.faults == CLEAN, verdict.worst
     assert verdict.most_resets <= 1
-    assert live_s <= 2.0
-    assert verdict.block_s <= 1.0
+    within(live_s, 2.0)
+    within(verdict.block_s, 1.0)
 
 
 @pytest.mark.faults_full
@@ -72,13 +73,13 @@ async def test_R3_frozen(tmp_path: Path, redis_process: RedisServer, record: Rec
     more = f"degraded after {noticed_s:.2f} s, live {live_s:.2f} s after SIGCONT"
     record(verdict.row("R3 frozen for 10 s", more))
     assert verdict.faults == CLEAN, verdict.worst
-    assert noticed_s <= 5.0
-    assert live_s <= 5.0
-    assert verdict.block_s <= 1.0
+    within(noticed_s, 5.0)
+    within(live_s, 5.0)
+    within(verdict.block_s, 1.0)
 
 
 async def test_R6_paused(tmp_path: Path, redis_process: RedisServer, record: Record, full: bool) -> None:
-    """Redis takes commands and answers them 3 s later: nobody knows which were done, and none is done twice."""
+    """Redis executes commands but answers 3 s late: the tracker can't know which were done, and none is done twice."""
     async with scene(tmp_path, redis_process.url, near=5, far=5, viewers=50) as fleet:
         for _ in range(5 if full else 1):
             await asyncio.sleep(0.7)
@@ -92,5 +93,5 @@ async def test_R6_paused(tmp_path: Path, redis_process: RedisServer, record: Rec
     record(verdict.row("R6 paused for 3 s, again and again"))
     assert verdict.faults == CLEAN, verdict.worst
     assert verdict.resets == 0
-    assert all(held == list(range(held[0], held[-1] + 1)) for held in numbers.values())
-    assert verdict.block_s <= 1.0
+    assert all(seqs == list(range(seqs[0], seqs[-1] + 1)) for seqs in numbers.values())
+    within(verdict.block_s, 1.0)

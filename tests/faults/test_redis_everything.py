@@ -1,4 +1,4 @@
-"""Everything that can happen to Redis and to the server within a run, in one run: the promise as a whole."""
+"""All faults of Redis and of the server within one run."""
 
 import asyncio
 import signal
@@ -11,6 +11,7 @@ import pytest
 from tests.support.faults.fleet import Fleet, kill_subscribers, outage, scene
 from tests.support.faults.table import Row
 from tests.support.server import RedisServer, Server
+from tests.support.timing import within
 
 pytestmark = pytest.mark.faults
 Record = Callable[[Row], None]
@@ -19,7 +20,7 @@ CLEAN = (0, 0, 0, 0, 0)
 
 
 async def kill_times(backend: RedisServer, times: int) -> int:
-    """Have Redis close its subscriptions until so many were, five times a second; return how many."""
+    """Have Redis close its subscriptions, five times a second, until *times* were closed; return how many were."""
     killed = 0
     while killed < times:
         killed += await asyncio.to_thread(kill_subscribers, backend)
@@ -62,7 +63,7 @@ async def test_R_one_after_the_other(tmp_path: Path, redis_process: RedisServer,
     record(verdict.row(what))
     assert verdict.faults == CLEAN, verdict.worst
     assert verdict.most_resets <= 1
-    assert verdict.block_s <= 1.0
+    within(verdict.block_s, 1.0)
 
 
 @pytest.mark.faults_full
@@ -70,7 +71,8 @@ async def test_R_one_after_the_other(tmp_path: Path, redis_process: RedisServer,
 async def test_R_server_killed_in_an_outage(
     tmp_path: Path, redis_process: RedisServer, record: Record, how: str
 ) -> None:
-    """The server dies and returns while Redis is away: it knows of some runs nothing, and says no wrong word of them."""
+    """The server restarts while Redis is away: it knows nothing of some runs, and must not say anything wrong of them.
+    """
     async with scene(tmp_path, redis_process.url, near=4, far=4, viewers=200, every_s=0.2) as fleet:
         await asyncio.sleep(1.5)
         failing = outage(redis_process, 7.0) if how == "wiped" else freeze(redis_process, 7.0)
@@ -85,13 +87,13 @@ async def test_R_server_killed_in_an_outage(
     record(verdict.row(f"R all: server killed while Redis is {how}", f"live {live_s:.2f} s after Redis"))
     assert verdict.faults == CLEAN, verdict.worst
     assert verdict.most_resets <= 1
-    assert live_s <= 5.0
-    assert verdict.block_s <= 1.0
+    within(live_s, 5.0)
+    within(verdict.block_s, 1.0)
 
 
 @pytest.mark.faults_full
 async def test_R_two_servers(tmp_path: Path, redis_process: RedisServer, record: Record) -> None:
-    """Pages go from one server to the other and back, over whatever transport, while both die in turn."""
+    """Pages move between two servers over all transports while each server is killed in turn."""
     servers = [Server(tmp_path / name / "rpa_data", redis_process.url) for name in ("one", "two")]
     for server in servers:
         server.log.parent.mkdir()
@@ -104,8 +106,8 @@ async def test_R_two_servers(tmp_path: Path, redis_process: RedisServer, record:
                 await asyncio.to_thread(server.start)
                 await fleet.crowd.until_up()
         verdict = await fleet.end(settle_s=2.0)
-        moves = sum(viewer.tries > 1 for viewer in fleet.crowd.viewers)
+        moves = sum(len(viewer.tries) > 1 for viewer in fleet.crowd.viewers)
     record(verdict.row("R all: two servers killed in turn, three times", f"{moves} viewers moved"))
     assert verdict.faults == CLEAN, verdict.worst
     assert verdict.resets == 0
-    assert verdict.block_s <= 1.0
+    within(verdict.block_s, 1.0)

@@ -1,4 +1,4 @@
-"""Between the server, the robots and Redis the network breaks: packets vanish, names don't resolve, masters change."""
+"""The network between server, robots and Redis fails: lost packets, names that don't resolve, a new master."""
 
 import asyncio
 import signal
@@ -16,6 +16,7 @@ from tests.support.faults.network import FarRedis, Link, Proxy, why_no_namespace
 from tests.support.faults.robots import Plan, Robots, working
 from tests.support.faults.table import Row
 from tests.support.server import RedisServer, Server, free_port, redis_server, running
+from tests.support.timing import within
 
 pytestmark = pytest.mark.faults
 Record = Callable[[Row], None]
@@ -24,7 +25,7 @@ CLEAN = (0, 0, 0, 0, 0)
 
 
 class Severable(NamedTuple):
-    """A Redis whose network can be cut: no packet passes, no connection is told."""
+    """A Redis whose network can be cut silently: packets are lost, no connection is closed."""
 
     url: str
     cut: Callable[[], None]
@@ -49,9 +50,9 @@ def severable() -> Iterator[Severable]:
 
 
 async def test_R4_unreachable(tmp_path: Path, record: Record, full: bool) -> None:
-    """For two minutes no packet reaches Redis; the server goes on turning and is live soon after."""
+    """While no packet reaches Redis for two minutes the server's loop stays responsive; it is live soon afterwards."""
     length_s = 120.0 if full else 5.0
-    # The machine is shared: what a server without Redis takes is not due to Redis.
+    # A server without Redis shows what the shared machine costs.
     control = Server(tmp_path / "control", "none")
     with ExitStack() as stack:
         backend = stack.enter_context(severable())
@@ -72,15 +73,15 @@ async def test_R4_unreachable(tmp_path: Path, record: Record, full: bool) -> Non
     )
     record(verdict.row(f"R4 {backend.how} for {length_s:g} s", more))
     assert verdict.faults == CLEAN, verdict.worst
-    assert heartbeat.p99_s <= 0.1 + still.p99_s
     assert heartbeat.cpu <= 0.1
-    assert live_s <= 5.0
-    assert verdict.block_s <= 1.0
+    within(heartbeat.p99_s, 0.1 + still.p99_s)
+    within(live_s, 5.0)
+    within(verdict.block_s, 1.0)
 
 
 # -- the robot's side
 
-#: What a call may take while Redis is known to be away: two files are written.
+#: The most that a call may take beyond the control's once Redis is known to be away.
 FILES_S = 0.005
 
 
@@ -90,7 +91,7 @@ def one_robot(directory: Path, url: str, prefix: Sequence[str] = ()) -> Robots:
 
 @contextmanager
 def beside_control(robots: Robots, directory: Path) -> Iterator[Robots]:
-    """Run robots, and beside them one that has no Redis at all: the machine is shared, and it shows what files cost."""
+    """Run robots, and beside them one without Redis that shows what files and the shared machine cost."""
     plan = Plan(["control"], robots.plan.every_s, start_s=0)
     control = Robots(directory, plan, "none", directory / "control_data")
     with working(control, robots):
@@ -103,8 +104,8 @@ def judged(record: Record, what: str, robots: Robots, control: Robots, since_s: 
     """Record a row about one robot.
 
     Returns:
-        Its longest call, and by how much what 99 of 100 calls took behind that one, and behind *since_s*, exceeds
-        what they took without any Redis.
+        Its longest call, and by how much the p99 of its calls after that one, from *since_s* on, exceeds the p99 of the
+        control robot.
     """
     calls, plain = robots.reports()["alone"], control.reports()["control"]
     worst = max(calls, key=lambda call: call.block_s)
@@ -121,7 +122,7 @@ def p99(values: Sequence[float]) -> float:
 
 @pytest.mark.parametrize("when", [pytest.param("at the start", marks=pytest.mark.faults_full), "in mid-run"])
 def test_R5_black_hole(tmp_path: Path, record: Record, full: bool, when: str) -> None:
-    """A Redis that has vanished costs a robot one short wait."""
+    """A Redis that stops answering costs a robot one short wait."""
     with severable() as backend:
         if when == "at the start":
             backend.cut()
@@ -132,18 +133,18 @@ def test_R5_black_hole(tmp_path: Path, record: Record, full: bool, when: str) ->
             backend.cut()
             time.sleep(30.0 if full else 4.0)
     block_s, later_s = judged(record, f"{backend.how} {when}", robots, control, cut_s)
-    assert block_s <= 1.0
-    assert later_s <= FILES_S
+    within(block_s, 1.0)
+    within(later_s, FILES_S)
 
 
 def test_R5_no_names(tmp_path: Path, record: Record, full: bool) -> None:
-    """The connection is closed and the name of the host no longer resolves: a robot does not wait for either."""
+    """The connection is closed and the host's name no longer resolves: a robot waits for neither."""
     if why_no_namespaces():
         pytest.skip(why_no_namespaces())
     with Link() as link, redis_server() as local:
         local.kill()
         local.start("--bind", "0.0.0.0", "--protected-mode", "no")
-        # Behind a name server that never answers, a name costs ten seconds and more.
+        # Resolving a name takes ten seconds and more with a name server that never answers.
         link.resolver("10.213.255.1", f"{link.near} redis.example")
         robots = one_robot(tmp_path, f"redis://redis.example:{local.port}/0", link.prefix)
         with beside_control(robots, tmp_path) as control:
@@ -154,14 +155,14 @@ def test_R5_no_names(tmp_path: Path, record: Record, full: bool) -> None:
             local.kill()
             time.sleep(30.0 if full else 4.0)
     block_s, later_s = judged(record, "connection closed, no name server", robots, control, cut_s)
-    assert block_s <= 1.0
-    assert later_s <= FILES_S
+    within(block_s, 1.0)
+    within(later_s, FILES_S)
 
 
 @pytest.mark.faults_full
 @pytest.mark.parametrize("delay_s", [0.2, 0.45])
 def test_R5_slow(tmp_path: Path, record: Record, delay_s: float) -> None:
-    """A Redis that takes nearly as long as it may for every answer: the waits of one call do not add up."""
+    """A Redis that answers just within the time limit: the waits of one call do not add up."""
     with redis_server() as backend, backend.client() as client:
         client.config_set("requirepass", "segredo")
         with Proxy(backend.port).running() as proxy:
@@ -180,7 +181,7 @@ def test_R5_slow(tmp_path: Path, record: Record, delay_s: float) -> None:
     calls = robots.reports()["alone"]
     worst_s = max(call.block_s for call in calls)
     record(Row(f"R5 every answer {delay_s:g} s late", updates=len(calls), block_s=worst_s))
-    assert worst_s <= 1.0
+    within(worst_s, 1.0)
 
 
 # -- failover
@@ -197,7 +198,7 @@ async def post(server: Server, session_id: str) -> int:
 @pytest.mark.faults_full
 @pytest.mark.parametrize("how", ["killed", "frozen", "demoted"])
 async def test_R10_failover(tmp_path: Path, record: Record, how: str) -> None:
-    """The replica becomes the master and new connections go to it; old ones stay where they are."""
+    """The replica becomes the master; new connections go to it, old ones stay with the old master."""
     with redis_server() as old, replica_of(old) as new, Proxy(old.port).running() as proxy:
         async with scene(tmp_path, proxy.url, near=2, far=4, viewers=30, every_s=0.2) as fleet:
             await asyncio.sleep(2.0)
@@ -212,7 +213,7 @@ async def test_R10_failover(tmp_path: Path, record: Record, how: str) -> None:
             switched_s = time.monotonic()
             proxy.target = new.port
             await asyncio.sleep(11.0)
-            # The first may find out; the second brings both.
+            # The first request may meet the old master; the second must reach the new one.
             posted = [await post(fleet.server, "posted") for _ in range(2)]
             with new.client() as client:
                 stored = client.xlen("rpa:history:posted")
@@ -223,10 +224,10 @@ async def test_R10_failover(tmp_path: Path, record: Record, how: str) -> None:
             old.signal(signal.SIGCONT)
     record(verdict.row(f"R10 failover, old master {how}", f"live {live_s:.2f} s after"))
     assert verdict.faults == CLEAN, verdict.worst
-    assert live_s <= 10.0
     assert backends == {"redis"}
     assert (posted, stored) == ([201, 201], 3)
-    assert verdict.block_s <= 1.0
+    within(live_s, 10.0)
+    within(verdict.block_s, 1.0)
 
 
 @contextmanager

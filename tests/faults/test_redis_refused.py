@@ -1,4 +1,4 @@
-"""Redis does not let the server in: a wrong password, a missing permission, a certificate that is none."""
+"""Redis refuses the server: a wrong password, a missing permission, a bad certificate."""
 
 import asyncio
 import time
@@ -14,6 +14,7 @@ from tests.support.faults.certificates import Authority, why_no_tls
 from tests.support.faults.fleet import ready
 from tests.support.faults.table import Row
 from tests.support.server import RedisServer, Server, free_port, redis_server
+from tests.support.timing import fast_enough, within
 
 pytestmark = pytest.mark.faults
 Record = Callable[[Row], None]
@@ -30,7 +31,7 @@ USERS = {
 
 @dataclass
 class Case:
-    """One server and what it said of itself."""
+    """One server, and what its readiness answered."""
 
     name: str
     url: str
@@ -48,19 +49,19 @@ class Case:
 
     @property
     def recanted(self) -> int:
-        """How often it then said that all was well."""
+        """How often readiness said afterwards that all was well."""
         return sum(status != 503 for at_s, status, _ in self.answers if at_s > self.refused_s)
 
 
 async def observe(case: Case, directory: Path, length_s: float) -> None:
-    """Run a server for a while, asking it all the while whether it is ready; keep what it logged."""
+    """Run a server for a while and poll its readiness; keep its log."""
     directory.mkdir()
     server = Server(directory / "rpa_data", case.url)
     began = time.monotonic()
     try:
         try:
             await asyncio.to_thread(server.start)
-        except AssertionError:  # it ended instead of opening its port
+        except AssertionError:  # it exited instead of listening
             case.exited = True
         while not case.exited and time.monotonic() - began < length_s:
             status, body = await ready(server)
@@ -96,7 +97,7 @@ def encrypted(certificate: Path, key: Path) -> Iterator[int]:
 
 
 async def watch_all(cases: list[Case], directory: Path, length_s: float, record: Record) -> None:
-    """Observe all at once and judge each; the one named ``control`` must be well, else the others prove nothing."""
+    """Observe all cases at once and judge each; the case ``control`` must be well, or the others prove nothing."""
     await asyncio.gather(*(observe(case, directory / case.name, length_s) for case in cases))
     for case in cases:
         minute = len(case.lines) * 60 / max(60.0, length_s)
@@ -107,16 +108,20 @@ async def watch_all(cases: list[Case], directory: Path, length_s: float, record:
             record(Row(f"R11 {case.name}", more=more))
     for case in cases:
         if case.name == "control":
+            fast_enough(len(case.answers) > 5, "the servers took most of the time to start")
             assert {status for _, status, _ in case.answers[5:]} == {200}
             assert case.answers[-1][2] == {"status": "ok", "redis": "ok"}
             continue
-        assert case.refused_s <= 5.0, (case.name, case.answers[-1:])
         assert case.recanted == 0, case.name
         assert len(case.lines) <= 6 * max(60.0, length_s) / 60, (case.name, case.lines)
+    for case in cases:
+        if case.name != "control":
+            within(case.refused_s, 5.0)
 
 
+@pytest.mark.serial
 async def test_R11_password_and_permissions(tmp_path: Path, record: Record, full: bool) -> None:
-    """Wrong passwords and what Redis's rules forbid are told by readiness, with the reason, in few lines of log."""
+    """Readiness names a wrong password or missing permission within 5 s, and the log stays short."""
     with guarded() as backend:
         here = f"127.0.0.1:{backend.port}/0"
         cases = [
@@ -130,7 +135,7 @@ async def test_R11_password_and_permissions(tmp_path: Path, record: Record, full
 
 @pytest.mark.faults_full
 async def test_R11_certificates(tmp_path: Path, record: Record) -> None:
-    """A certificate that has expired, or that nobody known has signed, is never put up with."""
+    """A certificate that has expired or whose authority is unknown is never accepted."""
     if reason := why_no_tls():
         pytest.skip(reason)
     authority, other = Authority(tmp_path / "authority"), Authority(tmp_path / "other")

@@ -1,4 +1,4 @@
-"""The soak in its short form: whether everything is delivered, and whether anything is left behind by who comes and goes.
+"""The soak in its short form: everything is delivered, and nothing is left of clients that come and go.
 
 Memory and delays need longer than a test may take: ``tox -e soak`` judges those.
 """
@@ -16,10 +16,10 @@ from tests.support.faults.table import Row
 async def test_L5_soaked(
     tmp_path: Path, record: Callable[[Row], None], full: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Streams that stay, visitors that don't, and a subscription that is cut now and then."""
+    """Some streams stay open, others come and go, and the subscription is cut now and then."""
     minutes, viewers = (5.0, 2000) if full else (0.5, 200)
     monkeypatch.setattr(soaking, "KILL_S", 10.0)
-    # A visitor or two more at the moment of a look are no leak: many looks tell what usually is.
+    # A sample may count a visitor or two that are just leaving: with many samples the median doesn't.
     monkeypatch.setattr(soaking, "SAMPLE_S", 10.0 if full else 1.0)
     samples = await soak(tmp_path, minutes, viewers)
     verdict = judge(samples)

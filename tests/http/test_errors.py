@@ -1,19 +1,12 @@
 """Handlers that raise what they should not; errors that requests deserve are in test_hardening."""
 
-from pathlib import Path
 
 import pytest
 from aiohttp import web
 
 from rpa_server.errors import RpaError
 from rpa_server.http.keys import HUB
-from tests.support.application import Connect, Serve, starter
-
-
-@pytest.fixture
-def serve(aiohttp_client: Connect, data_dir: Path) -> Serve:
-    """Starts the application."""
-    return starter(aiohttp_client, data_dir)
+from tests.support.application import Serve
 
 
 class Misfortune(RpaError):

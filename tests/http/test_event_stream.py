@@ -11,7 +11,7 @@ import pytest
 from aiohttp import ClientResponse
 
 from rpa_server.delivery import session
-from tests.support.application import Client, Connect, Serve, hub_of, post, starter, store_of, stored
+from tests.support.application import Client, Serve, hub_of, post, store_of, stored
 from tests.support.server import until
 from tests.support.sessions import SESSION, Robot
 
@@ -20,15 +20,9 @@ PLAIN = f"/rpa_progress_sse.php?session_id={SESSION}"
 
 
 @pytest.fixture
-def serve(aiohttp_client: Connect, data_dir: Path) -> Serve:
-    """Starts the application."""
-    return starter(aiohttp_client, data_dir)
-
-
-@pytest.fixture
 def short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
     """The grace behind the final update, short enough to wait for."""
-    monkeypatch.setattr(session, "GRACE_S", 0.1)
+    monkeypatch.setattr(session, "GRACE_S", 0.5)
 
 
 class Event(NamedTuple):
@@ -60,7 +54,7 @@ class Stream:
 
     async def next(self) -> Event:
         """Read the next block; raises EOFError behind the last one."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             block = await self.response.content.readuntil(b"\n\n")
         if not block:
             raise EOFError
@@ -289,7 +283,7 @@ async def test_an_http_1_0_client_gets_the_stream_unchunked(serve: Serve) -> Non
     client = await serve()
     await post(client, etapa=14)
     reader, writer = await raw(client, f"GET {EVENTS} HTTP/1.0\r\n\r\n")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
         assert "transfer-encoding" not in head
         first = (await reader.readuntil(b"\n\n")).decode()
@@ -308,7 +302,7 @@ async def test_the_end_of_the_connection_is_the_end_of_the_stream(serve: Serve) 
     client = await serve(heartbeat_s=0.1)
     await post(client, etapa=14)
     reader, writer = await raw(client, f"GET {EVENTS} HTTP/1.1\r\nHost: x\r\n\r\n")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
         assert "connection: close" in head
         assert "transfer-encoding" not in head

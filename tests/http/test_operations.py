@@ -13,15 +13,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from rpa_server.serving.descriptors import open_descriptors
-from tests.support.application import Client, Connect, Serve, native, post, receive, starter
+from tests.support.application import Client, Serve, native, post, receive
 from tests.support.server import RedisServer, until
 from tests.support.sessions import SESSION
-
-
-@pytest.fixture
-def serve(aiohttp_client: Connect, data_dir: Path) -> Serve:
-    """Starts the application."""
-    return starter(aiohttp_client, data_dir)
 
 
 async def ask(client: Client, address: str) -> tuple[int, dict[str, Any]]:

@@ -9,7 +9,7 @@ import pytest
 
 from rpa_server import __version__
 from rpa_server.http import scripts
-from tests.support.application import Connect, Serve, starter
+from tests.support.application import Serve
 from tests.support.server import ROOT
 
 PAGES = {"/": "index.html", "/embed": "embed.html"}
@@ -19,12 +19,6 @@ TYPES = {
     ".css": {"text/css"},
 }
 ASSETS = sorted(path.name for path in (ROOT / "web").glob("*") if path.suffix in TYPES)
-
-
-@pytest.fixture
-def serve(aiohttp_client: Connect, data_dir: Path) -> Serve:
-    """Starts the application."""
-    return starter(aiohttp_client, data_dir)
 
 
 class Elements(HTMLParser):

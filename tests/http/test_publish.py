@@ -9,17 +9,11 @@ import aiohttp
 import pytest
 
 from rpa_server.http.admission import MAX_BODY
-from tests.support.application import ESTIMATES, Client, Connect, Serve, native, post, receive, starter, stored
+from tests.support.application import ESTIMATES, Client, Serve, native, post, receive, stored
 from tests.support.server import RedisServer, Server, SocketWatcher, running, until, watching
 from tests.support.sessions import SESSION, Robot
 
 PUBLISH = f"/api/sessions/{SESSION}/events"
-
-
-@pytest.fixture
-def serve(aiohttp_client: Connect, data_dir: Path) -> Serve:
-    """Starts the application."""
-    return starter(aiohttp_client, data_dir)
 
 
 @pytest.fixture(params=["files", "redis"])

@@ -323,7 +323,7 @@ async def test_a_session_that_others_keep_writing_is_given_up() -> None:
     """When another writer is faster at every try, the caller gets an error that says to come back later."""
     contested = Contested()
     with pytest.raises(StorageUnavailable):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await Publisher(contested).publish(SESSION, publication(etapa=1))
     assert 1 < contested.tries < 100
 

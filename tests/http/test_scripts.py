@@ -11,7 +11,7 @@ from rpa_server import __version__
 from rpa_server.app import build
 from rpa_server.config import load
 from rpa_server.http import scripts
-from tests.support.application import Connect, Serve, starter
+from tests.support.application import Serve
 from tests.support.server import ROOT
 
 DIST = ROOT / "web" / "dist"
@@ -23,12 +23,6 @@ FIXED = {f"/static/{file.replace('.', f'-{__version__}.')}": file for file in FI
 NEWEST = {f"/static/{file}": file for file in FILES} | {f"{TRACKER}.js": "rpa-progress.js"}
 TYPES = {".js": "text/javascript", ".json": "application/json"}
 PLAIN = {"Accept-Encoding": "identity"}
-
-
-@pytest.fixture
-def serve(aiohttp_client: Connect, data_dir: Path) -> Serve:
-    """Starts the application."""
-    return starter(aiohttp_client, data_dir)
 
 
 # -- files
@@ -100,7 +94,6 @@ def test_packing_is_the_same_on_every_server() -> None:
 
 
 # -- answers
-
 
 
 @pytest.mark.parametrize(("address", "file"), [*FIXED.items(), *NEWEST.items()])

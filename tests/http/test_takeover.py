@@ -13,7 +13,7 @@ from aiohttp import web
 from rpa_server import http
 from rpa_server.http import takeover
 from rpa_server.http.keys import HUB
-from tests.support.application import NATIVE, Connect, Serve, hub_of, native, receive, starter
+from tests.support.application import NATIVE, Connect, Serve, hub_of, native, receive
 from tests.support.server import ROOT, until
 
 #: The versions of aiohttp with which this module's tests have passed. Run it with another one before that is added.
@@ -23,12 +23,6 @@ HANDSHAKE = (
     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: rpa.v1\r\n\r\n"
 ).encode()
 PING = b"\x81\x8f\x00\x00\x00\x00" + b'{"type":"ping"}'
-
-
-@pytest.fixture
-def serve(aiohttp_client: Connect, data_dir: Path) -> Serve:
-    """Starts the application."""
-    return starter(aiohttp_client, data_dir)
 
 
 def test_this_version_of_aiohttp_was_checked() -> None:

@@ -20,7 +20,6 @@ from tests.support.application import (
     NATIVE,
     PLAIN,
     Client,
-    Connect,
     Serve,
     hub_of,
     native,
@@ -28,33 +27,12 @@ from tests.support.application import (
     post,
     receive,
     silent,
-    starter,
     store_of,
     stored,
 )
 from tests.support.server import EventWatcher, RedisServer, Server, SocketWatcher, running, until, watching
 from tests.support.sessions import SESSION, Robot
-
-
-@pytest.fixture
-def serve(aiohttp_client: Connect, data_dir: Path) -> Serve:
-    """Starts the application."""
-    return starter(aiohttp_client, data_dir)
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
+from tests.support.timing import within
 
 # -- native: the first message
 
@@ -188,7 +166,7 @@ async def test_an_oversized_frame_closes_with_1009(serve: Serve) -> None:
         await stream.send_str("x" * 65_000)
         assert (await receive(stream))["code"] == "bad_message"
         await stream.send_str("x" * 70_000)
-        assert (await stream.receive(timeout=5)).type in (WSMsgType.CLOSE, WSMsgType.CLOSING)
+        assert (await stream.receive(timeout=30)).type in (WSMsgType.CLOSE, WSMsgType.CLOSING)
         assert stream.close_code == 1009
 
 
@@ -239,7 +217,7 @@ async def test_a_full_server_says_so(serve: Serve) -> None:
             async with connect(client) as stream:
                 message = await receive(stream)
                 assert (message["type"], message["code"], message["temporary"]) == ("error", "full", True)
-                await stream.receive(timeout=5)
+                await stream.receive(timeout=30)
                 assert stream.close_code == 1013
     await until(lambda: hub_of(client).connections == 0)
     async with native(client) as again:
@@ -252,7 +230,7 @@ async def test_a_full_server_says_so(serve: Serve) -> None:
 @pytest.fixture
 def short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorten the time between the final update and the close frame, so that a test can wait for it."""
-    monkeypatch.setattr(session, "GRACE_S", 0.1)
+    monkeypatch.setattr(session, "GRACE_S", 0.5)
 
 
 @pytest.mark.usefixtures("short_grace")
@@ -266,7 +244,7 @@ async def test_a_finished_run_closes_with_4410_behind_everything(serve: Serve) -
         update = await receive(stream)
         assert (update["final"], update["estado"], update["percentual"]) == (True, "sucesso", 100.0)
         assert update["resultado"] == {"plano_recomendado": {"valor": "R$ 1"}}
-        await stream.receive(timeout=5)
+        await stream.receive(timeout=30)
         assert stream.close_code == 4410
 
 
@@ -278,7 +256,7 @@ async def test_who_comes_behind_the_end_is_closed_too(serve: Serve, data_dir: Pa
     stored(data_dir, robot)
     async with native(await serve()) as stream:
         assert (await receive(stream))["snapshot"]["final"] is True
-        await stream.receive(timeout=5)
+        await stream.receive(timeout=30)
         assert stream.close_code == 4410
 
 
@@ -287,7 +265,7 @@ async def close_frames(client: Client, headers: str = "Sec-WebSocket-Protocol: r
     reader, writer = await raw(client, headers)
     await asyncio.sleep(0.05)
     await hub_of(client).close()
-    data = await asyncio.wait_for(reader.read(), 5)
+    data = await asyncio.wait_for(reader.read(), 30)
     writer.close()
     return data
 
@@ -350,7 +328,7 @@ async def test_a_restart_drops_plain_clients_without_a_close_frame(serve: Serve)
     async with plain(client) as stream:
         await until(lambda: hub_of(client).connections == 1)
         closing = asyncio.create_task(hub_of(client).close())
-        message = await stream.receive(timeout=5)
+        message = await stream.receive(timeout=30)
         await closing
         assert message.type in (WSMsgType.CLOSED, WSMsgType.ERROR)
         assert stream.close_code == 1006
@@ -365,7 +343,7 @@ async def test_sigterm_ends_a_busy_server_quickly(data_dir: Path) -> None:
             await until(lambda: all(watcher.messages for watcher in (*sockets, *streams)))
             took_s = await asyncio.to_thread(server.stop)
             await until(lambda: all(watcher.close_code for watcher in sockets))
-        assert took_s < 5
+        within(took_s, 5)
         assert {watcher.close_code for watcher in sockets} == {1012}
         assert "Traceback" not in server.log.read_text()
 
@@ -385,7 +363,7 @@ async def test_who_stays_behind_the_end_does_not_hold_up_a_restart(
     began = asyncio.get_running_loop().time()
     async with asyncio.timeout(20):
         await client.server.close()
-    assert asyncio.get_running_loop().time() - began < 5
+    within(asyncio.get_running_loop().time() - began, 5)
     await asyncio.wait_for(reader.read(), 1)
     writer.close()
 
@@ -424,7 +402,7 @@ async def test_a_silent_client_is_dropped(serve: Serve) -> None:
     """A client that does not answer the heartbeat's ping frames is dropped."""
     client = await serve(heartbeat_s=0.1)
     reader, writer = await raw(client, "Sec-WebSocket-Protocol: rpa.v1\r\n")
-    data = await asyncio.wait_for(reader.read(), 5)
+    data = await asyncio.wait_for(reader.read(), 30)
     assert b"\x89" in data
     await until(lambda: hub_of(client).connections == 0)
     writer.close()
@@ -526,7 +504,7 @@ async def test_the_plain_dialect_echoes_to_the_sender_alone(serve: Serve, path: 
     client = await serve()
     async with plain(client, path) as sender, plain(client, path) as other:
         await sender.send_str('{"etapa": 1,  "mensagem": "olá"}')
-        assert (await sender.receive(timeout=5)).data == '{"etapa": 1,  "mensagem": "olá"}'
+        assert (await sender.receive(timeout=30)).data == '{"etapa": 1,  "mensagem": "olá"}'
         await sender.send_json({"type": "ping"})
         assert await receive(sender) == {"type": "pong"}
         for nonsense in ("{", "[]", '{"type": "progress_update"}'):

@@ -26,12 +26,6 @@ PREFIXES = ["/api/rpa/progress/", "/rpa/progress/", "/progress/"]
 FULL = ["/get_progress.php", "/get_progress_completo.php", "/get_progress_fixed.php"]
 
 
-@pytest.fixture
-def serve(aiohttp_client: Connect, data_dir: Path) -> Serve:
-    """Starts the application."""
-    return starter(aiohttp_client, data_dir)
-
-
 def put(directory: Path, kind: str, session_id: str, document: Document | str) -> Path:
     """Write a file without a temporary one, as the deployed robot does."""
     directory.mkdir(parents=True, exist_ok=True)
@@ -263,7 +257,7 @@ async def test_the_native_addresses_are_where_they_were(serve: Serve, data_dir: 
     json_files.write_all(data_dir, "health", Robot(steps=2).run.documents())
     for path in ("/ws/rpa/health", f"/rpa/{SESSION}"):
         async with client.ws_connect(path, protocols=["rpa.v1"]) as stream:
-            assert (await stream.receive_json(timeout=5))["type"] == "sync"
+            assert (await stream.receive_json(timeout=30))["type"] == "sync"
     assert (await client.get("/metrics")).headers["Content-Type"].startswith("text/plain")
     assert (await (await client.get("/health/live")).json()) == {"status": "ok"}
 

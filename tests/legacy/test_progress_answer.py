@@ -24,6 +24,7 @@ from rpa_server.progress.outcome import SILENCE_S
 from tests.support import deployed, pages, recordings
 from tests.support.answers import CASES, NOW, Case, answered, ours
 from tests.support.deployed import Document
+from tests.support.examples import examples
 from tests.support.server import ROOT
 
 Path = tuple[str | int, ...]
@@ -267,14 +268,14 @@ def test_the_deployed_keys_come_in_the_deployed_order_and_first() -> None:
 
 
 @pytest.mark.parametrize("page", pages.PAGES, ids=lambda page: page.__name__)
-def test_no_page_tells_a_success_before_there_is_a_quote(page: Callable[[Document], pages.Told]) -> None:
+def test_no_page_tells_a_success_before_there_is_a_quote(page: Callable[[Document], pages.Shown]) -> None:
     """Every page shows it once there is one."""
     for case, answer in answered():
         assert (page(answer).verdict == "success") is case.quote, case.name
 
 
 @pytest.mark.parametrize("page", [page for page, fails in pages.PAGES.items() if fails], ids=lambda page: page.__name__)
-def test_no_page_tells_a_failure_before_the_robot_did(page: Callable[[Document], pages.Told]) -> None:
+def test_no_page_tells_a_failure_before_the_robot_did(page: Callable[[Document], pages.Shown]) -> None:
     """Never in a run that ends well; every page shows it once a run has ended without a quote."""
     for case, answer in answered():
         shown = page(answer)
@@ -284,7 +285,7 @@ def test_no_page_tells_a_failure_before_the_robot_did(page: Callable[[Document],
 
 
 @pytest.mark.parametrize("page", pages.PAGES, ids=lambda page: page.__name__)
-def test_no_page_prints_nothing_for_a_quote(page: Callable[[Document], pages.Told]) -> None:
+def test_no_page_prints_nothing_for_a_quote(page: Callable[[Document], pages.Shown]) -> None:
     """``R$ 0,00`` and ``N/A`` are no prices."""
     for case, answer in answered():
         if case.quote and case.plans:
@@ -400,7 +401,7 @@ def test_a_pause_of_a_healthy_run_is_no_silence() -> None:
 # -- anything at all
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=examples(200))
 @given(recordings.any_entries, st.sampled_from([1, 5, 15]), st.floats(0, 1000))
 def test_any_run_is_answered_in_the_deployed_shape(entries: list[Document], total: int, silence_s: float) -> None:
     """With the same keys and types, whatever the robot did."""
@@ -442,7 +443,7 @@ def _forged(content: Document, seq: int) -> bytes:
     return head.encode() + safejson.dumps({"evento": "progresso", **content})[1:]
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=examples(200))
 @given(
     _anything("estado", "final", "erros", "mensagem", "dados_extra", "percentual"),
     st.integers(1, 4),

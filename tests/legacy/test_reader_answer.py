@@ -14,6 +14,7 @@ from rpa_server.legacy import php_json, reader_answer
 from rpa_server.progress.documents import from_history
 from tests.support import pages, recordings
 from tests.support.answers import CASES, Case, answered, states
+from tests.support.examples import examples
 from tests.support.recordings import Document
 
 NOW = datetime(2026, 1, 15, 9, 30)
@@ -57,7 +58,7 @@ def test_a_session_that_nobody_has_written_is_waiting() -> None:
 
 
 @pytest.mark.parametrize("page", pages.FULL_PAGES, ids=lambda page: page.__name__)
-def test_no_page_of_this_shape_tells_a_success_before_there_is_a_quote(page: Callable[[Document], pages.Told]) -> None:
+def test_no_page_of_this_shape_tells_a_success_before_there_is_a_quote(page: Callable[[Document], pages.Shown]) -> None:
     """One page takes 100 % for a success, the other the last step; neither knows a failure."""
     for case, _ in answered():
         assert (page(ours(case)).verdict == "success") is case.quote, case.name
@@ -111,7 +112,7 @@ def test_the_time_that_has_passed_is_a_number() -> None:
     assert last("stuck")["tempo_decorrido"] < 1
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=examples(100))
 @given(recordings.any_entries, st.sampled_from([1, 5, 15]))
 def test_any_run_is_answered_in_this_shape(entries: list[Any], total: int) -> None:
     """Whatever the robot did."""

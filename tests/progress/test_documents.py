@@ -19,6 +19,7 @@ from rpa_server.progress.session_state import SessionState, advance
 from rpa_server.progress.snapshot import is_number
 from rpa_server.progress.update import HISTORY, START, Cursor
 from tests.support import recordings
+from tests.support.examples import examples
 from tests.support.recordings import Document, any_entries, json_values
 from tests.support.states import assert_sound, make, seqs
 
@@ -444,7 +445,7 @@ def _marked(document: Document | None) -> bool:
     return document is not None and "epoch" in document and "seq" in document
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=examples(300))
 @given(PROGRESSES | st.none(), HISTORIES | st.none(), JOURNALS)
 def test_any_json_object_is_a_state_or_a_bad_document(
     progress: Document | None, history: Document | None, journal: list[bytes]
@@ -458,7 +459,7 @@ def test_any_json_object_is_a_state_or_a_bad_document(
         assert_sound(found, _marked(progress))
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=examples(200))
 @given(PROGRESSES.map(safejson.dumps) | st.binary(max_size=20) | st.none(), JOURNALS)
 def test_any_value_in_redis_is_a_state_or_a_bad_document(raw: bytes | None, stream: list[bytes]) -> None:
     """Other programs share the Redis."""

@@ -2,21 +2,14 @@
 
 import asyncio
 import socket
-from pathlib import Path
 
 import aiohttp
 import pytest
 
 from rpa_server.delivery import tcp
 from rpa_server.serving import idle_guard
-from tests.support.application import Connect, Serve, hub_of, native, receive, starter
+from tests.support.application import Serve, hub_of, native, receive
 from tests.support.server import until
-
-
-@pytest.fixture
-def serve(aiohttp_client: Connect, data_dir: Path) -> Serve:
-    """Starts the application."""
-    return starter(aiohttp_client, data_dir)
 
 
 async def test_who_would_take_the_last_descriptors_is_dropped(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:

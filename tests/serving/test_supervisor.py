@@ -16,7 +16,8 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.support.server import ROOT, free_port, wait_until
+from tests.support.server import PATIENCE_S, ROOT, free_port, wait_until
+from tests.support.timing import within
 
 PROCESSES = 2
 STREAMS = 40
@@ -34,7 +35,11 @@ class Workers:
             self.process = subprocess.Popen(
                 [*command, "--host", "127.0.0.1", "--port", str(self.port)], env=environ, stdout=log, stderr=log
             )
-        wait_until(lambda: len(self.pids()) == PROCESSES and self.answering() == PROCESSES, 15)
+        try:
+            wait_until(lambda: len(self.pids()) == PROCESSES and self.answering() == PROCESSES)
+        except BaseException:
+            self.stop()
+            raise
 
     def pids(self) -> list[int]:
         found = []
@@ -54,14 +59,14 @@ class Workers:
         return count
 
     def status(self) -> dict[str, Any]:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/status", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/status", timeout=30) as answer:
             body: dict[str, Any] = json.load(answer)
         return body
 
     def stop(self) -> float:
         began = time.monotonic()
         self.process.terminate()
-        self.process.wait(15)
+        self.process.wait(PATIENCE_S)
         return time.monotonic() - began
 
 
@@ -109,10 +114,10 @@ def test_a_process_that_dies_is_started_again(workers: Workers) -> None:
     """The others keep serving meanwhile."""
     first, second = workers.pids()
     os.kill(first, signal.SIGKILL)
-    wait_until(lambda: first not in workers.pids(), 10)
-    wait_until(lambda: len(workers.pids()) == PROCESSES and workers.answering() == PROCESSES, 10)
+    wait_until(lambda: first not in workers.pids())
+    wait_until(lambda: len(workers.pids()) == PROCESSES and workers.answering() == PROCESSES)
     assert second in workers.pids()
-    wait_until(lambda: workers.status()["connections"] == 0, 5)
+    wait_until(lambda: workers.status()["connections"] == 0)
     assert "it is started again" in workers.log.read_text()
 
 
@@ -123,8 +128,8 @@ def test_a_signal_ends_all_in_order(workers: Workers) -> None:
         took_s = workers.stop()
         assert all(stream.recv(65536) is not None for stream in opened)
     assert workers.process.returncode == 0
-    assert took_s < 5
     assert not any(psutil.pid_exists(pid) for pid in pids)
+    within(took_s, 5)
 
 
 def test_a_taken_port_is_an_error(data_dir: Path) -> None:
@@ -136,7 +141,7 @@ def test_a_taken_port_is_an_error(data_dir: Path) -> None:
             env={**os.environ, "PYTHONPATH": str(ROOT), "RPA_REDIS_URL": "none", "RPA_DATA_DIR": str(data_dir)},
             capture_output=True,
             check=False,
-            timeout=20,
+            timeout=60,
         )
     assert made.returncode != 0
     assert b"is taken by another program" in made.stderr

@@ -1,4 +1,4 @@
-"""Every moment of every recorded run, as the files of a session, and what the server answers then."""
+"""Every moment of every recorded run, as a session's files, and the server's answer then."""
 
 import copy
 import functools
@@ -17,10 +17,10 @@ NOW = "2026-01-15 09:30:00"
 
 
 class Case(NamedTuple):
-    """The files of one session at one moment, and what a person who reads them knows.
+    """A session's files at one moment, and what is true of the run.
 
     Attributes:
-        whole: what the history is the beginning of.
+        whole: the complete history, of which the file is a prefix.
         stale_s: how long nothing was written.
     """
 
@@ -39,7 +39,7 @@ class Case(NamedTuple):
 
     @property
     def end(self) -> str | None:
-        """The robot's first word for the end, None before it."""
+        """The first status with which the robot ended the run; None before that."""
         if "history" in self.files:
             return next((entry["status"] for entry in self.entries if entry["etapa"] == "final"), None)
         progress = self.files.get("progress", {})
@@ -58,14 +58,14 @@ class Case(NamedTuple):
 
     @property
     def quote(self) -> bool:
-        """The run has ended well: a price was read, or there are no plans to have one."""
+        """The run has ended with a price, or well and without plans."""
         prices = [plan["valor"] for plan in self.plans]
         good = not prices or any(re.search("[1-9]", price) for price in prices)
         return self.end in ("success", "warning") and good
 
     @property
     def gave_up(self) -> bool:
-        """The robot has said in its own words that it failed, or has ended without a quote."""
+        """The robot reported its failure, or ended without a quote."""
         texts = [entry["mensagem"] for entry in self.entries if not isinstance(entry["etapa"], str)]
         texts.append(self.files.get("progress", {}).get("mensagem") or "")
         words = ("falhou", "Erro:", "interrompido por erro")
@@ -75,22 +75,22 @@ class Case(NamedTuple):
 def states(case: Case) -> SessionState | None:
     """Read the case's files as the server does."""
     files: Any = copy.deepcopy(dict(case.files))
-    held = from_files(
+    state = from_files(
         "s1", files.get("progress"), files.get("history"), result=files.get("result"), session=files.get("session")
     )
-    if held is not None:
-        held.snapshot["session_id"] = "s1"
-    return held
+    if state is not None:
+        state.snapshot["session_id"] = "s1"
+    return state
 
 
 def ours(case: Case) -> Document:
-    """Answer as the server does, through the bytes that it sends."""
+    """Return the server's answer, decoded from its bytes."""
     answer: Document = json.loads(php_json.pretty(progress_answer.progress("s1", states(case), case.stale_s, NOW)))
     return answer
 
 
 def _cut(name: str, files: deployed.Files) -> Iterator[Case]:
-    """Yield a session as it was behind each of its history's entries, and what is left where the history is gone."""
+    """Yield a session after each entry of its history, and then without its history file."""
     history = files["history"]
     for part in recordings.prefixes(history):
         now: Document = {"history": part, "progress": recordings.progress_of(part, history)}

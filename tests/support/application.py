@@ -23,7 +23,7 @@ ESTIMATES = {"coberturas_detalhadas": [{"nome_cobertura": "Compreensiva", "valor
 
 
 def starter(aiohttp_client: Connect, data_dir: Path) -> Serve:
-    """Return what starts the application in this process, on files alone unless told otherwise."""
+    """Return a function that starts the application in this process; without settings on files alone."""
 
     async def start(**settings: Any) -> Client:
         chosen: dict[str, Any] = {"redis_url": None, "data_dir": str(data_dir), **settings}
@@ -54,11 +54,11 @@ async def plain(client: Client, path: str = NATIVE) -> AsyncIterator[ClientWebSo
 
 async def receive(stream: ClientWebSocketResponse) -> dict[str, Any]:
     """Receive one message."""
-    return dict(await stream.receive_json(timeout=5))
+    return dict(await stream.receive_json(timeout=30))
 
 
 async def silent(stream: ClientWebSocketResponse) -> bool:
-    """Tell that nothing comes."""
+    """Tell whether nothing arrives for 50 ms."""
     with contextlib.suppress(TimeoutError):
         await stream.receive(timeout=0.05)
         return False

@@ -1,6 +1,6 @@
-"""What the deployed PHP answers, by its rules written down a second time, and its pages' decisions.
+"""What the deployed PHP answers, written a second time from its rules.
 
-It knows nothing of rpa_server. ``files`` are the documents of one session by kind, as a reader would find them.
+Imports nothing of rpa_server. ``files`` are the documents of one session by kind, as a reader would find them.
 """
 
 from collections.abc import Mapping
@@ -38,8 +38,8 @@ def _from_history(files: Files) -> Document:
         if not isinstance(entry["etapa"], str):
             step = max(step, int(entry["etapa"]))
         status, text = entry["status"], entry["mensagem"]
-    places = [place for place, entry in enumerate(entries) if entry["etapa"] == "estimativas"]
-    captured = bool(places) and len(entries) > places[0] + 1
+    indices = [index for index, entry in enumerate(entries) if entry["etapa"] == "estimativas"]
+    captured = bool(indices) and len(entries) > indices[0] + 1
     finished = any(entry["status"] in ("success", "completed") for entry in entries)
     return {
         "etapa_atual": step,
@@ -49,7 +49,7 @@ def _from_history(files: Files) -> Document:
         "mensagem": text,
         "estimativas": {
             "capturadas": captured,
-            "dados": (entries[places[0]]["dados_extra"] or []) if captured else None,
+            "dados": (entries[indices[0]]["dados_extra"] or []) if captured else None,
         },
         "resultados_finais": {"rpa_finalizado": finished, "dados": files.get("result", []) if finished else None},
         "timeline": [

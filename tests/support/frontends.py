@@ -1,17 +1,27 @@
-"""What stands in front of the server, as real processes: nginx with the shipped configuration, and php-cli."""
+"""Programs in front of the server, as real processes: nginx with the shipped configuration, and php-cli."""
 
+import contextlib
 import os
 import re
 import shutil
 import signal
 import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from tests.support.server import ROOT, Listener, free_port, wait_until
+from tests.support.server import ROOT, Listener, Server, free_port, running, wait_until
 
 CONF = ROOT / "conf" / "nginx.conf"
-#: What nginx does by default, made worse: whatever may be compressed is, buffering is left on.
+#: Answers as the deployed front controller does, with the header that some of its versions send twice.
+ROUTER = """<?php
+header('Access-Control-Allow-Origin: *');
+header('Access-Control-Allow-Origin: https://www.example.com', false);
+header('Content-Type: application/json');
+echo json_encode(['php' => $_SERVER['REQUEST_METHOD'], 'asked' => $_GET['asked'] ?? null]);
+"""
+#: The main configuration: nginx's defaults, and compression of everything that may be compressed.
 MAIN = """
 {user}
 worker_processes 2;
@@ -42,7 +52,11 @@ class Process(Listener):
         with self.log.open("ab") as log:
             # A group of its own: php-cli's workers end with it.
             self._process = subprocess.Popen(command, env=environ, cwd=cwd, stdout=log, stderr=log, start_new_session=True)
-        wait_until(self.listens)
+        try:
+            wait_until(self.listens)
+        except BaseException:
+            self.stop()
+            raise
 
     def stop(self) -> None:
         """End the process and its children."""
@@ -75,23 +89,36 @@ def certificate(directory: Path) -> tuple[Path, Path]:
     return chain, key
 
 
+_READ_TIMEOUT = r"proxy_read_timeout (\d+)s;"
+
+
+def read_timeout() -> float:
+    """Return the shipped ``proxy_read_timeout`` in seconds: how long nginx waits for the next byte of a stream."""
+    (seconds,) = re.findall(_READ_TIMEOUT, CONF.read_text())
+    return float(seconds)
+
+
 class Nginx(Process):
-    """nginx with ``conf/nginx.conf``, in which only ports, paths and PHP's place are changed.
+    """nginx with ``conf/nginx.conf``, in which only ports, paths and PHP's address are changed.
 
     Args:
         directory: an empty one for its files.
         server_port: where rpa-server listens.
         php_port: where PHP answers over HTTP instead of FastCGI.
         more: lines for the main context.
+        read_timeout_s: instead of the shipped ``proxy_read_timeout``.
     """
 
-    def __init__(self, directory: Path, server_port: int, php_port: int = 9, more: str = "") -> None:
+    def __init__(
+        self, directory: Path, server_port: int, php_port: int = 9, more: str = "", read_timeout_s: float | None = None
+    ) -> None:
         super().__init__(free_port(), directory / "stderr.log")
         self.directory = directory
         self.plain_port = free_port()
         self.url = f"https://127.0.0.1:{self.port}"
         self.access_log = directory / "rpa.access.log"
         self.root = directory / "public"
+        self._read_timeout_s = read_timeout_s or read_timeout()
         self._program = shutil.which("nginx") or "/usr/sbin/nginx"
         for made in ("temp", "public", "acme"):
             (directory / made).mkdir(parents=True)
@@ -114,6 +141,7 @@ class Nginx(Process):
             (r"root /var/www/rpa/public;", f"root {self.root};"),
             (r"fastcgi_pass \S+;", f"proxy_pass http://127.0.0.1:{php_port}/index.php?asked=$request_uri;"),
             (r"fastcgi_hide_header", "proxy_hide_header"),
+            (_READ_TIMEOUT, f"proxy_read_timeout {self._read_timeout_s * 1000:.0f}ms;"),
         ]:
             text, count = re.subn(pattern, lambda match, new=replacement: new, text)  # type: ignore[misc]
             assert count == 1, (pattern, count)
@@ -174,3 +202,28 @@ class Php(Process):
             self._environ,
         )
         return self
+
+
+@dataclass
+class Site:
+    """The server behind nginx, beside PHP."""
+
+    server: Server
+    nginx: Nginx
+
+
+@contextlib.contextmanager
+def behind_nginx(
+    directory: Path, more: str = "", read_timeout_s: float | None = None, **environ: str
+) -> Iterator[Site]:
+    """Run a server with *environ*, PHP, and nginx in front of both; see Nginx for the rest."""
+    directory.mkdir(exist_ok=True)
+    router = directory / "router.php"
+    router.write_text(ROUTER)
+    with (
+        running(Server(directory / "rpa_data", "none", None, **environ)) as server,
+        Php(directory, router, directory / "php.log").start() as php,
+        Nginx(directory / "nginx", server.port, php.port, more, read_timeout_s) as nginx,
+    ):
+        nginx.start()
+        yield Site(server, nginx)

@@ -1,8 +1,8 @@
-"""Writes a session's files as the deployed robot does: whole, in place, truncated first.
+"""Writes a session's files as the deployed robot does: without a temporary file: truncated first.
 
-It knows nothing of rpa_server. Run as ``python -m tests.inplace DIRECTORY SESSION LENGTH_S KIND`` it plays a run of
-60 entries over that time and meanwhile writes every file again each 2 ms; KIND is ``history``, or ``snapshot`` for a
-robot that keeps none. On standard output it says how often it wrote.
+Imports nothing of rpa_server. ``python -m tests.support.inplace DIRECTORY SESSION LENGTH_S KIND`` plays a run of 60
+entries over that time and meanwhile rewrites every file each 2 ms; KIND is ``history``, or ``snapshot`` for a robot
+that keeps no history. Prints how often it wrote.
 """
 
 import json
@@ -19,12 +19,12 @@ Document = dict[str, Any]
 
 EVERY_S = 0.002
 ENTRIES = 60
-#: What a text file of Python's hands over at once, or less: a reader meets what ends there.
+#: Python's text files write at most so many bytes at once: a reader may find a file that ends there.
 _PIECE = 4096
 
 
 def encode(document: Document) -> str:
-    """Lay a document out as the robot does."""
+    """Encode a document with the robot's indentation."""
     return json.dumps(document, indent=2, ensure_ascii=False)
 
 
@@ -40,8 +40,8 @@ def play(session_id: str) -> Iterator[dict[str, Document]]:
     """Yield the robot's files behind every entry of a run that begins now, by kind, in the order of writing."""
     started = datetime.now()
     entries: list[Document] = []
-    for place in range(ENTRIES):
-        entries.append(_entry(place))
+    for index in range(ENTRIES):
+        entries.append(_entry(index))
         history = {
             "session_id": session_id,
             "timestamp_inicio": started.isoformat(timespec="microseconds"),
@@ -65,9 +65,9 @@ def play(session_id: str) -> Iterator[dict[str, Document]]:
         yield documents
 
 
-def _entry(place: int) -> Document:
-    step = min(place * 16 // (ENTRIES - 1), 15)
-    word: float | str = {0: "inicio", 22: "estimativas", ENTRIES - 1: "final"}.get(place, step)
+def _entry(index: int) -> Document:
+    step = min(index * 16 // (ENTRIES - 1), 15)
+    word: float | str = {0: "inicio", 22: "estimativas", ENTRIES - 1: "final"}.get(index, step)
     status = {"inicio": "iniciando", "estimativas": "completed", "final": "success"}.get(str(word))
     now = datetime.now().isoformat(timespec="microseconds")
     extra = {"estimativas": recordings.estimates(now), "final": recordings.plans()}.get(str(word))
@@ -75,7 +75,7 @@ def _entry(place: int) -> Document:
         "etapa": word,
         "timestamp": now,
         "status": status or ("iniciando" if step == 0 else "executando" if step < 15 else "concluido"),
-        "mensagem": f"Passo {place}",
+        "mensagem": f"Passo {index}",
         "dados_extra": extra,
         "erro": None,
     }
@@ -101,7 +101,7 @@ def hammer(directory: Path, session_id: str, length_s: float, keeps_history: boo
 
 
 def main(directory: str, session_id: str, length_s: str, kind: str) -> None:
-    """Hammer, and say how often."""
+    """Hammer, and print how often it wrote."""
     sys.stdout.write(str(hammer(Path(directory), session_id, float(length_s), kind == "history")))
 
 

@@ -1,7 +1,7 @@
-"""The pages that poll the deployed system today: what each would tell its visitor of an answer.
+"""The pages that poll the deployed system today: what each would show for an answer.
 
-Each function is one page's decision, from its published script: where it looks, what it takes for success and for
-failure, and which prices it prints. They know nothing of rpa_server.
+Each function is one page's decision, from its published script: which fields it reads, what it takes for success and
+for failure, and which prices it prints. Imports nothing of rpa_server.
 """
 
 import re
@@ -17,19 +17,19 @@ FATAL = ("falhou", "erro", "failed", "error", "exception", "timeout", "denied", 
 _FATAL_STATUS = (*FATAL[2:], "failure", "aborted")
 
 
-class Told(NamedTuple):
-    """What a page tells: ``waits``, ``success`` or ``failure``, and the prices that it prints."""
+class Shown(NamedTuple):
+    """What a page shows: ``waits``, ``success`` or ``failure``, and the prices that it prints."""
 
     verdict: str
     prices: tuple[str, ...] = ()
 
 
-WAITS = Told("waits")
-FAILURE = Told("failure")
+WAITS = Shown("waits")
+FAILURE = Shown("failure")
 
 
 def _plans(answer: Document) -> list[Document]:
-    """Return both plans where ``resultados_finais.dados.dados_finais`` has them; to PHP nothing is a list."""
+    """Return both plans of ``resultados_finais.dados.dados_finais``; none where PHP wrote an empty list."""
     data = (answer["progress"]["resultados_finais"]["dados"] or {}) if answer["success"] else {}
     return _of(data.get("dados_finais") if isinstance(data, dict) else None)
 
@@ -51,7 +51,7 @@ def _reals(value: object, scaled: bool) -> str:
     return "R$ " + f"{number:,.2f}".translate(str.maketrans(",.", ".,"))
 
 
-def production(answer: Document) -> Told:
+def production(answer: Document) -> Shown:
     """``webflow_injection_limpo.js``."""
     if not answer["success"]:
         return WAITS
@@ -62,36 +62,36 @@ def production(answer: Document) -> Told:
     if any(word in status for word in _FATAL_STATUS) or any(word in text for word in FATAL):
         return FAILURE
     if progress.get("fase_atual") or (progress.get("dados_extra") and status != "success"):
-        return Told("success")  # it announces a call by the broker, once more at every poll
+        return Shown("success")  # it announces the broker's call again at every poll
     if progress.get("status") != "success":
         return WAITS
     final: Document = next((entry for entry in progress["timeline"] if entry["etapa"] == "final"), {})
     plans = _plans(answer) or _of(final.get("dados_extra")) or _of(progress.get("dados_extra"))
     if len(plans) != 2:
-        return Told("success", (NOTHING, NOTHING))  # what stands in the form from the beginning
+        return Shown("success", (NOTHING, NOTHING))  # the form's initial text
     prices = [str(plan.get("valor") or "") for plan in plans]
-    return Told("success", tuple(price if "R$" in price else _reals(price, False) for price in prices))
+    return Shown("success", tuple(price if "R$" in price else _reals(price, False) for price in prices))
 
 
-def modal_v62(answer: Document) -> Told:
-    """``js/modal-progress.js``: a text with "falhou" beats every status."""
+def modal_v62(answer: Document) -> Shown:
+    """``js/modal-progress.js``: a text with "falhou" overrides every status."""
     progress = answer.get("progress") or {}
     status, text = progress.get("status") or answer.get("status"), progress.get("mensagem") or answer.get("mensagem") or ""
     if "falhou" in text or status in ("failed", "error", "erro"):
         return FAILURE
     if status not in ("success", "completed"):
         return WAITS
-    return Told("success", tuple(_reals(plan["valor"], True) for plan in _plans(answer) if plan.get("valor")))
+    return Shown("success", tuple(_reals(plan["valor"], True) for plan in _plans(answer) if plan.get("valor")))
 
 
-def modal_v63(answer: Document) -> Told:
+def modal_v63(answer: Document) -> Shown:
     """``js/modal-progress-v6.3.0.js``: stops at the first answer that is no success."""
     if not answer["success"]:
         return FAILURE
     progress = answer["progress"].get("progress") or answer["progress"]
     status = progress.get("current_status") or progress["status"]
     if status in ("success", "completed"):
-        return Told("success", tuple(_reals(plan.get("valor_total"), True) for plan in _plans(answer)))
+        return Shown("success", tuple(_reals(plan.get("valor_total"), True) for plan in _plans(answer)))
     return FAILURE if status in ("failed", "error", "erro") else WAITS
 
 
@@ -101,13 +101,13 @@ def modal_v63_phase(answer: Document) -> float:
     return float(progress.get("current_etapa") or progress.get("etapa") or 0)
 
 
-def modal_v5(answer: Document) -> Told:
+def modal_v5(answer: Document) -> Shown:
     """``modal_rpa_real.js``."""
     if not answer["success"]:
         return FAILURE
     progress = answer["progress"]
     if progress["status"] in ("success", "CONCLUIDO", "completed"):
-        return Told("success", _final_value(progress))
+        return Shown("success", _final_value(progress))
     failed = progress["status"] in ("failed", "error", "erro") or "falhou" in progress["mensagem"]
     return FAILURE if failed else WAITS
 
@@ -117,72 +117,72 @@ def _final_value(progress: Document) -> tuple[str, ...]:
     return ((data.get("valor_final") if isinstance(data, dict) else None) or "N/A",)
 
 
-def modal_v6(answer: Document) -> Told:
+def modal_v6(answer: Document) -> Shown:
     """``modal_rpa_real_v6.js`` and ``js/rpa-integration.js``."""
-    told = modal_v5(answer)
+    shown_by_v5 = modal_v5(answer)
     prices = tuple(str(plan["valor"]) for plan in _plans(answer) if plan.get("valor"))
-    return Told("success", prices) if told.verdict == "success" else told
+    return Shown("success", prices) if shown_by_v5.verdict == "success" else shown_by_v5
 
 
-def webflow_v4(answer: Document) -> Told:
+def webflow_v4(answer: Document) -> Shown:
     """``rpa-v4/public/js/webflow-integration.js``: knows no failure."""
-    return Told("success") if answer["success"] and answer["progress"]["status"] in ("success", "completed") else WAITS
+    return Shown("success") if answer["success"] and answer["progress"]["status"] in ("success", "completed") else WAITS
 
 
-def integration(answer: Document) -> Told:
+def integration(answer: Document) -> Shown:
     """``MODAL_PROGRESSO_RPA_INTEGRACAO.js`` and two like it: a full bar reads "Concluído com sucesso!"."""
     if not answer["success"]:
         return FAILURE
     progress = answer["progress"]
     shown = _final_value(progress) if progress["resultados_finais"]["rpa_finalizado"] else ()
     if progress["status"] == "success" or progress["percentual"] >= 100 or shown:
-        return Told("success", shown)
+        return Shown("success", shown)
     return WAITS
 
 
-def integration_v690(answer: Document) -> Told:
+def integration_v690(answer: Document) -> Shown:
     """``rpa-integration-v6.9.0.js``."""
     if not answer["success"]:
         return FAILURE
-    return Told("success") if answer["progress"]["status"] == "success" else WAITS
+    return Shown("success") if answer["progress"]["status"] == "success" else WAITS
 
 
-def complete(answer: Document) -> Told:
+def complete(answer: Document) -> Shown:
     """``webflow-rpa-complete.js``: looks at the top level alone."""
     status, results = answer.get("status"), answer.get("results") or {}
     if status == "success":
-        return Told("success", tuple(results.get(key) or NOTHING for key in ("premio_seguro", "premio_total")))
+        return Shown("success", tuple(results.get(key) or NOTHING for key in ("premio_seguro", "premio_total")))
     return FAILURE if status in ("error", "manual_quotation") else WAITS
 
 
-def shell(answer: Document) -> Told:
+def shell(answer: Document) -> Shown:
     """The test scripts with curl and jq."""
     progress = answer.get("progress") or {}
     if progress.get("status") == "success":
-        return Told("success")
+        return Shown("success")
     return FAILURE if progress.get("status") in ("failed", "error") else WAITS
 
 
-def simulation(full: Document) -> Told:
+def simulation(full: Document) -> Shown:
     """``simulacao/frontend/js/rpa-modal.js``, of ``/get_progress.php``."""
-    return Told("success") if full["success"] and full["data"].get("percentual", 0) >= 100 else WAITS
+    return Shown("success") if full["success"] and full["data"].get("percentual", 0) >= 100 else WAITS
 
 
-def monitor(full: Document) -> Told:
+def monitor(full: Document) -> Shown:
     """``monitor_tempo_real.php``, of ``/get_progress.php``."""
-    return Told("success") if full["success"] and full["data"]["etapa_atual"] >= full["data"]["total_etapas"] else WAITS
+    return Shown("success") if full["success"] and full["data"]["etapa_atual"] >= full["data"]["total_etapas"] else WAITS
 
 
-def tracker(message: Document) -> Told:
+def tracker(message: Document) -> Shown:
     """``webflow_progress_tracker.js``, of one message of ``/progress_sse.php``."""
     if message["status"] == "completed":
         plans = message["progresso"]["details"].get("planos") or {}
-        return Told("success", tuple((plans.get(key) or {}).get("valor") or "N/A" for key in _KEYS) if plans else ())
+        return Shown("success", tuple((plans.get(key) or {}).get("valor") or "N/A" for key in _KEYS) if plans else ())
     return FAILURE if message["status"] in ("timeout", "error") else WAITS
 
 
 #: Pages of ``/api/rpa/progress``, and whether each can tell a failure.
-PAGES: dict[Callable[[Document], Told], bool] = {
+PAGES: dict[Callable[[Document], Shown], bool] = {
     production: True,
     modal_v62: True,
     modal_v63: True,
@@ -200,5 +200,5 @@ FULL_PAGES = (simulation, monitor)
 
 def stopping(answer: Document, full: bool) -> list[str]:
     """Return the names of the pages that an answer makes stop, in success or in failure; *full*: of the older readers."""
-    asked: tuple[Callable[[Document], Told], ...] = FULL_PAGES if full else tuple(PAGES)
+    asked: tuple[Callable[[Document], Shown], ...] = FULL_PAGES if full else tuple(PAGES)
     return [page.__name__ for page in asked if page(answer) != WAITS]

@@ -1,7 +1,7 @@
 """Runs as the deployed robot records them, and arbitrary ones; texts and prices are made up here.
 
 Each function builds one history document. ``progress_of`` tells what the robot's last ``progress_<sid>.json`` looks
-like, by rules written down a second time: it knows nothing of rpa_server.state.
+like, by rules written down a second time: it imports nothing of rpa_server.
 """
 
 import json
@@ -38,7 +38,7 @@ MANUAL = "Cotação manual necessária"
 
 
 class _Robot:
-    """Writes entries on a clock of its own: bursts of milliseconds, pauses of seconds."""
+    """Writes entries with a simulated clock: bursts of milliseconds, pauses of seconds."""
 
     def __init__(self, session_id: str, total: int, started: datetime) -> None:
         self.session_id = session_id
@@ -295,18 +295,18 @@ def progress_of(history: Document, whole: Document | None = None) -> Document:
         "timestamp_atualizacao": history["timestamp_fim"],
         "dados_extra": extra,
         "erros": [
-            {"erro": entry["erro"], "contexto": _context(all_entries, place), "timestamp": entry["timestamp"]}
-            for place, entry in enumerate(entries)
+            {"erro": entry["erro"], "contexto": _context(all_entries, index), "timestamp": entry["timestamp"]}
+            for index, entry in enumerate(entries)
             if entry["etapa"] == "erro"
         ],
         "session_id": history["session_id"],
     }
 
 
-def _context(entries: list[Entry], place: int) -> str:
-    """Tell an error that the end reports, which is written right behind it, from one on the way."""
-    last = place + 1 == len(entries)
-    return "finalizacao" if not last and entries[place + 1]["etapa"] == "final" else ""
+def _context(entries: list[Entry], index: int) -> str:
+    """Return "finalizacao" for an error right before the final entry, which the end reports; else ""."""
+    last = index + 1 == len(entries)
+    return "finalizacao" if not last and entries[index + 1]["etapa"] == "final" else ""
 
 
 def result_of(history: Document) -> Document | None:

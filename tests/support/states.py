@@ -1,4 +1,4 @@
-"""Runs of our tracker as states, and what every state promises."""
+"""Runs of our tracker as states, and a check of what holds for every state."""
 
 from datetime import datetime, timedelta
 
@@ -25,7 +25,7 @@ def seqs(updates: list[Update] | None) -> list[int] | None:
 
 
 def assert_sound(found: SessionState, marked: bool = False) -> None:
-    """Check what every state promises; figures in a document with our mark are believed."""
+    """Check what holds for every state; figures of a document with our mark are taken as they are."""
     assert parse_cursor(str(found.cursor)) == found.cursor
     numbers = [update.seq for update in found.updates]
     assert numbers == list(range(found.seq - len(numbers) + 1, found.seq + 1))

@@ -1,6 +1,6 @@
-"""Runs as the server tells them, for the client's own tests: each update, and the snapshot behind it.
+"""Runs as the server sends them, for the client's own tests: each update, and the snapshot after it.
 
-``python -m tests.web_runs`` writes ``web/tests/fixtures/runs.json``; test_web.py holds that file to what this makes.
+``python -m tests.support.web_runs`` writes ``web/tests/fixtures/runs.json``; a test compares the file with that output.
 """
 
 import json
@@ -21,7 +21,7 @@ Script = Callable[[Run, datetime], Iterator[Update]]
 
 
 def _quote(run: Run, now: datetime) -> Iterator[Update]:
-    """Everything a good run can say."""
+    """A successful run with every field."""
     yield run.step(0, "Iniciando", now)
     yield run.step(1, "Tela 1", now, {"a": 1, "b": {"c": [1]}})
     yield run.step(5, "Tela 5", now + timedelta(seconds=8))
@@ -36,7 +36,7 @@ def _quote(run: Run, now: datetime) -> Iterator[Update]:
 
 
 def _early(run: Run, now: datetime) -> Iterator[Update]:
-    """Estimates that come with a step, plans that come before the end, a manual quotation."""
+    """Estimates that come with a step, plans before the end, and a manual quotation."""
     yield run.step(2, "Tela 2", now, None, ESTIMATES)
     yield run.step(3, "Tela 3", now, {"plano_recomendado": {"valor": "R$ 1,00"}})
     yield run.step(3, "", now, {"estimativas_tela_5": {"coberturas_detalhadas": []}})
@@ -44,7 +44,7 @@ def _early(run: Run, now: datetime) -> Iterator[Update]:
 
 
 def _bare(run: Run, now: datetime) -> Iterator[Update]:
-    """Nothing but an end."""
+    """A run of nothing but its end."""
     yield from run.finish("timeout", now)
 
 
@@ -52,13 +52,13 @@ def _play(script: Script, epoch: str, total: int) -> dict[str, Any]:
     started = datetime(2025, 10, 9, 19, 19, 39)
     run = Run("2d4c17d1", epoch, started, total)
     snapshot = run.snapshot
-    told = [run.start(started), *script(run, started + timedelta(seconds=1))]
+    updates = [run.start(started), *script(run, started + timedelta(seconds=1))]
     views: list[View] = []
-    for update in told:
+    for update in updates:
         snapshot = reduce(snapshot, entry_of(update.data))
         views.append(view(snapshot, epoch, update.seq))
     assert snapshot == run.snapshot
-    return {"updates": [update.data for update in told], "views": views}
+    return {"updates": [update.data for update in updates], "views": views}
 
 
 def text() -> str:

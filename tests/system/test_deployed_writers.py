@@ -1,4 +1,4 @@
-"""The server as a process, over files that the deployed robot writes in place and leaves behind."""
+"""The server over files that the deployed robot truncates and rewrites, and that it never removes."""
 
 import asyncio
 import json
@@ -17,6 +17,7 @@ import pytest
 from tests.support import inplace, recordings
 from tests.support.inplace import Document
 from tests.support.server import ROOT, RedisServer, Server, running, until
+from tests.support.timing import fast_enough, within
 
 SESSION = "rpa_v4_20260115_093000_ba6e50a1"
 PLANS = ("R$ 3.210,98", "R$ 2.109,87")
@@ -24,7 +25,7 @@ PLANS = ("R$ 3.210,98", "R$ 2.109,87")
 
 @asynccontextmanager
 async def client() -> AsyncIterator[aiohttp.ClientSession]:
-    """An HTTP client that waits for as long as it takes."""
+    """An HTTP client with a long time limit."""
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60)) as http:
         yield http
 
@@ -32,32 +33,32 @@ async def client() -> AsyncIterator[aiohttp.ClientSession]:
 # -- files that are read while they are written
 
 
-class Viewer:
-    """A client that checks whatever it is told against what it was told before.
+class StateChecker:
+    """A client that compares every state it receives with the ones before.
 
     Attributes:
-        seen: messages or answers that told of a state.
-        wrong: in words, what was broken or older; must stay empty.
-        over: it was told the end, as a quote with both prices where prices are told.
-        resets: how often it was told that continuity was lost.
+        seen: messages or answers that carried a state.
+        wrong: descriptions of broken or older states; must stay empty.
+        over: it received the end, with both prices where that transport carries prices.
+        resets: how many ``reset`` messages it received.
     """
 
     def __init__(self, http: aiohttp.ClientSession, url: str) -> None:
         self._http = http
         self._url = url
         self._last: tuple[Any, ...] = ()
-        self._place: tuple[str, int] = ("", 0)
+        self._position: tuple[str, int] = ("", 0)
         self.seen = 0
         self.resets = 0
         self.wrong: list[str] = []
         self.over = False
 
     async def run(self) -> None:
-        """Watch until the end was told, and whatever is said behind it."""
+        """Watch until cancelled."""
         raise NotImplementedError
 
     def parse(self, text: str | bytes) -> Document:
-        """Return what was sent; note it where it is no JSON object."""
+        """Return the message as an object; record it in ``wrong`` where it is none."""
         try:
             found = json.loads(text)
         except ValueError:
@@ -67,8 +68,8 @@ class Viewer:
         self.wrong.append(f"no object: {text[:80]!r}")
         return {}
 
-    def told(self, *state: Any, over: bool, prices: tuple[str, ...] = PLANS) -> None:
-        """Take one state: figures that may not fall, and whether it is the end."""
+    def check_state(self, *state: Any, over: bool, prices: tuple[str, ...] = PLANS) -> None:
+        """Record one state: its figures may not fall, and nothing but the end may follow on the end."""
         self.seen += 1
         if self._last and any(new < old for new, old in zip(state, self._last, strict=True)):
             self.wrong.append(f"{state} behind {self._last}")
@@ -79,31 +80,31 @@ class Viewer:
         self._last, self.over = state, self.over or over
 
     def native(self, message: Document) -> None:
-        """Take a message of the native protocol, or one of the plan's dialect."""
+        """Record a message of the native protocol or of the plan's dialect."""
         kind = message.get("type")
         self.resets += kind == "reset"
         if kind == "progress_update":
             self._follow(message)
             prices = tuple(plan["valor"] for plan in message.get("resultado", {}).values())
-            self.told(message["percentual"], over=message["final"], prices=prices)
+            self.check_state(message["percentual"], over=message["final"], prices=prices)
         elif kind in ("sync", "reset") and message["snapshot"]:
-            self._place = (message["epoch"], message["seq"])
+            self._position = (message["epoch"], message["seq"])
             plans = message["snapshot"]["resultado"] or {}
             prices = tuple(plan["valor"] for plan in plans.values())
-            self.told(message["snapshot"]["percentual"], over=message["snapshot"]["final"], prices=prices)
+            self.check_state(message["snapshot"]["percentual"], over=message["snapshot"]["final"], prices=prices)
 
     def _follow(self, message: Document) -> None:
-        """Of a robot with a history every update comes, once and in order; of one without, none comes twice."""
+        """Check the position: consecutive where the robot keeps a history, increasing where it keeps none."""
         if "seq" not in message:
             return
-        epoch, seq = self._place
+        epoch, seq = self._position
         derived = message["epoch"].startswith("h")
         if message["epoch"] == epoch and (seq + 1 != message["seq"] if derived else seq >= message["seq"]):
             self.wrong.append(f"{message['epoch']}:{message['seq']} behind {epoch}:{seq}")
-        self._place = (message["epoch"], message["seq"])
+        self._position = (message["epoch"], message["seq"])
 
 
-class Socket(Viewer):
+class Socket(StateChecker):
     """Over WebSocket; in the plan's dialect without a subprotocol."""
 
     protocols: tuple[str, ...] = ("rpa.v1",)
@@ -118,7 +119,7 @@ class PlainSocket(Socket):
     protocols = ()
 
 
-class Events(Viewer):
+class Events(StateChecker):
     """Over server-sent events."""
 
     path = f"/events/{SESSION}"
@@ -145,15 +146,15 @@ class DeployedEvents(Events):
     def take(self, message: Document) -> None:
         if message.get("status") == "completed":
             plans = message["progresso"]["details"]["planos"]
-            self.told(*self._last, over=True, prices=tuple(plan["valor"] for plan in plans.values()))
+            self.check_state(*self._last, over=True, prices=tuple(plan["valor"] for plan in plans.values()))
         elif "etapa_atual" in message:
-            self.told(message["percentual"], message["etapa_atual"], over=False)
+            self.check_state(message["percentual"], message["etapa_atual"], over=False)
         elif message.get("status") not in ("starting", "started"):
             self.wrong.append(f"{message}")
 
 
-class Poll(Viewer):
-    """By asking again and again, faster than any page does."""
+class Poll(StateChecker):
+    """Polls in a tight loop, faster than any page does."""
 
     path = f"/api/rpa/progress/{SESSION}"
 
@@ -180,7 +181,7 @@ class Poll(Viewer):
             self.wrong.append(f"{body['status']}: {body['resultados_finais']}"[:200])
         prices = tuple(plan["valor"] for plan in result.values())
         found = body["estimativas"]["capturadas"]
-        self.told(body["percentual"], body["etapa_atual"], found, last, over=over, prices=prices)
+        self.check_state(body["percentual"], body["etapa_atual"], found, last, over=over, prices=prices)
 
 
 class OlderPoll(Poll):
@@ -194,7 +195,7 @@ class OlderPoll(Poll):
             plans = body["resultados_finais"]["dados"] or {}
             prices = tuple(plan["valor"] for plan in plans.values())
             over = body["status"] == "success"
-            self.told(body["percentual"], body["etapa_atual"], body["historico_count"], over=over, prices=prices)
+            self.check_state(body["percentual"], body["etapa_atual"], body["historico_count"], over=over, prices=prices)
 
 
 class NativePoll(Poll):
@@ -203,10 +204,10 @@ class NativePoll(Poll):
     def take(self, answer: Document) -> None:
         snapshot = answer["snapshot"]
         prices = tuple(plan["valor"] for plan in (snapshot["resultado"] or {}).values())
-        self.told(snapshot["percentual"], snapshot["etapa_atual"], over=snapshot["final"], prices=prices)
+        self.check_state(snapshot["percentual"], snapshot["etapa_atual"], over=snapshot["final"], prices=prices)
 
 
-TWENTY: tuple[type[Viewer], ...] = (
+TWENTY: tuple[type[StateChecker], ...] = (
     *[Socket] * 7, *[PlainSocket] * 3,
     *[Events] * 3, PlainEvents, DeployedEvents,
     *[Poll] * 3, OlderPoll, NativePoll,
@@ -214,8 +215,8 @@ TWENTY: tuple[type[Viewer], ...] = (
 
 
 @asynccontextmanager
-async def watching(viewers: list[Viewer]) -> AsyncIterator[None]:
-    """Let viewers watch beside the block; one that fails fails the test."""
+async def watching(viewers: list[StateChecker]) -> AsyncIterator[None]:
+    """Run viewers beside the block; an exception in one of them fails the test."""
     tasks = [asyncio.create_task(viewer.run()) for viewer in viewers]
     try:
         yield
@@ -231,13 +232,13 @@ async def watching(viewers: list[Viewer]) -> AsyncIterator[None]:
 async def test_nobody_sees_a_broken_or_an_older_state_while_files_are_written_in_place(
     data_dir: Path, server: Server, full: bool, kind: str
 ) -> None:
-    """One run's files are truncated and written each 2 ms; 20 clients see it go forward, to its end."""
+    """A run's files are truncated and rewritten every 2 ms; each of 20 clients sees it advance only, up to its end."""
     length_s = 30.0 if full else 6.0
     data_dir.mkdir(exist_ok=True)
     async with client() as http:
         viewers = [each(http, server.url) for each in TWENTY]
         async with watching(viewers):
-            words = [sys.executable, "-m", "tests.inplace", str(data_dir), SESSION, str(length_s), kind]
+            words = [sys.executable, "-m", "tests.support.inplace", str(data_dir), SESSION, str(length_s), kind]
             writer = await asyncio.create_subprocess_exec(*words, cwd=ROOT, stdout=asyncio.subprocess.PIPE)
             out, _ = await writer.communicate()
             written_s = time.monotonic()
@@ -248,17 +249,18 @@ async def test_nobody_sees_a_broken_or_an_older_state_while_files_are_written_in
     resets = max(viewer.resets for viewer in viewers)
     print(f"{kind}: {int(out)} writes in {length_s:g} s, seen {seen}, at most {resets} resets, over {late_s:.3f} s behind")
     assert writer.returncode == 0
-    assert int(out) >= length_s / inplace.EVERY_S / 3
     assert [(type(viewer).__name__, viewer.wrong[:3]) for viewer in viewers if viewer.wrong] == []
     assert resets <= 1
     assert all(viewer.seen >= (inplace.ENTRIES - 5 if kind == "history" else 20) for viewer in viewers[:10])
+    fast_enough(int(out) >= length_s / inplace.EVERY_S / 3, f"the robot wrote only {int(out)} times")
 
 
 # -- how soon
 
 
+@pytest.mark.serial
 async def test_an_entry_is_with_every_viewer_within_100_ms(data_dir: Path, server: Server) -> None:
-    """50 entries of a robot that writes in place, from the moment before it writes to the frame and the event."""
+    """From before the robot writes an entry to its arrival on both streams: 100 ms at most, for 50 entries."""
     data_dir.mkdir(exist_ok=True)
     async with client() as http:
         arrived: dict[str, dict[str, float]] = {"WebSocket": {}, "SSE": {}}
@@ -284,8 +286,7 @@ async def test_an_entry_is_with_every_viewer_within_100_ms(data_dir: Path, serve
         delays = [times[text] - written[text] for text in list(written)[-50:]]
         median, worst = 1000 * statistics.median(delays), 1000 * max(delays)
         print(f"{name}: {median:.1f} ms median, {worst:.1f} ms worst of {len(delays)}")
-        assert statistics.median(delays) < 0.1
-        assert sorted(delays)[-2] < 0.1  # one may meet whatever else this machine does
+        within(sorted(delays)[-2], 0.1)  # the worst one may be due to something else on this machine
 
 
 async def _note_frames(socket: aiohttp.ClientWebSocketResponse, times: dict[str, float]) -> None:
@@ -300,16 +301,16 @@ async def _note_events(stream: aiohttp.ClientResponse, times: dict[str, float]) 
 
 
 def _note(message: Document, times: dict[str, float]) -> None:
-    told = message.get("snapshot") or message
-    if "mensagem" in told:
-        times.setdefault(told["mensagem"], time.monotonic())
+    state = message.get("snapshot") or message
+    if "mensagem" in state:
+        times.setdefault(state["mensagem"], time.monotonic())
 
 
 # -- what lies in the directory
 
 
 def litter(directory: Path, number: int = 1000) -> None:
-    """Put so many finished, foreign and broken files into the robot's directory, all of them as good as new."""
+    """Fill the robot's directory with *number* recent files: of finished runs, broken ones, and other programs'."""
     whole = recordings.ALL["success"]
     finished = {
         "history": inplace.encode(whole).encode(),
@@ -319,25 +320,25 @@ def litter(directory: Path, number: int = 1000) -> None:
     }
     half = finished["history"][:8192]
     broken = [b"", b"{", half, b"\xff\xfe" * 300, b"[" * 100_000, b"\0" * 4096, b"null", b'{"a": NaN}']
-    foreign = ["notes %d.txt", "progress %d.json", "history_%d.json.bak", ".progress_%d.json", "progress_..%d.json"]
-    for place in range(number):
-        kind = place % 4
-        if kind < 2:  # every second file is one of a finished run's four
-            run, name = divmod(place // 4 * 2 + kind, 4)
+    others = ["notes %d.txt", "progress %d.json", "history_%d.json.bak", ".progress_%d.json", "progress_..%d.json"]
+    for index in range(number):
+        kind = index % 4
+        if kind < 2:  # every second file belongs to a finished run, which has four
+            run, name = divmod(index // 4 * 2 + kind, 4)
             (directory / f"{list(finished)[name]}_done-{run}.json").write_bytes(list(finished.values())[name])
         elif kind == 2:
-            (directory / f"{('progress', 'history', 'result')[place // 4 % 3]}_bad-{place}.json").write_bytes(
-                broken[place // 4 % len(broken)]
+            (directory / f"{('progress', 'history', 'result')[index // 4 % 3]}_bad-{index}.json").write_bytes(
+                broken[index // 4 % len(broken)]
             )
         else:
-            (directory / (foreign[place // 4 % len(foreign)] % place)).write_bytes(finished["history"])
+            (directory / (others[index // 4 % len(others)] % index)).write_bytes(finished["history"])
     (directory / "progress_directory.json").mkdir()
     (directory / "history_nowhere.json").symlink_to(directory / "nowhere")
     os.mkfifo(directory / "progress_pipe.json")
 
 
 class Question(NamedTuple):
-    """Something that is asked of a server, under a name."""
+    """One request of the test, and its name in the figures."""
 
     name: str
     path: str
@@ -357,7 +358,7 @@ QUESTIONS = (
 
 
 async def _ask(http: aiohttp.ClientSession, url: str, question: Question) -> float:
-    """Return how long the answer took, or the first frame."""
+    """Return how long the answer took, for a socket its first frame."""
     began = time.monotonic()
     if question.name == "socket":
         async with http.ws_connect(url + question.path, protocols=["rpa.v1"]) as stream:
@@ -369,49 +370,62 @@ async def _ask(http: aiohttp.ClientSession, url: str, question: Question) -> flo
     return time.monotonic() - began
 
 
-async def _slowest(data_dir: Path) -> tuple[float, dict[str, float]]:
-    """Start a server; return how long until it listens, and of every question its slowest answer, the first ones too."""
-    server = Server(data_dir)
+class Answers(NamedTuple):
+    """How long a server took, in seconds.
+
+    Attributes:
+        listening: until its port was open.
+        slowest: of every question, the first answer or the second slowest later one, whichever took longer: the
+            slowest may be due to something else on this machine.
+    """
+
+    listening: float
+    slowest: dict[str, float]
+
+
+async def _answers(data_dir: Path) -> Answers:
+    """Start a server and ask it everything again and again, one after the other and all at once."""
     began = time.monotonic()
-    with running(server):
-        started_s = time.monotonic() - began
-        slowest: dict[str, float] = {}
+    with running(Server(data_dir)) as server:
+        listening_s = time.monotonic() - began
         async with client() as http:
-            for _ in range(20):
-                for question in QUESTIONS:
-                    took_s = await _ask(http, server.url, question)
-                    slowest[question.name] = max(took_s, slowest.get(question.name, 0.0))
-            for _ in range(5):  # at once, while the list is being read
-                took = await asyncio.gather(*(_ask(http, server.url, question) for question in QUESTIONS))
-                for question, took_s in zip(QUESTIONS, took, strict=True):
-                    slowest[question.name] = max(took_s, slowest[question.name])
-    return started_s, slowest
+            rounds = [[await _ask(http, server.url, question) for question in QUESTIONS] for _ in range(20)]
+            for _ in range(6):  # at once, while the list is being read
+                rounds.append(await asyncio.gather(*(_ask(http, server.url, question) for question in QUESTIONS)))
+    slowest = {
+        question.name: max(took[0], sorted(took[1:])[-2])
+        for question, took in zip(QUESTIONS, zip(*rounds, strict=True), strict=True)
+    }
+    return Answers(listening_s, slowest)
 
 
+@pytest.mark.serial
 async def test_a_thousand_files_delay_nothing(tmp_path: Path) -> None:
-    """Listening within 3 s, and no answer over 50 ms because of them: in the best of three tries on a busy machine."""
+    """Listening within 3 s, and no answer over 50 ms because of them; each the best of three servers."""
     full, empty = tmp_path / "full" / "rpa_data", tmp_path / "empty" / "rpa_data"
     for directory in (full, empty):
         directory.mkdir(parents=True)
     litter(full)
     assert len(list(full.iterdir())) > 1000
-    tries = []
+    listening_s, because_s = float("inf"), {question.name: float("inf") for question in QUESTIONS}
     for _ in range(3):
-        (started_s, with_files), (_, without) = await _slowest(full), await _slowest(empty)
-        because = {name: with_files[name] - without[name] for name in with_files}
-        figures = (f"{name} {1000 * with_files[name]:.1f} ({1000 * without[name]:.1f})" for name in with_files)
-        print(f"listening in {started_s:.2f} s; slowest answer in ms (on an empty directory): {', '.join(figures)}")
-        tries.append((started_s < 3, {name for name, took_s in because.items() if took_s > 0.05}))
-        if tries[-1] == (True, set()):
+        with_files, without = await _answers(full), await _answers(empty)
+        for name, took_s in with_files.slowest.items():
+            because_s[name] = min(because_s[name], took_s - without.slowest[name])
+        listening_s = min(listening_s, with_files.listening)
+        if max(because_s.values()) <= 0.05 and listening_s <= 3:
             break
-    assert tries[-1] == (True, set())
+    figures = (f"{name} {1000 * took_s:.1f}" for name, took_s in because_s.items())
+    print(f"listening in {listening_s:.2f} s; slower because of the files, in ms: {', '.join(figures)}")
+    within(listening_s, 3)
+    within(max(because_s.values()), 0.05)
 
 
 # -- nothing of theirs is written
 
 
 def _state_of(directory: Path) -> dict[str, tuple[bytes, int, int]]:
-    """Return every file's content, time of change and number."""
+    """Return every file's content, mtime and inode."""
     files = [path for path in directory.iterdir() if path.is_file()]
     return {path.name: (path.read_bytes(), path.stat().st_mtime_ns, path.stat().st_ino) for path in files}
 
@@ -420,7 +434,7 @@ def _state_of(directory: Path) -> dict[str, tuple[bytes, int, int]]:
 async def test_a_robots_files_are_left_as_they_are(
     data_dir: Path, request: pytest.FixtureRequest, backend: str
 ) -> None:
-    """Not a byte of them changes and no file is added by serving them; none of their runs is put into Redis."""
+    """Serving runs changes no file, adds none, and copies none of the runs into Redis."""
     redis: RedisServer | None = request.getfixturevalue("redis_process") if backend == "redis" else None
     data_dir.mkdir()
     for session_id, whole in recordings.ALL.items():
@@ -441,7 +455,7 @@ async def test_a_robots_files_are_left_as_they_are(
             async with http.get(f"{server.url}/api/rpa/metrics") as response:
                 assert response.status == 200
         if redis is not None:
-            await asyncio.sleep(2.5)  # behind which files that our tracker left are put into Redis
+            await asyncio.sleep(2.5)  # longer than it takes until files of our own tracker are copied into Redis
             with redis.client() as connected:
                 assert list(connected.scan_iter("*")) == []
     assert _state_of(data_dir) == before

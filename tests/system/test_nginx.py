@@ -1,4 +1,4 @@
-"""conf/nginx.conf in a real nginx, whose own defaults (buffering, compression) are left on around it."""
+"""conf/nginx.conf in a real nginx; around it buffering and compression are on, as in nginx's defaults."""
 
 import asyncio
 import base64
@@ -10,10 +10,8 @@ import random
 import re
 import socket
 import ssl
-import threading
 import time
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -24,34 +22,25 @@ from aiohttp import web
 from aiohttp.connector import NEEDS_CLEANUP_CLOSED
 from yarl import URL
 
+from rpa_server.config import Settings
+from rpa_server.http.params import MAX_WAIT_S
 from rpa_server.legacy import progress_answer, reader_answer
 from tests.support import pages
-from tests.support.frontends import Nginx, Php
-from tests.support.server import EventWatcher, Server, SocketWatcher, Watcher, free_port, publish, running, until
+from tests.support.frontends import Nginx, Site, behind_nginx, read_timeout
+from tests.support.server import EventWatcher, Server, SocketWatcher, Watcher, free_port, publish, until
+from tests.support.timing import within
 
 GOOD, EVIL = "https://www.example.com", "https://evil.example"
 STEP = {"etapa": 1, "mensagem": "Tela 1"}
-IDLE_S = 65.0
-#: Answers as the deployed front controller does, with the header that some of its versions send twice.
-ROUTER = """<?php
-header('Access-Control-Allow-Origin: *');
-header('Access-Control-Allow-Origin: https://www.example.com', false);
-header('Content-Type: application/json');
-echo json_encode(['php' => $_SERVER['REQUEST_METHOD'], 'asked' => $_GET['asked'] ?? null]);
-"""
-
-
-@dataclass
-class Site:
-    """The server behind nginx, beside PHP."""
-
-    server: Server
-    nginx: Nginx
+#: nginx's own limit on a stream that brings nothing, where no configuration sets one.
+NGINX_DEFAULT_S = 60.0
+#: How many times faster the test of idle streams runs than the shipped configuration: 90 s become 4.5 s.
+FASTER = 20
 
 
 @contextlib.asynccontextmanager
 async def client(nginx: Nginx) -> AsyncIterator[aiohttp.ClientSession]:
-    """Make a client of nginx that takes its certificate and any number of endless streams."""
+    """An HTTP client of nginx: no certificate check, no limit on connections or time."""
     # Python before 3.12.7 forgets a TLS connection whose peer does not say goodbye.
     connector = aiohttp.TCPConnector(ssl=False, limit=0, enable_cleanup_closed=NEEDS_CLEANUP_CLOSED)
     async with aiohttp.ClientSession(nginx.url, connector=connector, timeout=aiohttp.ClientTimeout(None)) as http:
@@ -59,52 +48,8 @@ async def client(nginx: Nginx) -> AsyncIterator[aiohttp.ClientSession]:
     await asyncio.sleep(0.05)  # aiohttp does not wait for the end of TLS
 
 
-@contextlib.contextmanager
-def behind_nginx(directory: Path, more: str = "", origins: str = "*") -> Iterator[Site]:
-    """Run a server, PHP and nginx in front of both."""
-    directory.mkdir(exist_ok=True)
-    router = directory / "router.php"
-    router.write_text(ROUTER)
-    with (
-        running(Server(directory / "rpa_data", RPA_ALLOWED_ORIGINS=origins)) as server,
-        Php(directory, router, directory / "php.log").start() as php,
-        Nginx(directory / "nginx", server.port, php.port, more) as nginx,
-    ):
-        nginx.start()
-        yield Site(server, nginx)
-
-
-class Idlers(threading.Thread):
-    """Streams through nginx on which nothing happens, in a thread, so that other tests run meanwhile."""
-
-    def __init__(self, site: Site) -> None:
-        super().__init__(daemon=True)
-        url = site.nginx.url
-        self._nginx = site.nginx
-        self.watchers: list[Watcher] = [EventWatcher(url, "idle"), SocketWatcher(url, "idle"), PlainWatcher(url, "idle")]
-        self.ended: list[Watcher] = []
-        self.began = time.monotonic()
-        self.stop = threading.Event()
-
-    def run(self) -> None:
-        asyncio.run(self._watch())
-
-    async def _watch(self) -> None:
-        async with client(self._nginx) as http:
-            tasks = [asyncio.create_task(self._one(watcher, http)) for watcher in self.watchers]
-            while not self.stop.is_set():  # noqa: ASYNC110 - it is another thread's event
-                await asyncio.sleep(0.02)
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-
-    async def _one(self, watcher: Watcher, http: aiohttp.ClientSession) -> None:
-        await watcher.run(http)
-        self.ended.append(watcher)
-
-
 class PlainWatcher(Watcher):
-    """A WebSocket in the plan's dialect, through the deployed prefix."""
+    """A WebSocket in the plan's dialect, through the deployed prefix /ws."""
 
     async def run(self, http: aiohttp.ClientSession) -> None:
         async with http.ws_connect(f"{self.url}/ws/rpa/{self.session_id}") as stream:
@@ -114,19 +59,9 @@ class PlainWatcher(Watcher):
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """One site for all tests that don't break it; its server lets the pages of one other site read."""
-    with behind_nginx(tmp_path_factory.mktemp("site"), origins=GOOD) as site:
+    """One site for all tests that don't break it; only pages of GOOD may read."""
+    with behind_nginx(tmp_path_factory.mktemp("site"), RPA_ALLOWED_ORIGINS=GOOD) as site:
         yield site
-
-
-@pytest.fixture(scope="module", autouse=True)
-def idlers(site: Site) -> Iterator[Idlers]:
-    """Streams that idle from the first test of this module on; the last one looks at them."""
-    thread = Idlers(site)
-    thread.start()
-    yield thread
-    thread.stop.set()
-    thread.join()
 
 
 @pytest.fixture
@@ -137,7 +72,7 @@ async def http(site: Site) -> AsyncIterator[aiohttp.ClientSession]:
 
 
 def test_nginx_has_nothing_to_say_of_the_configuration(site: Site) -> None:
-    """No error, no warning."""
+    """``nginx -t`` prints no warning."""
     said = site.nginx.check()
     assert "test is successful" in said
     assert "warn" not in said
@@ -159,7 +94,7 @@ async def test_plain_http_is_sent_to_https_whatever_the_method(site: Site, http:
 
 
 def test_browsers_get_http_2(site: Site) -> None:
-    """It lifts the limit of six streams a browser has on HTTP/1.1."""
+    """HTTP/1.1 would limit a browser to six streams."""
     context = ssl._create_unverified_context()
     context.set_alpn_protocols(["h2", "http/1.1"])
     with (
@@ -172,9 +107,10 @@ def test_browsers_get_http_2(site: Site) -> None:
 STREAMS = ["/events/sse", "/rpa_progress_sse.php?session_id=sse", "/progress_sse.php?session_id=sse"]
 
 
+@pytest.mark.serial
 @pytest.mark.parametrize("path", STREAMS)
 async def test_events_pass_as_they_happen(site: Site, http: aiohttp.ClientSession, path: str) -> None:
-    """The first within 200 ms, later ones too, not compressed for a browser that would take it."""
+    """Each event arrives within 200 ms, uncompressed even for a browser that accepts compression."""
     await publish(site.server, "sse", **STEP)
     for number in range(20):
         began = time.monotonic()
@@ -183,17 +119,17 @@ async def test_events_pass_as_they_happen(site: Site, http: aiohttp.ClientSessio
             assert response.headers["Content-Type"] == "text/event-stream"
             assert "Content-Encoding" not in response.headers
             await _line(response, b"data: ")
-            assert time.monotonic() - began < 0.2
+            within(time.monotonic() - began, 0.2)
             await _line(response, b"\n")
             began = time.monotonic()
             await publish(site.server, "sse", etapa=1, mensagem=f"{path} {number}")
             await _line(response, b"data: ", json.dumps(f"{path} {number}")[1:-1].encode())
-            assert time.monotonic() - began < 0.2
+            within(time.monotonic() - began, 0.2)
 
 
 async def _line(response: aiohttp.ClientResponse, start: bytes, inside: bytes = b"") -> bytes:
     """Read up to the next line that begins with *start* and holds *inside*."""
-    while not (line := await asyncio.wait_for(response.content.readline(), 5)).startswith(start) or inside not in line:
+    while not (line := await asyncio.wait_for(response.content.readline(), 30)).startswith(start) or inside not in line:
         assert line, "the stream ended"
     return line
 
@@ -202,24 +138,24 @@ async def _line(response: aiohttp.ClientResponse, start: bytes, inside: bytes = 
 async def test_websockets_are_upgraded_with_and_without_the_prefix(
     site: Site, http: aiohttp.ClientSession, path: str
 ) -> None:
-    """In both dialects; a page of this host is known for one, though nginx stands between."""
+    """In both dialects; the Origin check recognises nginx's own host and refuses another one."""
     await publish(site.server, "ws", **STEP)
     async with http.ws_connect(path, protocols=["rpa.v1"], origin=site.nginx.url) as native:
         assert native.protocol == "rpa.v1"
-        assert (await native.receive_json(timeout=5))["type"] == "sync"
+        assert (await native.receive_json(timeout=30))["type"] == "sync"
         sent = await publish(site.server, "ws", **STEP)
-        assert (await native.receive_json(timeout=5))["seq"] == sent
+        assert (await native.receive_json(timeout=30))["seq"] == sent
     async with http.ws_connect(path) as plain:
-        assert (await plain.receive_json(timeout=5))["type"] == "progress_update"
+        assert (await plain.receive_json(timeout=30))["type"] == "progress_update"
         await plain.send_str('{"type":"ping"}')
-        assert await plain.receive_json(timeout=5) == {"type": "pong"}
+        assert await plain.receive_json(timeout=30) == {"type": "pong"}
     with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
         await http.ws_connect(path, origin=EVIL)
     assert caught.value.status == 403
 
 
 async def test_polls_pass_with_their_cursor(site: Site, http: aiohttp.ClientSession) -> None:
-    """200, 304 for who has it, 404 for what nobody knows, a wait that is woken."""
+    """200, 304 for a known ETag, 404 for an unknown session, and a waiting poll is answered by an update."""
     await publish(site.server, "poll", **STEP)
     async with http.get("/api/sessions/poll") as response:
         assert response.status == 200
@@ -252,7 +188,7 @@ FIGURES = [
 
 @pytest.mark.parametrize("path", [*POLLS, *FIGURES])
 async def test_deployed_polls_are_the_servers(site: Site, http: aiohttp.ClientSession, path: str) -> None:
-    """With the prefix and without, to the letter."""
+    """Through nginx the answer is byte for byte the server's, with the /api prefix and without."""
     await publish(site.server, "old", **STEP)
     async with aiohttp.ClientSession(site.server.url) as straight, straight.get(path) as response:
         direct = response.status, _timeless(await response.text())
@@ -263,7 +199,7 @@ async def test_deployed_polls_are_the_servers(site: Site, http: aiohttp.ClientSe
 
 
 def _timeless(text: str) -> str:
-    """Cut out times, and the figures of a machine that other things run on."""
+    """Mask timestamps, and in health answers all figures of the machine."""
     return re.sub(r"\d+(?:\.\d+)?" if '"checks"' in text else r"\d{4}-\d\d-\d\d[T ][\d:.]+", "…", text)
 
 
@@ -284,7 +220,7 @@ PHP = [
 
 @pytest.mark.parametrize(("method", "path"), PHP)
 async def test_all_the_rest_is_phps(http: aiohttp.ClientSession, method: str, path: str) -> None:
-    """Method and address arrive as they were sent."""
+    """Other addresses reach PHP with method and path unchanged."""
     async with http.request(method, path) as response:
         assert await response.json(content_type=None) == {"php": method, "asked": path}
 
@@ -307,7 +243,7 @@ ONE_HEADER = [
 
 @pytest.mark.parametrize("path", [*ONE_HEADER, "/api/rpa/start", "/executar_rpa.php"])
 async def test_there_is_one_cors_header(site: Site, http: aiohttp.ClientSession, path: str) -> None:
-    """The server's own where it answers, one instead of two where PHP does; never with credentials."""
+    """Exactly one Access-Control-Allow-Origin: the server's own, or for PHP one instead of its two."""
     await publish(site.server, "cors", **STEP)
     async with http.get(path, headers={"Origin": GOOD}) as response:
         found = response.headers.getall("Access-Control-Allow-Origin")
@@ -317,7 +253,7 @@ async def test_there_is_one_cors_header(site: Site, http: aiohttp.ClientSession,
 
 @pytest.mark.parametrize("path", ONE_HEADER)
 async def test_preflights_reach_the_server(http: aiohttp.ClientSession, path: str) -> None:
-    """204 with the one header, for pages on the list alone."""
+    """An OPTIONS request is answered by the server, which allows listed origins only."""
     for origin, expected in ((GOOD, [GOOD]), (EVIL, [])):
         headers = {"Origin": origin, "Access-Control-Request-Method": "GET"}
         async with http.options(path, headers=headers) as response:
@@ -337,10 +273,10 @@ CROOKED = [
 @pytest.mark.parametrize("closed", ["/metrics", "/status", "/health/live", "/health/ready", "/api/sessions"])
 @pytest.mark.parametrize("way", CROOKED)
 async def test_operators_routes_are_closed(site: Site, closed: str, way: str) -> None:
-    """What the server answers there alone shows on no way through nginx."""
+    """The answers of operators' routes can't be had from outside, however the path is spelled."""
     reader, writer = await asyncio.open_connection("127.0.0.1", site.nginx.port, ssl=ssl._create_unverified_context())
     writer.write(f"GET {way.format(closed)} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
-    answer = await asyncio.wait_for(reader.read(), 5)
+    answer = await asyncio.wait_for(reader.read(), 30)
     writer.close()
     with contextlib.suppress(ssl.SSLError):
         await writer.wait_closed()
@@ -353,7 +289,7 @@ async def test_operators_routes_are_closed(site: Site, closed: str, way: str) ->
 
 
 async def test_the_list_of_sessions_is_for_this_machine_even_if_nginx_let_it_through(site: Site) -> None:
-    """The server knows by the header that a proxy asks for somebody else."""
+    """The server refuses the list to requests with X-Forwarded-For."""
     async with aiohttp.ClientSession(site.server.url) as http:
         async with http.get("/api/sessions") as response:
             assert response.status == 200
@@ -362,14 +298,14 @@ async def test_the_list_of_sessions_is_for_this_machine_even_if_nginx_let_it_thr
 
 
 async def test_nobody_publishes_from_outside(http: aiohttp.ClientSession) -> None:
-    """Until the robot's address is let in."""
+    """403, until the configuration lists the robot's address."""
     for method in ("POST", "PUT", "DELETE", "PATCH"):
         async with http.request(method, "/api/sessions/a/events", json=STEP) as response:
             assert response.status == 403
 
 
 async def test_the_page_is_served_with_its_files(site: Site, http: aiohttp.ClientSession) -> None:
-    """At the address that leaves the site's own front page alone."""
+    """Under /static/, so that the site keeps its own front page."""
     async with http.get("/static/index.html?session=a") as response:
         assert response.status == 200
         assert "Content-Security-Policy" in response.headers
@@ -393,7 +329,7 @@ async def test_what_other_sites_embed_is_served(http: aiohttp.ClientSession) -> 
 
 
 async def test_the_log_holds_no_query(site: Site, http: aiohttp.ClientSession) -> None:
-    """Cursors, tokens and the plan's session ids stand there."""
+    """nginx logs the path alone: queries carry cursors, tokens and session ids."""
     async with http.get("/api/sessions/logged", params={"after": "0", "token": "secret-one"}):
         pass
     async with http.get("/rpa_progress_sse.php", params={"session_id": "secret-two"}):
@@ -405,7 +341,7 @@ async def test_the_log_holds_no_query(site: Site, http: aiohttp.ClientSession) -
 
 
 async def test_the_server_is_told_who_asks_over_connections_that_stay_open(tmp_path: Path) -> None:
-    """Host as the browser wrote it, the visitor's address, the scheme; no upgrade where none was asked."""
+    """nginx passes Host, the visitor's address and the scheme, and reuses its connections to the server."""
     seen: list[web.Request] = []
 
     async def answer(request: web.Request) -> web.Response:
@@ -445,7 +381,7 @@ AWAY = [path for path in POLLS if "bad" not in path]
 
 @pytest.mark.parametrize("hangs", [False, True], ids=["refuses", "hangs up"])
 async def test_while_the_server_is_away_no_deployed_page_stops(tmp_path: Path, hangs: bool) -> None:
-    """Each gets, with 200, what the server itself says of a session of which it knows nothing."""
+    """nginx answers deployed polls with 200 and the server's own words for an unknown session."""
     async with contextlib.AsyncExitStack() as stack:
         port = free_port()
         if hangs:
@@ -468,7 +404,7 @@ async def test_while_the_server_is_away_no_deployed_page_stops(tmp_path: Path, h
 
 
 async def test_preflights_are_answered_while_the_server_is_away(tmp_path: Path) -> None:
-    """204 with the header that a page which sends Content-Type asks for: it would get nothing at all without."""
+    """204 that allows Content-Type: without it a page that sends that header would get no answer at all."""
     with Nginx(tmp_path / "nginx", free_port()) as nginx:
         nginx.start()
         async with client(nginx) as http:
@@ -486,7 +422,7 @@ async def test_preflights_are_answered_while_the_server_is_away(tmp_path: Path) 
 
 
 async def test_what_no_session_can_be_is_written_into_no_answer(tmp_path: Path) -> None:
-    """The answer stays JSON, and holds none of it."""
+    """A bad session id is left out of nginx's own answers, which stay valid JSON."""
     with Nginx(tmp_path / "nginx", free_port()) as nginx:
         nginx.start()
         async with client(nginx) as http:
@@ -499,7 +435,7 @@ async def test_what_no_session_can_be_is_written_into_no_answer(tmp_path: Path) 
 
 
 async def test_while_the_server_is_away_clients_are_told_in_their_own_words(tmp_path: Path) -> None:
-    """A native poll with 503, a stream that says when to come back."""
+    """A native poll gets 503 with Retry-After, an event stream a ``retry:`` line."""
     with Nginx(tmp_path / "nginx", free_port()) as nginx:
         nginx.start()
         async with client(nginx) as http:
@@ -514,7 +450,7 @@ async def test_while_the_server_is_away_clients_are_told_in_their_own_words(tmp_
 
 
 async def test_no_deployed_page_stops_for_a_restart(tmp_path: Path) -> None:
-    """Polled all along; the run is shown again, and nothing else but "waiting" in between."""
+    """A page that polls across a restart gets the run, then "waiting", then the run, always with 200."""
     with behind_nginx(tmp_path / "site") as site:
         await publish(site.server, "run", **STEP)
         answers: list[tuple[int, dict[str, Any]]] = []
@@ -538,7 +474,7 @@ async def test_no_deployed_page_stops_for_a_restart(tmp_path: Path) -> None:
 
 
 class Returning(SocketWatcher):
-    """Comes back with its cursor, as a page does; keeps how long each absence was."""
+    """Reconnects with its cursor as a page does, and records how long it was disconnected each time."""
 
     def __init__(self, url: str, session_id: str) -> None:
         super().__init__(url, session_id)
@@ -591,8 +527,8 @@ async def test_reloads_lose_nothing(tmp_path: Path) -> None:
             await asyncio.wait_for(asyncio.gather(*tasks), 10)
     absences = [absence for watcher in watchers for absence in watcher.absences]
     print(f"{len(absences)} absences, longest {max(absences):.2f} s; {last} updates for each of {len(watchers)}")
-    assert max(absences) <= 5.0
     assert [watcher.resets for watcher in watchers] == [0] * len(watchers)
+    within(max(absences), 5.0)
     for watcher in watchers:
         assert watcher.seqs == list(range(first + 1, last + 1))
 
@@ -606,15 +542,51 @@ async def _publish_on(server: Server, session_id: str) -> None:
             await asyncio.sleep(0.05)
 
 
-@pytest.mark.timeout(120)
-async def test_streams_on_which_nothing_happens_for_65_s_live(site: Site, idlers: Idlers) -> None:
-    """Nginx's own limit is 60 s; the heartbeat keeps them open, and the next update arrives at once."""
-    await asyncio.sleep(max(0.0, IDLE_S - (time.monotonic() - idlers.began)))
-    assert idlers.ended == []
-    before = [len(watcher.updates) for watcher in idlers.watchers]
-    assert before == [0, 0, 0]
-    began = time.monotonic()
-    sent = await publish(site.server, "idle", **STEP)
-    await until(lambda: all(sent in watcher.seqs for watcher in idlers.watchers), 2)
-    assert time.monotonic() - began < 0.5
-    assert idlers.ended == []
+def test_the_heartbeat_and_polls_fit_into_the_shipped_read_timeout() -> None:
+    """Four heartbeats and two of the longest polls fit in; nginx's default of 60 s would leave less."""
+    settings = Settings()
+    assert read_timeout() >= 4 * settings.heartbeat_s
+    assert read_timeout() > 2 * MAX_WAIT_S
+    assert read_timeout() > NGINX_DEFAULT_S
+
+
+@contextlib.asynccontextmanager
+async def idling(directory: Path, heartbeat_s: float) -> AsyncIterator[tuple[Site, list[Watcher], list[Watcher]]]:
+    """Open idle streams through an nginx whose read timeout is FASTER times shorter; yield them and those that ended.
+    """
+    read_timeout_s = read_timeout() / FASTER
+    with behind_nginx(directory, read_timeout_s=read_timeout_s, RPA_HEARTBEAT_S=str(heartbeat_s)) as site:
+        kinds: list[type[Watcher]] = [EventWatcher, SocketWatcher, PlainWatcher]
+        watchers = [kind(site.nginx.url, "idle") for kind in kinds]
+        ended: list[Watcher] = []
+        async with client(site.nginx) as http:
+
+            async def watch(watcher: Watcher) -> None:
+                with contextlib.suppress(aiohttp.ClientError):
+                    await watcher.run(http)
+                ended.append(watcher)
+
+            tasks = [asyncio.create_task(watch(watcher)) for watcher in watchers]
+            await asyncio.sleep(read_timeout_s * 1.1)
+            yield site, watchers, ended
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_streams_on_which_nothing_happens_live_on(tmp_path: Path) -> None:
+    """With heartbeats, streams idle for longer than nginx's read timeout stay open and get the next update at once."""
+    async with idling(tmp_path / "site", Settings().heartbeat_s / FASTER) as (site, watchers, ended):
+        assert ended == []
+        assert [watcher.updates for watcher in watchers] == [[], [], []]
+        began = time.monotonic()
+        sent = await publish(site.server, "idle", **STEP)
+        await until(lambda: all(sent in watcher.seqs for watcher in watchers), 2)
+        assert ended == []
+        within(time.monotonic() - began, 0.5)
+
+
+async def test_without_a_heartbeat_idle_streams_are_cut(tmp_path: Path) -> None:
+    """The counterpart of the test above: without heartbeats nginx cuts them."""
+    async with idling(tmp_path / "site", 3600.0) as (_, watchers, ended):
+        await until(lambda: len(ended) == len(watchers))

@@ -1,4 +1,4 @@
-"""web/php in a real php-cli, by curl and by plain sockets: the same answers as the server's own."""
+"""web/php run by php-cli, fetching with curl and with plain sockets: it answers as the server itself does."""
 
 import asyncio
 import contextlib
@@ -21,6 +21,7 @@ from rpa_server.legacy import progress_answer, reader_answer
 from tests.support import pages
 from tests.support.frontends import Nginx, Php
 from tests.support.server import ROOT, Server, free_port, publish, running
+from tests.support.timing import within
 
 PHP = ROOT / "web" / "php"
 PROXY = PHP / "rpa_proxy.php"
@@ -130,7 +131,7 @@ NO_SESSION = re.compile(r"_(?:completo|fixed)\.php$")
 async def test_deployed_polls_are_answered_as_by_the_server_itself(
     host: Host, http: aiohttp.ClientSession, path: str, method: str
 ) -> None:
-    """To the letter, key order and all: what a page gets does not depend on the way to it."""
+    """Byte for byte, key order included."""
     await publish(host.server, "a", **STEP)
     direct = await answer(http, host.server.url + path, method, Origin=GOOD)
     assert direct[0] == (400 if NO_SESSION.search(path) and method != "OPTIONS" else 200)
@@ -147,7 +148,7 @@ async def test_deployed_polls_are_answered_as_by_the_server_itself(
 async def test_deployed_polls_take_no_other_method_than_the_servers_own(
     host: Host, http: aiohttp.ClientSession, method: str
 ) -> None:
-    """In the words of the server."""
+    """Another method is refused with the server's own body."""
     for path, expected in (("/api/rpa/progress/a", 200), ("/get_progress.php?session=a", 405), ("/progress_sse.php", 405)):
         direct = await answer(http, host.server.url + path, method)
         assert direct[0] == expected
@@ -173,25 +174,25 @@ async def _messages(http: aiohttp.ClientSession, address: str) -> list[dict[str,
 
 
 async def test_the_deployed_stream_passes_as_it_happens(host: Host, http: aiohttp.ClientSession) -> None:
-    """``starting`` at once, though nothing is known of the session yet."""
+    """``starting`` arrives at once, before anything is known of the session."""
     session = f"early-{host.files[-5:]}"
     for number, address in enumerate(ways(host, f"/progress_sse.php?session_id={session}")):
         began = time.monotonic()
         async with http.get(address) as response:
             assert json.loads((await _line(response, b"data: "))[6:])["status"] == "starting"
-            assert time.monotonic() - began < 0.5
+            within(time.monotonic() - began, 0.5)
             began = time.monotonic()
             await publish(host.server, session, etapa=number + 2, mensagem="x")
             while json.loads((await _line(response, b"data: "))[6:]).get("etapa_atual") != number + 2:
                 pass
-            assert time.monotonic() - began < 0.7
+            within(time.monotonic() - began, 0.7)
 
 
 STREAMS = ["/events/{}", "/rpa_progress_sse.php?session_id={}"]
 
 
 def ways(host: Host, path: str) -> list[str]:
-    """Return the addresses under which *path* is served."""
+    """Return the addresses under which a host serves *path*."""
     straight = host.files + path if ".php" in path else f"{host.files}/rpa_proxy.php{path}"
     return [straight, host.rewritten + path]
 
@@ -210,26 +211,26 @@ async def test_events_pass_as_they_happen(host: Host, http: aiohttp.ClientSessio
             assert response.headers.getall("Access-Control-Allow-Origin") == [GOOD]
             assert "Content-Encoding" not in response.headers
             await _line(response, b"data: ")
-            assert time.monotonic() - began < 0.5
+            within(time.monotonic() - began, 0.5)
             for _ in range(5):
                 began = time.monotonic()
                 sent = await publish(host.server, "sse", **STEP)
                 while json.loads((await _line(response, b"data: "))[6:])["seq"] != sent:
                     pass
-                assert time.monotonic() - began < 0.5
+                within(time.monotonic() - began, 0.5)
             await _line(response, b":")
 
 
 async def _line(response: aiohttp.ClientResponse, start: bytes) -> bytes:
     """Read up to the next line that begins with *start*."""
-    while not (line := await asyncio.wait_for(response.content.readline(), 5)).startswith(start):
+    while not (line := await asyncio.wait_for(response.content.readline(), 30)).startswith(start):
         assert line, "the stream ended"
     return line
 
 
 @pytest.mark.parametrize("by", ["query", "header"])
 async def test_a_stream_resumes_where_it_was(host: Host, http: aiohttp.ClientSession, by: str) -> None:
-    """Every update behind the cursor once, in order; 204 for who has the end."""
+    """After a cursor every later update comes once, in order; 204 where the run has ended."""
     sid = f"resume-{by}-{host.files[-5:]}"
     for number in range(3):
         await publish(host.server, sid, etapa=number + 1, mensagem="x")
@@ -252,7 +253,7 @@ async def _resumed(http: aiohttp.ClientSession, address: str, cursor: str, by: s
 
 
 async def test_a_viewer_that_leaves_frees_its_process_and_its_connection(host: Host, http: aiohttp.ClientSession) -> None:
-    """More viewers come and go than there are processes, and each is served."""
+    """More viewers come and go than PHP has processes, and each is served."""
     await publish(host.server, "leave", **STEP)
     for _ in range(12):
         async with http.get(f"{host.files}/rpa_proxy.php/events/leave") as response:
@@ -268,7 +269,7 @@ async def _connections(http: aiohttp.ClientSession, server: Server) -> int:
 
 
 class Upstream:
-    """Stands in for a server: answers every request with the same bytes and keeps what it was sent."""
+    """A fake server: answers every request with the same bytes and records what it received."""
 
     def __init__(self, answer: bytes = b"", hold: bool = False) -> None:
         self.requests: list[bytes] = []
@@ -337,7 +338,7 @@ FAILED = {"success", "error", "message", "timestamp"}
 
 @pytest.mark.parametrize("backend", BACKENDS)
 async def test_bad_ids_are_refused_and_never_handed_on(http: aiohttp.ClientSession, tmp_path: Path, backend: str) -> None:
-    """In the words of whoever asks: 400 for a page of ours, 200 and the deployed shape for a deployed one."""
+    """400 for our own pages, 200 in the deployed shape for deployed ones; the server never sees the id."""
     async with Upstream() as upstream, before(upstream.url, quick(tmp_path / "php"), backend) as url:
         for bad in ("", *BAD_IDS):
             for path in ("/events/", "/api/sessions/", "/rpa_progress_sse.php?session_id="):
@@ -358,7 +359,7 @@ async def test_bad_ids_are_refused_and_never_handed_on(http: aiohttp.ClientSessi
 
 @pytest.mark.parametrize("backend", BACKENDS)
 async def test_nothing_but_what_is_needed_is_handed_on(http: aiohttp.ClientSession, tmp_path: Path, backend: str) -> None:
-    """One path, the cursor, the page's origin, the visitor's address: no cookie, no form, no other parameter."""
+    """The proxy passes on path, cursor, Origin and the visitor's address: no cookie, body or other parameter."""
     json_answer = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
     async with Upstream(json_answer) as upstream, before(upstream.url, quick(tmp_path / "php"), backend) as url:
         sent = {
@@ -374,8 +375,8 @@ async def test_nothing_but_what_is_needed_is_handed_on(http: aiohttp.ClientSessi
             async with http.request(method, f"{url}/api/sessions/a", data=b"secret") as response:
                 assert response.status == 405
             async with http.request(method, f"{url}/progress/a", data=b"secret") as response:
-                told = "Endpoint não encontrado" if method in ("POST", "DELETE") else "Método não permitido"
-                assert (response.status, (await response.json())["error"]) == (200, told)
+                error = "Endpoint não encontrado" if method in ("POST", "DELETE") else "Método não permitido"
+                assert (response.status, (await response.json())["error"]) == (200, error)
         for path in ("/", "/api/sessions", "/metrics", "/status", "/health/live", "/rpa_proxy.php", "/static/page.js"):
             async with http.get(url + path) as response:
                 assert (response.status, (await response.json())["code"]) == (404, "not_found"), path
@@ -410,7 +411,7 @@ STRANGE = {
 async def test_an_answer_that_is_not_the_servers_is_not_handed_on(
     http: aiohttp.ClientSession, tmp_path: Path, backend: str, kind: str
 ) -> None:
-    """Whatever listens there, pages get an answer that they understand, and none of its words."""
+    """An answer of some other program is replaced by one that pages understand, with none of its text."""
     async with Upstream(STRANGE[kind]) as upstream, before(upstream.url, quick(tmp_path / "php"), backend) as url:
         await _assert_down(http, url)
     log = (tmp_path / "php" / "php.log").read_text()
@@ -423,18 +424,18 @@ async def test_an_answer_that_is_not_the_servers_is_not_handed_on(
 async def test_a_server_that_is_away_is_told_in_the_deployed_shape(
     http: aiohttp.ClientSession, tmp_path: Path, backend: str
 ) -> None:
-    """A deployed poll gets what is said of an unknown session, a page of ours 503; a stream is asked to come back."""
+    """A deployed poll gets the answer for an unknown session, our own page 503, a stream a ``retry:`` line."""
     async with before(f"http://127.0.0.1:{free_port()}", quick(tmp_path / "php"), backend) as url:
         await _assert_down(http, url)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
 async def test_a_server_that_says_nothing_is_given_up(http: aiohttp.ClientSession, tmp_path: Path, backend: str) -> None:
-    """After the time limit, which is one second here."""
+    """After the time limit, one second in this test."""
     async with Upstream(hold=True) as upstream, before(upstream.url, quick(tmp_path / "php"), backend) as url:
         began = time.monotonic()
         await _assert_down(http, url)
-        assert time.monotonic() - began < 8
+        within(time.monotonic() - began, 8)
 
 
 async def _assert_down(http: aiohttp.ClientSession, url: str) -> None:
@@ -483,7 +484,7 @@ async def _assert_stream_down(http: aiohttp.ClientSession, address: str) -> None
 async def test_the_certificate_of_a_server_elsewhere_is_checked(
     server: Server, http: aiohttp.ClientSession, tmp_path: Path, backend: str
 ) -> None:
-    """Over https the answers are the same where it is known, and none where it isn't."""
+    """Over https the answers are the same with a known certificate, and an unknown one is refused."""
     await publish(server, "tls", **STEP)
     with Nginx(tmp_path / "nginx", server.port) as nginx:
         await asyncio.to_thread(nginx.start)
@@ -502,7 +503,7 @@ async def test_the_certificate_of_a_server_elsewhere_is_checked(
 async def test_a_stream_ends_after_its_time_so_that_processes_turn_over(
     server: Server, http: aiohttp.ClientSession, tmp_path: Path, backend: str
 ) -> None:
-    """The browser comes back with its cursor and misses nothing; one second here, five minutes there."""
+    """After one second here (five minutes as shipped) the stream ends; the browser resumes with its cursor."""
     await publish(server, f"turn-{backend}", **STEP)
     seen: list[int] = []
     async with before(server.url, quick(tmp_path / "php"), backend) as url:
@@ -511,7 +512,9 @@ async def test_a_stream_ends_after_its_time_so_that_processes_turn_over(
             began = time.monotonic()
             async with http.get(f"{url}/events/turn-{backend}", headers={"Last-Event-ID": cursor}) as response:
                 text = (await response.content.read()).decode()
-            assert 0.9 < time.monotonic() - began < 3.0
+            took_s = time.monotonic() - began
+            assert took_s > 0.9
+            within(took_s, 3.0)
             ids = re.findall(r"id: (\S+:(\d+))", text)
             if ids:
                 cursor = ids[-1][0]
@@ -524,7 +527,7 @@ async def test_a_stream_ends_after_its_time_so_that_processes_turn_over(
 async def test_where_apache_would_hold_events_back_each_is_filled_up(
     server: Server, http: aiohttp.ClientSession, tmp_path: Path, backend: str
 ) -> None:
-    """With comments, which no browser shows: what it makes of the stream stays the same."""
+    """Events are padded with comments, which browsers skip, past Apache's buffer."""
     last = 0
     for number in range(3):
         last = await publish(server, f"pad-{backend}", etapa=number + 1, mensagem="x")
@@ -567,7 +570,7 @@ def test_apache_sends_the_addresses_of_pages_to_the_proxy_and_no_others() -> Non
 
 
 def test_the_syntax_is_php_7_4s() -> None:
-    """What came with PHP 8 is not used, since many hosts stay behind."""
+    """No syntax of PHP 8 is used: many hosts still run 7.4."""
     for path in PHP.glob("*.php"):
         code = re.sub(r"/\*.*?\*/|//.*|'(?:\\.|[^'\\])*'", "", path.read_text(), flags=re.DOTALL)
         for newer in (
@@ -581,9 +584,9 @@ def test_the_syntax_is_php_7_4s() -> None:
 
 
 def test_the_files_come_with_the_package_and_are_never_served_as_text(server: Server) -> None:
-    """Beside the rest of web; a page has no business reading them."""
+    """The PHP files are in the package but not under /static/."""
     assert {path.name for path in PHP.iterdir()} == {"rpa_proxy.php", "htaccess.txt", *SHIMS}
     with pytest.raises(urllib.error.HTTPError) as caught:
-        urllib.request.urlopen(f"{server.url}/static/php/rpa_proxy.php", timeout=5)
+        urllib.request.urlopen(f"{server.url}/static/php/rpa_proxy.php", timeout=30)
     assert caught.value.code == 404
     caught.value.close()

@@ -1,4 +1,4 @@
-"""Redis comes late, dies, freezes, returns and carries garbage; pages go on getting what robots report."""
+"""Redis that comes late, dies, freezes, returns or carries garbage: pages go on getting what robots report."""
 
 import asyncio
 import json
@@ -17,7 +17,9 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
 from rpa_server.tracker import ProgressTracker
+from tests.support.faults.fleet import figures, ready
 from tests.support.server import RedisServer, Server, SocketWatcher, redis_server, running, until, watching
+from tests.support.timing import within
 
 pytestmark = pytest.mark.faults
 
@@ -27,7 +29,7 @@ RETURN_S = 5.0
 TRIES = 5
 
 
-class Robot:
+class ThreadedTracker:
     """A tracker that reports steps in a thread of its own, since it may block."""
 
     def __init__(self, backend: RedisServer, data_dir: Path | None, session_id: str) -> None:
@@ -62,20 +64,6 @@ class Robot:
         return self.reported
 
 
-async def figures(server: Server) -> dict[str, float]:
-    """Return what ``/metrics`` says, by name."""
-    async with aiohttp.ClientSession() as http, http.get(f"{server.url}/metrics") as response:
-        assert response.status == 200
-        lines = (await response.text()).splitlines()
-    return {name: float(value) for name, value in (line.split() for line in lines if not line.startswith("#"))}
-
-
-async def ready(server: Server) -> dict[str, Any]:
-    async with aiohttp.ClientSession() as http, http.get(f"{server.url}/health/ready") as response:
-        body: dict[str, Any] = await response.json()
-        return body
-
-
 async def seconds_until(true: Callable[[], object], limit_s: float) -> float:
     began = time.monotonic()
     await until(true, limit_s)
@@ -83,11 +71,11 @@ async def seconds_until(true: Callable[[], object], limit_s: float) -> float:
 
 
 async def live_again(watcher: SocketWatcher, backend: RedisServer, since_s: float) -> float:
-    """PUBLISH until something of it comes through live; return the seconds since *since_s*."""
+    """Publish until a message arrives live; return the seconds since *since_s*."""
     with backend.client() as client:
         number = 0
         while not any(update.get("bare") for update in watcher.updates):
-            assert time.monotonic() - since_s < 2 * RETURN_S, "nothing comes through live"
+            within(time.monotonic() - since_s, 2 * RETURN_S)
             number += 1
             client.publish(f"rpa_progress:{watcher.session_id}", json.dumps({"etapa": 1, "bare": number}))
             await asyncio.sleep(0.02)
@@ -95,7 +83,7 @@ async def live_again(watcher: SocketWatcher, backend: RedisServer, since_s: floa
 
 
 def numbered(watcher: SocketWatcher) -> list[int]:
-    """Return the numbers of the tracker's updates, as they came."""
+    """Return the sequence numbers of the tracker's updates in order of arrival."""
     return [update["seq"] for update in watcher.updates if "seq" in update]
 
 
@@ -113,21 +101,21 @@ async def test_server_that_was_there_before_redis_delivers_soon_after_it(data_di
         watcher = SocketWatcher(server.url, "late")
         async with watching(watcher):
             await asyncio.sleep(1.0)  # let it back off
-            assert (await ready(server))["redis"] == "down"
+            assert (await ready(server))[1]["redis"] == "down"
             since_s = time.monotonic()
             await asyncio.to_thread(backend.start)
             returned_s = await live_again(watcher, backend, since_s)
-            robot = Robot(backend, None, "late")
+            robot = ThreadedTracker(backend, None, "late")
             await robot.start()
             await robot.report()
             await until(lambda: numbered(watcher) == [1, 2], RETURN_S)
-            assert (await ready(server))["redis"] == "ok"
+            assert (await ready(server))[1]["redis"] == "ok"
     finally:
         server.kill()
         backend.kill()
     print(f"port open after {opened_s:.2f} s without Redis, live {returned_s:.2f} s after Redis started")
-    assert opened_s < 3.0
-    assert returned_s < RETURN_S
+    within(opened_s, 3.0)
+    within(returned_s, RETURN_S)
 
 
 async def test_server_survives_the_death_and_the_return_of_redis(
@@ -135,7 +123,7 @@ async def test_server_survives_the_death_and_the_return_of_redis(
 ) -> None:
     """Files carry the run while Redis is dead; nothing is lost, nothing comes twice."""
     watcher = SocketWatcher(redis_backed.url, "killed")
-    robot = Robot(redis_process, data_dir, "killed")
+    robot = ThreadedTracker(redis_process, data_dir, "killed")
     async with watching(watcher):
         await until(lambda: watcher.messages)
         await robot.start()
@@ -167,16 +155,16 @@ async def test_server_survives_the_death_and_the_return_of_redis(
     )
     assert numbered(watcher) == list(range(1, last + 1))
     assert {message["type"] for message in watcher.messages} == {"sync", "progress_update"}
-    assert returned_s < RETURN_S
-    assert robot.worst_s < 1.0
+    within(returned_s, RETURN_S)
+    within(robot.worst_s, 1.0)
 
 
 async def test_server_recovers_when_a_frozen_redis_goes_on(
     data_dir: Path, redis_process: RedisServer, redis_backed: Server
 ) -> None:
-    """A Redis that keeps its connections and says nothing is noticed, done without, and taken back."""
+    """A Redis that keeps its connections open and answers nothing counts as down; it is used again once it answers."""
     watcher = SocketWatcher(redis_backed.url, "frozen")
-    robot = Robot(redis_process, data_dir, "frozen")
+    robot = ThreadedTracker(redis_process, data_dir, "frozen")
     async with watching(watcher):
         await until(lambda: watcher.messages)
         await robot.start()
@@ -187,8 +175,8 @@ async def test_server_recovers_when_a_frozen_redis_goes_on(
         frozen_s = time.monotonic()
         gaps_s: list[float] = []
         try:
-            while (await ready(redis_backed))["redis"] != "down" or len(gaps_s) < 4:
-                assert time.monotonic() - frozen_s < 10.0, "nobody notices that Redis is frozen"
+            while (await ready(redis_backed))[1]["redis"] != "down" or len(gaps_s) < 4:
+                within(time.monotonic() - frozen_s, 10.0)
                 seq = await robot.report()
                 gaps_s.append(await seconds_until(lambda seq=seq: seq in numbered(watcher), 5))  # type: ignore[misc]
                 await asyncio.sleep(0.2)
@@ -207,15 +195,15 @@ async def test_server_recovers_when_a_frozen_redis_goes_on(
     )
     assert numbered(watcher) == list(range(1, last + 1))
     assert {message["type"] for message in watcher.messages} == {"sync", "progress_update"}
-    assert returned_s < RETURN_S
-    assert robot.worst_s < 1.0
+    within(returned_s, RETURN_S)
+    within(robot.worst_s, 1.0)
 
 
 async def test_viewer_who_comes_while_redis_is_frozen_sees_the_files(
     data_dir: Path, redis_process: RedisServer, redis_backed: Server
 ) -> None:
     """A new page is served from the files within seconds, on every transport."""
-    robot = Robot(redis_process, data_dir, "meanwhile")
+    robot = ThreadedTracker(redis_process, data_dir, "meanwhile")
     redis_process.signal(signal.SIGSTOP)
     try:
         await robot.start()
@@ -231,14 +219,14 @@ async def test_viewer_who_comes_while_redis_is_frozen_sees_the_files(
     finally:
         redis_process.signal(signal.SIGCONT)
     print(f"a new viewer waited {took_s:.2f} s beside a frozen Redis")
-    assert took_s < 3.0
+    within(took_s, 3.0)
 
 
 # -- what is on the channel
 
 
 class Line(NamedTuple):
-    """A server, its Redis, and a client to publish with."""
+    """A server on Redis, and a client that publishes to it."""
 
     server: Server
     client: redis.Redis
@@ -284,12 +272,12 @@ GARBAGE: dict[str, bytes] = {
 
 
 async def _next(websocket: ClientConnection) -> Any:
-    return json.loads(await asyncio.wait_for(websocket.recv(), 5))
+    return json.loads(await asyncio.wait_for(websocket.recv(), 30))
 
 
 @pytest.mark.parametrize("kind", list(GARBAGE))
 async def test_garbage_is_dropped_and_counted_and_the_next_message_arrives(line: Line, kind: str) -> None:
-    """What is no update stops nothing: the good message behind it takes less than 100 ms."""
+    """Garbage on a channel is dropped; a good message behind it arrives within 100 ms."""
     session_id = f"garbage-{kind}"
     channel = f"rpa_progress:{session_id}"
     async with connect(line.address(session_id)) as websocket:
@@ -307,7 +295,7 @@ async def test_garbage_is_dropped_and_counted_and_the_next_message_arrives(line:
             assert after["rpa_messages_received_total"] == before["rpa_messages_received_total"] + 1
             if best_s < 0.1:
                 break
-        assert best_s < 0.1
+        within(best_s, 0.1)
 
 
 @pytest.mark.parametrize("name", ["", "../x", "a b", ".x", "x" * 129, "sessão", "a:b"])
@@ -335,8 +323,8 @@ async def test_garbage_in_mass_delays_a_good_message_little(line: Line) -> None:
         assert (await _next(websocket))["etapa"] == 2
         took_s = time.monotonic() - began
     print(f"behind 5,000 bad messages a good one took {took_s:.3f} s")
-    assert took_s < 2.0
     assert line.server.log.stat().st_size - log_bytes < 4096
+    within(took_s, 2.0)
 
 
 FOREIGN: dict[str, dict[str, Any]] = {
@@ -355,11 +343,11 @@ FOREIGN: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("dialect", ["plain", "native"])
 @pytest.mark.parametrize("kind", list(FOREIGN))
-async def test_foreign_message_is_relayed_once_and_untouched_but_for_its_type(
+async def test_unnumbered_message_is_relayed_once_and_untouched_but_for_its_type(
     line: Line, kind: str, dialect: str
 ) -> None:
-    """Keys, their order and their values are the writer's; only ``type`` is added."""
-    session_id = f"foreign-{kind}-{dialect}"
+    """A message without a number keeps its keys, their order and values; only ``type`` is added."""
+    session_id = f"unnumbered-{kind}-{dialect}"
     channel = f"rpa_progress:{session_id}"
     protocols = [Subprotocol("rpa.v1")] if dialect == "native" else None
     async with connect(line.address(session_id), subprotocols=protocols) as websocket:
@@ -376,7 +364,7 @@ async def test_foreign_message_is_relayed_once_and_untouched_but_for_its_type(
             await asyncio.wait_for(websocket.recv(), 0.05)
 
 
-async def test_foreign_message_reaches_every_viewer_of_its_session_alone(line: Line) -> None:
+async def test_unnumbered_message_reaches_every_viewer_of_its_session_alone(line: Line) -> None:
     """Each viewer gets it once, viewers of other sessions not at all."""
     async with AsyncExitStack() as sockets:
         mine = [await sockets.enter_async_context(connect(line.address("shared"))) for _ in range(5)]
@@ -387,7 +375,7 @@ async def test_foreign_message_reaches_every_viewer_of_its_session_alone(line: L
         assert await _next(other) == {"type": "progress_update", "etapa": 4}
 
 
-# -- updates of ours that the store does not (any more) hold
+# -- updates of our tracker that are no longer stored
 
 
 def _own(epoch: str, seq: int, session_id: str, **more: Any) -> bytes:
@@ -403,7 +391,7 @@ def _own(epoch: str, seq: int, session_id: str, **more: Any) -> bytes:
 
 
 async def test_update_that_no_store_holds_does_not_make_the_server_spin(line: Line) -> None:
-    """A snapshot may be evicted before its update is read: the server must neither hammer Redis nor burn CPU."""
+    """An update whose snapshot was evicted before it could be read costs few calls to Redis and little CPU."""
     process = psutil.Process(line.server.pid)
     async with connect(line.address("evicted"), subprotocols=[Subprotocol("rpa.v1")]) as websocket:
         assert (await _next(websocket))["type"] == "sync"
@@ -419,7 +407,7 @@ async def test_update_that_no_store_holds_does_not_make_the_server_spin(line: Li
         await asyncio.sleep(1.0)
         calls, used = asked() - calls, sum(process.cpu_times()[:2]) - used
         line.client.publish("rpa_progress:evicted", b'{"etapa": 9}')
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while (await _next(websocket)).get("etapa") != 9:
                 pass
     print(f"with an update that is stored nowhere: {calls} reads and {used:.2f} s of CPU a second")
@@ -428,7 +416,7 @@ async def test_update_that_no_store_holds_does_not_make_the_server_spin(line: Li
 
 
 async def test_what_only_looks_like_an_update_of_ours_reaches_no_page(line: Line) -> None:
-    """Bytes that begin like our tracker's and are no JSON must not come out of a WebSocket."""
+    """Bytes that begin like our tracker's update but are no JSON are never sent to a page."""
     session_id = "forged"
     head = b'{"type":"progress_update","epoch":"e1","seq":%d,"final":false,'
     line.client.set(f"rpa:progress:{session_id}", _snapshot("e1", 1))
@@ -439,7 +427,7 @@ async def test_what_only_looks_like_an_update_of_ours_reaches_no_page(line: Line
         line.client.publish(f"rpa_progress:{session_id}", b'{"etapa": 9}')
         texts: list[bytes] = []
         while not texts or b'"etapa":9' not in texts[-1].replace(b" ", b""):
-            texts.append(await asyncio.wait_for(websocket.recv(decode=False), 5))
+            texts.append(await asyncio.wait_for(websocket.recv(decode=False), 30))
     for text in texts:
         json.loads(text.decode("utf-8", "strict"))
 

@@ -25,6 +25,7 @@ from rpa_server.tracker import (
     detectar_progress_tracker,
     verificar_redis_disponivel,
 )
+from tests.support.examples import examples
 from tests.support.server import ROOT, RedisServer, free_port
 
 ONLINE = "[OK] Redis conectado para comunicação real-time"
@@ -686,7 +687,7 @@ def _made(value: Any) -> Any:
 
 
 @settings(
-    max_examples=80, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(80), deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(calls=st.lists(st.tuples(st.sampled_from(sorted(METHODS)), _anything), min_size=1, max_size=6))
 def test_any_sequence_of_odd_calls_leaves_a_sound_run(calls: list[tuple[str, Any]]) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.support.server import EventWatcher, RedisServer, Server, SocketWatcher, running, until, watching
+from tests.support.timing import within
 
 STARTED = datetime(2026, 1, 15, 9, 30)
 
@@ -65,9 +66,9 @@ async def test_a_snapshot_that_nobody_announced_arrives(
             keyspace: Any = client.config_get("notify-keyspace-events")
     print(f"{'notified' if allowed else 'looked for'}: {max(delays_s) * 1000:.0f} ms at worst of {len(delays_s)}")
     assert ("K" in keyspace["notify-keyspace-events"]) == allowed
-    assert sorted(delays_s)[-2] < limit_s  # one may be late: the machine is shared
     for watcher in watchers:
         assert steps(watcher) == list(range(1, 11))
+    within(sorted(delays_s)[-2], limit_s)  # one may meet whatever else this machine does
 
 
 async def test_what_redis_tells_already_is_kept(data_dir: Path, redis_process: RedisServer) -> None:

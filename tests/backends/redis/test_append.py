@@ -236,7 +236,7 @@ def test_the_sorted_set_lists_the_sessions_of_a_day_by_their_last_update(client:
 def published(listener: Any) -> list[bytes]:
     """Return what has been published to *listener* so far: everything before a mark of our own."""
     found = []
-    while (message := listener.get_message(timeout=5.0)) is not None and message["data"] != b"mark":
+    while (message := listener.get_message(timeout=30.0)) is not None and message["data"] != b"mark":
         if message["type"] == "message":
             found.append((message["channel"], message["data"]))
     assert message is not None
@@ -250,7 +250,7 @@ def test_every_update_is_published_once_and_in_order(client: redis.Redis) -> Non
     with client.pubsub() as listener:
         listener.subscribe(names.channel("s1"), "marks")
         for _ in range(2):
-            confirmed = listener.get_message(timeout=5.0)
+            confirmed = listener.get_message(timeout=30.0)
             assert confirmed is not None
             assert confirmed["type"] == "subscribe"
         put(client, call(made, 1, 3))

@@ -17,6 +17,7 @@ from rpa_server.progress.run import Run
 from rpa_server.progress.update import HISTORY, Cursor
 from tests.support.server import RedisServer
 from tests.support.sessions import SESSION, Robot
+from tests.support.timing import within
 
 KEYS = {
     "progress": progress_key(SESSION),
@@ -284,7 +285,7 @@ async def test_a_redis_that_is_gone_is_told_at_once(store: RedisStore, redis_pro
     redis_process.kill()
     assert await refused(store) < 0.5
     redis_process.start()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while True:
             with contextlib.suppress(StorageUnavailable):
                 assert await store.read(SESSION) is None
@@ -300,11 +301,11 @@ async def test_a_redis_that_hangs_costs_a_second_once(store: RedisStore, redis_p
         began = time.monotonic()
         with pytest.raises(StorageUnavailable):
             await store.read(SESSION)
-        assert time.monotonic() - began < 2.5
+        within(time.monotonic() - began, 2.5)
         began = time.monotonic()
         with pytest.raises(StorageUnavailable):
             await store.read(SESSION)
-        assert time.monotonic() - began < 0.1
+        within(time.monotonic() - began, 0.1)
     finally:
         redis_process.signal(signal.SIGCONT)
 

@@ -1,4 +1,4 @@
-"""A network between pages and the server that can be made, in mid-run, to delay, fall silent, break and come back."""
+"""A network between pages and the server that tests can slow, silence, cut and restore during a run."""
 
 import asyncio
 import re
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from tests.support.faults.relay import Relay, Rule, streams, upgrades
 
-#: Tells by a request's head whether it is meant.
+#: Tells by a request's head whether an attribute of Network applies to it.
 Heads = Callable[[bytes], bool]
 
 
@@ -20,19 +20,19 @@ def polls(head: bytes) -> bool:
 
 
 def delivers(head: bytes) -> bool:
-    """Tell whether a request is one of the client's, by whichever transport."""
+    """Tell whether a request is one of the client's own, over any transport."""
     return upgrades(head) or streams(head) or polls(head)
 
 
 class Network(Relay):
-    """A proxy whose behaviour can be changed at any time, for all or for some.
+    """A proxy whose behaviour can be changed at any time, by kind of request.
 
     Attributes:
-        rule: as the relay's, and may be changed.
-        holds: whose requests are never answered.
-        mutes: whose answers end with their head; what would follow is not passed on.
-        kills: whose connections are cut a moment after they opened.
-        is_down: nobody gets through, as if no server was there.
+        rule: as the relay's; may be changed.
+        holds: requests that are never answered.
+        mutes: requests whose answer ends with its head; the body is never sent.
+        kills: requests whose connection is cut a moment after it opened.
+        is_down: no connection is accepted, as if there were no server.
         open: the heads of the requests that are open now.
     """
 
@@ -48,7 +48,7 @@ class Network(Relay):
         self._flows.set()
 
     def freeze(self) -> None:
-        """Let no byte pass any more, and say nothing of it."""
+        """Let no byte pass any more, without closing anything."""
         self._flows.clear()
 
     def thaw(self) -> None:
@@ -92,7 +92,7 @@ class Network(Relay):
         await super()._pass(head, reader, writer)
 
     def _sent(self, head: bytes) -> bytes:
-        # One request a connection, or the next one would go unseen.
+        # One request a connection: only a connection's first head is looked at.
         return head if upgrades(head) else re.sub(rb"(?i)\r\nconnection: keep-alive", b"\r\nConnection: close", head)
 
     async def _passing(self, data: bytes, head: bytes) -> bytes:

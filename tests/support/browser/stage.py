@@ -1,4 +1,5 @@
-"""A stage for the widget: another site's page under the strictest policy, a robot that publishes to the real server."""
+"""The widget under test: another site's page under the strictest policy, and a robot that publishes to a real server.
+"""
 
 import asyncio
 import contextlib
@@ -20,7 +21,7 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 DIST = ROOT / "web" / "dist"
 MARKUP = "<img src=x onerror=alert(1)>"
 NBSP = "\u00a0"
-#: What the browser itself says of a network that is away.
+#: Chromium's own console messages about a network that is down.
 NETWORK = re.compile(r"WebSocket connection to|Failed to load resource:")
 
 PLAN = {
@@ -100,8 +101,8 @@ async def watched(context: BrowserContext, known: re.Pattern[str] = NETWORK) -> 
     assert [text for text in complaints if not known.match(text)] == []
 
 
-class Site:
-    """Another site: serves the page that a test gives it under the strictest policy that the widget needs."""
+class EmbeddingSite:
+    """Another site: serves the page that a test gives it, under the strictest policy that the widget works with."""
 
     def __init__(self, server: str) -> None:
         self.server = server
@@ -114,11 +115,11 @@ class Site:
         """Take back what a test changed."""
         self.body = ""
         self.connect = f"{self.server} {self.server.replace('http', 'ws')}"
-        self.more: dict[str, str] = {}  # further headers
+        self.more: dict[str, str] = {}  # sent with every page
 
     @property
     def policy(self) -> str:
-        """Nothing for styles: the widget brings its own."""
+        """The page's policy; it allows no inline styles, since the widget brings its own sheet."""
         return (
             f"default-src 'none'; script-src {self.server}; connect-src {self.connect}; "
             "base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
@@ -143,9 +144,9 @@ class Site:
 
 
 class Stage:
-    """What a test needs: a robot, another site's page, and the widget in it."""
+    """A robot, the embedding site's page, and the widget in it."""
 
-    def __init__(self, http: aiohttp.ClientSession, site: Site, page: Page) -> None:
+    def __init__(self, http: aiohttp.ClientSession, site: EmbeddingSite, page: Page) -> None:
         self.http = http
         self.site = site
         self.page = page
@@ -171,9 +172,10 @@ class Stage:
         return f'<script defer src="{self.server}/static/rpa-progress.js"></script>'
 
     def element(self, attributes: str = "", inside: str = "Acompanhando…") -> str:
-        """Return script and element; *attributes* get the session unless they say where it comes from."""
-        full = attributes if re.search(r"\b(session-|demo)", attributes) else f'{attributes} session-id="{self.session}"'
-        return f"{self.script}<rpa-progress {full}>{inside}</rpa-progress>"
+        """Return script and element; the session is added unless *attributes* say where it comes from."""
+        if not re.search(r"\b(session-|demo)", attributes):
+            attributes = f'{attributes} session-id="{self.session}"'
+        return f"{self.script}<rpa-progress {attributes}>{inside}</rpa-progress>"
 
     async def open(self, attributes: str = "", inside: str = "Acompanhando…", before: str = "", query: str = "") -> None:
         """Show a page of the other site with the widget."""
@@ -198,16 +200,16 @@ class Stage:
         return self.page.locator(f"rpa-progress [part={name}]")
 
     async def heard(self, kind: str) -> list[dict[str, Any]]:
-        """Return the events of *kind* that reached the window."""
+        """Return the events of *kind* that bubbled up to the window."""
         events: list[dict[str, Any]] = await self.page.evaluate("heard")
         return [event for event in events if event["kind"] == kind]
 
     async def refuse(self) -> None:
-        """Answer the open page's next poll as the server answers whom it does not let in."""
+        """Answer the open page's next poll as the server refuses a page that it does not let in."""
         body = {"type": "error", "code": "forbidden", "message": "", "temporary": False}
         headers = {"Access-Control-Allow-Origin": "*"}
         await self.page.route("**/api/sessions/**", lambda route: route.fulfill(status=403, json=body, headers=headers))
-        await self.publish({"etapa": 9, "mensagem": "Passo 9"})  # ends the poll that waits
+        await self.publish({"etapa": 9, "mensagem": "Passo 9"})  # ends the waiting poll
 
     async def run_clock(self, seconds: int) -> None:
         """Move the page's clock in steps short enough for the network to answer between them."""
@@ -218,7 +220,7 @@ class Stage:
 
 async def complaints_of_axe(axe: str, page: Page, selector: str = "rpa-progress") -> list[str]:
     """Return what axe finds wrong in the elements that *selector* names."""
-    await page.clock.resume()  # axe waits
+    await page.clock.resume()  # axe itself waits in the page
     await page.evaluate(axe)
     found = await page.evaluate("(selector) => axe.run(selector, {resultTypes: ['violations']})", selector)
     assert found["passes"], "axe looked at nothing"

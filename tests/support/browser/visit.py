@@ -17,10 +17,10 @@ from playwright.async_api import BrowserContext, Page
 
 from rpa_server.tracker import ProgressTracker
 from tests.support.browser.network import Network
-from tests.support.browser.stage import NETWORK, PLANS, Site, watched
-from tests.support.server import until
+from tests.support.browser.stage import NETWORK, PLANS, EmbeddingSite, watched
+from tests.support.server import PATIENCE_S, until
 
-#: What the page does: it follows, and keeps what was reported to it.
+#: The page's script: it follows a session and keeps every event.
 FOLLOW = """
 window.follow = (id, options) => {
   const seen = window.seen = {updates: [], states: [], errors: [], ends: 0};
@@ -33,12 +33,12 @@ window.follow = (id, options) => {
   client.connect();
 };
 """
-#: What a visitor sees of a session has to be what the server says of it.
+#: Fields of the page's last state that must equal the server's.
 SHOWN = ("epoch", "seq", "etapa_atual", "percentual", "mensagem", "estado", "final", "resultado", "estimativas", "erros")
 
 
-class Robot:
-    """A run, reported by the tracker to a real Redis.
+class TrackedRun:
+    """A run that the tracker reports to a real Redis.
 
     Attributes:
         said: the messages of its steps, in order.
@@ -62,7 +62,7 @@ class Robot:
 class Visit:
     """A page that follows a robot's run through a network."""
 
-    def __init__(self, page: Page, network: Network, robot: Robot, site: Site) -> None:
+    def __init__(self, page: Page, network: Network, robot: TrackedRun, site: EmbeddingSite) -> None:
         self.page = page
         self.network = network
         self.robot = robot
@@ -79,7 +79,7 @@ class Visit:
         """Show a page of *origin*, which is the network's, that has no policy."""
         text = f'<!doctype html><html lang="pt-BR"><meta charset="utf-8"><title>Loja</title>{body}'.encode()
         page = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\n\r\n" + text
-        # Not Playwright's own answer: what came from nowhere may not reach this machine by WebSocket.
+        # Not through Playwright's own answer: Chromium blocks WebSockets to localhost from pages with no real address.
         self.network.rule = lambda head: page if head.startswith(b"GET /home") else None
         await self.page.goto(f"{origin}/home")
 
@@ -88,7 +88,7 @@ class Visit:
         page = page or self.page
         await page.evaluate("([id, options]) => follow(id, options)", [self.robot.session, options])
 
-    async def has(self, state: str, timeout_s: float = 10.0) -> None:
+    async def has(self, state: str, timeout_s: float = PATIENCE_S) -> None:
         """Wait, while the page's clock goes on by itself, until an expression is true in the page.
 
         The page's policy forbids Playwright's own way of waiting, which needs eval.
@@ -101,7 +101,7 @@ class Visit:
             raise AssertionError(f"{state} never: {await self.seen()} {await self.stats()}") from None
 
     async def comes(self, state: str, within_s: float, work_every_s: float = 0, step_s: float = 0.5) -> float:
-        """Move the page's clock until an expression is true in it; return the seconds it took."""
+        """Move the page's clock until an expression is true in it; return the seconds by that clock."""
         passed = 0.0
         while not await self.page.evaluate(state):
             assert passed < within_s, f"{state} not within {within_s} s: {await self.seen()} {await self.stats()}"
@@ -112,17 +112,17 @@ class Visit:
         return passed
 
     async def passes(self, seconds: float, step_s: float = 1.0) -> None:
-        """Move the page's clock, in steps that leave the network its time."""
+        """Move the page's clock in steps, with time for the network between them."""
         for _ in range(round(seconds / step_s)):
             await self.page.clock.run_for(int(step_s * 1000))
             await asyncio.sleep(0.015)
 
     async def sleeps(self, seconds: float) -> None:
-        """Move the page's clock at once: timers come late, and once, as after sleep."""
+        """Move the page's clock in one jump: timers fire late and once, as after sleep."""
         await self.page.clock.fast_forward(int(seconds * 1000))
 
-    async def shows(self, timeout_s: float = 10.0) -> None:
-        """Wait until everything that the robot has said was reported to the page."""
+    async def shows(self, timeout_s: float = PATIENCE_S) -> None:
+        """Wait until the page has received the robot's last update."""
         await self.has(f"seen.updates.at(-1)?.[1] === '{self.robot.said[-1]}'", timeout_s)
 
     async def seen(self) -> dict[str, Any]:
@@ -136,7 +136,7 @@ class Visit:
         return [transport for state, transport, _ in (await self.seen())["states"] if state == "open"]
 
     async def hide(self, state: str = "hidden") -> None:
-        """Stand for what a page without a screen never sees: that its tab went to the back, or came forward."""
+        """Imitate what a page without a screen never gets: that its tab is hidden, or visible again."""
         await self.page.evaluate(
             "(state) => { Object.defineProperty(document, 'visibilityState', {value: state, configurable: true});"
             " Object.defineProperty(document, 'hidden', {value: state === 'hidden', configurable: true});"
@@ -145,10 +145,10 @@ class Visit:
         )
 
     async def ends(self, transport: str, first: int = 1) -> None:
-        """End the run, and hold what every visit promises.
+        """End the run and check what every visit promises.
 
-        The final state is the server's own; every update from number *first* on was reported once, in order, and nothing
-        twice; one transport was live to the end, afterwards none is, and no timer is left.
+        The final state is the server's own; every update from number *first* on came once and in order; one transport was
+        open to the end, afterwards none is, and no timer is left.
         """
         before = await self.stats()
         assert (before["live"], before["probing"]) == (1, 0)
@@ -161,7 +161,7 @@ class Visit:
         await until(lambda: not self.network.delivering)
 
     async def holds(self, first: int = 1) -> None:
-        """Assert that everything was reported, and that nothing is left running."""
+        """Check that every update was received, and that nothing is left running."""
         seen, stats = await self.seen(), await self.stats()
         state = await self.page.evaluate("client.snapshot()")
         async with aiohttp.ClientSession() as http, http.get(self._address) as answer:
@@ -184,15 +184,15 @@ class Visit:
 async def visiting(
     context: BrowserContext, port: int, client: redis.Redis, known: re.Pattern[str] = NETWORK
 ) -> AsyncIterator[Visit]:
-    """Make a visit through a network of its own; what the page complains of, beyond *known*, fails the test."""
+    """Make a visit through a network of its own; errors on the page's console, beyond *known*, fail the test."""
     async with Network(port).running() as network, watched(context, known) as page:
         assert isinstance(network, Network)
-        site = Site(network.url)
+        site = EmbeddingSite(network.url)
         await site.start()
         await context.add_init_script(FOLLOW)
         await page.clock.install()
         try:
-            yield Visit(page, network, Robot(client), site)
+            yield Visit(page, network, TrackedRun(client), site)
         finally:
             network.thaw()
             network.cut()

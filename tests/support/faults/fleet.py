@@ -26,8 +26,9 @@ from redis.retry import Retry
 
 from tests.support.faults.judge import Verdict, judge
 from tests.support.faults.robots import End, Plan, Robots, working
-from tests.support.faults.viewers import MIX, Crowd, Transport, Viewer
-from tests.support.server import RedisServer, Server, SocketWatcher, running, until, watching
+from tests.support.faults.viewers import MIX, Crowd, LiveViewer, Transport
+from tests.support.server import PATIENCE_S, RedisServer, Server, SocketWatcher, running, until, watching
+from tests.support.timing import within
 
 
 @dataclass
@@ -50,12 +51,12 @@ class Fleet:
     def server(self) -> Server:
         return self.servers[0]
 
-    async def end(self, settle_s: float = 0.5, patience_s: float = 30.0) -> Verdict:
-        """Let the robots end their runs and the viewers see it; judge.
+    async def end(self, settle_s: float = 0.5, patience_s: float = 60.0) -> Verdict:
+        """Let the robots end their runs and the viewers receive it; judge.
 
         Args:
             settle_s: how long everything goes on before.
-            patience_s: how long the last viewer may take to be told that the run is over.
+            patience_s: how long to wait for the last viewer.
         """
         await asyncio.sleep(settle_s)
         for robots in self.robots:
@@ -66,7 +67,7 @@ class Fleet:
         return verdict
 
     async def _stale(self) -> int:
-        """Ask every server for every session; count the answers that are not all that the robot knew at its end."""
+        """Ask every server for every session; count the answers that lack something of the robot's last state."""
         stale = 0
         async with aiohttp.ClientSession() as http:
             for server in self.servers:
@@ -105,7 +106,7 @@ async def scene(
     mix: Sequence[Sequence[Transport]] = MIX,
     robots_url: str | None = None,
     servers: Sequence[Server] = (),
-    kind: type[Viewer] = Viewer,
+    kind: type[LiveViewer] = LiveViewer,
     **environ: str,
 ) -> AsyncIterator[Fleet]:
     """Start a server, robots and viewers; end them behind the block.
@@ -122,8 +123,8 @@ async def scene(
     data_dir = directory / "rpa_data"
     servers = servers or [Server(data_dir, redis_url, None, **environ)]
     plans = [
-        Robots(directory, Plan([f"{kind}-{n}" for n in range(count)], every_s), robots_url or redis_url, place)
-        for kind, count, place in (("near", near, data_dir), ("far", far, directory / "far_data"))
+        Robots(directory, Plan([f"{kind}-{n}" for n in range(count)], every_s), robots_url or redis_url, robot_dir)
+        for kind, count, robot_dir in (("near", near, data_dir), ("far", far, directory / "far_data"))
         if count
     ]
     async with AsyncExitStack() as stack:
@@ -137,21 +138,24 @@ async def scene(
         yield Fleet(servers, plans, crowd)
 
 
-async def eventually(true: Callable[[], Any], timeout_s: float, step_s: float = 0.05) -> float:
+async def eventually(true: Callable[[], Any], bound_s: float, step_s: float = 0.05) -> float:
     """Wait until *true* (a function or a coroutine function) says so; return the seconds it took.
 
     Raises:
-        TimeoutError: it did not.
+        TimeoutError: it never did.
+        TooSlow: it did, but later than *bound_s*.
     """
     began = time.monotonic()
     while True:
         answer = true()
         if isinstance(answer, Awaitable):
             answer = await answer
+        took_s = time.monotonic() - began
         if answer:
-            return time.monotonic() - began
-        if time.monotonic() - began > timeout_s:
-            raise TimeoutError(f"not within {timeout_s:g} s")
+            within(took_s, bound_s)
+            return took_s
+        if took_s > max(bound_s, PATIENCE_S):
+            raise TimeoutError(f"not within {took_s:.0f} s")
         await asyncio.sleep(step_s)
 
 
@@ -189,10 +193,10 @@ async def live_line(server: Server, backend: RedisServer) -> AsyncIterator[Calla
 
 
 class Heartbeat:
-    """Asks a server for a sign of life again and again, and its process for the CPU it used.
+    """Polls a server's liveness, and measures the CPU that its process uses.
 
     Attributes:
-        answers_s: how long each answer took; a late answer is a loop that hung.
+        answers_s: how long each answer took; a late one shows that the event loop was blocked.
         cpu: the share of one core that the process used.
     """
 
@@ -204,7 +208,7 @@ class Heartbeat:
 
     @asynccontextmanager
     async def taken(self) -> AsyncIterator["Heartbeat"]:
-        """Ask beside the block."""
+        """Poll beside the block."""
         process = psutil.Process(self._server.pid)
         used, began = sum(process.cpu_times()[:2]), time.monotonic()
         task = asyncio.create_task(self._ask())
@@ -238,7 +242,7 @@ def kill_subscribers(backend: RedisServer) -> int:
 
 def shut(backend: RedisServer) -> None:
     """Have Redis end with nothing saved."""
-    # An ordinary client would try again for seconds.
+    # Without this the client would retry for seconds.
     with redis.Redis(port=backend.port, retry=Retry(NoBackoff(), 0)) as client, suppress(redis.ConnectionError):
         client.shutdown(nosave=True)
     backend.kill()

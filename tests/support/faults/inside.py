@@ -1,4 +1,4 @@
-"""Clients inside a network namespace, in a thread of this process: what breaks their link breaks nothing else."""
+"""Clients inside a network namespace, in a thread: cutting their link affects nothing else."""
 
 import asyncio
 import ctypes
@@ -20,12 +20,12 @@ _CLONE_NEWNET = 0x40000000
 
 def _enter(link: Link) -> None:
     """Move this thread into the namespace, for good."""
-    place = os.open(Path("/var/run/netns") / link.prefix[-1], os.O_RDONLY)
+    namespace = os.open(Path("/var/run/netns") / link.prefix[-1], os.O_RDONLY)
     try:
-        if ctypes.CDLL(None, use_errno=True).setns(place, _CLONE_NEWNET) != 0:
+        if ctypes.CDLL(None, use_errno=True).setns(namespace, _CLONE_NEWNET) != 0:
             raise OSError(ctypes.get_errno(), "setns failed")
     finally:
-        os.close(place)
+        os.close(namespace)
 
 
 def sockets(link: Link, count: int) -> list[socket.socket]:
@@ -38,11 +38,11 @@ def sockets(link: Link, count: int) -> list[socket.socket]:
 
 
 class Apart:
-    """A crowd that watches from inside.
+    """A crowd that watches from inside a namespace.
 
     Args:
-        link: how it is connected.
-        crowd: who; only look at it from outside, everything else goes through call().
+        link: its connection to this side.
+        crowd: may be read from outside; everything else goes through call().
     """
 
     def __init__(self, link: Link, crowd: Crowd) -> None:

@@ -20,7 +20,7 @@ _JUMPS = ("join", "sync", "reset", "poll")
 
 
 class Seen(Protocol):
-    """What is judged of a client, see viewers.Viewer."""
+    """What is judged of a client, see viewers.LiveViewer."""
 
     session_id: str
     events: list[Event]
@@ -83,7 +83,7 @@ class Verdict:
 
     @property
     def faults(self) -> tuple[int, int, int, int, int]:
-        """Lost, duplicated, out of order, unknown, wrong at the end: nothing else than zeros will do."""
+        """Lost, duplicated, out of order, unknown, wrong at the end: all must be 0."""
         return self.lost, self.duplicated, self.misordered, self.unknown, self.wrong
 
 
@@ -114,7 +114,7 @@ def judge(
 
 
 def _calls(calls: Sequence[Report]) -> dict[tuple[str, int], float]:
-    """Return when each update was reported; a call that made several made them all then."""
+    """Return when each update was reported; all updates of one call have its time."""
     called: dict[tuple[str, int], float] = {}
     last: dict[str, int] = {}
     for report in calls:
@@ -129,7 +129,7 @@ def _differs(state: Mapping[str, Any], robots: Mapping[str, Any]) -> bool:
 
 
 class _Trial:
-    """One client's case."""
+    """The judgement of one client."""
 
     def __init__(self, calls: Sequence[Report]) -> None:
         self._called = _calls(calls)
@@ -170,7 +170,7 @@ class _Trial:
         self._move(event.epoch, max(event.seq, self._seq if event.epoch == self._epoch else 0))
 
     def _jump(self, event: Event) -> None:
-        """Sort what the client was not told: before its time, beyond the history, or lost."""
+        """Classify the updates that a state jumped over: before the client's time, beyond the history, or lost."""
         if (event.epoch, event.seq) not in self._called:
             self.unknown += 1
         if event.epoch != self._epoch:
@@ -179,11 +179,11 @@ class _Trial:
             self.misordered += 1
         elif self._newest(event) - self._seq > HISTORY:
             self._excused.update((event.epoch, seq) for seq in range(self._seq + 1, event.seq))
-        self._seen.add((event.epoch, event.seq))  # the state tells what the update did
+        self._seen.add((event.epoch, event.seq))  # the state includes that update
         self._move(event.epoch, event.seq)
 
     def _newest(self, event: Event) -> int:
-        """Return how far the run was when the client was told."""
+        """Return the newest number that was reported when the client got the state."""
         known = (seq for (epoch, seq), at_s in self._called.items() if epoch == event.epoch and at_s <= event.at_s)
         return max(known, default=0)
 
@@ -192,7 +192,7 @@ class _Trial:
         self._epochs.add(epoch)
 
     def lost(self) -> set[tuple[str, int]]:
-        """Return what was reported in the runs that the client knows of and that it was not told."""
+        """Return the updates of the client's runs that it neither received nor is excused from."""
         due = {name for name in self._called if name[0] in self._epochs or not self._epochs}
         return due - self._seen - self._before - self._excused
 

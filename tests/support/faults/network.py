@@ -1,4 +1,4 @@
-"""Networks that break: a link whose far end goes down, and a proxy that swallows, slows, resets and switches."""
+"""Networks that fail: a link that can be unplugged, and a proxy that swallows, delays, resets and redirects."""
 
 import asyncio
 import contextlib
@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from tests.support.server import RedisServer, free_port, wait_until
 
-_numbers = itertools.count(os.getpid() % 200)
+_counter = itertools.count()
 
 
 def _ip(*words: str) -> None:
@@ -44,21 +44,20 @@ class Link:
         prefix: words that make a command run in the namespace.
     """
 
+    near = far = ""
+
     def __init__(self) -> None:
-        number = next(_numbers) % 250
-        self._name = f"rpa{os.getpid()}n{number}"
-        self._ends = (f"ra{os.getpid() % 100_000}n{number}", f"rb{os.getpid() % 100_000}n{number}")
-        self.near, self.far = (f"10.213.{number}.{end}" for end in (1, 2))
+        self._name = f"rpa{os.getpid()}n{next(_counter)}"
         self.prefix = ("ip", "netns", "exec", self._name)
+        self._near_end = self._far_end = ""
 
     def __enter__(self) -> Self:
-        near, far = self._ends
         _ip("netns", "add", self._name)
         try:
-            _ip("link", "add", near, "type", "veth", "peer", "name", far, "netns", self._name)
-            _ip("addr", "add", f"{self.near}/24", "dev", near)
-            _ip("link", "set", near, "up")
-            self._inside("addr", "add", f"{self.far}/24", "dev", far)
+            self._plug()
+            _ip("addr", "add", f"{self.near}/24", "dev", self._near_end)
+            _ip("link", "set", self._near_end, "up")
+            self._inside("addr", "add", f"{self.far}/24", "dev", self._far_end)
             self._inside("link", "set", "lo", "up")
             self.up()
         except BaseException:
@@ -66,9 +65,24 @@ class Link:
             raise
         return self
 
+    def _plug(self) -> None:
+        """Make the link with the first free number; other processes may be choosing theirs at the same time."""
+        for number in range(250):
+            self.near, self.far = (f"10.213.{number}.{end}" for end in (1, 2))
+            self._near_end, self._far_end = f"rpa-near{number}", f"rpa-far{number}"
+            try:
+                _ip("link", "add", self._near_end, "type", "veth", "peer", "name", self._far_end, "netns", self._name)
+            except subprocess.CalledProcessError as error:
+                self._near_end = ""
+                if b"File exists" not in error.stderr or number == 249:
+                    raise
+            else:
+                return
+
     def __exit__(self, *_: object) -> None:
-        with contextlib.suppress(subprocess.CalledProcessError):
-            _ip("link", "del", self._ends[0])
+        if self._near_end:
+            with contextlib.suppress(subprocess.CalledProcessError):
+                _ip("link", "del", self._near_end)
         _ip("netns", "del", self._name)
         with contextlib.suppress(OSError):
             shutil.rmtree(Path("/etc/netns") / self._name)
@@ -77,12 +91,12 @@ class Link:
         _ip("-n", self._name, *words)
 
     def down(self) -> None:
-        """Unplug it: no packet passes, no connection is told."""
-        self._inside("link", "set", self._ends[1], "down")
+        """Unplug it: packets are lost, no connection is closed."""
+        self._inside("link", "set", self._far_end, "down")
 
     def up(self) -> None:
         """Plug it in again."""
-        self._inside("link", "set", self._ends[1], "up")
+        self._inside("link", "set", self._far_end, "up")
 
     def resolver(self, address: str, hosts: str = "") -> None:
         """Give the namespace a name server of its own, and lines for its ``/etc/hosts``."""
@@ -123,9 +137,9 @@ class Proxy:
 
     Attributes:
         port: where it listens.
-        target: where new connections go; change it as you like, those that are open stay where they are.
-        swallows: while true nothing passes and nothing is told; new connections are accepted.
-        delay_s: every answer is held back for so long.
+        target: where new connections go; may be changed, open connections stay.
+        swallows: while true no byte passes and nothing is closed; new connections are accepted.
+        delay_s: by how much every answer is delayed.
         accepted: connections so far.
     """
 

@@ -1,4 +1,4 @@
-"""A proxy between pages and the server that refuses what networks refuse: upgrades, event streams, the first answer."""
+"""A proxy between pages and the server that refuses what real networks refuse: upgrades, event streams, one answer."""
 
 import asyncio
 import contextlib
@@ -25,10 +25,11 @@ def streams(head: bytes) -> bool:
 
 
 class Relay:
-    """Passes requests on to a port, or does what the rule says; one request a connection is looked at.
+    """Passes requests on to a port, or does what the rule says; only the first request of a connection is looked at.
 
     Attributes:
-        port: where it listens; url: the same as an address.
+        port: where it listens.
+        url: the same as an address.
         heads: of every request that came.
     """
 
@@ -56,11 +57,11 @@ class Relay:
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
             head = await reader.readuntil(b"\r\n\r\n")
             self.heads.append(head)
-            told = self._rule(head)
-            if told is None:
+            answer = self._rule(head)
+            if answer is None:
                 await self._pass(head, reader, writer)
             else:
-                writer.write(told)
+                writer.write(answer)
         writer.close()
 
     async def _pass(self, head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -1,10 +1,10 @@
-"""Robots in a process of their own: real trackers, each in a thread, and a log of what each of them reported.
+"""Robots in a process of their own: real trackers, each in a thread, and a log of their calls.
 
-Run as ``python -m tests.faults.robots LOG PLAN``, with the tracker's settings in the environment. On standard input
-it takes ``pause``, ``go`` and ``stop``; on ``stop`` every robot ends its run and the process ends.
+Run as ``python -m tests.support.faults.robots LOG PLAN``, with the tracker's settings in the environment. On standard
+input it takes ``pause``, ``go`` and ``stop``; on ``stop`` every robot ends its run and the process ends.
 
 The log has one line per call: ``U session epoch seq called_s block_s``, where *seq* is the last update that the call
-made and the times are of the system's steady clock; at the end of a run ``E session json``.
+made and times are monotonic; at the end of a run ``E session json``.
 """
 
 import json
@@ -54,7 +54,7 @@ class Report(NamedTuple):
 
 
 class End(NamedTuple):
-    """How a robot ended: its own state, updates that no store took, where it wrote last."""
+    """A robot's final snapshot, the number of updates that no store took, and its last backend."""
 
     snapshot: dict[str, Any]
     lost: int
@@ -88,9 +88,9 @@ class Robots:
         self._environ = {**os.environ, "RPA_REDIS_URL": redis_url, "RPA_DATA_DIR": str(data_dir), **environ}
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self, wait_s: float = 30.0) -> None:
+    def start(self, wait_s: float = 60.0) -> None:
         """Start; return when every robot has made its first call."""
-        words = [*self._prefix, sys.executable, "-m", "tests.faults.robots", str(self.log), json.dumps(asdict(self.plan))]
+        words = [*self._prefix, sys.executable, "-m", __name__, str(self.log), json.dumps(asdict(self.plan))]
         with self.stderr.open("ab") as errors:
             self._process = subprocess.Popen(words, stdin=subprocess.PIPE, stderr=errors, cwd=ROOT, env=self._environ)
         wait_until(lambda: len(self.reports()) == len(self.plan.sessions), wait_s)
@@ -101,12 +101,12 @@ class Robots:
         return self._process.pid
 
     def tell(self, word: str) -> None:
-        """Say ``pause``, ``go`` or ``stop``."""
+        """Send ``pause``, ``go`` or ``stop``."""
         assert self._process is not None and self._process.stdin is not None
         self._process.stdin.write(word.encode() + b"\n")
         self._process.stdin.flush()
 
-    def stop(self, timeout_s: float = 30.0) -> None:
+    def stop(self, timeout_s: float = 60.0) -> None:
         """Let every robot end its run; fail when one of them did not get there."""
         if self._process is None:
             return
@@ -116,7 +116,7 @@ class Robots:
         assert code == 0 and set(self.ends()) == set(self.plan.sessions), self.stderr.read_text()[-4000:]
 
     def kill(self) -> None:
-        """End the process with SIGKILL; fine at any time."""
+        """End the process with SIGKILL; may be called at any time."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
@@ -153,7 +153,7 @@ class Robots:
 
 @contextmanager
 def working(*fleet: Robots) -> Iterator[None]:
-    """Run robots for the length of the block; who has not been stopped by then is killed."""
+    """Run robots for the length of the block; those that were not stopped in it are killed."""
     try:
         for robots in fleet:
             robots.start()
@@ -204,7 +204,7 @@ class _Robot:
 
 
 def main(log: str, plan: Mapping[str, Any]) -> None:
-    """Run the robots of *plan* until told to stop."""
+    """Run the robots of *plan* until ``stop``."""
     logging.basicConfig(level="INFO", format="%(asctime)s %(levelname)s %(message)s")
     made = Plan(**plan)
     stopping, going = threading.Event(), threading.Event()

@@ -1,20 +1,20 @@
-"""What the fault scenarios measured, as one table. Pure but for the printing, which is pytest's."""
+"""The fault scenarios' figures as one table. Pure."""
 
 from dataclasses import dataclass, fields
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One scenario's figures; None where it does not apply.
+    """One scenario's figures; None where one does not apply.
 
     Attributes:
         scenario: ``R1``, and what was done.
         clients: how many watched.
         updates: how many were reported, by all robots.
-        lost: reported but missing at a client that was there, or that came back, within history.
-        duplicated: seen twice by one client.
-        misordered: seen behind a later one by one client.
-        resets: told to clients in all that continuity was lost, the most that one client got behind a slash.
+        lost: reported and within the history, but missing at a client that was connected or came back.
+        duplicated: received twice by one client.
+        misordered: received behind a later one by one client.
+        resets: received by all clients together, then after a slash the most by one client.
         delay_s: the longest time from the robot's call to a client that was connected all the while.
         block_s: the longest call of a robot.
         more: everything else, in words.

@@ -1,8 +1,7 @@
-"""Clients that do what docs/api.rst tells clients to do, and keep what they saw.
+"""Clients that follow docs/api.rst, and record what they receive.
 
-Each keeps its cursor, comes back with jittered back-off whenever its stream ends, hands the cursor in, and stops
-where it is told that the run is over. One that has several transports takes the next one each time it comes back.
-Nothing here judges; judge.py does.
+Each keeps its cursor, reconnects with jittered back-off whenever its stream ends, sends the cursor, and stops at the
+end of the run. One that has several transports takes the next one at each reconnect. judge.py judges the records.
 """
 
 import asyncio
@@ -18,30 +17,30 @@ from typing import Any, Literal, NamedTuple
 import aiohttp
 
 Transport = Literal["ws", "sse", "poll"]
-#: What a fleet is made of: who stays with one transport, and who changes at every reconnect.
+#: Transports of a crowd's clients: some have one, some change at every reconnect.
 MIX: Sequence[Sequence[Transport]] = (("ws",), ("sse",), ("ws", "sse"), ("poll",), ("ws", "poll", "sse"))
 
 #: Back-off of a client: the first pause, the longest one.
 FIRST_S, LONGEST_S = 0.1, 1.0
 #: An answer must begin within this time.
 ANSWER_S = 10.0
-#: How long a poll asks to be held back.
+#: The ``wait`` of a poll, in seconds.
 WAIT_S = 5.0
-#: Times the heartbeat that a stream may be silent.
-SILENT_BEATS = 2.5
+#: A stream counts as dead after so many heartbeat periods of silence.
+SILENT_HEARTBEATS = 2.5
 
 _UPDATE = re.compile(r'\{"type":"progress_update","epoch":"(\w+)","seq":(\d+),"final":(true|false),')
 _TYPE = re.compile(r'\{"type": ?"(\w+)"')
 _NATIVE = "rpa.v1"
 
-#: What happened to a client. ``update`` and ``bare`` (without number) are updates. The others brought a whole state
-#: or none: ``join`` without or with a cursor that said nothing, ``sync``, ``reset`` and ``poll`` in place of
-#: continuity. ``up`` and ``down`` are the connection's.
+#: What happened to a client: ``update`` or ``bare`` (an update without a number); a state, or none, in answer to a
+#: request without a cursor (``join``) or instead of the updates behind one (``sync``, ``reset``, ``poll``);
+#: ``up`` and ``down``: the connection opened and closed.
 Kind = Literal["update", "bare", "join", "sync", "reset", "poll", "up", "down"]
 
 
 class Event(NamedTuple):
-    """One thing that happened to a client, by the system's steady clock; cursors are ``""`` and 0 where there is none."""
+    """One thing that happened to a client, with its monotonic time; cursors are ``""`` and 0 where there is none."""
 
     kind: Kind
     at_s: float
@@ -53,25 +52,25 @@ class Gone(Exception):
     """The stream ended."""
 
 
-class Viewer:
+class LiveViewer:
     """One client.
 
     Args:
         urls: servers to choose from, the next one at every reconnect.
         session_id: what to watch.
         transports: at least one.
-        after: the first cursor handed in; None for none.
+        after: the first cursor that it sends; None for none.
 
     Attributes:
         events: what happened.
         statuses: how often each HTTP status was answered.
         codes: how often a socket was closed with each code; 1006 where it was dropped.
-        ended: event streams that came to a proper end.
-        retry_ms: what the last event stream asked to wait before coming back.
+        ended: event streams that ended properly.
+        retry_ms: the last ``retry:`` of an event stream.
         last: the last state or update received, as text; "" for none.
-        done: it was told that the run is over.
-        tries: connections it asked for.
-        opened: when each stream of it was opened.
+        done: it received the end of the run and stopped.
+        tries: when it asked for each connection.
+        opened: when each of its streams was opened.
     """
 
     answer_s = ANSWER_S
@@ -90,13 +89,13 @@ class Viewer:
         self.last = ""
         self.done = False
         self.final = False
-        self.tries = 0
+        self.tries: list[float] = []
         self.opened: list[float] = []
         self.silence_s = self.answer_s
         self._urls = urls
         self._up = False
 
-    # -- what others ask
+    # -- for tests
 
     @property
     def seq(self) -> int:
@@ -113,7 +112,7 @@ class Viewer:
         """True while a stream is open, or, for a poll, while the last one was answered."""
         return self._up
 
-    # -- what happened
+    # -- recording
 
     def _note(self, kind: Kind, epoch: str = "", seq: int = 0) -> None:
         self.events.append(Event(kind, time.monotonic(), epoch, seq))
@@ -149,13 +148,13 @@ class Viewer:
     def _whole(self, message: dict[str, Any]) -> None:
         """Take a sync or a reset."""
         if "heartbeat_ms" in message:
-            self.silence_s = SILENT_BEATS * message["heartbeat_ms"] / 1000
+            self.silence_s = SILENT_HEARTBEATS * message["heartbeat_ms"] / 1000
         if message["type"] == "sync" and message["recovered"]:
             return
         self._jump(message["type"], message["epoch"] or "", message["seq"], message["snapshot"])
 
     def _jump(self, kind: Kind, epoch: str, seq: int, snapshot: dict[str, Any] | None) -> None:
-        """Take a state that came in place of updates."""
+        """Take a state that came instead of updates."""
         news = self.cursor not in (None, "0") or (self.cursor == "0" and snapshot is not None)
         self._note(kind if news or kind == "reset" else "join", epoch, seq)
         if snapshot is not None:
@@ -170,9 +169,9 @@ class Viewer:
         streams = {"ws": self._socket, "sse": self._event_stream, "poll": self._polls}
         failures = 0
         while not self.done:
-            url = self._urls[self.tries % len(self._urls)]
-            stream = streams[self.transports[self.tries % len(self.transports)]]
-            self.tries += 1
+            url = self._urls[len(self.tries) % len(self._urls)]
+            stream = streams[self.transports[len(self.tries) % len(self.transports)]]
+            self.tries.append(time.monotonic())
             before = len(self.opened)
             with contextlib.suppress(aiohttp.ClientError, OSError, TimeoutError, Gone):
                 await stream(http, url)
@@ -182,7 +181,8 @@ class Viewer:
                 await asyncio.sleep(self.pause_s(failures))
 
     def pause_s(self, failures: int) -> float:
-        """Return how long to wait when a stream ended (1) or after so many tries in a row that gave none."""
+        """Return how long to wait before reconnecting after *failures* failures in a row; 1 after a stream that worked.
+        """
         ceiling = min(LONGEST_S, FIRST_S * 2.0 ** min(failures - 1, 10))
         return ceiling * (0.5 + random.random() / 2)
 
@@ -241,7 +241,7 @@ class Viewer:
                 self.retry_ms = int(line[7:])
 
     async def _polls(self, http: aiohttp.ClientSession, url: str) -> None:
-        """Poll until one fails; who has other transports too leaves for the next after a few."""
+        """Poll until one fails; a client with several transports moves on after ten."""
         turns = 10 if len(self.transports) > 1 else 1_000_000_000
         while turns and not self.done:
             turns -= 1
@@ -271,7 +271,7 @@ class Crowd:
     """Viewers of several sessions, on one event loop.
 
     Args:
-        urls: see Viewer.
+        urls: see LiveViewer.
         sessions: what they watch, in turn.
         count: how many they are.
         mix: who has which transports, in turn.
@@ -284,9 +284,9 @@ class Crowd:
         sessions: Sequence[str],
         count: int,
         mix: Sequence[Sequence[Transport]] = MIX,
-        kind: type[Viewer] = Viewer,
+        kind: type[LiveViewer] = LiveViewer,
     ) -> None:
-        # Every session gets every kind, whatever the two lengths have in common.
+        # Rotated so that every session gets every kind, even where both counts have a common divisor.
         kinds = deque(mix)
         self.viewers = []
         for number in range(count):
@@ -299,7 +299,7 @@ class Crowd:
 
     @contextlib.asynccontextmanager
     async def watching(self) -> AsyncIterator[None]:
-        """Watch beside the block; behind it everyone is stopped. What fails in a viewer fails the block."""
+        """Run all clients beside the block and stop them behind it; an exception in one of them is raised there."""
         connector = aiohttp.TCPConnector(limit=0)
         async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=None)) as http:
             self._tasks = [asyncio.create_task(viewer.run(http)) for viewer in self.viewers]
@@ -313,13 +313,13 @@ class Crowd:
             if isinstance(result, Exception):
                 raise result
 
-    async def until_up(self, timeout_s: float = 20.0) -> None:
+    async def until_up(self, timeout_s: float = 60.0) -> None:
         """Wait until everyone has a stream."""
         async with asyncio.timeout(timeout_s):
             while not all(viewer.up for viewer in self.viewers):  # noqa: ASYNC110 - they set no event
                 await asyncio.sleep(0.02)
 
-    async def until_done(self, timeout_s: float = 30.0) -> bool:
-        """Wait until everyone was told that the run is over; tell whether that came."""
+    async def until_done(self, timeout_s: float = 60.0) -> bool:
+        """Wait until every client has stopped at the end of the run; tell whether all did."""
         _, pending = await asyncio.wait(self._tasks, timeout=timeout_s)
         return not pending

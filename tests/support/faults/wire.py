@@ -1,4 +1,4 @@
-"""Clients below any library: they stall, vanish in mid-handshake, and read every byte that a server sends."""
+"""Clients on raw sockets: they stop reading, vanish during the handshake, and keep every byte of the server's."""
 
 import asyncio
 import json
@@ -73,7 +73,7 @@ def texts(data: bytes) -> list[Any]:
 
 
 def frames(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield opcode and payload of every frame that a server sent behind its answer to the handshake."""
+    """Yield opcode and payload of every frame behind the handshake's answer."""
     data = data.partition(b"\r\n\r\n")[2]
     while len(data) >= 2:
         length, head = data[1] & 127, 2
