@@ -53,7 +53,7 @@ async def poll(request: web.Request) -> web.StreamResponse:
         return _answer(session, cursor, known)
     moved = asyncio.Event()
     client = Waiter(moved.set)
-    with hub.admit(session_id, client) as session:  # a poll that waits takes room like a stream
+    with hub.visit(session_id, client) as session:  # a poll that waits takes room like a stream
         hub.linger(session)
         await session.refresh()
         if _nothing_new(session, cursor):
