@@ -1,8 +1,8 @@
 """Every error this package raises, as one tree.
 
 Each has what its reader needs: the HTTP status, a stable ``code`` for programs, whether trying again later can help, and
-a message that says what happened, why, and what to do. One middleware turns them into JSON; nothing else builds an
-error body.
+a message that says what happened, why, and what to do. What a client gets of it is the object of body(): as JSON from the
+middleware of http/errors.py, and in a frame on an open WebSocket. Only the deployed addresses word refusals of their own.
 
 RpaError
 ├── ConfigError          bad settings: start-up ends with status 2
@@ -22,7 +22,7 @@ RpaError
     └── ServerFull
 """
 
-from typing import Any
+from typing import Any, Literal, TypedDict
 
 
 class RpaError(Exception):
@@ -137,7 +137,16 @@ class ServerFull(RequestError):
     headers = {"Retry-After": "5"}  # noqa: RUF012
 
 
-def body(code: str, message: str, temporary: bool = False) -> dict[str, Any]:
+class ErrorMessage(TypedDict):
+    """A refusal: a frame on a socket, or the body of an answer of 400 and above."""
+
+    type: Literal["error"]
+    code: str  # of docs/api.rst, "Statuses"
+    message: str  # one sentence in English, for programmers
+    temporary: bool  # the same request may succeed later
+
+
+def body(code: str, message: str, temporary: bool = False) -> ErrorMessage:
     """Build the error object that HTTP bodies and WebSocket frames share."""
     return {"type": "error", "code": code, "message": message, "temporary": temporary}
 

@@ -3,7 +3,7 @@
 import asyncio
 import ipaddress
 import time
-from typing import Any
+from typing import Any, cast
 
 from aiohttp import web
 from aiohttp.web_exceptions import HTTPRequestEntityTooLarge
@@ -14,6 +14,7 @@ from ..delivery.session import Session
 from ..errors import BadCursor, BadDocument, BadRequest, Forbidden, SessionNotFound, TooLarge, TooSlow, UnsupportedMediaType
 from ..progress import schemas
 from ..progress.session_state import Document
+from ..progress.shapes import PollAnswer, UpdateMessage
 from ..progress.update import Cursor, parse_cursor
 from . import params
 from .admission import MAX_BODY, Action
@@ -87,13 +88,13 @@ def _answer(session: Session, cursor: Cursor | None, known: Cursor | None) -> we
     if known == state.cursor:
         return web.Response(status=304, headers=headers)
     missed = None if cursor is None else state.since(cursor)
-    body = {
+    body: PollAnswer = {
         "session_id": session.session_id,
         "epoch": state.epoch,
         "seq": state.seq,
         "recovered": missed is not None,
         "snapshot": state.view(state.silence_s(time.time())),
-        "updates": [update.data for update in missed or ()],
+        "updates": [cast(UpdateMessage, update.data) for update in missed or ()],
     }
     return answer(body, headers=headers)
 
