@@ -155,7 +155,7 @@ async def test_all_changed_reads_every_watched_session() -> None:
     await task
 
 
-# -- admission
+# -- room for clients
 
 
 async def test_a_full_server_refuses() -> None:
@@ -171,7 +171,7 @@ async def test_a_full_server_refuses() -> None:
         assert hub.connections == 1
 
 
-async def test_a_handler_that_fails_gives_its_place_back() -> None:
+async def test_a_handler_that_fails_gives_its_room_back() -> None:
     """However a handler ends, its connection is counted no longer and its client is forgotten."""
     hub = make_hub(SlowStore())
     kept: list[Session] = []
