@@ -51,10 +51,15 @@ class StorageUnavailable(RpaError):
 
 
 class RequestError(RpaError):
-    """The request can't be served as it is."""
+    """The request can't be served as it is.
+
+    Attributes:
+        close_code: closes a WebSocket that was opened only to bring the error; 1008 is a breach of the server's policy.
+    """
 
     status = 400
     code = "bad_request"
+    close_code = 1008
 
 
 class BadRequest(RequestError):
@@ -133,6 +138,7 @@ class ServerFull(RequestError):
 
     status = 503
     code = "full"
+    close_code = 1013  # try again later
     temporary = True
     headers = {"Retry-After": "5"}  # noqa: RUF012
 
