@@ -13,7 +13,7 @@ from rpa_server.backends.files import json_files
 from rpa_server.backends.files.names import file_name
 from rpa_server.delivery import hub
 from rpa_server.delivery import session as session_module
-from rpa_server.http import params
+from rpa_server.http import admission
 from rpa_server.http.keys import PUBLISHER
 from rpa_server.progress import schemas
 from tests.support.application import Client, Connect, Serve, hub_of, post, starter, stored
@@ -198,8 +198,8 @@ async def test_a_wait_that_is_no_time_is_refused(serve: Serve, wait: str) -> Non
 
 async def test_a_longer_wait_is_shortened(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     """A longer wait than is allowed is no error: it is shortened."""
-    assert params.MAX_WAIT_S == 25
-    monkeypatch.setattr(params, "MAX_WAIT_S", 0.1)
+    assert admission.MAX_WAIT_S == 25
+    monkeypatch.setattr(admission, "MAX_WAIT_S", 0.1)
     async with asyncio.timeout(2):
         assert (await poll(await serve(), wait="1e300"))[0] == 404
 
