@@ -254,7 +254,8 @@ async def test_a_restart_answers_waiting_polls(serve: Serve) -> None:
 
 
 async def listed(client: Client, **headers: str) -> list[dict[str, Any]]:
-    async with client.get("/api/sessions", headers=headers) as response:
+    # Without a wait it is what could be read in 20 ms, and a garbage collection of the tests' process takes 60.
+    async with client.get("/api/sessions", params={"wait": "5"}, headers=headers) as response:
         assert response.status == 200
         return list((await response.json())["sessions"])
 

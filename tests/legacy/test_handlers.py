@@ -464,5 +464,5 @@ async def test_the_list_tells_a_silence_too(serve: Serve, data_dir: Path) -> Non
     path = put(data_dir, "history", "s1", recordings.ALL["failed_without_end"])
     half_a_minute_ago = time.time() - SILENCE_AFTER_FAILURE_S - 1
     os.utime(path, (half_a_minute_ago, half_a_minute_ago))
-    (listed,) = (await (await client.get("/api/sessions")).json())["sessions"]
+    (listed,) = (await (await client.get("/api/sessions?wait=5")).json())["sessions"]
     assert (listed["session_id"], listed["estado"], listed["final"]) == ("s1", "erro", False)
