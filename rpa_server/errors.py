@@ -1,8 +1,8 @@
 """Every error this package raises, as one tree.
 
 Each has what its reader needs: the HTTP status, a stable ``code`` for programs, whether trying again later can help, and
-a message that says what happened, why, and what to do. One middleware turns them into JSON; nothing else builds an
-error body.
+a message that says what happened, why, and what to do. What a client gets of it is the object of body(): as JSON from the
+middleware of http/errors.py, and in a frame on an open WebSocket. Only the deployed addresses word refusals of their own.
 
 RpaError
 ├── ConfigError          bad settings: start-up ends with status 2
@@ -22,7 +22,7 @@ RpaError
     └── ServerFull
 """
 
-from typing import Any
+from typing import Any, Literal, TypedDict
 
 
 class RpaError(Exception):
@@ -51,10 +51,15 @@ class StorageUnavailable(RpaError):
 
 
 class RequestError(RpaError):
-    """The request can't be served as it is."""
+    """The request can't be served as it is.
+
+    Attributes:
+        close_code: closes a WebSocket that was opened only to bring the error; 1008 is a breach of the server's policy.
+    """
 
     status = 400
     code = "bad_request"
+    close_code = 1008
 
 
 class BadRequest(RequestError):
@@ -133,11 +138,21 @@ class ServerFull(RequestError):
 
     status = 503
     code = "full"
+    close_code = 1013  # try again later
     temporary = True
     headers = {"Retry-After": "5"}  # noqa: RUF012
 
 
-def body(code: str, message: str, temporary: bool = False) -> dict[str, Any]:
+class ErrorMessage(TypedDict):
+    """A refusal: a frame on a socket, or the body of an answer of 400 and above."""
+
+    type: Literal["error"]
+    code: str  # of docs/api.rst, "Statuses"
+    message: str  # one sentence in English, for programmers
+    temporary: bool  # the same request may succeed later
+
+
+def body(code: str, message: str, temporary: bool = False) -> ErrorMessage:
     """Build the error object that HTTP bodies and WebSocket frames share."""
     return {"type": "error", "code": code, "message": message, "temporary": temporary}
 

@@ -65,6 +65,13 @@ def test_a_full_server_says_when_to_come_back() -> None:
     assert errors.BadRequest.headers == {}
 
 
+def test_a_refused_websocket_is_closed_with_a_code_that_browsers_may_get() -> None:
+    """A full server asks to come back; whatever else is refused is against its rules."""
+    for error in CLASSES:
+        if issubclass(error, errors.RequestError):
+            assert error.close_code == (1013 if error is errors.ServerFull else 1008)
+
+
 def test_the_error_object_has_the_contracts_shape() -> None:
     """One object for HTTP bodies and frames."""
     body = errors.body("full", "Cheio, não dá.", temporary=True)

@@ -65,13 +65,13 @@ class Hub:
         self._sessions: WeakValueDictionary[bytes, Session] = WeakValueDictionary()  # by their ids, as messages have them
         self._closed = False
         self._read_errors = RateLimit()
-        self._admitted: set[Client] = set()
+        self._clients: set[Client] = set()
         self._lingering: OrderedDict[Session, float] = OrderedDict()
 
     @property
     def connections(self) -> int:
         """Clients connected now."""
-        return len(self._admitted)
+        return len(self._clients)
 
     # -- sessions
 
@@ -127,16 +127,16 @@ class Hub:
             raise refusal
         session = self.session(session_id)
         session.join(client)
-        self._admitted.add(client)
+        self._clients.add(client)
         return session
 
     def leave(self, session: Session, client: Client) -> None:
         """Forget *client*; fine more than once."""
-        self._admitted.discard(client)
+        self._clients.discard(client)
         session.leave(client)
 
     @contextmanager
-    def admit(self, session_id: str, client: Client) -> Iterator[Session]:
+    def visit(self, session_id: str, client: Client) -> Iterator[Session]:
         """Register *client* for the length of the block; see enter()."""
         session = self.enter(session_id, client)
         try:
@@ -193,9 +193,9 @@ class Hub:
         for session in self.watched():
             session.dismiss()
         for _ in range(round(_GOODBYE_S / _GOODBYE_STEP_S)):
-            if not self._admitted:
+            if not self._clients:
                 break
             await asyncio.sleep(_GOODBYE_STEP_S)
-        for client in tuple(self._admitted):
+        for client in tuple(self._clients):
             client.abort()
         await self.tasks.close()

@@ -17,7 +17,7 @@ from .wire.websocket import plain_frames, update_frame, ws_close, ws_control, ws
 from .wire.welcome import Welcome
 
 MAX_MESSAGE = 64 * 1024
-RESTART, FINISHED, FULL, FLOODING = 1012, 4410, 1013, 1008
+RESTART, FINISHED, FLOODING = 1012, 4410, 1008
 
 #: Frames that a client may send between two heartbeats; pages send one or two.
 _MOST_FRAMES = 500

@@ -1,17 +1,22 @@
 """Whether a request may open, read or write a session: one decision for every way in.
 
-Pure: it knows text, the allow-list and the room that is left, but no aiohttp, no socket and no clock. aiohttp's handlers
-and the listener's fast WebSocket opening both ask admit(), so a rule that is added here holds for both of them.
+Pure: it knows text, the allow-list and the room that is left, but no aiohttp, no socket and no clock. The handlers, the
+deployed ones too, and the listener's fast WebSocket opening all ask admit(), so a rule that is added here holds for all.
 
 The order of the rules is part of the answer: of several things that are wrong, the first one is reported.
+
+Where the next rules go: a token is looked for in ``request.headers`` and ``request.query`` at the top of admit(), and what
+it is compared with is an attribute of Rules, which app.py fills. A limit per address belongs to Rules.refusal, which
+is then asked with ``request.address``; Hub.enter() and Hub.leave() are where open connections are counted.
 """
 
 from collections.abc import Callable, Mapping
 from enum import Enum
+from ipaddress import ip_address
 from typing import NamedTuple
 
 from ..delivery.wire import handshake
-from ..errors import BadCursor, Forbidden, ServerFull, UpgradeRequired
+from ..errors import BadCursor, BadRequest, Forbidden, RequestError, UpgradeRequired
 from ..origins import Origins, same_host
 from ..progress.session_id import check_session_id
 from ..progress.update import Cursor, parse_cursor
@@ -20,12 +25,18 @@ from ..progress.update import Cursor, parse_cursor
 RESERVED = ("progress", "health", "metrics", "sessions", "status", "monitor", "logs", "start", "stop", "cleanup")
 #: Bytes that the body of a request may have.
 MAX_BODY = 64 * 1024
+#: Seconds that a poll may wait for news.
+MAX_WAIT_S = 25.0
+#: What proxies add to a request.
+_FORWARDED = ("x-forwarded-for", "x-real-ip", "forwarded", "cf-connecting-ip")
 
 
 class Action(Enum):
-    """What a request wants of a session."""
+    """What a request wants."""
 
-    READ = "read once"
+    LIST = "list the sessions"
+    READ = "read the state of a session"
+    POLL = "read what came behind a cursor, and wait for it where the query says so"
     STREAM = "open an event stream"
     SOCKET = "open a WebSocket"
     WRITE = "publish"
@@ -38,17 +49,29 @@ class Request(NamedTuple):
         action: what it wants.
         session_id: as it stands in the address, percent-decoded but not checked; empty where there is none.
         headers: found by their names in lower case.
+        query: the parameters of the address, percent-decoded.
+        address: the IP address of the peer, which is a proxy's where one stands in between; empty for a Unix socket.
         host: the value of ``Host``.
-        after: the query parameter of that name, None where there is none.
         method: the HTTP method.
     """
 
     action: Action
     session_id: str
     headers: Mapping[str, str]
-    host: str = ""
-    after: str | None = None
+    query: Mapping[str, str]
+    address: str
+    host: str
     method: str = "GET"
+
+    @property
+    def is_local(self) -> bool:
+        """True where the caller is a program on this machine, not one behind a proxy on it."""
+        if any(name in self.headers for name in _FORWARDED):
+            return False
+        try:
+            return ip_address(self.address).is_loopback
+        except ValueError:
+            return False
 
 
 class Rules(NamedTuple):
@@ -60,24 +83,26 @@ class Rules(NamedTuple):
     """
 
     origins: Origins
-    refusal: Callable[[], ServerFull | None]
+    refusal: Callable[[], RequestError | None]
 
 
 class Admitted(NamedTuple):
     """A request that may be served.
 
     Attributes:
-        session_id: checked.
+        session_id: checked; empty for the list.
         cursor: where the client continues, None where it has nothing yet.
         accept: of a WebSocket, the value of ``Sec-WebSocket-Accept``; else empty.
         refusal: of a WebSocket that can't be served now, why. It is opened all the same and gets the error in a
             frame: a page can't read the answer of a handshake that fails.
+        wait_s: of a poll and of the list, how many seconds the caller waits for more, at most MAX_WAIT_S.
     """
 
     session_id: str
     cursor: Cursor | None = None
     accept: str = ""
-    refusal: ServerFull | None = None
+    refusal: RequestError | None = None
+    wait_s: float = 0.0
 
 
 def admit(request: Request, rules: Rules) -> Admitted:
@@ -85,22 +110,33 @@ def admit(request: Request, rules: Rules) -> Admitted:
 
     Raises:
         BadSessionId: the session id is missing or not valid.
-        BadCursor: ``after`` is not a cursor.
-        Forbidden: it is a page of an origin that may not do this.
+        BadCursor: ``after`` is not a cursor; a mere READ has none.
+        BadRequest: ``wait`` is not a number of seconds.
+        Forbidden: it is a page of an origin that may not do this, or the list for a caller on another machine.
         UpgradeRequired: it is not the handshake of a WebSocket.
-        ServerFull: an event stream finds no room. A HEAD request needs none.
+        ServerFull: an event stream or a poll that waits finds no room. A HEAD request for a stream needs none.
     """
+    if request.action is Action.LIST:
+        if not request.is_local:  # an id is all it takes to read a session
+            raise Forbidden("Sessions are listed to callers on the server's own machine only.")
+        return Admitted("", wait_s=_wait_s(request))
     session_id = check_session_id(request.session_id)
     if request.action is Action.WRITE:
         _check_writing(request)
+    if request.action in (Action.READ, Action.WRITE):
         return Admitted(session_id)
     cursor = _cursor(request)
     if request.action is Action.SOCKET:
         accept = _handshake(request, rules.origins)
         return Admitted(session_id, cursor, accept, rules.refusal())
-    if request.action is Action.STREAM and request.method == "GET" and (refusal := rules.refusal()) is not None:
+    if request.action is Action.POLL:
+        wait_s = _wait_s(request)
+        stays = wait_s > 0
+    else:
+        wait_s, stays = 0.0, request.method == "GET"
+    if stays and (refusal := rules.refusal()) is not None:
         raise refusal
-    return Admitted(session_id, cursor)
+    return Admitted(session_id, cursor, wait_s=wait_s)
 
 
 def _cursor(request: Request) -> Cursor | None:
@@ -109,11 +145,22 @@ def _cursor(request: Request) -> Cursor | None:
     A browser that reconnects repeats the address with its old ``after`` and reports in ``Last-Event-ID`` what it has
     received since, so the header comes first. The header may be another server's, so a malformed one counts as none.
     """
-    asked = None if request.after is None else parse_cursor(request.after)
+    after = request.query.get("after")
+    asked = None if after is None else parse_cursor(after)
     try:
         return parse_cursor(request.headers["last-event-id"])
     except (KeyError, BadCursor):
         return asked
+
+
+def _wait_s(request: Request) -> float:
+    try:
+        seconds = float(request.query.get("wait", "0"))
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < float("inf"):
+        raise BadRequest("The parameter wait is a number of seconds from 0 to 25.")
+    return min(seconds, MAX_WAIT_S)
 
 
 def _handshake(request: Request, origins: Origins) -> str:

@@ -12,7 +12,7 @@ from ..delivery.event_stream import EventStream, PlainEventStream
 from ..delivery.tcp import bound_silence
 from ..delivery.wire.sse import retry
 from . import params, takeover
-from .admission import Action
+from .admission import Action, Admitted
 from .keys import HUB
 
 #: Wide enough that browsers, who all lose a server at once, do not all come back at once.
@@ -27,26 +27,29 @@ _HEADERS = {
 
 async def events(request: web.Request) -> web.StreamResponse:
     """Serve a session as a native event stream."""
-    return await stream(request, EventStream)
+    return await stream(request, params.admitted(request, Action.STREAM), EventStream)
 
 
 async def plain_events(request: web.Request) -> web.StreamResponse:
     """Serve a session to the plan's script, which knows neither sync nor reset."""
-    return await stream(request, PlainEventStream)
+    admitted = params.admitted(request, Action.STREAM, "session_id", "session")
+    return await stream(request, admitted, PlainEventStream)
 
 
 async def stream(
     request: web.Request,
+    admitted: Admitted,
     kind: Callable[[asyncio.Transport], EventStream],
     headers: dict[str, str] | None = None,
 ) -> web.StreamResponse:
     """Serve a session as a stream of *kind* until either side ends it.
 
     Args:
+        admitted: what admission returned for a STREAM.
         kind: makes the stream of a transport.
         headers: more headers of the answer.
     """
-    session_id, cursor, *_ = params.admitted(request, Action.STREAM, "session_id", "session")
+    session_id, cursor = admitted.session_id, admitted.cursor
     response = web.Response(headers={**_HEADERS, **(headers or {})})
     if request.method == "HEAD" or request.transport is None:
         return response

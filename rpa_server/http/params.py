@@ -2,37 +2,20 @@
 
 from aiohttp import web
 
-from ..errors import BadRequest
 from .admission import Action, Admitted, Request, admit
 from .keys import RULES
 
-MAX_WAIT_S = 25.0
 
-
-def admitted(request: web.Request, action: Action, *names: str) -> Admitted:
+def admitted(request: web.Request, action: Action, *names: str, session_id: str | None = None) -> Admitted:
     """Return what to serve; see admission.admit() for what is raised.
 
     Args:
         names: query parameters that may have the session id, where the path has none; the first one that is there counts.
+        session_id: the text of the session id, where the handler has to cut it out of the address itself.
     """
-    text = request.match_info.get("session")
+    text = request.match_info.get("session") if session_id is None else session_id
     if text is None:
         text = next((request.query[name] for name in names if name in request.query), "")
-    asked = Request(action, text, request.headers, request.host, request.query.get("after"), request.method)
+    address = request.remote or ""
+    asked = Request(action, text, request.headers, request.query, address, request.host, request.method)
     return admit(asked, request.app[RULES])
-
-
-def wait_s(request: web.Request) -> float:
-    """Return how many seconds a poll may be kept waiting for news, at most MAX_WAIT_S.
-
-    Raises:
-        BadRequest: it is not a number of seconds.
-    """
-    text = request.query.get("wait", "0")
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1.0
-    if not 0 <= seconds < float("inf"):
-        raise BadRequest("The parameter wait is a number of seconds from 0 to 25.")
-    return min(seconds, MAX_WAIT_S)

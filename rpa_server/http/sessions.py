@@ -1,9 +1,8 @@
 """Sessions as JSON: the poll, the list, and publishing."""
 
 import asyncio
-import ipaddress
 import time
-from typing import Any
+from typing import Any, cast
 
 from aiohttp import web
 from aiohttp.web_exceptions import HTTPRequestEntityTooLarge
@@ -11,9 +10,10 @@ from aiohttp.web_exceptions import HTTPRequestEntityTooLarge
 from .. import safejson
 from ..delivery.poll import Waiter
 from ..delivery.session import Session
-from ..errors import BadCursor, BadDocument, BadRequest, Forbidden, SessionNotFound, TooLarge, TooSlow, UnsupportedMediaType
+from ..errors import BadCursor, BadDocument, BadRequest, SessionNotFound, TooLarge, TooSlow, UnsupportedMediaType
 from ..progress import schemas
 from ..progress.session_state import Document
+from ..progress.shapes import PollAnswer, UpdateMessage
 from ..progress.update import Cursor, parse_cursor
 from . import params
 from .admission import MAX_BODY, Action
@@ -25,7 +25,6 @@ _BODY_S = 10.0
 _LIST_SIZE = 200
 #: Seconds that the list waits for states that have to be read, where the caller gives it no longer.
 _LIST_S = 0.02
-_FORWARDED = ("X-Forwarded-For", "X-Real-IP", "Forwarded", "CF-Connecting-IP")
 _BRIEF = (
     "session_id",
     "etapa_atual",
@@ -41,25 +40,24 @@ _BRIEF = (
 
 async def poll(request: web.Request) -> web.StreamResponse:
     """Answer with the current state and what came after the client's cursor."""
-    session_id, after, *_ = params.admitted(request, Action.READ)
+    asked = params.admitted(request, Action.POLL)
     known = _known(request)
-    cursor = after or known
-    wait_s = params.wait_s(request)
+    cursor = asked.cursor or known
     hub = request.app[HUB]
-    if not wait_s:
-        session = hub.session(session_id)
+    if not asked.wait_s:
+        session = hub.session(asked.session_id)
         hub.linger(session)
         await session.refresh()
         return _answer(session, cursor, known)
     moved = asyncio.Event()
     client = Waiter(moved.set)
-    with hub.admit(session_id, client) as session:  # a poll that waits takes room like a stream
+    with hub.visit(asked.session_id, client) as session:
         hub.linger(session)
         await session.refresh()
         if _nothing_new(session, cursor):
             session.begin(client, session.cursor)
             try:
-                async with asyncio.timeout(wait_s):
+                async with asyncio.timeout(asked.wait_s):
                     await moved.wait()
             except TimeoutError:
                 pass
@@ -87,22 +85,20 @@ def _answer(session: Session, cursor: Cursor | None, known: Cursor | None) -> we
     if known == state.cursor:
         return web.Response(status=304, headers=headers)
     missed = None if cursor is None else state.since(cursor)
-    body = {
+    body: PollAnswer = {
         "session_id": session.session_id,
         "epoch": state.epoch,
         "seq": state.seq,
         "recovered": missed is not None,
         "snapshot": state.view(state.silence_s(time.time())),
-        "updates": [update.data for update in missed or ()],
+        "updates": [cast(UpdateMessage, update.data) for update in missed or ()],
     }
     return answer(body, headers=headers)
 
 
 async def list_sessions(request: web.Request) -> web.StreamResponse:
-    """List the sessions of the last day, to callers on this machine alone: an id is all it takes to read one."""
-    if not _local(request):
-        raise Forbidden("Sessions are listed to callers on the server's own machine only.")
-    patience_s = max(_LIST_S, params.wait_s(request))
+    """List the sessions of the last day, to callers on this machine alone."""
+    patience_s = max(_LIST_S, params.admitted(request, Action.LIST).wait_s)
     states, unread = await request.app[SESSION_LIST].states(_LIST_SIZE, patience_s)
     now_s = time.time()
     briefs = [_brief(state.view(state.silence_s(now_s))) for state in states]
@@ -112,16 +108,6 @@ async def list_sessions(request: web.Request) -> web.StreamResponse:
 
 def _brief(view: Document) -> Document:
     return {key: view[key] for key in _BRIEF}
-
-
-def _local(request: web.Request) -> bool:
-    """Tell whether the caller is a program on this machine, not one behind a proxy on it."""
-    if any(name in request.headers for name in _FORWARDED):
-        return False
-    try:
-        return ipaddress.ip_address(request.remote or "").is_loopback
-    except ValueError:
-        return False
 
 
 async def publish(request: web.Request) -> web.StreamResponse:

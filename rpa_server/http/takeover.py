@@ -4,8 +4,9 @@ aiohttp keeps a task, a parser and the request for as long as a handler runs: fo
 handler answers, gives the connection to the client (delivery/stream.py) and returns, and aiohttp is made to believe that
 the connection was lost.
 
-Everything that aiohttp does not document is used here and nowhere else; tests/http/test_takeover.py names the versions
-that it was checked with.
+What is private to aiohttp (names with an underscore), and what of a server and its connections it has without documenting
+it, is used here and nowhere else; tests/http/test_takeover.py names the versions that it was checked with. Others get
+connections from here as objects that have a ``transport``, which is None once it is lost.
 """
 
 import asyncio
@@ -17,6 +18,7 @@ from functools import partial
 from typing import Any
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from ..delivery.hub import Hub
 from ..delivery.session import Session
@@ -92,8 +94,23 @@ def server_of(request: web.Request) -> web.Server | None:
     return server
 
 
+def connection_of(request: web.Request) -> object:
+    """Return the connection of a request, as connections() and on_connection() have it."""
+    return request.protocol
+
+
+def connections(server: web.Server) -> list[Any]:
+    """Return the connections that *server* has open, those that were taken over aside."""
+    return server.connections
+
+
+def parse_failure(error: BaseException | None) -> str | None:
+    """Return what the parser found wrong with a request; None where *error* is another one."""
+    return str(error.message) if isinstance(error, HttpProcessingError) else None
+
+
 def on_connection(server: web.Server, callback: Callable[[Any], None]) -> None:
-    """Have *callback* called with the protocol of every new connection of *server*, before anything is read from it."""
+    """Have *callback* called with every new connection of *server*, before anything is read from it."""
     connection_made = server.connection_made
 
     def made(protocol: web.RequestHandler, transport: asyncio.Transport) -> None:

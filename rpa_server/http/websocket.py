@@ -7,10 +7,10 @@ from aiohttp import web
 
 from .. import errors, safejson
 from ..delivery.tcp import bound_silence
-from ..delivery.websocket import FULL, NativeSocket, PlainSocket, Socket
+from ..delivery.websocket import NativeSocket, PlainSocket, Socket
 from ..delivery.wire import handshake
 from ..delivery.wire.websocket import ws_text
-from ..errors import ServerFull, UpgradeRequired
+from ..errors import RequestError, UpgradeRequired
 from . import params, takeover
 from .admission import Action
 from .keys import HUB
@@ -18,24 +18,24 @@ from .keys import HUB
 
 async def websocket(request: web.Request) -> web.StreamResponse:
     """Open a WebSocket on a session; it is served until the client leaves."""
-    session_id, cursor, accept, refusal = params.admitted(request, Action.SOCKET)
+    admitted = params.admitted(request, Action.SOCKET)
     if request.transport is None:
         raise UpgradeRequired("The connection was lost.")
     bound_silence(request.transport.get_extra_info("socket"))
-    head = handshake.answer(accept, request.headers)
+    head = handshake.answer(admitted.accept, request.headers)
     client = socket_client(request.transport, request.headers)
-    if refusal is None:
+    if admitted.refusal is None:
         # Registered before the handshake: a robot may publish the moment the page sees the socket open.
-        session = takeover.join(request.app[HUB], session_id, client, client.name)
+        session = takeover.join(request.app[HUB], admitted.session_id, client, client.name)
         await takeover.load(session, client)
         # Answered only now: whoever connects and vanishes a thousand times a second waits for the store, too.
         takeover.take_over(request, client)
         client.answer(head)
-        session.begin(client, cursor)
+        session.begin(client, admitted.cursor)
     else:
         takeover.take_over(request, client)
         client.answer(head)
-        _refuse(client, refusal)
+        _refuse(client, admitted.refusal)
     takeover.resume(request, client)
     return web.Response()
 
@@ -47,8 +47,8 @@ def socket_client(transport: asyncio.Transport, headers: Mapping[str, str]) -> S
     return client
 
 
-def _refuse(client: Socket, error: ServerFull) -> None:
+def _refuse(client: Socket, error: RequestError) -> None:
     """Report the error in a frame and in the close code."""
     body = errors.body(error.code, str(error), error.temporary)
     client.transport.write(ws_text(safejson.dumps(body)))
-    client.close(FULL, error.code)
+    client.close(error.close_code, error.code)

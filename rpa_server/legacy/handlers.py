@@ -10,10 +10,10 @@ from datetime import datetime
 
 from aiohttp import web
 
-from ..errors import StorageUnavailable
-from ..http import event_stream
+from ..errors import BadSessionId, RequestError, StorageUnavailable
+from ..http import event_stream, params
+from ..http.admission import Action
 from ..http.keys import HUB, STORE
-from ..progress.session_id import is_session_id
 from ..progress.session_state import SessionState
 from . import php_json, progress_answer, reader_answer, sse_messages, status
 from .event_stream import DeployedEventStream
@@ -80,9 +80,16 @@ async def _body(request: web.Request) -> Answer:
     return progress_answer.unserved(progress_answer.NOT_FOUND)
 
 
-async def _progress(request: web.Request, session_id: str) -> Answer:
-    if not is_session_id(session_id):
-        return progress_answer.refusal(progress_answer.BAD_ID, _now())
+def _words(error: RequestError) -> str:
+    """Return the deployed system's text for a refusal, where it has one."""
+    return progress_answer.BAD_ID if isinstance(error, BadSessionId) else str(error)
+
+
+async def _progress(request: web.Request, text: str) -> Answer:
+    try:
+        session_id = params.admitted(request, Action.READ, session_id=text).session_id
+    except RequestError as error:
+        return progress_answer.refusal(_words(error), _now(), error.status)
     state, silence_s = await _look(request, session_id)
     return progress_answer.progress(session_id, state, silence_s, _now())
 
@@ -90,23 +97,26 @@ async def _progress(request: web.Request, session_id: str) -> Answer:
 async def full_progress(request: web.Request) -> web.StreamResponse:
     """Answer as the older readers do, which take the session id as a parameter."""
     now = datetime.now()
-    session_id = request.query.get("session", "")
-    if not session_id:
+    try:
+        session_id = params.admitted(request, Action.READ, "session").session_id
+    except RequestError as error:
+        if request.query.get("session"):
+            return _answer(reader_answer.refusal(_words(error), now), _NO_CACHE)
         # get_progress.php ignored its parameter and so never refused it: its pages know no other status than 200.
         status = 200 if request.path == "/get_progress.php" else 400
         return _answer(reader_answer.refusal(reader_answer.NO_ID, now), _NO_CACHE, status)
-    if not is_session_id(session_id):
-        return _answer(reader_answer.refusal(progress_answer.BAD_ID, now), _NO_CACHE)
     state, silence_s = await _look(request, session_id)
     return _answer(reader_answer.progress(session_id, state, silence_s, now), _NO_CACHE)
 
 
 async def progress_events(request: web.Request) -> web.StreamResponse:
     """Stream as ``progress_sse.php`` does, without starting a robot."""
-    session_id = request.query.get("session_id", "")
-    if not is_session_id(session_id):
-        refusal = {"status": "error", "session_id": session_id, "message": progress_answer.BAD_ID}
+    try:
+        admitted = params.admitted(request, Action.STREAM, "session_id")
+    except BadSessionId as error:
+        refusal = {"status": "error", "session_id": request.query.get("session_id", ""), "message": _words(error)}
         return web.Response(body=sse_messages.encode(refusal), content_type="text/event-stream", headers=_CORS)
-    _, silence_s = await _look(request, session_id)
-    session = request.app[HUB].session(session_id)
-    return await event_stream.stream(request, functools.partial(DeployedEventStream, session, silence_s, _now), _CORS)
+    _, silence_s = await _look(request, admitted.session_id)
+    session = request.app[HUB].session(admitted.session_id)
+    kind = functools.partial(DeployedEventStream, session, silence_s, _now)
+    return await event_stream.stream(request, admitted, kind, _CORS)

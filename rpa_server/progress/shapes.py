@@ -10,6 +10,8 @@ Types alone, no code. Conventions that hold for all of them:
 * Objects of other programs may have more keys than are listed. They are passed on, and their values are not trusted: what
   the schemas do not check is checked again where it is used.
 
+ErrorMessage, the object of a refusal, is in errors.py: the root files import nothing from here.
+
 ``web/rpa-progress.d.ts`` has what pages get in TypeScript; tests/contract/test_shapes.py compares the two.
 """
 
@@ -254,12 +256,3 @@ class PollAnswer(TypedDict):
     recovered: bool  # ``updates`` are all that came behind the client's cursor
     snapshot: View
     updates: list[UpdateMessage]
-
-
-class ErrorMessage(TypedDict):
-    """A refusal: a frame on a socket, or the body of an answer of 400 and above."""
-
-    type: Literal["error"]
-    code: str  # of docs/api.rst, "Statuses"
-    message: str  # one sentence in English, for programmers
-    temporary: bool  # the same request may succeed later

@@ -12,7 +12,6 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler
 
 from ..http import takeover
@@ -52,7 +51,7 @@ class IdleGuard:
 
         @web.middleware
         async def note(request: web.Request, handler: Handler) -> web.StreamResponse:
-            self._served.add(request.protocol)
+            self._served.add(takeover.connection_of(request))
             if self._server is None:
                 self.guard(takeover.server_of(request))
             return await handler(request)
@@ -93,7 +92,7 @@ class IdleGuard:
         """Drop silent connections, for ever; those of aiohttp from guard() on."""
         while True:
             await asyncio.sleep(_CHECK_S)
-            of_aiohttp = [] if self._server is None else self._server.connections
+            of_aiohttp = [] if self._server is None else takeover.connections(self._server)
             self._drop_silent([*of_aiohttp, *self._arrivals], time.monotonic())
 
     def _drop_silent(self, connections: list[Any], now_s: float) -> None:
@@ -120,11 +119,11 @@ class _MalformedRequests(logging.Filter):
         self._rate = RateLimit()
 
     def filter(self, record: logging.LogRecord) -> bool:
-        error = record.exc_info[1] if record.exc_info else None
-        if not isinstance(error, HttpProcessingError):
+        failure = takeover.parse_failure(record.exc_info[1] if record.exc_info else None)
+        if failure is None:
             return True
         suppressed = self._rate.allow(time.monotonic())
-        first = str(error.message).partition("\n")[0]
+        first = failure.partition("\n")[0]
         record.msg = "What %s sent is no HTTP (%s); %s more before."
         record.args = (record.args or "?", first, suppressed)
         record.levelno, record.levelname, record.exc_info = logging.WARNING, "WARNING", None

@@ -73,7 +73,7 @@ class Listener:
         transport = arrival.transport
         assert transport is not None
         opening = handshake.parse(data)
-        admitted = None if opening is None else self._admit(opening)
+        admitted = None if opening is None else self._admit(opening, transport)
         if opening is not None and admitted is not None:
             self._open(transport, opening, admitted)
             self.idle_guard.spoke(arrival)
@@ -84,12 +84,13 @@ class Listener:
         protocol.connection_made(transport)
         protocol.data_received(data)
 
-    def _admit(self, opening: handshake.Opening) -> Admitted | None:
+    def _admit(self, opening: handshake.Opening, transport: asyncio.Transport) -> Admitted | None:
         """Return what to serve, None where that is for aiohttp to say."""
         if opening.session_id in RESERVED:  # only below /rpa: that is for the router to decide
             return None
         headers = opening.headers
-        request = Request(Action.SOCKET, opening.session_id, headers, headers["host"], opening.after)
+        query = {} if opening.after is None else {"after": opening.after}
+        request = Request(Action.SOCKET, opening.session_id, headers, query, _address(transport), headers["host"])
         try:
             admitted = admit(request, self._rules)
         except RequestError:
@@ -123,6 +124,12 @@ class Listener:
         client.answer(head)
         session.begin(client, cursor)
         self._hub.heartbeat.add(client)
+
+
+def _address(transport: asyncio.Transport) -> str:
+    """Return the IP address of the peer, as aiohttp has it in ``request.remote``; empty for a Unix socket."""
+    peer = transport.get_extra_info("peername")
+    return str(peer[0]) if isinstance(peer, tuple) else ""
 
 
 def _tune_garbage_collection() -> None:

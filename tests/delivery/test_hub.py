@@ -40,7 +40,7 @@ class Guest(Viewer):
 
     async def stay(self, hub: Hub, session_id: str = SESSION) -> None:
         """Do what a handler does, until the stream ends."""
-        with hub.admit(session_id, self) as session:
+        with hub.visit(session_id, self) as session:
             await session.load()
             session.begin(self, None)
             await self._gone.wait()
@@ -155,27 +155,27 @@ async def test_all_changed_reads_every_watched_session() -> None:
     await task
 
 
-# -- admission
+# -- room for clients
 
 
 async def test_a_full_server_refuses() -> None:
     """One connection more than allowed is refused and leaves nothing; when one leaves, the next is let in."""
     hub = make_hub(SlowStore(), most=2)
-    with hub.admit("a", Viewer()), hub.admit("a", Viewer()):
-        with pytest.raises(ServerFull), hub.admit("b", Viewer()):
+    with hub.visit("a", Viewer()), hub.visit("a", Viewer()):
+        with pytest.raises(ServerFull), hub.visit("b", Viewer()):
             pass
         assert hub.connections == 2
         gc.collect()
         assert [session.session_id for session in hub.watched()] == ["a"]
-    with hub.admit("b", Viewer()):
+    with hub.visit("b", Viewer()):
         assert hub.connections == 1
 
 
-async def test_a_handler_that_fails_gives_its_place_back() -> None:
+async def test_a_handler_that_fails_gives_its_room_back() -> None:
     """However a handler ends, its connection is counted no longer and its client is forgotten."""
     hub = make_hub(SlowStore())
     kept: list[Session] = []
-    with pytest.raises(ZeroDivisionError), hub.admit(SESSION, Viewer()) as session:
+    with pytest.raises(ZeroDivisionError), hub.visit(SESSION, Viewer()) as session:
         kept.append(session)
         raise ZeroDivisionError
     assert hub.connections == 0
@@ -254,7 +254,7 @@ async def test_closing_tells_everyone_to_come_back() -> None:
     assert asyncio.get_running_loop().time() - began < 0.5
     assert all(guest.count("restart") == 1 for guest in (watching, lagging, other))
     await asyncio.gather(*tasks)
-    with pytest.raises(ServerFull), hub.admit(SESSION, Viewer()):
+    with pytest.raises(ServerFull), hub.visit(SESSION, Viewer()):
         pass
     assert others() == set()
 

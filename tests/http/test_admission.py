@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from rpa_server.backends.files import json_files
-from rpa_server.errors import BadCursor, BadSessionId, Forbidden, RequestError, ServerFull, UpgradeRequired
-from rpa_server.http.admission import RESERVED, Action, Admitted, Request, Rules, admit
+from rpa_server.errors import BadCursor, BadRequest, BadSessionId, Forbidden, RequestError, ServerFull, UpgradeRequired
+from rpa_server.http.admission import MAX_WAIT_S, RESERVED, Action, Admitted, Request, Rules, admit
 from rpa_server.origins import Origins
 from rpa_server.progress.run import Run
 from rpa_server.progress.update import Cursor
@@ -176,6 +176,15 @@ READS: Table = {
     "poll, bad id": (get("/api/sessions/-s1"), 400, "bad_session_id"),
     "poll, bad cursor before bad wait": (get("/api/sessions/s1?after=x&wait=x"), 400, "bad_cursor"),
     "poll, bad wait": (get("/api/sessions/s1?wait=x"), 400, "bad_request"),
+    "list through a proxy": (get("/api/sessions", {"X-Forwarded-For": "127.0.0.1"}), 403, "forbidden"),
+    "list through a proxy, bad wait": (get("/api/sessions?wait=x", {"Forwarded": "for=x"}), 403, "forbidden"),
+    "list, bad wait": (get("/api/sessions?wait=x"), 400, "bad_request"),
+    # deployed addresses whose answers have no time in them
+    "deployed stream": (get("/progress_sse.php?session_id=s1"), 200, '"status":"starting"'),
+    "deployed stream, bad id": (get("/progress_sse.php?session_id=.s1"), 200, '"status":"error"'),
+    "deployed stream, id before cursor": (get("/progress_sse.php?session_id=.s1&after=x"), 200, '"status":"error"'),
+    "deployed stream, the other name": (get("/progress_sse.php?session=s1"), 200, '"status":"error"'),
+    "deployed stream, bad cursor": (get("/progress_sse.php?session_id=s1&after=x"), 400, "bad_cursor"),
 }
 
 WRITES: Table = {
@@ -211,6 +220,8 @@ FULL: Table = {
     "poll": (get("/api/sessions/s1"), 200, '"seq":3'),
     "poll that waits": (get("/api/sessions/s1?after=aaaa:3&wait=1"), 503, "full"),
     "poll, bad wait before room": (get("/api/sessions/s1?wait=x"), 400, "bad_request"),
+    "deployed stream": (get("/progress_sse.php?session_id=s1"), 503, "full"),
+    "deployed stream, bad id before room": (get("/progress_sse.php?session_id=.s1"), 200, '"status":"error"'),
 }
 
 CASES = {**SOCKETS, **READS, **WRITES}
@@ -379,20 +390,28 @@ async def test_a_full_server_gives_the_same_answer_both_ways(full: Servers, name
 
 # -- the decision alone
 
+BAD_WAITS = ["", "x", "-1", "nan", "inf"]
+#: Headers by which a proxy on this machine is known.
+FORWARDED = ["x-forwarded-for", "x-real-ip", "forwarded", "cf-connecting-ip"]
 
-def rules(refusal: ServerFull | None = None) -> Rules:
+
+def rules(refusal: RequestError | None = None) -> Rules:
     return Rules(Origins(("https://*.good.com",)), lambda: refusal)
 
 
 def asked(action: Action, **changes: Any) -> Request:
     headers = {name.lower(): value for name, value in HANDSHAKE.items()}
-    return Request(action, "s1", {**headers, **changes.pop("headers", {})}, HANDSHAKE["Host"])._replace(**changes)
+    merged = {**headers, **changes.pop("headers", {})}
+    return Request(action, "s1", merged, {}, "127.0.0.1", HANDSHAKE["Host"])._replace(**changes)
 
 
 def test_what_may_be_served_is_returned() -> None:
     """The id, the cursor, and of a WebSocket the answer to its key."""
-    for action in (Action.READ, Action.STREAM):
-        assert admit(asked(action, after="aaaa:1"), rules()) == Admitted("s1", Cursor("aaaa", 1))
+    for action in (Action.POLL, Action.STREAM):
+        assert admit(asked(action, query={"after": "aaaa:1"}), rules()) == Admitted("s1", Cursor("aaaa", 1))
+    assert admit(asked(Action.POLL, query={"wait": "2.5"}), rules()) == Admitted("s1", wait_s=2.5)
+    assert admit(asked(Action.POLL, query={"wait": "26"}), rules()) == Admitted("s1", wait_s=MAX_WAIT_S)
+    assert admit(asked(Action.LIST, session_id="", query={"wait": "1"}), rules()) == Admitted("", wait_s=1.0)
     assert admit(asked(Action.WRITE), rules()) == Admitted("s1")
     assert admit(asked(Action.SOCKET), rules()) == Admitted("s1", None, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=")
 
@@ -400,8 +419,12 @@ def test_what_may_be_served_is_returned() -> None:
 @pytest.mark.parametrize(
     ("action", "changes", "error"),
     [
-        *((action, {"session_id": ""}, BadSessionId) for action in Action),
-        *((action, {"after": "x"}, BadCursor) for action in (Action.READ, Action.STREAM, Action.SOCKET)),
+        *((action, {"session_id": ""}, BadSessionId) for action in Action if action is not Action.LIST),
+        *((action, {"query": {"after": "x"}}, BadCursor) for action in (Action.POLL, Action.STREAM, Action.SOCKET)),
+        (Action.POLL, {"query": {"after": "x", "wait": "x"}}, BadCursor),
+        *((action, {"query": {"wait": wait}}, BadRequest) for action in (Action.POLL, Action.LIST) for wait in BAD_WAITS),
+        *((Action.LIST, {"address": address}, Forbidden) for address in ("192.0.2.7", "2001:db8::1", "", "/run/rpa.sock")),
+        *((Action.LIST, {"headers": {name: "127.0.0.1"}}, Forbidden) for name in FORWARDED),
         *((action, {"headers": {"origin": "https://evil.example"}}, Forbidden) for action in (Action.SOCKET, Action.WRITE)),
         (Action.WRITE, {"headers": {"origin": "https://www.good.com"}}, Forbidden),
         (Action.SOCKET, {"method": "HEAD"}, UpgradeRequired),
@@ -416,14 +439,27 @@ def test_what_may_not_be_served_is_an_error(action: Action, changes: dict[str, A
 
 
 def test_room_is_needed_by_what_stays_open() -> None:
-    """A stream is refused, a WebSocket behind its handshake; reading once and writing need no room."""
+    """A stream and a poll that waits are refused, a WebSocket behind its handshake; nothing else needs room."""
     full = ServerFull("full")
-    with pytest.raises(ServerFull):
-        admit(asked(Action.STREAM), rules(full))
+    for stays in (asked(Action.STREAM), asked(Action.POLL, query={"wait": "0.1"})):
+        with pytest.raises(ServerFull):
+            admit(stays, rules(full))
     assert admit(asked(Action.SOCKET), rules(full)).refusal is full
     assert admit(asked(Action.STREAM, method="HEAD"), rules(full)).refusal is None
-    for action in (Action.READ, Action.WRITE):
+    for action in (Action.LIST, Action.READ, Action.POLL, Action.WRITE):
         assert admit(asked(action), rules(full)).refusal is None
+
+
+def test_a_mere_read_has_neither_cursor_nor_patience() -> None:
+    """Deployed pages may send parameters of these names; nothing of them counts."""
+    read = asked(Action.READ, query={"after": "x", "wait": "x"}, headers={"last-event-id": "aaaa:1"})
+    assert admit(read, rules()) == Admitted("s1")
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "127.0.0.2", "::1"])
+def test_a_program_on_this_machine_is_local(address: str) -> None:
+    """By any address of the loopback interface."""
+    assert asked(Action.LIST, address=address).is_local
 
 
 def test_reserved_names_are_session_ids_elsewhere() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import web
+from aiohttp import http_exceptions, web
 
 from rpa_server import http
 from rpa_server.http import takeover
@@ -35,8 +35,11 @@ def test_this_version_of_aiohttp_was_checked() -> None:
 
 
 def private_uses() -> Iterator[str]:
-    """Yield where an attribute that begins with an underscore is taken from something of aiohttp's."""
-    of_aiohttp = re.compile(r"\b(request|protocol|server|runner|handler|response|app)\._[a-z]\w*|_message_tail|_manager\b")
+    """Yield where something of aiohttp's is used that has an underscore, or that its documentation does not name."""
+    of_aiohttp = re.compile(
+        r"\b(request|protocol|server|runner|handler|response|app)\._[a-z]\w*|_message_tail|_manager\b"
+        r"|aiohttp\.http_exceptions|\b_?server\.connections\b|\brequest\.protocol\b"
+    )
     for path in (ROOT / "rpa_server").rglob("*.py"):
         text = path.read_text(encoding="utf-8")
         if "aiohttp" in text:
@@ -45,7 +48,10 @@ def private_uses() -> Iterator[str]:
 
 def test_private_api_is_used_in_one_module() -> None:
     """Whoever moves to a new aiohttp looks at takeover.py alone."""
-    assert sorted(private_uses()) == [f"rpa_server/http/takeover.py: {name}" for name in ("_manager", "_message_tail")]
+    assert {use.partition(": ")[0] for use in private_uses()} == {"rpa_server/http/takeover.py"}
+    assert {use.partition(": ")[2] for use in private_uses()} == {
+        "_manager", "_message_tail", "aiohttp.http_exceptions", "request.protocol", "server.connections",
+    }  # fmt: skip
     assert Path(http.__path__[0], "takeover.py").is_file()
 
 
@@ -93,12 +99,14 @@ async def test_a_connection_that_is_taken_over_outlives_the_keepalive(
 
 
 async def test_every_new_connection_is_reported(aiohttp_client: Connect) -> None:
-    """By the server of a request, with the protocol that has a transport."""
+    """By the server of a request, with the object that its requests have, too, and that has a transport."""
     servers: list[object] = []
+    connections: list[Any] = []
     reported: list[Any] = []
 
     async def handler(request: web.Request) -> web.Response:
         servers.append(takeover.server_of(request))
+        connections.append(takeover.connection_of(request))
         return web.Response()
 
     app = web.Application()
@@ -111,9 +119,18 @@ async def test_every_new_connection_is_reported(aiohttp_client: Connect) -> None
     reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
     await until(lambda: reported)
     (protocol,) = reported
-    assert protocol in runner.server.connections
+    assert protocol in takeover.connections(runner.server)
     assert protocol.transport.get_extra_info("peername") == writer.get_extra_info("sockname")
     writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
     assert b" 200 " in await reader.readline()
+    assert connections[-1] is protocol
     writer.close()
+    await until(lambda: protocol.transport is None)
     assert HUB not in app
+
+
+def test_what_the_parser_refuses_has_a_reason() -> None:
+    """An error of any other kind has none."""
+    assert takeover.parse_failure(http_exceptions.BadStatusLine("GET / HTTP/9")) == "Bad status line 'GET / HTTP/9'"
+    assert takeover.parse_failure(ValueError("x")) is None
+    assert takeover.parse_failure(None) is None

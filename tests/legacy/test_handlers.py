@@ -13,7 +13,9 @@ from aiohttp import web
 
 from rpa_server.backends.files import json_files
 from rpa_server.backends.files.names import file_name
-from rpa_server.errors import StorageUnavailable
+from rpa_server.errors import Forbidden, StorageUnavailable
+from rpa_server.http import params
+from rpa_server.http.admission import Admitted, Request, Rules
 from rpa_server.http.keys import STORE, SUBSCRIBER
 from rpa_server.progress.outcome import SILENCE_AFTER_FAILURE_S, SILENCE_S
 from tests.support import deployed, pages, recordings
@@ -84,6 +86,40 @@ async def test_a_bad_id_is_refused_in_the_deployed_words(serve: Serve, bad: str)
     assert (body["success"], body["code"]) == (False, 400)
     assert body["error"] == body["message"] == "Session ID inválido"
     assert list(body)[:4] == ["success", "error", "code", "timestamp"]
+
+
+@pytest.mark.parametrize("path", [f"{PREFIXES[0]}s1?", f"{FULL[0]}?session=s1&"])
+@pytest.mark.parametrize("query", ["after=x", "wait=x", "after=&wait=-1"])
+async def test_parameters_of_the_native_addresses_mean_nothing(
+    serve: Serve, data_dir: Path, path: str, query: str
+) -> None:
+    """Deployed pages are never refused for them."""
+    client = await serve()
+    put(data_dir, "history", "s1", {**recordings.ALL["success"], "session_id": "s1"})
+    assert (await get(client, path + query))["success"] is True
+
+
+async def test_whatever_admission_refuses_is_said_in_the_deployed_shape(
+    serve: Serve, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a 200, and before anything of the session is read; the stream's page stops on any other status."""
+    client = await serve()
+    assert isinstance(client.app, web.Application)
+
+    def refuse(request: Request, rules: Rules) -> Admitted:
+        raise Forbidden("Not for you.")
+
+    async def fail(session_id: str) -> None:
+        pytest.fail("the session was read")
+
+    monkeypatch.setattr(params, "admit", refuse)
+    monkeypatch.setattr(client.app[STORE], "read", fail)
+    body = await get(client, "/api/rpa/progress/s1")
+    assert (body["success"], body["code"], body["error"], body["message"]) == (False, 403, "Not for you.", "Not for you.")
+    body = await get(client, "/get_progress.php?session=s1")
+    assert (body["success"], body["error"]) == (False, "Not for you.")
+    response = await client.get("/progress_sse.php?session_id=s1")
+    assert (response.status, (await response.json())["code"]) == (403, "forbidden")
 
 
 async def test_an_id_with_dots_is_served(serve: Serve, data_dir: Path) -> None:
@@ -422,5 +458,5 @@ async def test_the_list_tells_a_silence_too(serve: Serve, data_dir: Path) -> Non
     path = put(data_dir, "history", "s1", recordings.ALL["failed_without_end"])
     half_a_minute_ago = time.time() - SILENCE_AFTER_FAILURE_S - 1
     os.utime(path, (half_a_minute_ago, half_a_minute_ago))
-    (listed,) = (await (await client.get("/api/sessions")).json())["sessions"]
+    (listed,) = (await (await client.get("/api/sessions?wait=5")).json())["sessions"]
     assert (listed["session_id"], listed["estado"], listed["final"]) == ("s1", "erro", False)

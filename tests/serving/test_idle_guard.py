@@ -44,7 +44,7 @@ async def test_the_kernel_buffers_little_for_a_client_that_does_not_read(serve: 
     client = await serve()
     async with native(client) as stream:
         await receive(stream)
-        (watching,) = hub_of(client)._admitted
+        (watching,) = hub_of(client)._clients
         raw = watching.transport.get_extra_info("socket")
         assert raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT) == tcp.UNSENT
         assert raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == tcp.UNACKNOWLEDGED_MS

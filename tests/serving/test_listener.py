@@ -13,9 +13,12 @@ from aiohttp import web
 
 from rpa_server.app import build
 from rpa_server.config import Settings
+from rpa_server.errors import Forbidden
+from rpa_server.http import params
+from rpa_server.http.admission import Admitted, Request, Rules, admit
 from rpa_server.http.keys import HUB, STORE
 from rpa_server.progress.session_state import SessionState
-from rpa_server.serving import idle_guard
+from rpa_server.serving import idle_guard, listener
 from rpa_server.serving.keys import IDLE_GUARD
 from rpa_server.serving.listener import Listener, serve
 from tests.support.application import stored
@@ -111,6 +114,46 @@ async def test_the_answer_is_the_one_that_aiohttp_would_give(data_dir: Path, cha
         assert here.requests > seen
         assert quick
         assert _undated(quick) == _undated(usual)
+
+
+@pytest.mark.parametrize("query", [b"", b"?after=aaaa:1"])
+async def test_admission_is_asked_the_same_by_both(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch, query: bytes
+) -> None:
+    """Everything that a rule may look at, the caller's address included, is the same for listener and handlers."""
+    asked: list[Request] = []
+
+    def record(request: Request, rules: Rules) -> Admitted:
+        asked.append(request)
+        return admit(request, rules)
+
+    for module in (listener, params):
+        monkeypatch.setattr(module, "admit", record)
+    async with listening(data_dir) as here:
+        request = KNOWN.replace(b" HTTP/1.1", query + b" HTTP/1.1")
+        await here.ask(request)
+        await here.ask(request[:-2] + SLOWLY)
+    quick, usual = asked
+    assert quick.headers == {name.lower(): value for name, value in usual.headers.items() if name != "X_Odd"}
+    assert quick._replace(headers={}, query=dict(quick.query)) == usual._replace(headers={}, query=dict(usual.query))
+    assert (quick.address, quick.query) == ("127.0.0.1", {"after": "aaaa:1"} if query else {})
+
+
+async def test_whatever_is_refused_behind_the_handshake_closes_with_its_own_code(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not a full server alone: the frame and the close code are the error's."""
+
+    def refuse(request: Request, rules: Rules) -> Admitted:
+        return admit(request, rules)._replace(refusal=Forbidden("Not for you."))
+
+    for module in (listener, params):
+        monkeypatch.setattr(module, "admit", refuse)
+    async with listening(data_dir) as here:
+        answer = await here.ask(KNOWN)
+        assert b" 101 " in answer
+        assert b'"code":"forbidden"' in answer
+        assert answer.endswith((1008).to_bytes(2, "big") + b"forbidden")
 
 
 def _undated(answer: bytes) -> list[bytes]:

@@ -1,11 +1,13 @@
 """Frames of clients, made by the encoder of the websockets library, and frames that break the protocol."""
 
+import importlib.metadata
 import os
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from websockets import frames as peer
+from wsproto.frame_protocol import FrameDecoder, MessageDecoder, Opcode
 
 from rpa_server.delivery.wire.incoming import (
     BAD_TEXT,
@@ -22,8 +24,11 @@ from rpa_server.delivery.wire.incoming import (
     ProtocolViolation,
     Reader,
 )
+from tests.support.server import ROOT
 
 LIMIT = 70_000
+#: The versions of wsproto with which this module's tests have passed. Run it with another one before that is added.
+CHECKED = ("1.3.0", "1.3.1", "1.3.2")
 
 
 def frame(opcode: int, payload: bytes = b"", final: bool = True, mask: bool = True) -> bytes:
@@ -177,6 +182,48 @@ def test_nothing_is_kept_between_messages() -> None:
     for piece in (frame(TEXT, b"", final=False), frame(CONTINUATION, b"b", final=False)):
         reader.feed(piece)
         assert reader._decoders is not None
+
+
+# -- wsproto.frame_protocol, which wsproto does not document
+
+
+def test_this_version_of_wsproto_was_checked() -> None:
+    """Its decoders may change in any release, so a new one is looked at before it is trusted."""
+    version = importlib.metadata.version("wsproto")
+    assert version in CHECKED, (
+        f"delivery/wire/incoming.py was checked with wsproto {', '.join(CHECKED)}, not with {version}: "
+        "see that the other tests in this module pass with it, then add it to CHECKED"
+    )
+
+
+def test_wsproto_is_used_in_one_module() -> None:
+    """Whoever moves to a new wsproto looks at incoming.py alone."""
+    users = [path.name for path in (ROOT / "rpa_server").rglob("*.py") if "from wsproto" in path.read_text("utf-8")]
+    assert users == ["incoming.py"]
+
+
+def test_the_decoders_say_what_they_wait_for() -> None:
+    """A header apart from its payload, bytes that are no header yet, and the kind of the message under way."""
+    frames, message = FrameDecoder(client=False), MessageDecoder()
+    assert (frames.header, len(frames.buffer), message.opcode) == (None, 0, None)
+    wire = frame(TEXT, b"ab", final=False)
+    frames.receive_bytes(wire[:1])
+    assert (frames.parse_header(), frames.header, len(frames.buffer)) == (False, None, 1)
+    frames.receive_bytes(wire[1:6])
+    assert frames.parse_header()
+    assert frames.header is not None
+    assert (frames.header.opcode, frames.header.payload_len, len(frames.buffer)) == (Opcode.TEXT, 2, 0)
+    assert frames.process_buffer() is None
+    frames.receive_bytes(wire[6:])
+    part = frames.process_buffer()
+    assert part is not None
+    assert (part.opcode, part.payload, part.frame_finished, part.message_finished) == (Opcode.TEXT, b"ab", True, False)
+    message.process_frame(part)
+    assert [frames.header, len(frames.buffer), message.opcode] == [None, 0, Opcode.TEXT]
+    frames.receive_bytes(frame(CONTINUATION))
+    assert (last := frames.process_buffer()) is not None
+    assert message.process_frame(last).message_finished
+    assert message.opcode is None
 
 
 @given(st.binary(max_size=200))
