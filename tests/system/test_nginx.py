@@ -23,7 +23,7 @@ from aiohttp.connector import NEEDS_CLEANUP_CLOSED
 from yarl import URL
 
 from rpa_server.config import Settings
-from rpa_server.http.params import MAX_WAIT_S
+from rpa_server.http.admission import MAX_WAIT_S
 from rpa_server.legacy import progress_answer, reader_answer
 from tests.support import pages
 from tests.support.frontends import Nginx, Site, behind_nginx, read_timeout
