@@ -16,6 +16,7 @@ from weakref import WeakValueDictionary
 
 from ..backends.base import Store
 from ..errors import Conflict, StorageUnavailable
+from ..progress.outcome import Estado
 from ..progress.run import Run
 from ..progress.session_state import SessionState
 from ..progress.snapshot import estado
@@ -64,7 +65,7 @@ def _is_taken(state: SessionState) -> bool:
     """Tell whether another system's robot is writing; once it counts as expired its session may be taken over."""
     if state.own or state.snapshot["final"]:
         return False
-    return estado(state.snapshot, state.silence_s(time.time())) != "expirado"
+    return estado(state.snapshot, state.silence_s(time.time())) != Estado.EXPIRADO
 
 
 def _run(session_id: str, state: SessionState | None, publication: dict[str, Any]) -> Run:
