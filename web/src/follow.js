@@ -128,7 +128,7 @@ class FollowedRun {
     if (view.on.offline) view.aviso = say('Sem conexão. Reconectando… seu pedido continua sendo processado.');
     if (!this._isLostForGood) return;
     view.on = { fault: true, error: true };
-    view.kind = 'warn';
+    view._kind = 'warn';
     view.estado = say('Acompanhamento interrompido');
     view.erro = say('Não foi possível acompanhar a cotação.');
     view.dica = '';

@@ -38,14 +38,14 @@ export class Painter {
 
   _fill(view) {
     const { track, plans, estimate, log, contact } = this._parts;
-    const { on, kind, lang, value } = view;
+    const { on, lang, value } = view;
     const say = (words) => translate(lang, words);
     const title = say('Sua cotação');
     const needsHelp = on.error || (on.final && view.dica);
     const address = needsHelp && safeUrl(view.contact);
     if (address) contact.href = address;
     bind(this._base, { ...view, title, retry: say('Tentar agora'), contact: address ? say('Falar com um corretor') : '' });
-    setAttributes(this._base, { lang, class: kind });
+    setAttributes(this._base, { lang, class: view._kind });
     setAttributes(track, { 'aria-label': title, 'aria-valuetext': stepWords(view) });
     if (value >= 0) setAttributes(track, { 'aria-valuenow': value });
     setAttributes(plans, { 'aria-busy': !on.final });

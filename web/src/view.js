@@ -22,7 +22,7 @@ const GLUED_DE = /(\p{Ll}|[A-Z]{2})De$/u; // the robot reads a cover's name and 
  * @param {object} model
  * @param {object} snapshot {} while nothing is known.
  * @param {string} lang pt-BR or en.
- * @returns {object} words by name; and on (the conditions of data-rpa-show), kind (the colour, see outcome.js), value (the
+ * @returns {object} words by name; and on (the conditions of data-rpa-show), _kind (see outcome.js), value (the
  *   bar's, undefined while there is none), and estimate and plans, both of [title, words, rows of [title, words]].
  */
 export function describe(model, snapshot, lang) {
@@ -118,7 +118,7 @@ function describeState(model, snapshot, say) {
       stalled: model._isLate,
       final,
     },
-    kind: kindOf(estado),
+    _kind: kindOf(estado),
     value,
     percent: isKnown && `${value}%`,
     estado: say(estado),
