@@ -41,7 +41,7 @@ test('English is loaded, and until then Portuguese speaks', () => {
   assert.equal(translate('en', data.words.true), 'yes');
 });
 
-test('every outcome is told with its colour, its error and in both languages', () => {
+test('every outcome has its colour, its error, and words in both languages', () => {
   for (const [estado, { _words, _kind, _failure }] of Object.entries(OUTCOMES)) {
     assert.ok(_words && ['running', 'good', 'warn', 'bad', 'muted'].includes(_kind), estado);
     assert.ok(_failure === '' || new RPAError(_failure).category === 'job', estado);
