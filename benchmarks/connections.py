@@ -5,12 +5,13 @@ import statistics
 import time
 from functools import partial
 
+from rpa_server.progress.update import HISTORY
+
 from .bench import Bench, Figures, Scene, peer, scene
 from .load import Load
 
 _IDLE = 4000
 _SETTLE_S = 1.0
-_HISTORY = 500
 _JOINING = 100
 _CROWD = 1000
 _LEVELS = (100, 1000, 10_000)
@@ -49,11 +50,11 @@ def idle_each(bench: Bench, name: str) -> Figures:
 
 
 def late(bench: Bench, name: str) -> Figures:
-    """Join sessions with 500 updates behind them: one after the other, each another session; then many, all the same."""
+    """Join sessions with HISTORY updates behind them: one after the other, each another one; then many, all the same."""
     count, crowd = bench.count(_JOINING), bench.count(_CROWD)
     made = peer(name)
     with made.running(bench.directory) as deployment:
-        made.seed(deployment, count + 1, updates=_HISTORY)
+        made.seed(deployment, count + 1, updates=HISTORY)
         server, way = deployment.server, made.ways["state"]
         Load(bench.load, server.port, way, connections=1, first=count, state=True).close()
         cpu = server.cpu_us()

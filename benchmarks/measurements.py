@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from rpa_server.progress.update import HISTORY
+
 from . import connections, polls, robot, streams, workers
 from .bench import Bench, Figures
 
@@ -117,7 +119,7 @@ MEASUREMENTS = (
         "idle-each", "connections that wait, WebSocket, each on its own session", connections.idle_each, _BOTH, _IDLE
     ),
     Measurement(
-        "late", "first state behind 500 updates, WebSocket: one joiner at a time; then 1,000 at once",
+        "late", f"first state behind {HISTORY} updates, WebSocket: one joiner at a time; then 1,000 at once",
         connections.late, _BOTH,
         (
             Column("p50_us", "p50 us", digits=0, ratio=True), Column("p99_us", "p99 us", digits=0),
@@ -126,7 +128,7 @@ MEASUREMENTS = (
         ),
     ),
     Measurement(
-        "polls", "polls of a session with 500 updates, 16 connections", polls.polls, _BOTH,
+        "polls", f"polls of a session with {HISTORY} updates, 16 connections", polls.polls, _BOTH,
         (
             Column("per_s", "polls /s", digits=0, ratio=True), Column("cpu_us", "CPU us/poll"),
             Column("p50_us", "p50 us", digits=0), Column("p99_us", "p99 us", digits=0),

@@ -1,17 +1,18 @@
 """How many polls a second a server answers: viewers whose proxy lets no stream through."""
 
+from rpa_server.progress.update import HISTORY
+
 from .bench import Bench, Figures, peer
 from .load import Load
 
 _CONNECTIONS = 16
-_HISTORY = 500
 
 
 def polls(bench: Bench, name: str) -> Figures:
-    """Ask for a session of 500 updates over 16 connections that stay open, each as soon as it was answered."""
+    """Ask for a session of HISTORY updates over 16 connections that stay open, each as soon as it was answered."""
     made = peer(name)
     with made.running(bench.directory) as deployment:
-        made.seed(deployment, 1, updates=_HISTORY)
+        made.seed(deployment, 1, updates=HISTORY)
         with Load(bench.load, deployment.server.port, made.ways["poll"], connections=_CONNECTIONS) as load:
             load.report(limit_s=0.5)
             cpu = deployment.server.cpu_us()

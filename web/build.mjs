@@ -1,5 +1,5 @@
 // Makes what pages load: `node build.mjs [directory]` writes the scripts, and the data file that the widget loads from
-// beside its own, into dist/.
+// beside its own, into dist/, and page-outcomes.js beside page.js; or all of them into another directory.
 //
 // esbuild bundles, and shortens property names that begin with an underscore: those are internal, no page, message or
 // browser has one. So such a name may be as long as it reads best. terser shortens the rest: its output is 4 % smaller
@@ -12,6 +12,7 @@ import { fileURLToPath } from 'node:url';
 import { build, transform } from 'esbuild';
 import { minify } from 'terser';
 import * as loadedData from './src/loaded-data.js';
+import { OUTCOMES } from './src/outcome.js';
 
 /** Script → its entry. */
 const ENTRIES = {
@@ -57,4 +58,12 @@ const known = {
   VERSION: JSON.parse(read('package.json')).version,
   INTEGRITY: `sha256-${createHash('sha256').update(data).digest('base64')}`,
 };
+// page.js is served as it is written, so it imports this instead of the sources.
+const outcomes = Object.entries(OUTCOMES)
+  .map(([name, { _words, _kind }]) => `  ${name}: ${JSON.stringify({ words: _words, kind: _kind })},\n`);
+writeFileSync(
+  join(process.argv[2] ?? here, 'page-outcomes.js'),
+  `// Made by build.mjs of src/outcome.js: the words and the colours of page.js.\n\nexport const OUTCOMES = {\n`
+    + `  __proto__: null, // so that a server's word such as "constructor" finds nothing here\n${outcomes.join('')}};\n`,
+);
 for (const [name, entry] of Object.entries(ENTRIES)) write(`${name}.js`, await buildScript(entry, known));

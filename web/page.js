@@ -2,6 +2,8 @@
 // Everything a server sends is shown as text (textContent, text nodes), so nothing in it can become markup;
 // the page runs under a policy that would refuse markup anyway.
 
+import { OUTCOMES } from './page-outcomes.js';
+
 const byId = (id) => document.getElementById(id);
 const element = (tag, className, ...kids) => {
   const node = document.createElement(tag);
@@ -16,19 +18,8 @@ const setText = (node, words) => { // rewriting an alert with the same words wou
 
 // ---- words of the list
 
-// No prototype, so that a server's word such as "constructor" finds nothing here.
-const ESTADOS = Object.assign(Object.create(null), {
-  aguardando: 'Aguardando o início',
-  executando: 'Em andamento',
-  sucesso: 'Cotação concluída',
-  cotacao_manual: 'Cotação manual necessária',
-  erro: 'Não foi possível concluir',
-  expirado: 'Cotação expirada',
-  cancelado: 'Cotação cancelada',
-});
 const isObject = (value) => typeof value === 'object' && value !== null;
 const text = (value) => (value === undefined || value === null || isObject(value) ? '' : String(value).trim());
-const label = (estado) => ESTADOS[estado] ?? text(estado);
 const percentText = (percent) => `${Math.floor(percent)}%`; // 99.9 is not yet 100
 const stepText = (etapa, total) => { // half steps (5.5) are extra screens of the step before
   if (!Number.isFinite(etapa)) return '';
@@ -86,8 +77,10 @@ function updateRow(item) {
   if (!rows.has(id)) rows.set(id, makeRow(id));
   const { node, anchor, part } = rows.get(id);
   const percent = Number.isFinite(item.percentual) ? Math.max(0, Math.min(100, item.percentual)) : 0;
-  anchor.dataset.estado = text(item.estado);
-  part.pill.textContent = label(item.estado);
+  const estado = text(item.estado);
+  const { words, kind } = OUTCOMES[estado] ?? { words: estado, kind: 'running' };
+  anchor.dataset.kind = kind;
+  part.pill.textContent = words;
   part['bar-fill'].style.width = `${percent}%`;
   part.percent.textContent = percentText(percent);
   part.step.textContent = stepText(item.etapa_atual, item.total_etapas);

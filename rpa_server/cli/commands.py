@@ -15,6 +15,7 @@ from aiohttp import web
 from .. import app, config, log
 from ..assets import __version__
 from ..errors import BadDocument, BadSessionId, ConfigError
+from ..progress.outcome import Estado
 from ..progress.session_id import check_session_id
 from ..serving import listener
 from ..serving.bind import CannotListen, PortTaken, bind
@@ -127,7 +128,7 @@ def watch_session(session_id: str, url: str) -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     click.echo(watcher.estado)
-    sys.exit(0 if watcher.estado == "sucesso" else 1)
+    sys.exit(0 if watcher.estado == Estado.SUCESSO else 1)
 
 
 def _is_address(url: str) -> bool:

@@ -11,7 +11,7 @@ from .. import safejson
 from ..backoff import delay
 from ..delivery.wire.handshake import PROTOCOL
 from ..errors import BadDocument
-from ..progress.outcome import PLAN_KEYS, price
+from ..progress.outcome import PLAN_KEYS, Estado, price
 from .live_line import LiveLine, printable
 
 #: Close codes after which the server does not want us back.
@@ -36,7 +36,7 @@ class Watcher:
         self._address = f"{url.rstrip('/')}/rpa/{session_id}"
         self._after: str | None = None
         self._price = self._reason = ""
-        self.estado = "aguardando"
+        self.estado = Estado.AGUARDANDO
         self.final = False
 
     async def run(self) -> None:
@@ -59,7 +59,7 @@ class Watcher:
                         shown.show(f"sem conexão ({error})")
                     if not self.final:
                         await asyncio.sleep(delay(attempt + 1, 0.25, 10.0, random.random()))
-            shown.end(self._price if self.estado == "sucesso" else self._reason)
+            shown.end(self._price if self.estado == Estado.SUCESSO else self._reason)
 
     async def _follow(self, http: aiohttp.ClientSession, shown: LiveLine) -> bool:
         """Read one connection to its end; return whether anything of the session came."""
@@ -84,7 +84,7 @@ class Watcher:
         kind = message.get("type")
         state = message.get("snapshot") if kind in ("sync", "reset") else message
         if state and "estado" in state:  # no other writer uses this key, and ours always sends the others with it
-            self.estado, self.final = str(state["estado"]), bool(state["final"])
+            self.estado, self.final = Estado(str(state["estado"])), bool(state["final"])
             self._price = first_price(state) or self._price
             self._reason = reason(state) or self._reason
             shown.show(line(state), float(state["percentual"]), self.estado)

@@ -16,6 +16,7 @@ from weakref import WeakValueDictionary
 
 from ..backends.base import Store
 from ..errors import Conflict, StorageUnavailable
+from ..progress.outcome import Estado
 from ..progress.run import Run
 from ..progress.session_state import SessionState
 from ..progress.snapshot import estado
@@ -38,7 +39,7 @@ class Publisher:
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def publish(self, session_id: str, publication: dict[str, Any]) -> Cursor:
-        """Store one publication (see schemas.Publication) and return its position.
+        """Store one publication (see schemas.PublicationSchema) and return its position.
 
         A step 0 behind the end of a run begins a new one.
 
@@ -64,7 +65,7 @@ def _is_taken(state: SessionState) -> bool:
     """Tell whether another system's robot is writing; once it counts as expired its session may be taken over."""
     if state.own or state.snapshot["final"]:
         return False
-    return estado(state.snapshot, state.silence_s(time.time())) != "expirado"
+    return estado(state.snapshot, state.silence_s(time.time())) != Estado.EXPIRADO
 
 
 def _run(session_id: str, state: SessionState | None, publication: dict[str, Any]) -> Run:

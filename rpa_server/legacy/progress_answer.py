@@ -19,6 +19,7 @@ from ..progress.shapes import Coverage, Entry, Estimates, Plan, Snapshot
 from ..progress.snapshot import ESTIMATES_KEY, EVENTS, entry_of, estado, is_number, with_names
 from ..progress.update import Update
 from . import php_json
+from .outcomes import DeployedWords, deployed_words
 
 #: An answer, or a part of one.
 Answer = dict[str, Any]
@@ -32,18 +33,6 @@ _MANUAL = "Cotação manual necessária"
 _SHOWN = 10
 #: Entries whose extra data are meant for pages: the estimates and the plans.
 _MILESTONES = ("estimativas", "final")
-#: ``estado`` → ``progress.status``; None while the run goes on: then its step decides.
-_STATUS: dict[Estado, str | None] = {
-    Estado.AGUARDANDO: None,
-    Estado.EXECUTANDO: None,
-    Estado.SUCESSO: "success",
-    Estado.COTACAO_MANUAL: "error",
-    Estado.ERRO: "error",
-    Estado.EXPIRADO: "error",
-    Estado.CANCELADO: "error",
-}
-#: ``estado`` → ``status`` at the top level, which one page alone reads; it knows one word more.
-_TOP_LEVEL: dict[Estado, str | None] = {**_STATUS, Estado.COTACAO_MANUAL: "manual_quotation"}
 
 
 class RunView(NamedTuple):
@@ -66,13 +55,18 @@ class RunView(NamedTuple):
         return self.state.snapshot
 
     @property
+    def words(self) -> DeployedWords:
+        return deployed_words(self.estado)
+
+    @property
     def succeeded(self) -> bool:
-        return self.estado == Estado.SUCESSO
+        """True where there is a quote."""
+        return self.words.status == "success"
 
     @property
     def over(self) -> bool:
         """True where the page is to stop: the run has ended, or its robot has been silent for too long."""
-        return _STATUS.get(self.estado, "error") is not None
+        return self.words.status is not None
 
 
 def look(state: SessionState, silence_s: float) -> RunView:
@@ -108,7 +102,7 @@ def percent(run: RunView) -> float:
 def status(run: RunView) -> str:
     """Return ``iniciando`` or ``executando`` while the run goes on, then ``success`` or ``error``."""
     underway = "iniciando" if run.snapshot["status"] == "iniciando" else "executando"
-    return _STATUS.get(run.estado, "error") or underway
+    return run.words.status or underway
 
 
 def message(run: RunView) -> str:
@@ -235,7 +229,7 @@ def _progress(run: RunView) -> Answer:
         "timeline": timeline(run),
         "source": "history" if run.entries else "progress",
         **_other_names(step, word, text),
-        "top": _TOP_LEVEL.get(run.estado, word) or word,
+        "top": run.words.top_level or word,
     }
 
 

@@ -6,7 +6,6 @@ fails with a TypeError before it closes, and reconnects for ever.
 """
 
 from ..progress import redaction
-from ..progress.outcome import Estado
 from ..progress.session_state import SessionState
 from ..progress.shapes import Estimates
 from ..progress.snapshot import ESTIMATES_KEY
@@ -15,16 +14,6 @@ from .progress_answer import Answer, RunView
 
 #: The ``status`` of a message after which a page closes the stream.
 LAST = ("completed", "error", "timeout")
-#: ``estado`` → the ``status`` of the last message; None while the run goes on.
-_LAST_OF: dict[Estado, str | None] = {
-    Estado.AGUARDANDO: None,
-    Estado.EXECUTANDO: None,
-    Estado.SUCESSO: "completed",
-    Estado.COTACAO_MANUAL: "error",
-    Estado.ERRO: "error",
-    Estado.EXPIRADO: "timeout",
-    Estado.CANCELADO: "error",
-}
 
 
 def starting(session_id: str) -> Answer:
@@ -52,7 +41,7 @@ def of(session_id: str, state: SessionState, silence_s: float, now: str) -> list
         now: ``YYYY-MM-DD HH:MM:SS``, the server's local time.
     """
     run = progress_answer.look(state, silence_s)
-    last = _LAST_OF.get(run.estado, "error")
+    last = run.words.last
     if last is None:
         return [_progress(session_id, run, now)]
     if last == "completed":

@@ -16,20 +16,11 @@ from ..http.keys import SETTINGS, SUBSCRIBER
 from ..progress.outcome import Estado
 from . import php_json
 from .keys import SESSION_COUNTS
+from .outcomes import deployed_words
 from .progress_answer import Answer
 
 _FULL_PERCENT = 90
 _MEMORY = Path("/proc/meminfo")
-#: ``estado`` → the deployed dashboard's word.
-_WORDS: dict[Estado, str] = {
-    Estado.AGUARDANDO: "pending",
-    Estado.EXECUTANDO: "running",
-    Estado.SUCESSO: "completed",
-    Estado.COTACAO_MANUAL: "failed",
-    Estado.ERRO: "failed",
-    Estado.EXPIRADO: "failed",
-    Estado.CANCELADO: "stopped",
-}
 
 
 async def health(app: web.Application, now: str) -> Answer:
@@ -95,7 +86,7 @@ async def metrics(app: web.Application, now: str) -> Answer:
     counted = await app[SESSION_COUNTS].count()
     words: Counter[str] = Counter()
     for estado, number in counted.items():
-        words[_WORDS.get(estado, "running")] += number
+        words[deployed_words(estado).dashboard] += number
     total, completed = words.total(), words["completed"]
     rates = {
         "sessions_24h": total,

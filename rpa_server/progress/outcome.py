@@ -16,8 +16,8 @@ from typing import Any, NamedTuple, Self
 class Estado(StrEnum):
     """What a run means, whatever word its robot wrote: ``estado`` on the wire and in documents.
 
-    Every table that is keyed by it has all of its members; tests/contract/test_shapes.py finds the tables, in Python and
-    in web/, and fails for each that lacks one.
+    A new member takes a rule in this module, a case in legacy/outcomes.py, a record in web/src/outcome.js and its word in
+    web/rpa-progress.d.ts. mypy fails where the case is missing, tests/contract/test_shapes.py where anything else is.
     """
 
     AGUARDANDO = "aguardando"  # was started, and has said nothing yet

@@ -21,7 +21,7 @@ class _Step(fields.Field[Any]):
         return value
 
 
-class UnnumberedUpdate(Schema):
+class UnnumberedUpdateSchema(Schema):
     """A bare ``PUBLISH`` in the plan's shape: ``{etapa, mensagem, timestamp, dados_extra[, estimativas]}``."""
 
     class Meta:
@@ -33,7 +33,7 @@ class UnnumberedUpdate(Schema):
     estimativas = fields.Dict(allow_none=True)
 
 
-class HistoryEntry(Schema):
+class HistoryEntrySchema(Schema):
     """One element of ``historico``."""
 
     class Meta:
@@ -47,7 +47,7 @@ class HistoryEntry(Schema):
     erro = fields.String(load_default=None, allow_none=True)
 
 
-class History(Schema):
+class HistorySchema(Schema):
     """The deployed ``history_<sid>.json``."""
 
     class Meta:
@@ -55,10 +55,10 @@ class History(Schema):
 
     timestamp_inicio = fields.String(required=True)
     total_etapas = fields.Integer(load_default=15, validate=validate.Range(min=1), strict=True)
-    historico = fields.List(fields.Nested(HistoryEntry), required=True)
+    historico = fields.List(fields.Nested(HistoryEntrySchema), required=True)
 
 
-class Progress(Schema):
+class ProgressSchema(Schema):
     """The deployed ``progress_<sid>.json``, which is also the snapshot in Redis."""
 
     class Meta:
@@ -75,7 +75,7 @@ class Progress(Schema):
     erros = fields.List(fields.Raw(), load_default=list)
 
 
-class Publication(Schema):
+class PublicationSchema(Schema):
     """The body of ``POST /api/sessions/{session}/events``: a step, an error, or the end."""
 
     class Meta:
@@ -98,8 +98,8 @@ class Publication(Schema):
             raise ValidationError("give exactly one of etapa, erro, status_final")
 
 
-_unnumbered_update, _history, _progress = UnnumberedUpdate(), History(), Progress()
-_publication = Publication()
+_unnumbered_update, _history, _progress = UnnumberedUpdateSchema(), HistorySchema(), ProgressSchema()
+_publication = PublicationSchema()
 
 
 def unnumbered_update(data: object) -> dict[str, Any]:

@@ -181,7 +181,7 @@ def describe(after: Snapshot, entry: Entry, epoch: str, seq: int) -> UpdateMessa
 
 def update_of(after: Snapshot, entry: Entry, epoch: str, seq: int) -> Update:
     """Build the update that tells of *entry*; the arguments are those of describe()."""
-    return make_update(cast("dict[str, Any]", describe(after, entry, epoch, seq)))
+    return make_update(describe(after, entry, epoch, seq))
 
 
 def entry_of(update: UpdateMessage | dict[str, Any]) -> Entry:

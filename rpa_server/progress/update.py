@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from .. import safejson
 from ..errors import BadCursor
+from .shapes import UpdateMessage
 
 #: How many updates of a run are kept: in memory, in a session's stream, in its history document.
 HISTORY = 500
@@ -82,6 +83,8 @@ class Update:
     def data(self) -> dict[str, Any]:
         """The update as an object, parsed at each call: objects kept for a whole history take five times its bytes.
 
+        It is a shapes.UpdateMessage or UnnumberedUpdate as far as its writer kept to that, which nothing has checked.
+
         Raises:
             BadDocument: the bytes began like an update and are none.
         """
@@ -120,14 +123,12 @@ def is_whole(raw: bytes) -> bool:
     return True
 
 
-def make_update(data: dict[str, Any]) -> Update:
+def make_update(data: UpdateMessage | dict[str, Any]) -> Update:
     """Build an update from its object.
 
     Args:
         data: what snapshot.describe() returned; its keys ``type``, ``epoch``, ``seq`` and ``final`` become the head.
     """
     epoch, seq, final = data["epoch"], data["seq"], data["final"]
-    rest = data.copy()
-    for key in _HEAD_KEYS:
-        del rest[key]
+    rest = {key: value for key, value in data.items() if key not in _HEAD_KEYS}
     return Update(head(epoch, seq, final) + safejson.dumps(rest)[1:], epoch, seq, final)

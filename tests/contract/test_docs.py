@@ -80,7 +80,7 @@ def test_every_attribute_of_the_widget_is_in_its_document() -> None:
     asked = re.findall(r"\bget\('([\w-]+)'\)", sources["follow.js"] + sources["rpa-progress.js"])
     read = set(asked) | {"demo", "theme", "show"}
     bound = {f"data-rpa-{name}" for name in re.findall(r"each\('(\w+)'", sources["bind.js"])}
-    said = set(re.findall(r"^ {4}(\w+): ", sources["view.js"].split("  return {\n")[-1], re.M)) - {"on", "value"}
+    said = set(re.findall(r"^ {4}([a-z]\w*): ", sources["view.js"].split("  return {\n")[-1], re.M)) - {"on", "value"}
     assert len(read) > 12
     assert len(bound) == 5
     assert len(said) > 8

@@ -4,6 +4,8 @@ import importlib
 import json
 import pkgutil
 import re
+import shutil
+import subprocess
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple, get_args
@@ -12,6 +14,8 @@ import pytest
 
 import rpa_server
 from rpa_server.cli import recording
+from rpa_server.legacy import sse_messages
+from rpa_server.legacy.outcomes import deployed_words
 from rpa_server.progress import outcome, shapes
 from rpa_server.progress.documents import from_files
 from rpa_server.progress.outcome import Estado
@@ -223,14 +227,20 @@ def tables() -> Iterator[tuple[str, dict[Any, Any]]]:
 TABLES = dict(tables())
 
 
-def test_the_deployed_answers_are_tables() -> None:
-    """Each place that must know every outcome is found by the test below."""
-    assert set(TABLES) >= {
-        "rpa_server.legacy.progress_answer._STATUS",
-        "rpa_server.legacy.progress_answer._TOP_LEVEL",
-        "rpa_server.legacy.sse_messages._LAST_OF",
-        "rpa_server.legacy.status._WORDS",
-    }
+def test_the_deployed_answers_are_one_table() -> None:
+    """Which the test below finds, as it finds any other one that is made."""
+    assert "rpa_server.legacy.outcomes._TABLE" in TABLES
+    assert {name for name in TABLES if ".legacy." in name} == {"rpa_server.legacy.outcomes._TABLE"}
+
+
+def test_every_column_of_that_table_says_of_each_outcome_whether_the_run_is_over() -> None:
+    """A page must not wait for a run that another page takes for ended."""
+    running = {Estado.AGUARDANDO, Estado.EXECUTANDO}
+    for estado in Estado:
+        words = deployed_words(estado)
+        assert {word is None for word in (words.status, words.top_level, words.last)} == {estado in running}
+        assert (words.status == "success") is (words.last == "completed") is (words.dashboard == "completed")
+        assert words.last is None or words.last in sse_messages.LAST
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -250,32 +260,66 @@ def test_pages_have_a_type_for_every_outcome() -> None:
     assert words("RPAEstado") == set(Estado)
 
 
-def spoken() -> Iterator[tuple[str, dict[str, str]]]:
-    """Yield the tables of the page's scripts that have words for outcomes: file → wire's word → Portuguese."""
-    for path in [*sorted((WEB / "src").glob("*.js")), WEB / "page.js"]:
-        source = path.read_text(encoding="utf-8")
-        for table in re.findall(r"(?:^\s+\w+: '[^']*',\n)+", source, re.MULTILINE):
-            entries = dict(re.findall(r"(\w+): '([^']*)'", table))
-            if Estado.AGUARDANDO in entries and Estado.CANCELADO in entries:
-                yield path.name, entries
+def exported(module: str) -> dict[str, dict[str, dict[str, str]]]:
+    """Return the tables that a module of web/ exports."""
+    program = f"import * as all from './{module}'; console.log(JSON.stringify(all));"
+    node = shutil.which("node")
+    assert node, "node is not installed"
+    done = subprocess.run(
+        [node, "--input-type=module", "--eval", program], cwd=WEB, capture_output=True, text=True, timeout=30, check=True
+    )
+    return dict(json.loads(done.stdout))
 
 
-SPOKEN = dict(spoken())
+OUTCOMES = "src/outcome.js"
 
 
-def test_the_widget_and_the_plain_page_have_words() -> None:
-    """Each has a table of its own, since the page must work without the widget."""
-    assert len(SPOKEN) == 2
-    assert "page.js" in SPOKEN
+def test_pages_have_a_record_for_every_outcome() -> None:
+    """Words, colour, error and English. web/tests/words.test.mjs looks at what is in them."""
+    tables = exported(OUTCOMES)
+    assert set(tables["OUTCOMES"]) == set(tables["LOADED"]) == set(Estado)
+    for record in tables["OUTCOMES"].values():
+        assert set(record) == {"_words", "_kind", "_failure"}
+        assert record["_failure"] in {"", *words("RPAErrorCode")}
 
 
-@pytest.mark.parametrize("name", SPOKEN)
-def test_pages_have_words_for_every_outcome(name: str) -> None:
-    """In Portuguese; what the widget says, it says in English, too."""
-    assert set(Estado) <= set(SPOKEN[name])
-    english = "".join(path.read_text(encoding="utf-8") for path in sorted((WEB / "src").glob("*.js")))
-    if name != "page.js":
-        assert [text for word, text in SPOKEN[name].items() if word in set(Estado) and f"'{text}': '" not in english] == []
+def test_the_list_of_sessions_was_built_of_the_same_records() -> None:
+    """It lacks an outcome until ``npm run build`` was run."""
+    assert set(exported("page-outcomes.js")["OUTCOMES"]) == set(Estado)
+
+
+@pytest.mark.parametrize(("file", "selector"), [("src/style.css", ".{}"), ("page.css", '[data-kind="{}"]')])
+def test_every_colour_of_an_outcome_is_in_the_styles(file: str, selector: str) -> None:
+    """Without one of its own a run that goes on has the page's accent."""
+    style = (WEB / file).read_text(encoding="utf-8")
+    kinds = {record["_kind"] for record in exported(OUTCOMES)["OUTCOMES"].values()} - {"running"}
+    assert {kind for kind in kinds if f"\n{selector.format(kind)}" not in style} == set()
+
+
+def test_no_other_script_or_style_names_the_outcomes() -> None:
+    """Those that set one alone apart may: what is said while nothing is known, and the demonstration's end."""
+    apart = {Estado.AGUARDANDO, Estado.EXECUTANDO, Estado.SUCESSO}
+    known = {WEB / OUTCOMES, WEB / "page-outcomes.js"}
+    for path in sorted({*(WEB / "src").iterdir(), *WEB.glob("*.js"), *WEB.glob("*.css")} - known):
+        text = re.sub(r"/\*.*?\*/|//[^\n]*", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+        names = {estado for estado in set(Estado) - {Estado.ERRO} if re.search(rf"\b{estado}\b", text)}
+        assert names <= apart, path.name
+
+
+def test_no_module_writes_an_outcome_as_text() -> None:
+    """A comparison with a word goes on when the word does not; ``erro`` is also a key and an event."""
+    names = set(Estado) - {Estado.ERRO, Estado.EXECUTANDO}
+    for path in sorted((ROOT / "rpa_server").rglob("*.py")):
+        if path.name != "outcome.py":
+            written = {estado for estado in names if f'"{estado}"' in path.read_text(encoding="utf-8")}
+            assert written == set(), path.name
+
+
+def test_every_word_that_means_an_end_is_one() -> None:
+    """A robot's word that a rule of outcome() knows ends the run of a robot that writes no history, too."""
+    sets = [value for value in vars(outcome).values() if isinstance(value, frozenset)]
+    assert len(sets) >= 6
+    assert {word for word in frozenset().union(*sets) - outcome._AMBIGUOUS if not outcome.is_end(word)} == set()
 
 
 def test_every_outcome_is_documented() -> None:

@@ -6,6 +6,7 @@
 
 import { RPAProgressClient } from './client.js';
 import { DemoSocket } from './demo-socket.js';
+import { isQuote } from './outcome.js';
 import { advance, applySnapshot } from './run-model.js';
 import { plainText } from './text.js';
 import { describe } from './view.js';
@@ -81,7 +82,7 @@ class FollowedRun {
       this._isErrorTaken = !isOurs;
     }
     if (kind === 'result') this._isResultTaken = !isOurs;
-    if (kind === 'done' && snapshot.estado === 'sucesso' && !this._isResultTaken) this._succeed();
+    if (kind === 'done' && isQuote(snapshot.estado) && !this._isResultTaken) this._succeed();
     this._drawSoon();
   }
 
@@ -127,6 +128,7 @@ class FollowedRun {
     if (view.on.offline) view.aviso = say('Sem conexão. Reconectando… seu pedido continua sendo processado.');
     if (!this._isLostForGood) return;
     view.on = { fault: true, error: true };
+    view._kind = 'warn';
     view.estado = say('Acompanhamento interrompido');
     view.erro = say('Não foi possível acompanhar a cotação.');
     view.dica = '';

@@ -2,7 +2,11 @@
 // style. Until it has come only the most necessary is said, in Portuguese, a plan is its price alone, and there is no
 // demonstration.
 
+import { LOADED, OUTCOMES } from './outcome.js';
 import { TYPICAL } from './time-left.js';
+
+const outcomes = Object.entries(LOADED);
+const withHint = outcomes.filter(([, { hint }]) => hint);
 
 /** What is shown of a plan, in this order: the wire's name, Portuguese. */
 export const fields = [
@@ -24,7 +28,7 @@ export const fields = [
 export const words = {
   waiting: 'Assim que o robô começar, o andamento aparece aqui.',
   done: 'Os valores não foram informados.',
-  cotacao_manual: 'A cotação precisa ser feita por uma pessoa.',
+  ...Object.fromEntries(withHint.map(([name, { hint }]) => [name, hint])),
   error: 'A cotação parou antes do fim.',
   left: 'Faltam cerca de # min',
   little: 'Falta menos de 1 min',
@@ -38,16 +42,9 @@ export const words = {
 /** Portuguese, as it is said → English. */
 export const en = {
   'Sua cotação': 'Your quote',
-  'Aguardando o início': 'Waiting to start',
-  'Em andamento': 'In progress',
-  'Cotação concluída': 'Quote ready',
-  'Cotação manual necessária': 'A person has to quote this',
-  'Não foi possível concluir': 'We could not finish',
-  'Cotação expirada': 'Quote expired',
-  'Cotação cancelada': 'Quote cancelled',
+  ...Object.fromEntries(outcomes.map(([name, { english }]) => [OUTCOMES[name]._words, english])),
   'Assim que o robô começar, o andamento aparece aqui.': 'As soon as the robot starts, its progress appears here.',
-  'A cotação precisa ser feita por uma pessoa.':
-    'There is no automatic calculation for this case: the quote has to be made by a person.',
+  ...Object.fromEntries(withHint.map(([, { hint, englishHint }]) => [hint, englishHint])),
   'A cotação parou antes do fim.': 'The quote stopped before its end.',
   'Os valores não foram informados.': 'The prices were not given.',
   'Acompanhamento interrompido': 'No longer followed',

@@ -45,7 +45,7 @@ export class Painter {
     const address = needsHelp && safeUrl(view.contact);
     if (address) contact.href = address;
     bind(this._base, { ...view, title, retry: say('Tentar agora'), contact: address ? say('Falar com um corretor') : '' });
-    setAttributes(this._base, { lang, class: Object.keys(on)[0] });
+    setAttributes(this._base, { lang, class: view._kind });
     setAttributes(track, { 'aria-label': title, 'aria-valuetext': stepWords(view) });
     if (value >= 0) setAttributes(track, { 'aria-valuenow': value });
     setAttributes(plans, { 'aria-busy': !on.final });

@@ -1,14 +1,15 @@
 // What the page gets to know of a run and of its connection, in the order and as often as docs/javascript.rst promises.
 
 import { RPAError } from './errors.js';
-import { NO_FAILURE } from './outcome.js';
+import { failureCode } from './outcome.js';
 
 /** Return the error of a run that has ended, null where it ended well. */
 const failureOf = ({ estado, erros, mensagem }) => {
-  if (NO_FAILURE.has(estado)) return null;
+  const code = failureCode(estado);
+  if (!code) return null;
   const [lastError] = erros.slice(-1);
   const words = lastError?.erro || mensagem;
-  return new RPAError(estado === 'expirado' ? 'job_timeout' : 'job_failed', words, { fatal: true });
+  return new RPAError(code, words, { fatal: true });
 };
 
 /** Return a snapshot in the shape of an update, for a page that could not have every update. */

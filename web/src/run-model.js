@@ -3,6 +3,7 @@
 // Pure: no clock, no DOM. Invariants: within one run the bar never goes back; another epoch is another run and starts
 // all over. Nothing that a server sends is trusted to have the right type.
 
+import { isQuote } from './outcome.js';
 import { plainText } from './text.js';
 import { pace, smooth } from './time-left.js';
 
@@ -27,7 +28,7 @@ export function applySnapshot(previous, snapshot, now) {
   if (model._clockSkew > 0 && model._clockSkew < PLAUSIBLE_MS) model._clockSkew = 0;
   model._startStamp ??= Date.parse(snapshot.timestamp_inicio) || model._lastStamp;
   // A robot reports its last step when it ends, wherever it stopped.
-  const isStopped = snapshot.final && snapshot.estado !== 'sucesso';
+  const isStopped = snapshot.final && !isQuote(snapshot.estado);
   const step = isStopped ? model._step ?? 0 : Math.floor(snapshot.etapa_atual);
   if (step !== model._step) beginStep(model, step, snapshot);
   return advance(model, snapshot, now);
@@ -50,7 +51,7 @@ export function advance(model, snapshot, now) {
   const { _percent, _isLate, _secondsLeft } = pace(snapshot.total_etapas, model._step, inStep, elapsed);
   const isLate = !snapshot.final && _isLate;
   const hasEstimate = model._hasPace && !snapshot.final && !isLate;
-  const atEnd = snapshot.estado === 'sucesso' ? 100 : 0;
+  const atEnd = isQuote(snapshot.estado) ? 100 : 0;
   const percent = (snapshot.final ? atEnd : _percent) || 0;
   return {
     ...model,

@@ -40,16 +40,21 @@ export const reduce = (snapshot, message, isSparse) => {
   return isOld ? [snapshot, 'old'] : [message.snapshot, 'reset'];
 };
 
-/** Return *snapshot* with one *update* added. */
+/** Return *snapshot* with one *update* added; of keys that are not named here nothing is kept, as on the server. */
 const apply = (snapshot, update) => {
-  const { type, evento = '', etapa, timestamp, dados_extra, erro, contexto = '', status, mensagem, ...rest } = update;
-  const extra = { ...snapshot.dados_extra, ...dados_extra, ...rest.resultado };
-  const estimativas = rest.estimativas || extra.estimativas_tela_5 || snapshot.estimativas;
+  const { evento = '', etapa, timestamp, erro, contexto = '', status, mensagem } = update;
+  const extra = { ...snapshot.dados_extra, ...update.dados_extra, ...update.resultado };
+  const estimativas = update.estimativas || extra.estimativas_tela_5 || snapshot.estimativas;
   if (estimativas) extra.estimativas_tela_5 = estimativas;
-  const final = snapshot.final || rest.final === true;
+  const final = snapshot.final || update.final === true;
+  // What another program publishes may lack any of them.
+  const { epoch, seq, session_id, total_etapas } = { ...snapshot, ...update };
   return {
     ...snapshot,
-    ...rest,
+    epoch,
+    seq,
+    session_id,
+    total_etapas,
     etapa_atual: etapa >= 0 ? etapa : snapshot.etapa_atual,
     percentual: Math.max(snapshot.percentual, final ? 100 : percentOf(update, snapshot.total_etapas)),
     status: KEEP_STATUS.has(evento) ? snapshot.status : status,
@@ -58,7 +63,7 @@ const apply = (snapshot, update) => {
     timestamp_atualizacao: timestamp,
     dados_extra: extra,
     erros: evento === 'erro' ? [...snapshot.erros, { erro: erro || mensagem, contexto, timestamp }] : snapshot.erros,
-    estado: snapshot.final ? snapshot.estado : rest.estado || 'executando',
+    estado: snapshot.final ? snapshot.estado : update.estado || 'executando',
     final,
     estimativas,
     resultado: (final && resultOf(extra)) || snapshot.resultado,

@@ -3,7 +3,7 @@
 // Pure: no clock, no DOM. Nothing that a server sends is trusted to have the right type.
 
 import { parseMoney, sayMoney } from './money.js';
-import { NO_FAILURE } from './outcome.js';
+import { failureCode, isQuote, kindOf } from './outcome.js';
 import { plainText } from './text.js';
 import { roundMinutes } from './time-left.js';
 import { duration, loaded, translate } from './words.js';
@@ -22,8 +22,8 @@ const GLUED_DE = /(\p{Ll}|[A-Z]{2})De$/u; // the robot reads a cover's name and 
  * @param {object} model
  * @param {object} snapshot {} while nothing is known.
  * @param {string} lang pt-BR or en.
- * @returns {object} words by name; and on (the conditions of data-rpa-show), value (the bar's, undefined while there is
- *   none), and estimate and plans, both of [title, words, rows of [title, words]].
+ * @returns {object} words by name; and on (the conditions of data-rpa-show), _kind (see outcome.js), value (the
+ *   bar's, undefined while there is none), and estimate and plans, both of [title, words, rows of [title, words]].
  */
 export function describe(model, snapshot, lang) {
   const say = (...words) => translate(lang, ...words);
@@ -84,7 +84,7 @@ function sayError(model, snapshot) {
   const { estado, final, erros } = snapshot;
   const lastError = erros?.[erros.length - 1];
   const words = plainText(lastError?.erro) || model._error;
-  if (final) return NO_FAILURE.has(estado) ? '' : words;
+  if (final) return failureCode(estado) ? words : '';
   return lastError && lastError.timestamp === snapshot.timestamp_atualizacao ? words : '';
 }
 
@@ -103,11 +103,11 @@ function describeState(model, snapshot, say) {
   const { _step: step, _stepName: name } = model;
   const { estado = 'aguardando', final = false, total_etapas: total } = snapshot;
   const isKnown = step >= 0;
-  const isDone = final && estado === 'sucesso';
+  const isDone = final && isQuote(estado);
   const value = isKnown ? Math.floor(model._percent) : undefined;
   const message = plainText(snapshot.mensagem);
   // At the end the state or the error says it all.
-  const isSaid = final && (NO_FAILURE.has(estado) || sayError(model, snapshot));
+  const isSaid = final && (!failureCode(estado) || sayError(model, snapshot));
   return {
     on: {
       [estado]: true,
@@ -118,6 +118,7 @@ function describeState(model, snapshot, say) {
       stalled: model._isLate,
       final,
     },
+    _kind: kindOf(estado),
     value,
     percent: isKnown && `${value}%`,
     estado: say(estado),

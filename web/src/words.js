@@ -1,19 +1,10 @@
 // What visitors read. Sentences are written where they are used, in Brazilian Portuguese; here are the words for the names
-// of the wire, and the way to English. English and what the script can do without come from the data file beside it.
+// of plans, and the way to English. English and what the script can do without come from the data file beside it.
 
-/** Names on the wire → Portuguese. */
-const PT = {
-  __proto__: null, // so that a server's word such as "constructor" finds nothing here
-  aguardando: 'Aguardando o início',
-  executando: 'Em andamento',
-  sucesso: 'Cotação concluída',
-  cotacao_manual: 'Cotação manual necessária',
-  erro: 'Não foi possível concluir',
-  expirado: 'Cotação expirada',
-  cancelado: 'Cotação cancelada',
-  recomendado: 'Plano recomendado',
-  alternativo: 'Plano alternativo',
-};
+import { OUTCOMES } from './outcome.js';
+
+/** The names of plans → Portuguese; outcome.js has those of outcomes. */
+const PLANS = { __proto__: null, recomendado: 'Plano recomendado', alternativo: 'Plano alternativo' };
 
 /** What came from the data file, see loaded-data.js; until then its least. `_isComplete` once nothing more is to come. */
 export const loaded = {
@@ -34,7 +25,7 @@ export const loaded = {
  * @param {unknown} [second] replaces "@".
  */
 export const translate = (lang, words, first, second) => {
-  const portuguese = PT[words] || String(words ?? '');
+  const portuguese = OUTCOMES[words]?._words || PLANS[words] || String(words ?? '');
   const translated = (lang === 'en' && loaded.en[portuguese]) || portuguese;
   return translated.replace('#', () => first).replace('@', () => second);
 };

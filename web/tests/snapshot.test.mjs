@@ -58,6 +58,15 @@ test('an update of another writer, with no more than step and text, is enough', 
   assert.equal(Math.round(state.percentual), 33);
 });
 
+test('a key that nobody knows stays out of the snapshot', () => {
+  for (const more of [{}, { epoch: undefined, seq: undefined, total_etapas: 5 }]) {
+    const before = fold([sync({ recovered: true }), update(1)]);
+    const after = fold([update(2, { novidade: 1, erros: 'x', timestamp_inicio: 'u', ...more })], before);
+    assert.deepEqual(Object.keys(after).filter((key) => !(key in before)), []);
+    assert.deepEqual([after.erros, after.timestamp_inicio, after.total_etapas], [[], 't', more.total_etapas ?? 15]);
+  }
+});
+
 test('a page that saw the updates holds what one holds that took the snapshot', () => {
   const path = new URL('fixtures/runs.json', import.meta.url);
   assert.ok(existsSync(path), 'made by tests/contract/test_web.py');

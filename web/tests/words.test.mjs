@@ -4,7 +4,10 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 
+import { OUTCOMES as LISTED } from '../page-outcomes.js';
+import { RPAError } from '../src/errors.js';
 import * as data from '../src/loaded-data.js';
+import { LOADED, OUTCOMES } from '../src/outcome.js';
 import { duration, loaded, translate } from '../src/words.js';
 
 const source = new URL('../src/', import.meta.url);
@@ -22,10 +25,11 @@ test('whatever is translated is said somewhere, with the same marks to fill', ()
 
 test('whatever is said is translated', () => {
   const said = [...sources.matchAll(/\b(?:say|translate)\((?:lang, )?([^()]*'[^()]*)/g)].flatMap(([, words]) => [...words.matchAll(/'([^']+)'/g)]);
-  const ofTheWire = [...sources.match(/const PT = \{[^}]*\}/)[0].matchAll(/: '([^']+)'/g)];
-  assert.ok(said.length >= 12 && ofTheWire.length >= 9);
+  const plans = [...sources.match(/const PLANS = \{[^}]*\}/)[0].matchAll(/: '([^']+)'/g)];
+  assert.ok(said.length >= 12 && plans.length === 2);
+  const outcomes = Object.values(OUTCOMES).map(({ _words }) => ['', _words]);
   const ofTheFile = Object.entries(data.words);
-  for (const [, pt] of [...said, ...ofTheWire, ...ofTheFile]) assert.ok(pt in data.en || translate('pt-BR', pt) in data.en, pt);
+  for (const [, pt] of [...said, ...plans, ...outcomes, ...ofTheFile]) assert.ok(pt in data.en || translate('pt-BR', pt) in data.en, pt);
 });
 
 test('English is loaded, and until then Portuguese speaks', () => {
@@ -37,11 +41,23 @@ test('English is loaded, and until then Portuguese speaks', () => {
   assert.equal(translate('en', data.words.true), 'yes');
 });
 
-test('the list of sessions says a state as the widget does', () => {
-  const list = /const ESTADOS = [^{]*(\{[^}]*\})/.exec(readFileSync(new URL('../page.js', import.meta.url), 'utf8'))[1];
-  const words = [...list.matchAll(/(\w+): '([^']+)'/g)];
-  assert.equal(words.length, 7);
-  for (const [, estado, said] of words) assert.equal(said, translate('pt-BR', estado));
+test('every outcome has its colour, its error, and words in both languages', () => {
+  for (const [estado, { _words, _kind, _failure }] of Object.entries(OUTCOMES)) {
+    assert.ok(_words && ['running', 'good', 'warn', 'bad', 'muted'].includes(_kind), estado);
+    assert.ok(_failure === '' || new RPAError(_failure).category === 'job', estado);
+    assert.equal(translate('pt-BR', estado), _words);
+    assert.equal(data.en[_words], LOADED[estado].english);
+    const { hint, englishHint } = LOADED[estado];
+    if (hint) assert.deepEqual([data.words[estado], data.en[hint]], [hint, englishHint]);
+    // Without a hint of its own a run that ended without a quote is said to have stopped.
+    assert.ok(hint || _failure || _kind === 'good', estado);
+  }
+  assert.deepEqual(Object.keys(LOADED), Object.keys(OUTCOMES));
+});
+
+test('the list of sessions says and colours an outcome as the widget does', () => {
+  const ofTheList = Object.entries(OUTCOMES).map(([estado, { _words, _kind }]) => [estado, { words: _words, kind: _kind }]);
+  assert.deepEqual(Object.entries(LISTED), ofTheList);
 });
 
 test('a word that nobody knows is said as it is', () => {

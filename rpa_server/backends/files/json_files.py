@@ -17,12 +17,13 @@ from typing import Any
 
 from ... import safejson
 from ...errors import BadDocument
+from ...progress.update import HISTORY
 from .names import KINDS, file_name, journal_name, session_of_file
 
-#: Far more than any recorded history of 500 updates takes.
+#: Far more than any recorded history of HISTORY updates takes.
 MAX_BYTES = 16 * 1024 * 1024
-#: How much of the end of a journal is read: enough for 500 updates of 2 kB.
-JOURNAL_BYTES = 1024 * 1024
+#: How much of the end of a journal is read: enough for HISTORY updates of 2.1 kB.
+JOURNAL_BYTES = HISTORY * 2100
 #: The writer of a temporary file of this age is dead: writing one takes milliseconds.
 ABANDONED_S = 600.0
 #: Part of the names of temporary files, so that no other process or machine that shares the directory uses the same.
