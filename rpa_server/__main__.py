@@ -1,4 +1,4 @@
-"""``python -m rpa_server`` is ``rpa-server``."""
+"""Runs the command ``rpa-server`` for ``python -m rpa_server``."""
 
 from .cli.commands import main
 

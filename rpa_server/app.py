@@ -59,9 +59,9 @@ from .watchers.snapshot_poll import SnapshotPoll
 
 logger = logging.getLogger(__name__)
 
-#: How long opening the port may wait for the subscription to Redis.
+#: How long start-up waits for the subscription to Redis before it opens the port anyway.
 _FIRST_S = 1.0
-#: A session id of 10 kB should get our answer, not that of aiohttp's parser.
+#: Long enough that a session id of 10 kB is refused by our own check, not by aiohttp's parser.
 _MAX_LINE = 32 * 1024
 _KEEPALIVE_S = 75.0
 
@@ -72,7 +72,7 @@ def create_app(argv: list[str] | None = None) -> web.Application:
     A wrong setting ends the process with one sentence on standard error and exit status 2.
 
     Args:
-        argv: what ``python -m aiohttp.web`` did not take itself; there are no options.
+        argv: arguments that ``python -m aiohttp.web`` did not consume; any argument is an error.
     """
     try:
         if argv:
@@ -87,12 +87,12 @@ def build(settings: Settings, socket_path: Path | None = None) -> web.Applicatio
     """Build the application for *settings*.
 
     Args:
-        socket_path: where the other server processes on the port reach this one, see serving.siblings.Siblings.
+        socket_path: unix socket on which the sibling processes of the port reach this one, see serving.siblings.Siblings.
 
     Raises:
         ConfigError: a setting can't be used on this machine.
     """
-    logging.getLogger("watchfiles").setLevel(logging.WARNING)  # it names every file it sees change
+    logging.getLogger("watchfiles").setLevel(logging.WARNING)  # at level INFO it logs every changed file
     scripts.load()
     room = descriptor_limit()
     if room < settings.max_connections:

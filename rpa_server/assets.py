@@ -1,6 +1,6 @@
-"""The version, and where the files are that are not Python: ``web`` and ``conf``.
+"""The version, and where the non-Python files are: the directories ``web`` and ``conf``.
 
-They are inside the package where it is installed, beside it in a checkout. Imports nothing else of ours, since setup.cfg
+An installed package contains them; in a checkout they are beside it. Imports nothing else of the package, since setup.cfg
 reads the version from here.
 """
 

@@ -2,10 +2,10 @@
 
 
 def delay(attempt: int, base_s: float, cap_s: float, random: float) -> float:
-    """Return the seconds to wait before try number *attempt* (1, 2, …).
+    """Return the seconds to wait before attempt number *attempt* (1, 2, …).
 
-    Exponential from *base_s*, capped, then jittered over its upper half: the cap comes first, else all
-    waiting clients end up on the cap together.
+    Exponential from *base_s*, capped, then jittered over its upper half. The cap comes first, else all waiting clients
+    end up on the cap together.
 
     Args:
         random: in [0, 1).
@@ -17,13 +17,13 @@ def delay(attempt: int, base_s: float, cap_s: float, random: float) -> float:
 class EvenJitter:
     """Low-discrepancy sequence (golden ratio): successive draws fill [0, 1) evenly.
 
-    So a few clients never clump, as random draws would let them.
+    A few clients therefore never clump, as they might with random draws.
 
     Args:
-        start: in [0, 1); a random one, so that two processes draw different numbers.
+        start: in [0, 1); pass a random number, so that two processes draw different values.
     """
 
-    _STEP = 0.6180339887498949  # multiples of the golden ratio, modulo 1, each fall into the widest gap left
+    _STEP = 0.6180339887498949  # by the golden ratio modulo 1, each new value falls into the widest gap left
 
     def __init__(self, start: float) -> None:
         self._last = start
@@ -35,10 +35,10 @@ class EvenJitter:
 
 
 class Breaker:
-    """Circuit breaker: while a peer fails only one call per pause is tried, while it answers all are.
+    """Circuit breaker: while a peer fails, one call per pause is let through; while it answers, all are.
 
     Args:
-        base_s, cap_s: the first and the longest pause, in seconds; it doubles at each failure in between.
+        base_s, cap_s: the first and the longest pause, in seconds; the pause doubles at each failure.
     """
 
     def __init__(self, base_s: float, cap_s: float) -> None:
@@ -53,15 +53,15 @@ class Breaker:
         return self._failures == 0
 
     def allows(self, now_s: float) -> bool:
-        """Tell whether a call may be tried at *now_s* (any steady clock)."""
+        """Tell whether a call may be made at *now_s* (any steady clock)."""
         return self.closed or now_s >= self._retry_at
 
     def succeeded(self) -> None:
-        """Record an answer: all calls are tried again."""
+        """Record a success: all calls are let through again."""
         self._failures = 0
 
     def failed(self, now_s: float, random: float) -> None:
-        """Record a failure at *now_s*: the next pause begins.
+        """Record a failure at *now_s* and begin the next pause.
 
         Args:
             random: in [0, 1).

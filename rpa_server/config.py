@@ -1,7 +1,7 @@
 """Settings: one frozen object, built once from a JSON file and the environment.
 
-The tracker and the server read the same names. Nothing else in the package reads ``os.environ``. A value
-that is wrong ends start-up with one sentence; nothing is corrected silently.
+The tracker and the server read the same names. Nothing else in the package reads ``os.environ``. A wrong value ends
+start-up with one sentence; nothing is corrected silently.
 """
 
 from collections.abc import Mapping
@@ -30,7 +30,7 @@ class _Whole(fields.Integer):
 
 
 class _Origins(fields.Field[tuple[str, ...]]):
-    """A list of origins, or their list in one text, with commas."""
+    """A list of origins, or one text with the origins separated by commas."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> tuple[str, ...]:
         entries = value.split(",") if isinstance(value, str) else value
@@ -43,7 +43,7 @@ class _Origins(fields.Field[tuple[str, ...]]):
 
 
 class _RedisUrl(fields.String):
-    """An address that redis-py takes, or the word ``none``, which becomes None."""
+    """An address that redis-py accepts, or the word ``none``, which becomes None."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str | None:  # type: ignore[override]
         url = super()._deserialize(value, attr, data, **kwargs)
@@ -54,19 +54,19 @@ class _RedisUrl(fields.String):
 
 
 def _check_redis_url(url: str) -> None:
-    """Raise ValidationError unless redis-py takes *url* and every option in it.
+    """Raise ValidationError unless redis-py accepts *url* and every option in it.
 
-    Beyond that, what redis-py would silently replace by a default is refused: a missing host or path, port 0, and a
-    database that is not a number.
+    Also refuses what redis-py would silently replace by a default: a missing host or path, port 0, and a database that is
+    not a number.
     """
-    import redis  # here, since most programs that read settings give no address
+    import redis  # imported here, because most programs that read settings give no address
     import redis.asyncio
 
     try:
         options = redis.connection.parse_url(url)
         split = urlsplit(url)
         ports = {split.port, int(options.get("port", 6379))}
-    except ValueError:  # its text may contain the password
+    except ValueError:  # the error's text may contain the password
         raise ValidationError(_REDIS_URL) from None
     local = split.scheme == "unix"
     if not options.get("path" if local else "host") or 0 in ports:
@@ -74,24 +74,24 @@ def _check_redis_url(url: str) -> None:
     if not (local or split.path in ("", "/") or split.path.strip("/").isdecimal()):
         raise ValidationError(_REDIS_URL)
     try:
-        for pool in (redis.ConnectionPool, redis.asyncio.ConnectionPool):  # the tracker's and the server's
+        for pool in (redis.ConnectionPool, redis.asyncio.ConnectionPool):  # the tracker's kind and the server's kind
             pool.from_url(url).make_connection()
-    except Exception as error:  # redis-py passes unknown options on until something breaks
+    except Exception as error:  # redis-py passes unknown options on, and any kind of error may follow
         raise ValidationError(f"redis-py does not take an option of the address ({error}).") from None
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything that can be set; the unit is in the name.
+    """All settings; a field's name ends with its unit.
 
     Attributes:
         host: address that ``rpa-server serve`` listens on.
-        port: its port, 0 for any free one.
-        max_connections: open WebSockets, event streams and waiting polls; more are refused.
-        redis_url: ``redis://``, ``rediss://`` or ``unix://`` address; None = files only.
+        port: port to listen on, 0 for any free one.
+        max_connections: limit for open WebSockets, event streams and waiting polls together; more are refused.
+        redis_url: ``redis://``, ``rediss://`` or ``unix://`` address; None: store in files only.
         data_dir: directory of the JSON files, relative to the working directory.
         heartbeat_s: seconds between heartbeats on an open stream.
-        allowed_origins: whose pages may read, as origins.parse() returns it.
+        allowed_origins: origins whose pages may read, in the form that origins.parse() returns.
     """
 
     host: str = "localhost"
@@ -125,7 +125,7 @@ class _Redis(Schema):
 
 
 class _File(Schema):
-    """``conf/websocket_config.json``; the plan's shape is valid as it stands."""
+    """Schema of ``conf/websocket_config.json``; the plan's file is valid as it is."""
 
     class Meta:
         unknown = RAISE
@@ -136,7 +136,7 @@ class _File(Schema):
     data_dir = fields.String(validate=validate.Length(min=1))
 
 
-#: Environment variable → where its value belongs in the file's shape.
+#: Environment variable → the path of its setting in the file.
 ENVIRONMENT = {
     "RPA_HOST": ("server", "host"),
     "RPA_PORT": ("server", "port"),
@@ -153,12 +153,12 @@ ENVIRONMENT = {
 
 
 def load(environ: Mapping[str, str]) -> Settings:
-    """Build the settings; an environment variable overrides the file, an empty one counts as not set.
+    """Build the settings; environment variables override the file, empty ones count as unset.
 
     ``RPA_CONFIG`` names the file; without it the packaged ``conf/websocket_config.json`` is read.
 
     Raises:
-        ConfigError: a file that can't be read, an unknown key, a value that is wrong.
+        ConfigError: the file can't be read, has an unknown key, or a value is wrong.
     """
     name = environ.get("RPA_CONFIG") or str(assets.directory("conf") / "websocket_config.json")
     values = _check(name, _read(Path(name)))

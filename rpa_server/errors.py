@@ -1,4 +1,4 @@
-"""Every error this package raises, as one tree.
+"""Every exception that this package raises, as one tree.
 
 Each has what its reader needs: the HTTP status, a stable ``code`` for programs, whether trying again later can help, and
 a message that says what happened, why, and what to do. What a client gets of it is the object of body(): as JSON from the
@@ -35,11 +35,11 @@ class RpaError(Exception):
 
 
 class ConfigError(RpaError):
-    """A setting is wrong; the message names it and what it may be."""
+    """A setting is wrong; the message names it and says what is valid."""
 
 
 class BadDocument(RpaError):
-    """A stored or published document is torn, no JSON, or of another shape."""
+    """A stored or published document is torn, not JSON, or of another shape."""
 
 
 class StorageUnavailable(RpaError):
@@ -67,7 +67,7 @@ class BadRequest(RequestError):
 
 
 class BadSessionId(RequestError):
-    """The session id is not one."""
+    """The session id is not a valid one."""
 
     code = "bad_session_id"
 
@@ -86,7 +86,7 @@ class Forbidden(RequestError):
 
 
 class SessionNotFound(RequestError):
-    """Nothing is stored of this session (yet)."""
+    """Nothing is stored for this session (yet)."""
 
     status = 404
     code = "session_not_found"
@@ -101,7 +101,7 @@ class Conflict(RequestError):
 
 
 class TooLarge(RequestError):
-    """The body is larger than the route takes."""
+    """The body is larger than the route accepts."""
 
     status = 413
     code = "too_large"
@@ -157,18 +157,18 @@ def body(code: str, message: str, temporary: bool = False) -> ErrorMessage:
     return {"type": "error", "code": code, "message": message, "temporary": temporary}
 
 
-#: Of more mistakes than this only the number is given.
+#: Further mistakes than this many are only counted.
 _EXPLAINED = 3
 
 
 def explain(messages: Any) -> str:
-    """Put the messages of a marshmallow ValidationError into one sentence.
+    """Combine the messages of a marshmallow ValidationError into one sentence.
 
     Args:
         messages: nested dicts with lists of texts, ``{"server": {"port": ["Not a valid integer."]}}``.
 
     Returns:
-        ``server.port: Not a valid integer.``; further mistakes follow behind semicolons, three at most.
+        Returns ``server.port: Not a valid integer.``; further mistakes follow, separated by semicolons, three at most.
     """
     lines = _flatten("", messages)
     more = f"; and {len(lines) - _EXPLAINED} more" if len(lines) > _EXPLAINED else ""

@@ -1,4 +1,4 @@
-"""Logging set-up of the command line, and a limit for lines that would repeat."""
+"""Sets up logging for the command line, and limits how often a message is logged."""
 
 import logging
 import sys
@@ -7,7 +7,7 @@ LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
 def configure(level: str = "INFO") -> None:
-    """Log to standard error, one line a record: time, level, module, message."""
+    """Log to standard error, one line per record: time, level, module, message."""
     logging.basicConfig(
         level=level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
     )
@@ -18,7 +18,7 @@ class RateLimit:
     """Rate limiter for one log message; reports how many were suppressed.
 
     Args:
-        period_s: seconds between two messages, at least.
+        period_s: the least number of seconds between two messages.
     """
 
     def __init__(self, period_s: float = 30.0) -> None:
@@ -30,7 +30,7 @@ class RateLimit:
         """Decide whether to log the message now.
 
         Returns:
-            How many were suppressed since the last one that was logged; None to suppress this one, too.
+            How many messages were suppressed since the last logged one; None if this one is to be suppressed, too.
         """
         if now_s < self._next_s:
             self._suppressed += 1

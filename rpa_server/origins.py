@@ -1,13 +1,13 @@
-"""Which web origins pages may come from: an allow-list of exact origins and ``*.`` host patterns.
+"""Decides which web origins pages may come from: an allow-list of exact origins and ``*.`` host patterns.
 
-Pure: it knows text alone, neither requests nor settings. Origins are compared as browsers write them (RFC 6454:
-lower case, no usual port) and nothing is repaired, so what no browser sends matches nothing.
+Pure: it knows only text, neither requests nor settings. Origins are compared as browsers write them (RFC 6454: lower
+case, no default port) and not normalised, so what no browser sends matches nothing.
 """
 
 import re
 from collections.abc import Iterable
 
-#: The entry that stands for every origin, and the list that it makes.
+#: The entry that means every origin, and the parsed list with it.
 ANY = "*"
 _NONE = "none"
 _USUAL_PORTS = {"http": ":80", "https": ":443"}
@@ -20,13 +20,14 @@ _ENTRY = re.compile(
 
 
 def parse(entries: Iterable[str]) -> tuple[str, ...]:
-    """Read the entries of an allow-list; return them as Origins takes them.
+    """Parse the entries of an allow-list into the form that Origins takes.
 
-    An entry is ``scheme://host`` or ``scheme://*.host`` (every host below it, not itself), with ``:port`` where it is
-    not the scheme's usual one; without a scheme it means https. ``*`` alone is every origin, ``none`` alone no other.
+    An entry is ``scheme://host`` or ``scheme://*.host`` (every subdomain, not the host itself), followed by ``:port`` if
+    that is not the scheme's default; the default scheme is https. A single ``*`` allows every origin, a single ``none``
+    no other origin.
 
     Raises:
-        ValueError: an entry is none of these; the message is a sentence without its full stop.
+        ValueError: an entry has none of these forms; the message is a sentence without its full stop.
     """
     texts = [text for entry in entries if (text := entry.strip().lower())]
     if texts in ([ANY], [_NONE]):
@@ -54,7 +55,7 @@ class Origins:
         patterns: what parse() returned.
 
     Attributes:
-        everyone: every origin is allowed.
+        everyone: True if every origin is allowed.
     """
 
     def __init__(self, patterns: tuple[str, ...]) -> None:
@@ -62,11 +63,11 @@ class Origins:
         self._allowed = re.compile("|".join(map(_expression, patterns))) if patterns else None
 
     def allows(self, origin: str) -> bool:
-        """Tell whether pages of *origin*, the value of an ``Origin`` header, are on the list."""
+        """Tell whether *origin*, the value of an ``Origin`` header, is on the list."""
         return self.everyone or (self._allowed is not None and self._allowed.fullmatch(origin) is not None)
 
     def connects(self, origin: str | None, host: str) -> bool:
-        """Tell whether a program (which has no origin), a page of this *host* or one on the list is asking."""
+        """Tell whether the caller may connect: a program (no origin), a page of this *host*, or one on the list."""
         return origin is None or same_host(origin, host) or self.allows(origin)
 
 
@@ -75,9 +76,9 @@ def _expression(pattern: str) -> str:
 
 
 def same_host(origin: str, host: str) -> bool:
-    """Tell whether a page of *origin* was loaded from *host*, the value of a ``Host`` header.
+    """Tell whether *origin* is the same host as *host*, the value of a ``Host`` header.
 
-    The scheme is not compared: behind a proxy that speaks TLS the server does not see it.
+    Schemes are not compared: behind a proxy that terminates TLS the server does not know the page's scheme.
     """
     scheme, _, authority = origin.partition("://")
     usual = _USUAL_PORTS.get(scheme)

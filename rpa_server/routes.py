@@ -6,19 +6,19 @@ from .http import cors, event_stream, operations, pages, scripts, sessions, webs
 from .http.admission import RESERVED
 from .legacy import handlers
 
-#: Line ends, too, which a dot does not match.
+#: Matches line ends, too, which a dot does not.
 _ANY = r"[\s\S]*"
 
 
 def add_routes(app: web.Application) -> None:
-    """Connect addresses with handlers."""
+    """Map addresses to handlers."""
     app.add_routes(
         [
             web.get("/", pages.index),
             web.get("/embed", pages.embed),
             web.get("/static/{name:rpa-.*}", scripts.file),
             web.get("/static/{name:.*}", pages.static),
-            # deployed, before the sessions that could have such a name
+            # deployed; listed before the sessions, since some of these names could be session ids
             web.route("*", f"/api/rpa{{path:(?:/{_ANY})?}}", handlers.api),
             web.route("*", f"/rpa/{{path:(?:{'|'.join(RESERVED)})(?:/{_ANY})?}}", handlers.api),
             web.route("*", f"/progress{{path:(?:/{_ANY})?}}", handlers.api),
@@ -33,7 +33,7 @@ def add_routes(app: web.Application) -> None:
             web.post("/api/sessions/{session}/events", sessions.publish),
             *cors.shared([web.get("/events/{session}", event_stream.events)]),
             *cors.shared([web.get("/api/sessions/{session}", sessions.poll)]),
-            # the plan's and the deployed names
+            # the plan's names and the deployed ones
             web.get("/ws/rpa/{session}", websocket.websocket),
             web.get("/session/{session}", websocket.websocket),
             *cors.shared([web.get("/rpa_progress_sse.php", event_stream.plain_events)]),

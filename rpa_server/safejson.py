@@ -1,7 +1,6 @@
-"""JSON that every reader can parse: valid UTF-8, no NaN, whatever objects a robot passes in.
+"""JSON that every parser accepts: valid UTF-8, no NaN, whatever objects a robot passes in.
 
-Pure. ``dumps`` never raises, whatever a robot passes in; ``loads`` raises nothing but BadDocument, whatever bytes a
-stranger sends.
+Pure. ``dumps`` never raises, whatever it is given; ``loads`` raises nothing but BadDocument, whatever bytes it is given.
 """
 
 import json
@@ -13,7 +12,7 @@ from .errors import BadDocument
 
 _MAX_DEPTH = 50
 _MAX_ITEMS = 100_000
-_MAX_INTEGER = 10**300  # JavaScript has floats only, whose largest is 1.8e308
+_MAX_INTEGER = 10**300  # JavaScript has only floats, the largest is 1.8e308
 
 
 # json.dumps with any option set makes a new encoder at every call; these two are made once.
@@ -24,30 +23,30 @@ _lines = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",\n 
 def dumps(value: Any) -> bytes:
     """Encode *value* as UTF-8 JSON; never raises.
 
-    What JSON has no notation for is replaced, see plain().
+    Values that JSON can't express are replaced, see plain().
     """
     return _encoded(_dense, value)
 
 
 def dumps_lines(value: Any) -> bytes:
-    """Encode *value* like dumps(), but with every item on a line of its own, for people who open the file."""
+    """Encode *value* like dumps(), but each item on a line of its own, for people who open the file."""
     return _encoded(_lines, value)
 
 
 def _encoded(encode: Callable[[Any], str], value: Any) -> bytes:
     try:
         text = encode(value)
-    except Exception:  # not only TypeError: a robot's own dict or str may raise anything when it is iterated
+    except Exception:  # not only TypeError: iterating a robot's own dict or str class may raise anything
         text = encode(plain(value))
     return text.encode("utf-8", "replace")
 
 
 def plain(value: Any) -> Any:
-    """Rebuild *value* from dicts, lists, texts, numbers, booleans and None.
+    """Copy *value*, using only dicts, lists, texts, numbers, booleans and None.
 
     NaN, infinity and integers beyond 10**300 become None; sets and tuples become lists; any other object its ``str()``.
-    Keys become what JSON makes of them, else their ``str()``. None replaces a container that contains itself or is
-    nested deeper than 50 levels; after 100,000 items the rest is left out.
+    Keys become what JSON makes of them, else their ``str()``. A container that contains itself or is nested deeper than
+    50 levels becomes None; after 100,000 items the rest is left out.
     """
     return _Plainer().rebuild(value, ())
 
@@ -73,7 +72,7 @@ class _Plainer:
             if isinstance(value, dict):
                 return {_key(key): self.rebuild(item, within) for key, item in value.items() if self._left > 0}
             return [self.rebuild(item, within) for item in value if self._left > 0]
-        except Exception:  # a container class of the robot's, or another thread changes it meanwhile
+        except Exception:  # a robot's own container class, or one that another thread is changing
             return None
 
 

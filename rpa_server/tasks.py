@@ -1,4 +1,4 @@
-"""Tasks: those that live as long as the application and are started again when they fail, and those nobody waits for."""
+"""Background tasks: those that live as long as the application and are restarted when they fail, and one-off ones."""
 
 import asyncio
 import logging
@@ -11,13 +11,13 @@ from .backoff import delay
 
 logger = logging.getLogger(__name__)
 
-#: After running for so long a failure counts as the first one again.
+#: After running this long, a failure counts as the first one again.
 _STEADY_S = 30.0
 
 
 @asynccontextmanager
 async def background(work: Callable[[], Awaitable[None]], name: str) -> AsyncIterator[None]:
-    """Run *work* as a task during the block; restart it with backoff whenever it fails or ends."""
+    """Run *work* as a task for the duration of the block; restart it with backoff whenever it fails or ends."""
     task = asyncio.create_task(_supervise(work, name), name=name)
     try:
         yield
@@ -41,7 +41,7 @@ async def _supervise(work: Callable[[], Awaitable[None]], name: str) -> None:
 
 
 class Tasks:
-    """Work that nobody waits for: each task is kept until it is done, and what it raises is logged."""
+    """One-off background tasks: each is kept referenced until it is done, and its exception is logged."""
 
     def __init__(self) -> None:
         self._running: set[asyncio.Task[Any]] = set()
@@ -59,7 +59,7 @@ class Tasks:
             logger.error("A background task failed.", exc_info=error)
 
     async def close(self) -> None:
-        """Cancel whatever still runs, and wait until it has ended. Fine to call more than once."""
+        """Cancel all running tasks and wait until they have ended. May be called repeatedly."""
         for task in list(self._running):
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)

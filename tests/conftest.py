@@ -47,13 +47,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByModule:
 
 @pytest.fixture
 def full(pytestconfig: pytest.Config) -> bool:
-    """True where every scenario runs at its full length."""
+    """True if every scenario runs at its full length."""
     return bool(pytestconfig.getoption("--faults-full"))
 
 
 @pytest.fixture
 def redis_process() -> Iterator[RedisServer]:
-    """A redis-server of this test's own."""
+    """A redis-server for this test alone."""
     with redis_server() as server:
         yield server
 
@@ -101,14 +101,14 @@ def serve(aiohttp_client: Connect, data_dir: Path) -> Serve:
 
 @pytest.fixture
 def server(data_dir: Path) -> Iterator[Server]:
-    """The server as a process, on files alone."""
+    """The server as a process, with files alone."""
     with running(Server(data_dir)) as process:
         yield process
 
 
 @pytest.fixture
 def redis_backed(data_dir: Path, redis_process: RedisServer) -> Iterator[Server]:
-    """The server as a process, on Redis and files."""
+    """The server as a process, with Redis and files."""
     with running(Server(data_dir, redis_process.url)) as process:
         yield process
 

@@ -1,4 +1,4 @@
-"""When to try again, by given time and randomness."""
+"""When to try again; the tests give time and randomness."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,19 +10,19 @@ RANDOM = st.floats(0, 1, exclude_max=True)
 
 @given(st.integers(1, 10_000), RANDOM)
 def test_a_delay_lies_in_the_upper_half_below_its_ceiling(attempt: int, random: float) -> None:
-    """Never at once, never beyond the cap."""
+    """The delay is never zero and never beyond the cap."""
     ceiling = min(60.0, 0.5 * 2.0 ** min(attempt - 1, 100))
     assert ceiling / 2 <= delay(attempt, 0.5, 60.0, random) <= ceiling
 
 
 @given(st.integers(1, 100), RANDOM)
 def test_a_later_attempt_never_waits_less_for_the_same_luck(attempt: int, random: float) -> None:
-    """The delay grows until the cap holds it."""
+    """The delay grows until it reaches the cap."""
     assert delay(attempt, 0.5, 60.0, random) <= delay(attempt + 1, 0.5, 60.0, random)
 
 
 def test_clients_at_the_cap_are_still_spread() -> None:
-    """The jitter comes behind the cap, so those who wait longest do not come back together."""
+    """The jitter is applied after the cap, so the clients that wait longest do not return together."""
     waits = {delay(50, 0.5, 10.0, number / 100) for number in range(100)}
     assert len(waits) == 100
     assert min(waits) == 5.0
@@ -37,7 +37,7 @@ def test_a_new_breaker_lets_calls_through() -> None:
 
 
 def test_a_failing_peer_is_left_alone_until_the_pause_is_over() -> None:
-    """One failure, one pause."""
+    """One failure leads to one pause."""
     breaker = Breaker(base_s=1.0, cap_s=8.0)
     breaker.failed(100.0, 0.0)
     assert not breaker.closed
@@ -46,7 +46,7 @@ def test_a_failing_peer_is_left_alone_until_the_pause_is_over() -> None:
 
 
 def test_pauses_grow_to_the_cap() -> None:
-    """The tenth failure costs no more than the cap."""
+    """The pause after the tenth failure is no longer than the cap."""
     breaker = Breaker(base_s=1.0, cap_s=8.0)
     now_s, pauses = 0.0, []
     for _ in range(10):
@@ -58,7 +58,7 @@ def test_pauses_grow_to_the_cap() -> None:
 
 
 def test_an_answer_closes_the_breaker_and_forgets_the_failures() -> None:
-    """The next failure is a first one again."""
+    """The next failure counts as the first one again."""
     breaker = Breaker(base_s=1.0, cap_s=8.0)
     for _ in range(5):
         breaker.failed(0.0, 0.0)
@@ -71,7 +71,7 @@ def test_an_answer_closes_the_breaker_and_forgets_the_failures() -> None:
 
 @given(RANDOM, st.integers(1, 2000), st.floats(0, 0.8))
 def test_lots_are_spread_evenly(start: float, count: int, edge: float) -> None:
-    """Any fifth of the range gets a fifth of the draws, give or take three, however few there are."""
+    """Any fifth of the range gets a fifth of the draws, within three, however few there are."""
     jitter = EvenJitter(start)
     drawn = [jitter.next() for _ in range(count)]
     assert all(0 <= lot < 1 for lot in drawn)

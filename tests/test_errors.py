@@ -1,4 +1,4 @@
-"""The tree of errors and the object that tells of one."""
+"""The tree of errors, and the object that describes one."""
 
 import inspect
 import re
@@ -31,7 +31,7 @@ TABLE = {
 
 
 def test_every_error_has_its_status_code_and_hope() -> None:
-    """Programs decide by these three."""
+    """Programs decide by status, code and ``temporary``."""
     assert {error.__name__: (error.status, error.code, error.temporary) for error in CLASSES} == TABLE
 
 
@@ -44,13 +44,13 @@ def test_every_code_is_in_the_contract_with_its_status(error: type[errors.RpaErr
 
 
 def test_the_tree_in_the_docstring_names_every_error() -> None:
-    """The drawing is what is there."""
+    """The tree in the docstring matches the classes."""
     drawn = re.findall(r"[├└]── (\w+)", errors.__doc__ or "")
     assert sorted([*drawn, "RpaError"]) == sorted(error.__name__ for error in CLASSES)
 
 
 def test_the_callers_mistakes_are_below_500_and_only_they() -> None:
-    """Except for a full server, which is nobody's mistake."""
+    """A full server is nobody's mistake: it has a status of 503."""
     for error in CLASSES:
         if issubclass(error, errors.RequestError) and error is not errors.ServerFull:
             assert 400 <= error.status < 500
@@ -59,7 +59,7 @@ def test_the_callers_mistakes_are_below_500_and_only_they() -> None:
 
 
 def test_a_full_server_says_when_to_come_back() -> None:
-    """Retry-After goes with the 503, the upgrade's name with the 426."""
+    """The 503 has Retry-After, the 426 has the protocol's name in Upgrade."""
     assert errors.ServerFull.headers == {"Retry-After": "5"}
     assert errors.UpgradeRequired.headers["Upgrade"] == "websocket"
     assert errors.BadRequest.headers == {}
@@ -73,7 +73,7 @@ def test_a_refused_websocket_is_closed_with_a_code_that_browsers_may_get() -> No
 
 
 def test_the_error_object_has_the_contracts_shape() -> None:
-    """One object for HTTP bodies and frames."""
+    """HTTP bodies and frames use the same object."""
     body = errors.body("full", "Cheio, não dá.", temporary=True)
     assert safejson.loads(safejson.dumps(body)) == {
         "type": "error",
@@ -94,5 +94,5 @@ def test_the_error_object_has_the_contracts_shape() -> None:
     ],
 )
 def test_mistakes_are_put_into_one_sentence(messages: object, text: str) -> None:
-    """Each with the path of its field, three at most."""
+    """Each mistake has the path of its field; three at most are listed."""
     assert errors.explain(messages) == text

@@ -1,4 +1,4 @@
-"""The limit for repeating lines, and the set-up of the log."""
+"""The limit for repeated messages, and the logging set-up."""
 
 import logging
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from rpa_server.log import RateLimit
 
 
 def test_the_first_message_passes_and_the_next_is_suppressed() -> None:
-    """One line a period."""
+    """One line per period is logged."""
     limit = RateLimit(30.0)
     assert limit.allow(0.0) == 0
     assert limit.allow(0.0) is None
@@ -18,7 +18,7 @@ def test_the_first_message_passes_and_the_next_is_suppressed() -> None:
 
 
 def test_the_message_behind_the_period_tells_how_many_were_suppressed() -> None:
-    """Nothing is lost silently, and nothing is counted twice."""
+    """Suppressed messages are counted, each once."""
     limit = RateLimit(30.0)
     limit.allow(100.0)
     for second in range(101, 130):
@@ -52,7 +52,7 @@ def log() -> Iterator[None]:
 
 @pytest.mark.usefixtures("log")
 def test_the_log_goes_to_standard_error_a_line_a_record(capsys: pytest.CaptureFixture[str]) -> None:
-    """Time, level, module, message; standard output is left to the command."""
+    """A line has time, level, module and message; standard output is left to the command."""
     log_module.configure()
     logging.getLogger("rpa_server.test").info("tudo certo")
     logging.getLogger("rpa_server.test").debug("nunca")

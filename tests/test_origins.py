@@ -11,7 +11,7 @@ HOSTS = st.lists(LABELS, min_size=2, max_size=4).map(".".join)
 
 
 def allowed(origin: str, *entries: str) -> bool:
-    """Tell whether a list of *entries* lets *origin* in."""
+    """Tell whether a list of *entries* allows *origin*."""
     return Origins(parse(entries)).allows(origin)
 
 
@@ -45,7 +45,7 @@ def allowed(origin: str, *entries: str) -> bool:
     ],
 )
 def test_what_only_looks_like_an_allowed_origin_is_not_let_in(origin: str) -> None:
-    """Scheme, host and port are compared in full, as browsers write them."""
+    """Scheme, host and port are compared completely, as browsers write them."""
     assert not allowed(origin, "https://good.com")
 
 
@@ -72,7 +72,7 @@ def test_what_only_looks_like_an_allowed_origin_is_not_let_in(origin: str) -> No
     ],
 )
 def test_an_entry_lets_in_what_it_says(entry: str, origin: str) -> None:
-    """People may write capitals and usual ports; without a scheme an entry means https."""
+    """Entries may have capitals and default ports; an entry without a scheme means https."""
     assert allowed(origin, "https://other.example", entry) if entry != "*" else allowed(origin, entry)
 
 
@@ -94,7 +94,7 @@ def test_an_entry_lets_in_what_it_says(entry: str, origin: str) -> None:
     ],
 )
 def test_a_pattern_lets_in_hosts_below_it_alone(origin: str) -> None:
-    """The star is whole labels, in front; scheme and port hold as in an exact entry."""
+    """The star stands for whole labels in front; scheme and port are compared as in an exact entry."""
     assert not allowed(origin, "https://*.good.com")
 
 
@@ -128,20 +128,20 @@ def test_a_pattern_lets_in_hosts_below_it_alone(origin: str) -> None:
     ],
 )
 def test_an_entry_that_is_none_is_refused(entry: str) -> None:
-    """It would let nobody in, or more than was meant."""
+    """Such an entry would allow nobody, or more than was meant."""
     with pytest.raises(ValueError, match=r"no origin|stands alone"):
         parse(entry.split(","))
 
 
 def test_nobody_else_is_on_an_empty_list() -> None:
-    """``none`` says so where an empty text would count as not set."""
+    """``none`` allows nobody; an empty text would count as not set."""
     assert parse([]) == parse(["none"]) == parse(["", " "]) == ()
     assert not allowed("https://good.com")
     assert not allowed("")
 
 
 def test_an_entry_is_kept_once() -> None:
-    """However often and however it was written."""
+    """Duplicates are removed, even if they are written differently."""
     assert parse(["https://a.example", "A.example ", "https://a.example:443"]) == ("https://a.example",)
 
 
@@ -153,21 +153,21 @@ def test_an_exact_entry_is_equality(entry: str, host: str) -> None:
 
 @given(HOSTS, HOSTS)
 def test_a_pattern_is_a_whole_suffix(base: str, host: str) -> None:
-    """A host is below the pattern's when it ends with a dot and all of it."""
+    """A host matches a pattern if it ends with a dot and the whole rest of the pattern."""
     assert allowed(f"https://{host}", f"*.{base}") == host.endswith("." + base)
     assert allowed(f"https://{host}.{base}", f"*.{base}")
 
 
 @given(HOSTS, st.integers(1, 65535), st.sampled_from(["http", "https"]))
 def test_reading_what_was_read_changes_nothing(host: str, port: int, scheme: str) -> None:
-    """What parse() returns is an allow-list of its own."""
+    """What parse() returns is a valid allow-list itself."""
     once = parse([f"{scheme}://{host}:{port}"])
     assert parse(once) == once
 
 
 @given(st.text(max_size=40))
 def test_any_text_is_answered(text: str) -> None:
-    """Nothing that a stranger sends raises, and only the entry itself gets in."""
+    """No text raises an exception, and only the entry itself is allowed."""
     assert allowed(text, "https://good.com") == (text == "https://good.com")
 
 
@@ -194,5 +194,5 @@ def test_any_text_is_answered(text: str) -> None:
     ],
 )
 def test_a_page_of_the_same_host_is_known(origin: str, host: str, same: bool) -> None:
-    """The port counts, the scheme doesn't: the server does not see it behind a proxy."""
+    """The port is compared, the scheme is not: a server behind a proxy does not know it."""
     assert same_host(origin, host) is same

@@ -1,4 +1,4 @@
-"""What may travel as JSON, whatever a robot hands in or a stranger sends."""
+"""What may be sent as JSON, whatever a robot passes in or a stranger sends."""
 
 import datetime as dt
 import enum
@@ -19,7 +19,7 @@ from tests.support.server import ROOT
 
 
 class Raising:
-    """An object of a robot's that can't even be printed."""
+    """A robot's object that can't even be printed."""
 
     def __str__(self) -> str:
         raise RuntimeError("no text")
@@ -43,7 +43,7 @@ KEYS = st.one_of(any_text, st.none(), st.booleans(), st.integers(), st.floats(),
 
 
 def containers(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    """Return everything that may hold *inner*."""
+    """Return every kind of value that may contain *inner*."""
     return st.one_of(
         st.lists(inner, max_size=3),
         st.lists(inner, max_size=3).map(tuple),
@@ -74,7 +74,7 @@ ANYTHING = st.recursive(st.one_of(json_values, OBJECTS), containers, max_leaves=
 @example("\ud800")
 @example(_with_itself({}))
 def test_dumps_never_raises_and_what_it_makes_always_parses(value: Any) -> None:
-    """A robot may hand in anything; a page gets JSON on one line."""
+    """A robot may pass in anything; pages get one line of JSON."""
     data = safejson.dumps(value)
     data.decode("utf-8", "strict")
     safejson.loads(data)
@@ -84,13 +84,13 @@ def test_dumps_never_raises_and_what_it_makes_always_parses(value: Any) -> None:
 
 @given(json_values)
 def test_json_passes_unchanged(value: Any) -> None:
-    """What JSON can hold is not touched; only a lone surrogate, which UTF-8 can't hold, becomes a question mark."""
+    """What JSON can express is unchanged; only a lone surrogate, which UTF-8 can't express, becomes a question mark."""
     text = json.dumps(value, ensure_ascii=False).encode("utf-8", "replace").decode()
     assert safejson.loads(safejson.dumps(value)) == json.loads(text)
 
 
 def test_what_json_cannot_hold_is_replaced() -> None:
-    """Not-a-number by null, objects by their text, tuples and sets by lists."""
+    """Not-a-number becomes null, an object its text, tuples and sets become lists."""
     value = {
         "nan": float("nan"),
         "infinity": [float("inf"), float("-inf")],
@@ -114,7 +114,7 @@ def test_what_json_cannot_hold_is_replaced() -> None:
 
 
 def test_umlauts_travel_as_utf8_and_without_spaces() -> None:
-    """Frames are as short as they can be."""
+    """Frames are as short as possible."""
     assert safejson.dumps({"mensagem": "Tela 5 concluída", "n": [1, 2]}) == (
         '{"mensagem":"Tela 5 concluída","n":[1,2]}'.encode()
     )
@@ -126,14 +126,14 @@ def test_a_key_without_a_text_does_not_stop_an_update() -> None:
 
 
 class RaisingDict(dict[str, Any]):
-    """A mapping that loads its content when it is looked at, and can't."""
+    """A mapping that loads its content when it is iterated, and fails."""
 
     def items(self) -> Any:
         raise RuntimeError("gone")
 
 
 class RaisingList(list[Any]):
-    """A sequence of that kind."""
+    """A sequence that does the same."""
 
     def __iter__(self) -> Any:
         raise RuntimeError("gone")
@@ -141,7 +141,7 @@ class RaisingList(list[Any]):
 
 @pytest.mark.parametrize("value", [RaisingDict(a=1), {"b": RaisingList([1]), "nan": float("nan")}])
 def test_a_container_that_cannot_be_looked_into_does_not_stop_an_update(value: Any) -> None:
-    """A robot's containers may do anything too."""
+    """A robot's own container classes may raise anything when they are iterated."""
     safejson.loads(safejson.dumps(value))
 
 
@@ -151,14 +151,14 @@ def test_a_number_too_long_to_print_does_not_stop_an_update() -> None:
 
 
 def test_a_key_has_one_name_whatever_else_the_object_holds() -> None:
-    """One bad value elsewhere must not rename the keys."""
+    """A bad value elsewhere must not change the keys."""
     good: dict[Any, Any] = {None: 1, True: 2, 1.5: 3}
     spoilt = {**good, "x": float("nan")}
     assert [*safejson.loads(safejson.dumps(good)), "x"] == list(safejson.loads(safejson.dumps(spoilt)))
 
 
 def test_what_contains_itself_twice_is_encoded_at_once() -> None:
-    """What is nested in itself is cut there: following it 50 levels down both ways would never end."""
+    """A container that contains itself is cut there: following both references 50 levels deep would never end."""
     program = (
         "import resource\n"
         "resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))\n"
@@ -180,7 +180,7 @@ def nested(depth: int) -> Any:
 
 @pytest.mark.parametrize("depth", [51, 60, 500])
 def test_what_is_nested_deeper_than_50_levels_becomes_null(depth: int) -> None:
-    """A reader deep in its own stack can still parse it."""
+    """A parser that is already deep in its own stack can still handle it."""
     assert safejson.plain(nested(depth)) == nested(50)
 
 
@@ -194,7 +194,7 @@ def test_what_is_nested_deeper_than_50_levels_becomes_null(depth: int) -> None:
 @example(b'{"a":')
 @example(b"\xef\xbb\xbf{}")
 def test_loads_raises_only_bad_document(data: bytes | str) -> None:
-    """A stranger's bytes are JSON or BadDocument, in one sentence."""
+    """Any bytes are either JSON or BadDocument with one sentence."""
     try:
         safejson.loads(data)
     except BadDocument as error:
@@ -204,7 +204,7 @@ def test_loads_raises_only_bad_document(data: bytes | str) -> None:
 
 @pytest.mark.parametrize("data", [b"NaN", b"[Infinity]", b'{"a":-Infinity}'])
 def test_what_pythons_json_takes_beyond_json_is_refused(data: bytes) -> None:
-    """No parser of a browser takes NaN."""
+    """No browser's parser accepts NaN."""
     with pytest.raises(BadDocument):
         safejson.loads(data)
 
@@ -213,18 +213,18 @@ def test_what_pythons_json_takes_beyond_json_is_refused(data: bytes) -> None:
     "data", [b'"\xff"', b'"\xed\xa0\x80"', b'"\xc0\xaf"', '{"a":1}'.encode("utf-16-le"), '{"a":1}'.encode("utf-32")]
 )
 def test_bytes_that_are_not_utf8_are_refused(data: bytes) -> None:
-    """All bodies are UTF-8; Python's json would guess other encodings and take surrogates."""
+    """All bodies are UTF-8; Python's json would guess other encodings and accept surrogates."""
     with pytest.raises(BadDocument):
         safejson.loads(data)
 
 
 @pytest.mark.parametrize("data", [b"[]", b"null", b"5", b'"text"', b"true"])
 def test_an_object_is_asked_for_and_nothing_else_is_taken(data: bytes) -> None:
-    """JSON, but not an object."""
+    """JSON that is not an object is refused."""
     with pytest.raises(BadDocument, match="not an object"):
         safejson.load_object(data)
 
 
 def test_an_object_is_returned() -> None:
-    """Bytes and text alike."""
+    """Bytes and text are both accepted."""
     assert safejson.load_object(b'{"a":1}') == safejson.load_object('{"a":1}') == {"a": 1}

@@ -13,7 +13,7 @@ from tests.support.server import until
 
 @pytest.fixture
 def delays(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The attempts whose delay was asked for; the delays themselves are short."""
+    """Collects the attempt numbers for which a delay was requested; the delays themselves are short."""
     asked: list[int] = []
 
     def delay(attempt: int, *_: object) -> float:
@@ -25,7 +25,7 @@ def delays(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def failing(calls: list[str], result: Callable[[], None]) -> Callable[[], "asyncio.Future[None]"]:
-    """Return work that notes that it was called and then does *result*."""
+    """Return work that records its call and then does *result*."""
 
     async def work() -> None:
         calls.append("called")
@@ -39,7 +39,7 @@ def fail() -> None:
 
 
 async def test_work_runs_beside_the_block_and_ends_with_it() -> None:
-    """The work runs while the block does; behind the block it was cancelled and is done."""
+    """The work runs during the block; after the block it has been cancelled and has ended."""
     events: list[str] = []
 
     async def work() -> None:
@@ -57,7 +57,7 @@ async def test_work_runs_beside_the_block_and_ends_with_it() -> None:
 
 
 async def test_work_that_fails_is_logged_and_started_again(delays: list[int], caplog: pytest.LogCaptureFixture) -> None:
-    """A failure is in the log with its cause, and does not end the task."""
+    """A failure is logged with its traceback, and does not end the task."""
     calls: list[str] = []
     async with background(failing(calls, fail), "unlucky"):
         await until(lambda: len(calls) >= 3)
@@ -69,7 +69,7 @@ async def test_work_that_fails_is_logged_and_started_again(delays: list[int], ca
 
 @pytest.mark.usefixtures("delays")
 async def test_work_that_ends_is_started_again(caplog: pytest.LogCaptureFixture) -> None:
-    """Work that returns is a failure too: it was to go on for ever."""
+    """Work that returns counts as failed, since it should run for ever."""
     calls: list[str] = []
     async with background(failing(calls, lambda: None), "brief"):
         await until(lambda: len(calls) >= 3)
@@ -78,7 +78,7 @@ async def test_work_that_ends_is_started_again(caplog: pytest.LogCaptureFixture)
 
 
 async def test_failures_far_apart_are_not_counted_together(delays: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Work that ran steadily before it failed is started again after the first, short delay."""
+    """Work that ran steadily before it failed is restarted after the first, short delay."""
     monkeypatch.setattr(tasks, "_STEADY_S", -1.0)
     calls: list[str] = []
     async with background(failing(calls, fail), "steady"):
@@ -87,7 +87,7 @@ async def test_failures_far_apart_are_not_counted_together(delays: list[int], mo
 
 
 async def test_a_failing_block_ends_the_work_and_its_failure_goes_on() -> None:
-    """Behind a block that raised the work is done too, and the exception is the block's."""
+    """After a block that raised, the work has ended, too, and the block's exception propagates."""
     with pytest.raises(KeyError):
         async with background(asyncio.Event().wait, "test"):  # type: ignore[arg-type]
             raise KeyError("x")
@@ -95,7 +95,7 @@ async def test_a_failing_block_ends_the_work_and_its_failure_goes_on() -> None:
 
 
 async def test_work_that_was_just_failing_is_cancelled_all_the_same(caplog: pytest.LogCaptureFixture) -> None:
-    """A block that ends during the pause before a new start does not wait for it."""
+    """A block that ends during the pause before a restart does not wait for that."""
     calls: list[str] = []
     async with asyncio.timeout(1), background(failing(calls, fail), "test"):
         await until(lambda: caplog.records)

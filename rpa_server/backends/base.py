@@ -14,28 +14,29 @@ TTL_S = 86_400
 
 
 class Store(Protocol):
-    """What the hub and the handlers need of a store. Every method may raise StorageUnavailable."""
+    """The store interface that the hub and the handlers use. Every method may raise StorageUnavailable."""
 
     async def read(self, session_id: str) -> SessionState | None:
         """Return the current state of a session, None where nothing is stored."""
 
     async def sessions(self, limit: int) -> list[str]:
-        """Return the ids of at most *limit* sessions, the one that changed last first."""
+        """Return the ids of at most *limit* sessions, most recently changed first."""
 
     async def append(self, run: Run) -> bool:
-        """Store what was added to *run* since it was resumed.
+        """Store the updates added to *run* since it was resumed.
 
         Returns:
-            False where another writer was faster: nothing is stored then, and the run must be built anew from what is.
+            Returns False, with nothing stored, if another writer stored something first; then rebuild the run from the
+            store.
         """
 
 
 class Notifier(Protocol):
-    """Tells which sessions changed, for backends that don't deliver the updates themselves."""
+    """Reports which sessions changed, for backends that don't deliver the updates themselves."""
 
     def changes(self) -> AsyncIterator[set[str]]:
         """Yield the ids of sessions that changed, for ever.
 
-        An empty set comes whenever notifications have (again) begun: what changed before may have been missed, so every
-        watched session has to be read.
+        An empty set is yielded each time notifications start or resume: changes before that may have been missed, so the
+        caller must read every watched session.
         """

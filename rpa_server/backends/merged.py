@@ -1,7 +1,7 @@
 """Several stores as one: Redis and the files.
 
-All are read every time, since a robot may change from one to the other in mid-run. Of two answers the one with the later
-cursor counts; times of files are not compared. A store that fails is ignored unless all of them do.
+All of them are read every time, since a robot may switch from one to the other in mid-run. If two answer, the later
+cursor wins; file times are not compared. A failing store is ignored unless all of them fail.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ _T = TypeVar("_T")
 
 
 class MergedStore:
-    """Several stores, the preferred one for writing first.
+    """Several stores; the first one is preferred for writing.
 
     Args:
         stores: at least one.
@@ -28,10 +28,10 @@ class MergedStore:
         self._stores = stores
 
     async def read(self, session_id: str) -> SessionState | None:
-        """Return the state of the store that is furthest ahead.
+        """Return the most advanced state that any store has.
 
         Raises:
-            StorageUnavailable: no store that answered knows the session, and one did not answer.
+            StorageUnavailable: a store failed, and no other one knows the session.
         """
         answers = await asyncio.gather(
             *(store.read(session_id) for store in self._stores), return_exceptions=True
@@ -43,7 +43,7 @@ class MergedStore:
         return state
 
     async def sessions(self, limit: int) -> list[str]:
-        """Return the ids that any store knows, the first store's first."""
+        """Return the ids known to any store, those of the first store first."""
         answers = await asyncio.gather(*(store.sessions(limit) for store in self._stores), return_exceptions=True)
         names = [name for answer in _usable(answers) for name in answer]
         return list(dict.fromkeys(names))[:limit]
@@ -60,7 +60,7 @@ class MergedStore:
 
 
 def _usable(answers: Sequence[_T | BaseException]) -> list[_T]:
-    """Return the answers that are no StorageUnavailable; raise it if all are, and any other exception at once."""
+    """Return the answers of stores that work; raise StorageUnavailable if none does, any other exception at once."""
     good: list[_T] = []
     failure: BaseException | None = None
     for answer in answers:

@@ -59,7 +59,7 @@ def serve(host: str | None, port: int | None, count: int, log_level: str, path: 
 
 def _supervise(settings: config.Settings, count: int, log_level: str) -> None:
     """Run *count* processes on one port; each takes its share of the connections."""
-    for probe in _bind(settings.host, settings.port):  # not shared, to fail if another program has the port
+    for probe in _bind(settings.host, settings.port):  # unshared: fails if another program has the port
         settings = dataclasses.replace(settings, port=probe.getsockname()[1])
         probe.close()
     reserved = _bind(settings.host, settings.port, share=True, listen=False)
@@ -132,7 +132,7 @@ def watch_session(session_id: str, url: str) -> None:
 
 
 def _is_address(url: str) -> bool:
-    """Tell whether *url* can be a server's; a watcher would try to reach any other text for ever."""
+    """Tell whether *url* can be a server's address; with any other text a watcher would retry for ever."""
     try:
         split = urlsplit(url)
         return split.scheme in ("http", "https") and bool(split.hostname) and split.port != 0
@@ -155,8 +155,8 @@ def _run(app: web.Application, sockets: list[socket.socket], host: str | None, p
     """Serve until a signal ends it.
 
     Args:
-        host: for the address that is printed, None to print none. It comes once signal handlers are installed, so that
-            who reads it may end the server at once.
+        host: for the address that is printed, None to print none. It is printed once signal handlers are installed, so
+            that whoever reads it may stop the server at once.
     """
     port = sockets[0].getsockname()[1]
 
@@ -170,7 +170,7 @@ def _run(app: web.Application, sockets: list[socket.socket], host: str | None, p
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:
-    """Return uvloop's event loop where it is installed."""
+    """Return uvloop's event loop factory if uvloop is installed."""
     try:
         import uvloop
     except ImportError:
@@ -179,7 +179,7 @@ def _new_loop() -> asyncio.AbstractEventLoop:
 
 
 def main() -> None:
-    """Run the command line; every failure is one sentence."""
+    """Run the command line; every failure is reported in one sentence."""
     try:
         cli()
     except ConfigError as error:

@@ -1,4 +1,4 @@
-"""The demonstration: a server, a robot's run through the real tracker, and a page that shows it."""
+"""The demonstration: a server, a recorded run played through the real tracker, and a page that shows it."""
 
 import asyncio
 import logging
@@ -43,5 +43,5 @@ def build(settings: Settings, speed: float) -> web.Application:
 
 
 def directory() -> tempfile.TemporaryDirectory[str]:
-    """Make the directory that the demonstration writes to; as a context manager it deletes it afterwards."""
+    """Create the directory that the demonstration writes to; leaving the context deletes it."""
     return tempfile.TemporaryDirectory(prefix="rpa-server-demo-")

@@ -1,6 +1,7 @@
-"""A run on one line of the terminal, live: label, bar, percent, and a text that never wraps.
+"""A run on one line of the terminal, live: label, bar, percentage, and a text that never wraps.
 
-Where standard output is not a terminal the label is printed instead, a line whenever it changes, and the last text.
+If standard output is not a terminal, a line with the label is printed whenever the label changes, and finally the last
+text.
 """
 
 import sys
@@ -19,7 +20,7 @@ class LiveLine:
     """Shows a run for the length of a ``with`` block.
 
     Args:
-        label: a word for what is shown, a session id or an ``estado``.
+        label: names what is shown: a session id or an ``estado``.
     """
 
     def __init__(self, label: str) -> None:
@@ -45,7 +46,7 @@ class LiveLine:
         """Show what changed.
 
         Args:
-            text: any; characters that a terminal would obey become blanks.
+            text: any text; control characters that a terminal would obey become blanks.
             percent: 0 to 100, None to leave the bar as it is.
             label: None to leave it as it is.
         """
@@ -57,7 +58,7 @@ class LiveLine:
             click.echo(self._label)
 
     def end(self, text: str) -> None:
-        """Show the last text, a price for example; on its own line where there is no terminal."""
+        """Show the final text, a price for example; without a terminal, on a line of its own."""
         if self._progress is not None:
             self._progress.update(self._task, text=printable(text))
         elif text:
@@ -65,12 +66,12 @@ class LiveLine:
 
 
 def printable(text: str) -> str:
-    """Replace every character that could move the cursor or begin a command to the terminal by a blank."""
+    """Replace every character by a blank that could move the cursor or start a terminal command."""
     return "".join(character if character.isprintable() else " " for character in text)
 
 
 def _progress() -> "Progress":
-    # Loaded here: the server imports this module, too, and rich takes a tenth of a second and 3 MB.
+    # Imported here because the server imports this module, too, and rich takes a tenth of a second and 3 MB.
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
     from rich.table import Column

@@ -1,6 +1,6 @@
 """A recorded ``history_<sid>.json`` as the calls that a robot made.
 
-Pure. The document is not trusted: it may be torn, of another program, or of a robot that writes almost our shape.
+Pure. The document is not trusted: it may be torn, written by another program, or by a robot whose shape differs slightly.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,7 +15,7 @@ from ..progress.shapes import Entry
 
 
 class Reporter(Protocol):
-    """The part of ProgressTracker that a recording needs."""
+    """The methods of ProgressTracker that a recording calls."""
 
     def update_progress(self, etapa: float, mensagem: str, dados_extra: dict[str, Any] | None) -> None: ...
 
@@ -42,7 +42,7 @@ class Step:
 
     Attributes:
         at_s: seconds since the run began.
-        text: what the visitor reads of it.
+        text: what the visitor reads when the call is made.
         report: makes the call on a tracker.
     """
 
@@ -56,7 +56,7 @@ class Recording:
     """A recorded run.
 
     Attributes:
-        session_id: as recorded, not checked; None where it is missing or no text.
+        session_id: as recorded, not checked; None if it is missing or not a text.
         total: number of steps.
         steps: at least one, in order.
     """
@@ -89,14 +89,14 @@ def _time(text: str) -> datetime:
 
 
 def _calls(entries: list[Entry]) -> Iterator[tuple[Entry, Callable[[Reporter], None]]]:
-    """Yield each call with the entry that it made, for two entries the first one."""
+    """Yield each call with the entry that it wrote, or with the first of its two entries."""
     skip = False
     for entry, following in zip(entries, [*entries[1:], None], strict=True):
         if skip or entry["etapa"] == "inicio":
             skip = False
             continue
-        # Two calls make two entries: finalizar(erro_final=...), the error first, and
-        # update_progress_with_estimativas, the step first, which then has the estimates, too.
+        # Two calls make two entries each: finalizar(erro_final=...) writes the error first;
+        # update_progress_with_estimativas writes the step first, which then carries the estimates, too.
         skip = following is not None and following["etapa"] == "estimativas" and "estimativas" in entry
         if not _made_by_finalizar(entry, following):
             yield entry, _call(entry)

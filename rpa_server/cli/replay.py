@@ -12,7 +12,7 @@ from .recording import Recording
 
 
 def load(path: Path) -> Recording:
-    """Read a recording; raises BadDocument with one sentence for people."""
+    """Read a recording; raises BadDocument with a one-sentence message for users."""
     try:
         return recording.parse(path.read_bytes())
     except OSError as error:
@@ -22,14 +22,14 @@ def load(path: Path) -> Recording:
 
 
 def play(path: Path, speed: float, session_id: str | None) -> None:
-    """Play one recording, showing it on a live line.
+    """Play one recording and show it on a live line.
 
     Args:
         speed: how many times faster than recorded.
-        session_id: instead of the recorded one.
+        session_id: used instead of the recorded one.
 
     Raises:
-        BadDocument: the file is no recording, or not every update could be stored.
+        BadDocument: the file is not a recording, or some update could not be stored.
     """
     recorded = load(path)
     name = session_id or recorded.session_id

@@ -14,9 +14,9 @@ from ..errors import BadDocument
 from ..progress.outcome import PLAN_KEYS, Estado, price
 from .live_line import LiveLine, printable
 
-#: Close codes after which the server does not want us back.
+#: Close codes after which reconnecting is useless.
 _FINAL_CODES = range(4400, 4500)
-#: Answers to the handshake that no later try changes.
+#: HTTP statuses of the handshake that no retry will change.
 _FINAL_STATUSES = (400, 401, 403, 404, 426)
 
 
@@ -24,11 +24,11 @@ class Watcher:
     """Follows one session.
 
     Args:
-        session_id: a checked session id.
+        session_id: an already checked session id.
         url: ``http://host:port`` of the server.
 
     Attributes:
-        estado: the run's, as last heard.
+        estado: the run's latest known ``estado``.
         final: the run has ended, or the server does not let us follow it.
     """
 
@@ -40,7 +40,7 @@ class Watcher:
         self.final = False
 
     async def run(self) -> None:
-        """Show the run until it has ended; reconnects as long as it takes."""
+        """Show the run until it has ended; reconnects for as long as it takes."""
         attempt = 0
         with LiveLine(self.estado) as shown:
             async with aiohttp.ClientSession() as http:
@@ -62,7 +62,7 @@ class Watcher:
             shown.end(self._price if self.estado == Estado.SUCESSO else self._reason)
 
     async def _follow(self, http: aiohttp.ClientSession, shown: LiveLine) -> bool:
-        """Read one connection to its end; return whether anything of the session came."""
+        """Read one connection to its end; return whether any message about the session came."""
         query = {"after": self._after} if self._after else {}
         heard = False
         async with http.ws_connect(self._address, protocols=[PROTOCOL], params=query, heartbeat=20) as socket:
@@ -74,7 +74,7 @@ class Watcher:
         return heard
 
     def _show(self, text: str, shown: LiveLine) -> bool:
-        """Show a message; return whether it is about the session (others are errors or of a kind we don't know)."""
+        """Show a message; return whether it is about the session (other messages are errors or of an unknown kind)."""
         try:
             message = safejson.load_object(text)
         except BadDocument:
@@ -83,7 +83,7 @@ class Watcher:
             self._after = f"{message['epoch']}:{message['seq']}"
         kind = message.get("type")
         state = message.get("snapshot") if kind in ("sync", "reset") else message
-        if state and "estado" in state:  # no other writer uses this key, and ours always sends the others with it
+        if state and "estado" in state:  # no other writer uses this key, and ours always sends the other keys with it
             self.estado, self.final = Estado(str(state["estado"])), bool(state["final"])
             self._price = first_price(state) or self._price
             self._reason = reason(state) or self._reason
@@ -92,19 +92,19 @@ class Watcher:
 
 
 def line(state: dict[str, Any]) -> str:
-    """Return a snapshot or an update as one line of at most 60 characters, none of which a terminal obeys."""
+    """Format a snapshot or an update as one line of at most 60 characters, without terminal control characters."""
     step = state.get("etapa", state.get("etapa_atual"))
     return printable(f"{step}/{state['total_etapas']} {state['mensagem']}"[:60])
 
 
 def first_price(state: dict[str, Any]) -> str:
-    """Return the price of the recommended plan, else of the alternative one, as the robot wrote it; empty for none."""
+    """Return the price of the recommended plan, else of the alternative one, as the robot wrote it; empty if none."""
     plans = state.get("resultado") or {}
     prices = [price(plans[key]) for key in PLAN_KEYS if isinstance(plans.get(key), dict)]
     return next(filter(None, prices), "")
 
 
 def reason(state: dict[str, Any]) -> str:
-    """Return the last error that a snapshot or an update tells of, empty for none."""
+    """Return the last error that a snapshot or an update reports, empty if none."""
     errors = [item.get("erro") for item in state.get("erros", ()) if isinstance(item, dict)]
     return str(state.get("erro") or (errors[-1] if errors else "") or "")

@@ -1,9 +1,9 @@
-"""Who watches one session: clients that join, that are up to date, and that lag.
+"""The clients of one session: those joining, those up to date, and those lagging.
 
-Delivering never awaits a client: one with nothing pending gets the frame at once, one that lags reads on from the log
-when it has taken everything, one that takes nothing is aborted.
+Delivery never awaits a client: one with nothing pending gets the frame at once; one that lags is served from the log once
+it has taken everything; one that accepts no data is aborted.
 
-Invariant: a client gets every update that is delivered between join() and leave() once and in order, or one reset.
+Invariant: a client gets every update delivered between join() and leave() once and in order, or else one reset.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,12 +14,12 @@ from .context import SessionContext
 from .timeline import keep
 from .wire.welcome import Welcome
 
-#: A client that takes nothing for this long is aborted.
+#: A client that accepts no data for this long is aborted.
 STALL_S = 6.0
 
 
 class _Lag:
-    """Where a client that lags reads on, and until when it must have taken something."""
+    """Where a lagging client continues in the log, and its deadline for accepting some data."""
 
     __slots__ = ("deadline_s", "index", "pending")
 
@@ -33,51 +33,51 @@ class Audience:
     """The clients of one session.
 
     Args:
-        context: gives the clock and the counters.
+        context: supplies the clock and the counters.
     """
 
     __slots__ = ("_context", "_end", "_groups", "_joining", "_lagging", "_log")
 
     def __init__(self, context: SessionContext) -> None:
         self._context = context
-        self._joining: dict[Client, int] = {}  # with the index behind which it has missed nothing
-        self._groups: dict[Callable[[Update], bytes], dict[Client, None]] = {}  # up to date, by how they encode
+        self._joining: dict[Client, int] = {}  # client → index of the first update after it joined
+        self._groups: dict[Callable[[Update], bytes], dict[Client, None]] = {}  # those up to date, by encode function
         self._lagging: dict[Client, _Lag] = {}
-        self._log: list[Update] = []  # the last updates delivered, kept while somebody joins or lags
-        self._end = 0  # the index behind the last update delivered, counted from the first one
+        self._log: list[Update] = []  # the last delivered updates, kept while a client is joining or lagging
+        self._end = 0  # one more than the index of the last delivered update; indexes count from the first update
 
     def __bool__(self) -> bool:
-        """True while somebody watches; who is only joining does not count."""
+        """True while somebody watches; clients that are only joining don't count."""
         return bool(self._groups or self._lagging)
 
     def clients(self) -> list[Client]:
-        """Return everyone who watches or is about to."""
+        """Return all clients, including those still joining."""
         return [*self._joining, *self.up_to_date(), *self._lagging]
 
     def up_to_date(self) -> list[Client]:
-        """Return everyone who has got every update."""
+        """Return the clients that have been sent every update."""
         return [client for group in self._groups.values() for client in group]
 
     @property
     def lagging(self) -> bool:
-        """True while somebody lags."""
+        """True while any client lags."""
         return bool(self._lagging)
 
     # -- coming and going
 
     def join(self, client: Client) -> None:
-        """Register *client*: from here on it misses nothing."""
+        """Register *client*: no update from now on is lost for it."""
         self._joining[client] = self._end
 
     def is_joining(self, client: Client) -> bool:
-        """Tell whether *client* has joined and not begun."""
+        """Tell whether *client* has joined, but begin() was not called yet."""
         return client in self._joining
 
     def begin(self, client: Client, welcome: Welcome, missed: Sequence[Update]) -> None:
-        """Send a client that has joined its first message, what it missed, and what came without a number meanwhile."""
+        """Send a joining client its first message, *missed*, and the unnumbered updates since it joined."""
         joined = self._joining.pop(client)
         if not self._joining:
-            self._joining = {}  # a dict that was emptied keeps its table, and most sessions have one client
+            self._joining = {}  # an emptied dict keeps its memory, and most sessions have one client
         client.sync(welcome)
         client.send([*missed, *(update for update in self._since(joined) if update.epoch is None)])
         self._add(client)
@@ -86,7 +86,7 @@ class Audience:
         self._groups.setdefault(client.encode, {})[client] = None
 
     def leave(self, client: Client) -> None:
-        """Forget *client*; fine at any time and more than once."""
+        """Remove *client*; may be called at any time and repeatedly."""
         self._joining.pop(client, None)
         self._lagging.pop(client, None)
         self._remove(client)
@@ -102,7 +102,7 @@ class Audience:
     # -- delivery
 
     def deliver(self, update: Update) -> bool:
-        """Send *update* to everyone who is up to date; tell whether somebody lags since."""
+        """Send *update* to every up-to-date client; tell whether any client began to lag."""
         self._end += 1
         if self._joining or self._lagging:
             keep(self._log, update)
@@ -110,7 +110,7 @@ class Audience:
             self._log.clear()
         delivered = 0
         late: list[Client] = []
-        # Copies, because a client may leave while it is written to.
+        # Iterates over copies, because writing to a client may make it leave.
         for encode, group in tuple(self._groups.items()):
             frame = encode(update)
             for client in tuple(group):
@@ -124,11 +124,11 @@ class Audience:
         return bool(late)
 
     def _since(self, index: int) -> list[Update]:
-        """Return what was delivered from *index* on, as far as the log reaches back."""
+        """Return the updates delivered from *index* on, as far back as the log goes."""
         return self._log[max(0, len(self._log) - (self._end - index)) :]
 
     def reset(self, welcome: Welcome) -> None:
-        """Tell everyone that continuity was lost."""
+        """Send every client a reset: continuity was lost."""
         for client in (*self.up_to_date(), *self._lagging):
             self._context.counters.resets += 1
             client.reset(welcome)
@@ -139,7 +139,7 @@ class Audience:
     # -- clients that lag
 
     def _lag(self, client: Client, update: Update) -> None:
-        """Note that *client* did not take *update*, the last one."""
+        """Record that *client* did not accept *update*, the last one delivered."""
         if not self._log:
             self._log.append(update)
         self._remove(client)
@@ -147,11 +147,11 @@ class Audience:
         self._lagging[client] = _Lag(self._end - 1, deadline_s, client.pending)
 
     def catch_up(self, now_s: float, welcome: Callable[[], Welcome]) -> None:
-        """Serve clients that lag, abort those that take nothing.
+        """Serve lagging clients, abort those that accept no data.
 
         Args:
             now_s: steady seconds.
-            welcome: what a client is reset with that lags further than the log reaches back.
+            welcome: makes the reset for a client that lags further than the log goes back.
         """
         for client, lag in list(self._lagging.items()):
             pending = client.pending
@@ -178,13 +178,13 @@ class Audience:
     # -- the end
 
     def finish(self) -> None:
-        """End the streams of everyone who is up to date; who lags is still to be sent something."""
+        """End the streams of all up-to-date clients; lagging ones still have updates to come."""
         for client in self.up_to_date():
             if client.finish():
-                self.leave(client)  # nothing may follow on the end of a stream
+                self.leave(client)  # nothing may be sent after the end of a stream
 
     def dismiss(self) -> None:
-        """Tell everyone to come back to another server."""
+        """Disconnect every client so that it reconnects to another server."""
         for client in self.clients():
             self.leave(client)
             client.restart()

@@ -8,36 +8,36 @@ from .wire.welcome import Welcome
 
 
 class Client(Protocol):
-    """An open stream, whatever its transport. No method awaits, and none raises for a peer that is gone."""
+    """An open stream of any transport. No method awaits, and none raises if the peer is gone."""
 
     @property
     def encode(self) -> Callable[[Update], bytes]:
-        """Makes the bytes of one update.
+        """Encode one update.
 
-        One function for all clients of a kind, not a method of each: clients with the same function share its bytes.
+        One function for all clients of a kind, not a bound method: clients with the same function share the bytes.
         """
 
     def write(self, frame: bytes) -> bool:
-        """Send what *encode* made of one update unless something is pending; tell whether it was sent."""
+        """Send *frame*, the output of *encode*, unless data is still pending; tell whether it was sent."""
 
     def send(self, updates: Sequence[Update]) -> None:
-        """Send updates, whatever is pending."""
+        """Send updates even if data is still pending."""
 
     def sync(self, welcome: Welcome) -> None:
         """Send the first message."""
 
     def reset(self, welcome: Welcome) -> None:
-        """Tell that continuity was lost, and what the state is."""
+        """Report that continuity was lost, and the current state."""
 
     def finish(self) -> bool:
-        """End the stream: the run is over and everything was sent; False where the client stays nevertheless."""
+        """End the stream, since the run is over and all of it was sent; False if the client stays connected."""
 
     def restart(self) -> None:
-        """End the stream: the server goes away and the client is to come back."""
+        """End the stream because the server stops; the client is to reconnect."""
 
     def abort(self) -> None:
         """Drop the connection at once."""
 
     @property
     def pending(self) -> int:
-        """Bytes that the peer has not taken yet."""
+        """Bytes that the peer has not accepted yet."""

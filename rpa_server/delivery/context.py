@@ -1,4 +1,4 @@
-"""What every session needs of the process around it: one object, shared by all of them."""
+"""What every session needs from the process around it, as one object that all sessions share."""
 
 import asyncio
 import time
@@ -10,27 +10,27 @@ from ..progress.session_state import SessionState
 
 
 class ReadsSessions(Protocol):
-    """A store, as far as sessions use it."""
+    """The part of a store that sessions use."""
 
     async def read(self, session_id: str) -> SessionState | None:
-        """Return the stored state, None where nothing is stored; StorageUnavailable where that can't be known."""
+        """Return the stored state, None if nothing is stored; raises StorageUnavailable if that can't be known."""
 
 
 class Clock(Protocol):
-    """The time; tests bring their own."""
+    """The clock; tests replace it by their own."""
 
     def steady_s(self) -> float:
-        """Return seconds that never jump, from any beginning."""
+        """Return seconds that never jump, counted from an arbitrary start."""
 
     def wall_s(self) -> float:
-        """Return seconds since 1970, as stores have them."""
+        """Return seconds since 1970, as used in stores."""
 
     def call_later(self, delay_s: float, callback: Callable[[], None]) -> object:
-        """Call back once, after *delay_s* steady seconds."""
+        """Call *callback* once, after *delay_s* steady seconds."""
 
 
 class LoopClock:
-    """The time of the running event loop, and the computer's."""
+    """The event loop's steady time, and the computer's wall-clock time."""
 
     def steady_s(self) -> float:
         return asyncio.get_running_loop().time()
@@ -43,17 +43,17 @@ class LoopClock:
 
 
 class Spawns(Protocol):
-    """Runs work that nobody waits for."""
+    """Runs background tasks that nobody awaits."""
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Run *work* as a task that is kept until it is done; what it raises is logged."""
+        """Run *work* as a task, kept referenced until it is done; its exception is logged."""
 
 
 class CatchesUp(Protocol):
-    """A session, as far as laggards.py serves it."""
+    """The part of a session that laggards.py uses."""
 
     def catch_up(self, now_s: float) -> bool:
-        """Serve clients that lag, abort those that take nothing; tell whether any is left."""
+        """Serve lagging clients, abort those that accept no data; tell whether any still lags."""
 
 
 class ServesLaggards(Protocol):
@@ -65,12 +65,12 @@ class ServesLaggards(Protocol):
 
 @dataclass(slots=True)
 class Counters:
-    """What all sessions of the process did, for the metrics.
+    """Counters over all sessions of the process, for the metrics.
 
     Attributes:
         delivered: updates written to clients.
-        resets: messages to clients that continuity was lost.
-        aborted: clients dropped for taking nothing.
+        resets: messages that informed a client of lost continuity.
+        aborted: clients disconnected because they accepted no data.
     """
 
     delivered: int = 0
@@ -80,16 +80,16 @@ class Counters:
 
 @dataclass(frozen=True, slots=True)
 class SessionContext:
-    """What a session is given, so that it need not know who keeps it.
+    """What a session is given, so that it needs no reference to the hub.
 
     Attributes:
-        store: where sessions are read.
+        store: where sessions are read from.
         clock: the time.
-        tasks: where reading runs.
-        counters: what is counted.
-        laggards: who serves clients that lag.
-        heartbeat_ms: milliseconds between signs of life, as clients are to expect them.
-        on_read_error: takes what a failed read raised.
+        tasks: runs the reading.
+        counters: incremented as things happen.
+        laggards: serves lagging clients.
+        heartbeat_ms: milliseconds between signs of life, as announced to clients.
+        on_read_error: called with the exception of a failed read.
     """
 
     store: ReadsSessions

@@ -1,6 +1,6 @@
-"""Streams of server-sent events: the native one, and the plan's.
+"""Streams of server-sent events: the native one, and the one in the plan's dialect.
 
-The response has no length and no chunks: its connection is its own, and closing that is its end.
+The response has neither a length nor chunks: it has the connection to itself, and closing that ends the response.
 """
 
 from ..progress.update import Cursor
@@ -17,7 +17,7 @@ class EventStream(Stream):
     encode = staticmethod(update_event)
 
     def sync(self, welcome: Welcome) -> None:
-        # While updates are still to follow the id must not run ahead of them.
+        # If more updates follow, this event gets no id: the client's cursor must not run ahead of them.
         self._say(sync_message(welcome), None if welcome.recovered else welcome.at)
 
     def reset(self, welcome: Welcome) -> None:
@@ -27,7 +27,7 @@ class EventStream(Stream):
         self.transport.write(event(payload, at))
 
     def finish(self) -> bool:
-        """End the response; a client that comes back gets 204, which ends it for good."""
+        """End the response; a client that reconnects gets 204, which stops it for good."""
         self.transport.close()
         self.abort_soon()
         return True
@@ -41,7 +41,7 @@ class EventStream(Stream):
             self.transport.write(COMMENT)
 
     def expire(self) -> None:
-        """Nothing answers a comment; the kernel drops a connection that acknowledges nothing."""
+        """A comment gets no answer; a dead connection is dropped by the kernel, see tcp.py."""
 
 
 class PlainEventStream(EventStream):

@@ -1,7 +1,7 @@
 """The heartbeat of all open streams, in one task.
 
-A timer per connection would cost memory and wake-ups for streams that are idle most of the time, and pinging all of
-them at once would stop everything else for as long as it takes. So the streams are spread over the heartbeat's period.
+One timer per connection would cost memory and wake-ups for streams that are mostly idle, and pinging all of them at once
+would block the event loop meanwhile. So the streams are spread evenly over the heartbeat's period.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ from typing import Protocol
 
 #: The longest pause between two groups of streams.
 _PAUSE_S = 0.1
-#: The fewest and the most groups: a group is pinged in one go, so it should be small.
+#: The fewest and the most groups. A whole group is pinged at once, so it should be small.
 _LEAST, _MOST = 30, 300
 
 
@@ -18,20 +18,20 @@ class Pinged(Protocol):
     """A stream that wants a heartbeat.
 
     Attributes:
-        group: set by Heartbeat, which finds the stream by it.
+        group: set by Heartbeat; the index of the stream's group.
     """
 
     group: int
 
     def ping(self) -> None:
-        """Send something, so that nobody between here and the client takes the connection for idle."""
+        """Send something, so that no proxy on the way takes the connection for idle."""
 
     def expire(self) -> None:
-        """Drop the connection where the last ping should have been answered and was not."""
+        """Drop the connection if it should have answered the last ping by now and has not."""
 
 
 class Heartbeat:
-    """Pings every stream once a period, and looks for its answer half a period later.
+    """Pings every stream once per period, and checks half a period later that it has answered.
 
     Args:
         period_s: seconds between two pings of one stream.
@@ -45,14 +45,14 @@ class Heartbeat:
         self._current = 0  # the group that was pinged last
 
     def add(self, stream: Pinged) -> None:
-        """Begin to ping *stream*, a quarter of a period from now at the earliest."""
+        """Begin to ping *stream*; the first ping comes after at least a quarter of a period."""
         count = len(self._groups)
         first = count // 4
         stream.group = (self._current + first + next(self._turn) % (count - first)) % count
         self._groups[stream.group][stream] = None
 
     def remove(self, stream: Pinged) -> None:
-        """Stop; fine for a stream that was never added."""
+        """Stop pinging *stream*; it need not have been added."""
         self._groups[stream.group].pop(stream, None)
 
     async def run(self) -> None:

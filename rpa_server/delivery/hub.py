@@ -1,8 +1,8 @@
-"""The registry of sessions that somebody watches.
+"""The registry of watched sessions.
 
-It refers to them weakly: a session lives exactly as long as a connection holds it, so nothing has to be cleaned up
-and nothing leaks. What must outlive the viewers is in the store, not here; only between two polls of one client a
-session is kept for a while, so that a store which loses it in mid-run does not make the page go back to nothing.
+It refers to them weakly: a session lives exactly as long as a connection refers to it, so nothing has to be cleaned up
+and nothing leaks. What must outlive the viewers is in the store, not here. Only a polled session is kept for a while
+after the poll, so that a page does not fall back to nothing if a store loses the session in mid-run.
 """
 
 import asyncio
@@ -24,28 +24,28 @@ from .session import Session
 
 logger = logging.getLogger(__name__)
 
-#: How long close() waits for clients to go by themselves, and how often it looks.
+#: How long close() waits for clients to disconnect by themselves, and how often it checks.
 _GOODBYE_S = 1.0
 _GOODBYE_STEP_S = 0.02
-#: How long a snapshot that was written waits for the message that its robot may publish, too.
+#: How long to wait after a snapshot was written: its robot may publish the same step as a message, too.
 _SETTLE_S = 0.03
-#: How long a session is kept behind a poll, and how many at most.
+#: How long a session is kept after a poll, and how many at most.
 LINGER_S = 30.0
 _LINGERING = 1000
 
 
 class Hub:
-    """Connects what is published with who watches.
+    """Connects publishers with the sessions' viewers.
 
     Args:
-        store: where sessions are read.
-        max_connections: how many clients may be connected at once.
-        heartbeat_s: seconds between heartbeats, also in every client's first message.
-        clock: the time; the event loop's own unless a test brings another.
+        store: where sessions are read from.
+        max_connections: how many clients may be connected at the same time.
+        heartbeat_s: seconds between heartbeats; also announced in every client's first message.
+        clock: the event loop's own clock unless a test passes another.
 
     Attributes:
-        heartbeat: the heartbeat of open streams.
-        tasks: work that nobody waits for; it ends with the hub.
+        heartbeat: pings the open streams.
+        tasks: background work that nobody awaits; it is cancelled when the hub closes.
         counters: what was delivered, reset and aborted.
     """
 
@@ -62,7 +62,7 @@ class Hub:
             store, self._clock, self.tasks, self.counters, laggards, heartbeat_ms, self._log_read_error
         )
         self._max_connections = max_connections
-        self._sessions: WeakValueDictionary[bytes, Session] = WeakValueDictionary()  # by their ids, as messages have them
+        self._sessions: WeakValueDictionary[bytes, Session] = WeakValueDictionary()  # by session id as bytes
         self._closed = False
         self._read_errors = RateLimit()
         self._clients: set[Client] = set()
@@ -76,7 +76,7 @@ class Hub:
     # -- sessions
 
     def session(self, session_id: str) -> Session:
-        """Return the session, made where nobody watches it yet; it lives while the caller holds it."""
+        """Return the session, created if nobody watches it yet; it lives as long as the caller refers to it."""
         key = session_id.encode()
         session = self._sessions.get(key)
         if session is None:
@@ -92,7 +92,7 @@ class Hub:
         return list(self._sessions.values())
 
     def linger(self, session: Session) -> None:
-        """Keep *session* for LINGER_S: its client polls, and will be back."""
+        """Keep *session* for LINGER_S: the client that polled it will be back."""
         if not self._lingering and not self._closed:
             self._clock.call_later(LINGER_S, self._let_go)
         self._lingering[session] = self._clock.steady_s() + LINGER_S
@@ -110,7 +110,7 @@ class Hub:
     # -- clients
 
     def refusal(self) -> ServerFull | None:
-        """Return why no further client can be registered now, None while there is room."""
+        """Return the error for a further client, None while one more may be registered."""
         if not self._closed and self.connections < self._max_connections:
             return None
         return ServerFull(
@@ -118,7 +118,7 @@ class Hub:
         )
 
     def enter(self, session_id: str, client: Client) -> Session:
-        """Register *client* with its session until leave(); from here on it misses nothing.
+        """Register *client* with its session until leave(); no update from now on is lost for it.
 
         Raises:
             ServerFull: there are too many connections.
@@ -131,46 +131,46 @@ class Hub:
         return session
 
     def leave(self, session: Session, client: Client) -> None:
-        """Forget *client*; fine more than once."""
+        """Remove *client*; may be called repeatedly."""
         self._clients.discard(client)
         session.leave(client)
 
     @contextmanager
     def visit(self, session_id: str, client: Client) -> Iterator[Session]:
-        """Register *client* for the length of the block; see enter()."""
+        """Register *client* for the duration of the block; see enter()."""
         session = self.enter(session_id, client)
         try:
             yield session
         finally:
             self.leave(session, client)
 
-    # -- what happens in stores
+    # -- changes in stores
 
     def take(self, session_id: bytes, raw: bytes) -> bool:
-        """Hand a message to whoever watches its session, if it is just the update that comes next; else do nothing."""
+        """Deliver a message if its session is watched and it is exactly the next update; tell whether it was."""
         session = self._sessions.get(session_id)
         return session is not None and session.take(raw)
 
     def publish(self, session_id: str, update: Update) -> None:
-        """Hand an update to whoever watches its session."""
+        """Deliver an update to whoever watches its session."""
         session = self._watched(session_id)
         if session is not None:
             session.publish(update)
 
     def changed(self, session_id: str) -> None:
-        """Note that the store has something new of a session."""
+        """Read a session again, since the store has something new of it."""
         session = self._watched(session_id)
         if session is not None:
             session.changed()
 
     def written(self, session_id: str) -> None:
-        """Note that a snapshot was written; of a run that our tracker numbers that is no news."""
+        """Re-read a session whose snapshot was written; not if our tracker numbers it, since that also publishes."""
         session = self._watched(session_id)
         if session is not None and (session.final or not session.numbered):
             self._clock.call_later(_SETTLE_S, session.changed)
 
     async def refresh(self, session_id: str) -> None:
-        """Read a session now if somebody watches it."""
+        """Read a session now, if somebody watches it."""
         session = self._watched(session_id)
         if session is not None:
             with suppress(StorageUnavailable):
@@ -187,7 +187,7 @@ class Hub:
             logger.warning("A session could not be read: %s (%d times more before)", error, suppressed)
 
     async def close(self) -> None:
-        """End every stream at once, in a way that makes clients come back. Fine to call more than once."""
+        """End every stream at once, in a way that makes clients reconnect. May be called repeatedly."""
         self._closed = True
         self._lingering.clear()
         for session in self.watched():

@@ -1,4 +1,4 @@
-"""Serves clients that lag: one task for all sessions that have any, and none while nobody lags."""
+"""Serves clients that lag: one task for all sessions that have any, no task otherwise."""
 
 import asyncio
 
@@ -12,8 +12,8 @@ class Laggards:
     """The sessions with lagging clients.
 
     Args:
-        clock: the time that sessions measure by.
-        tasks: where the task runs.
+        clock: the clock that sessions use.
+        tasks: runs the task.
     """
 
     def __init__(self, clock: Clock, tasks: Spawns) -> None:

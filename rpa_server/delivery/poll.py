@@ -1,4 +1,4 @@
-"""A poll that waits: a client of a session that only wakes its handler."""
+"""A waiting poll: a client of a session that only wakes its request handler."""
 
 from collections.abc import Callable, Sequence
 
@@ -7,15 +7,15 @@ from .wire.welcome import Welcome
 
 
 def _nothing(update: Update) -> bytes:
-    """Encode nothing: the handler looks for itself."""
+    """Encode nothing: the handler reads the session itself."""
     return b""
 
 
 class Waiter:
-    """A poll that waits for the next change.
+    """A poll that waits until its session changes.
 
     Args:
-        wake: called once there is something to look at, and perhaps again.
+        wake: called once there is something to read, perhaps more than once.
     """
 
     encode = staticmethod(_nothing)
@@ -33,7 +33,7 @@ class Waiter:
             self._wake()
 
     def sync(self, welcome: Welcome) -> None:
-        """Nothing to send: the handler looks for itself."""
+        """Send nothing: the handler reads the session itself."""
 
     def reset(self, welcome: Welcome) -> None:
         self._wake()

@@ -1,10 +1,10 @@
-"""One session that somebody watches: when its store is read, who waits for that, and when its streams end.
+"""One watched session: when to read its store, which clients wait for that, and when its streams end.
 
-What is known is the timeline's, who listens is the audience's; this module brings the two together and does what takes
-time. Nothing in it awaits a client.
+timeline.py decides what is known, audience.py knows the clients; this module connects them and does what takes time.
+Nothing in it awaits a client.
 
-Invariants: within an epoch a client gets every numbered update once and in order, or one reset; nothing is
-awaited between the look into the state and the registration of a client.
+Invariants: within an epoch a client gets every numbered update once and in order, or one reset; there is no await between
+looking at the state and registering a client.
 """
 
 import asyncio
@@ -18,19 +18,19 @@ from .context import SessionContext
 from .timeline import Timeline, Verdict, keep
 from .wire.welcome import Welcome
 
-#: A stream stays open this long behind the final update: robots add a line or two after it.
+#: A stream stays open this long after the final update, because robots add a line or two after it.
 GRACE_S = 2.0
-#: A client that comes back to a run which no store knows waits this long for the robot to hand it in again.
+#: A client that knows a run which no store has waits this long for the robot to store it again.
 PATIENCE_S = 3.0
 
 
 class Mark:
-    """What watchers/position_check.py remembers of a session.
+    """What watchers/position_check.py remembers about a session.
 
     Attributes:
-        heard: an update came since the last look.
-        seen, verified: when the session was last written, as Redis said at the last look and at the last comparison;
-            ``...`` before.
+        heard: an update came since the last check.
+        seen, verified: when the session was last written according to Redis, at the last check and at the last
+            comparison; ``...`` before the first one.
     """
 
     __slots__ = ("heard", "seen", "verified")
@@ -42,7 +42,7 @@ class Mark:
 
 
 class Session:
-    """What the server knows of a session while somebody watches it.
+    """The server's knowledge of a session while somebody watches it.
 
     Args:
         session_id: a checked session id.
@@ -63,16 +63,16 @@ class Session:
         self._context = context
         self._timeline = Timeline(session_id, context.heartbeat_ms)
         self._audience = Audience(context)
-        self._early: list[Update] = []  # updates that can't be placed before the store was read
-        self._waiting: dict[Client, Cursor] | None = None  # clients whose cursor can't be found before the store was read
+        self._early: list[Update] = []  # updates that can be judged only after the next read
+        self._waiting: dict[Client, Cursor] | None = None  # client → cursor, until a read can find the cursor
         self._reader: asyncio.Task[None] | None = None
         self._stale = True
         self._loaded = False
-        self._patience: object = None  # set while its timer runs, or has run
+        self._patience: object = None  # the timer of PATIENCE_S; stays set after it fired
         self._patient = True
-        self._ending: object = None  # set while its timer runs
+        self._ending: object = None  # the timer that ends the streams, None while it is not running
 
-    # -- what is known
+    # -- state
 
     @property
     def state(self) -> SessionState | None:
@@ -82,7 +82,7 @@ class Session:
         return state
 
     def _check_damage(self) -> None:
-        """Read the store where an update began like one of ours and could not be folded: the stored snapshot will do."""
+        """Re-read the store if an update began like one of ours but could not be folded, see take_damage()."""
         if (damage := self._timeline.take_damage()) is not None:
             self._context.on_read_error(damage)
             self.changed()
@@ -94,12 +94,12 @@ class Session:
 
     @property
     def loaded(self) -> bool:
-        """True once the store was read."""
+        """True once the store has been read."""
         return self._loaded
 
     @property
     def numbered(self) -> bool:
-        """True where our tracker numbers the run, so that a gap in it would show."""
+        """True if our tracker numbers the run, so that a missing update would show as a gap."""
         return self._timeline.numbered
 
     @property
@@ -108,7 +108,7 @@ class Session:
         return self._timeline.cursor
 
     def welcome(self, cursor: Cursor | None = None) -> Welcome:
-        """Return a client's first message, see Timeline.welcome; without *cursor* it serves for a reset, too."""
+        """Return a client's first message, see Timeline.welcome; without *cursor* it also serves as a reset."""
         clock = self._context.clock
         welcome = self._timeline.welcome(cursor, clock.steady_s(), clock.wall_s(), shared=bool(self._audience))
         self._check_damage()
@@ -117,7 +117,7 @@ class Session:
     # -- reading
 
     async def load(self) -> None:
-        """Read the store unless that was done; callers share one read.
+        """Read the store unless that was done already; concurrent callers share one read.
 
         Raises:
             StorageUnavailable: no store answers.
@@ -126,10 +126,10 @@ class Session:
             await self.refresh()
 
     async def refresh(self) -> None:
-        """Read the store as it is now; what is known already stays known where that fails or finds less.
+        """Read the store now; what is known already is kept if the read fails or finds less.
 
         Raises:
-            StorageUnavailable: no store answers, and nothing was read before.
+            StorageUnavailable: no store answers, and none was read before.
         """
         self._stale = True
         await asyncio.shield(self._read_soon())
@@ -137,7 +137,7 @@ class Session:
             raise StorageUnavailable("The session can't be read, because no store answers; try again soon.")
 
     def changed(self) -> None:
-        """Read the store (again): it may have more than is known here."""
+        """Read the store again: it may have more than is known here."""
         self._stale = True
         self._read_soon()
 
@@ -156,14 +156,15 @@ class Session:
             self._reader = None
 
     async def _read_once(self) -> bool:
-        """Read the store; False where no store answers, and nothing says that another try would be different."""
-        # What arrived before the read is in the store by now, or nowhere; what arrives during it may not be.
+        """Read the store; False if no store answers and nothing suggests that a retry would differ."""
+        # Updates that arrived before the read are in the store by now, or lost; those arriving during it may be missing
+        # there.
         before, self._early = self._early, []
         try:
             stored = await self._context.store.read(self.session_id)
         except StorageUnavailable as error:
             self._context.on_read_error(error)
-            again, self._stale = self._stale, True  # there was news meanwhile, in a store that does answer perhaps
+            again, self._stale = self._stale, True  # something changed meanwhile, perhaps in a store that does answer
             return again
         self._loaded = True
         self._adopt(stored)
@@ -177,7 +178,7 @@ class Session:
         return True
 
     def _adopt(self, stored: SessionState | None) -> None:
-        """Take over what the store has, as far as it is further than what is known."""
+        """Adopt the stored state if it is ahead of what is known."""
         change = self._timeline.adopt(stored)
         if change is None:
             return
@@ -191,7 +192,7 @@ class Session:
     # -- updates
 
     def take(self, raw: bytes) -> bool:
-        """Take a message off the wire if it is what nearly all are, the very next update; else leave it to publish()."""
+        """Fast path: deliver a raw message if it is exactly the next update; False leaves it to publish()."""
         update = self._timeline.offer(raw)
         if update is None:
             return False
@@ -200,7 +201,7 @@ class Session:
         return True
 
     def publish(self, update: Update) -> None:
-        """Take an update off the wire: deliver it where it is next, drop it where it was seen, else read the store."""
+        """Handle a received update: deliver it if it is next, drop it if already seen, else read the store."""
         self.mark.heard = True
         verdict = self._timeline.accept(update)
         if verdict is Verdict.AHEAD:
@@ -218,17 +219,18 @@ class Session:
     # -- clients
 
     def join(self, client: Client) -> None:
-        """Register *client*: from here on it misses nothing."""
+        """Register *client*: no update from now on is lost for it."""
         self._audience.join(client)
 
     def begin(self, client: Client, cursor: Cursor | None) -> None:
-        """Send *client* what it has not seen and keep it up to date from here on; load() comes before.
+        """Send *client* what it lacks and keep it up to date from here on; call load() first.
 
-        Where that failed and the client has a cursor, it hears nothing until a store answers; where no store knows
-        the run, for PATIENCE_S: if its first message said that nothing is known, it would take updates it has for new ones.
+        If load() failed and the client has a cursor, nothing is sent until a store answers; if no store knows the run,
+        nothing is sent for PATIENCE_S. A first message saying that nothing is known would make the client take updates
+        that it already has for new ones.
 
         Args:
-            cursor: the last position that the client knows, None for none.
+            cursor: the last position that the client knows, None if it knows none.
         """
         if not self._audience.is_joining(client):  # dismissed meanwhile
             return
@@ -241,7 +243,7 @@ class Session:
         self._end_soon()
 
     def _is_early(self, cursor: Cursor) -> bool:
-        """Tell whether a client with *cursor* should wait: no store answers, or one that has just lost everything."""
+        """Tell whether a client with *cursor* should wait: no store answers, or it may just have lost everything."""
         if self._timeline.cursor is not None:
             return False
         if not self._loaded:
@@ -262,25 +264,25 @@ class Session:
             self.begin(client, cursor)
 
     def leave(self, client: Client) -> None:
-        """Forget *client*; fine at any time and more than once."""
+        """Remove *client*; may be called at any time and repeatedly."""
         if self._waiting is not None:
             self._waiting.pop(client, None)
         self._audience.leave(client)
 
     def dismiss(self) -> None:
-        """Tell everyone to come back to another server."""
+        """Disconnect every client so that it reconnects to another server."""
         self._waiting = None
         self._audience.dismiss()
 
     def clients(self) -> list[Client]:
-        """Return everyone who watches or is about to."""
+        """Return all clients, including those still joining."""
         return self._audience.clients()
 
     def catch_up(self, now_s: float) -> bool:
-        """Serve clients that lag, abort those that take nothing; tell whether any is left.
+        """Serve lagging clients, abort those that accept no data; tell whether any still lags.
 
         Args:
-            now_s: the clock's steady seconds.
+            now_s: seconds of the steady clock.
         """
         self._audience.catch_up(now_s, self.welcome)
         return self._audience.lagging

@@ -1,8 +1,8 @@
-"""What all open streams share, whatever their transport.
+"""The base of all open streams, whatever their transport.
 
-Streams are asyncio protocols: a handler answers the request, hands the connection over, and is gone, so an idle
-client costs neither task nor timer. They know neither HTTP nor aiohttp. Nothing in here awaits, and writing to a
-connection that is gone does nothing.
+Streams are asyncio protocols: a handler answers the request, hands the connection over, and returns, so an idle client
+costs neither a task nor a timer. They know neither HTTP nor aiohttp. Nothing in here awaits, and writing to a lost
+connection does nothing.
 """
 
 import abc
@@ -12,22 +12,22 @@ from collections.abc import Callable, Sequence
 from ..progress.update import Update
 from .wire.welcome import Welcome
 
-#: A client with more than this pending lags: it gets no more until it has taken all of it.
+#: A client with more bytes pending than this lags: it gets no further update until it has accepted all of them.
 HIGH_WATER = 32 * 1024
 
-#: How long a connection that was closed may take to go.
+#: How long closing a connection may take before it is aborted.
 CLOSING_S = 5.0
 
 
 class Stream(asyncio.Protocol, abc.ABC):
-    """A client (see client.Client) on a connection of its own.
+    """A client (see client.Client) with a connection of its own.
 
     Args:
         transport: the connection.
 
     Attributes:
-        encode: makes the bytes of one update; one function for all streams of a kind.
-        gone: called once when the connection is lost, however that came.
+        encode: encodes one update; one function for all streams of a kind.
+        gone: called once when the connection is lost, for whatever reason.
         group: see heartbeat.Pinged.
     """
 
@@ -50,10 +50,10 @@ class Stream(asyncio.Protocol, abc.ABC):
         self._paused = False
 
     def data_received(self, data: bytes) -> None:
-        """Ignore it: nothing is expected."""
+        """Ignore incoming data: none is expected."""
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Tell whoever wants to know; fine more than once."""
+        """Call ``gone``; may be called repeatedly."""
         gone, self.gone = self.gone, None
         if gone is not None:
             gone()
@@ -74,7 +74,7 @@ class Stream(asyncio.Protocol, abc.ABC):
         self.transport.abort()
 
     def abort_soon(self) -> None:
-        """See to it that the connection goes, whatever the peer does: closing waits for what is not yet taken."""
+        """Abort the connection if closing takes too long; it waits until the peer has accepted all bytes."""
         asyncio.get_running_loop().call_later(CLOSING_S, self.transport.abort)
 
     @property
@@ -103,5 +103,5 @@ class Stream(asyncio.Protocol, abc.ABC):
 
     @property
     def ending(self) -> str:
-        """How the stream ended, in a word, for the log."""
+        """How the stream ended, in one word, for the log."""
         return "closed"

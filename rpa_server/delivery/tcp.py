@@ -1,20 +1,20 @@
-"""Socket options of the connections that pages keep open."""
+"""Socket options for the connections that pages keep open."""
 
 import socket
 
-#: What the kernel waits for an acknowledgement before it drops a connection.
+#: How long the kernel waits for an acknowledgement before it drops a connection.
 UNACKNOWLEDGED_MS = 10_000
-#: How much the kernel holds that it could not send: more would only hide for seconds that a client has stalled.
+#: How many unsent bytes the kernel keeps: more would only hide for seconds that a client has stalled.
 UNSENT = 128 * 1024
 
 
 def bound_silence(raw: socket.socket | None) -> None:
-    """Let the kernel drop a connection when its peer acknowledges nothing for UNACKNOWLEDGED_MS.
+    """Make the kernel drop a connection whose peer acknowledges nothing for UNACKNOWLEDGED_MS.
 
-    And let it hold no more than UNSENT bytes that the peer does not take, instead of megabytes.
+    Also limits the unsent bytes that the kernel keeps to UNSENT, instead of megabytes.
 
     Args:
-        raw: the connection's socket, or the one that listens, of which connections inherit it.
+        raw: the connection's socket, or a listening one, whose connections inherit the options.
     """
     if raw is None or raw.family not in (socket.AF_INET, socket.AF_INET6):
         return

@@ -1,9 +1,9 @@
-"""What is known of one session: its state, the position, and what an update or a read does to them.
+"""The known state of one session: its snapshot, its position, and how an update or a read changes them.
 
 Pure: no clock, no socket. Updates are parsed only to be folded or to name an unnumbered step.
 
-Invariants: the position never goes back within a run; the updates that are kept are contiguous and end at the position;
-whatever was derived from the position is dropped by _moved(), the only function that touches it.
+Invariants: the position never goes back within a run; the kept updates are contiguous and end at the position; everything
+derived from the position is cleared by _moved(), the only function that touches it.
 """
 
 from dataclasses import replace
@@ -17,14 +17,14 @@ from ..progress.snapshot import entry_of, reduce
 from ..progress.update import HISTORY, START, Cursor, Update, head, is_whole
 from .wire.welcome import Welcome
 
-#: How long a Welcome serves others, too: the robot's silence, which it tells of, grows while nothing is written.
+#: How long clients that join share one Welcome. It tells the robot's silence, which grows while nothing is written.
 FRESH_S = 0.5
-#: A list of updates is cut to HISTORY when it has grown to this, so that cutting is rare.
+#: A list of updates is cut down to HISTORY only when it reaches this length, so that cutting is rare.
 _MOST = HISTORY + 64
 
 
 class Verdict(Enum):
-    """What an update is, seen from the position."""
+    """How an update relates to the current position."""
 
     NEXT = "the next one: deliver it"
     UNNUMBERED = "of a writer that does not number: deliver it"
@@ -33,10 +33,10 @@ class Verdict(Enum):
 
 
 class Change(NamedTuple):
-    """What a read brought.
+    """The effect of a read.
 
     Attributes:
-        missed: the updates that clients lack; None where that can't be proven, so that they must be reset.
+        missed: the updates that clients lack; None if that can't be determined, so that they must be reset.
     """
 
     missed: list[Update] | None
@@ -47,7 +47,7 @@ class Timeline:
 
     Args:
         session_id: a checked session id.
-        heartbeat_ms: goes into every Welcome.
+        heartbeat_ms: included in every Welcome.
     """
 
     __slots__ = (
@@ -59,29 +59,29 @@ class Timeline:
         self._session_id = session_id
         self._heartbeat_ms = heartbeat_ms
         self._state: SessionState | None = None
-        self._folded = 0  # the last update that the state's snapshot contains
+        self._folded = 0  # ``seq`` of the last update folded into the snapshot
         self._damage: Exception | None = None  # why an update could not be folded
-        self._last_step: tuple[object, object] | None = None  # the last step that came without a number
-        self._next_head: bytes | None = None  # how the update begins that must come next
+        self._last_step: tuple[object, object] | None = None  # the last step published without a number
+        self._next_head: bytes | None = None  # first bytes of the next update
         self._welcome: Welcome | None = None  # shared by clients that join now
         self._welcome_until_s = 0.0
 
-    # -- what is known
+    # -- reading the state
 
     @property
     def state(self) -> SessionState | None:
-        """The state with its snapshot folded up to the position, None while nothing is known."""
+        """The state, with the snapshot folded up to the position; None while nothing is known."""
         self._fold()
         return self._state
 
     @property
     def cursor(self) -> Cursor | None:
-        """The position, None while nothing is known."""
+        """The current position, None while nothing is known."""
         return None if self._state is None else self._state.cursor
 
     @property
     def numbered(self) -> bool:
-        """True where our tracker numbers the run, so that a gap in it would show."""
+        """True if our tracker numbers the run, so that a missing update would show as a gap."""
         return self._state is not None and self._state.own
 
     @property
@@ -93,12 +93,12 @@ class Timeline:
         return bool(state.updates[-1].final if state.seq > self._folded else state.snapshot["final"])
 
     def take_damage(self) -> Exception | None:
-        """Return, once, why an update that began like one of ours could not be folded: the store must be read again."""
+        """Return, once, why an update that began like one of ours could not be folded: re-read the store then."""
         damage, self._damage = self._damage, None
         return damage
 
     def since(self, cursor: Cursor) -> list[Update] | None:
-        """Return the updates behind *cursor*, each once, in order; None where that can't be proven."""
+        """Return the updates after *cursor*, each once, in order; None if that can't be determined."""
         return None if self._state is None else self._state.since(cursor)
 
     def view(self, wall_s: float) -> View | None:
@@ -110,14 +110,14 @@ class Timeline:
         """Return a client's first message.
 
         Args:
-            cursor: the client's own, where since() can tell what follows on it; else None, for the whole state.
+            cursor: the client's own, if since() knows what follows it; None for the whole state.
             now_s: steady seconds.
             wall_s: seconds since 1970.
-            shared: others are likely to ask for the same within FRESH_S.
+            shared: other clients are likely to ask for the same within FRESH_S.
         """
         state = self._state
         if cursor is not None and state is not None:
-            at = Cursor(state.epoch, cursor.seq)  # a cursor may only say "from the beginning"
+            at = Cursor(state.epoch, cursor.seq)  # a cursor without an epoch means "from the beginning"
             return Welcome(self._session_id, self._heartbeat_ms, at, None, recovered=True)
         if self._welcome is not None and now_s <= self._welcome_until_s:
             return self._welcome
@@ -125,10 +125,10 @@ class Timeline:
         self._welcome, self._welcome_until_s = made if shared else None, now_s + FRESH_S
         return made
 
-    # -- what changes it
+    # -- changing the state
 
     def offer(self, raw: bytes) -> Update | None:
-        """Take a message off the wire if it is what nearly all are, the very next update; else None, for accept()."""
+        """Fast path: accept a raw message if it is exactly the next update; None leaves it to accept()."""
         state = self._state
         if self._next_head is None or state is None or not raw.startswith(self._next_head) or not is_whole(raw):
             return None
@@ -137,7 +137,7 @@ class Timeline:
         return update
 
     def accept(self, update: Update) -> Verdict:
-        """Take an update, and tell what it is."""
+        """Accept an update if it is the next one, and return how it relates to the position."""
         state = self._state
         if update.epoch is None:
             self._last_step = _step(update)
@@ -150,18 +150,18 @@ class Timeline:
         return Verdict.NEXT
 
     def follows(self, update: Update) -> bool:
-        """Tell whether *update* is the next one, without taking it."""
+        """Tell whether *update* is the next one, without accepting it."""
         state = self._state
         return state is not None and update.epoch == state.epoch and update.seq == state.seq + 1
 
     def adopt(self, fresh: SessionState | None) -> Change | None:
-        """Take over what a store has, as far as it is further than what is known; None where it is not."""
+        """Adopt a stored state if it is ahead of what is known; None if it is not."""
         known = self._state
         if fresh is None or (known is not None and (fresh := advance(known, fresh)) is known):
             return None
         missed = fresh.since(START if known is None else known.cursor)
         if fresh.sparse and (known is None or known.epoch == fresh.epoch):
-            # A robot that writes a snapshot may publish the same step, too; pages get it once.
+            # A robot that writes snapshots may publish the same step as well; pages get it once.
             missed = [update for update in fresh.updates if _step(update) != self._last_step]
         self._state = replace(fresh, updates=fresh.updates[-HISTORY:])
         self._folded = fresh.seq
@@ -174,21 +174,21 @@ class Timeline:
         state.updates.append(update)
         self._moved(head(state.epoch, state.seq + 1))
         if len(state.updates) >= _MOST:
-            self._fold()  # before they are dropped
+            self._fold()  # before the oldest updates are dropped
             del state.updates[:-HISTORY]
 
     def _moved(self, next_head: bytes | None) -> None:
-        """Drop what was derived from the position before.
+        """Clear everything that was derived from the previous position.
 
         Args:
-            next_head: how the next update begins; None where it is worked out once an update has come, because most
+            next_head: first bytes of the next update; None if they are to be computed when an update has come, since most
                 sessions that were read never get one.
         """
         self._next_head = next_head
         self._welcome = None
 
     def _fold(self) -> None:
-        """Bring the snapshot up to the position: updates are folded when somebody asks, not as they come."""
+        """Fold the pending updates into the snapshot. That is done when somebody needs it, not as updates come."""
         state = self._state
         if state is None or state.seq == self._folded:
             return
@@ -201,13 +201,13 @@ class Timeline:
 
 
 def _step(update: Update) -> tuple[object, object]:
-    """Name the step that an update tells of, where numbers can't."""
+    """Return what identifies the step of an update that has no number."""
     data = update.data
     return data.get("etapa"), data.get("mensagem")
 
 
 def keep(updates: list[Update], update: Update) -> None:
-    """Append to a list that never holds many more than HISTORY; an empty list takes a tenth of an empty deque."""
+    """Append and keep the length near HISTORY; a list, since an empty deque takes ten times the memory."""
     updates.append(update)
     if len(updates) >= _MOST:
         del updates[:-HISTORY]

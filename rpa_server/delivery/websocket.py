@@ -1,7 +1,7 @@
 """WebSocket clients: the native protocol, and the plan's dialect.
 
-As in stream.py nothing awaits. Frames that come in are put together by wire/incoming.py; what they say is answered
-here, the same for everyone.
+As in stream.py nothing awaits. wire/incoming.py assembles incoming frames into messages; those are answered here, in the
+same way for every client.
 """
 
 import asyncio
@@ -22,17 +22,17 @@ RESTART, FINISHED, FLOODING = 1012, 4410, 1008
 #: Frames that a client may send between two heartbeats; pages send one or two.
 _MOST_FRAMES = 500
 _PING = ws_control(PING)
-#: The beginning of what a client answers, with its mask behind it; most say nothing else, ever.
+#: The first bytes of a pong, which the mask follows; most clients never send anything else.
 _PONG, _PONG_SIZE = b"\x8a\x80", 6
 
 
 class Socket(Stream):
-    """What both dialects share.
+    """The common part of both dialects.
 
     Attributes:
-        name: of the dialect, for the log.
+        name: the dialect's name, for the log.
         handshake_done: False until the 101 is written; a frame before it would corrupt the response.
-        close_code: what was sent in a close frame, None before.
+        close_code: the code of the close frame that was sent, None before that.
     """
 
     __slots__ = ("_heard", "_reader", "close_code", "handshake_done")
@@ -40,7 +40,7 @@ class Socket(Stream):
 
     def __init__(self, transport: asyncio.Transport) -> None:
         super().__init__(transport)
-        self._reader: Reader | None = None  # most clients send nothing for long
+        self._reader: Reader | None = None  # created at the first frame: most clients send nothing for long
         self._heard = True
         self.handshake_done = True
         self.close_code: int | None = None
@@ -90,7 +90,7 @@ class Socket(Stream):
             self._reject("This kind of message is not known; the only one is ping.")
 
     def _echo(self, data: dict[str, Any], text: bytes) -> bool:
-        """Answer a message that is no ping; tell whether it was one that may be sent."""
+        """Answer a message that is not a ping; tell whether it was permitted."""
         return False
 
     def _reject(self, message: str) -> None:
@@ -99,7 +99,7 @@ class Socket(Stream):
     # -- the end
 
     def close(self, code: int, reason: str) -> None:
-        """Begin the closing handshake; nothing is sent afterwards. Fine to call more than once."""
+        """Begin the closing handshake; nothing is sent afterwards. May be called repeatedly."""
         if not self.handshake_done:
             self.transport.abort()
         elif self.close_code is None and not self.transport.is_closing():
@@ -108,7 +108,7 @@ class Socket(Stream):
             self.abort_soon()
 
     def _closed(self, payload: bytes) -> None:
-        """Answer the peer's close frame, where it is not the answer to ours, and end the connection."""
+        """Answer the peer's close frame unless it is the reply to ours, and end the connection."""
         if self.close_code is None:
             self.close_code = int.from_bytes(payload[:2], "big") if payload else 1005
             self.transport.write(ws_control(CLOSE, payload[:2]))
@@ -119,7 +119,7 @@ class Socket(Stream):
         self.abort_soon()
 
     def _drop(self, code: int, reason: str) -> None:
-        """Say why and close at once: a peer that breaks the protocol can't be expected to answer."""
+        """Send a close frame and close at once: a peer that breaks the protocol can't be expected to answer."""
         if self.close_code is None:
             self.close_code = code
             self.transport.write(ws_close(code, reason))
@@ -132,7 +132,7 @@ class Socket(Stream):
     # -- heartbeat
 
     def ping(self) -> None:
-        """Send a ping, whose answer is asked for in expire()."""
+        """Send a ping; expire() checks for the answer."""
         if self._reader is not None:
             self._reader.frames = 0
         if not self._paused and self.close_code is None:
@@ -140,7 +140,7 @@ class Socket(Stream):
             self.transport.write(_PING)
 
     def expire(self) -> None:
-        """Drop a client that has said nothing since the ping; one that reads slowly is the session's to judge."""
+        """Drop a client that has sent nothing since the ping; slow readers are left to the session's rule."""
         if not self._heard and not self._paused:
             self.transport.abort()
 
@@ -169,7 +169,7 @@ class NativeSocket(Socket):
 class PlainSocket(Socket):
     """A WebSocket in the plan's dialect: no sync, no reset, no clean close.
 
-    The plan's script never comes back after a clean close, so a restart drops the connection instead.
+    The plan's script never reconnects after a clean close, so a restart drops the connection instead.
     """
 
     __slots__ = ()
@@ -177,7 +177,7 @@ class PlainSocket(Socket):
     encode = staticmethod(plain_frames)
 
     def _echo(self, data: dict[str, Any], text: bytes) -> bool:
-        """Send an untyped object back: the plan's own test expects it; to anyone else it would be a forged update."""
+        """Echo an untyped object to its sender, as the plan's own test expects; others would take it for an update."""
         if "type" in data:
             return False
         self.transport.write(ws_text(text))
@@ -192,7 +192,7 @@ class PlainSocket(Socket):
             self.transport.write(plain_frames(Update(message, None, 0, False)))
 
     def finish(self) -> bool:
-        """Leave the socket open: the page closes it when it likes, and may see the session's next run."""
+        """Leave the socket open: the page closes it when it likes, and may see the session's next run over it."""
         return False
 
     def restart(self) -> None:

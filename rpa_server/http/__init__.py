@@ -1,1 +1,1 @@
-"""One module per kind of request; each checks what came in and hands it on."""
+"""One module for each kind of request; each checks its input and hands it on."""

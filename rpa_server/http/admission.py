@@ -1,9 +1,9 @@
-"""Whether a request may open, read or write a session: one decision for every way in.
+"""Decides whether a request may open, read or write a session: one decision for every entry point.
 
 Pure: it knows text, the allow-list and the room that is left, but no aiohttp, no socket and no clock. The handlers, the
 deployed ones too, and the listener's fast WebSocket opening all ask admit(), so a rule that is added here holds for all.
 
-The order of the rules is part of the answer: of several things that are wrong, the first one is reported.
+The order of the rules is part of the interface: if several things are wrong, the first one is reported.
 
 Where the next rules go: a token is looked for in ``request.headers`` and ``request.query`` at the top of admit(), and what
 it is compared with is an attribute of Rules, which app.py fills. A limit per address belongs to Rules.refusal, which
@@ -21,9 +21,9 @@ from ..origins import Origins, same_host
 from ..progress.session_id import check_session_id
 from ..progress.update import Cursor, parse_cursor
 
-#: Names below ``/rpa`` that are the deployed API there (a proxy may take its ``/api`` off), not sessions.
+#: Below ``/rpa`` (a proxy may strip ``/api``) these names belong to the deployed API, so they are no session ids there.
 RESERVED = ("progress", "health", "metrics", "sessions", "status", "monitor", "logs", "start", "stop", "cleanup")
-#: Bytes that the body of a request may have.
+#: The most bytes that the body of a request may have.
 MAX_BODY = 64 * 1024
 #: Seconds that a poll may wait for news.
 MAX_WAIT_S = 25.0
@@ -46,9 +46,9 @@ class Request(NamedTuple):
     """What admission needs to know of a request.
 
     Attributes:
-        action: what it wants.
-        session_id: as it stands in the address, percent-decoded but not checked; empty where there is none.
-        headers: found by their names in lower case.
+        action: what the request wants to do.
+        session_id: as in the address, percent-decoded but not checked; empty if there is none.
+        headers: looked up by lower-case names.
         query: the parameters of the address, percent-decoded.
         address: the IP address of the peer, which is a proxy's where one stands in between; empty for a Unix socket.
         host: the value of ``Host``.
@@ -75,11 +75,11 @@ class Request(NamedTuple):
 
 
 class Rules(NamedTuple):
-    """What requests are judged by.
+    """The rules and limits that requests are checked against.
 
     Attributes:
-        origins: the pages of other hosts that may connect.
-        refusal: returns why no further connection can be served now, None while there is room.
+        origins: pages of these other origins may connect.
+        refusal: returns the error if no further connection can be served now, None while there is room.
     """
 
     origins: Origins
@@ -91,9 +91,9 @@ class Admitted(NamedTuple):
 
     Attributes:
         session_id: checked; empty for the list.
-        cursor: where the client continues, None where it has nothing yet.
-        accept: of a WebSocket, the value of ``Sec-WebSocket-Accept``; else empty.
-        refusal: of a WebSocket that can't be served now, why. It is opened all the same and gets the error in a
+        cursor: where the client continues, None if it has received nothing yet.
+        accept: for a WebSocket, the value of ``Sec-WebSocket-Accept``; else empty.
+        refusal: why a WebSocket can't be served now, None if it can. It is opened all the same and gets the error in a
             frame: a page can't read the answer of a handshake that fails.
         wait_s: of a poll and of the list, how many seconds the caller waits for more, at most MAX_WAIT_S.
     """
@@ -106,14 +106,14 @@ class Admitted(NamedTuple):
 
 
 def admit(request: Request, rules: Rules) -> Admitted:
-    """Return what to serve.
+    """Check a request against the rules; return what to serve.
 
     Raises:
         BadSessionId: the session id is missing or not valid.
         BadCursor: ``after`` is not a cursor; a mere READ has none.
         BadRequest: ``wait`` is not a number of seconds.
         Forbidden: it is a page of an origin that may not do this, or the list for a caller on another machine.
-        UpgradeRequired: it is not the handshake of a WebSocket.
+        UpgradeRequired: the request is not a WebSocket handshake.
         ServerFull: an event stream or a poll that waits finds no room. A HEAD request for a stream needs none.
     """
     if request.action is Action.LIST:
@@ -140,10 +140,10 @@ def admit(request: Request, rules: Rules) -> Admitted:
 
 
 def _cursor(request: Request) -> Cursor | None:
-    """Return the cursor that the client hands back.
+    """Return the cursor that the client sends.
 
-    A browser that reconnects repeats the address with its old ``after`` and reports in ``Last-Event-ID`` what it has
-    received since, so the header comes first. The header may be another server's, so a malformed one counts as none.
+    A browser that reconnects repeats the address with its old ``after``, but reports in ``Last-Event-ID`` what it has
+    received since, so the header wins. The header may come from another server, so a malformed one is ignored.
     """
     after = request.query.get("after")
     asked = None if after is None else parse_cursor(after)
@@ -164,7 +164,7 @@ def _wait_s(request: Request) -> float:
 
 
 def _handshake(request: Request, origins: Origins) -> str:
-    """Let programs, pages of this host and pages of the allowed origins connect; browsers leave this check to us."""
+    """Check the origin, which browsers leave to the server; return the value of ``Sec-WebSocket-Accept``."""
     if not origins.connects(request.headers.get("origin"), request.host):
         raise Forbidden("Pages of this origin may not connect; RPA_ALLOWED_ORIGINS lists those that may.")
     accept = handshake.accept(request.headers) if request.method == "GET" else None
@@ -174,7 +174,7 @@ def _handshake(request: Request, origins: Origins) -> str:
 
 
 def _check_writing(request: Request) -> None:
-    """Let programs and pages of this host write; pages of allowed origins may only read."""
+    """Refuse writing to pages of other hosts; pages of allowed origins may only read."""
     origin = request.headers.get("origin")
     if origin is not None and not same_host(origin, request.host):
         raise Forbidden("Pages of other origins may read, not write.")

@@ -1,8 +1,8 @@
-"""The CORS headers: pages of the allowed origins may read the answers of the shared routes.
+"""CORS headers: pages of the allowed origins may read the responses of the shared routes.
 
-A route is shared when it answers OPTIONS: the deployed ones do so by themselves, shared() adds that answer to others,
-and add_headers() looks for it. No answer ever allows credentials. Whether a page may open a WebSocket or publish, which
-browsers do not ask about beforehand, is decided in admission.py.
+A route is shared if it answers OPTIONS: the deployed ones do so by themselves, shared() adds it to others, and
+add_headers() checks for it. No response ever allows credentials. Browsers send no preflight before they open a WebSocket
+or publish; admission.py decides about those.
 """
 
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ from .keys import ORIGINS
 _PREFLIGHT = {
     "Access-Control-Allow-Methods": "GET, HEAD",
     "Access-Control-Allow-Headers": "Authorization, Cache-Control, Content-Type, If-None-Match, Last-Event-ID",
-    "Access-Control-Max-Age": "7200",  # the most that Chromium keeps
+    "Access-Control-Max-Age": "7200",  # the longest time that Chromium caches a preflight
 }
 
 
@@ -24,12 +24,12 @@ async def _preflight(request: web.Request) -> web.StreamResponse:
 
 
 def shared(routes: Iterable[web.RouteDef], preflight: Handler = _preflight) -> list[web.RouteDef]:
-    """Open *routes* to pages of the allowed origins: return them with a preflight answer each."""
+    """Return *routes*, each with an answer to preflights: pages of the allowed origins may read them."""
     return [each for route in routes for each in (route, web.options(route.path, preflight))]
 
 
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
-    """Add to answers of shared routes which pages may read them; a handler of the signal ``on_response_prepare``."""
+    """Add CORS headers to responses of shared routes; a handler of the signal ``on_response_prepare``."""
     resource = request.match_info.route.resource
     if resource is None or not any(route.method in ("OPTIONS", "*") for route in resource):
         return

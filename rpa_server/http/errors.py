@@ -1,4 +1,4 @@
-"""One middleware: whatever goes wrong becomes a JSON body with the right status, never a traceback."""
+"""One middleware that turns every failure into a JSON body with the right status, never a traceback."""
 
 import logging
 
@@ -26,7 +26,7 @@ _TEXTS = {
 
 @web.middleware
 async def json_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answer every error as the object of errors.body()."""
+    """Answer every error with the object that errors.body() builds."""
     try:
         return await handler(request)
     except errors.RpaError as error:
@@ -35,7 +35,7 @@ async def json_errors(request: web.Request, handler: Handler) -> web.StreamRespo
         body = errors.body(error.code, str(error), error.temporary)
         response = answer(body, error.status, error.headers)
         if isinstance(error, errors.ServerFull):
-            response.force_close()  # idle, it would take up room that another client needs
+            response.force_close()  # an idle connection would take up room that another client needs
         return response
     except web.HTTPException as error:
         if error.status < 400:
@@ -50,7 +50,7 @@ async def json_errors(request: web.Request, handler: Handler) -> web.StreamRespo
 
 
 def answer(body: object, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
-    """Build a JSON response that no cache keeps."""
+    """Build a JSON response that is not cached."""
     return web.Response(
         body=safejson.dumps(body),
         status=status,

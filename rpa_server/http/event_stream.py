@@ -1,4 +1,4 @@
-"""Server-sent events: the native stream, and the plan's."""
+"""Handlers of the event streams: the native one, and the one in the plan's dialect."""
 
 import asyncio
 import random
@@ -15,13 +15,13 @@ from . import params, takeover
 from .admission import Action, Admitted
 from .keys import HUB
 
-#: Wide enough that browsers, who all lose a server at once, do not all come back at once.
+#: Wide enough that browsers, which lose a server all at once, do not reconnect all at once.
 _RETRY_MS = (3000, 7500)
 _jitter = EvenJitter(random.random())
 _HEADERS = {
     "Content-Type": "text/event-stream",
     "Cache-Control": "no-cache, no-store, no-transform",
-    "X-Accel-Buffering": "no",  # nginx would hold events back until its buffer is full
+    "X-Accel-Buffering": "no",  # without this nginx holds events back until its buffer is full
 }
 
 
@@ -47,7 +47,7 @@ async def stream(
     Args:
         admitted: what admission returned for a STREAM.
         kind: makes the stream of a transport.
-        headers: more headers of the answer.
+        headers: extra response headers.
     """
     session_id, cursor = admitted.session_id, admitted.cursor
     response = web.Response(headers={**_HEADERS, **(headers or {})})
@@ -74,7 +74,7 @@ def _retry_ms() -> int:
 
 
 def _head(response: web.Response) -> bytes:
-    """Write down a response's head; it is the last one on its connection."""
+    """Build the response's head as bytes; the connection closes after this response."""
     headers = {**response.headers, "Date": formatdate(usegmt=True), "Connection": "close"}
     headers.pop("Content-Length", None)
     lines = ["HTTP/1.1 200 OK", *(f"{name}: {value}" for name, value in headers.items())]

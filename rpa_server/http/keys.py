@@ -1,4 +1,4 @@
-"""What the application keeps, by typed key."""
+"""The typed keys of what the application keeps."""
 
 from collections.abc import Awaitable, Callable
 

@@ -1,6 +1,6 @@
 """The server's figures, for Prometheus and for ``/status``.
 
-They are counted where they happen, as plain integers, and only read here: a scrape costs something, an update nothing.
+They are counted as plain integers where things happen, and only read here: a scrape costs something, counting does not.
 """
 
 import time
@@ -17,9 +17,9 @@ class Figure:
 
     Attributes:
         name: without the prefix ``rpa_``.
-        text: what it counts.
-        read: returns its value now.
-        counter: it only grows; else it is a gauge.
+        text: what the figure means.
+        read: returns the current value.
+        counter: True if it only grows; False for a gauge.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Metrics:
 
 
 class _Collector:
-    """Hands figures and their values to prometheus_client."""
+    """Passes figures and their values to prometheus_client."""
 
     def __init__(self, figures: Sequence[Figure], values: Mapping[str, float]) -> None:
         self._figures = figures

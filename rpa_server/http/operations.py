@@ -7,12 +7,12 @@ from .keys import FIGURES, METRICS, SUBSCRIBER
 
 
 async def live(request: web.Request) -> web.StreamResponse:
-    """Answer as long as the event loop turns."""
+    """Answer as long as the event loop runs."""
     return answer({"status": "ok"})
 
 
 async def ready(request: web.Request) -> web.StreamResponse:
-    """Answer ``ok``, ``degraded`` while only files are served, or 503 where Redis refuses us and waiting would not help."""
+    """Answer ``ok``, ``degraded`` while only files are served, or 503 if Redis refuses us, which no waiting cures."""
     subscriber = request.app[SUBSCRIBER]
     if subscriber is None:
         return answer({"status": "ok", "redis": "none"})

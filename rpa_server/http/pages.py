@@ -22,12 +22,12 @@ _HEADERS = {
 }
 
 _FILE = re.compile(r"[a-z0-9_-]+\.(css|html|js)")
-#: How pages in web/ name the widget's script.
+#: How pages in web/ refer to the widget's script.
 _WIDGET = "/static/rpa-progress.js"
 
 
 async def static(request: web.Request) -> web.StreamResponse:
-    """Serve one of the page's files, and no other one."""
+    """Serve a file of the operator's page, and nothing else."""
     name = request.match_info["name"]
     path = assets.directory("web") / name
     if _FILE.fullmatch(name) is None or not path.is_file():
@@ -37,9 +37,9 @@ async def static(request: web.Request) -> web.StreamResponse:
 
 @functools.cache
 def _read(name: str) -> str:
-    """Return a page in ``web/``, with the address of the widget's script made this release's own.
+    """Return a page of ``web/``, with the widget's script at the address of this version.
 
-    A cached page and a script of another release are never mixed then.
+    So a cached page is never combined with a script of another version.
     """
     text = (assets.directory("web") / name).read_text(encoding="utf-8")
     script = scripts.read("rpa-progress.js")
@@ -53,7 +53,7 @@ async def index(request: web.Request) -> web.StreamResponse:
 
 
 async def embed(request: web.Request) -> web.StreamResponse:
-    """Serve the page with the snippet for this server, and the widget as visitors see it."""
+    """Serve the page that shows this server's snippet, and the widget as visitors see it."""
     script = scripts.read("rpa-progress.js")
     if script is None:
         raise web.HTTPNotFound

@@ -1,4 +1,4 @@
-"""What aiohttp's requests carry, in the terms of admission; each value is checked once, at the edge."""
+"""Translates aiohttp's requests into the terms of admission.py; each value is checked here, once."""
 
 from aiohttp import web
 
@@ -7,10 +7,10 @@ from .keys import RULES
 
 
 def admitted(request: web.Request, action: Action, *names: str, session_id: str | None = None) -> Admitted:
-    """Return what to serve; see admission.admit() for what is raised.
+    """Return what to serve; raises what admission.admit() raises.
 
     Args:
-        names: query parameters that may have the session id, where the path has none; the first one that is there counts.
+        names: query parameters that may carry the session id if the path has none; the first one present counts.
         session_id: the text of the session id, where the handler has to cut it out of the address itself.
     """
     text = request.match_info.get("session") if session_id is None else session_id

@@ -1,9 +1,9 @@
-"""Updates of robots that publish over HTTP, since they can't reach Redis.
+"""Handles updates that robots publish over HTTP because they can't reach Redis.
 
-The server numbers them as the tracker would: it resumes the stored run, adds to it and stores it, and starts over when
-another writer was faster. It keeps nothing in between, so any server can take the next update.
+The server numbers them as the tracker would: it resumes the stored run, adds the update and stores the run, and starts
+over if another writer stored something first. It keeps nothing in between, so any server can handle the next update.
 
-A session that another system's robot is writing is refused: both writers would overwrite each other unnoticed.
+A session that another system's robot is writing is refused: the two writers would overwrite each other unnoticed.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from ..progress.snapshot import estado
 from ..progress.update import Cursor
 
 _TRIES = 20
-#: Seconds between two tries, at most; random, so that two servers do not collide again.
+#: The longest pause between two attempts, in seconds; random, so that two servers do not collide again.
 _PAUSE_S = 0.02
 
 
@@ -31,7 +31,7 @@ class Publisher:
     """Adds publications to stored runs.
 
     Args:
-        store: where runs are kept.
+        store: where runs are stored.
     """
 
     def __init__(self, store: Store) -> None:
@@ -41,11 +41,11 @@ class Publisher:
     async def publish(self, session_id: str, publication: dict[str, Any]) -> Cursor:
         """Store one publication (see schemas.PublicationSchema) and return its position.
 
-        A step 0 behind the end of a run begins a new one.
+        Step 0 after the end of a run begins a new run.
 
         Raises:
             Conflict: another system's robot is writing the session; nothing is stored.
-            StorageUnavailable: no store takes it.
+            StorageUnavailable: no store accepts it.
         """
         lock = self._locks.setdefault(session_id, asyncio.Lock())
         async with lock:
@@ -62,7 +62,7 @@ class Publisher:
 
 
 def _is_taken(state: SessionState) -> bool:
-    """Tell whether another system's robot is writing; once it counts as expired its session may be taken over."""
+    """Tell whether another system's robot is writing the session; after too long a silence it may be taken over."""
     if state.own or state.snapshot["final"]:
         return False
     return estado(state.snapshot, state.silence_s(time.time())) != Estado.EXPIRADO

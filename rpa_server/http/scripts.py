@@ -1,8 +1,8 @@
-"""The scripts that pages of other sites load: which address is which file, its bytes, its hash, and the answer.
+"""The scripts that pages of other sites load: which address means which file, its bytes and hash, the response.
 
-An address with a version names one content for ever: the running version's, an older one's that was kept, or nothing.
-Every file is read once in the life of the process, at its start, so that neither a page and its snippet nor an old
-process and the files of its successor can disagree about it.
+An address with a version has the same content for ever: the running version's, a kept older one's, or none. Every file is
+read once per process, at its start, so that a page and its snippet always agree, and so do an old process and the files
+of its successor.
 """
 
 import base64
@@ -30,9 +30,9 @@ class ScriptFile:
 
     Attributes:
         body: its bytes.
-        packed: the same through gzip.
-        integrity: for the attribute of that name (Subresource Integrity), SHA-384 of the body.
-        tag: a short name of the content.
+        packed: the body, compressed by gzip.
+        integrity: value for the attribute of that name (Subresource Integrity): SHA-384 of the body.
+        tag: a short hash of the content.
         content_type: media type without parameters.
     """
 
@@ -45,13 +45,13 @@ class ScriptFile:
 
 @functools.cache
 def _files() -> frozenset[str]:
-    """Return the names of the files in ``web/dist``; nothing else is ever opened, whatever address is asked for."""
+    """Return the names of the files in ``web/dist``; no other file is ever opened, whatever the requested address."""
     return frozenset(path.name for path in _DIST.glob("rpa-*"))
 
 
 @functools.cache
 def read(file: str) -> ScriptFile | None:
-    """Return the file ``web/dist/<file>``, None where there is none."""
+    """Return the file ``web/dist/<file>``, None if it does not exist."""
     path = _DIST / file
     if not path.is_file():
         return None
@@ -63,20 +63,20 @@ def read(file: str) -> ScriptFile | None:
 
 
 def load() -> None:
-    """Read every file, so that what is there now is served from now on."""
+    """Read every file now, so that later changes on disk are not served."""
     for file in _files():
         read(file)
 
 
 def find(name: str) -> tuple[ScriptFile, bool] | None:
-    """Find what the last part of an address names.
+    """Find the file for the last part of an address.
 
     Args:
         name: such as ``rpa-progress.js`` or, with the version, ``rpa-progress-1.0.0.js``.
 
     Returns:
-        The file, and whether the address names this content for ever; None where it names no file of this version, nor
-        one of an older version that is still there.
+        The file, and whether the address means this content for ever; None if there is no such file of this version, nor
+        a kept one of an older version.
     """
     match = _NAME.fullmatch(name)
     if match is None:
@@ -87,7 +87,7 @@ def find(name: str) -> tuple[ScriptFile, bool] | None:
 
 
 def versioned(stem: str) -> str:
-    """Return the path of the script *stem* that names this version's content for ever."""
+    """Return the path of the script *stem* that has this version's content for ever."""
     return f"/static/{stem}-{__version__}.js"
 
 
@@ -97,7 +97,7 @@ async def file(request: web.Request) -> web.StreamResponse:
 
 
 async def tracker(request: web.Request) -> web.StreamResponse:
-    """Serve the whole script, and its data, under the name that the deployed pages know."""
+    """Serve the whole script, and its data, under the name that the deployed pages use."""
     return _answer(request, f"rpa-progress{request.match_info['rest']}")
 
 
@@ -112,7 +112,7 @@ def _answer(request: web.Request, name: str) -> web.Response:
         "Cache-Control": _FOREVER if is_fixed else _SHORTLY,
         "ETag": f'"{tag}"',
         "Vary": "Accept-Encoding",
-        # Scripts with an integrity attribute are fetched as CORS requests, without credentials.
+        # Browsers fetch scripts with an integrity attribute as CORS requests, without credentials.
         "Access-Control-Allow-Origin": "*",
         "Cross-Origin-Resource-Policy": "cross-origin",
         "X-Content-Type-Options": "nosniff",

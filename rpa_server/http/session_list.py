@@ -1,7 +1,7 @@
-"""The current states of the last sessions, as far as they can be read in the time that a caller gives.
+"""The current states of the latest sessions, as far as they can be read in the time that a caller allows.
 
-Reading hundreds of files takes a second of a processor. So a caller gets whatever was read within ``patience_s``, and
-reading goes on in the background, a little at a time, for the next caller.
+Reading hundreds of files takes a second of CPU time. So a caller gets whatever was read within ``patience_s``; reading
+goes on in the background, a little at a time, for the next caller.
 """
 
 import asyncio
@@ -13,9 +13,9 @@ from ..backends.base import Store
 from ..errors import StorageUnavailable
 from ..progress.session_state import SessionState
 
-#: Two, so that one broken file, which is retried for 20 ms, does not delay the other sessions.
+#: Two readers, so that a broken file, which is retried for 20 ms, does not delay the other sessions.
 _READERS = 2
-#: Seconds between two reads in the background, in which other requests are served.
+#: Seconds between two background reads, so that other requests are served in between.
 _PAUSE_S = 0.01
 
 
@@ -23,8 +23,8 @@ class SessionList:
     """The sessions of the last day.
 
     Args:
-        store: where they are.
-        spawn: runs a task that nobody waits for, and cancels it when the server ends.
+        store: where sessions are read from.
+        spawn: starts a background task that is cancelled when the server stops.
     """
 
     def __init__(self, store: Store, spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]) -> None:
@@ -33,13 +33,13 @@ class SessionList:
         self._latest_call: object = None
 
     async def states(self, limit: int, patience_s: float) -> tuple[list[SessionState], int]:
-        """Return the states that can be read within *patience_s*, and how many sessions are unread.
+        """Return the states read within *patience_s*, and the number of sessions still unread.
 
         Args:
-            limit: how many sessions there may be; the latest ones.
+            limit: the most sessions to return; the latest ones.
 
         Raises:
-            StorageUnavailable: not even their names can be had.
+            StorageUnavailable: not even the list of session ids can be read.
         """
         remaining = iter(names := await self._store.sessions(limit))
         states: list[SessionState] = []

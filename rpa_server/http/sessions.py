@@ -1,4 +1,4 @@
-"""Sessions as JSON: the poll, the list, and publishing."""
+"""Handlers for sessions as JSON: the poll, the list, and publishing."""
 
 import asyncio
 import time
@@ -20,10 +20,10 @@ from .admission import MAX_BODY, Action
 from .errors import answer
 from .keys import HUB, PUBLISHER, SESSION_LIST
 
-#: Seconds in which a body must have arrived.
+#: A request's body must have arrived within this many seconds.
 _BODY_S = 10.0
 _LIST_SIZE = 200
-#: Seconds that the list waits for states that have to be read, where the caller gives it no longer.
+#: Seconds that the list waits for unread states, unless the caller allows more.
 _LIST_S = 0.02
 _BRIEF = (
     "session_id",
@@ -39,7 +39,7 @@ _BRIEF = (
 
 
 async def poll(request: web.Request) -> web.StreamResponse:
-    """Answer with the current state and what came after the client's cursor."""
+    """Answer with the current state and the updates after the client's cursor."""
     asked = params.admitted(request, Action.POLL)
     known = _known(request)
     cursor = asked.cursor or known
@@ -65,7 +65,7 @@ async def poll(request: web.Request) -> web.StreamResponse:
 
 
 def _known(request: web.Request) -> Cursor | None:
-    """Return the cursor in ``If-None-Match``, None where there is none of ours."""
+    """Return the cursor in ``If-None-Match``, None if the header has none of ours."""
     text = request.headers.get("If-None-Match", "").removeprefix("W/").strip('"')
     try:
         return parse_cursor(text)
@@ -111,11 +111,11 @@ def _brief(view: Document) -> Document:
 
 
 async def publish(request: web.Request) -> web.StreamResponse:
-    """Take an update from a robot that can't reach Redis."""
+    """Accept an update from a robot that can't reach Redis."""
     session_id = params.admitted(request, Action.WRITE).session_id
     publication = schemas.publication(await _body(request))
     cursor = await request.app[PUBLISHER].publish(session_id, publication)
-    await request.app[HUB].refresh(session_id)  # whoever asks next sees it
+    await request.app[HUB].refresh(session_id)  # so that the next request for this session sees the update
     return answer({"session_id": session_id, "epoch": cursor.epoch, "seq": cursor.seq}, 201)
 
 

@@ -1,4 +1,4 @@
-"""Lets an open stream have its connection for itself, and joins it to its session.
+"""Takes a connection over from aiohttp for an open stream, and registers the stream with its session.
 
 aiohttp keeps a task, a parser and the request for as long as a handler runs: four times what an idle stream needs. So the
 handler answers, gives the connection to the client (delivery/stream.py) and returns, and aiohttp is made to believe that
@@ -30,10 +30,10 @@ logger = logging.getLogger(__name__)
 
 
 def join(hub: Hub, session_id: str, client: Stream, name: str) -> Session:
-    """Register *client* until its connection is lost; the session lives as long.
+    """Register *client* until its connection is lost, which also keeps the session alive.
 
     Args:
-        name: of the transport, for the log.
+        name: the transport's name, for the log.
 
     Raises:
         ServerFull: there are too many connections.
@@ -45,7 +45,7 @@ def join(hub: Hub, session_id: str, client: Stream, name: str) -> Session:
 
 
 async def load(session: Session, client: Stream) -> None:
-    """Read the session that *client* has joined; where no store answers, its state follows once one does."""
+    """Read the session that *client* has joined; if no store answers, the client gets its state once one does."""
     try:
         with suppress(StorageUnavailable):
             await session.load()
@@ -61,35 +61,35 @@ def _gone(hub: Hub, session: Session, client: Stream, name: str, since_s: float)
 
 
 def take_over(request: web.Request, client: Stream) -> None:
-    """Make *client* the protocol of the request's connection; nothing is read before resume()."""
+    """Make *client* the protocol of the request's connection; reading is paused until resume()."""
     assert request.transport is not None
     request.transport.pause_reading()
     request.transport.set_protocol(client)
 
 
 def resume(request: web.Request, client: Stream) -> None:
-    """Let *client* read, and aiohttp forget the connection; the handler must return without another await."""
+    """Let *client* read, and make aiohttp drop the connection; the handler must then return without another await."""
     early = _early_data(request)
     if early:
         client.data_received(early)
     client.transport.resume_reading()
-    if client.gone is not None:  # it was not refused
+    if client.gone is not None:  # the client was not refused
         request.app[HUB].heartbeat.add(client)
     request.protocol.transport = None
     request.protocol.connection_lost(None)
 
 
-# -- what aiohttp does not document
+# -- undocumented parts of aiohttp
 
 
 def _early_data(request: web.Request) -> bytes:
-    """Return what the client sent behind its handshake, before that was answered."""
+    """Return the bytes that the client sent right after its handshake, before it was answered."""
     early: bytes = getattr(request.protocol, "_message_tail", b"")
     return early
 
 
 def server_of(request: web.Request) -> web.Server | None:
-    """Return the server of a request's connection; ``python -m aiohttp.web`` gives nobody its runner."""
+    """Return the server of a request's connection; ``python -m aiohttp.web`` does not expose its runner."""
     server: web.Server | None = getattr(request.protocol, "_manager", None)
     return server
 

@@ -1,4 +1,4 @@
-"""WebSockets: the native protocol and, without a subprotocol, the plan's dialect."""
+"""WebSocket handler: the native protocol, and the plan's dialect for clients without a subprotocol."""
 
 import asyncio
 from collections.abc import Mapping
@@ -28,7 +28,8 @@ async def websocket(request: web.Request) -> web.StreamResponse:
         # Registered before the handshake: a robot may publish the moment the page sees the socket open.
         session = takeover.join(request.app[HUB], admitted.session_id, client, client.name)
         await takeover.load(session, client)
-        # Answered only now: whoever connects and vanishes a thousand times a second waits for the store, too.
+        # Answered after loading, so that clients that connect and vanish a thousand times a second are slowed to the
+        # store's pace.
         takeover.take_over(request, client)
         client.answer(head)
         session.begin(client, admitted.cursor)
@@ -41,14 +42,14 @@ async def websocket(request: web.Request) -> web.StreamResponse:
 
 
 def socket_client(transport: asyncio.Transport, headers: Mapping[str, str]) -> Socket:
-    """Make the client of the dialect that a handshake's headers ask for; the handshake is still to be answered."""
+    """Create the client for the dialect that the handshake's headers ask for; the handshake is not answered yet."""
     client = NativeSocket(transport) if handshake.native(headers) else PlainSocket(transport)
     client.handshake_done = False
     return client
 
 
 def _refuse(client: Socket, error: RequestError) -> None:
-    """Report the error in a frame and in the close code."""
+    """Report the error in a frame and by the close code."""
     body = errors.body(error.code, str(error), error.temporary)
     client.transport.write(ws_text(safejson.dumps(body)))
     client.close(error.close_code, error.code)

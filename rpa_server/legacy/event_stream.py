@@ -1,10 +1,10 @@
-"""A client of a session that gets the messages of the deployed ``progress_sse.php``.
+"""A client of a session that is sent the messages of the deployed ``progress_sse.php``.
 
-Like other streams it knows neither HTTP nor aiohttp, and nothing in it awaits. Unlike them it speaks of the state, not
-of updates: what lies between two messages is left out.
+Like other streams it knows neither HTTP nor aiohttp, and nothing in it awaits. Unlike them it reports the state, not
+updates: states between two messages are left out.
 
-Invariants: ``started`` is said once the robot was heard of; nothing follows a last message; a silence ends the
-stream, since its page waits for a message.
+Invariants: ``started`` is sent once the robot has written something; nothing follows a last message; a long silence ends
+the stream, since its page waits for a last message.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from . import php_json, sse_messages
 
 
 def _nothing(update: Update) -> bytes:
-    """Encode nothing: what is sent is made from the state."""
+    """Encode nothing: messages are built from the state."""
     return b""
 
 
@@ -29,8 +29,8 @@ class DeployedEventStream(EventStream):
     """The stream of one page.
 
     Args:
-        session: what the page watches.
-        silence_s: how long its robot had said nothing when the page came.
+        session: the session that the page watches.
+        silence_s: how long the robot had been silent when the page connected.
         now: returns the server's local time as ``YYYY-MM-DD HH:MM:SS``.
         transport: the connection.
     """
@@ -80,7 +80,7 @@ class DeployedEventStream(EventStream):
         self._report()
 
     def _report(self) -> None:
-        """Send what the state calls for now, and see to it that a silence is noticed."""
+        """Send the messages that the current state calls for, and set the timer for the robot's silence."""
         if self._over:
             return
         state = self._session.state
@@ -102,7 +102,7 @@ class DeployedEventStream(EventStream):
 
     def _write(self, message: Document) -> None:
         last = message["status"] in sse_messages.LAST
-        # With the position, a page that comes back all the same is told that there is nothing more.
+        # Its id is the position: a page that reconnects all the same gets 204, which stops it.
         self.transport.write(event(php_json.compact(message), self._session.cursor if last else None))
         if last:
             self._close()

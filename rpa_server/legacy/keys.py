@@ -1,4 +1,4 @@
-"""The typed keys under which the application carries what the deployed addresses need."""
+"""The typed keys of the objects that the deployed addresses need."""
 
 from aiohttp import web
 

@@ -1,10 +1,10 @@
-"""LRU cache of the newest state of each session that is polled, and since when it has been the newest.
+"""LRU cache of the newest state of each polled session, and since when that state has been the newest.
 
-Takes the time as a parameter; knows neither stores nor sockets. It answers while no store does. It also measures a
-robot's silence where the store can't tell when it last wrote: robots write local times without a zone, so another
-machine's clock can't be compared with them.
+The time is a parameter; this module knows neither stores nor sockets. The cache answers while no store does. It also
+measures a robot's silence if the store can't tell when it was last written: robots write local times without a zone, so
+their times can't be compared with another machine's clock.
 
-Invariants: bounded; what is answered of a run never goes back; a session that was deleted is forgotten after SILENCE_S.
+Invariants: the size is bounded; the answers about a run never go back; a deleted session is forgotten after SILENCE_S.
 """
 
 from collections import OrderedDict
@@ -13,12 +13,12 @@ from typing import NamedTuple
 from ..progress.outcome import SILENCE_S
 from ..progress.session_state import SessionState, advance
 
-#: Sessions that are remembered: more than the deployed system has in a day.
+#: How many sessions are remembered: more than the deployed system has in a day.
 _KEPT = 256
 
 
 class Seen(NamedTuple):
-    """A state, and since when (seconds since 1970) it has been the newest."""
+    """A state, and since when it has been the newest (seconds since 1970)."""
 
     state: SessionState
     since_s: float
@@ -29,10 +29,10 @@ class Seen(NamedTuple):
 
 
 class LastSeen:
-    """The last seen states; the one that was asked for longest ago is dropped first.
+    """The last seen states; the least recently requested one is dropped first.
 
     Args:
-        kept: how many sessions are remembered.
+        kept: how many sessions to remember.
     """
 
     def __init__(self, kept: int = _KEPT) -> None:
@@ -40,11 +40,11 @@ class LastSeen:
         self._kept = kept
 
     def record(self, session_id: str, fresh: SessionState | None, now_s: float) -> Seen | None:
-        """Record what a store answered; return the newest state that is known.
+        """Record a store's answer; return the newest known state.
 
         Args:
             session_id: the session.
-            fresh: None where no store knows the session, or none answered: then the state that was last seen is
+            fresh: the store's state; None if no store knows the session or none answered. Then the last seen state is
                 returned, if it is not older than SILENCE_S.
             now_s: seconds since 1970.
         """

@@ -1,6 +1,6 @@
-"""JSON as PHP's ``json_encode`` writes it, as in the deployed answers.
+"""JSON as PHP's ``json_encode`` writes it, for the deployed answers.
 
-Pure. Two flavours are in use: pretty-printed with unescaped letters for answers, compact and escaped for streams.
+Pure. There are two formats: answers are pretty-printed with unescaped letters, streams are compact and escaped.
 """
 
 import json
@@ -16,7 +16,7 @@ _BREAKS = re.compile("[\u2028\u2029]")
 def pretty(value: Any) -> bytes:
     """Encode as with JSON_PRETTY_PRINT | JSON_UNESCAPED_UNICODE: four spaces, ``\\/``."""
     encoded = json.dumps(safejson.plain(value), ensure_ascii=False, indent=4)
-    # Neither a slash nor a line separator occurs in JSON outside of strings.
+    # Outside of strings JSON contains neither slashes nor line separators.
     return _BREAKS.sub(lambda found: _LINES[found[0]], encoded.replace("/", "\\/")).encode("utf-8", "replace")
 
 
@@ -27,7 +27,7 @@ def compact(value: Any) -> bytes:
 
 
 def decoded(value: Any) -> Any:
-    """Return a JSON value as PHP writes it after reading it: an empty object becomes an empty list, 5.0 becomes 5."""
+    """Return a JSON value as PHP writes it after parsing it: an empty object becomes an empty list, 5.0 becomes 5."""
     if isinstance(value, dict):
         return {key: decoded(item) for key, item in value.items()} or []
     if isinstance(value, list):
@@ -36,5 +36,5 @@ def decoded(value: Any) -> Any:
 
 
 def number(value: float) -> float:
-    """Return a whole number as an integer, as PHP writes it."""
+    """Return a whole number as an integer, as PHP would write it."""
     return int(value) if float(value).is_integer() else value

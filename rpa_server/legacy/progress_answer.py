@@ -1,12 +1,12 @@
-"""The deployed system's answers to ``/api/rpa/progress/{session}``, made from the state of a session.
+"""Builds the deployed system's answers to ``/api/rpa/progress/{session}`` from the state of a session.
 
-Pure: the caller gives times as text. Shapes, key order, words and types are those of the PHP that pages poll today,
-plus the names under which other pages look for the same thing. What differs on purpose is listed in
-``docs/migrating.rst``; a test compares the list with a second implementation of the PHP's rules.
+Pure: the caller passes times as text. Shapes, key order, words and types are those of the PHP that pages poll today, plus
+the names under which other pages look for the same data. Deliberate differences are listed in ``docs/migrating.rst``; a
+test compares the list with a second implementation of the PHP's rules.
 
-Invariants: only a run that ended with a quote gets ``success`` and 100 %; a run that goes on never gets a word that
-makes a page stop (``error``, ``completed``, ``concluido``); no text made here contains a word that a page takes for a
-failure; everything that leaves here is redacted.
+Invariants: only a run that ended with a quote gets ``success`` and 100 %; while a run goes on the answer has no word that
+makes a page stop (``error``, ``completed``, ``concluido``); no text written here contains a word that a page takes for a
+failure; everything returned is redacted.
 """
 
 from typing import Any, NamedTuple
@@ -29,20 +29,20 @@ NOT_ALLOWED = "Método não permitido"
 BAD_ID = "Session ID inválido"
 WAITING = "Aguardando início da execução"
 _MANUAL = "Cotação manual necessária"
-#: Entries in an answer, the last ones.
+#: An answer has the last so many entries.
 _SHOWN = 10
-#: Entries whose extra data are meant for pages: the estimates and the plans.
+#: Only these entries show their extra data to pages: the estimates and the plans.
 _MILESTONES = ("estimativas", "final")
 
 
 class RunView(NamedTuple):
-    """A run as the deployed answers show it, worked out once for all of their parts.
+    """A run as the deployed answers show it; the values that several parts of an answer need are computed once.
 
     Attributes:
         state: the state of the session.
-        estado: what it means, silence included.
-        entries: what the robot said, as far as it is known; empty for one that keeps no history.
-        step: the furthest step.
+        estado: the meaning of the state, with regard to silence.
+        entries: what the robot reported, as far as it is known; empty if the robot keeps no history.
+        step: the furthest step reached.
     """
 
     state: SessionState
@@ -65,12 +65,12 @@ class RunView(NamedTuple):
 
     @property
     def over(self) -> bool:
-        """True where the page is to stop: the run has ended, or its robot has been silent for too long."""
+        """True if the page should stop: the run has ended, or its robot has been silent for too long."""
         return self.words.status is not None
 
 
 def look(state: SessionState, silence_s: float) -> RunView:
-    """Work out what the answers need; *silence_s*: how long the robot has been silent, in seconds."""
+    """Compute what the answers need; *silence_s*: how long the robot has been silent, in seconds."""
     updates = [] if state.sparse else state.updates
     entries = [entry for entry in map(_entry, updates) if entry is not None]
     steps = [int(entry["etapa"]) for entry in entries if is_number(entry["etapa"])]
@@ -80,7 +80,7 @@ def look(state: SessionState, silence_s: float) -> RunView:
 
 
 def _entry(update: Update) -> Entry | None:
-    """Return the entry that an update tells of; None for an update that only begins like one of our tracker's."""
+    """Return the entry of an update; None for an update that only begins like one of our tracker's."""
     try:
         entry = entry_of(update.data)
         step_or_word = is_number(entry["etapa"]) or entry["etapa"] in EVENTS
@@ -91,7 +91,7 @@ def _entry(update: Update) -> Entry | None:
 
 
 def percent(run: RunView) -> float:
-    """Return 0 to 99, or 100 for a success, which is what pages take 100 for."""
+    """Return 0 to 99, or 100 for a success: pages take 100 for a success."""
     if run.succeeded:
         return 100
     snapshot = run.snapshot
@@ -106,7 +106,7 @@ def status(run: RunView) -> str:
 
 
 def message(run: RunView) -> str:
-    """Return the robot's last text, without errors that ended nothing and without what follows the end."""
+    """Return the robot's last text, leaving out errors that did not end the run, and anything after the end."""
     if run.estado == Estado.EXPIRADO and not run.snapshot["final"]:
         minutes = patience_s(run.snapshot["etapa_atual"], run.snapshot["mensagem"] or "") / 60
         return f"Sem notícias do robô há mais de {minutes:.0f} minutos"
@@ -122,13 +122,13 @@ def message(run: RunView) -> str:
 
 
 def estimates(run: RunView) -> Estimates | None:
-    """Return the estimates with both names in every coverage, None before the robot captured them."""
+    """Return the estimates with both names in every coverage, None until the robot captured them."""
     found = run.snapshot["dados_extra"].get(ESTIMATES_KEY)
     return with_names(redaction.redact(found)) if isinstance(found, dict) else None
 
 
 def coverages(found: Estimates | None) -> list[Coverage]:
-    """Return the coverages of estimates(), none where there are none."""
+    """Return the coverages of estimates(), an empty list if there are none."""
     items = found.get("coberturas_detalhadas") if found else None
     return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
 
@@ -140,7 +140,7 @@ def plans(run: RunView) -> dict[str, Plan]:
 
 
 def final_price(run: RunView) -> str | None:
-    """Return the price of the recommended plan, else that of the alternative one; None where neither has one."""
+    """Return the price of the recommended plan, else of the alternative one; None if neither has one."""
     prices = (price(plan) for plan in plans(run).values())
     return next((found for found in prices if found is not None), None) if run.succeeded else None
 
@@ -164,13 +164,13 @@ def result(run: RunView) -> Answer | None:
 
 
 def _priced(plan: Plan) -> Answer:
-    """Copy a plan with its price under ``valor_total`` too, without the dots that one page takes for decimal points."""
+    """Copy a plan and add its price as ``valor_total`` without dots, which one page takes for decimal points."""
     found = price(plan)
     return {**plan} if found is None else {**plan, "valor_total": found.replace(".", "")}
 
 
 def timeline(run: RunView) -> list[Answer]:
-    """Return the last entries, with extra data only where pages show them, see extra()."""
+    """Return the last entries; extra data only where pages show them, see extra()."""
     return [
         {
             "etapa": entry["etapa"],
@@ -185,7 +185,7 @@ def timeline(run: RunView) -> list[Answer]:
 
 
 def extra(entry: Entry) -> Any:
-    """Return an entry's extra data where they are a milestone, None for any other entry."""
+    """Return an entry's extra data if it is a milestone, else None."""
     found = entry.get("dados_extra")
     return php_json.decoded(redaction.redact(found)) if found is not None and entry["etapa"] in _MILESTONES else None
 
@@ -194,8 +194,8 @@ def progress(session_id: str, state: SessionState | None, silence_s: float, now:
     """Build the answer of ``/api/rpa/progress/{session}``.
 
     Args:
-        session_id: as asked for.
-        state: None for a session of which nothing is known, which is no 404: several pages stop on one.
+        session_id: the requested one.
+        state: None if nothing is known of the session. The answer is not a 404 then, because several pages stop on one.
         silence_s: how long the robot has been silent, in seconds.
         now: ``YYYY-MM-DD HH:MM:SS``, the server's local time.
     """
@@ -253,7 +253,7 @@ def _other_names(step: float, word: str, text: str) -> Answer:
 
 
 def _results(body: Answer) -> Answer:
-    """Return the price for a page that looks for it at the top level, and shows R$ 0,00 where the key is missing."""
+    """Return the price for a page that reads it at the top level, and shows R$ 0,00 if the key is missing."""
     if body["status"] != "success":
         return {}
     found = body["resultados_finais"]["dados"].get("valor_final") or "N/A"

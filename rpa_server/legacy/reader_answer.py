@@ -1,9 +1,9 @@
-"""The answer of the older readers ``get_progress.php`` and its successors, made from the state of a session.
+"""Builds the answer of the older readers (``get_progress.php`` and its successors) from the state of a session.
 
-Pure, like progress_answer.py, and by its rules. The shape is that of ``get_progress_completo.php``, whose ``data`` has
+Pure, with the same rules as progress_answer.py. The shape is that of ``get_progress_completo.php``, whose ``data`` has
 every key of a progress file and more.
 
-Invariants: those of progress_answer.py; and the step stays below the last one until a run has succeeded, since a page
+Invariants: those of progress_answer.py; and the step stays below the last one until the run has succeeded, since a page
 that reads this shape takes the last step for a success.
 """
 
@@ -19,7 +19,7 @@ from .progress_answer import Answer, RunView
 
 NO_ID = "Session ID obrigatório"
 _WAITING = "Aguardando início..."
-#: Entries in the answer, the last ones.
+#: The answer has the last so many entries.
 _SHOWN = 10
 _NO_ESTIMATES = {
     "capturadas": False,
@@ -34,8 +34,8 @@ def progress(session_id: str, state: SessionState | None, silence_s: float, now:
     """Build the answer of ``/get_progress.php?session=``.
 
     Args:
-        session_id: as asked for.
-        state: None for a session of which nothing is known.
+        session_id: the requested one.
+        state: None if nothing is known of the session.
         silence_s: how long the robot has been silent, in seconds.
         now: the server's local time.
     """
@@ -47,7 +47,7 @@ def progress(session_id: str, state: SessionState | None, silence_s: float, now:
 
 
 def refusal(text: str, now: datetime) -> Answer:
-    """Build the answer to a bad request; one reader put the text under ``message``, the other under ``error``."""
+    """Build the answer to a bad request; one reader had the text under ``message``, the other under ``error``."""
     return {"success": False, "message": text, "timestamp": now.strftime("%Y-%m-%d %H:%M:%S"), "error": text}
 
 
@@ -77,7 +77,7 @@ def _data(session_id: str, run: RunView) -> Answer:
 
 
 def _extra(run: RunView) -> Any:
-    """Return estimates and plans under every key where one of the two kinds of page looks for them."""
+    """Return estimates and plans under every key where either kind of page looks for them."""
     found = progress_answer.estimates(run)
     estimates: Answer = {} if found is None else {**found, ESTIMATES_KEY: found}
     return php_json.decoded({**estimates, **progress_answer.plans(run)})
@@ -156,7 +156,7 @@ def _plan(key: str, plan: Plan) -> Answer:
 
 
 def _passed_s(snapshot: Snapshot) -> float:
-    """Return how long the run had lasted at its last change, in seconds; 0 where its times are none."""
+    """Return how long the run had lasted at its last change, in seconds; 0 if its times can't be parsed."""
     try:
         began = datetime.fromisoformat(snapshot["timestamp_inicio"])
         changed = datetime.fromisoformat(snapshot["timestamp_atualizacao"])

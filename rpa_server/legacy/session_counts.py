@@ -1,4 +1,4 @@
-"""How many sessions there are, by ``estado``: the figures of the deployed dashboard. Names no session.
+"""Counts sessions by ``estado``, for the deployed dashboard. The figures name no session.
 
 Counting reads every session of the last day. One count runs at a time, in the background; a caller gets whatever was
 counted within a moment.
@@ -13,11 +13,11 @@ from ..errors import StorageUnavailable
 from ..progress.outcome import Estado
 from ..progress.snapshot import estado
 
-#: The most sessions that are counted: more than six times the runs of the busiest recorded day.
+#: At most this many sessions are counted: over six times the runs of the busiest recorded day.
 _COUNTED = 1000
-#: A count is made again once it is older.
+#: An older count is renewed when somebody asks.
 _FRESH_S = 10.0
-#: How long a caller waits for a count.
+#: How long a caller waits for a new count.
 _WAIT_S = 0.03
 
 
@@ -25,7 +25,7 @@ class SessionCounts:
     """The sessions of the last 24 hours, by ``estado``.
 
     Args:
-        store: where the sessions are.
+        store: where sessions are read from.
         clock: returns seconds since 1970.
     """
 
@@ -38,9 +38,9 @@ class SessionCounts:
         self._task: asyncio.Task[None] | None = None
 
     async def count(self) -> Counter[Estado]:
-        """Return the last count, renewed where it is older than _FRESH_S and that takes no longer than _WAIT_S.
+        """Return the last count; one older than _FRESH_S is renewed first, if that takes no longer than _WAIT_S.
 
-        The very first count is returned as far as it has come.
+        Until the very first count is complete, the partial count is returned.
         """
         stale = self._counted is None or self._clock() - self._at_s > _FRESH_S
         if stale and (self._task is None or self._task.done()):
@@ -54,7 +54,7 @@ class SessionCounts:
         try:
             for session_id in await self._store.sessions(_COUNTED):
                 await self._look(session_id)
-        except StorageUnavailable:  # no list of sessions: the last count stays
+        except StorageUnavailable:  # without a list of sessions the last count stays
             return
         self._counted, self._at_s = self._counting, self._clock()
 

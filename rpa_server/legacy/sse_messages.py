@@ -1,7 +1,7 @@
-"""The messages of the deployed ``progress_sse.php``, made from the state of a session.
+"""Builds the messages of the deployed ``progress_sse.php`` from the state of a session.
 
-Pure, like progress_answer.py, and by its rules. The sequence is starting, started, progress …, then one of completed,
-error and timeout, after which the page closes the stream. ``completed`` must carry ``progresso``: without it the page
+Pure, with the same rules as progress_answer.py. The sequence is starting, started, progress …, then one of completed,
+error and timeout, after which the page closes the stream. ``completed`` must have ``progresso``: without it the page
 fails with a TypeError before it closes, and reconnects for ever.
 """
 
@@ -12,31 +12,31 @@ from ..progress.snapshot import ESTIMATES_KEY
 from . import php_json, progress_answer
 from .progress_answer import Answer, RunView
 
-#: The ``status`` of a message after which a page closes the stream.
+#: After a message with one of these values of ``status`` a page closes the stream.
 LAST = ("completed", "error", "timeout")
 
 
 def starting(session_id: str) -> Answer:
-    """Build the message that the stream is open."""
+    """Build the message that says that the stream is open."""
     return {"status": "starting", "session_id": session_id, "message": "Iniciando cotação..."}
 
 
 def started(session_id: str) -> Answer:
-    """Build the message that the robot has written something."""
+    """Build the message that says that the robot has written something."""
     return {"status": "started", "session_id": session_id, "message": "RPA iniciado com sucesso"}
 
 
 def timeout(session_id: str) -> Answer:
-    """Build the message that the robot has been silent for too long; the deployed script sent it after any 300 s."""
+    """Build the message about a silence that is too long; the deployed script sent it after 300 s in any case."""
     return {"status": "timeout", "session_id": session_id, "message": "Timeout atingido"}
 
 
 def of(session_id: str, state: SessionState, silence_s: float, now: str) -> list[Answer]:
-    """Return the messages for a state: its progress, then the last message where the run is over.
+    """Return the messages for a state: its progress, and the last message if the run is over.
 
     Args:
         session_id: the session.
-        state: what is known of it.
+        state: the known state.
         silence_s: how long the robot has been silent, in seconds.
         now: ``YYYY-MM-DD HH:MM:SS``, the server's local time.
     """
@@ -73,7 +73,7 @@ def _progress(session_id: str, run: RunView, now: str) -> Answer:
 
 
 def _first(estimates: Estimates | None) -> Answer | None:
-    """Return the first coverage's price as the page shows it, None where there is none."""
+    """Return the first coverage's price as the page shows it, None if there is none."""
     first = next(iter(progress_answer.coverages(estimates)), None)
     values = first.get("valores") if first else None
     prices = [text for text in (values.get("de"), values.get("ate")) if text] if isinstance(values, dict) else []

@@ -1,6 +1,6 @@
-"""The server's health and its figures, in the shapes that the deployed dashboard reads.
+"""The server's health and figures, in the shapes that the deployed dashboard reads.
 
-Every figure is a measured one, and none names a session, a process or a person.
+Every figure is measured, and none names a session, a process or a person.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ _MEMORY = Path("/proc/meminfo")
 
 
 async def health(app: web.Application, now: str) -> Answer:
-    """Return the object of ``health``: ``healthy``, ``degraded`` or ``unhealthy``, and why."""
+    """Return the object of ``health``: ``healthy``, ``degraded`` or ``unhealthy``, and the checks behind it."""
     running = (await app[SESSION_COUNTS].count())[Estado.EXECUTANDO]
     directory = Path(app[SETTINGS].data_dir)
     checks = await asyncio.to_thread(_machine, directory)
@@ -40,7 +40,8 @@ async def health(app: web.Application, now: str) -> Answer:
 
 def _machine(directory: Path) -> Answer:
     checks = {"sessions": _directory(directory), "data": _directory(directory)}
-    # The deployed server's two other directories: this one runs no scripts and logs to its standard error.
+    # The deployed server had two more directories. Here they are always fine: no scripts are run, and the log is standard
+    # error.
     checks |= {name: {"status": "ok", "path": "", "writable": False} for name in ("scripts", "logs")}
     try:
         disk = shutil.disk_usage(directory)
@@ -48,7 +49,7 @@ def _machine(directory: Path) -> Answer:
         checks["disk_space"] = {"status": _full(used), "free_bytes": disk.free, "total_bytes": disk.total}
         checks["disk_space"]["used_percent"] = php_json.number(round(used, 2))
         checks["memory"] = _memory(_MEMORY.read_text())
-    except (OSError, LookupError, ZeroDivisionError):  # no such file system or no such file on this machine
+    except (OSError, LookupError, ZeroDivisionError):  # this machine has no such file system or file
         pass
     return checks
 
@@ -82,7 +83,7 @@ def _worst(checks: Answer) -> str:
 
 
 async def metrics(app: web.Application, now: str) -> Answer:
-    """Return the object of ``metrics``; sessions are those of the last 24 hours."""
+    """Return the object of ``metrics``; its sessions are those of the last 24 hours."""
     counted = await app[SESSION_COUNTS].count()
     words: Counter[str] = Counter()
     for estado, number in counted.items():

@@ -1,11 +1,11 @@
-"""What the deployed robot's documents mean: snapshots of four generations, ends of two.
+"""Interprets the deployed robot's documents: snapshots of four generations, and two kinds of end documents.
 
-Pure. The one module that knows the shapes of older snapshots, and of the documents of the end
-(``result_<sid>.json``, ``session_<sid>.json``). It also finds out what a snapshot means, since the deployed robot
-writes ``concluido`` long before the end, and again after it.
+Pure. The only module that knows the shapes of older snapshots and of the end documents (``result_<sid>.json``,
+``session_<sid>.json``). It also decides whether the run of a snapshot has ended, since the deployed robot writes
+``concluido`` long before the end, and again after it.
 
-Invariants: ``final`` only where the robot itself ended the run; within a run nothing goes back that was seen; an end
-that is older than the run belongs to another run.
+Invariants: ``final`` is set only if the robot itself ended the run; within a run nothing that was seen goes back; an end
+document older than the run belongs to another run.
 """
 
 from datetime import datetime, timedelta
@@ -18,13 +18,13 @@ from .snapshot import ESTIMATES_KEY, is_number
 
 Document = dict[str, Any]
 
-#: Counted as the beginning of a run that does not say when it began; earlier than any.
+#: The assumed beginning of a run that does not say when it began; earlier than any real one.
 _BEFORE_ALL = "2020-01-01T00:00:00"
-#: The longest run that is counted: 31 years, in microseconds.
+#: A longer duration counts as this one: 31 years, in microseconds.
 _LONGEST_US = 10**15
-#: Where generations of the robot put what a step attached.
+#: The keys under which different generations of the robot put a step's extra data.
 _EXTRA_KEYS = ("dados_extra", "dados_extras", "details", "dados")
-#: The ``contexto`` of an error that the robot reported by ending the run.
+#: The ``contexto`` of an error with which the robot ended the run.
 _FINISHING = "finalizacao"
 
 
@@ -32,9 +32,9 @@ class End(NamedTuple):
     """How a robot ended a run.
 
     Attributes:
-        status: its word: ``success``, ``error``, ``warning``.
-        at: when, ISO 8601 in its local time.
-        data: what it ended with: a shapes.Result, and more.
+        status: the robot's word: ``success``, ``error``, ``warning``.
+        at: time of the end, ISO 8601 in the robot's local time.
+        data: the robot's final data: a shapes.Result, and more.
     """
 
     status: str
@@ -43,7 +43,7 @@ class End(NamedTuple):
 
 
 def in_todays_shape(document: Document) -> Document:
-    """Give a snapshot of an older robot today's key names; any other is returned as it is.
+    """Convert a snapshot of an older robot to today's key names; return any other one unchanged.
 
     v3.4.0 and v3.5.0 wrote the text under ``status`` and the extra data under ``details`` or ``dados_extras``; a third
     kind wrote neither a status nor a percentage. All of them have ``timestamp``, the time of the last change; none says
@@ -66,7 +66,7 @@ def in_todays_shape(document: Document) -> Document:
 
 
 def is_old(document: Document) -> bool:
-    """Tell whether a snapshot was written by an older robot than today's."""
+    """Tell whether a snapshot was written by an older generation of the robot."""
     return "timestamp_atualizacao" not in document and isinstance(document.get("timestamp"), (int, float, str))
 
 
@@ -79,7 +79,7 @@ def _moment(value: float | str) -> str:
 
 
 def _began(document: Document, changed: str) -> str:
-    """Return when the run began, by its duration where that is known: v3.5.0 writes the last change as ``created_at``."""
+    """Return when the run began, from its duration if known: v3.5.0 writes the last change as ``created_at``."""
     passed = document.get("tempo_decorrido")
     if isinstance(passed, (int, float)):
         return (datetime.fromisoformat(changed) - timedelta(seconds=passed)).isoformat()
@@ -87,7 +87,7 @@ def _began(document: Document, changed: str) -> str:
 
 
 def end_of(result: Document | None, session: Document | None, started: str) -> End | None:
-    """Return the end that a result or a session document reports, None where neither does.
+    """Return the end that a result or a session document reports, None if neither does.
 
     Args:
         started: when the run began; an end before that belongs to an earlier run under the same id.
@@ -104,14 +104,14 @@ def end_of(result: Document | None, session: Document | None, started: str) -> E
 
 
 def start_of(result: Document | None, session: Document | None) -> str:
-    """Return when a run began of which only the end documents are left; when it ended, where they don't say that."""
+    """Return when a run began of which only end documents are left; when it ended, if they don't say that."""
     keys = ("timestamp_inicio", "start_time", "timestamp_fim", "finished_at")
     values = (document.get(key) for key in keys for document in (session, result) if document)
     return next((moment for moment in values if isinstance(moment, str)), "")
 
 
 def conclude(snapshot: Snapshot, end: End | None) -> None:
-    """Write into a deployed robot's snapshot whether its run has ended, and how; *snapshot* itself is changed."""
+    """Decide whether the run of a deployed robot's snapshot has ended, and how; *snapshot* is modified."""
     status = str(snapshot["status"])
     snapshot["etapa_atual"] = min(max(snapshot["etapa_atual"], 0), snapshot["total_etapas"])
     snapshot["estado"] = Estado.EXECUTANDO
@@ -128,7 +128,7 @@ def conclude(snapshot: Snapshot, end: End | None) -> None:
 
 
 def _take_over(snapshot: Snapshot, end: End) -> None:
-    """Add what an end document says to a snapshot that lacks it: the robot writes the two one after the other."""
+    """Merge an end document into the snapshot: the robot writes the two one after the other."""
     lacking = lacking_plans(snapshot, end)
     if lacking or not is_end(str(snapshot["status"])):
         snapshot["timestamp_atualizacao"] = max(str(snapshot["timestamp_atualizacao"]), end.at)
@@ -147,10 +147,10 @@ def _finished(errors: list[Any]) -> bool:
 
 
 def keep_seen(before: Snapshot, after: Snapshot) -> None:
-    """Keep in *after*, which is changed, whatever *before*, of the same run, was ahead in.
+    """Copy into *after*, which is modified, whatever *before*, an earlier snapshot of the run, was ahead in.
 
-    A robot's snapshot may say less than the one before it: step 0 after an exception was caught, ``concluido`` after
-    the end.
+    A robot's snapshot may say less than the previous one: step 0 after an exception was caught, ``concluido`` after the
+    end.
     """
     extra = after["dados_extra"]
     milestones = (ESTIMATES_KEY, *PLAN_KEYS)
@@ -163,10 +163,10 @@ def keep_seen(before: Snapshot, after: Snapshot) -> None:
 
 
 def seq_of(snapshot: Snapshot, old: bool) -> int:
-    """Return a ``seq`` for a snapshot whose robot gives none: the microseconds that its run had lasted when it changed.
+    """Return a ``seq`` for a snapshot without one: the run's duration at its last change, in microseconds.
 
     Args:
-        old: its robot does not say when the run began, see is_old().
+        old: True if its robot does not say when the run began, see is_old().
     """
     started = _BEFORE_ALL if old else str(snapshot["timestamp_inicio"])
     try:

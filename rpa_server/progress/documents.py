@@ -1,8 +1,8 @@
-"""The state of a session from its stored documents.
+"""Builds the state of a session from its stored documents.
 
-Pure. Our tracker's documents have ``epoch`` and ``seq``. For those of a deployed robot a cursor is derived, the same
-one by every server and after every restart: ``seq`` is the number of the entry in ``historico``, or, where there is only
-a snapshot, its time of change. What a deployed robot wrote is redacted here.
+Pure. Our tracker's documents have ``epoch`` and ``seq``. For those of a deployed robot a cursor is derived, which is the
+same on every server and after every restart: ``seq`` is the number of the entry in ``historico`` or, if there is only a
+snapshot, its time of change. What a deployed robot wrote is redacted here.
 """
 
 import functools
@@ -22,7 +22,7 @@ Document = dict[str, Any]
 
 
 def own_cursor(document: Document) -> Cursor | None:
-    """Return the cursor that our tracker wrote into *document*, None where another program wrote the document."""
+    """Return the cursor that our tracker wrote into *document*, None if another program wrote it."""
     epoch, seq = document.get("epoch"), document.get("seq")
     if type(epoch) is not str or type(seq) is not int or seq < 1:
         return None
@@ -36,10 +36,10 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 def _errors_as_bad_document(function: _Function) -> _Function:
-    """Raise BadDocument for any error that the values of a document cause.
+    """Decorator that turns errors caused by the values of a document into BadDocument.
 
-    The schemas check what robots are known to vary. A document that passes them and still makes a rule fail has a value
-    there that no known robot writes: the document is at fault.
+    The schemas check what robots are known to vary. If a document passes them and a rule still fails, some value is one
+    that no known robot writes: the document is at fault.
     """
 
     @functools.wraps(function)
@@ -64,16 +64,16 @@ def from_files(
 ) -> SessionState | None:
     """Build the state from the files of a session.
 
-    The history counts before the snapshot, as it does for the deployed readers, unless our tracker's snapshot is ahead
-    of it or it no longer has the first update; then the updates that led to the snapshot come from *journal*.
+    The history wins over the snapshot, as it does for the deployed readers, unless our tracker's snapshot is ahead of it
+    or the history no longer has the first update; then the updates that led to the snapshot come from *journal*.
 
     Args:
-        journal: raw updates, one a line, in order.
-        result, session: the documents of the end. They end a run whose snapshot does not say so, and supply the
-            plans that the snapshot lacks.
+        journal: raw updates, one per line, in order.
+        result, session: the end documents. They end a run whose snapshot does not say that it ended, and supply plans
+            that the snapshot lacks.
 
     Raises:
-        BadDocument: a document is there but is no such document.
+        BadDocument: a document exists but is not valid.
     """
     found = _running(session_id, progress, history, journal)
     if found is None:
@@ -89,7 +89,7 @@ def from_files(
 
 
 def _ended(session_id: str, result: Document | None, session: Document | None) -> SessionState | None:
-    """Build the state of a session of which only the end documents are left."""
+    """Build the state of a session of which only end documents are left."""
     end = deployed.end_of(result, session, "")
     if end is None:
         return None
@@ -102,7 +102,7 @@ def _ended(session_id: str, result: Document | None, session: Document | None) -
 def _running(
     session_id: str, progress: Document | None, history: Document | None, journal: Sequence[bytes]
 ) -> SessionState | None:
-    """Build the state from the documents that a robot writes while it runs."""
+    """Build the state from the documents that a robot writes during the run."""
     full = None if history is None or _first(history) > 1 else from_history(session_id, history)
     if progress is None:
         return full
@@ -116,7 +116,7 @@ def _running(
 
 
 def _line(raw: bytes) -> Update | None:
-    """Read one line of a journal; None for a torn one: parsed whole, since two torn into one begin like an update."""
+    """Parse one line of a journal; None if torn. It is parsed whole: two torn lines in one begin like an update."""
     try:
         return own_update(raw) if safejson.load_object(raw) else None
     except BadDocument:
@@ -124,7 +124,7 @@ def _line(raw: bytes) -> Update | None:
 
 
 def _further(progress: Document, cursor: Cursor | None, full: SessionState) -> bool:
-    """Tell whether a snapshot is newer than the history beside it, which may be that of an earlier run."""
+    """Tell whether a snapshot is newer than the history beside it, which may belong to an earlier run."""
     if cursor is not None:
         return cursor.epoch != full.epoch or cursor.seq > full.seq
     return str(progress.get("timestamp_inicio") or "") > full.started
@@ -138,7 +138,7 @@ def _first(history: Document) -> int:
 
 
 def _with_journal(state: SessionState, journal: list[Update | None]) -> SessionState:
-    """Apply the updates of the journal that the snapshot lacks, as the journal is written first, and add the history."""
+    """Apply the journal's updates that the snapshot lacks (the journal is written first), and add the history."""
     updates = [update for update in journal if update is not None and update.epoch == state.epoch]
     for update in updates:
         if update.seq == state.seq + 1:
@@ -152,12 +152,12 @@ def _with_journal(state: SessionState, journal: list[Update | None]) -> SessionS
 def from_redis(
     session_id: str, raw: bytes | None, stream: list[bytes], result: bytes | None = None, session: bytes | None = None
 ) -> SessionState | None:
-    """Build the state from the snapshot key and the payloads of the stream, read in one transaction.
+    """Build the state from the snapshot and the stream's payloads, both read in one transaction.
 
     Args:
-        raw: the snapshot, None where there is no such key.
+        raw: the snapshot, None if the key does not exist.
         stream: raw updates, in order.
-        result, session: the documents of the end, used for a deployed robot alone; unreadable ones are ignored.
+        result, session: the end documents, used only for a deployed robot; unreadable ones are ignored.
 
     Raises:
         BadDocument: the snapshot can't be understood.
@@ -191,7 +191,7 @@ def _leading_to(cursor: Cursor, updates: list[Update]) -> list[Update]:
 
 
 def _replayed(session_id: str, updates: list[Update]) -> SessionState | None:
-    """Rebuild a state whose snapshot Redis has evicted; None where the first update is gone, too."""
+    """Rebuild a state whose snapshot Redis has evicted; None if the first update is gone, too."""
     if not updates or updates[0].seq != 1:
         return None
     last = updates[-1]
@@ -206,7 +206,7 @@ def _replayed(session_id: str, updates: list[Update]) -> SessionState | None:
 
 @_errors_as_bad_document
 def from_history(session_id: str, document: Document) -> SessionState:
-    """Build the state from a history document by replaying it; its last HISTORY entries become the updates."""
+    """Build the state by replaying a history document; its last HISTORY entries become the updates."""
     cursor = own_cursor(document)
     history: StoredHistory
     if cursor is not None and _replayable(document):
@@ -226,7 +226,7 @@ def from_history(session_id: str, document: Document) -> SessionState:
 
 
 def _replayable(document: Document) -> bool:
-    """Tell whether a history of our tracker's has what replaying needs, without the cost of checking every field."""
+    """Tell whether our tracker's history has what a replay needs, without the cost of checking every field."""
     entries = document.get("historico")
     keys = ("etapa", "timestamp", "status", "mensagem")
     total = document.get("total_etapas")
@@ -259,7 +259,7 @@ def from_progress(session_id: str, document: Document) -> SessionState:
 
 
 def _sparse(session_id: str, snapshot: Snapshot, old: bool, end: deployed.End | None) -> SessionState:
-    """Build the state of a deployed robot's snapshot: find out what it means, and derive its cursor.
+    """Build the state from a deployed robot's snapshot: decide whether its run has ended, and derive its cursor.
 
     Args:
         old: see deployed.is_old().

@@ -1,10 +1,10 @@
-"""What a run means: the words for it, and the rules that find the word for an end or for a long silence.
+"""The meaning of a run: the words for it, and the rules that choose the word after an end or a long silence.
 
-Pure: no clock; the caller says how long the silence has lasted. It knows words, texts and prices, not snapshots,
-files or Redis. ``docs/api.rst`` has the same table for readers.
+Pure: no clock; the caller passes how long the silence has lasted. It knows words, texts and prices, not snapshots, files
+or Redis. ``docs/api.rst`` has the same table for readers.
 
-Invariants: only a robot ends a run; what a silence means is withdrawn when the robot speaks again, so it is never
-``final``; a robot's "success" counts only where its plans do not contradict it by having no price.
+Invariants: only a robot ends a run; the meaning of a silence is withdrawn when the robot reports again, so it is never
+``final``; a robot's "success" counts only if its plans do not contradict it by having no price.
 """
 
 import re
@@ -14,23 +14,23 @@ from typing import Any, NamedTuple, Self
 
 
 class Estado(StrEnum):
-    """What a run means, whatever word its robot wrote: ``estado`` on the wire and in documents.
+    """The meaning of a run, whatever word its robot wrote: ``estado`` on the wire and in documents.
 
     A new member takes a rule in this module, a case in legacy/outcomes.py, a record in web/src/outcome.js and its word in
     web/rpa-progress.d.ts. mypy fails where the case is missing, tests/contract/test_shapes.py where anything else is.
     """
 
-    AGUARDANDO = "aguardando"  # was started, and has said nothing yet
+    AGUARDANDO = "aguardando"  # started, has reported nothing yet
     EXECUTANDO = "executando"  # goes on
     SUCESSO = "sucesso"  # ended with a quote
-    COTACAO_MANUAL = "cotacao_manual"  # ended without a quote: a person has to make it
-    ERRO = "erro"  # ended by a failure, or failed and has been silent since
-    EXPIRADO = "expirado"  # ended by a timeout, or has been silent for too long
+    COTACAO_MANUAL = "cotacao_manual"  # ended without a quote: a person has to make one
+    ERRO = "erro"  # ended by a failure, or silent since one
+    EXPIRADO = "expirado"  # ended by a timeout, or silent for too long
     CANCELADO = "cancelado"  # ended because somebody stopped it
 
     @classmethod
     def _missing_(cls, value: object) -> Self:
-        """Make a member of a word that is none: a tracker of a newer version wrote it, and pages get it unchanged."""
+        """Make a member of an unknown word: a newer tracker wrote it, and pages get it unchanged."""
         word = str.__new__(cls, value)
         word._name_ = word._value_ = str(value)
         return word
@@ -38,11 +38,11 @@ class Estado(StrEnum):
 
 PLAN_KEYS = ("plano_recomendado", "plano_alternativo")
 
-#: After how long a silence a run counts as expired. The longest recorded pause of a healthy run is 336 s.
+#: After a silence this long a run counts as expired. The longest recorded pause of a healthy run is 336 s.
 SILENCE_S = 900.0
-#: The same before the first step, which recorded healthy runs reach within 14 s.
+#: The same before the first step; recorded healthy runs reach it within 14 s.
 SILENCE_AT_START_S = 300.0
-#: The same after "Tela N falhou": recorded robots then end the run within 10 ms, or never.
+#: The same after "Tela N falhou": recorded robots end the run within 10 ms after it, or never.
 SILENCE_AFTER_FAILURE_S = 30.0
 
 _SUCCESS = frozenset({"success", "sucesso", "completed", "concluido", "concluído", "warning"})
@@ -50,7 +50,7 @@ _CANCELLED = frozenset({"cancelado", "cancelled", "canceled"})
 _EXPIRED = frozenset({"timeout", "expirado", "expired"})
 _MANUAL = frozenset({"cotacao_manual", "manual_quotation"})
 _FAILURE = frozenset({"error", "erro", "failed"})
-#: The deployed robot also says ``concluido`` when its last step begins, and ``completed`` of the estimates.
+#: The deployed robot also writes ``concluido`` when its last step begins, and ``completed`` with the estimates.
 _AMBIGUOUS = frozenset({"completed", "concluido", "concluído"})
 
 _MANUAL_TEXT = re.compile(r"cota[çc][ãa]o\s+manual", re.IGNORECASE)
@@ -62,8 +62,8 @@ class _End(NamedTuple):
     """The facts that decide what an end means.
 
     Attributes:
-        word: the robot's word for it, in small letters.
-        manual: an error of the run says "cotação manual".
+        word: the robot's word for it, in lower case.
+        manual: True if an error of the run says "cotação manual".
         priced: see priced().
     """
 
@@ -72,17 +72,17 @@ class _End(NamedTuple):
     priced: bool | None
 
 
-#: The first rule that applies, from the top down, gives the ``estado``.
+#: The first matching rule gives the ``estado``.
 _RULES: tuple[tuple[Callable[[_End], bool], Estado], ...] = (
     (lambda end: end.word in _CANCELLED, Estado.CANCELADO),
     (lambda end: end.word in _EXPIRED, Estado.EXPIRADO),
     (lambda end: end.word in _MANUAL, Estado.COTACAO_MANUAL),
     (lambda end: end.word in _SUCCESS and end.priced is True, Estado.SUCESSO),
-    # "success" with "N/A" for every price, or after "Cotação manual necessária" and without plans: no quote exists
+    # a "success" with "N/A" for every price, or after "Cotação manual necessária" and without plans: no quote exists
     (lambda end: end.word in _SUCCESS and (end.priced is False or end.manual), Estado.COTACAO_MANUAL),
     (lambda end: end.word in _SUCCESS, Estado.SUCESSO),
     (lambda end: end.manual, Estado.COTACAO_MANUAL),
-    # an unknown word is a failure: a visitor who asks is better off than one who believes in a quote that does not exist
+    # an unknown word is a failure: better a visitor who asks than one who relies on a quote that does not exist
     (lambda end: True, Estado.ERRO),
 )
 
@@ -93,7 +93,7 @@ def outcome(status: str, error: object, errors: Iterable[Any], data: Mapping[str
     Args:
         status: the robot's word for the end.
         error: the text that came with it, if any.
-        errors: the error records of the run; elements that are no records are ignored.
+        errors: the run's error records; elements of another type are ignored.
         data: the object with the plans, under PLAN_KEYS.
     """
     texts = [str(error or ""), *(str(item.get("erro", "")) for item in errors if isinstance(item, dict))]
@@ -103,13 +103,13 @@ def outcome(status: str, error: object, errors: Iterable[Any], data: Mapping[str
 
 
 def priced(data: Mapping[str, Any]) -> bool | None:
-    """Tell whether any plan in *data* has a price; None where there are no plans."""
+    """Tell whether any plan in *data* has a price; None if there are no plans."""
     plans = [data[key] for key in PLAN_KEYS if isinstance(data.get(key), dict) and data[key]]
     return any(price(plan) is not None for plan in plans) if plans else None
 
 
 def price(plan: Mapping[str, Any]) -> str | None:
-    """Return a plan's price as the robot wrote it (``R$4.631,57``), None for ``N/A``, zero or nothing."""
+    """Return a plan's price as the robot wrote it (``R$4.631,57``), None for ``N/A``, zero or an empty text."""
     value = plan.get("valor")
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         return None
@@ -117,32 +117,32 @@ def price(plan: Mapping[str, Any]) -> str | None:
 
 
 def is_end(status: str) -> bool:
-    """Tell whether a snapshot with this ``status`` is one of a run that has ended."""
+    """Tell whether a snapshot with this ``status`` belongs to a run that has ended."""
     word = status.strip().lower()
     ends = (_SUCCESS - _AMBIGUOUS) | _CANCELLED | _EXPIRED | _MANUAL | _FAILURE
     return word in ends
 
 
 def claims_success(status: str) -> bool:
-    """Tell whether the robot's word for its end means success, with or without a quote."""
+    """Tell whether the robot's word for the end means success, with or without a quote."""
     word = status.strip().lower()
     return word in _SUCCESS - _AMBIGUOUS
 
 
 def says_failure(mensagem: str) -> bool:
-    """Tell whether the robot's text says that it gave up: ``Tela 2 falhou``, ``Erro: …``."""
+    """Tell whether the robot's text says that it failed: ``Tela 2 falhou``, ``Erro: …``."""
     return _FAILED_TEXT.match(mensagem) is not None
 
 
 def patience_s(etapa: float, mensagem: str) -> float:
-    """Return how many seconds of silence after this step and text still mean nothing."""
+    """Return how many seconds of silence are normal after this step and text."""
     if says_failure(mensagem):
         return SILENCE_AFTER_FAILURE_S
     return SILENCE_S if etapa > 0 else SILENCE_AT_START_S
 
 
 def silent(etapa: float, mensagem: str, errors: Iterable[Any], silence_s: float) -> Estado | None:
-    """Return what a silence of this length means for a run that has not ended, None while it means nothing."""
+    """Return the meaning of a silence of this length in a run that has not ended, None while it is normal."""
     if silence_s < patience_s(etapa, mensagem):
         return None
     return outcome("error", mensagem, errors) if says_failure(mensagem) else Estado.EXPIRADO

@@ -1,15 +1,15 @@
-"""Masking what is personal: what the visitor filled in must not reach other people's pages.
+"""Masks personal data: what the visitor filled in must not reach other people's pages.
 
-Pure. The deployed answers are open to whoever knows a session's id, so everything in them is redacted: prices,
-coverages and step texts pass, the person does not. What deployed robots write, and what others publish, is redacted
-when it is read, since the native addresses hand it out too.
+Pure. Whoever knows a session's id can read the deployed answers, so everything in them is redacted: prices, coverages and
+step texts stay, personal data goes. What deployed robots write, and what others publish, is redacted when it is read,
+since the native addresses return it, too.
 
-A field is left out because of its name: for any word in it, however it is written (``cpfCondutor``, ``CPF ``,
-``placa_veiculo``). In texts, whatever can hardly be anything else is masked: a CPF, a CNPJ with its slash, a telephone
-number, an e-mail address, a CEP with its dash, a plate of the new kind (ABC1D23) or with a dash (ABC-1234) in capitals.
-ABC1234 might as well be a model (GOL1600) or a price (BRL4631,57), so it is masked only after the word "placa" or as the
-whole value; there a plate in small letters or with a space is masked, too. Digits without a dash are a CEP only after
-"CEP". Plain numbers are personal only under such a name.
+Fields are removed because of their name: if any word in it is personal, however it is written (``cpfCondutor``, ``CPF ``,
+``placa_veiculo``). In texts only unmistakable forms are masked: a CPF, a CNPJ with its slash, a telephone number, an
+e-mail address, a CEP with its dash, a plate of the new kind (ABC1D23) or with a dash (ABC-1234) in capitals. ABC1234
+could also be a model (GOL1600) or a price (BRL4631,57), so it is masked only after the word "placa" or as the whole
+value; there a plate in lower case or with a space is masked, too. Eight digits without a dash are a CEP only after "CEP".
+Plain numbers are removed only if their field's name is personal.
 """
 
 import re
@@ -18,7 +18,7 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
-#: A name with one of these words is personal.
+#: A field name that contains one of these words is personal.
 _WORDS = frozenset(
     {
         "cpf", "cnpj", "rg", "cnh", "documento", "nascimento", "nasc", "birth", "birthdate", "sexo", "genero",
@@ -27,27 +27,28 @@ _WORDS = frozenset(
         "username", "secret", "apikey", "cookie",
     }
 )  # fmt: skip
-#: So is a name with one of these, unless a word of _PRICED says that it is a price or a coverage (``capital_segurado``).
+#: So is a name with one of these words, unless it also has a word of _PRICED: then it is a price or a coverage
+#: (``capital_segurado``).
 _PEOPLE = frozenset({"cliente", "segurado", "condutor", "proprietario"})
 _PRICED = frozenset(
     {"valor", "capital", "importancia", "premio", "limite", "cobertura", "franquia", "danos", "app", "plano", "assistencia"}
 )
-#: Makes a ``nome`` personal whatever stands beside it (``nome_mae``, ``full_name``).
+#: Together with one of these words a ``nome`` is personal (``nome_mae``, ``full_name``).
 _WHOSE = frozenset({"mae", "pai", "completo", "completa", "social", "full", "first", "last"})
-#: Personal even without a separator to the next word (``datanascimento``, ``cpfcondutor``).
+#: These are personal even without a separator to the next word (``datanascimento``, ``cpfcondutor``).
 _GLUED = re.compile(
     "cpf|cnpj|nascimento|telefone|celular|whatsapp|password|logradouro|endereco|renavam|chassi|nomecompleto"
 )
-#: Objects with a whole form in them.
+#: Fields that contain a whole form.
 _FORMS = frozenset({"dadospessoais", "formulario", "form", "parametros", "parametrosentrada"})
-#: A coverage has a ``nome``, too: it is personal only in an object that has another personal field.
+#: Coverages have a ``nome``, too: it is personal only in an object that has another personal field.
 _NAMES = frozenset({"nome", "name"})
-#: Kept as it is: whoever asks knows it already, and it may look like anything.
+#: Ids are never masked: the caller knows the id already, and it may look like anything.
 _IDS = frozenset({"session_id", "session"})
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 
-# No digit before or after, and no fraction or hexadecimal id around: those are not personal.
+# No digit right before or after, and not part of a fraction or a hexadecimal id: such digits are not personal.
 _CPF = r"(?<!\d)(?<!\d\.)\d{3}\.?\d{3}\.?\d{3}-?\d{2}(?![\da-f])"
 _CNPJ = r"(?<!\d)(?<!\d\.)\d{2}\.?\d{3}\.?\d{3}/\d{4}-?\d{2}(?!\d)"
 _PHONE = (
@@ -61,9 +62,9 @@ _PHONE = (
 )
 _CEP = r"(?<![\d.])\d{5}-\d{3}(?!\d)|(?<=[Cc][Ee][Pp][ :])\s?\d{8}(?!\d)"
 _NUMBERS = re.compile("|".join((_CNPJ, _CPF, _PHONE, _CEP)))
-# Possessive, and only at the beginning of a word: else a long word without an @ takes quadratic time.
+# Possessive, and only at the beginning of a word; otherwise a long word without an @ takes quadratic time.
 _EMAIL = re.compile(r"(?<![\w.+-])(?:[\w.+-]++@[\w-]++(?:\.[\w-]++)++)++")
-#: Prices, months and standards look like plates.
+#: These look like plates, but are prices, months or standards.
 _NO_PLATE = r"(?!(?:BRL|USD|EUR|ANO|ISO|JAN|FEV|MAR|ABR|MAI|JUN|JUL|AGO|SET|OUT|NOV|DEZ)[- ]?\d{4}(?!\w))"
 _PLATE = re.compile(rf"\b(?:[A-Z]{{3}}-?\d[A-Z]\d{{2}}|{_NO_PLATE}[A-Z]{{3}}-\d{{4}})\b")
 _NAMED_PLATE = re.compile(
@@ -71,19 +72,19 @@ _NAMED_PLATE = re.compile(
 )
 _WHOLE_PLATE = re.compile(rf"(?i)\s*{_NO_PLATE}[a-z]{{3}}[- ]?\d[a-z0-9]\d{{2}}\s*")
 _WHOLE_PHONE = re.compile(r"\s*[1-9]\d[ -][2-9]\d{3,4}[ -]?\d{4}\s*")
-#: A text without a match has nothing of all these in it; most have none, and this is quick to see.
+#: A quick check: a text without a match contains no plate and no number to mask. Most texts have none.
 _WORTH = re.compile(r"\d[A-Za-z0-9]\d\d|\d-\d\d")
 _MASK = "***"
-#: No plate and no telephone number is longer.
+#: Plates and telephone numbers are at most this long.
 _MOST_WHOLE = 20
-#: As deep as safejson.plain() goes.
+#: The same depth as in safejson.plain().
 _MAX_DEPTH = 50
-#: The longest name that is cached: 4,096 names of a megabyte each would stay in memory.
+#: Longer names are not cached: 4,096 names of a megabyte each would stay in memory.
 _MOST_CACHED = 64
 
 
 def text(value: str) -> str:
-    """Return *value* with everything masked that looks personal, see above."""
+    """Return *value* with everything masked that looks personal, see the module's docstring."""
     if "@" in value:
         value = _EMAIL.sub(_MASK, value)
     if _WORTH.search(value) is None:
@@ -95,7 +96,7 @@ def text(value: str) -> str:
 
 
 def redact(value: Any, _depth: int = 0) -> Any:
-    """Return a copy of a JSON value without personal fields and texts at any depth; below 50 levels stands null."""
+    """Return a copy of a JSON value without personal fields and texts; below a depth of 50 everything becomes null."""
     if isinstance(value, str):
         return text(value)
     if not isinstance(value, (dict, list)):
@@ -119,7 +120,7 @@ def _mapping(given: dict[str, Any], depth: int) -> dict[str, Any]:
 
 @lru_cache(maxsize=4096)
 def _kind(key: str) -> str:
-    """Return what kind of field a name is of: ``person``, ``name`` (perhaps a person's), ``id``, or ``""``."""
+    """Classify a field's name: ``person``, ``name`` (perhaps a person's), ``id``, or ``""``."""
     if key in _IDS:
         return "id"
     plain = unicodedata.normalize("NFKD", key).encode("ascii", "ignore").decode()
@@ -133,7 +134,7 @@ def _kind(key: str) -> str:
 
 
 def _words(plain: str) -> set[str]:
-    """Return the words of a name, with their singulars: split at separators, at capitals, and adjacent pairs joined."""
+    """Return a name's words and their singulars: split at separators and capitals, adjacent pairs also joined."""
     parts = re.split(r"[^A-Za-z]+", plain)
     humps = _WORD.findall(plain)
     pairs = (first + second for first, second in pairwise(humps))  # e-mail, WhatsApp

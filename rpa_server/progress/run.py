@@ -1,6 +1,6 @@
-"""One run as its writer sees it: numbering, status words, the documents that are stored.
+"""One run from its writer's side: numbering, status words, and the documents to store.
 
-Pure: the caller gives the time. The tracker keeps a Run for as long as the robot works; the server resumes one from
+Pure: the caller passes the time. The tracker keeps a Run for as long as the robot works; the server resumes one from the
 stored state for each update that a robot publishes over HTTP.
 """
 
@@ -27,17 +27,17 @@ class Run:
 
     Args:
         session_id: a checked session id.
-        epoch: a word that no other run of the session has, ``[0-9A-Za-z]{1,64}``.
-        started: the robot's local time.
+        epoch: identifies the run among all runs of the session, ``[0-9A-Za-z]{1,64}``.
+        started: when the run began, in the robot's local time.
         total: number of steps; less than 1 counts as 1.
 
     Attributes:
         seq: the last update's number, 0 before the first one.
-        base: the number that the run was resumed at, 0 for a new one.
-        snapshot: the current state; replaced at each update, never changed.
+        base: ``seq`` at which the run was resumed, 0 for a new one.
+        snapshot: the current state; each update replaces the object and never modifies it.
         entries: the last HISTORY elements of ``historico``.
         updates: the last HISTORY updates.
-        replaces: this run replaces an earlier one of the same session.
+        replaces: True if this run replaces an earlier one of the same session.
         result: the result document without its position, None before the end.
     """
 
@@ -53,7 +53,7 @@ class Run:
 
     @classmethod
     def resume(cls, session_id: str, state: SessionState) -> Self:
-        """Return a run that goes on counting at the position of *state*, which is left as it was."""
+        """Return a run that continues the numbering of *state*, which is not modified."""
         run = cls(session_id, state.epoch, datetime.min, state.snapshot["total_etapas"])
         run.seq = run.base = state.seq
         run.snapshot = state.snapshot.copy()
@@ -65,7 +65,7 @@ class Run:
         return run
 
     def start(self, now: datetime) -> Update:
-        """Record that the tracker exists."""
+        """Record that the tracker was created."""
         return self._record(self._entry("inicio", now, "iniciando", "ProgressTracker inicializado"))
 
     def step(
@@ -79,11 +79,11 @@ class Run:
         """Record a step.
 
         Args:
-            etapa: the step's number; anything else leaves the run at its step.
+            etapa: the step's number; with any other value the run stays at its current step.
             mensagem: the robot's text.
             now: the robot's local time.
             extra: merged into the snapshot's ``dados_extra``.
-            estimates: as in estimates(), carried along.
+            estimates: as in estimates(); stored with the step.
         """
         number = etapa if is_number(etapa) else self._as_number(etapa)
         status = status_of(number, self.snapshot["total_etapas"])
@@ -107,13 +107,13 @@ class Run:
     ) -> list[Update]:
         """Record the end.
 
-        A second end, such as the deployed robot makes, is recorded too; the run keeps the meaning of the first.
+        A second end, as the deployed robot reports one, is recorded too; the run keeps the meaning of the first.
 
         Args:
             status: ``success``, ``error`` or ``warning``.
             now: the robot's local time.
-            data: the plans, see shapes.Result, and whatever else the robot ends with.
-            error: recorded before the end, as an update of its own.
+            data: the plans, see shapes.Result, and any other final data of the robot.
+            error: if given, recorded as an update of its own before the end.
         """
         updates = [self.error(error, "finalizacao", now)] if error else []
         updates.append(self._record(self._entry("final", now, status, f"RPA {status}", data, error)))
@@ -169,15 +169,15 @@ class Run:
         return [update for update in self.updates if update.seq > self.base]
 
     def documents(self) -> dict[str, dict[str, Any]]:
-        """Return what is stored: ``progress``, ``history`` and, once the run has ended, ``result`` and ``session``.
+        """Return the documents to store: ``progress``, ``history``, and for an ended run ``result`` and ``session``.
 
-        Their shapes are StoredProgress, StoredHistory, StoredResult and StoredSession of shapes.py.
+        Their shapes are StoredProgress, StoredHistory, StoredResult and StoredSession in shapes.py.
         """
         history = {**self.history_head(), "historico": list(self.entries)}
         return {**self.brief_documents(), "history": history}
 
     def brief_documents(self) -> dict[str, dict[str, Any]]:
-        """Return documents() without ``history``, whose size grows with the run."""
+        """Return documents() without ``history``, which grows with the run."""
         progress: StoredProgress = {**self.snapshot, "epoch": self.epoch, "seq": self.seq}
         documents: dict[str, Any] = {"progress": progress}
         if self.result is not None:

@@ -1,7 +1,7 @@
-"""Checks for what comes from outside: HTTP bodies, messages of other publishers, documents of other programs.
+"""Validates external data: HTTP bodies, messages of other publishers, documents of other programs.
 
-marshmallow does the checking; unknown keys pass, since other writers have their own. Updates of our tracker are not
-checked here, see update.own_update().
+marshmallow does the checking; unknown keys are accepted, since other writers have their own. Updates of our tracker are
+not checked here, see update.own_update().
 """
 
 from typing import Any, NoReturn, cast
@@ -22,7 +22,7 @@ class _Step(fields.Field[Any]):
 
 
 class UnnumberedUpdateSchema(Schema):
-    """A bare ``PUBLISH`` in the plan's shape: ``{etapa, mensagem, timestamp, dados_extra[, estimativas]}``."""
+    """A message in the plan's shape, unnumbered: ``{etapa, mensagem, timestamp, dados_extra[, estimativas]}``."""
 
     class Meta:
         unknown = INCLUDE
@@ -59,7 +59,7 @@ class HistorySchema(Schema):
 
 
 class ProgressSchema(Schema):
-    """The deployed ``progress_<sid>.json``, which is also the snapshot in Redis."""
+    """The deployed ``progress_<sid>.json``, which has the same shape as the snapshot in Redis."""
 
     class Meta:
         unknown = INCLUDE
@@ -103,7 +103,7 @@ _publication = PublicationSchema()
 
 
 def unnumbered_update(data: object) -> dict[str, Any]:
-    """Check a message that has no position; return it with its keys untouched, or raise BadDocument."""
+    """Check a message without a position; return it with all its keys, or raise BadDocument."""
     errors = _unnumbered_update.validate(data) if isinstance(data, dict) else {"_schema": "not an object"}
     if errors or not isinstance(data, dict):
         _bad(ValidationError(dict(errors)))
@@ -111,7 +111,7 @@ def unnumbered_update(data: object) -> dict[str, Any]:
 
 
 def history(data: dict[str, Any]) -> StoredHistory:
-    """Check a history document and fill in what entries leave out, or raise BadDocument."""
+    """Check a history document and fill in what its entries omit, or raise BadDocument."""
     try:
         return cast("StoredHistory", dict(_history.load(data)))
     except ValidationError as error:
@@ -119,9 +119,9 @@ def history(data: dict[str, Any]) -> StoredHistory:
 
 
 def progress(data: dict[str, Any]) -> StoredProgress:
-    """Check a progress document and fill in what older writers leave out, or raise BadDocument.
+    """Check a progress document and fill in what older writers omit, or raise BadDocument.
 
-    ``session_id``, ``estado`` and ``final`` are neither checked nor filled in: the caller decides them.
+    ``session_id``, ``estado`` and ``final`` are neither checked nor filled in: the caller sets them.
     """
     try:
         return cast("StoredProgress", dict(_progress.load(data)))

@@ -1,10 +1,10 @@
-"""The state of a session at one position, and which of two states is the newer one.
+"""The state of a session at one position, and rules for which of two states is newer.
 
-Pure. Stores answer with it, and everything that is sent to pages is made from it; documents.py builds it from what
-writers left behind.
+Pure. Stores return such states, and everything sent to pages is made from one; documents.py builds them from what writers
+stored.
 
-Invariants: the result of a merge does not depend on the order and never goes back; a history has no holes and ends at
-the position.
+Invariants: the result of a merge does not depend on the order and never goes back; a history has no gaps and ends at the
+position.
 """
 
 import hashlib
@@ -19,10 +19,10 @@ from .shapes import Entry, Snapshot, View
 from .snapshot import ESTIMATES_KEY, update_of, view
 from .update import Cursor, Update
 
-#: A JSON object of any shape, to be read and not changed; objects of a known shape are in shapes.py.
+#: A JSON object of any shape, read-only; objects of a known shape are in shapes.py.
 Document = Mapping[str, Any]
 
-#: First letters of derived epochs. Our tracker's epochs are hexadecimal, so no epoch of its begins with one.
+#: First letters of derived epochs. The epochs of our tracker are hexadecimal, so none of them begins with one of these.
 _DERIVED = ("h", "s")
 
 
@@ -32,12 +32,12 @@ class SessionState:
 
     Attributes:
         epoch, seq: the position.
-        snapshot: the state behind that position.
-        updates: the updates that led here, contiguous, the last one at ``seq``; may be empty.
-        sparse: the writer keeps no history. Its ``seq`` leaves holes, and each snapshot counts as one update.
-        end: how the run ended, from the deployed robot's result or session document; None where there is none.
-        written_s: when it was last written, seconds since 1970, None where the store can't tell.
-        content: of a sparse state: a hash of what was read. It reveals a change that left the robot's time as it was.
+        snapshot: the state at that position.
+        updates: the latest updates, contiguous, the last one at ``seq``; may be empty.
+        sparse: the writer keeps no history. Its numbers have gaps, and each snapshot counts as one update.
+        end: how the run ended, from the deployed robot's result or session document; None if there is none.
+        written_s: when it was last written, seconds since 1970; None if the store can't tell.
+        content: hash of what was read, for a sparse state. It shows changes that left the robot's time unchanged.
     """
 
     epoch: str
@@ -56,7 +56,7 @@ class SessionState:
 
     @property
     def started(self) -> str:
-        """When the run began, ISO 8601 in the robot's local time: the later of two runs is the current one."""
+        """When the run began, ISO 8601 in the robot's local time: of two runs, the later one is current."""
         return str(self.snapshot["timestamp_inicio"])
 
     def view(self, silence_s: float = 0.0) -> View:
@@ -64,16 +64,16 @@ class SessionState:
         return view(self.snapshot, self.epoch, self.seq, silence_s)
 
     def silence_s(self, now_s: float) -> float:
-        """Return how many seconds before *now_s* (seconds since 1970) it was written, 0 where the store can't tell."""
+        """Return how many seconds before *now_s* (seconds since 1970) it was written, 0 if the store can't tell."""
         return 0.0 if self.written_s is None else max(0.0, now_s - self.written_s)
 
     @property
     def own(self) -> bool:
-        """True where our tracker wrote the run; the epoch of any other writer's run is derived."""
+        """True if our tracker wrote the run; for any other writer the epoch is derived."""
         return not self.epoch.startswith(_DERIVED)
 
     def since(self, cursor: Cursor) -> list[Update] | None:
-        """Return the updates behind *cursor*, each once, in order; None where some of them are not known."""
+        """Return the updates after *cursor*, each once, in order; None if some of them are not known."""
         if cursor.epoch not in ("", self.epoch) or cursor.seq > self.seq:
             return None
         missed = self.seq - cursor.seq
@@ -88,7 +88,7 @@ def derived_epoch(kind: str, session_id: str, started: str) -> str:
     """Make the epoch of a run whose writer gives none; every server derives the same one.
 
     Args:
-        kind: one of _DERIVED: ``h`` for a run with a history, ``s`` for one with a snapshot alone.
+        kind: one of _DERIVED: ``h`` for a run with a history, ``s`` for one that has only a snapshot.
     """
     digest = hashlib.blake2b(f"{session_id}\0{started}".encode("utf-8", "replace"), digest_size=8)
     return kind + digest.hexdigest()
@@ -100,7 +100,7 @@ def sparse_state(
     """Build the state of a robot that keeps no history: its snapshot is its only update.
 
     Args:
-        snapshot: with its meaning, see deployed.conclude().
+        snapshot: after deployed.conclude() has set its meaning.
         content: see SessionState; None to hash *snapshot*.
     """
     extra = snapshot["dados_extra"]
@@ -118,11 +118,11 @@ def sparse_state(
 
 
 def advance(known: SessionState, fresh: SessionState) -> SessionState:
-    """Return the state of a session after *fresh* was read; *known* itself where that brings nothing new.
+    """Return the state of a session after *fresh* was read; *known* itself if *fresh* brings nothing new.
 
-    Of two states that a deployed robot wrote, the one that was written later counts, whatever the times in them say:
-    the deployed class begins "a new run" for a program that only reads a session, while the robot goes on with the old
-    one. Within a run nothing goes back that was seen, see deployed.keep_seen().
+    Of two states written by a deployed robot, the one written later wins, whatever the times in them say: the deployed
+    class begins "a new run" for a program that only reads a session, while the robot continues the old one. Within a run
+    nothing that was seen goes back, see deployed.keep_seen().
     """
     if known.own or fresh.own or (known.epoch == fresh.epoch and not fresh.sparse):
         return _kept(known, later(known, fresh))
@@ -132,7 +132,7 @@ def advance(known: SessionState, fresh: SessionState) -> SessionState:
 
 
 def supersede(known: SessionState, fresh: SessionState) -> SessionState:
-    """Return the state after *fresh*, which a deployed robot wrote later than *known*; *known* where it is the same."""
+    """Return the state after *fresh*, which a deployed robot wrote later than *known*; *known* if both are the same."""
     if fresh.epoch == known.epoch and fresh.seq <= known.seq and fresh.content == known.content:
         return known
     if not fresh.sparse or fresh.started != known.started:
@@ -154,7 +154,7 @@ def _written_later(known: SessionState, fresh: SessionState) -> bool:
 
 
 def later(one: SessionState | None, other: SessionState | None) -> SessionState | None:
-    """Merge the states of two stores: of one run the further position, of two runs the one that began later."""
+    """Merge the states of two stores: within a run the further position wins, of two runs the one that began later."""
     if one is None or other is None:
         return one or other
     if one.epoch != other.epoch:
@@ -168,7 +168,7 @@ def later(one: SessionState | None, other: SessionState | None) -> SessionState 
 
 
 def _joined(behind: SessionState, ahead: SessionState) -> list[Update]:
-    """Return the longest contiguous history that two overlapping or adjacent ones make up."""
+    """Return the longest contiguous history that two overlapping or adjacent ones form together."""
     new = ahead.updates[len(ahead.updates) - (ahead.seq - behind.seq) :] if ahead.seq > behind.seq else []
     joined = behind.updates + new
     return joined if len(joined) > len(ahead.updates) else ahead.updates

@@ -1,6 +1,6 @@
-"""The objects that are stored and sent: every key with its unit, its zone and who writes it.
+"""The objects that are stored and sent: for every key its unit, its time zone and who writes it.
 
-Types alone, no code. Conventions that hold for all of them:
+Only types, no code. Conventions for all of them:
 
 * A time is ISO 8601 text in the robot's local time, without a zone, to the microsecond. No two machines' times are
   compared; within one run they are.
@@ -12,7 +12,7 @@ Types alone, no code. Conventions that hold for all of them:
 
 ErrorMessage, the object of a refusal, is in errors.py: the root files import nothing from here.
 
-``web/rpa-progress.d.ts`` has what pages get in TypeScript; tests/contract/test_shapes.py compares the two.
+``web/rpa-progress.d.ts`` declares in TypeScript what pages get; tests/contract/test_shapes.py compares the two.
 """
 
 from typing import Any, Literal, NotRequired, TypedDict
@@ -23,7 +23,7 @@ Evento = Literal["inicio", "progresso", "estimativas", "erro", "final"]
 
 
 class PriceRange(TypedDict, total=False):
-    """From which to which price a coverage costs. Written by the robot; an unread price is ``""``."""
+    """A coverage's lowest and highest price. Written by the robot; a price that was not read is ``""``."""
 
     de: str
     ate: str
@@ -37,18 +37,18 @@ class Benefit(TypedDict, total=False):
 
 
 class Coverage(TypedDict, total=False):
-    """One coverage of the estimates. Written by the robot, but for ``nome``."""
+    """One coverage of the estimates. Written by the robot, except ``nome``."""
 
     indice: int  # 1, 2, 3 …
     nome_cobertura: str
-    nome: str  # the same name for the pages of the plan; added by with_names() where the robot leaves it out
+    nome: str  # ``nome`` again, for the pages of the plan; with_names() adds it if the robot omits it
     valores: PriceRange
     beneficios: list[Benefit]
     texto_completo: str
 
 
 class Estimates(TypedDict, total=False):
-    """What step 5 captured. Written by the robot; to a page it is this object or null, and stays once it was seen."""
+    """What step 5 captured. Written by the robot; pages get this object or null, and keep it once they have it."""
 
     timestamp: str  # when they were captured
     coberturas_detalhadas: list[Coverage]  # may be empty
@@ -56,7 +56,7 @@ class Estimates(TypedDict, total=False):
 
 
 class Plan(TypedDict, total=False):
-    """One offer at the end of a run. Written by the robot; ``N/A`` stands where it could not read a text."""
+    """One offer at the end of a run. Written by the robot; ``N/A`` where it could not read a text."""
 
     plano: str  # its name
     valor: str  # price
@@ -82,46 +82,46 @@ class Result(TypedDict, total=False):
 
 
 class ErrorRecord(TypedDict):
-    """One element of ``erros``. Written by the tracker and by the deployed robot alike; an error ends nothing."""
+    """One element of ``erros``. Written by the tracker and by the deployed robot; an error does not end the run."""
 
     erro: str  # its text
-    contexto: str  # where it happened; ``finalizacao`` means that the robot ended the run with it
+    contexto: str  # where it happened; ``finalizacao``: the robot ended the run with this error
     timestamp: str
 
 
 class Entry(TypedDict):
-    """One element of ``historico``: what the robot said once. Written by the tracker and by the deployed robot."""
+    """One element of ``historico``: one report of the robot. Written by the tracker and by the deployed robot."""
 
     etapa: float | str  # the step's number (5.5 exists), or ``inicio``, ``estimativas``, ``erro``, ``final``
     timestamp: str
     status: str  # the robot's word; ``concluido`` means that the last step began
     mensagem: str | None
-    dados_extra: NotRequired[dict[str, Any] | None]  # attached; an Estimates with ``estimativas``, a Result with ``final``
+    dados_extra: NotRequired[dict[str, Any] | None]  # attached; an Estimates for ``estimativas``, a Result for ``final``
     erro: NotRequired[str | None]
-    contexto: NotRequired[str]  # tracker only, beside ``erro``
-    estimativas: NotRequired[Estimates | None]  # tracker only, of a step that brought them
+    contexto: NotRequired[str]  # tracker only, with ``erro``
+    estimativas: NotRequired[Estimates | None]  # tracker only, with a step that has estimates
     seq: NotRequired[int]  # tracker only
 
 
 class Snapshot(TypedDict):
-    """The whole state of a run, as it is kept in memory; without its position. Made by snapshot.reduce()."""
+    """The whole state of a run as kept in memory; without its position. Made by snapshot.reduce()."""
 
     etapa_atual: float  # 0 to total_etapas
     total_etapas: int  # at least 1; 15 or 5
-    percentual: float  # per cent: 0 to 99 while the run goes on, 100 once it has ended, however it did
+    percentual: float  # per cent: 0 to 99 while the run goes on, 100 once it has ended, however it ended
     status: str  # the robot's last word
     mensagem: str | None  # the robot's last text
     timestamp_inicio: str
-    timestamp_atualizacao: str  # of the last change
-    dados_extra: dict[str, Any]  # everything attached so far, the estimates under ESTIMATES_KEY, the plans by PLAN_KEYS
+    timestamp_atualizacao: str  # time of the last change
+    dados_extra: dict[str, Any]  # everything attached so far: the estimates under ESTIMATES_KEY, the plans by PLAN_KEYS
     erros: list[ErrorRecord]
     session_id: str
-    estado: Estado  # what it means without regard to silence, see snapshot.estado()
-    final: bool  # the robot ended the run; never goes back
+    estado: Estado  # the run's meaning without regard to silence, see snapshot.estado()
+    final: bool  # the robot has ended the run; never goes back
 
 
 class View(Snapshot):
-    """A snapshot as pages get it: ``estado`` has regard to silence. Made by snapshot.view()."""
+    """A snapshot as pages get it: ``estado`` depends on the robot's silence as well. Made by snapshot.view()."""
 
     epoch: str | None
     seq: int
@@ -132,12 +132,12 @@ class View(Snapshot):
 class UpdateMessage(TypedDict):
     """One step as it is published, stored in the stream and sent to pages. Written by the tracker alone.
 
-    The keys stand in this order; the first four are the head that update.py reads without parsing.
+    The order of the keys is fixed; the first four are the head that update.py reads without parsing JSON.
     """
 
     type: Literal["progress_update"]
-    epoch: str  # ``[0-9A-Za-z]{1,64}``, another one for each run
-    seq: int  # 1, 2, 3 … within the epoch; those of a robot without a history leave holes
+    epoch: str  # ``[0-9A-Za-z]{1,64}``, different for each run
+    seq: int  # 1, 2, 3 … within the epoch; with gaps for a robot without a history
     final: bool
     estado: Estado
     session_id: str
@@ -148,9 +148,9 @@ class UpdateMessage(TypedDict):
     status: str
     mensagem: str | None
     timestamp: str
-    dados_extra: dict[str, Any]  # attached to this step; {} for ``estimativas`` and ``final``, which have keys of their own
+    dados_extra: dict[str, Any]  # attached to this step; {} for ``estimativas`` and ``final``, which have their own keys
     estimativas: NotRequired[Estimates | None]
-    resultado: NotRequired[dict[str, Any]]  # of ``final``: a Result, and whatever else the robot ended with
+    resultado: NotRequired[dict[str, Any]]  # with ``final``: a Result, and any other final data of the robot
     erro: NotRequired[str]
     contexto: NotRequired[str]
 
@@ -158,8 +158,8 @@ class UpdateMessage(TypedDict):
 class UnnumberedUpdate(TypedDict):
     """One step that another program published without a position, as pages get it.
 
-    Written by that program, but for ``type``, which the server adds; what a page needs of the rest is checked by
-    schemas.unnumbered_update.
+    Written by that program, except ``type``, which the server adds; schemas.unnumbered_update checks the keys that a page
+    needs.
     """
 
     type: Literal["progress_update"]
@@ -181,64 +181,64 @@ class StoredProgress(Snapshot):
 
 
 class HistoryHead(TypedDict):
-    """``history`` but for its entries."""
+    """``history`` without its entries."""
 
     session_id: str
     timestamp_inicio: str
-    timestamp_fim: str  # of the last entry, whether or not the run has ended
-    status_final: str  # the robot's last word, whether or not the run has ended
+    timestamp_fim: str  # time of the last entry, even if the run goes on
+    status_final: str  # the robot's last status word, even if the run goes on
     total_etapas: int
     epoch: NotRequired[str]
     seq: NotRequired[int]  # that of the last entry
 
 
 class StoredHistory(HistoryHead):
-    """``history``: the last HISTORY entries of the tracker, all of a deployed robot's."""
+    """``history``: the tracker's last HISTORY entries, or all entries of a deployed robot."""
 
     historico: list[Entry]
 
 
 class StoredResult(TypedDict):
-    """``result``: how the run ended. Written with its end, by the tracker and by the deployed robot."""
+    """``result``: how the run ended. Written at the end, by the tracker and by the deployed robot."""
 
     status: str  # ``success``, ``error`` or ``warning``
     timestamp_fim: str
-    dados_finais: dict[str, Any]  # a Result, and whatever else the robot ended with
+    dados_finais: dict[str, Any]  # a Result, and any other final data of the robot
     session_id: str
     epoch: NotRequired[str]
     seq: NotRequired[int]
 
 
 class StoredSession(TypedDict):
-    """``session``: the run in brief. Written with its end, by the tracker and by the deployed robot."""
+    """``session``: a summary of the run. Written at the end, by the tracker and by the deployed robot."""
 
     session_id: str
     timestamp_inicio: str
     timestamp_fim: str
     status: str  # as in StoredResult
     total_etapas: int
-    etapas_executadas: float  # the last step that was reached
+    etapas_executadas: float  # the furthest step reached
     epoch: NotRequired[str]
     seq: NotRequired[int]
 
 
-# -- what is sent besides updates; written by the server
+# -- messages other than updates; written by the server
 
 
 class SyncMessage(TypedDict):
-    """The first message of every native stream; ``epoch`` and ``seq`` are the position behind it."""
+    """The first message of every native stream; ``epoch`` and ``seq`` are the position of its snapshot."""
 
     type: Literal["sync"]
     session_id: str
     epoch: str | None  # null while nothing is known
     seq: int  # 0 while nothing is known
-    recovered: bool  # every update behind the client's cursor follows
-    snapshot: View | None  # null where the updates follow, or nothing is known
-    heartbeat_ms: int  # milliseconds between two signs of life
+    recovered: bool  # every update after the client's cursor follows
+    snapshot: View | None  # null if the updates follow, or if nothing is known
+    heartbeat_ms: int  # milliseconds between the server's signs of life
 
 
 class ResetMessage(TypedDict):
-    """Continuity was lost, or a new run began: what a page showed is to be replaced by the snapshot."""
+    """Continuity was lost, or a new run began: the snapshot replaces whatever the page showed."""
 
     type: Literal["reset"]
     session_id: str
@@ -253,6 +253,6 @@ class PollAnswer(TypedDict):
     session_id: str
     epoch: str
     seq: int
-    recovered: bool  # ``updates`` are all that came behind the client's cursor
+    recovered: bool  # ``updates`` are all updates after the client's cursor
     snapshot: View
     updates: list[UpdateMessage]

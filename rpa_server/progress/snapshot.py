@@ -1,9 +1,9 @@
-"""The snapshot of a run: how entries change it, how an update tells of a change, how pages get it.
+"""The snapshot of a run: how entries change it, how an update reports a change, and how pages get it.
 
-Pure: no clock, no socket. The tracker that writes a run, the server that reads a deployed robot's history, and the
-server that follows updates all reduce by the same rules. The objects are described in shapes.py.
+Pure: no clock, no socket. The tracker that writes a run, the server that reads a deployed robot's history, and the server
+that follows updates all use the same rules. The objects are described in shapes.py.
 
-Invariants: ``final`` never goes back, ``percentual`` never falls and stays below 100 until ``final``, a milestone
+Invariants: ``final`` never goes back; ``percentual`` never falls and stays below 100 until ``final``; a milestone
 (estimates, result) stays once it was seen.
 """
 
@@ -15,17 +15,17 @@ from .outcome import PLAN_KEYS, Estado, outcome, silent
 from .shapes import Coverage, Entry, ErrorRecord, Estimates, Evento, Result, Snapshot, UpdateMessage, View
 from .update import Update, make_update
 
-#: The words that stand as ``etapa`` in an entry that is no step; an update has them as ``evento``.
+#: The values of ``etapa`` that mark an entry as no step; an update has them as ``evento``.
 EVENTS: frozenset[Evento] = frozenset({"inicio", "estimativas", "erro", "final"})
-#: Where ``dados_extra`` has the estimates. The deployed robot's name for them: step 5 captures them.
+#: The key of the estimates in ``dados_extra``. The name is the deployed robot's: step 5 captures them.
 ESTIMATES_KEY = "estimativas_tela_5"
 
-# Far more than any step; JSON allows integers that no float can represent.
+# Far beyond any step; JSON allows integers that no float can represent.
 _MAX_STEP = 10**9
 
 
 def begin(session_id: str, started: str, total: int) -> Snapshot:
-    """Return the snapshot of a run that has not done anything yet.
+    """Return the snapshot of a run without any entry.
 
     Args:
         session_id: a checked session id.
@@ -63,7 +63,7 @@ def status_of(etapa: float, total: int) -> str:
 
 
 def reduce(snapshot: Snapshot, entry: Entry) -> Snapshot:
-    """Return the snapshot after *entry*; *snapshot* is left as it was.
+    """Return the snapshot after *entry*; *snapshot* is not modified.
 
     Raises:
         LookupError, TypeError: the entry comes from an update that only begins like one of our tracker's.
@@ -90,7 +90,7 @@ def _step(after: Snapshot, entry: Entry) -> None:
     if not is_number(etapa):
         return
     total = after["total_etapas"]
-    # The deployed robot's exception handler writes step 0, however far the run had come.
+    # The deployed robot's exception handler writes step 0, however far the run has come.
     after["etapa_atual"] = min(max(etapa, 0), total) or after["etapa_atual"]
     if not after["final"]:
         percent = after["etapa_atual"] / total * 100 if total > 0 else 0.0
@@ -98,7 +98,7 @@ def _step(after: Snapshot, entry: Entry) -> None:
 
 
 def _merge(after: Snapshot, extra: object) -> None:
-    """Add what a step attached; known estimates are not replaced by a value under their key that is no object."""
+    """Merge what a step attached; a value that is not an object never replaces known estimates."""
     if not isinstance(extra, dict) or not extra:
         return
     known = after["dados_extra"]
@@ -131,7 +131,7 @@ def _end(after: Snapshot, entry: Entry) -> None:
         after["estado"] = outcome(entry["status"], entry.get("erro"), after["erros"], after["dados_extra"])
 
 
-# What an entry does to the snapshot, by the word in ``etapa``; a number, or an unknown word, is a step.
+# How an entry changes the snapshot, by the word in ``etapa``; a number, or an unknown word, is a step.
 _EFFECTS: dict[float | str, Callable[[Snapshot, Entry], None]] = {
     "inicio": _start,
     "estimativas": _add_estimates,
@@ -141,10 +141,10 @@ _EFFECTS: dict[float | str, Callable[[Snapshot, Entry], None]] = {
 
 
 def describe(after: Snapshot, entry: Entry, epoch: str, seq: int) -> UpdateMessage:
-    """Build the object of the update that tells of *entry*.
+    """Build the update for *entry* as an object.
 
     Args:
-        after: the snapshot that *entry* led to.
+        after: the snapshot that results from *entry*.
         epoch, seq: the position of the update.
     """
     word = entry["etapa"]
@@ -180,12 +180,12 @@ def describe(after: Snapshot, entry: Entry, epoch: str, seq: int) -> UpdateMessa
 
 
 def update_of(after: Snapshot, entry: Entry, epoch: str, seq: int) -> Update:
-    """Build the update that tells of *entry*; the arguments are those of describe()."""
+    """Build the update for *entry*; the arguments are those of describe()."""
     return make_update(describe(after, entry, epoch, seq))
 
 
 def entry_of(update: UpdateMessage | dict[str, Any]) -> Entry:
-    """Return the entry that *update* tells of: the inverse of describe().
+    """Return the entry of *update*: the inverse of describe().
 
     Raises:
         LookupError, TypeError: the update only begins like one of our tracker's.
@@ -213,10 +213,10 @@ def entry_of(update: UpdateMessage | dict[str, Any]) -> Entry:
 
 
 def estado(snapshot: Snapshot, silence_s: float = 0.0) -> Estado:
-    """Return what the snapshot means once the robot has been silent for *silence_s* seconds.
+    """Return the meaning of the snapshot when the robot has been silent for *silence_s* seconds.
 
-    The meaning of a run that has ended does not change. Any other becomes ``expirado`` by a long silence, or ``erro``
-    where the robot's last text was a failure; ``final`` stays false, since the robot may speak again.
+    The meaning of an ended run does not change. Any other run becomes ``expirado`` after a long silence, or ``erro`` if
+    the robot's last text was a failure; ``final`` stays false, since the robot may report again.
     """
     if snapshot["final"]:
         return snapshot["estado"]
@@ -225,7 +225,7 @@ def estado(snapshot: Snapshot, silence_s: float = 0.0) -> Estado:
 
 
 def view(snapshot: Snapshot, epoch: str | None, seq: int, silence_s: float = 0.0) -> View:
-    """Return the snapshot as pages get it: with its position, and with the milestones under names of their own.
+    """Return the snapshot as pages get it: with its position, and with the milestones under keys of their own.
 
     Args:
         epoch, seq: the position of the snapshot.
@@ -244,7 +244,7 @@ def view(snapshot: Snapshot, epoch: str | None, seq: int, silence_s: float = 0.0
 
 
 def with_names(estimates: Estimates | dict[str, Any]) -> Estimates:
-    """Copy *estimates* with both ``nome`` and ``nome_cobertura`` in every coverage: pages look for either."""
+    """Copy *estimates* so that every coverage has both ``nome`` and ``nome_cobertura``: pages read either."""
     copied = cast("Estimates", {**estimates})
     items = copied.get("coberturas_detalhadas")
     if isinstance(items, list):

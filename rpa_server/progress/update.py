@@ -1,9 +1,9 @@
-"""One update of a run and the cursor that names it.
+"""One update of a run, and the cursor that names its position.
 
-Pure. An update is kept as the bytes that its writer made: what our own tracker published is relayed untouched, and no
-more of those bytes is parsed than the cursor needs.
+Pure. An update is kept as the bytes that its writer made: our own tracker's bytes are relayed unchanged, and only as much
+of them is parsed as the cursor needs.
 
-Invariant: the head of an update is written down once, in HEAD; what writes it and what reads it are derived from that.
+Invariant: the head of an update is defined once, in HEAD; both the writing and the parsing are derived from that.
 """
 
 import re
@@ -16,8 +16,8 @@ from .shapes import UpdateMessage
 #: How many updates of a run are kept: in memory, in a session's stream, in its history document.
 HISTORY = 500
 
-#: How every update of our tracker begins, so that no JSON parser is needed to route it. New keys go behind ``final``,
-#: since servers of an older version read no further.
+#: The first bytes of every update of our tracker, so that routing it needs no JSON parser. New keys must follow
+#: ``final``, since older servers parse only this head.
 HEAD = '{"type":"progress_update","epoch":"%s","seq":%d,"final":%s,'
 _HEAD_KEYS = ("type", "epoch", "seq", "final")
 _HEAD_BYTES = HEAD.encode()
@@ -25,13 +25,13 @@ _HEAD_FIELDS = ("([0-9A-Za-z]{1,64})", "([1-9][0-9]{0,15})", "(true|false)")
 _HEAD_PATTERN = re.compile((re.escape(HEAD).replace("%d", "%s") % _HEAD_FIELDS).encode())
 _JSON_BOOL = {False: b"false", True: b"true"}
 
-# Single bytes as numbers: ``in`` finds a number in bytes faster than bytes in bytes.
+# Integers, because testing bytes for an integer with ``in`` is faster than for a bytes object.
 _LF, _CR, _BRACE = b"\n\r}"
 _CURSOR = re.compile(r"([0-9A-Za-z]{1,64}):([0-9]{1,16})")
 
 
 class Cursor(NamedTuple):
-    """A position in a run: *seq* updates of *epoch* have been seen."""
+    """A position in a run: the first *seq* updates of *epoch* have been seen."""
 
     epoch: str
     seq: int
@@ -40,12 +40,12 @@ class Cursor(NamedTuple):
         return f"{self.epoch}:{self.seq}"
 
 
-#: Before the first update of whatever run is current.
+#: The position before the first update of the current run, whichever that is.
 START = Cursor("", 0)
 
 
 def parse_cursor(text: str) -> Cursor:
-    """Read ``<epoch>:<seq>`` or ``0``; raise BadCursor for anything else."""
+    """Parse ``<epoch>:<seq>`` or ``0``; raise BadCursor for anything else."""
     if text == "0":
         return START
     match = _CURSOR.fullmatch(text)
@@ -59,8 +59,8 @@ class Update:
 
     Attributes:
         raw: the JSON object.
-        epoch, seq: the cursor; None and 0 where the writer doesn't number its updates.
-        final: the run ended with this update or before it.
+        epoch, seq: the cursor; None and 0 if the writer doesn't number its updates.
+        final: True if the run had ended by this update.
     """
 
     __slots__ = ("epoch", "final", "raw", "seq")
@@ -76,17 +76,17 @@ class Update:
 
     @property
     def cursor(self) -> Cursor | None:
-        """The position behind this update, None where the writer doesn't number."""
+        """The position after this update, None if the writer doesn't number."""
         return None if self.epoch is None else Cursor(self.epoch, self.seq)
 
     @property
     def data(self) -> dict[str, Any]:
-        """The update as an object, parsed at each call: objects kept for a whole history take five times its bytes.
+        """The update as an object, parsed at each call: the objects of a whole history take five times its bytes.
 
         It is a shapes.UpdateMessage or UnnumberedUpdate as far as its writer kept to that, which nothing has checked.
 
         Raises:
-            BadDocument: the bytes began like an update and are none.
+            BadDocument: the bytes begin like an update, but are not valid.
         """
         return safejson.load_object(self.raw)
 
@@ -94,14 +94,13 @@ class Update:
 def head(epoch: str, seq: int, final: bool = False) -> bytes:
     """Return the first bytes of the update at this position.
 
-    A watched session compares what arrives with the head of the update that must come next, which is cheaper than
-    own_update().
+    A watched session compares arriving messages with the head of the next update, which is cheaper than own_update().
     """
     return _HEAD_BYTES % (epoch.encode(), seq, _JSON_BOOL[final])
 
 
 def own_update(raw: bytes) -> Update | None:
-    """Read an update of our own tracker no further than its head; None where another writer made it."""
+    """Parse only the head of an update of our own tracker; None if another writer made it."""
     match = _HEAD_PATTERN.match(raw)
     if match is None or not is_whole(raw):
         return None
@@ -110,9 +109,9 @@ def own_update(raw: bytes) -> Update | None:
 
 
 def is_whole(raw: bytes) -> bool:
-    """Tell whether *raw*, which has the head of an update, is one line of UTF-8 and ends like a JSON object.
+    """Tell whether *raw*, which begins like an update, is one line of UTF-8 and ends like a JSON object.
 
-    Anything else in a text frame makes every browser close the connection.
+    Any other text in a frame makes every browser close the connection.
     """
     if raw[-1] != _BRACE or _LF in raw or _CR in raw:
         return False
@@ -124,7 +123,7 @@ def is_whole(raw: bytes) -> bool:
 
 
 def make_update(data: UpdateMessage | dict[str, Any]) -> Update:
-    """Build an update from its object.
+    """Encode an update.
 
     Args:
         data: what snapshot.describe() returned; its keys ``type``, ``epoch``, ``seq`` and ``final`` become the head.

@@ -1,4 +1,4 @@
-"""Opens the port: the listening sockets of one address, or one sentence that says why they can't be opened."""
+"""Opens the port: the listening sockets of one address, or one sentence saying why they can't be opened."""
 
 import errno
 import socket
@@ -8,11 +8,11 @@ from ..errors import ConfigError
 
 
 class CannotListen(Exception):
-    """The address can't be listened on; the message says why."""
+    """Listening on the address is not possible; the message says why."""
 
 
 class PortTaken(CannotListen):
-    """Another program listens there."""
+    """Another program listens on the port."""
 
 
 def bind(host: str, port: int, share: bool = False, listen: bool = True) -> list[socket.socket]:
@@ -20,11 +20,11 @@ def bind(host: str, port: int, share: bool = False, listen: bool = True) -> list
 
     Args:
         share: let other processes listen there, too.
-        listen: False only reserves the port, so that no other program takes it.
+        listen: if False the port is only reserved, so that no other program takes it.
 
     Raises:
         ConfigError: there is no such address.
-        PortTaken, CannotListen: it can't be listened on.
+        PortTaken, CannotListen: listening is not possible.
     """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)

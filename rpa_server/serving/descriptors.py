@@ -1,16 +1,16 @@
-"""How many file descriptors this process may have, and how many of them connections may use."""
+"""How many file descriptors this process may have, and how many of them are for connections."""
 
 import resource
 from pathlib import Path
 
-#: Descriptors beyond those of admitted connections: for files, Redis, and the answers to connections that are refused.
+#: Descriptors that are not for admitted connections: for files, Redis, and the responses to refused connections.
 _RESERVED = 64
-#: How many of them are for files and Redis alone.
+#: How many of these are for files and Redis alone.
 _INTERNAL = 24
 
 
 def descriptor_limit() -> int:
-    """Raise the limit of open descriptors as far as allowed; return how many connections that leaves."""
+    """Raise the soft limit of open descriptors to the hard one; return how many connections fit into it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -23,8 +23,8 @@ def highest_descriptor() -> int:
 
 
 def open_descriptors() -> int:
-    """Return how many descriptors this process has open, or the limit where none is left to list them with."""
+    """Return how many descriptors are open, or the limit if none is left for counting them."""
     try:
-        return len(list(Path("/dev/fd").iterdir())) - 1  # reading the directory takes one
+        return len(list(Path("/dev/fd").iterdir())) - 1  # reading the directory takes one descriptor
     except OSError:
         return resource.getrlimit(resource.RLIMIT_NOFILE)[0]

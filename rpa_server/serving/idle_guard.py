@@ -1,4 +1,4 @@
-"""Bounds what happens before any request: connections that never finish one, and running out of descriptors.
+"""Limits what connections can do before any request: never finishing one, and using up the descriptors.
 
 aiohttp has no time limit for a request's header, and asyncio logs every accept that fails for want of a descriptor, a
 thousand lines at a time. Both are bounded here, however the server was started.
@@ -20,21 +20,21 @@ from .descriptors import highest_descriptor
 
 logger = logging.getLogger(__name__)
 
-#: Seconds in which a connection must have sent a whole request header.
+#: A connection must have sent a whole request header within this many seconds.
 HEADER_S = 10.0
-#: Seconds between two looks at all connections.
+#: Seconds between two checks of all connections.
 _CHECK_S = 1.0
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
 class IdleGuard:
-    """Drops connections that send no request, and those that come when the descriptors run out.
+    """Drops connections that send no request, and new ones when descriptors run out.
 
     Args:
-        limit: with more connections than this, silent ones are dropped at once.
+        limit: above this many connections, silent ones are dropped at once.
 
     Attributes:
-        dropped: how many were dropped.
+        dropped: number of dropped connections.
     """
 
     def __init__(self, limit: int) -> None:
@@ -47,7 +47,7 @@ class IdleGuard:
 
     @property
     def middleware(self) -> Any:
-        """Notes which connections have sent a request."""
+        """Middleware that records which connections have sent a request."""
 
         @web.middleware
         async def note(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -59,28 +59,28 @@ class IdleGuard:
         return note
 
     def guard(self, server: web.Server | None) -> None:
-        """Check every new connection of *server* before anything is read from it, and the silent ones in run()."""
+        """Check every new connection of *server* before anything is read from it; run() then checks the silent ones."""
         if server is None or server is self._server:
             return
         self._server = server
         takeover.on_connection(server, self._check_room)
 
     def _check_room(self, connection: Any) -> None:
-        """Drop a connection that came when the descriptors run out."""
+        """Drop a new connection when descriptors run out."""
         raw = connection.transport.get_extra_info("socket")
-        # A new descriptor is the lowest that is free, so its number tells how many are in use.
+        # A new descriptor gets the lowest free number, so its number tells how many are in use.
         if raw is not None and raw.fileno() > highest_descriptor():
             self._drop(connection)
 
-    # -- connections that the listener has not handed to aiohttp
+    # -- connections that the listener has not passed to aiohttp
 
     def arrived(self, connection: Any) -> None:
-        """Note a connection that has sent nothing yet; it is an object with a ``transport``."""
+        """Record a connection that has sent nothing yet; it is an object with a ``transport``."""
         self._arrivals[connection] = None
         self._check_room(connection)
 
     def spoke(self, connection: Any, successor: Any = None) -> None:
-        """Forget it, or go on with *successor*, which has not sent a whole request either; fine more than once."""
+        """Forget it, or continue its time limit for *successor*, which has sent no whole request yet; repeatable."""
         self._arrivals.pop(connection, None)
         since_s = self._silent_since.pop(connection, None)
         if successor is not None and since_s is not None:
@@ -89,7 +89,7 @@ class IdleGuard:
     # -- silence
 
     async def run(self) -> None:
-        """Drop silent connections, for ever; those of aiohttp from guard() on."""
+        """Drop silent connections, for ever; aiohttp's connections only once guard() was called."""
         while True:
             await asyncio.sleep(_CHECK_S)
             of_aiohttp = [] if self._server is None else takeover.connections(self._server)
@@ -112,7 +112,7 @@ class IdleGuard:
 
 
 class _MalformedRequests(logging.Filter):
-    """Makes one line now and then of requests that are no HTTP; aiohttp logs a traceback for each."""
+    """Logs malformed requests in one line now and then; aiohttp logs a traceback for each."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -131,7 +131,7 @@ class _MalformedRequests(logging.Filter):
 
 
 async def short_log(app: web.Application) -> AsyncIterator[None]:
-    """Log failing accepts and malformed requests once in a while instead of a thousand times a second."""
+    """Log failed accepts and malformed requests once in a while instead of a thousand times a second."""
     malformed = _MalformedRequests()
     logging.getLogger("aiohttp.server").addFilter(malformed)
     loop = asyncio.get_running_loop()

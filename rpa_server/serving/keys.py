@@ -1,4 +1,4 @@
-"""What the application keeps of the process that serves it, by typed key."""
+"""The typed keys of what the application keeps about the process that serves it."""
 
 from aiohttp import web
 

@@ -1,7 +1,7 @@
-"""Stands between the port and aiohttp: opens the usual WebSocket itself, at a tenth of what a request costs.
+"""Stands between the port and aiohttp: opens common WebSockets itself, at a tenth of the cost of a request.
 
-After a restart all pages come back within seconds. Only what is admitted at once is answered here: a plain handshake.
-Everything else goes to aiohttp from its first byte on, which also words every refusal.
+After a restart all pages reconnect within seconds. Only a plain handshake that is admitted at once is answered here.
+Everything else goes to aiohttp from its first byte on, which also answers all refusals.
 """
 
 import asyncio
@@ -27,12 +27,12 @@ from .keys import IDLE_GUARD
 
 _BACKLOG = 1024
 _THRESHOLDS = (20_000, 50, 100)
-#: Seconds that requests which are being answered may take to end.
+#: Seconds that requests in progress may take to finish.
 _SHUTDOWN_S = 3.0
 
 
 class _Arrival(asyncio.Protocol):
-    """A connection from which nothing has come yet."""
+    """A connection that has not sent anything yet."""
 
     __slots__ = ("_listener", "transport")
 
@@ -41,7 +41,7 @@ class _Arrival(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)  # uvloop's has its methods without being one
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's transport is no subclass, but has the methods
         self._listener.idle_guard.arrived(self)
 
     def data_received(self, data: bytes) -> None:
@@ -52,10 +52,10 @@ class _Arrival(asyncio.Protocol):
 
 
 class Listener:
-    """Makes the protocols of new connections, for ``loop.create_server``.
+    """Protocol factory for ``loop.create_server``.
 
     Args:
-        app: the application, started.
+        app: the application, already set up.
         aiohttp: makes aiohttp's protocol for a connection.
     """
 
@@ -69,7 +69,7 @@ class Listener:
         return _Arrival(self)
 
     def first_data(self, arrival: _Arrival, data: bytes) -> None:
-        """Open the WebSocket that the first bytes of a connection ask for, or hand the connection to aiohttp."""
+        """Open the WebSocket that a connection's first bytes request, or pass the connection to aiohttp."""
         transport = arrival.transport
         assert transport is not None
         opening = handshake.parse(data)
@@ -85,8 +85,8 @@ class Listener:
         protocol.data_received(data)
 
     def _admit(self, opening: handshake.Opening, transport: asyncio.Transport) -> Admitted | None:
-        """Return what to serve, None where that is for aiohttp to say."""
-        if opening.session_id in RESERVED:  # only below /rpa: that is for the router to decide
+        """Return what to serve, None to leave the answer to aiohttp."""
+        if opening.session_id in RESERVED:  # reserved only below /rpa: the router decides
             return None
         headers = opening.headers
         query = {} if opening.after is None else {"after": opening.after}
@@ -110,13 +110,13 @@ class Listener:
             self._hub.tasks.spawn(self._load(session, client, head, admitted.cursor))
 
     async def _load(self, session: Session, client: Socket, head: bytes, cursor: Cursor | None) -> None:
-        """Answer once the session was read: whoever connects and vanishes a thousand times a second waits, too."""
+        """Answer after reading the session, so that clients that connect and vanish are slowed to the store's pace."""
         try:
             await takeover.load(session, client)
         except BaseException:
             client.abort()
             raise
-        if client.gone is not None and not client.transport.is_closing():  # neither left nor dismissed meanwhile
+        if client.gone is not None and not client.transport.is_closing():  # neither left nor disconnected meanwhile
             self._begin(session, client, head, cursor)
             client.transport.resume_reading()
 
@@ -133,10 +133,10 @@ def _address(transport: asyncio.Transport) -> str:
 
 
 def _tune_garbage_collection() -> None:
-    """Collect young objects rarely, old ones hardly ever.
+    """Make garbage collection rare for young objects, and very rare for old ones.
 
-    Updates are kept by the thousand and hold no cycles, so going through all of them whenever there are a quarter more
-    stops everything for milliseconds and frees nothing; what was imported is never garbage either.
+    Thousands of updates are kept, without cycles. Collecting all of them each time their number has grown by a quarter
+    stops everything for milliseconds and frees nothing; imported modules are never garbage either.
     """
     gc.collect()
     gc.freeze()
@@ -144,7 +144,7 @@ def _tune_garbage_collection() -> None:
 
 
 async def serve(app: web.Application, sockets: Iterable[socket.socket]) -> None:
-    """Serve *app* until SIGTERM or SIGINT; returns when all of it has ended in order.
+    """Serve *app* until SIGTERM or SIGINT; returns after a complete, orderly shutdown.
 
     Args:
         sockets: bound and listening.

@@ -1,4 +1,4 @@
-"""Adds up the figures of all server processes on one port: each answers the others on a unix socket of its own."""
+"""Sums the figures of all server processes on one port: each answers the others on a unix socket of its own."""
 
 import asyncio
 import logging
@@ -25,8 +25,8 @@ class Siblings:
 
     Args:
         own: returns this process's figures by name.
-        path: of this process's unix socket, in a directory with the others' and nothing else; None where there are no
-            others.
+        path: this process's unix socket, in a directory that contains only such sockets; None if there are no other
+            processes.
     """
 
     def __init__(self, own: Callable[[], dict[str, float]], path: Path | None) -> None:
@@ -34,7 +34,7 @@ class Siblings:
         self._path = path
 
     async def serve(self, app: web.Application) -> AsyncIterator[None]:
-        """Answer the others while *app* runs; for its ``cleanup_ctx``."""
+        """Answer the other processes while *app* runs; for its ``cleanup_ctx``."""
         if self._path is None:
             yield
             return
@@ -51,7 +51,7 @@ class Siblings:
         return web.Response(body=safejson.dumps(self._own()))
 
     async def totals(self) -> dict[str, float]:
-        """Return the figures of all processes together; one that does not answer is left out."""
+        """Return the figures of all processes together; processes that do not answer are left out."""
         totals = self._own()
         if self._path is not None:
             others = sorted(self._path.parent.glob(f"*{_SUFFIX}"))

@@ -1,7 +1,7 @@
 """Runs several server processes on one port.
 
-The kernel distributes new connections among the processes (SO_REUSEPORT); they share nothing but the stores, like servers
-on several machines. A process that dies is started again; SIGTERM is passed on, and all processes are waited for.
+The kernel distributes new connections among the processes (SO_REUSEPORT). They share nothing but the stores, like servers
+on several machines. A process that dies is restarted; SIGTERM is passed on, and all processes are waited for.
 """
 
 import asyncio
@@ -16,9 +16,9 @@ from ..backoff import delay
 
 logger = logging.getLogger(__name__)
 
-#: A process that lived at least this many seconds is started again at once; below, the pauses grow.
+#: A process that lived at least this many seconds is restarted at once; otherwise the pauses grow.
 _STEADY_S = 10.0
-#: Seconds that processes may take to end; each one's own limit is well below.
+#: Seconds that the processes may take to end; their own time limits are well below that.
 _DRAIN_S = 8.0
 
 
@@ -35,7 +35,7 @@ class Supervisor:
         self._running: set[asyncio.subprocess.Process] = set()
 
     async def run(self) -> None:
-        """Start all processes, restart those that die, end all together."""
+        """Start all processes, restart those that die, stop them together."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
@@ -54,7 +54,7 @@ class Supervisor:
         attempt = 0
         while not self._stopping.is_set():
             began = time.monotonic()
-            # A session of its own: Ctrl-C reaches this process alone, which passes it on.
+            # A new session, so that Ctrl-C reaches only this process, which passes it on.
             process = await asyncio.create_subprocess_exec(
                 *command, stdin=asyncio.subprocess.DEVNULL, start_new_session=True
             )

@@ -1,6 +1,6 @@
 """What a robot imports: ``from rpa_server.tracker import ProgressTracker``.
 
-Loads neither aiohttp nor the server. No call raises into the robot, none blocks it for a second.
+Loads neither aiohttp nor the server. No call raises into the robot, and none blocks it for a second.
 """
 
 from .tracker import (

@@ -1,6 +1,6 @@
-"""Makes usable what robots pass to the tracker: both styles of positional arguments, and any object as text or JSON.
+"""Normalises what robots pass to the tracker: two styles of positional arguments, and any object as text or JSON.
 
-Pure, and nothing in here raises, whatever the objects of a robot do.
+Pure, and nothing in here raises, whatever the robot's objects do.
 """
 
 from typing import Any
@@ -11,7 +11,7 @@ from .. import safejson
 def sort_out(
     total: int | str, files: Any, session_id: str | None, client: Any
 ) -> tuple[int, bool, str | None, Any]:
-    """Tell the two styles of positional arguments of ProgressTracker apart.
+    """Interpret the positional arguments of ProgressTracker, which come in two styles.
 
     Returns:
         Number of steps, whether to write files, session id, Redis client.
@@ -28,14 +28,14 @@ def sort_out(
 
 
 def message(mensagem: Any, etapa: Any) -> str:
-    """Return what the visitor reads: *mensagem*, or ``Etapa <n>`` where the robot gave none."""
+    """Return the text for the visitor: *mensagem*, or ``Etapa <n>`` if the robot gave none."""
     if mensagem is None or (isinstance(mensagem, str) and not mensagem):
         return f"Etapa {text_of(etapa)}"
     return text_of(mensagem)
 
 
 def text_of(value: Any) -> str:
-    """Return ``str(value)``, or the name of its type where that is empty or fails."""
+    """Return ``str(value)``, or the name of its type if that is empty or fails."""
     try:
         return str(value) or type(value).__name__
     except Exception:  # a robot's __str__ may raise anything
@@ -43,10 +43,10 @@ def text_of(value: Any) -> str:
 
 
 def plain_object(value: Any) -> dict[str, Any] | None:
-    """Copy what the robot passed as plain JSON, since it may change its own objects afterwards.
+    """Copy what the robot passed as plain JSON, because it may change its own objects afterwards.
 
     Returns:
-        An object; anything else is put into one, under ``dados``.
+        An object; any other value is wrapped in one, under ``dados``.
     """
     if value is None:
         return None

@@ -1,10 +1,10 @@
-"""Where a run goes: into Redis while it answers, into files otherwise.
+"""Where a run is written: to Redis while it answers, to files otherwise.
 
-The choice is made anew at every write. While Redis does not answer a background thread tries to reach it, so that the
-robot pays for one timeout and no more; once it answers, what it missed goes in, in order, once.
+The choice is made anew at every write. While Redis does not answer, a background thread tries to reach it, so that the
+robot pays for one timeout and no more; once Redis answers, it gets the updates that it missed, in order, once.
 
-Invariants: no method raises, none blocks for a second. The lock guards the run and the choice and is never kept while
-waiting for Redis: the robot's thread uses Redis while the breaker is closed, the background thread while it is open.
+Invariants: no method raises, none blocks for a second. The lock guards the run and the choice, and is never kept while
+waiting for Redis. The robot's thread uses Redis while the breaker is closed, the background thread while it is open.
 """
 
 import logging
@@ -32,7 +32,7 @@ OFFLINE = "[AVISO] Redis não disponível, usando JSON Progress Tracker"
 
 #: How long a new tracker waits for Redis.
 _GREETING_S = 0.8
-#: How often the background thread looks whether it is time for another try.
+#: How often the background thread checks whether it is time for another attempt.
 _LOOK_S = 0.05
 
 
@@ -44,8 +44,8 @@ class Failover:
         data_dir: directory of the JSON files, None for no files.
 
     Attributes:
-        lock: to be taken by whoever changes the run or writes it.
-        lost: writes that no store took.
+        lock: must be acquired to change the run or write it.
+        lost: number of writes that no store accepted.
     """
 
     def __init__(self, client: Any, data_dir: Path | None) -> None:
@@ -54,13 +54,13 @@ class Failover:
         self._redis = _writer(client)
         self._files = FileWriter(data_dir) if data_dir is not None else None
         self._breaker = Breaker(base_s=0.25, cap_s=1.0)
-        self._random = random.Random().random  # the robot's own use of the module stays repeatable
+        self._random = random.Random().random  # a generator of its own keeps the robot's use of the module repeatable
         self._run: Run | None = None
         self._asking: threading.Thread | None = None
         self._loss_limit, self._refusal_limit = RateLimit(), RateLimit()
-        self._forbidden = False  # Redis forbids scripts, and the log says so
-        self._spilled = False  # files contain what Redis lacks
-        self._doomed: str | None = None  # a session that is to be deleted in Redis once that answers
+        self._forbidden = False  # Redis forbids scripts, and that was logged
+        self._spilled = False  # the files have updates that Redis lacks
+        self._doomed: str | None = None  # a session to delete in Redis once it answers
         _failovers.add(self)
         if self._redis is not None:
             self._greet()
@@ -82,7 +82,7 @@ class Failover:
                 self._write_files(run)
 
     def read(self, session_id: str) -> SessionState | None:
-        """Return the current state of a session, None where nothing is stored."""
+        """Return the current state of a session, None if nothing is stored."""
         state: SessionState | None = None
         for store in self._answering():
             try:
@@ -92,7 +92,7 @@ class Failover:
         return state
 
     def delete(self, session_id: str) -> None:
-        """Delete what is stored of a session; where Redis does not answer, once it does."""
+        """Delete everything stored of a session; if Redis does not answer, it is deleted there later."""
         with self.lock:
             self._run = None
             self._doomed = session_id if self._redis is not None else None
@@ -107,12 +107,12 @@ class Failover:
                         self._fail()
 
     def _answering(self) -> list[writer.RedisWriter | FileWriter]:
-        """Return the stores that may be asked in the robot's thread now."""
+        """Return the stores that may be used in the robot's thread now."""
         stores = (self._redis if self._breaker.closed else None, self._files)
         return [store for store in stores if store is not None]
 
     def _greet(self) -> None:
-        """Let the background thread connect: resolving a host's name may take longer than a robot waits."""
+        """Let the background thread connect: resolving a host's name may take longer than a robot may wait."""
         self._fail()
         assert self._asking is not None
         self._asking.join(_GREETING_S)
@@ -135,7 +135,7 @@ class Failover:
         return True
 
     def _log_forbidden(self, error: Exception) -> bool:
-        """Return whether *error* is a Redis that forbids scripts; the log says so once, until Redis takes updates."""
+        """Tell whether *error* means that Redis forbids scripts; logs that once until Redis accepts updates."""
         forbidden = append.forbids_scripts(error)
         if forbidden and not self._forbidden:
             logger.error("%s; files take the updates until then.", append.FORBIDDEN)
@@ -160,19 +160,19 @@ class Failover:
             )
 
     def _fail(self) -> None:
-        """Stop using Redis in the robot's thread; the background thread tries again, the first time at once."""
+        """Stop using Redis in the robot's thread; the background thread retries, the first time at once."""
         self._close()
         self._breaker.failed(float("-inf"), self._random())
         self._ask_on()
 
     def _close(self) -> None:
-        """Disconnect after a failure: the same address may lead to another Redis by now."""
+        """Disconnect after a failure: the address may lead to another Redis by now."""
         if self._redis is not None:
             with suppress(*writer.ERRORS):
                 self._redis.close()
 
     def _ask_on(self) -> None:
-        """Start the background thread unless it runs; in the child of a fork it does not."""
+        """Start the background thread unless it is running; a forked child has none."""
         if self._asking is None or not self._asking.is_alive():
             asking = threading.Thread(target=_ask, args=(weakref.ref(self),), name="rpa-tracker-redis", daemon=True)
             self._asking = asking
@@ -181,7 +181,7 @@ class Failover:
     # -- in the background thread
 
     def ask(self) -> bool:
-        """Try to reach Redis if it is time to; return whether to go on trying."""
+        """Try to reach Redis if it is time to; return whether to keep trying."""
         if self._breaker.allows(time.monotonic()):
             try:
                 self._recover()
@@ -195,7 +195,7 @@ class Failover:
         return not self._breaker.closed
 
     def _recover(self) -> None:
-        """Connect and bring Redis up to date, then let updates go there again."""
+        """Connect and bring Redis up to date, then direct updates to it again."""
         assert self._redis is not None
         self._redis.open()
         if self._doomed is not None:
@@ -203,7 +203,7 @@ class Failover:
             self._doomed = None
         deadline_s = time.monotonic() + writer.PATIENCE_S
         while True:
-            with self.lock:  # never while waiting for Redis
+            with self.lock:  # not locked while waiting for Redis
                 call = None if self._run is None else self._redis.next_call(self._run)
                 if call is None:
                     self._breaker.succeeded()
@@ -225,7 +225,7 @@ _failovers: weakref.WeakSet[Failover] = weakref.WeakSet()
 
 
 def _renew_locks() -> None:
-    """Make new locks in the child of a fork: a thread that has one of the old ones exists in the parent only."""
+    """Make new locks in a forked child: the thread that has the old one exists only in the parent."""
     for failover in tuple(_failovers):
         failover.lock = threading.RLock()
 
@@ -245,10 +245,10 @@ def _writer(client: Any) -> writer.RedisWriter | None:
 
 
 def _ask(failover: "weakref.ref[Failover]") -> None:
-    """Ask until Redis answers or the tracker is gone; what it left in files the server takes over."""
+    """Retry until Redis answers or the tracker is gone; the server then adopts what the tracker left in files."""
     while True:
         alive = failover()
         if alive is None or not alive.ask():
             return
-        del alive  # else the sleeping thread would keep the tracker alive
+        del alive  # a reference here would keep the tracker alive while the thread sleeps
         time.sleep(_LOOK_S)

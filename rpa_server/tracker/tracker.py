@@ -1,8 +1,8 @@
-"""ProgressTracker, as robots know it.
+"""ProgressTracker, the class that robots use.
 
-Takes both styles of call: the plan's (``session_id=``, ``redis_client=``) and that of the robots in production
-(``total_etapas=15, usar_arquivo=True, session_id=None, tipo='auto'``). Whatever happens in here, the robot goes on:
-failures of ours are logged, never raised.
+Accepts both styles of call: the plan's (``session_id=``, ``redis_client=``) and that of the robots in production
+(``total_etapas=15, usar_arquivo=True, session_id=None, tipo='auto'``). Whatever happens in here, the robot goes on: our
+failures are logged, never raised.
 """
 
 import functools
@@ -51,17 +51,17 @@ def _never_raises(method: _Method) -> _Method:
 class ProgressTracker:
     """Reports what a robot is doing.
 
-    As a context manager it ends the run: an exception in the block ends it as an error (and is raised on), and so does
-    leaving the block without having called finalizar, since then no quote is known.
+    As a context manager it ends the run: an exception in the block ends it as an error (and propagates), and so does
+    leaving the block without a call of finalizar, since no quote is known then.
 
     Args:
-        total_etapas: number of steps; a text here is used as the session id, as the plan's
-            ``RedisProgressTracker(session_id, redis_client)`` passes it.
-        usar_arquivo: write JSON files where Redis does not answer; anything but a bool here is used as the Redis client.
-        session_id: which session; else ``SESSION_ID`` from the environment, else a random UUID. If it is not a valid id
-            the tracker says so in the log and stores nothing.
+        total_etapas: number of steps; a text is used as the session id, as in the plan's
+            ``RedisProgressTracker(session_id, redis_client)``.
+        usar_arquivo: write JSON files while Redis does not answer; anything but a bool is used as the Redis client.
+        session_id: the session; by default ``SESSION_ID`` from the environment, else a random UUID. With an invalid id
+            the tracker logs that and stores nothing.
         tipo: ``auto`` and ``redis`` (Redis while it answers, else files), ``json`` (files), ``none`` (nothing).
-        redis_client: a ``redis.Redis`` whose server to use; else ``RPA_REDIS_URL`` or ``REDIS_HOST`` …
+        redis_client: a ``redis.Redis`` for the server to use; by default ``RPA_REDIS_URL`` or ``REDIS_HOST`` …
 
     Attributes:
         session_id: the session in use.
@@ -105,7 +105,7 @@ class ProgressTracker:
 
     @property
     def lost(self) -> int:
-        """How many updates no store took."""
+        """How many updates no store accepted."""
         return self._failover.lost
 
     @_never_raises
@@ -113,10 +113,10 @@ class ProgressTracker:
         """Report a step.
 
         Args:
-            etapa: its number; 5.5 is fine.
-            mensagem: what the visitor reads; empty means ``Etapa <n>``.
+            etapa: the step's number; fractions such as 5.5 are fine.
+            mensagem: what the visitor reads; if empty, ``Etapa <n>``.
             dados_extra: any JSON object; merged into what earlier steps gave. It is sent unchanged to every page that
-                knows the session id, so nothing of the visitor's form belongs in it.
+                knows the session id, so it must not contain the visitor's form data.
         """
         with self._lock:
             self._run.step(etapa, arguments.message(mensagem, etapa), datetime.now(), arguments.plain_object(dados_extra))
@@ -130,7 +130,7 @@ class ProgressTracker:
         dados_extra: dict[str, Any] | None = None,
         estimativas: dict[str, Any] | None = None,
     ) -> None:
-        """Report a step that brought the estimates of step 5, ``{"coberturas_detalhadas": [...]}``."""
+        """Report a step together with the estimates of step 5, ``{"coberturas_detalhadas": [...]}``."""
         with self._lock:
             now, estimates = datetime.now(), arguments.plain_object(estimativas)
             self._run.step(etapa, arguments.message(mensagem, etapa), now, arguments.plain_object(dados_extra), estimates)
@@ -159,7 +159,7 @@ class ProgressTracker:
         dados_finais: dict[str, Any] | None = None,
         erro_final: str | None = None,
     ) -> None:
-        """End the run: only now do pages say that it is over.
+        """End the run: only now do pages show that it is over.
 
         Args:
             status_final: ``success``, ``error`` or ``warning``.
@@ -195,9 +195,9 @@ class ProgressTracker:
     @classmethod
     @_never_raises
     def carregar_sessao(cls, session_id: str, tipo: str = "auto", redis_client: Any = None) -> Self | None:
-        """Return a tracker that continues a stored session, None where nothing is stored of it.
+        """Return a tracker that continues a stored session, None if nothing is stored of it.
 
-        Nothing is written by this; the first update reported is numbered after the last stored one.
+        This writes nothing; the first update reported is numbered after the last stored one.
         """
         tracker = cls.__new__(cls)
         tracker._open(15, True, session_id, redis_client, tipo)
@@ -261,7 +261,7 @@ def _settings() -> config.Settings:
 
 
 def detectar_progress_tracker(tipo: str = "auto") -> type[ProgressTracker] | None:
-    """Return the class to use for *tipo*, None for ``none``."""
+    """Return the class that stands for *tipo*, None for ``none``."""
     return None if isinstance(tipo, str) and tipo == "none" else ProgressTracker
 
 

@@ -1,7 +1,7 @@
-"""Puts runs that are only in files into Redis.
+"""Copies runs that are only in files into Redis.
 
-A robot may have died while Redis was away: what our tracker left behind in its directory goes into Redis once that is
-back. A deployed robot's files are left alone.
+A robot may have died while Redis was down: what our tracker left in its directory is copied into Redis once that is back.
+A deployed robot's files are left alone.
 """
 
 import asyncio
@@ -17,36 +17,37 @@ from ..progress.session_state import SessionState, later
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between two looks.
+#: Seconds between two checks.
 ADOPT_S = 60.0
-#: How long a look waits once it is wanted: trackers that are alive are about to hand in their runs themselves.
+#: How long a requested check is delayed: trackers that are alive are about to store their runs themselves.
 _SETTLE_S = 2.0
-#: How many sessions are looked at: more than six times the runs of the busiest recorded day.
+#: How many sessions are checked: over six times the runs of the busiest recorded day.
 _MOST_SESSIONS = 1000
 
 
 class Adoption:
-    """Puts runs that are only in files into Redis; files of other robots are left alone.
+    """Copies runs that are only in files into Redis; files of other robots are left alone.
 
-    A tracker that still works does the same by itself, and both may: every update is numbered.
+    A tracker that is still running does the same. Both may do it: every update is numbered, so none is stored twice.
     """
 
     def __init__(self, files: FileStore, redis: RedisStore) -> None:
         self._files = files
         self._redis = redis
-        # When the files of a session changed that need nothing for now, and of those that never will: they are not ours.
+        # session id → time of the last change of its files: sessions that need nothing for now, and those of other
+        # robots.
         self._settled: dict[str, int] = {}
         self._others: dict[str, int] = {}
         self._wanted = asyncio.Event()
         self.adopted = 0
 
     def want(self) -> None:
-        """Look soon: Redis is back."""
+        """Check soon: Redis is back."""
         self._settled.clear()
         self._wanted.set()
 
     async def run(self) -> None:
-        """Look when wanted and every now and then, for ever."""
+        """Check when asked to and once in a while, for ever."""
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(ADOPT_S):
@@ -74,7 +75,7 @@ class Adoption:
                 self._others[session_id] = changed_ns
 
     async def _adopt(self, state: SessionState, session_id: str) -> bool:
-        """Put a run into Redis where that lacks it; False where another writer is just doing so."""
+        """Copy a run into Redis if Redis lacks it; False if another writer is just doing so."""
         stored = await self._redis.read(session_id)
         if stored is None or _lacks(stored, state):
             if not await self._redis.replay(Run.resume(session_id, state)):
@@ -85,7 +86,7 @@ class Adoption:
 
 
 def _lacks(stored: SessionState, state: SessionState) -> bool:
-    """Tell whether *state* is of a later run than *stored*, or of the same run and further."""
+    """Tell whether *state* is of a later run than *stored*, or further in the same run."""
     if stored.epoch == state.epoch:
         return state.seq > stored.seq
     return later(stored, state) is state

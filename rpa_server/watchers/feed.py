@@ -1,6 +1,6 @@
-"""From what arrives on a channel to what the hub takes: our own updates by their cursor, others by their schema.
+"""Turns messages from a channel into updates for the hub: our own by their cursor, others by their schema.
 
-Garbage is counted and dropped; nothing that arrives may stop the task that reads.
+Garbage is counted and dropped; no message may stop the reading task.
 """
 
 import logging
@@ -16,20 +16,20 @@ from ..progress.update import Update, own_update
 
 logger = logging.getLogger(__name__)
 
-#: Ten times what a robot was seen to send; anything larger on the channel is no update.
+#: Ten times the most that a robot was seen to send; anything larger on the channel is not an update.
 MAX_BYTES = 1024 * 1024
-#: Keys that only our own writers may set: which message this is, its position, whether the run is over.
+#: Keys that only our own writers may set: the kind of message, its position, whether the run is over.
 _RESERVED = ("type", "epoch", "seq", "final", "estado")
 _PREFIX_SIZE = len(CHANNEL_PREFIX)
 
 
 class Feed:
-    """Puts messages from Redis into the hub.
+    """Passes messages from Redis to the hub.
 
     Attributes:
-        received: messages that were updates.
-        unnumbered: how many of them another writer made than our tracker.
-        garbage: messages that were dropped.
+        received: number of messages that were updates.
+        unnumbered: how many of them came from other writers than our tracker.
+        garbage: number of dropped messages.
     """
 
     def __init__(self, hub: Hub) -> None:
@@ -38,7 +38,7 @@ class Feed:
         self.received = self.unnumbered = self.garbage = 0
 
     def message(self, channel: bytes, raw: bytes) -> None:
-        """Take one message; never raises for what is in it.
+        """Handle one message; never raises, whatever is in it.
 
         Args:
             channel: ``rpa_progress:<session>``.
@@ -62,9 +62,9 @@ class Feed:
         self._hub.publish(session_id, update)
 
     def written(self, channel: bytes) -> None:
-        """Take note that a snapshot was written: the deployed robot does that, and publishes nothing.
+        """Handle the notification that a snapshot was written: the deployed robot writes one and publishes nothing.
 
-        Redis says so of our own tracker's snapshots, too; what is in those comes as a message.
+        Redis notifies about our own tracker's snapshots, too; their content also comes as a message.
         """
         session_id = session_of_keyspace(channel)
         if session_id is not None:
@@ -78,12 +78,12 @@ class Feed:
 
 
 def unnumbered_update(raw: bytes) -> Update:
-    """Build an update from a message of another writer: flat, ``type`` added, its other keys untouched.
+    """Build an update from another writer's message: ``type`` added, reserved keys removed, all others kept.
 
-    What such robots write is redacted; what our tracker publishes is its caller's own choice, and stays as it is.
+    Messages of such robots are redacted; what our tracker publishes is its caller's decision, and stays unchanged.
 
     Raises:
-        BadDocument: it is too large, no JSON object or not of the plan's shape.
+        BadDocument: the message is too large, no JSON object, or not of the plan's shape.
     """
     if len(raw) > MAX_BYTES:
         raise BadDocument(f"It is larger than {MAX_BYTES} bytes.")

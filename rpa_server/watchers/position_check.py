@@ -1,7 +1,7 @@
 """Finds watched sessions that are behind Redis.
 
-Pub/sub forgets, and a subscription may be deaf for seconds before that is noticed. So the position of every session
-that somebody watches is compared with the store's, and a session that is behind reads again.
+Pub/sub does not store messages, and a subscription may be dead for seconds before that is noticed. So the position of
+every watched session is compared with the store's, and a session that is behind is read again.
 """
 
 import asyncio
@@ -13,11 +13,11 @@ from ..delivery.session import Session
 from ..errors import StorageUnavailable
 from ..progress.update import Cursor
 
-#: Seconds between two looks.
+#: Seconds between two checks.
 CHECK_S = 2.0
-#: How many sessions are compared in one look; the next look goes on behind them.
+#: How many sessions are compared in one check; the next check continues after them.
 _A_LOOK = 1000
-#: How many sessions one question to Redis is about, and the pause behind it, in which other work has its turn.
+#: How many sessions are in one query to Redis, and the pause after it, in which other tasks run.
 _AT_ONCE = 100
 _PAUSE_S = 0.005
 
@@ -25,12 +25,12 @@ _PAUSE_S = 0.005
 class PositionCheck:
     """Compares positions.
 
-    A hundred sessions cost one short question: when was each last written? Only the positions of those that were
-    written and are quiet again are asked for, since as long as updates come a gap in their numbers shows by itself.
+    One short query asks for a hundred sessions when each was last written. Positions are then read only for sessions that
+    were written and are quiet again: while updates arrive, a gap in their numbers shows by itself.
 
     Args:
-        hub: what is watched.
-        store: what is asked; a session that is behind is read whole.
+        hub: knows the watched sessions.
+        store: the Redis to compare with; a session that is behind is read completely.
     """
 
     def __init__(self, hub: Hub, store: RedisStore) -> None:
@@ -40,7 +40,7 @@ class PositionCheck:
         self._turn = 0
 
     def missed(self) -> None:
-        """Look now, at all sessions: messages may have been missed."""
+        """Check all sessions now: messages may have been missed."""
         self._missed.set()
 
     async def run(self) -> None:
@@ -56,7 +56,7 @@ class PositionCheck:
     async def _look(self, missed: bool) -> None:
         """Compare the watched sessions.
 
-        No reference to a session may last from one look to the next: it would keep the session alive.
+        No reference to a session may be kept from one check to the next: it would keep the session alive.
         """
         watched = self._hub.watched()
         if not missed and len(watched) > _A_LOOK:
@@ -71,7 +71,7 @@ class PositionCheck:
         if missed:
             for session in sessions:
                 if not (session.loaded and session.numbered):
-                    session.changed()  # its updates have no position that could tell what was missed
+                    session.changed()  # its updates have no position that could show what was missed
         else:
             sessions = [session for session in sessions if not self._moves(session)]
         if not sessions:
@@ -84,13 +84,13 @@ class PositionCheck:
         for session in quiet:
             cursor = positions.get(session.session_id)
             if cursor is not None and _further(cursor, session.cursor):
-                session.changed()  # and compared again at the next look: reading may fail
+                session.changed()  # compared again at the next check, too: reading may fail
             else:
                 session.mark.verified = session.mark.seen
 
     @staticmethod
     def _moves(session: Session) -> bool:
-        """Tell whether an update of *session* came since the last look; have it read where it never was."""
+        """Tell whether an update of *session* came since the last check; if it was never read, request that."""
         if not session.loaded:
             session.changed()
         heard, session.mark.heard = session.mark.heard, False
@@ -98,7 +98,7 @@ class PositionCheck:
 
     @staticmethod
     def _quiet(session: Session, time: float | None) -> bool:
-        """Tell whether *session* was written since it was compared, and not since the last look."""
+        """Tell whether *session* was written after its last comparison, but not since the last check."""
         mark = session.mark
         if mark.seen != time:
             mark.seen = time

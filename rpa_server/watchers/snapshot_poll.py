@@ -1,10 +1,10 @@
-"""Looks for snapshots that a robot wrote without publishing anything, where Redis does not notify us of them.
+"""Finds snapshots that a robot wrote without publishing anything, if Redis does not notify us of them.
 
-The deployed Redis tracker writes ``rpa:progress:<sid>`` and publishes nothing. Where Redis lets us switch on keyspace
-notifications (backends/redis/subscription.py) those say when that happens. Elsewhere the snapshots of watched sessions
-are compared with what was there a moment ago, but for runs that our tracker numbers. Where notifications are active
-that is done, too, but seldom: another program may switch them off (``CONFIG SET notify-keyspace-events``), and nobody
-would tell us.
+The deployed Redis tracker writes ``rpa:progress:<sid>`` and publishes nothing. If Redis lets us switch on keyspace
+notifications (backends/redis/subscription.py), those report such writes. Otherwise the snapshots of watched sessions are
+compared with those of the previous poll, except for runs that our tracker numbers. With notifications active the poll
+still runs, but seldom: another program may switch them off (``CONFIG SET notify-keyspace-events``), which nobody would
+report.
 """
 
 import asyncio
@@ -18,11 +18,11 @@ from ..delivery.hub import Hub
 from ..delivery.session import Session
 from ..errors import StorageUnavailable
 
-#: Seconds between two looks.
+#: Seconds between two polls.
 PERIOD_S = 0.3
-#: The same while Redis is believed to notify us.
+#: The same while Redis is believed to send notifications.
 NOTIFIED_PERIOD_S = 3.0
-#: How many snapshots are asked for at once: 100 of them are half a megabyte.
+#: How many snapshots are read at once: 100 of them are half a megabyte.
 _AT_ONCE = 100
 
 
@@ -30,8 +30,8 @@ class SnapshotPoll:
     """Compares snapshots.
 
     Args:
-        hub: what is watched.
-        store: what is asked.
+        hub: knows the watched sessions.
+        store: the Redis to read from.
         subscriber: knows whether notifications are active.
     """
 
@@ -53,7 +53,7 @@ class SnapshotPoll:
     async def _look_at_all(self) -> None:
         """Compare every session that our tracker does not number.
 
-        No reference to a session may last from one look to the next: it would keep the session alive.
+        No reference to a session may be kept from one poll to the next: it would keep the session alive.
         """
         sessions = [session for session in self._hub.watched() if not session.numbered]
         for start in range(0, len(sessions), _AT_ONCE):

@@ -1,4 +1,4 @@
-"""What a session's files of the end do to what is read of it."""
+"""How the end documents of a session change what is read of it."""
 
 import json
 import os
@@ -22,7 +22,7 @@ def put(directory: Path, kind: str, session_id: str, document: Document | str, a
 
 
 async def test_a_result_beside_a_snapshot_is_read(data_dir: Path) -> None:
-    """A session that exists only as snapshot, result and session has its plans in the result."""
+    """A session with only snapshot, result and session document gets its plans from the result."""
     history = recordings.ALL["success"]
     put(data_dir, "progress", "s1", {**recordings.progress_of(history), "dados_extra": {}})
     put(data_dir, "result", "s1", recordings.result_of(history) or {})
@@ -33,7 +33,7 @@ async def test_a_result_beside_a_snapshot_is_read(data_dir: Path) -> None:
 
 @pytest.mark.parametrize("broken", ["", '{"status": "succ', "[]"])
 async def test_a_broken_result_holds_nothing_back(data_dir: Path, broken: str) -> None:
-    """The run goes on being read, before and after something is known of it."""
+    """The run is still read, before and after something is known of it."""
     history, store = recordings.ALL["success"], FileStore(data_dir)
     put(data_dir, "result", "s1", broken)
     for length in (3, 9, len(history["historico"])):
@@ -46,7 +46,7 @@ async def test_a_broken_result_holds_nothing_back(data_dir: Path, broken: str) -
 
 
 async def test_a_result_alone_is_read_and_a_session_alone_is_nothing(data_dir: Path) -> None:
-    """An older robot writes its session document first; that is no state yet, and no broken one."""
+    """An older robot writes its session document first; alone that is neither a state nor broken."""
     store = FileStore(data_dir)
     put(data_dir, "session", "s1", {"version": "v3.5.0", "start_time": "2026-01-15T09:30:00", "status": "running"})
     assert await store.read("s1") is None
@@ -58,7 +58,7 @@ async def test_a_result_alone_is_read_and_a_session_alone_is_nothing(data_dir: P
 
 
 async def test_a_state_knows_when_its_newest_file_was_written(data_dir: Path) -> None:
-    """Whatever zone the robot's own times are in."""
+    """The zone of the robot's own times does not matter."""
     history = recordings.ALL["stuck"]
     put(data_dir, "progress", "s1", recordings.progress_of(history), at_s=1_700_000_000.0)
     put(data_dir, "history", "s1", history, at_s=1_700_000_900.5)
@@ -68,7 +68,7 @@ async def test_a_state_knows_when_its_newest_file_was_written(data_dir: Path) ->
 
 
 async def test_a_snapshot_that_goes_back_is_followed_and_not_believed(data_dir: Path) -> None:
-    """Step 0 of an exception, ``concluido`` behind an end."""
+    """The snapshots are step 0 after an exception, and ``concluido`` after an end."""
     history, store = recordings.ALL["interrupted"], FileStore(data_dir)
     percents = []
     for number, part in enumerate(recordings.prefixes(history)):
@@ -83,7 +83,7 @@ async def test_a_snapshot_that_goes_back_is_followed_and_not_believed(data_dir: 
 @pytest.mark.skipif(not recordings.FILE_SETS, reason="no real file sets here")
 @pytest.mark.parametrize("session_id", recordings.FILE_SETS)
 async def test_every_real_file_set_is_a_state(data_dir: Path, session_id: str) -> None:
-    """Whatever generation of the robot wrote it."""
+    """This holds for every generation of the robot."""
     for kind, document in recordings.FILE_SETS[session_id].items():
         put(data_dir, kind, session_id, document)
     store = FileStore(data_dir)

@@ -22,8 +22,8 @@ class Shelf:
     """A store in memory.
 
     Attributes:
-        failure: what every call raises.
-        appended: runs that were stored.
+        failure: the exception that every call raises.
+        appended: the runs that were stored.
     """
 
     def __init__(self, state: SessionState | None = None, names: tuple[str, ...] = ()) -> None:
@@ -67,7 +67,7 @@ def both_ways(one: Store, other: Store) -> list[MergedStore]:
 
 
 async def test_the_further_state_wins() -> None:
-    """Of one run the state that is further is the current one, in whichever store it is."""
+    """Within a run the further state is the current one, in whichever store it is."""
     robot = Robot(steps=2)
     behind = robot.state()
     robot.steps(2)
@@ -88,7 +88,7 @@ async def test_the_later_run_wins() -> None:
 
 
 async def test_histories_are_joined() -> None:
-    """Where one store has the beginning of a run and the other its end, the whole of it is known."""
+    """If one store has the beginning of a run and the other its end, the whole run is known."""
     robot = Robot(steps=3)
     beginning = robot.state()
     robot.steps(3)
@@ -101,7 +101,7 @@ async def test_histories_are_joined() -> None:
 
 
 async def test_what_is_stored_is_left_as_it_was() -> None:
-    """Merging changes neither of the states that it merges: stores may keep theirs."""
+    """Merging changes neither state: stores may keep theirs."""
     robot = Robot(steps=3)
     beginning = robot.state()
     robot.steps(3)
@@ -124,7 +124,7 @@ async def test_what_nobody_knows_is_none() -> None:
 
 
 async def test_a_store_that_fails_is_done_without() -> None:
-    """What the other store knows is served."""
+    """If one store fails, the other one's state is returned."""
     for store in both_ways(failing(), Shelf(Robot(steps=2).state(), ("a", "b"))):
         state = await store.read(SESSION)
         assert state is not None
@@ -133,14 +133,14 @@ async def test_a_store_that_fails_is_done_without() -> None:
 
 
 async def test_what_could_not_be_asked_for_is_not_unknown() -> None:
-    """Where one store fails and the other knows nothing, nobody can tell whether the session exists."""
+    """If one store fails and the other one has nothing, nobody can tell whether the session exists."""
     for store in both_ways(failing(), Shelf()):
         with pytest.raises(StorageUnavailable):
             await store.read(SESSION)
 
 
 async def test_without_any_store_it_is_told() -> None:
-    """Where both fail every call says so."""
+    """If both fail every call raises StorageUnavailable."""
     store = MergedStore([failing(), failing()])
     for call in (store.read(SESSION), store.sessions(5), store.append(Robot(steps=1).run)):
         with pytest.raises(StorageUnavailable):
@@ -148,7 +148,7 @@ async def test_without_any_store_it_is_told() -> None:
 
 
 async def test_a_bug_is_not_taken_for_a_store_that_fails() -> None:
-    """What a store must not raise is not swallowed."""
+    """Any other exception of a store is not swallowed."""
     for store in both_ways(failing(ZeroDivisionError("a bug")), Shelf(Robot(steps=2).state())):
         with pytest.raises(ZeroDivisionError):
             await store.read(SESSION)
@@ -157,7 +157,7 @@ async def test_a_bug_is_not_taken_for_a_store_that_fails() -> None:
 
 
 async def test_both_stores_are_asked_at_once() -> None:
-    """A slow store does not wait for the other one to be slow as well."""
+    """Two slow stores are read at the same time, not one after the other."""
     meeting = asyncio.Barrier(2)
 
     class Slow(Shelf):
@@ -173,7 +173,7 @@ async def test_both_stores_are_asked_at_once() -> None:
 
 
 async def test_sessions_are_listed_once() -> None:
-    """What either store knows is listed, each session once, no more than asked for."""
+    """The ids of both stores are returned, each once, no more than asked for."""
     store = MergedStore([Shelf(None, ("a", "b")), Shelf(None, ("b", "c"))])
     assert await store.sessions(10) == ["a", "b", "c"]
     assert len(await store.sessions(2)) == 2
@@ -183,7 +183,7 @@ async def test_sessions_are_listed_once() -> None:
 
 
 async def test_the_first_store_takes_it() -> None:
-    """A run is appended to the preferred store alone."""
+    """A run is appended only to the preferred store."""
     first, second = Shelf(), Shelf()
     run = Robot(steps=1).run
     assert await MergedStore([first, second]).append(run)
@@ -191,7 +191,7 @@ async def test_the_first_store_takes_it() -> None:
 
 
 async def test_the_second_store_takes_it_where_the_first_fails() -> None:
-    """While the preferred store is away the other one takes what comes."""
+    """While the preferred store is down the other one stores the run."""
     second = Shelf()
     run = Robot(steps=1).run
     assert await MergedStore([failing(), second]).append(run)
@@ -199,18 +199,18 @@ async def test_the_second_store_takes_it_where_the_first_fails() -> None:
 
 
 async def test_a_refusal_is_not_taken_elsewhere() -> None:
-    """Where the preferred store says that somebody else wrote meanwhile, the other one is not written."""
+    """If the preferred store reports another writer, the other store is not written."""
     first, second = Shelf(), Shelf()
     first.refuses = True
     assert not await MergedStore([first, second]).append(Robot(steps=1).run)
     assert second.appended == []
 
 
-# -- the real ones
+# -- real stores
 
 
 async def test_a_run_that_moved_between_the_stores_is_whole(data_dir: Path, redis_process: RedisServer) -> None:
-    """A run that began in Redis, went on in files while Redis was away, and is back, is known as one."""
+    """A run that began in Redis, continued in files while Redis was down, and returned is read as one run."""
     files = FileStore(data_dir)
     async with contextlib.aclosing(RedisStore(client(redis_process.url))) as redis:
         store = MergedStore([redis, files])

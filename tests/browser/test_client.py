@@ -64,7 +64,7 @@ async def test_trap_2_a_socket_that_is_killed_at_once_is_left(visit: Visit) -> N
 
 
 async def test_trap_3_one_failed_try_after_a_good_session_keeps_the_transport(visit: Visit) -> None:
-    """A server that is away for a moment is no reason to step down."""
+    """A server that is down for a moment is no reason to move to a worse transport."""
     await visit.follow()
     await visit.shows()
     await visit.passes(10)

@@ -17,7 +17,7 @@ from tests.support.timing import within
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")]
 
 STEP = {"etapa": 1, "mensagem": "Tela 1"}
-#: As simple as a page can be: no code for errors, none for coming back.
+#: The page is as simple as possible: no code for errors, none for reconnecting.
 OPEN = """
 (number) => {
   window.seen = Array.from({length: number}, () => []);
@@ -50,13 +50,13 @@ async def page(site: Site) -> AsyncIterator[Page]:
 
 
 async def seen(page: Page, last: int, timeout_s: float) -> list[list[Any]]:
-    """Wait until every stream has brought update *last*; return the numbers that each brought."""
+    """Wait until every stream has update *last*; return the numbers that each one got."""
     await page.wait_for_function(f"{SEQS}.every((seqs) => seqs.includes({last}))", timeout=timeout_s * 1000)
     return list(await page.evaluate(SEQS))
 
 
 async def test_a_dozen_streams_of_one_browser_are_served_at_once(site: Site, page: Page) -> None:
-    """On HTTP/1.1 the seventh would wait for ever, and so would the page's other requests."""
+    """On HTTP/1.1 the seventh stream would wait for ever, and so would the page's other requests."""
     last = await publish(site.server, "a", **STEP)
     await page.evaluate(OPEN, 12)
     assert await seen(page, last, 5) == [list(range(1, last + 1))] * 12

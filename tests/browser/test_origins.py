@@ -17,7 +17,7 @@ from tests.support.server import Server, running
 
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")]
 
-#: What a page of another site tries; each answers with what it got to see, or "refused".
+#: What a page of another site tries; each attempt returns what the page could read, or "refused".
 SCRIPT = """
 async ([kind, base]) => {
   const refused = () => 'refused';
@@ -56,7 +56,7 @@ async ([kind, base]) => {
 }
 """
 READ = {"poll": [2, 304], "unknown": [404, "session_not_found"], "stream": True, "events": "sync", "socket": "sync"}
-#: An opaque answer: it was sent, and the page sees nothing of it.
+#: An opaque response: the request was sent, but the page can't read the response.
 NEVER = {"list": "refused", "publish": "refused", "forge": "opaque"}
 
 
@@ -74,7 +74,7 @@ class _Blank(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def site() -> Iterator[int]:
-    """The port of another web server; 127.0.0.1 and localhost are two origins on it."""
+    """The port of another web server; on it 127.0.0.1 and localhost are two origins."""
     with ThreadingHTTPServer(("127.0.0.1", 0), _Blank) as server:
         thread = threading.Thread(target=functools.partial(server.serve_forever, 0.05))
         thread.start()
@@ -93,7 +93,7 @@ async def page() -> AsyncIterator[Page]:
 
 
 async def tried(page: Page, origin: str, base: str) -> dict[str, Any]:
-    """Try everything from a page of *origin*; return what came of it."""
+    """Make all attempts from a page of *origin*; return the results."""
     await page.goto(origin)
     return {kind: await page.evaluate(SCRIPT, [kind, base]) for kind in (*READ, *NEVER)}
 

@@ -1,7 +1,7 @@
 """The page in a real Chromium, served by the real product under its real security policy.
 
-One test follows the whole demo run. The others script the far end of the WebSocket, because no real run
-can be asked to restart its server at a given update or to fill its fields with markup.
+One test follows the whole demo run. The others script the server's side of the WebSocket, because no real run can be
+asked to restart its server at a given update or to fill its fields with markup.
 """
 
 import asyncio
@@ -54,8 +54,7 @@ def running_demo(log: Path, speed: int = 20) -> Iterator[str]:
     """Run the demo and yield the address it prints; it must end by itself on SIGTERM.
 
     Args:
-        speed: how many times faster than recorded; 20 is over in two seconds, too soon for a test that
-            must meet the run while it goes on.
+        speed: times the recorded speed; at 20 the run is over in two seconds, too early for a test during the run.
     """
     command = [sys.executable, "-m", "rpa_server", "demo", "--port", "0", "--speed", str(speed)]
     with (
@@ -137,7 +136,7 @@ def sync(state: dict[str, Any] | None = None, *, recovered: bool = False) -> dic
 
 
 class Script:
-    """The far end of the page's WebSocket: keeps every connection, greets each with the messages given."""
+    """The server's side of the page's WebSocket: keeps every connection, and sends each the given messages."""
 
     def __init__(self, page: Page, greet: Callable[[int], list[dict[str, Any]]]) -> None:
         self.page = page
@@ -221,7 +220,7 @@ async def test_empty_list_is_said_in_a_sentence(page: Page, site: str) -> None:
 
 
 async def test_list_is_never_asked_for_twice_at_once(page: Page, site: str) -> None:
-    """While an answer is outstanding no second request is made, and each answer is followed by one more."""
+    """While a request is unanswered no second one is made, and each answer is followed by one more request."""
     requests: list[Route] = []
 
     def hold(route: Route) -> None:
@@ -257,7 +256,7 @@ async def test_forbidden_list_becomes_a_form(page: Page, site: str) -> None:
 
 
 async def test_markup_in_every_field_is_shown_as_text(page: Page, site: str) -> None:
-    """Whatever a robot scraped into a field stays text."""
+    """Anything that a robot scraped into a field stays text."""
     plan = dict.fromkeys(["valor", "forma_pagamento", "valor_franquia", "vidros", "danos_morais"], MARKUP)
     cover = {"nome": MARKUP, "valores": {"de": MARKUP, "ate": MARKUP}}
     script = Script(page, lambda _: [sync(recovered=True)])
@@ -282,7 +281,7 @@ async def test_markup_in_every_field_is_shown_as_text(page: Page, site: str) -> 
 
 
 async def test_markup_in_the_list_is_shown_as_text(page: Page, site: str) -> None:
-    """The list shows an unknown estado as it came, and no row for an id that no session can have."""
+    """The list shows an unknown estado unchanged, and no row for an invalid id."""
     fields = ["etapa_atual", "total_etapas", "percentual", "estado", "mensagem", "timestamp_atualizacao"]
     rows = [dict.fromkeys(fields, MARKUP) | {"session_id": name} for name in ("ok", MARKUP)]
     await page.route("**/api/sessions", lambda route: route.fulfill(json={"sessions": rows}))
@@ -292,7 +291,7 @@ async def test_markup_in_the_list_is_shown_as_text(page: Page, site: str) -> Non
 
 
 async def test_dropped_connection_resumes_at_the_cursor(page: Page, site: str) -> None:
-    """After a server restart the page comes back with its cursor and applies each later update once."""
+    """After a server restart the page reconnects with its cursor and applies each later update once."""
     later = update(8, etapa=6, percentual=40.0, mensagem="Depois da volta")
 
     def greet(connection: int) -> list[dict[str, Any]]:
@@ -305,11 +304,11 @@ async def test_dropped_connection_resumes_at_the_cursor(page: Page, site: str) -
     await expect(page.locator("[part=label]")).to_have_text("Antes da queda")
     await expect(page.locator("[part=elapsed]")).to_have_text(re.compile("^Tempo: 1 min 1[5-9] s$"))
     await script.sockets[0].close(code=1012)
-    # Pages that lost the server at the same moment come back over some seconds.
+    # Pages that lost the server at the same moment reconnect over some seconds.
     await expect(page.locator("[part=label]")).to_have_text("Depois da volta", timeout=10_000)
     await expect(page.locator("#connection")).to_have_text("Ao vivo")
     assert [script.cursor(0), script.cursor(1)] == ["0", f"{EPOCH}:7"]
-    # Of 148 s that its steps usually take, 19 lie before the sixth.
+    # Of the 148 s that the steps usually take, 19 are before the sixth step.
     await expect(page.get_by_role("progressbar")).to_have_attribute("aria-valuenow", "13")
     await page.locator("[part=log] summary").click()
     await expect(page.locator("[part=log] [part=item]").filter(has_text="Depois da volta")).to_have_count(1)
@@ -333,7 +332,7 @@ async def test_bar_goes_back_only_for_a_new_run(page: Page, site: str) -> None:
     await script.open(site)
     bar = page.get_by_role("progressbar")
     assert await bar.get_attribute("aria-valuenow") is None
-    # What a step is worth is what it usually takes, in percent of 148 s: 32 lie before the ninth.
+    # A step's share of the bar is its usual duration, in percent of 148 s: 32 are before the ninth step.
     script.send(update(1, etapa=9), update(2, etapa=3, mensagem="b"))
     await expect(page.locator("[part=label]")).to_have_text("b")
     await expect(bar).to_have_attribute("aria-valuenow", "32")
@@ -350,7 +349,7 @@ async def test_bar_goes_back_only_for_a_new_run(page: Page, site: str) -> None:
 
 
 async def test_steps_are_announced_sparingly_and_news_at_once(page: Page, site: str) -> None:
-    """A screen reader hears at most one step in ten seconds, but every milestone when it comes."""
+    """A screen reader is given at most one step in ten seconds, but every milestone at once."""
     await page.clock.install()
     script = Script(page, lambda _: [sync(recovered=True)])
     await script.open(site)
@@ -367,7 +366,7 @@ async def test_steps_are_announced_sparingly_and_news_at_once(page: Page, site: 
 
 
 async def test_unread_plan_claims_nothing(page: Page, site: str) -> None:
-    """Booleans are sim or não, what was not read is said to be unknown."""
+    """Booleans are shown as sim or não, values that were not read as unknown."""
     unread = {"valor": "N/A", "parcelamento": "N/A", "vidros": False}
     read = {"valor": "R$4.631,57", "parcelamento": "anual", "vidros": False, "assistencia": True}
     script = Script(page, lambda _: [sync(recovered=True)])

@@ -49,7 +49,7 @@ async def test_steps_are_announced_sparingly_and_news_at_once(stage: Stage) -> N
 
 
 async def test_an_error_is_an_alert_and_a_manual_quotation_is_none(stage: Stage) -> None:
-    """Only a failure interrupts."""
+    """Only a failure is announced as an alert."""
     await stage.run(2, {"status_final": "error", "erro_final": "Placa recusada"})
     await stage.open()
     await expect(stage.page.get_by_role("alert")).to_have_text("Placa recusada")

@@ -147,7 +147,7 @@ async def test_elements_of_the_page_s_own_follow_the_run(stage: Stage) -> None:
 
 
 def example(server: str) -> str:
-    """Return the page with elements of its own that docs/webflow.rst shows."""
+    """Return the page with its own elements from docs/webflow.rst."""
     text = (ROOT / "docs" / "webflow.rst").read_text(encoding="utf-8")
     block = re.search(r"code-block:: html\n\n((?:    <!doctype.*\n)(?:    .*\n|\n)*)", text)
     assert block is not None
@@ -240,7 +240,7 @@ async def test_a_page_hears_what_happens_and_may_take_it_over(stage: Stage) -> N
 
 
 async def test_a_success_may_lead_to_another_page(stage: Stage) -> None:
-    """The address is followed at the result, and only then."""
+    """The page redirects to the address at the result, and only then."""
     await stage.run(5)
     await stage.open('redirect-on-success="/obrigado"')
     await expect(stage.part("steps")).to_have_text("Etapa 5 de 15")
@@ -267,7 +267,7 @@ async def test_who_goes_back_from_there_is_not_sent_there_again(stage: Stage) ->
 
 
 async def test_a_page_gives_the_widget_its_colours(context: BrowserContext, stage: Stage) -> None:
-    """Custom properties and ::part reach into the shadow."""
+    """Custom properties and ::part apply inside the shadow root."""
     await stage.run(8)
     page = await context.new_page()
     style = """<style>rpa-progress { --rpa-accent: rgb(1,2,3); --rpa-surface: rgb(4,5,6); --rpa-radius: 3px }
@@ -298,7 +298,7 @@ async def test_a_page_chooses_what_is_shown(stage: Stage, show: str, hidden: lis
 
 
 async def test_the_number_of_steps_may_be_the_page_s(stage: Stage) -> None:
-    """A robot that reports another number is shown with the page's."""
+    """If the robot reports another number of steps, the page's number is shown."""
     await stage.run(4)
     await stage.open('steps="20"')
     await expect(stage.part("steps")).to_have_text("Etapa 4 de 20")

@@ -97,7 +97,7 @@ async def test_what_the_page_has_under_our_names_stays_its_own(stage: Stage, nam
 
 
 async def test_only_names_of_ours_are_added_to_the_page(stage: Stage) -> None:
-    """The script leaves nothing on the page but RPA…"""
+    """The script adds no globals to the page but RPA…"""
     await stage.page.add_init_script("window.before = new Set(Object.getOwnPropertyNames(window))")
     await stage.open()
     await expect(stage.part("state")).to_be_visible()

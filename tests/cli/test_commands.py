@@ -32,7 +32,7 @@ AIOHTTP = (sys.executable, "-m", "aiohttp.web", "rpa_server:create_app")
 
 
 class Program:
-    """A program at work, whose lines are kept as they come."""
+    """A running program whose output lines are kept as they come."""
 
     def __init__(self, *arguments: str, cwd: Path, **environ: str) -> None:
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("RPA_", "REDIS_"))}
@@ -89,13 +89,13 @@ class Program:
 
     @property
     def stderr(self) -> str:
-        """What is on standard error."""
+        """The output on standard error."""
         return "".join(self.errors)
 
 
 @contextlib.contextmanager
 def program(*arguments: str, cwd: Path, **environ: str) -> Iterator[Program]:
-    """Run a program; behind the block it is gone."""
+    """Run a program; after the block it has ended."""
     started = Program(*arguments, cwd=cwd, **environ)
     try:
         yield started
@@ -111,7 +111,7 @@ def ended(*arguments: str, cwd: Path, **environ: str) -> tuple[int, str, str]:
 
 
 def one_sentence(errors: str) -> str:
-    """Check that what was written is one sentence for people; return it."""
+    """Check that the output is one sentence for users; return it."""
     lines = [line for line in errors.splitlines() if not line.startswith("DEBUG:asyncio")]
     assert len(lines) == 1, errors
     assert "Traceback" not in errors
@@ -133,12 +133,12 @@ def publish(base: str, session_id: str = SESSION, **body: Any) -> None:
 
 
 def test_the_version_is_told() -> None:
-    """``--version`` names program and version."""
+    """``--version`` prints program and version."""
     assert CliRunner().invoke(cli, ["--version"]).output == f"rpa-server, version {__version__}\n"
 
 
 def test_the_help_needs_nothing(tmp_path: Path) -> None:
-    """``--help`` names every command; it needs neither settings nor Redis and leaves nothing."""
+    """``--help`` lists every command; it needs neither settings nor Redis and leaves no files."""
     status, output, errors = ended(*PROGRAM, "--help", cwd=tmp_path, RPA_CONFIG="/no", RPA_PORT="x")
     assert (status, errors) == (0, "")
     assert [word for word in ("serve", "demo", "replay", "watch") if word not in output] == []
@@ -151,7 +151,7 @@ def test_the_help_needs_nothing(tmp_path: Path) -> None:
      ("watch", ["SESSION", "--url", "status 0"]), ("replay", ["FILES", "--speed", "--session"])],
 )  # fmt: skip
 def test_every_command_explains_itself(command: str, words: list[str]) -> None:
-    """``--help`` behind a command says what it does and what it takes."""
+    """``--help`` after a command says what the command does and which options it has."""
     result = CliRunner().invoke(cli, [command, "--help"])
     assert result.exit_code == 0
     assert [word for word in words if word not in result.output] == []
@@ -160,7 +160,7 @@ def test_every_command_explains_itself(command: str, words: list[str]) -> None:
 @pytest.mark.parametrize("arguments", [["nonsense"], ["serve", "--nonsense"], ["serve", "--port", "x"],
                                        ["serve", "--port", "70000"], ["demo", "--speed", "0"], ["watch"]])  # fmt: skip
 def test_a_wrong_call_is_refused(arguments: list[str]) -> None:
-    """What is no command and no option ends with status 2 and says so."""
+    """An unknown command or option ends with status 2 and one sentence."""
     result = CliRunner().invoke(cli, arguments)
     assert result.exit_code == 2
     assert "Error" in result.output
@@ -184,7 +184,7 @@ def test_serve_prints_its_address_and_answers(tmp_path: Path, number: int) -> No
 
 
 def test_serve_takes_its_settings_from_file_environment_and_options(tmp_path: Path) -> None:
-    """``RPA_CONFIG`` names a file, a variable overrides what is in it, an option both."""
+    """``RPA_CONFIG`` names a file, a variable overrides the file, an option overrides both."""
     in_file, in_environment = free_port(), str(free_port())
     file = tmp_path / "settings.json"
     file.write_text(json.dumps({"server": {"host": "127.0.0.1", "port": in_file}, "redis": None, "data_dir": "file"}))
@@ -201,7 +201,7 @@ def test_serve_takes_its_settings_from_file_environment_and_options(tmp_path: Pa
 
 
 def test_serve_listens_on_ipv6(tmp_path: Path) -> None:
-    """An IPv6 address is listened on, and printed as it goes into a browser."""
+    """The server listens on an IPv6 address, and prints it as a browser expects it."""
     try:
         socket.create_server(("::1", 0), family=socket.AF_INET6).close()
     except OSError:
@@ -213,7 +213,7 @@ def test_serve_listens_on_ipv6(tmp_path: Path) -> None:
 
 
 def test_an_address_that_cannot_be_had_is_told(tmp_path: Path) -> None:
-    """A port that is taken, a host that is not ours: one sentence that names it and what to do, no output."""
+    """For a taken port or an unknown host there is one sentence with its name and a remedy, and no output."""
     with socket.create_server(("127.0.0.1", 0)) as listener, contextlib.ExitStack() as stack:
         taken = str(listener.getsockname()[1])
         runs = []
@@ -233,13 +233,13 @@ def test_an_address_that_cannot_be_had_is_told(tmp_path: Path) -> None:
             assert [word for word in words if word not in sentence] == []
 
 
-#: One of each kind; which values are wrong is a matter of the settings.
+#: One wrong setting of each kind; test_config.py covers which values are wrong.
 WRONG = [("RPA_PORT", "70000"), ("RPA_CONFIG", "{tmp}/broken.json"), ("RPA_DATA_DIR", "{tmp}/broken.json")]
 
 
 @pytest.mark.parametrize("start", [(*PROGRAM, "serve", "--host", "127.0.0.1"), AIOHTTP], ids=["serve", "aiohttp.web"])
 def test_a_wrong_setting_is_told(tmp_path: Path, start: tuple[str, ...]) -> None:
-    """A setting that is wrong is one sentence on standard error that names it, and exit status 2."""
+    """A wrong setting ends with one sentence on standard error that names it, and exit status 2."""
     (tmp_path / "broken.json").write_text("{")
     with contextlib.ExitStack() as stack:
         runs = []
@@ -256,7 +256,7 @@ def test_a_wrong_setting_is_told(tmp_path: Path, start: tuple[str, ...]) -> None
 
 
 def test_an_unknown_option_of_aiohttp_web_is_told(tmp_path: Path) -> None:
-    """What ``python -m aiohttp.web`` does not know and we don't either is one sentence."""
+    """An option unknown to both ``python -m aiohttp.web`` and us ends with one sentence."""
     status, output, errors = ended(*AIOHTTP, "--nonsense", cwd=tmp_path)
     assert (status, output) == (2, "")
     assert "--nonsense" in one_sentence(errors)
@@ -275,7 +275,7 @@ def temporary(tmp_path: Path) -> Path:
 
 @contextlib.contextmanager
 def port_8080_taken() -> Iterator[None]:
-    """Make sure that somebody listens on port 8080."""
+    """Make sure that some program listens on port 8080."""
     with contextlib.ExitStack() as stack:
         with contextlib.suppress(OSError):
             stack.enter_context(socket.create_server(("127.0.0.1", 8080)))
@@ -283,7 +283,7 @@ def port_8080_taken() -> Iterator[None]:
 
 
 def test_demo_shows_its_run_whatever_its_surroundings_are(tmp_path: Path, temporary: Path) -> None:
-    """With 8080 taken, and settings in the environment that are wrong or another's, its run goes to the end."""
+    """Its run goes to the end even if 8080 is taken and the environment has wrong settings or another server's."""
     environ = {"RPA_REDIS_URL": "redis://127.0.0.1:1/0", "RPA_CONFIG": "/no", "REDIS_PORT": "x", "RPA_DATA_DIR": "else",
                "SESSION_ID": "other"}  # fmt: skip
     arguments = (*PROGRAM, "demo", "--speed", "1000")
@@ -313,7 +313,7 @@ def test_demo_shows_its_run_whatever_its_surroundings_are(tmp_path: Path, tempor
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
 def test_demo_leaves_nothing(tmp_path: Path, temporary: Path, number: int) -> None:
-    """A demo that is ended in the middle of its run leaves neither a process nor a file."""
+    """A demo ended in the middle of its run leaves neither a process nor a file."""
     with program(*PROGRAM, "demo", "--port", "0", cwd=tmp_path, TMPDIR=str(temporary)) as demo:
         demo.line()
         robots = psutil.Process(demo.process.pid)
@@ -327,7 +327,7 @@ def test_demo_leaves_nothing(tmp_path: Path, temporary: Path, number: int) -> No
 
 
 def test_demo_may_be_ended_at_any_time(tmp_path: Path, temporary: Path) -> None:
-    """A demo that is ended the moment it has printed its address leaves nothing either."""
+    """A demo ended the moment it has printed its address leaves nothing either."""
     with contextlib.ExitStack() as stack:
         demos = [
             stack.enter_context(program(*PROGRAM, "demo", "--port", "0", cwd=tmp_path, TMPDIR=str(temporary)))
@@ -349,7 +349,7 @@ def test_demo_may_be_ended_at_any_time(tmp_path: Path, temporary: Path) -> None:
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server on files for everybody who watches."""
+    """A server on files for all tests of the watcher."""
     with running(Server(tmp_path_factory.mktemp("watch") / "rpa_data")) as process:
         yield process
 
@@ -363,7 +363,7 @@ def connections(server: Server) -> int:
 
 
 def test_watch_ends_with_the_run(shared: Server) -> None:
-    """The watcher's exit status says whether there is a quote; its last line is how the run ended."""
+    """The watcher's exit status says whether there is a quote; its last line says how the run ended."""
     with watching(shared, "good") as good, watching(shared, "bad") as bad:
         wait_until(lambda: connections(shared) == 2)
         for session_id, end in (("good", "success"), ("bad", "error")):
@@ -394,7 +394,7 @@ def test_watch_refuses_a_bad_session_id(tmp_path: Path) -> None:
 @pytest.mark.parametrize("url", ["nonsense", "ftp://localhost", "http://", "http://:80", "http://localhost:99999",
                                  "http://localhost:0", "http://[::1", "http://localhost:x"])  # fmt: skip
 def test_watch_refuses_an_address_that_is_none(url: str) -> None:
-    """What is no address of a server ends the watcher with a sentence, not with a wait for ever."""
+    """With an address that is not a server's the watcher ends with one sentence, instead of waiting for ever."""
     result = CliRunner().invoke(cli, ["watch", SESSION, "--url", url])
     assert result.exit_code == 2
     assert "--url" in result.output

@@ -20,7 +20,7 @@ _COMMAND = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 def on_a_terminal(columns: int, *arguments: str, cwd: Path, **environ: str) -> tuple[int, str]:
-    """Run Python with *arguments* on a terminal of that width; return status and everything it wrote."""
+    """Run Python with *arguments* on a terminal of that width; return the status and all output."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("RPA_", "REDIS_", "COLUMNS"))}
@@ -42,7 +42,7 @@ def on_a_terminal(columns: int, *arguments: str, cwd: Path, **environ: str) -> t
 
 
 def texts(written: str) -> list[str]:
-    """Return what stood on the line, one after the other."""
+    """Return the successive contents of the line."""
     return [text for part in _COMMAND.sub("", written).split("\r") if (text := part.strip())]
 
 
@@ -59,17 +59,17 @@ with LiveLine("aguardando") as shown:
 
 @pytest.mark.parametrize("columns", [20, 40, 80, 300])
 def test_a_terminal_shows_one_line_whatever_the_text(tmp_path: Path, columns: int) -> None:
-    """It is written over again and again, never wraps, and the cursor goes to the next line once: at the end."""
+    """The line is rewritten again and again and never wraps; the cursor moves to the next line once, at the end."""
     status, written = on_a_terminal(columns, "-c", PROGRAM, cwd=tmp_path)
     assert (status, written.count("\n")) == (0, 1)
     assert "\x1b[2J" not in written
-    assert "\x1b[?25h" in written  # the cursor is visible again
+    assert "\x1b[?25h" in written  # the escape sequence that shows the cursor again
     assert max(map(len, texts(written))) <= columns
     assert "100 %" in texts(written)[-1]
 
 
 def test_a_terminal_shows_label_percent_and_text(tmp_path: Path) -> None:
-    """As much of the text as fits, as it is, and at the end the last text."""
+    """The text is cut to what fits, otherwise unchanged; the last text stays at the end."""
     shown = texts(on_a_terminal(80, "-c", PROGRAM, cwd=tmp_path)[1])
     assert shown[0].startswith("aguardando")
     assert any("executando" in text and "50 %" in text and "2/4 [bold]  [2J longa" in text for text in shown)
@@ -78,7 +78,7 @@ def test_a_terminal_shows_label_percent_and_text(tmp_path: Path) -> None:
 
 
 def test_without_a_terminal_labels_are_lines(capsys: pytest.CaptureFixture[str]) -> None:
-    """One when it changes, and the last text; no command to a terminal among them."""
+    """A line is printed when the label changes, and then the last text; none contains a terminal command."""
     with LiveLine("aguardando") as shown:
         for number in range(4):
             shown.show(f"{number}/4 texto", number * 25.0, "executando")
@@ -94,7 +94,7 @@ def test_a_dead_program_leaves_the_cursor_visible(tmp_path: Path) -> None:
 
 
 def test_replay_is_one_line_of_a_terminal(tmp_path: Path) -> None:
-    """The session, how far it is, and what the robot says."""
+    """The line has the session, the percentage, and the robot's text."""
     arguments = ("-m", "rpa_server", "replay", "--speed", "1000", str(ROOT / "rpa_server" / "cli" / "demo_history.json"))
     status, written = on_a_terminal(80, *arguments, cwd=tmp_path)
     assert (status, written.count("\n")) == (0, 1)
@@ -103,5 +103,5 @@ def test_replay_is_one_line_of_a_terminal(tmp_path: Path) -> None:
 
 
 def test_what_a_terminal_would_obey_is_blank() -> None:
-    """Escape, line ends, direction marks; letters of any language stay."""
+    """Escape, line ends and direction marks are replaced; letters of any language stay."""
     assert printable("ção\x1b[2J\r\n\x07\u202e…") == "ção [2J    …"

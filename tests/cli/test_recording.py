@@ -1,4 +1,4 @@
-"""Recorded runs as the calls that a robot made, replayed through the real tracker."""
+"""Recorded runs turned into a robot's calls and replayed through the real tracker."""
 
 import copy
 import json
@@ -19,9 +19,9 @@ from tests.support.recordings import Document, any_entries
 from tests.support.server import ROOT
 
 SAMPLES = ROOT.parent / "shared" / "samples"
-#: None where the samples are not there, so that the test says so once.
+#: None if the samples are missing, so that the test says so once.
 SAMPLE_NAMES: list[str | None] = [*sorted(path.name for path in SAMPLES.glob("history_*.json"))] or [None]
-#: What differs between two runs that did the same, and what only ours say.
+#: Keys that differ between two runs that did the same, and keys that only our documents have.
 OURS = ("epoch", "seq", "estado", "final")
 TIMES = ("timestamp", "timestamp_inicio", "timestamp_atualizacao", "timestamp_fim")
 
@@ -45,7 +45,7 @@ def replay(document: Document, session_id: str) -> ProgressTracker:
 
 
 def bare(thing: Any, *without: str) -> Any:
-    """Return *thing* without the given keys of its objects, its own extra data untouched."""
+    """Return *thing* without the given keys of its objects; its own extra data stay unchanged."""
     return {key: value for key, value in thing.items() if key not in without}
 
 
@@ -55,7 +55,7 @@ def read(path: Path) -> Document:
 
 
 def assert_recorded_alike(written: Document, recorded: Document) -> None:
-    """Compare two histories in what the robot said."""
+    """Assert that two histories agree in everything the robot reported."""
     keys = ("etapa", "status", "mensagem", "dados_extra", "erro")
     assert [{key: entry[key] for key in keys} for entry in written["historico"]] == [
         {key: entry[key] for key in keys} for entry in recorded["historico"]
@@ -64,7 +64,7 @@ def assert_recorded_alike(written: Document, recorded: Document) -> None:
 
 
 def assert_ends_alike(written: Document, recorded: Document) -> None:
-    """Compare two snapshots in what the robot said."""
+    """Assert that two snapshots agree in everything the robot reported."""
     assert bare(written, "erros", *TIMES, *OURS) == bare(recorded, "erros", *TIMES, *OURS)
     assert [bare(error, "timestamp") for error in written["erros"]] == [
         bare(error, "timestamp") for error in recorded["erros"]
@@ -73,7 +73,7 @@ def assert_ends_alike(written: Document, recorded: Document) -> None:
 
 @pytest.mark.parametrize("name", recordings.ALL)
 def test_a_replayed_run_leaves_the_files_that_were_recorded(name: str, rpa_data: Path) -> None:
-    """Entry by entry, and the same last snapshot, whatever the deployed robot does with its end."""
+    """Every entry and the last snapshot are the same, whatever the deployed robot does at its end."""
     recorded = recordings.ALL[name]
     session_id = recorded["session_id"]
     replay(recorded, session_id)
@@ -83,7 +83,7 @@ def test_a_replayed_run_leaves_the_files_that_were_recorded(name: str, rpa_data:
 
 @pytest.mark.parametrize("name", SAMPLE_NAMES)
 def test_a_replayed_sample_leaves_the_files_of_the_deployed_robot(name: str | None, rpa_data: Path) -> None:
-    """The robot's own files, where they are at hand."""
+    """This replays the robot's own files, if they are available."""
     if name is None:
         pytest.skip(f"{SAMPLES} is not there")
     recorded = read(SAMPLES / name)
@@ -106,7 +106,7 @@ def test_a_replayed_run_can_be_replayed_again(name: str, rpa_data: Path) -> None
 
 
 def test_every_kind_of_call_survives_recording_and_replaying(rpa_data: Path) -> None:
-    """Also those that the deployed robot never makes."""
+    """Calls that the deployed robot never makes are included."""
     estimates = {"coberturas_detalhadas": [{"nome_cobertura": "Ampla"}]}
     tracker = ProgressTracker(session_id="first", tipo="json")
     tracker.update_progress(1, "um", {"placa": "AAA0A00"})
@@ -125,7 +125,7 @@ def test_every_kind_of_call_survives_recording_and_replaying(rpa_data: Path) -> 
 
 @pytest.mark.parametrize("name", recordings.ALL)
 def test_steps_come_in_order_and_at_their_time(name: str) -> None:
-    """Counted from the first entry, to the microsecond."""
+    """Times are counted from the first entry, to the microsecond."""
     document = recordings.ALL[name]
     steps = recording.parse(safejson.dumps(document)).steps
     times = [step.at_s for step in steps]
@@ -180,7 +180,7 @@ def entry(etapa: Any, **more: Any) -> Document:
 
 
 def test_an_error_of_its_own_before_the_end_is_a_call_of_its_own() -> None:
-    """Only an error that the end itself reported is part of it."""
+    """Only an error that the end itself reported belongs to the end."""
     assert calls([entry("erro", erro="x", contexto="c"), entry("final", erro=None)]) == [
         ("error", "x", "c"),
         ("end", "s", None, None),
@@ -189,12 +189,12 @@ def test_an_error_of_its_own_before_the_end_is_a_call_of_its_own() -> None:
 
 
 def test_an_error_without_a_text_before_the_end_is_not_swallowed() -> None:
-    """Two missing texts are not the same text."""
+    """Two missing texts do not count as the same text."""
     assert calls([entry("erro", mensagem="Erro: x"), entry("final")])[0] == ("error", "Erro: x", "")
 
 
 def test_estimates_that_came_with_a_step_are_one_call() -> None:
-    """The step has them, and the entry behind it repeats them."""
+    """The step has the estimates, and the entry after it repeats them."""
     estimates: Document = {"coberturas_detalhadas": []}
     with_estimates = entry(5, estimativas=estimates)
     assert calls([with_estimates, entry("estimativas", dados_extra=estimates), entry(6)]) == [
@@ -213,19 +213,19 @@ def test_estimates_that_came_with_a_step_are_one_call() -> None:
     ],
 )  # fmt: skip
 def test_what_is_no_recording_is_a_bad_document(data: bytes) -> None:
-    """In a sentence for people."""
+    """The exception is one sentence for users."""
     with pytest.raises(BadDocument):
         recording.parse(data)
 
 
 def test_a_progress_document_is_no_recording() -> None:
-    """The file next to the right one."""
+    """The progress document lies next to the right file."""
     with pytest.raises(BadDocument):
         recording.parse(safejson.dumps(recordings.progress_of(recordings.ALL["success"])))
 
 
 def test_times_with_and_without_a_zone_are_taken() -> None:
-    """Robots of others write either."""
+    """Robots of other systems write either kind of time."""
     entries = [entry(1, timestamp="2026-01-15T09:30:00Z"), entry(2, timestamp="2026-01-15T09:30:01.5+00:00")]
     document = {"timestamp_inicio": "2026-01-15T09:30:00", "historico": [*entries, entry(3)]}
     steps = recording.parse(safejson.dumps(document)).steps
@@ -235,7 +235,7 @@ def test_times_with_and_without_a_zone_are_taken() -> None:
 @settings(deadline=None)
 @given(any_entries, st.sampled_from([None, "s1", 5, []]))
 def test_any_history_is_a_recording_or_a_bad_document(entries: list[Document], session_id: Any) -> None:
-    """And every step of it can be reported."""
+    """Every step of such a recording can be reported."""
     document = {"timestamp_inicio": "t", "session_id": session_id, "historico": entries}
     before = copy.deepcopy(document)
     try:
@@ -254,13 +254,13 @@ def test_any_history_is_a_recording_or_a_bad_document(entries: list[Document], s
 @settings(deadline=None)
 @given(st.binary(max_size=100))
 def test_any_bytes_are_a_recording_or_a_bad_document(data: bytes) -> None:
-    """Nothing else is raised."""
+    """No other exception is raised."""
     with pytest.raises(BadDocument):
         recording.parse(data)
 
 
 def test_the_demonstration_is_a_recording() -> None:
-    """It ships with the package."""
+    """The demonstration's recording ships with the package."""
     recorded = recording.parse(RECORDING.read_bytes())
     assert recorded.session_id == "demo"
     assert recorded.total == 15

@@ -1,4 +1,4 @@
-"""Recorded runs, played through the real tracker, as pages see them; and files that are no recordings."""
+"""Recorded runs replayed through the real tracker, as pages see them; and files that are not recordings."""
 
 import asyncio
 import contextlib
@@ -30,7 +30,7 @@ DEMO = ROOT / "rpa_server" / "cli" / "demo_history.json"
 SAMPLES = ROOT.parent / "shared" / "samples"
 SAMPLE_HISTORIES = sorted(SAMPLES.glob("history_*.json")) if SAMPLES.is_dir() else []
 
-#: What a recorded final state and a played one have in common; times are not.
+#: The keys that a recorded final state and a replayed one must share; times are not among them.
 STATE_KEYS = ("etapa_atual", "total_etapas", "percentual", "status", "mensagem", "dados_extra")
 
 
@@ -56,7 +56,7 @@ def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 class Poller(PollWatcher):
-    """Polls until it has *expected* updates: a robot may report more behind the end."""
+    """Polls until it has *expected* updates; a robot may report more after the end."""
 
     expected = 0
 
@@ -66,7 +66,7 @@ class Poller(PollWatcher):
 
 
 class Played(NamedTuple):
-    """How a command ended."""
+    """The result of a command."""
 
     status: int | None
     output: str
@@ -74,7 +74,7 @@ class Played(NamedTuple):
 
     @property
     def sentences(self) -> list[str]:
-        """The lines that are meant for whoever typed the command; the rest is the log."""
+        """Return the lines for the user of the command; the rest is the log."""
         return [line for line in self.errors.splitlines() if line.startswith("rpa-server: ")]
 
 
@@ -99,7 +99,7 @@ async def replay(environ: dict[str, str], *arguments: object) -> Played:
 
 
 def recorded_state(progress: dict[str, Any]) -> dict[str, Any]:
-    """Return what a played run must share with the recorded one."""
+    """Return the part of a snapshot that a replayed run must share with the recorded one."""
     return {
         **{key: progress[key] for key in STATE_KEYS},
         "erros": [(error["erro"], error["contexto"]) for error in progress["erros"]],
@@ -107,10 +107,10 @@ def recorded_state(progress: dict[str, Any]) -> dict[str, Any]:
 
 
 class Audience:
-    """One watcher per transport of one session.
+    """One watcher per transport, all on one session.
 
     Args:
-        count: how many updates the run has.
+        count: number of the run's updates.
     """
 
     def __init__(self, stack: Stack, session_id: str, count: int) -> None:
@@ -131,7 +131,7 @@ class Audience:
         return all(len(watcher.updates) >= self.count for watcher in self.watchers)
 
     async def final_state(self, http: aiohttp.ClientSession) -> dict[str, Any]:
-        """Return the snapshot after checking that everybody saw the whole run and that it is what is stored."""
+        """Return the stored snapshot after checking that every watcher saw the whole run."""
         address = f"{self.stack.server.url}/api/sessions/{self.session_id}"
         async with http.get(address, params={"after": "0"}) as response:
             answer: dict[str, Any] = await response.json()
@@ -149,11 +149,11 @@ class Audience:
 
 
 async def play_and_watch(stack: Stack, runs: dict[str, int], *arguments: object) -> dict[str, dict[str, Any]]:
-    """Play recordings before watchers of every transport that were there before; return the final snapshots.
+    """Play recordings while watchers of every transport are connected; return the final snapshots.
 
     Args:
         runs: session id to number of updates.
-        arguments: of the command.
+        arguments: those of the command.
     """
     audiences = [Audience(stack, session_id, count) for session_id, count in runs.items()]
     async with watching(*(watcher for audience in audiences for watcher in audience.watchers)):
@@ -161,7 +161,7 @@ async def play_and_watch(stack: Stack, runs: dict[str, int], *arguments: object)
         played = await replay(stack.server.environ, *arguments)
         assert played.status == 0, played.errors
         assert played.sentences == []
-        with contextlib.suppress(TimeoutError):  # the assertions below say what is missing
+        with contextlib.suppress(TimeoutError):  # after a timeout the assertions below say what is missing
             await until(lambda: all(audience.served() for audience in audiences))
         async with aiohttp.ClientSession() as http:
             return {audience.session_id: await audience.final_state(http) for audience in audiences}
@@ -198,7 +198,7 @@ async def test_demonstration_reaches_every_transport_whole_and_in_order(stack: S
 
 @pytest.mark.parametrize("name", ["success", "manual", "five_steps"])
 async def test_recording_ends_in_the_state_that_was_recorded(stack: Stack, tmp_path: Path, name: str) -> None:
-    """Replaying a run's history brings back its progress document."""
+    """Replaying a run's history restores its progress document."""
     history = recordings.ALL[name]
     path = tmp_path / "history_x.json"
     path.write_text(json.dumps(history))
@@ -209,7 +209,7 @@ async def test_recording_ends_in_the_state_that_was_recorded(stack: Stack, tmp_p
 
 @pytest.mark.skipif(not SAMPLE_HISTORIES, reason="the recorded samples are not on this machine")
 async def test_samples_of_production_end_in_the_state_that_was_recorded(stack: Stack) -> None:
-    """What the deployed robots recorded plays to the progress documents they left."""
+    """Replaying what deployed robots recorded leads to the progress documents that they left."""
     histories = {path.stem.removeprefix("history_"): document_of(path) for path in SAMPLE_HISTORIES}
     runs = {name: len(history["historico"]) for name, history in histories.items()}
     snapshots = await play_and_watch(stack, runs, "--speed", 5000, *SAMPLE_HISTORIES)
@@ -220,11 +220,11 @@ async def test_samples_of_production_end_in_the_state_that_was_recorded(stack: S
             assert recorded_state(snapshots[name]) == recorded_state(document_of(beside)), name
 
 
-# -- files that are no recordings
+# -- files that are not recordings
 
 
 def unusable_files(directory: Path) -> list[Path]:
-    """Make files that are anything but a recording, and name two that can't even be read."""
+    """Create files that are not recordings, and name two that can't even be read."""
     demo = DEMO.read_bytes()
     history = document_of(DEMO)
     first = history["historico"][0]
@@ -270,7 +270,7 @@ def alone(data_dir: Path) -> dict[str, str]:
 async def test_each_file_that_is_no_recording_costs_one_sentence_and_the_others_still_run(
     tmp_path: Path, data_dir: Path, alone: dict[str, str]
 ) -> None:
-    """Exit status 1, one sentence a file; the recordings between them are played."""
+    """The exit status is 1, with one sentence per bad file; the recordings between them are played."""
     unusable = unusable_files(tmp_path)
     middle = len(unusable) // 2
     for name in ("one", "two"):
@@ -289,7 +289,7 @@ async def test_each_file_that_is_no_recording_costs_one_sentence_and_the_others_
 
 
 async def test_file_full_of_mistakes_costs_one_sentence_too(tmp_path: Path, alone: dict[str, str]) -> None:
-    """The first mistakes are named, the others counted."""
+    """The first mistakes are listed, the others counted."""
     path = tmp_path / "history_wrong.json"
     path.write_text(json.dumps({**document_of(DEMO), "historico": [1] * 1000}))
     played = await replay(alone, "--speed", 100_000, path)
@@ -313,7 +313,7 @@ async def test_recording_without_a_usable_session_asks_for_one(
 
 
 async def test_several_files_with_one_session_are_a_usage_error(data_dir: Path, alone: dict[str, str]) -> None:
-    """Two runs can't share a session: exit status 2, nothing is played."""
+    """Two runs can't share a session: the exit status is 2, nothing is played."""
     played = await replay(alone, "--session", "x", DEMO, DEMO)
     assert played.status == 2
     assert "--session" in played.errors
@@ -321,7 +321,7 @@ async def test_several_files_with_one_session_are_a_usage_error(data_dir: Path, 
 
 
 async def test_bad_session_id_is_a_usage_error(data_dir: Path, alone: dict[str, str]) -> None:
-    """Exit status 2 with one sentence, nothing is played."""
+    """The exit status is 2 with one sentence, nothing is played."""
     bad = ("../x", "", "a" * 129)
     for played in await asyncio.gather(*(replay(alone, f"--session={session_id}", DEMO) for session_id in bad)):
         assert played.status == 2

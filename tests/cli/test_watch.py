@@ -23,13 +23,13 @@ from tests.support.sessions import SESSION, Robot
 
 @pytest.fixture(autouse=True)
 def short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The grace behind the final update, short enough to wait for."""
+    """The time between the final update and the end of streams, short enough to wait for."""
     monkeypatch.setattr(session, "GRACE_S", 0.5)
 
 
 @contextlib.asynccontextmanager
 async def watching(watcher: Watcher) -> AsyncIterator["asyncio.Task[None]"]:
-    """Run a watcher beside the block."""
+    """Run a watcher during the block."""
     task = asyncio.create_task(watcher.run())
     try:
         yield task
@@ -44,7 +44,7 @@ def watcher_of(client: Client, session_id: str = SESSION) -> Watcher:
 
 @contextlib.asynccontextmanager
 async def server_at(port: int, data_dir: Path) -> AsyncIterator[web.Application]:
-    """Serve at *port* for the length of the block."""
+    """Serve at *port* for the duration of the block."""
     app = build(Settings(redis_url=None, data_dir=str(data_dir)))
     runner = web.AppRunner(app, shutdown_timeout=1.0)
     await runner.setup()
@@ -64,7 +64,7 @@ async def server_at(port: int, data_dir: Path) -> AsyncIterator[web.Application]
      ("timeout", None, "expirado")],
 )  # fmt: skip
 async def test_a_run_is_shown_to_its_end(serve: Serve, status: str, error: str | None, estado: str) -> None:
-    """The watcher sees a run that begins later, follows it and ends with it, knowing how it ended."""
+    """The watcher sees a run that begins later, follows it, ends with it, and knows how it ended."""
     client = await serve()
     watcher = watcher_of(client)
     async with watching(watcher) as task:
@@ -81,7 +81,7 @@ async def test_a_run_is_shown_to_its_end(serve: Serve, status: str, error: str |
 
 
 async def test_a_finished_run_is_shown_and_done(serve: Serve, data_dir: Path) -> None:
-    """Of a run that has ended the watcher shows the end, and ends."""
+    """For a run that has ended the watcher shows the end and exits."""
     robot = Robot(steps=3)
     robot.finish()
     stored(data_dir, robot)
@@ -92,7 +92,7 @@ async def test_a_finished_run_is_shown_and_done(serve: Serve, data_dir: Path) ->
 
 
 async def test_how_far_it_is_is_on_the_screen(serve: Serve, capsys: pytest.CaptureFixture[str]) -> None:
-    """The state of the run is written out, as it changes."""
+    """The state of the run is printed as it changes."""
     client = await serve()
     watcher = watcher_of(client)
     async with watching(watcher):
@@ -103,7 +103,7 @@ async def test_how_far_it_is_is_on_the_screen(serve: Serve, capsys: pytest.Captu
 
 
 def test_a_line_is_short_and_commands_no_terminal() -> None:
-    """Step, steps and what the robot says; control characters in it are blanks."""
+    """The line has the step, the number of steps and the robot's text; control characters in it become blanks."""
     shown = {"etapa": 5.5, "total_etapas": 15, "mensagem": "\x1b[2J\nTela 5\r\x07 concluída"}
     assert line(shown) == "5.5/15  [2J Tela 5   concluída"
     assert len(line({"etapa_atual": 3, "total_etapas": 15, "mensagem": "x" * 500})) == 60
@@ -119,7 +119,7 @@ def test_a_line_is_short_and_commands_no_terminal() -> None:
 async def test_the_last_line_is_the_price_or_the_reason(
     serve: Serve, capsys: pytest.CaptureFixture[str], body: dict[str, Any], last: str
 ) -> None:
-    """Live, and of a run that had ended before."""
+    """The last line is right for a live run and for one that had ended before."""
     client = await serve()
     live, late = watcher_of(client), watcher_of(client)
     async with watching(live) as task:
@@ -135,14 +135,14 @@ async def test_the_last_line_is_the_price_or_the_reason(
 
 
 def test_what_says_neither_price_nor_reason_is_empty() -> None:
-    """Plans without a price, errors that are none, nothing at all."""
+    """The cases are plans without a price, errors that are not errors, and nothing at all."""
     for state in ({}, {"resultado": None}, {"resultado": {"plano_recomendado": {"valor": "N/A"}}},
                   {"resultado": {"plano_recomendado": None}}, {"erros": ["x", {}]}, {"erro": None}):  # fmt: skip
         assert (first_price(state), reason(state)) == ("", "")
 
 
 async def test_a_new_run_is_followed(serve: Serve) -> None:
-    """A robot that starts over within the grace keeps its watcher."""
+    """If a robot starts over before streams end, the watcher stays with it."""
     client = await serve()
     await post(client, etapa=3)
     watcher = watcher_of(client)
@@ -157,11 +157,11 @@ async def test_a_new_run_is_followed(serve: Serve) -> None:
     assert watcher.estado == "sucesso"
 
 
-# -- a server that comes and goes
+# -- a server that stops and starts
 
 
 async def test_a_restart_is_survived(data_dir: Path) -> None:
-    """A watcher comes back to a server that was restarted and goes on with the run."""
+    """A watcher reconnects to a restarted server and continues with the run."""
     port = free_port()
     robot = stored(data_dir, Robot(steps=3))
     watcher = Watcher(SESSION, f"http://127.0.0.1:{port}")
@@ -200,7 +200,7 @@ async def another_server(aiohttp_client: Connect, answer: Callable[[web.Request]
 
 
 async def test_a_full_server_is_not_besieged(aiohttp_client: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
-    """To a server that is full the watcher comes back more and more rarely."""
+    """To a full server the watcher comes back more and more rarely."""
 
     async def full(request: web.Request) -> web.StreamResponse:
         stream = web.WebSocketResponse(protocols=["rpa.v1"])
@@ -224,7 +224,7 @@ async def test_a_full_server_is_not_besieged(aiohttp_client: Connect, monkeypatc
 
 
 async def test_what_is_no_rpa_server_is_told(aiohttp_client: Connect) -> None:
-    """An address where something else answers ends the watcher with a sentence, not with a wait for ever."""
+    """If something else answers at the address, the watcher ends with one sentence, instead of waiting for ever."""
 
     async def missing(request: web.Request) -> web.StreamResponse:
         raise web.HTTPNotFound

@@ -141,7 +141,7 @@ def test_pings_are_answered(program: Path) -> None:
 
 
 def test_socket_io_is_joined_before_it_counts_as_open(program: Path) -> None:
-    """The client joins the namespace when the engine is open, answers pings, and takes events."""
+    """The client joins the namespace when the engine is open, answers pings, and receives events."""
     answers: list[bytes] = []
 
     def answer(peer: socket.socket) -> None:

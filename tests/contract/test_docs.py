@@ -73,7 +73,7 @@ def test_every_route_is_in_the_api_document() -> None:
 
 
 def test_every_attribute_of_the_widget_is_in_its_document() -> None:
-    """docs/webflow.rst tells, in both languages, what the element reads, what it binds and what can be styled."""
+    """docs/webflow.rst lists, in both languages, what the element reads, what it binds and what can be styled."""
     sources = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "web" / "src").glob("*.js")}
     document = (ROOT / "docs" / "webflow.rst").read_text(encoding="utf-8")
     portuguese, english = document.split("\nProgress on a Webflow page\n")

@@ -21,7 +21,7 @@ def test_the_package_exports_the_application_and_its_version() -> None:
 
 
 def test_the_tracker_exports_the_names_that_robots_import() -> None:
-    """Those of the plan and those of the deployed module."""
+    """The exports are those of the plan and those of the deployed module."""
     assert sorted(tracker.__all__) == [
         "ProgressTracker",
         "RedisProgressTracker",
@@ -35,7 +35,7 @@ def test_the_tracker_exports_the_names_that_robots_import() -> None:
 
 @pytest.mark.parametrize("module", ["rpa_server", "rpa_server.tracker"])
 def test_a_star_import_brings_the_exported_names_and_no_other(module: str) -> None:
-    """What ``__all__`` says is there."""
+    """Every name in ``__all__`` exists."""
     program = (
         f"import {module} as module\n"
         "names = {}\n"
@@ -45,7 +45,7 @@ def test_a_star_import_brings_the_exported_names_and_no_other(module: str) -> No
     subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, timeout=30)
 
 
-#: Method → its parameters; ``*`` begins those that are passed by name only.
+#: Method → its parameters; those after ``*`` are passed by name only.
 SIGNATURES = {
     "__init__": "self, total_etapas=15, usar_arquivo=True, session_id=None, tipo='auto', *, redis_client=None",
     "update_progress": "self, etapa, mensagem='', dados_extra=None",
@@ -75,7 +75,7 @@ def test_a_method_is_called_as_robots_call_it(method: str) -> None:
 
 
 def test_there_is_no_public_method_but_those() -> None:
-    """A new one is pinned here; ``backend``, ``lost`` are its figures, ``session_id`` its name."""
+    """A new attribute must be listed here; ``backend`` and ``lost`` are figures, ``session_id`` the session's id."""
     public = {name for name, _ in inspect.getmembers(ProgressTracker) if not name.startswith("_")}
     assert public == (set(SIGNATURES) - {"__init__"}) | {"backend", "lost"}
 

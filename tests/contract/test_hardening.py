@@ -16,14 +16,14 @@ from tests.support.application import Client, Serve, hub_of, post, stored
 from tests.support.server import ROOT, RedisServer, until
 from tests.support.sessions import SESSION, Robot
 
-#: Routes without a session in their address; any other one has to have it in the path or below.
+#: Routes without a session; any other route must have it in its path or be listed below.
 WITHOUT_SESSION = {"/", "/embed", "/static/{name}", "/webflow_progress_tracker{rest}", "/api/sessions", "/health/live",
                    "/health/ready", "/metrics", "/status"}  # fmt: skip
-#: Routes that take the session as a parameter, with the way they take it.
+#: Routes that take the session as a parameter, and in which form.
 IN_QUERY = {"/rpa_progress_sse.php": ["?session_id=", "?session="]}
 DEPLOYED_IN_QUERY = {"/progress_sse.php": "?session_id=", "/get_progress.php": "?session=",
                      "/get_progress_completo.php": "?session=", "/get_progress_fixed.php": "?session="}  # fmt: skip
-#: Where the deployed system takes a session; what answers every method does so in the deployed API's own words.
+#: Addresses where the deployed system takes a session; those that answer every method use the deployed API's own words.
 DEPLOYED = ["/api/rpa/progress/{}", "/rpa/progress/{}", "/progress/{}",
             *(path + query + "{}" for path, query in DEPLOYED_IN_QUERY.items())]  # fmt: skip
 DEPLOYED_WITHOUT_SESSION = {"/health{path}"}
@@ -46,7 +46,7 @@ PATHS = sorted({path for _, path in ROUTES})
 
 
 def good_address(path: str) -> str:
-    """Fill in what a route takes."""
+    """Fill in the parameters of a route's path."""
     address = path.replace("{session}", SESSION).replace("{name}", "page.js").replace("{rest}", ".js")
     query = IN_QUERY[path][0] if path in IN_QUERY else DEPLOYED_IN_QUERY.get(path)
     return address if query is None else address + query + SESSION
@@ -61,7 +61,7 @@ def addresses(bad: str) -> list[tuple[str, str]]:
 
 
 class Answer(NamedTuple):
-    """An answer as it came over the line."""
+    """A response as received."""
 
     status: int
     headers: dict[str, str]
@@ -69,7 +69,7 @@ class Answer(NamedTuple):
 
     @property
     def error(self) -> dict[str, Any]:
-        """The error object that the body has to be."""
+        """Return the error object that the body must be."""
         assert self.headers["content-type"].partition(";")[0] == "application/json", self
         error = json.loads(self.body)
         assert error.keys() == {"type", "code", "message", "temporary"}
@@ -196,7 +196,7 @@ BAD_IDS = {
 async def test_a_bad_session_id_is_refused_on_every_route(
     serve: Serve, data_dir: Path, backend: RedisServer, opened: list[str], bad: str
 ) -> None:
-    """A bad id is answered 400 or 404 as an error object; no file outside is opened and no key is touched."""
+    """An invalid id is answered 400 or 404 with an error object; no file outside is opened and no key is touched."""
     client = await serve(redis_url=backend.url)
     await until(data_dir.is_dir)
     assert await alive(client)
@@ -229,7 +229,7 @@ async def test_a_bad_session_id_is_refused_on_every_route(
 
 @pytest.mark.parametrize("good", ["a", "_", "A-b_c.9", "a" * 128, "%61", SESSION])
 async def test_a_good_session_id_is_taken_on_every_route(serve: Serve, good: str) -> None:
-    """What is a session id passes everywhere, percent-encoded or not."""
+    """A valid session id is accepted everywhere, percent-encoded or not."""
     client = await serve()
     for method, path in addresses(good):
         answer = await send(client, attempt(method, path))
@@ -237,7 +237,7 @@ async def test_a_good_session_id_is_taken_on_every_route(serve: Serve, good: str
 
 
 def test_no_route_is_forgotten() -> None:
-    """Every route either has the session in its path, or is known to take it as a parameter or not at all."""
+    """Every route has the session in its path, or is listed as taking it as a parameter or not at all."""
     for method, path in EVERY_ROUTE:
         known = WITHOUT_SESSION
         if method == "*":
@@ -257,7 +257,7 @@ def test_no_route_is_forgotten() -> None:
     ids=lambda path: path[:30],
 )  # fmt: skip
 async def test_an_unknown_address_is_404(serve: Serve, path: str) -> None:
-    """What is no address is 404 ``not_found``, for every method."""
+    """An unknown address is 404 ``not_found``, for every method."""
     client = await serve()
     for method in ("GET", "POST"):
         answer = await send(client, request(method, path))
@@ -266,7 +266,7 @@ async def test_an_unknown_address_is_404(serve: Serve, path: str) -> None:
 
 @pytest.mark.parametrize("path", PATHS)
 async def test_a_wrong_method_is_405_with_allow(serve: Serve, path: str) -> None:
-    """A method that an address does not take is 405, with the methods that it takes."""
+    """A method that an address does not support is 405, with the supported ones."""
     client = await serve()
     taken = {method for method, known in EVERY_ROUTE if known == path}
     for method in METHODS:
@@ -279,7 +279,7 @@ async def test_a_wrong_method_is_405_with_allow(serve: Serve, path: str) -> None
 
 @pytest.mark.parametrize("method", ["FOO", "get", "G" * 1000, "PROPFIND"])
 async def test_an_unknown_method_is_refused(serve: Serve, method: str) -> None:
-    """A method that nobody knows is refused like any other wrong one."""
+    """An unknown method is refused like any other wrong one."""
     client = await serve()
     for path in PATHS:
         answer = await send(client, request(method, good_address(path)))
@@ -384,7 +384,7 @@ async def test_a_length_that_is_a_lie_holds_nothing_up(serve: Serve) -> None:
 
 @pytest.mark.parametrize("path", sorted(WITHOUT_SESSION.intersection(PATHS)))
 async def test_a_body_on_a_get_is_ignored(serve: Serve, path: str) -> None:
-    """A GET with a body is answered as one without."""
+    """A GET with a body is answered like one without."""
     answer = await send(await serve(), request("GET", good_address(path), body=b'{"etapa": 1}'))
     assert answer.status == 200, answer
 
@@ -406,7 +406,7 @@ async def test_what_a_robot_writes_comes_back_as_it_was(serve: Serve) -> None:
 
 
 async def test_a_header_of_10_kb_is_no_failure(serve: Serve) -> None:
-    """A header of 10 kB, a large cookie of another program on this host, does no harm on any route."""
+    """A header of 10 kB (a large cookie of another program on this host) does no harm on any route."""
     client = await serve()
     for name in ("Cookie", "X-Long", "Last-Event-ID", "If-None-Match", "Referer"):
         for path in PATHS:

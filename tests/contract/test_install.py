@@ -19,7 +19,7 @@ import pytest
 from rpa_server.assets import __version__
 from tests.support.server import ROOT, free_port, get, wait_until
 
-#: What pip writes into the script rpa-server.
+#: The script rpa-server as pip writes it.
 PROGRAM = """
 import sys
 from importlib.metadata import distribution
@@ -31,7 +31,7 @@ sys.exit(script.load()())
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory that holds nothing but the package and its metadata."""
+    """A directory with nothing but the package and its metadata."""
     directory = tmp_path_factory.mktemp("install")
     source, built = directory / "source", directory / "built"
     listed = subprocess.run(
@@ -65,7 +65,7 @@ def elsewhere(tmp_path: Path) -> Path:
 
 
 def output(*arguments: str, cwd: Path, env: dict[str, str]) -> str:
-    """Run Python, which has to succeed; return what it said."""
+    """Run Python, which must succeed; return its output."""
     done = subprocess.run([sys.executable, *arguments], cwd=cwd, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -73,7 +73,7 @@ def output(*arguments: str, cwd: Path, env: dict[str, str]) -> str:
 
 @contextmanager
 def started(*arguments: str, cwd: Path, env: dict[str, str]) -> Iterator["subprocess.Popen[str]"]:
-    """Run a server for the length of the block."""
+    """Run a server for the duration of the block."""
     process = subprocess.Popen(
         [sys.executable, *arguments], cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )
@@ -95,7 +95,7 @@ def test_the_program_is_there(installed: Path, elsewhere: Path, environment: dic
 
 
 def test_the_package_is_whole(installed: Path) -> None:
-    """It holds its types, its page, its settings and its demonstration, and nothing lies beside it."""
+    """It contains its types, its page, its settings and its demonstration, and no file lies beside it."""
     package = installed / "rpa_server"
     for name in ("py.typed", "cli/demo_history.json", "conf/websocket_config.json", "conf/redis.conf"):
         assert (package / name).is_file(), name
@@ -114,7 +114,7 @@ def test_the_defaults_are_found(elsewhere: Path, environment: dict[str, str]) ->
 
 
 def test_the_tracker_needs_no_server(elsewhere: Path, environment: dict[str, str]) -> None:
-    """A robot's import of the tracker loads neither aiohttp nor the server, and writes its files."""
+    """Importing the tracker loads neither aiohttp nor the server, and a tracker writes its files."""
     code = (
         "import sys; from rpa_server.tracker import ProgressTracker\n"
         "with ProgressTracker(session_id='s', tipo='json') as t: t.update_progress(1); t.finalizar('success')\n"
@@ -125,7 +125,7 @@ def test_the_tracker_needs_no_server(elsewhere: Path, environment: dict[str, str
 
 
 def test_the_demo_runs(elsewhere: Path, environment: dict[str, str]) -> None:
-    """``rpa-server demo`` serves the page, all that it names, and its run from the installed package."""
+    """``rpa-server demo`` serves the page, all files that it refers to, and its run from the installed package."""
     with started("-c", PROGRAM, "demo", "--port", "0", "--speed", "1000", cwd=elsewhere, env=environment) as process:
         assert process.stdout is not None
         address = process.stdout.readline().strip()

@@ -99,7 +99,7 @@ async def concurrent_connections(stack: Stack) -> None:
 
 
 async def _hundred(stack: Stack) -> tuple[float, float, float]:
-    """Open 100 connections, use and close them; return the seconds that opening, sending and the answers took."""
+    """Open 100 connections, use and close them; return the seconds for opening, sending and the answers."""
     began = time.monotonic()
     websockets = await asyncio.gather(
         *(connect(address(stack, f"session-{i}"), compression=None) for i in range(100))
@@ -129,7 +129,7 @@ async def test_plan_tests_pass_in_any_order_against_one_server(stack: Stack, ord
 
 
 class Receiver:
-    """A viewer in the plan's dialect that notes how old every update of the robot was when it came."""
+    """A viewer in the plan's dialect that records the age of every update on arrival."""
 
     def __init__(self, websocket: ClientConnection) -> None:
         self.websocket = websocket

@@ -52,7 +52,7 @@ def test_systemd_takes_the_unit(tmp_path: Path) -> None:
 
 
 def test_it_starts_the_command_line(unit: Parser) -> None:
-    """The command that the README names."""
+    """It is the command that the README gives."""
     assert re.fullmatch(r"/\S+/bin/rpa-server serve", unit["Service"]["ExecStart"])
 
 
@@ -68,7 +68,7 @@ def test_there_are_descriptors_for_the_default_number_of_viewers(unit: Parser) -
 
 
 def test_systemd_waits_longer_than_a_shutdown_takes(unit: Parser, data_dir: Path) -> None:
-    """SIGTERM ends the server by itself, well before systemd would kill it."""
+    """SIGTERM ends the server by itself, long before systemd would kill it."""
     server = Server(data_dir)
     command = [sys.executable, "-m", "rpa_server", "serve", "--host", "127.0.0.1", "--port", str(server.port)]
     with subprocess.Popen(command, env=server.environ, cwd=ROOT, stdout=subprocess.DEVNULL) as process:

@@ -1,4 +1,4 @@
-"""The shapes of progress/shapes.py and the members of Estado, compared with every other place that must know them."""
+"""The shapes of progress/shapes.py and the members of Estado, compared with everything that must agree with them."""
 
 import importlib
 import json
@@ -31,7 +31,7 @@ TYPES = re.sub(r"/\*.*?\*/|//[^\n]*", "", (WEB / "rpa-progress.d.ts").read_text(
 
 
 def block(text: str) -> str:
-    """Return what stands between the first brace of *text* and the one that closes it."""
+    """Return the text between the first brace of *text* and the matching one."""
     depth, start = 0, text.index("{") + 1
     for index, character in enumerate(text):
         depth += {"{": 1, "}": -1}.get(character, 0)
@@ -41,7 +41,7 @@ def block(text: str) -> str:
 
 
 def declared(body: str) -> dict[str, tuple[bool, str]]:
-    """Return the fields in the body of an interface: name → whether it may be missing, and its type."""
+    """Return the fields in the body of an interface: name → whether it is optional, and its type."""
     found: dict[str, tuple[bool, str]] = {}
     depth, field = 0, ""
     for character in body:
@@ -70,12 +70,12 @@ def words(name: str) -> set[str]:
 
 
 class Pair(NamedTuple):
-    """An interface and the shapes that a page may get as one.
+    """An interface, and the shapes that a page may get as one.
 
     Attributes:
-        fields: of the interface.
-        any_of: shapes; a field is optional where one of them may lack it.
-        lenient: fields that the interface may have as optional though every shape has them.
+        fields: those of the interface.
+        any_of: the shapes; a field is optional if one of them may lack it.
+        lenient: fields that are optional in the interface though every shape has them.
         strict: fields that the interface promises though a shape may lack them.
     """
 
@@ -86,11 +86,11 @@ class Pair(NamedTuple):
 
 
 def inline(of: str, field: str) -> dict[str, tuple[bool, str]]:
-    """Return the fields of an object type that is written within an interface."""
+    """Return the fields of an object type written inside an interface."""
     return declared(block(interface(of)[field][1]).rstrip("; ") + ";")
 
 
-#: What the client's state lacks until a whole snapshot came, see snapshot() in docs/javascript.rst.
+#: Keys that the client's state lacks until a whole snapshot came, see snapshot() in docs/javascript.rst.
 _BEFORE_A_SNAPSHOT = frozenset({
     "session_id", "status", "mensagem", "timestamp_inicio", "timestamp_atualizacao", "final", "estimativas", "resultado",
 })  # fmt: skip
@@ -101,7 +101,7 @@ PAIRS = {
     "RPAEstimativas": Pair(interface("RPAEstimativas"), (shapes.Estimates,)),
     "RPAPlano": Pair(interface("RPAPlano"), (shapes.Plan,)),
     "RPAResultado": Pair(interface("RPAResultado"), (shapes.Result,)),
-    # The plan's publishers always send a step; one that doesn't is shown at the step it was at.
+    # The plan's publishers always send a step; an update without one is shown at the current step.
     "RPAUpdate": Pair(
         interface("RPAUpdate"), (shapes.UpdateMessage, shapes.UnnumberedUpdate), strict=frozenset({"etapa"})
     ),
@@ -112,14 +112,14 @@ PAIRS = {
 
 @pytest.mark.parametrize("name", PAIRS)
 def test_an_interface_has_the_fields_of_its_shape(name: str) -> None:
-    """A field that one side gains or loses is missing on the other."""
+    """A field added or removed on one side only is reported."""
     pair = PAIRS[name]
     assert set(pair.fields) == set().union(*(shape.__annotations__ for shape in pair.any_of))
 
 
 @pytest.mark.parametrize("name", PAIRS)
 def test_a_field_is_optional_where_a_page_may_not_get_it(name: str) -> None:
-    """TypeScript then makes the page look before it reads."""
+    """TypeScript then makes the page check before it reads."""
     pair = PAIRS[name]
     always = set.intersection(*(set(shape.__required_keys__) for shape in pair.any_of))
     optional = {field for field, (may_be_missing, _) in pair.fields.items() if may_be_missing}
@@ -127,11 +127,11 @@ def test_a_field_is_optional_where_a_page_may_not_get_it(name: str) -> None:
 
 
 def test_events_are_the_same_everywhere() -> None:
-    """The type, the entries' words and the pages' type."""
+    """The type, the entries' words and the pages' type have the same values."""
     assert words("evento") == set(get_args(shapes.Evento)) == {*EVENTS, "progresso"}
 
 
-# -- what is made has its shape
+# -- built objects have their shape
 
 
 def assert_shaped(made: Mapping[str, Any], shape: Any) -> None:
@@ -140,7 +140,7 @@ def assert_shaped(made: Mapping[str, Any], shape: Any) -> None:
 
 @pytest.mark.parametrize("name", recordings.ALL)
 def test_what_our_own_writer_makes_has_its_shape(name: str) -> None:
-    """Casts in the code could hide a key that is missing or one that is not in the shape."""
+    """Casts in the code could hide a missing or an additional key."""
     history = recordings.ALL[name]
     run = Run("s1", "a1", datetime(2026, 1, 15), history["total_etapas"])
     run.start(datetime(2026, 1, 15))
@@ -193,7 +193,7 @@ class Reporter:
 
 @pytest.mark.parametrize("name", recordings.ALL)
 def test_what_is_read_of_a_deployed_robot_has_its_shape(name: str) -> None:
-    """With a history and without."""
+    """This is checked with a history and without."""
     history = recordings.ALL[name]
     for files in ((None, history), (recordings.progress_of(history), None)):
         state = from_files("s1", *files)
@@ -205,13 +205,13 @@ def test_what_is_read_of_a_deployed_robot_has_its_shape(name: str) -> None:
 
 
 def test_the_documented_update_is_the_shape() -> None:
-    """The example in docs/api.rst has every key that is always there."""
+    """The example in docs/api.rst has every required key."""
     text = (ROOT / "docs" / "api.rst").read_text(encoding="utf-8")
     example = json.loads(block(text[text.index("``progress_update``, one step") :]).join("{}"))
     assert set(example) == shapes.UpdateMessage.__required_keys__
 
 
-# -- the words of Estado
+# -- the values of Estado
 
 
 def tables() -> Iterator[tuple[str, dict[Any, Any]]]:
@@ -250,7 +250,7 @@ def test_every_table_knows_every_outcome(name: str) -> None:
 
 
 def test_every_outcome_that_ends_a_run_has_a_rule() -> None:
-    """One that no rule gives never happens."""
+    """An outcome that no rule gives could never happen."""
     running = {Estado.AGUARDANDO, Estado.EXECUTANDO}
     assert {estado for _, estado in outcome._RULES} == set(Estado) - running
 
@@ -323,7 +323,7 @@ def test_every_word_that_means_an_end_is_one() -> None:
 
 
 def test_every_outcome_is_documented() -> None:
-    """With its word and with what leads to it: in the list of fields, and in the table of rules."""
+    """The document has its word in the list of fields, and what leads to it in the table of rules."""
     text = (ROOT / "docs" / "api.rst").read_text(encoding="utf-8")
     listed = text[text.index("``estado``         what it means") : text.index("``final``          true")]
     rules = text[text.index("What the robot did") : text.index("*Ended* means")]

@@ -23,10 +23,10 @@ from tests.support.scripts import WEB, run
 from tests.support.server import ROOT, Server, until
 
 DIST = WEB / "dist"
-#: The most that a page loads, in bytes as gzip -9 makes them: each script fits the first flight of a TCP connection,
-#: ten packets, with its headers.
+#: The limits of what a page loads, in bytes as compressed by gzip -9: each script and its headers fit the first flight of
+#: a TCP connection, ten packets.
 LIMITS = {"rpa-client.js": 7_000, "rpa-progress.js": 14_000}
-#: What turns a string into markup or code; a page under Trusted Types forbids it all.
+#: Functions that turn a string into markup or code; Trusted Types forbid them all.
 SINKS = re.compile(
     r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function|createContextualFragment|srcdoc"
     r"|DOMParser|setHTML|setAttribute\(['\"](on|style)|setTimeout\(['\"]|javascript:"
@@ -35,7 +35,7 @@ SINKS = re.compile(
 
 @pytest.mark.parametrize("name", sorted(path.name for path in (WEB / "tests").glob("*.test.mjs")))
 def test_the_scripts_own_tests_pass(tools: Path, name: str) -> None:
-    """What Node runs in web/tests passes."""
+    """The tests in web/tests pass in Node."""
     report = run("node", "--test", f"tests/{name}")
     assert re.search(r"^# fail 0$", report, re.M), report
     assert not re.search(r"^# pass 0$", report, re.M), report
@@ -119,19 +119,19 @@ class Page:
         return [line for line in self.lines if line[0] == kind]
 
     async def read(self) -> None:
-        """Read until it has nothing more to say."""
+        """Read until it prints nothing more."""
         assert self._process.stdout is not None
         async for line in self._process.stdout:
             self.lines.append(json.loads(line))
 
     async def until(self, kind: str, count: int) -> None:
-        """Wait until it said *kind* so many times."""
+        """Wait until it has printed *kind* so many times."""
         await until(lambda: len(self.said(kind)) >= count, 20)
 
 
 @asynccontextmanager
 async def pages(url: str, session_id: str, *transports: list[str]) -> AsyncIterator[list[Page]]:
-    """Open one page for each list of transports; behind the block they are closed."""
+    """Open one page for each list of transports; they are closed after the block."""
     node = shutil.which("node")
     assert node, "node is not installed"
     processes = [
@@ -157,7 +157,7 @@ async def pages(url: str, session_id: str, *transports: list[str]) -> AsyncItera
 async def test_every_update_reaches_every_page_once_though_the_server_is_killed_in_mid_run(
     tools: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Over every transport a page sees the whole run, each update once and in order, across a killed server."""
+    """Over every transport a page gets the whole run, each update once and in order, despite a killed server."""
     for name, value in {"RPA_DATA_DIR": str(data_dir), "RPA_REDIS_URL": "none"}.items():
         monkeypatch.setenv(name, value)
     server = await asyncio.to_thread(Server(data_dir).start)
@@ -191,7 +191,7 @@ async def test_every_update_reaches_every_page_once_though_the_server_is_killed_
 
 
 def _names(declaration: str, pattern: str) -> set[str]:
-    """Return what *pattern* finds in the part of the types that begins with *declaration*."""
+    """Return the matches of *pattern* in the part of the types that begins with *declaration*."""
     types = (WEB / "rpa-progress.d.ts").read_text(encoding="utf-8")
     part = types.split(declaration, 1)[1]
     return set(re.findall(pattern, re.split(r"\n}\n|;\n\n", part)[0]))
@@ -210,7 +210,7 @@ def _names(declaration: str, pattern: str) -> set[str]:
     ],
 )
 def test_the_document_tells_everything_that_the_types_have(declaration: str, pattern: str) -> None:
-    """Every option, event, error code, method and count is in docs/javascript.rst."""
+    """docs/javascript.rst has every option, event, error code, method and count."""
     document = (ROOT / "docs" / "javascript.rst").read_text(encoding="utf-8")
     names = _names(declaration, pattern) - {"constructor", "sessionId", "addEventListener", "removeEventListener"}
     assert len(names) > 4
@@ -218,7 +218,7 @@ def test_the_document_tells_everything_that_the_types_have(declaration: str, pat
 
 
 def test_every_error_code_of_the_sources_is_one_of_the_types() -> None:
-    """The types name each code that the client makes."""
+    """The types have each error code that the client uses."""
     known = _names("type RPAErrorCode =", r"'(\w+)'")
     texts = [path.read_text(encoding="utf-8") for path in (WEB / "src").glob("*.js")]
     made = {code for text in texts for code in re.findall(r"new RPAError\('(\w+)'", text)}

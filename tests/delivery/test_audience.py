@@ -1,4 +1,4 @@
-"""Who listens to a session, alone: no store, no timeline."""
+"""The clients of a session, tested alone: no store, no timeline."""
 
 from collections.abc import Callable
 from typing import Any, cast
@@ -36,7 +36,7 @@ def counting(calls: list[Update]) -> Callable[[Update], bytes]:
 
 
 def test_an_update_is_encoded_once_for_all_clients_of_a_kind() -> None:
-    """Two kinds, five viewers: two encodings, and every viewer has the update."""
+    """Five viewers of two kinds need two encodings, and every viewer gets the update."""
     encoded: dict[str, list[Update]] = {"one": [], "other": []}
 
     class One(Viewer):
@@ -55,7 +55,7 @@ def test_an_update_is_encoded_once_for_all_clients_of_a_kind() -> None:
 
 
 def test_nothing_is_encoded_where_nobody_listens() -> None:
-    """The last client of a kind takes its group along."""
+    """When the last client of a kind leaves, its group is removed."""
     calls: list[Update] = []
 
     class One(Viewer):
@@ -70,7 +70,7 @@ def test_nothing_is_encoded_where_nobody_listens() -> None:
 
 
 def test_whoever_lags_is_named_and_reads_on_in_order() -> None:
-    """The first frame that was not taken is the first of what follows."""
+    """Catching up begins with the first frame that the client did not accept."""
     audience, counters = make()
     slow, quick, robot = begin(audience, Viewer()), begin(audience, Viewer()), Robot()
     slow.pending = 10
@@ -85,7 +85,7 @@ def test_whoever_lags_is_named_and_reads_on_in_order() -> None:
 
 
 def test_a_joiner_gets_what_came_without_a_number_meanwhile() -> None:
-    """Numbered updates are in the store; the others are nowhere else."""
+    """Numbered updates are in the store; unnumbered ones are nowhere else."""
     audience, _ = make()
     viewer, robot = Viewer(), Robot()
     audience.join(viewer)

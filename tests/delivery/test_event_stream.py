@@ -30,7 +30,7 @@ def stream_names() -> pytest.MarkDecorator:
 
 
 def push(client: Stream, update: Update) -> bool:
-    """Hand *client* one update as the audience does."""
+    """Give *client* one update as Audience does."""
     return client.write(client.encode(update))
 
 
@@ -46,7 +46,7 @@ async def known(robot: Robot) -> Session:
 
 @stream_names()
 def test_a_stream_that_is_behind_takes_nothing(name: str) -> None:
-    """From the high-water mark until all is taken an update is not written, and the caller gets to know."""
+    """From the high-water mark until everything is accepted, updates are not written, and the caller is informed."""
     wire = Wire(unsent=HIGH_WATER + 1)
     client = STREAMS[name](wire)
     assert wire.limits == (0, HIGH_WATER)
@@ -68,7 +68,7 @@ def test_a_stream_takes_an_update_in_one_write(name: str) -> None:
 
 @stream_names()
 def test_gone_is_called_once_when_the_connection_is_lost(name: str) -> None:
-    """However often and for whatever reason it is lost."""
+    """That holds however often and for whatever reason the connection is lost."""
     calls: list[bool] = []
     client = STREAMS[name](Wire())
     client.gone = lambda: calls.append(True)
@@ -79,7 +79,7 @@ def test_gone_is_called_once_when_the_connection_is_lost(name: str) -> None:
 
 @stream_names()
 def test_a_batch_is_one_write(name: str) -> None:
-    """What a client catches up with is written in one piece, nothing at all where there is nothing."""
+    """The updates that a client catches up with are written in one piece; without any nothing is written."""
     wire = Wire(unsent=HIGH_WATER + 1)
     client = STREAMS[name](wire)
     client.send([])
@@ -90,7 +90,7 @@ def test_a_batch_is_one_write(name: str) -> None:
 
 @stream_names()
 def test_aborting_drops_the_connection(name: str) -> None:
-    """A stalled client's connection is dropped without a word."""
+    """A stalled client's connection is dropped without a close frame."""
     wire = Wire()
     STREAMS[name](wire).abort()
     assert wire.aborted
@@ -101,7 +101,7 @@ def test_aborting_drops_the_connection(name: str) -> None:
 
 
 async def test_a_native_socket_gets_updates_untouched() -> None:
-    """A frame holds the very bytes that the robot published."""
+    """A frame contains exactly the bytes that the robot published."""
     wire, robot = Wire(), Robot()
     updates = robot.steps(2)
     client = NativeSocket(wire)
@@ -129,7 +129,7 @@ async def test_a_native_socket_is_synced_with_the_whole_state() -> None:
 
 
 async def test_a_recovered_sync_names_the_position_that_updates_follow_on() -> None:
-    """Where the updates follow the sync carries the client's own position and no snapshot."""
+    """If the updates follow, the sync has the client's own position and no snapshot."""
     wire = Wire()
     NativeSocket(wire).sync((await known(Robot(steps=3))).welcome(Cursor("aaaa", 1)))
     (message,) = wire.frames()
@@ -137,7 +137,7 @@ async def test_a_recovered_sync_names_the_position_that_updates_follow_on() -> N
 
 
 async def test_a_sync_of_an_unknown_session_is_empty() -> None:
-    """Where nothing is known snapshot and epoch are null and seq is 0."""
+    """If nothing is known, snapshot and epoch are null and seq is 0."""
     wire = Wire()
     NativeSocket(wire).sync(make_hub(SlowStore()).session(SESSION).welcome())
     (message,) = wire.frames()
@@ -145,7 +145,7 @@ async def test_a_sync_of_an_unknown_session_is_empty() -> None:
 
 
 async def test_a_native_reset_has_the_whole_state() -> None:
-    """A reset carries the position and the snapshot behind it."""
+    """A reset has the position and the snapshot at that position."""
     wire, session = Wire(), await known(Robot(steps=3))
     NativeSocket(wire).reset(session.welcome())
     assert wire.frames() == [
@@ -155,7 +155,7 @@ async def test_a_native_reset_has_the_whole_state() -> None:
 
 @pytest.mark.parametrize(("end", "code"), [("finish", FINISHED), ("restart", RESTART)])
 async def test_a_native_socket_is_closed_with_the_reason_in_the_code(end: str, code: int) -> None:
-    """The end of the run is 4410, a restart is 1012; the first reason stays."""
+    """The end of the run has code 4410, a restart 1012; the first code stays."""
     wire = Wire()
     client = NativeSocket(wire)
     getattr(client, end)()
@@ -181,21 +181,21 @@ async def test_a_plain_socket_gets_the_stored_state_as_a_first_update() -> None:
 
 
 async def test_a_plain_socket_that_continues_gets_no_snapshot() -> None:
-    """Where the updates follow there is nothing to send before them."""
+    """If the updates follow, nothing is sent before them."""
     wire = Wire()
     PlainSocket(wire).sync((await known(Robot(steps=3))).welcome(Cursor("aaaa", 1)))
     assert wire.written == []
 
 
 async def test_a_plain_socket_of_an_unknown_session_stays_silent() -> None:
-    """Where nothing is stored nothing is sent."""
+    """If nothing is stored, nothing is sent."""
     wire = Wire()
     PlainSocket(wire).sync(make_hub(SlowStore()).session(SESSION).welcome())
     assert wire.written == []
 
 
 async def test_estimates_are_followed_by_their_own_frame() -> None:
-    """An update with estimates is followed by a frame of them in which every item has ``nome``."""
+    """An update with estimates is followed by a frame with them, in which every item has ``nome``."""
     wire, robot = Wire(), Robot()
     update = robot.run.estimates({"coberturas_detalhadas": [{"nome_cobertura": "Compreensiva"}, "x"]}, robot.run_time())
     push(PlainSocket(wire), update)
@@ -209,7 +209,7 @@ async def test_estimates_are_followed_by_their_own_frame() -> None:
 
 
 async def test_a_stored_state_with_estimates_is_followed_by_their_frame() -> None:
-    """Who comes behind step 5 gets the estimates as those did who were there."""
+    """A client that comes after step 5 gets the estimates like those that were there before."""
     wire, robot = Wire(), Robot()
     robot.run.estimates({"coberturas_detalhadas": [{"nome_cobertura": "Compreensiva"}]}, robot.run_time())
     PlainSocket(wire).sync((await known(robot)).welcome())
@@ -220,7 +220,7 @@ async def test_a_stored_state_with_estimates_is_followed_by_their_frame() -> Non
 
 
 def test_a_plain_socket_is_never_closed_cleanly() -> None:
-    """The plan's page never comes back after a clean close: the end leaves it open, a restart drops it."""
+    """The plan's page never reconnects after a clean close: at the end it stays open, a restart drops it."""
     wire = Wire()
     client = PlainSocket(wire)
     client.finish()
@@ -248,7 +248,7 @@ async def test_an_event_has_its_cursor_as_id() -> None:
 
 
 async def test_the_id_never_runs_ahead_of_the_updates() -> None:
-    """A sync has an id only where the snapshot is in it: else a lost connection would skip what follows."""
+    """A sync has an id only if it has the snapshot: otherwise a lost connection would skip the updates that follow."""
     session = await known(Robot(steps=3))
     ahead, behind = Wire(), Wire()
     EventStream(ahead).sync(session.welcome())
@@ -258,7 +258,7 @@ async def test_the_id_never_runs_ahead_of_the_updates() -> None:
 
 
 async def test_a_reset_event_has_the_new_position() -> None:
-    """Behind a reset the id is that of the new state."""
+    """After a reset the id is the position of the new state."""
     wire, session = Wire(), await known(Robot(steps=3))
     EventStream(wire).reset(session.welcome())
     ((cursor, message),) = wire.events()
@@ -277,7 +277,7 @@ async def test_a_plain_event_stream_gets_updates_alone() -> None:
 
 @pytest.mark.parametrize("end", ["finish", "restart"])
 async def test_an_event_stream_ends_with_its_connection(end: str) -> None:
-    """The end of the run and a restart close it, with nothing said: the browser comes back by itself."""
+    """The end of the run and a restart both close it without a message: the browser reconnects by itself."""
     wire = Wire()
     getattr(EventStream(wire), end)()
     assert wire.data == b""
@@ -285,7 +285,7 @@ async def test_an_event_stream_ends_with_its_connection(end: str) -> None:
 
 
 def test_the_heartbeat_of_an_event_stream_is_a_comment() -> None:
-    """It tells nobody anything, and is left out where the client is behind anyway."""
+    """A comment carries no data, and is left out if the client is behind anyway."""
     wire = Wire()
     client = EventStream(wire)
     client.ping()
@@ -295,12 +295,12 @@ def test_the_heartbeat_of_an_event_stream_is_a_comment() -> None:
     assert wire.data == b":\n\n"
 
 
-# -- polls that wait
+# -- waiting polls
 
 
 @pytest.mark.parametrize("happens", ["write", "send", "reset", "finish", "restart", "abort"])
 async def test_a_waiting_poll_wakes_whatever_happens(happens: str) -> None:
-    """Anything that there is to tell ends the wait."""
+    """Any message to the client ends the wait."""
     woken: list[bool] = []
     client = Waiter(lambda: woken.append(True))
     robot = Robot()

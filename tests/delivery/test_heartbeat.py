@@ -6,7 +6,7 @@ from rpa_server.delivery.heartbeat import Heartbeat
 
 
 class Stream:
-    """Notes when it is beaten and asked."""
+    """Records when it is pinged and when its answer is checked."""
 
     def __init__(self) -> None:
         self.pings: list[float] = []
@@ -27,7 +27,7 @@ async def run(heartbeat: Heartbeat, seconds: float) -> None:
 
 
 async def test_every_stream_is_beaten_once_a_period_and_asked_in_between() -> None:
-    """However many there are, each gets its ping, and its answer is looked for half a period later."""
+    """However many streams there are, each gets its ping, and its answer is checked half a period later."""
     heartbeat, streams = Heartbeat(0.3), [Stream() for _ in range(100)]
     for stream in streams:
         heartbeat.add(stream)
@@ -48,12 +48,12 @@ async def test_the_pings_are_spread_over_the_period() -> None:
     await run(heartbeat, 0.4)
     first = sorted(stream.pings[0] for stream in streams)
     assert max(first.count(time) for time in first) <= 3
-    assert first[0] - began > 0.05  # whoever has just come is known to be there
+    assert first[0] - began > 0.05  # a new client is known to be alive, so its first ping comes later
     assert first[-1] - first[0] > 0.15
 
 
 async def test_a_stream_that_left_is_left_alone() -> None:
-    """Once removed, and one that was never there is no mistake."""
+    """A removed stream gets no more pings; removing one that was never added is not an error."""
     heartbeat, gone = Heartbeat(0.05), Stream()
     heartbeat.add(gone)
     heartbeat.remove(gone)

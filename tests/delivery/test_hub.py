@@ -1,4 +1,4 @@
-"""The registry of watched sessions: who is let in, what is left behind, how it ends."""
+"""The registry of watched sessions: which clients are admitted, what is left after them, how it closes."""
 
 import asyncio
 import gc
@@ -18,7 +18,7 @@ class Guest(Viewer):
     """A viewer that is connected for as long as a handler would serve it.
 
     Args:
-        obedient: it goes when restart() asks it to, as a handler whose stream ends does.
+        obedient: it leaves when restart() asks it to, like a handler whose stream ends.
     """
 
     def __init__(self, obedient: bool = True) -> None:
@@ -47,7 +47,7 @@ class Guest(Viewer):
 
 
 def others() -> set[asyncio.Task[None]]:
-    """Return the tasks besides the test's own."""
+    """Return all tasks except the test's own."""
     return {task for task in asyncio.all_tasks() if task is not asyncio.current_task()}
 
 
@@ -75,14 +75,14 @@ async def test_nothing_is_left_behind_the_last_viewer() -> None:
 
 
 async def test_nothing_is_left_where_a_viewer_left_during_the_read() -> None:
-    """A viewer that goes while the store is read leaves nothing behind once the store has answered."""
+    """A viewer that leaves during the read of the store leaves nothing behind once the store has answered."""
     store = SlowStore(Robot(steps=2).state())
     hub = make_hub(store)
     store.hold()
     staying = asyncio.create_task(Guest().stay(hub))
     await settle()
     staying.cancel()
-    del staying  # its traceback holds the session
+    del staying  # the exception's traceback refers to the session
     store.release()
     await settle()
     gc.collect()
@@ -92,7 +92,7 @@ async def test_nothing_is_left_where_a_viewer_left_during_the_read() -> None:
 
 
 async def test_the_session_lives_as_long_as_somebody_watches() -> None:
-    """One of two viewers leaving costs the other neither its session nor its updates."""
+    """If one of two viewers leaves, the other one keeps its session and its updates."""
     robot = Robot(steps=2)
     hub = make_hub(SlowStore(robot.state()))
     leaving, staying = Guest(), Guest()
@@ -121,7 +121,7 @@ async def test_what_nobody_watches_costs_nothing() -> None:
 
 
 async def test_an_update_reaches_its_own_session_only() -> None:
-    """Viewers of another session see nothing of it."""
+    """Viewers of another session get nothing of it."""
     robot = Robot()
     store = SlowStore()
     hub = make_hub(store)
@@ -159,7 +159,7 @@ async def test_all_changed_reads_every_watched_session() -> None:
 
 
 async def test_a_full_server_refuses() -> None:
-    """One connection more than allowed is refused and leaves nothing; when one leaves, the next is let in."""
+    """One connection more than allowed is refused and leaves nothing; when one leaves, the next is admitted."""
     hub = make_hub(SlowStore(), most=2)
     with hub.visit("a", Viewer()), hub.visit("a", Viewer()):
         with pytest.raises(ServerFull), hub.visit("b", Viewer()):
@@ -172,7 +172,7 @@ async def test_a_full_server_refuses() -> None:
 
 
 async def test_a_handler_that_fails_gives_its_room_back() -> None:
-    """However a handler ends, its connection is counted no longer and its client is forgotten."""
+    """However a handler ends, its connection no longer counts and its client is removed."""
     hub = make_hub(SlowStore())
     kept: list[Session] = []
     with pytest.raises(ZeroDivisionError), hub.visit(SESSION, Viewer()) as session:
@@ -186,7 +186,7 @@ async def test_a_handler_that_fails_gives_its_room_back() -> None:
 
 
 async def test_a_task_that_fails_is_logged(caplog: pytest.LogCaptureFixture) -> None:
-    """What a background task raises is in the log, not lost."""
+    """The exception of a background task is logged, not lost."""
 
     async def work() -> None:
         raise ZeroDivisionError("on purpose")
@@ -198,7 +198,7 @@ async def test_a_task_that_fails_is_logged(caplog: pytest.LogCaptureFixture) -> 
 
 
 async def test_a_store_that_is_down_is_logged_now_and_then(caplog: pytest.LogCaptureFixture) -> None:
-    """A store that fails for every viewer is one line in the log, not one a viewer."""
+    """A store that fails for every viewer makes one line in the log, not one per viewer."""
     store = SlowStore()
     store.failing = True
     hub = make_hub(store)
@@ -210,7 +210,7 @@ async def test_a_store_that_is_down_is_logged_now_and_then(caplog: pytest.LogCap
 
 
 async def test_a_bug_in_one_read_stops_no_other(caplog: pytest.LogCaptureFixture) -> None:
-    """Where reading a session raises something unforeseen it is logged, and the next read works."""
+    """An unexpected exception during a read is logged, and the next read works."""
     robot = Robot(steps=1)
     calls: list[str] = []
 
@@ -239,7 +239,7 @@ async def test_a_bug_in_one_read_stops_no_other(caplog: pytest.LogCaptureFixture
 
 
 async def test_closing_tells_everyone_to_come_back() -> None:
-    """Closing restarts every stream, in whatever state it is, once; afterwards nobody is let in."""
+    """Closing restarts every stream, in whatever state it is, once; afterwards nobody is admitted."""
     robot = Robot(steps=1)
     store = SlowStore(robot.state())
     hub = make_hub(store)
@@ -260,7 +260,7 @@ async def test_closing_tells_everyone_to_come_back() -> None:
 
 
 async def test_closing_reaches_who_is_still_joining() -> None:
-    """A viewer whose state is still being read when the server closes does not hold it up."""
+    """A viewer whose state is still being read does not delay the closing."""
     store = SlowStore(Robot(steps=1).state())
     hub = make_hub(store)
     store.hold()
@@ -304,7 +304,7 @@ async def test_closing_an_unused_hub_is_quick() -> None:
 
 
 async def test_nothing_is_sent_behind_the_goodbye() -> None:
-    """A client that was sent away gets no more updates: they would follow on its close frame."""
+    """A client that was disconnected gets no more updates: they would follow its close frame."""
     robot = Robot(steps=1)
     hub = make_hub(SlowStore(robot.state()))
     guest = Guest(obedient=False)

@@ -1,4 +1,4 @@
-"""One session: what each client sees of a run, whatever the wire and the store do."""
+"""One session: what each client sees of a run, whatever messages and the store do."""
 
 import asyncio
 from typing import Any
@@ -21,7 +21,7 @@ from tests.support.sessions import SESSION, ManualClock, Robot, SlowStore, Viewe
 
 
 async def test_a_joiner_gets_what_is_published_while_the_store_is_read() -> None:
-    """What is published between joining and beginning reaches the joiner, once."""
+    """A client gets what is published between join() and begin(), once."""
     robot = Robot(steps=2)
     store = SlowStore(robot.state())
     session = make_hub(store).session(SESSION)
@@ -39,7 +39,7 @@ async def test_a_joiner_gets_what_is_published_while_the_store_is_read() -> None
 
 
 async def test_a_joiner_gets_unnumbered_updates_that_come_while_the_store_is_read() -> None:
-    """A bare PUBLISH between joining and beginning reaches the joiner, once."""
+    """A client gets an unnumbered update published between join() and begin(), once."""
     store = SlowStore(Robot(steps=2).state())
     session = make_hub(store).session(SESSION)
     store.hold()
@@ -53,12 +53,12 @@ async def test_a_joiner_gets_unnumbered_updates_that_come_while_the_store_is_rea
 
 
 def unnumbered(text: str) -> Update:
-    """Make what feed.unnumbered_update makes."""
+    """Make an update as feed.unnumbered_update does."""
     return Update(b'{"type":"progress_update","mensagem":"%b"}' % text.encode(), None, 0, False)
 
 
 async def test_many_joiners_share_one_read() -> None:
-    """Fifty viewers that come at once cost one read of the store."""
+    """Fifty viewers that come at once cause one read of the store."""
     store = SlowStore(Robot(steps=2).state())
     session = make_hub(store).session(SESSION)
     viewers = await asyncio.gather(*(watch(session, Viewer()) for _ in range(50)))
@@ -67,7 +67,7 @@ async def test_many_joiners_share_one_read() -> None:
 
 
 async def test_a_joiner_that_is_cancelled_does_not_stop_the_read_of_the_others() -> None:
-    """A viewer that leaves while the store is read takes nobody else's read with it."""
+    """A viewer that leaves during the read of the store does not cancel the read for others."""
     store = SlowStore(Robot(steps=2).state())
     session = make_hub(store).session(SESSION)
     store.hold()
@@ -87,7 +87,7 @@ async def test_an_unknown_session_is_synced_with_nothing() -> None:
 
 
 async def test_the_first_update_reaches_who_waits_for_it() -> None:
-    """Who watches a session that does not exist yet gets its run from the first update."""
+    """A viewer of a session that does not exist yet gets its run from the first update."""
     robot, store = Robot(), SlowStore()
     session = make_hub(store).session(SESSION)
     viewer = await watch(session, Viewer())
@@ -100,7 +100,7 @@ async def test_the_first_update_reaches_who_waits_for_it() -> None:
 
 @pytest.mark.parametrize("seq", range(6))
 async def test_a_known_cursor_is_continued(seq: int) -> None:
-    """Behind a cursor every update follows, each once, in order."""
+    """Every update after the cursor follows, each once, in order."""
     store = SlowStore(Robot(steps=5).state())
     cursor = Cursor("aaaa", seq) if seq else START
     viewer = await watch(make_hub(store).session(SESSION), Viewer(), cursor)
@@ -111,7 +111,7 @@ async def test_a_known_cursor_is_continued(seq: int) -> None:
 
 @pytest.mark.parametrize("cursor", [Cursor("bbbb", 3), Cursor("aaaa", 6), Cursor("bbbb", 0)])
 async def test_a_cursor_that_proves_nothing_gets_the_snapshot(cursor: Cursor) -> None:
-    """A cursor of another run, or one that is ahead, is not recovered: the snapshot comes."""
+    """A cursor of another run, or one that is ahead, is not recovered: the client gets the snapshot."""
     store = SlowStore(Robot(steps=5).state())
     viewer = await watch(make_hub(store).session(SESSION), Viewer(), cursor)
     assert viewer.got == [("sync", Cursor("aaaa", 5))]
@@ -129,7 +129,7 @@ async def join_in_vain(session: Session, store: SlowStore) -> Viewer:
 
 
 async def test_a_store_that_fails_is_told_and_asked_again() -> None:
-    """While no store answers load() says so; the next try reads again."""
+    """While no store answers load() raises StorageUnavailable; the next attempt reads again."""
     store = SlowStore(Robot(steps=2).state())
     session = make_hub(store).session(SESSION)
     viewer = await join_in_vain(session, store)
@@ -140,7 +140,7 @@ async def test_a_store_that_fails_is_told_and_asked_again() -> None:
 
 
 async def test_who_began_without_a_store_gets_the_state_once_it_answers() -> None:
-    """A stream that was opened while no store answered is brought up to date by the first read that works."""
+    """A stream opened while no store answered is brought up to date by the first successful read."""
     store = SlowStore(Robot(steps=2).state())
     session = make_hub(store).session(SESSION)
     viewer = await join_in_vain(session, store)
@@ -152,7 +152,7 @@ async def test_who_began_without_a_store_gets_the_state_once_it_answers() -> Non
 
 
 async def test_who_comes_back_while_no_store_answers_is_told_once_one_does() -> None:
-    """A page whose first message said nothing would take everything for news; so that message waits for the store."""
+    """A page whose first message was empty would take every update for new, so that message waits for the store."""
     robot = Robot(steps=5)
     store = SlowStore(robot.state())
     session = make_hub(store).session(SESSION)
@@ -167,7 +167,7 @@ async def test_who_comes_back_while_no_store_answers_is_told_once_one_does() -> 
 
 @pytest.mark.parametrize("returns", [True, False])
 async def test_who_comes_back_to_a_run_that_redis_lost_waits_a_while_for_it(returns: bool) -> None:
-    """The robot is about to hand it in again; where it does not, the page gets to know that there is nothing."""
+    """The robot is about to store the run again; if it does not, the page is sent an empty first message."""
     clock = ManualClock()
     robot = Robot(steps=5)
     store = SlowStore()
@@ -188,7 +188,7 @@ async def test_who_comes_back_to_a_run_that_redis_lost_waits_a_while_for_it(retu
 
 
 async def test_updates_are_delivered_once_and_in_order() -> None:
-    """Every update reaches every client, once, in order, without the store being read again."""
+    """Every update reaches every client, once, in order, without another read of the store."""
     robot = Robot(steps=2)
     store = SlowStore(robot.state())
     hub = make_hub(store)
@@ -221,7 +221,7 @@ async def test_a_hole_is_filled_from_the_store() -> None:
     store = SlowStore(robot.state())
     session = make_hub(store).session(SESSION)
     viewer = await watch(session, Viewer())
-    robot.step()  # lost on the wire
+    robot.step()  # not published: a lost message
     update = robot.step()
     store.stored = robot.state()
     session.publish(update)
@@ -231,13 +231,13 @@ async def test_a_hole_is_filled_from_the_store() -> None:
 
 
 async def test_what_comes_while_a_hole_is_filled_follows_it() -> None:
-    """Updates that arrive while the store answers slowly are kept and delivered behind the hole."""
+    """Updates that arrive while the store answers slowly are kept and delivered after the missing ones."""
     robot = Robot(steps=1)
     store = SlowStore(robot.state())
     session = make_hub(store).session(SESSION)
     viewer = await watch(session, Viewer())
     store.hold()
-    robot.step()  # lost on the wire
+    robot.step()  # not published: a lost message
     third = robot.step()
     store.stored = robot.state()
     session.publish(third)
@@ -253,13 +253,13 @@ async def test_what_comes_while_a_hole_is_filled_follows_it() -> None:
 
 
 async def test_a_hole_stays_known_while_the_store_is_down() -> None:
-    """Where the read behind a hole fails the next update leads to another one, and nothing is lost."""
+    """If the read after a gap fails, the next update triggers another one, and nothing is lost."""
     robot = Robot(steps=1)
     store = SlowStore(robot.state())
     session = make_hub(store).session(SESSION)
     viewer = await watch(session, Viewer())
     store.failing = True
-    robot.step()  # lost on the wire
+    robot.step()  # not published: a lost message
     session.publish(robot.step())
     await settle()
     assert viewer.seqs == []
@@ -272,7 +272,7 @@ async def test_a_hole_stays_known_while_the_store_is_down() -> None:
 
 
 async def test_a_read_that_is_overtaken_changes_nothing() -> None:
-    """A read that was begun before updates arrived brings nobody back: no reset, no step twice."""
+    """A read that began before updates arrived takes nobody back: no reset, no step twice."""
     robot = Robot(steps=3)
     store = SlowStore(robot.state())
     session = make_hub(store).session(SESSION)
@@ -290,7 +290,7 @@ async def test_a_read_that_is_overtaken_changes_nothing() -> None:
 
 @pytest.mark.parametrize("stored", [False, True])
 async def test_an_update_that_no_store_ever_holds_does_not_read_for_ever(stored: bool) -> None:
-    """An update that no store knows (an evicted key, another database) leads to a few reads, not to a loop."""
+    """An update that no store has (an evicted key, another database) causes a few reads, not a loop."""
     store = SlowStore(Robot(steps=2).state() if stored else None)
     session = make_hub(store).session(SESSION)
     await watch(session, Viewer())
@@ -301,7 +301,7 @@ async def test_an_update_that_no_store_ever_holds_does_not_read_for_ever(stored:
 
 
 async def test_an_update_that_no_store_holds_keeps_nobody_from_joining() -> None:
-    """Who joins while such an update is known is synced all the same."""
+    """A viewer that joins while such an update is pending is synced nevertheless."""
     store = SlowStore(None)
     session = make_hub(store).session(SESSION)
     store.hold()
@@ -317,7 +317,7 @@ async def test_an_update_that_no_store_holds_keeps_nobody_from_joining() -> None
 
 
 async def test_a_late_update_of_the_run_before_is_dropped() -> None:
-    """What a run that is over still publishes is neither delivered nor a reason to read for ever."""
+    """Updates of a run that is over are neither delivered nor a reason to read for ever."""
     old, new = Robot(steps=4), Robot("bbbb", steps=2, minute=5)
     store = SlowStore(new.state())
     session = make_hub(store).session(SESSION)
@@ -330,7 +330,7 @@ async def test_a_late_update_of_the_run_before_is_dropped() -> None:
 
 
 async def test_a_new_run_is_one_reset() -> None:
-    """A new epoch resets every client once; its updates follow on the reset."""
+    """A new epoch resets every client once; its updates follow the reset."""
     old, new = Robot(steps=4), Robot("bbbb", minute=5)
     store = SlowStore(old.state())
     session = make_hub(store).session(SESSION)
@@ -346,7 +346,7 @@ async def test_a_new_run_is_one_reset() -> None:
 
 
 async def test_a_gap_in_the_history_is_one_reset() -> None:
-    """Where the store's history does not reach back to what clients know they are reset once."""
+    """If the store's history does not reach back to what clients know, they are reset once."""
     robot = Robot(steps=3)
     store = SlowStore(robot.state())
     session = make_hub(store).session(SESSION)
@@ -361,7 +361,7 @@ async def test_a_gap_in_the_history_is_one_reset() -> None:
 
 
 async def test_snapshots_without_a_history_are_updates() -> None:
-    """Of a writer that keeps only a snapshot every newer snapshot is the next update; its holes are none."""
+    """For a writer that keeps only a snapshot every newer snapshot is the next update; gaps don't count."""
 
     def snapshot(seq: int) -> SessionState:
         robot = Robot("s123", steps=1)
@@ -379,14 +379,14 @@ async def test_snapshots_without_a_history_are_updates() -> None:
 
 
 async def test_more_updates_than_are_kept_may_come_while_the_store_is_read() -> None:
-    """A burst longer than what is kept in memory loses nothing that the store still has."""
+    """If more updates arrive at once than memory keeps, those that the store still has are not lost."""
     robot, store = Robot(steps=1), SlowStore()
     store.stored = robot.state()
     session = make_hub(store).session(SESSION)
     viewer = await watch(session, Viewer())
     store.hold()
     session.changed()
-    robot.step()  # lost on the wire
+    robot.step()  # not published: a lost message
     await settle()
     for update in robot.steps(HISTORY + 50):
         session.publish(update)
@@ -397,11 +397,11 @@ async def test_more_updates_than_are_kept_may_come_while_the_store_is_read() -> 
 
 
 async def test_the_snapshot_is_folded_up_to_date() -> None:
-    """After any number of updates the snapshot is the one that the robot has."""
+    """After any number of updates the snapshot equals the robot's."""
     robot = Robot(steps=1)
     session = make_hub(SlowStore(robot.state())).session(SESSION)
     await watch(session, Viewer())
-    first = robot.run.error("Placa recusada", "", robot.run_time())  # which the snapshot keeps, and the last 500 lack
+    first = robot.run.error("Placa recusada", "", robot.run_time())  # the snapshot has it, but the last 500 updates don't
     for update in (first, *robot.steps(2 * HISTORY + 7)):
         session.publish(update)
     state = session.state
@@ -411,7 +411,7 @@ async def test_the_snapshot_is_folded_up_to_date() -> None:
 
 
 async def test_a_resumed_client_needs_no_store() -> None:
-    """Who comes back to a session that is watched is continued from memory."""
+    """A client that returns to a watched session is continued from memory."""
     robot = Robot(steps=2)
     store = SlowStore(robot.state())
     session = make_hub(store).session(SESSION)
@@ -427,7 +427,7 @@ async def test_a_resumed_client_needs_no_store() -> None:
 
 
 async def test_a_lagging_client_catches_up_in_order() -> None:
-    """A client that lags gets everything once it has taken what it has; others are served meanwhile."""
+    """A lagging client gets everything once it has accepted what is pending; others are served meanwhile."""
     robot = Robot(steps=1)
     hub = make_hub(SlowStore(robot.state()))
     session = hub.session(SESSION)
@@ -447,7 +447,7 @@ async def test_a_lagging_client_catches_up_in_order() -> None:
 
 
 async def test_a_client_that_lags_too_far_is_reset_once() -> None:
-    """Behind more updates than are kept a client gets one reset, and then what follows."""
+    """A client that is further behind than the kept updates gets one reset, and then what follows."""
     robot = Robot(steps=1)
     hub = make_hub(SlowStore(robot.state()))
     session = hub.session(SESSION)
@@ -463,7 +463,7 @@ async def test_a_client_that_lags_too_far_is_reset_once() -> None:
 
 
 async def test_a_stalled_client_is_aborted() -> None:
-    """A client that takes nothing for STALL_S is dropped, not a moment earlier; the others go on."""
+    """A client that accepts nothing for STALL_S is dropped, not a moment earlier; the others go on."""
     robot = Robot(steps=1)
     clock = ManualClock()
     hub = make_hub(SlowStore(robot.state()), clock=clock)
@@ -481,7 +481,7 @@ async def test_a_stalled_client_is_aborted() -> None:
 
 
 async def test_a_slow_client_is_not_a_stalled_one() -> None:
-    """A client that takes a little every now and then is kept for as long as it takes."""
+    """A client that accepts a little now and then is kept for as long as it needs."""
     robot = Robot(steps=1)
     clock = ManualClock()
     hub = make_hub(SlowStore(robot.state()), clock=clock)
@@ -500,7 +500,7 @@ async def test_a_slow_client_is_not_a_stalled_one() -> None:
 
 
 async def test_the_hub_aborts_who_stalls() -> None:
-    """Nobody has to publish for a stalled client to be found."""
+    """A stalled client is found even if nobody publishes."""
     robot = Robot(steps=1)
     clock = ManualClock()
     hub = make_hub(SlowStore(robot.state()), clock=clock)
@@ -516,14 +516,14 @@ async def test_the_hub_aborts_who_stalls() -> None:
 
 
 async def test_who_lags_gets_what_a_read_found() -> None:
-    """Updates that a re-read brought reach lagging clients too, even where everybody lags."""
+    """Updates found by a re-read reach lagging clients too, even if all clients lag."""
     robot = Robot(steps=1)
     store = SlowStore(robot.state())
     session = make_hub(store).session(SESSION)
     slow = await watch(session, Viewer())
     slow.pending = 100_000
     session.publish(robot.step())
-    robot.steps(3)  # lost on the wire
+    robot.steps(3)  # not published: a lost message
     store.stored = robot.state()
     session.changed()
     await settle()
@@ -535,7 +535,7 @@ async def test_who_lags_gets_what_a_read_found() -> None:
 
 
 async def test_who_lags_is_reset_by_a_new_run() -> None:
-    """A new run reaches a lagging client as one reset; the old run's rest does not follow it."""
+    """A new run reaches a lagging client as one reset; the rest of the old run does not follow."""
     old, new = Robot(steps=1), Robot("bbbb", steps=1, minute=5)
     store = SlowStore(old.state())
     session = make_hub(store).session(SESSION)
@@ -556,7 +556,7 @@ async def test_who_lags_is_reset_by_a_new_run() -> None:
 
 
 async def test_a_client_may_leave_in_any_state() -> None:
-    """Leaving is fine before beginning, afterwards, while lagging, twice and without having come."""
+    """A client may leave before beginning, afterwards, while lagging, twice, and without having joined."""
     robot = Robot(steps=1)
     session = make_hub(SlowStore(robot.state())).session(SESSION)
     joining, watching, lagging = Viewer(), Viewer(), Viewer()
@@ -578,7 +578,7 @@ async def test_a_client_may_leave_in_any_state() -> None:
 
 
 async def test_a_client_may_leave_while_an_update_is_delivered() -> None:
-    """A client whose push makes another one leave disturbs nobody."""
+    """A client whose write makes another one leave disturbs nobody."""
     robot = Robot(steps=1)
     session = make_hub(SlowStore(robot.state())).session(SESSION)
     last = Viewer()
@@ -600,7 +600,7 @@ async def test_a_client_may_leave_while_an_update_is_delivered() -> None:
 
 
 async def test_streams_end_a_grace_behind_the_final_update() -> None:
-    """What follows on the final update within the grace is still delivered, then every stream ends."""
+    """Updates shortly after the final one are still delivered, then every stream ends."""
     clock = ManualClock()
     robot = Robot(steps=1)
     session = make_hub(SlowStore(robot.state()), clock=clock).session(SESSION)
@@ -615,7 +615,7 @@ async def test_streams_end_a_grace_behind_the_final_update() -> None:
 
 
 async def test_who_comes_behind_the_end_gets_the_state_and_then_the_end() -> None:
-    """A viewer of a finished run is sent its state and a moment later the end."""
+    """A viewer of a finished run gets its state and a moment later the end."""
     clock = ManualClock()
     robot = Robot(steps=1)
     robot.finish()
@@ -627,7 +627,7 @@ async def test_who_comes_behind_the_end_gets_the_state_and_then_the_end() -> Non
 
 
 async def test_a_final_state_that_a_read_found_ends_streams_too() -> None:
-    """Where the final update was lost on the wire the read that finds it ends the streams."""
+    """If the message with the final update was lost, the read that finds the update ends the streams."""
     clock = ManualClock()
     robot = Robot(steps=1)
     store = SlowStore(robot.state())
@@ -659,7 +659,7 @@ async def test_a_new_run_within_the_grace_keeps_streams_open() -> None:
 
 
 async def test_who_stays_behind_the_end_sees_the_next_run() -> None:
-    """A client that does not end with the run gets what follows on it, who ended gets nothing more."""
+    """A client that stays connected after the end gets what follows; one that ended gets nothing more."""
     clock = ManualClock()
     old, new = Robot(steps=1), Robot("bbbb", steps=1, minute=5)
     store = SlowStore(old.state())
@@ -700,7 +700,7 @@ async def test_who_lags_is_ended_behind_everything() -> None:
 
 
 class Schedule:
-    """A random course of events, and the invariants that must hold at its end."""
+    """A random sequence of events, and the invariants that must be true at its end."""
 
     def __init__(self) -> None:
         self.robot = Robot()
@@ -724,7 +724,7 @@ class Schedule:
         await self.end()
 
     def record(self, count: int) -> None:
-        """The robot works; the store has it before it is on the wire, as Redis does."""
+        """The robot reports; as with Redis, the store has an update before it is published."""
         for _ in range(1 + count % 4):
             step = self.robot.step() if count % 3 else self.robot.run.error(f"erro {count}", "", self.robot.run_time())
             self.wire.append(step)
@@ -737,7 +737,7 @@ class Schedule:
         self.record(1)
 
     def look(self, _: int) -> None:
-        """A client that joins now gets what the robot had said at that position."""
+        """A client that joins now gets the robot's state at that position."""
         welcome = self.session.welcome()
         if welcome.snapshot is not None:
             assert welcome.at is not None
@@ -793,7 +793,7 @@ class Schedule:
         self.store.release()
 
     def wait(self, seconds: int) -> None:
-        """Time passes: patience ends, and who takes nothing is aborted at the next look."""
+        """Time passes: waiting for the store ends, and clients that accept nothing are aborted at the next check."""
         self.clock.advance(seconds)
 
     def pause(self, _: int) -> None:
@@ -834,7 +834,7 @@ _EVENTS: dict[str, Any] = {name: name for name in (
 @settings(max_examples=examples(300), deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(sorted(_EVENTS)), st.integers(0, 11)), max_size=40))
 def test_whatever_happens_nothing_is_lost_doubled_or_out_of_order(events: list[tuple[str, int]]) -> None:
-    """Through loss, repetition, disorder, lag and slow reads every client sees each run once, in order."""
+    """Despite loss, repetition, disorder, lag and slow reads every client sees each run once, in order."""
     asyncio.run(_play(events))
 
 

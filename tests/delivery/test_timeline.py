@@ -1,4 +1,4 @@
-"""What is known of a session, alone: no store, no clients, no loop."""
+"""The known state of one session, tested alone: no store, no clients, no loop."""
 
 from collections.abc import Callable
 from typing import Any
@@ -30,7 +30,7 @@ def damaged(seq: int) -> Update:
 
 
 def test_the_very_next_update_is_taken_by_its_bytes() -> None:
-    """Once the position moved, the head of what must follow is known, and nothing of it is parsed."""
+    """Once the position moved, the head of the next update is known, and nothing of that update is parsed."""
     robot = Robot(steps=2)
     timeline = known(robot)
     assert timeline.accept(robot.step()) is Verdict.NEXT
@@ -43,7 +43,7 @@ def test_the_very_next_update_is_taken_by_its_bytes() -> None:
 
 @pytest.mark.parametrize("steps", [-1, 0, 2])
 def test_what_is_not_the_next_update_is_left_alone(steps: int) -> None:
-    """Neither what was seen, nor what is ahead, nor half of what is next changes anything."""
+    """Neither a seen update, nor one ahead, nor half of the next one changes anything."""
     robot = Robot(steps=2)
     timeline = known(robot)
     timeline.accept(robot.step())
@@ -54,7 +54,7 @@ def test_what_is_not_the_next_update_is_left_alone(steps: int) -> None:
 
 
 def test_every_update_has_its_verdict() -> None:
-    """Next, known, of another run, behind a gap, without a number."""
+    """The cases are: next, known, of another run, after a gap, without a number."""
     robot = Robot(steps=2)
     timeline = known(robot)
     following = robot.steps(3)
@@ -68,17 +68,17 @@ def test_every_update_has_its_verdict() -> None:
 
 
 def test_an_update_that_can_not_be_folded_is_reported_once() -> None:
-    """It began like ours: its position counts, its content does not; whoever asks learns that the store must be read."""
+    """Its position counts, its content does not; take_damage() says that the store must be read."""
     timeline = known(Robot(steps=2))
     assert timeline.accept(damaged(3)) is Verdict.NEXT
-    assert timeline.take_damage() is None  # nobody has looked yet
+    assert timeline.take_damage() is None  # it has not been folded yet
     assert timeline.state is not None
     assert isinstance(timeline.take_damage(), LookupError)
     assert timeline.take_damage() is None
 
 
 def test_what_is_kept_is_bounded_and_the_snapshot_has_it_all() -> None:
-    """Updates that are dropped were folded before."""
+    """Updates are folded before they are dropped."""
     robot = Robot(steps=1)
     timeline = known(robot)
     timeline.accept(robot.run.error("Placa recusada", "", robot.run_time()))
@@ -94,7 +94,7 @@ def test_what_is_kept_is_bounded_and_the_snapshot_has_it_all() -> None:
 
 
 def test_a_read_that_brings_nothing_new_is_no_change() -> None:
-    """Nothing stored, the same, or less than what the wire brought meanwhile."""
+    """The read finds nothing, the same, or less than messages brought meanwhile."""
     robot = Robot(steps=2)
     timeline, before = known(robot), robot.state()
     timeline.accept(robot.step())
@@ -103,7 +103,7 @@ def test_a_read_that_brings_nothing_new_is_no_change() -> None:
 
 
 def test_a_read_names_what_clients_lack_or_that_nobody_can_tell() -> None:
-    """Updates behind the position; None for another run and for a history that does not reach back."""
+    """The result is the updates after the position; None for another run and for a history that is too short."""
     robot = Robot(steps=2)
     timeline = known(robot)
     robot.steps(3)
@@ -122,7 +122,7 @@ def test_a_read_names_what_clients_lack_or_that_nobody_can_tell() -> None:
 
 
 def test_a_crowd_shares_one_welcome_until_something_moves() -> None:
-    """Within FRESH_S; an update or a read makes a new one, and a client alone never leaves one behind."""
+    """Welcomes are shared within FRESH_S; an update or a read makes a new one, and a lone client leaves none."""
     robot = Robot(steps=2)
     timeline = known(robot)
     alone = timeline.welcome(None, 0.0, 0.0)
@@ -137,7 +137,7 @@ def test_a_crowd_shares_one_welcome_until_something_moves() -> None:
 
 
 def test_a_welcome_tells_the_silence() -> None:
-    """A snapshot is what the state means at that moment: a robot that said nothing for long has expired."""
+    """The snapshot has its meaning at that moment: a run whose robot has been silent for long has expired."""
     robot = Robot(steps=2)
     state = robot.state()
     state.written_s = 1000.0
@@ -149,7 +149,7 @@ def test_a_welcome_tells_the_silence() -> None:
 
 
 def test_a_cursor_that_says_from_the_beginning_is_given_its_run() -> None:
-    """The position that updates follow on names the run, whatever the client called it."""
+    """The position that updates follow names the run, even if the client's cursor did not."""
     welcome = known(Robot(steps=2)).welcome(START, 0.0, 0.0)
     assert (welcome.at, welcome.snapshot, welcome.recovered) == (Cursor("aaaa", 0), None, True)
 
@@ -158,7 +158,7 @@ def test_a_cursor_that_says_from_the_beginning_is_given_its_run() -> None:
 
 
 class Course:
-    """A random course of updates and reads, and a client that believes what the timeline says of them."""
+    """A random sequence of updates and reads, and a client that believes the timeline."""
 
     def __init__(self) -> None:
         self.robot, self.runs = Robot(), 1
@@ -169,7 +169,7 @@ class Course:
         self.at: Cursor | None = None
 
     def record(self, count: int) -> None:
-        """The robot works; a store may have any of the states in between when it is read."""
+        """The robot reports; a store may have any of the states in between when it is read."""
         for _ in range(1 + count % 4):
             self.wire.append(self.robot.step())
             self.stored.append(self.robot.state())
@@ -215,7 +215,7 @@ class Course:
         self.at = update.cursor
 
     def check(self) -> None:
-        """The client is where the timeline is, the state is the robot's there, and every suffix is exact."""
+        """The client is at the timeline's position, the state is the robot's at that position, and since() is exact."""
         assert self.timeline.cursor == self.at
         state = self.timeline.state
         assert self.timeline.take_damage() is None
@@ -238,7 +238,7 @@ _EVENTS = ("record", "start_over", "offer", "accept", "adopt")
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(_EVENTS), st.integers(0, 30)), max_size=40))
 def test_whatever_comes_the_position_is_sound(events: list[tuple[str, int]]) -> None:
-    """Repetition, disorder, gaps, old reads and new runs: within a run nothing is skipped, doubled or taken back."""
+    """Despite repetition, gaps, old reads and new runs nothing is skipped, doubled or taken back within a run."""
     course = Course()
     for name, number in events:
         event: Callable[[int], None] = getattr(course, name)

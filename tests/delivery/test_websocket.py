@@ -1,4 +1,4 @@
-"""What WebSocket clients say, and what they are answered: frames in, frames out, no connection."""
+"""What WebSocket clients send, and what they are answered: frames in, frames out, no connection."""
 
 import json
 
@@ -18,7 +18,7 @@ def frame(opcode: int, payload: bytes = b"") -> bytes:
 
 
 def said(socket: Socket, *frames: bytes) -> Wire:
-    """Let the client send frames; return what it was answered."""
+    """Let the client send frames; return the answers to it."""
     wire = socket.transport
     assert isinstance(wire, Wire)
     for each in frames:
@@ -28,7 +28,7 @@ def said(socket: Socket, *frames: bytes) -> Wire:
 
 @DIALECTS
 def test_a_ping_is_answered(kind: type[NativeSocket | PlainSocket]) -> None:
-    """In JSON, as pages send it, and in frames, as browsers do."""
+    """The ping may be JSON, as pages send it, or a frame, as browsers do."""
     wire = said(kind(Wire()), frame(TEXT, b'{"type":"ping"}'))
     assert wire.frames() == [{"type": "pong"}]
     assert said(kind(Wire()), frame(PING, b"x")).data == bytes((0x80 | PONG, 1)) + b"x"
@@ -42,14 +42,14 @@ def test_a_ping_is_answered(kind: type[NativeSocket | PlainSocket]) -> None:
     ids=["no JSON", "no object", "a reset", "binary"],
 )
 def test_what_is_not_known_is_complained_of(kind: type[NativeSocket | PlainSocket], message: bytes) -> None:
-    """The connection goes on."""
+    """The client gets an error, and the connection stays."""
     wire = said(kind(Wire()), message)
     assert [(answer["type"], answer["code"]) for answer in wire.frames()] == [("error", "bad_message")]
     assert not wire.closed
 
 
 def test_an_untyped_object_is_echoed_in_the_plans_dialect_alone() -> None:
-    """To its sender, byte by byte."""
+    """The sender gets the same bytes back."""
     text = json.dumps({"etapa": 1, "mensagem": "Teste é"}).encode()
     assert text in said(PlainSocket(Wire()), frame(TEXT, text)).data
     assert said(NativeSocket(Wire()), frame(TEXT, text)).frames()[0]["code"] == "bad_message"
@@ -57,7 +57,7 @@ def test_an_untyped_object_is_echoed_in_the_plans_dialect_alone() -> None:
 
 @DIALECTS
 async def test_a_close_is_answered_and_the_connection_ended(kind: type[NativeSocket | PlainSocket]) -> None:
-    """With the peer's own code; what comes behind it is not answered."""
+    """The answer has the peer's own code; anything after the close frame is not answered."""
     socket = kind(Wire())
     wire = said(socket, frame(CLOSE, b"\x03\xe9going") + frame(PING))
     assert wire.data == b"\x88\x02\x03\xe9"
@@ -66,7 +66,7 @@ async def test_a_close_is_answered_and_the_connection_ended(kind: type[NativeSoc
 
 
 async def test_the_answer_to_our_close_ends_the_connection() -> None:
-    """No second close frame: that would be a protocol error."""
+    """No second close frame is sent: that would be a protocol error."""
     socket = NativeSocket(Wire())
     socket.finish()
     wire = said(socket, frame(TEXT, b'{"type":"ping"}'), frame(CLOSE, b"\x11\x3a"))
@@ -90,7 +90,7 @@ async def test_a_peer_that_never_answers_our_close_is_dropped(monkeypatch: pytes
 
 @DIALECTS
 async def test_who_breaks_the_protocol_is_told_how_and_dropped(kind: type[NativeSocket | PlainSocket]) -> None:
-    """A message too big, for example."""
+    """A message that is too big is one example."""
     wire = said(kind(Wire()), frame(TEXT, b"x" * (MAX_MESSAGE + 1)))
     assert wire.data[0] == 0x80 | CLOSE
     assert int.from_bytes(wire.data[2:4], "big") == TOO_BIG
@@ -98,7 +98,7 @@ async def test_who_breaks_the_protocol_is_told_how_and_dropped(kind: type[Native
 
 
 async def test_who_floods_is_dropped() -> None:
-    """Pings, for example; a heartbeat later a client may send as many again."""
+    """This includes pings; after a heartbeat a client may send as many again."""
     socket = NativeSocket(Wire())
     most = websocket._MOST_FRAMES
     said(socket, *[frame(PING)] * most)
@@ -111,14 +111,14 @@ async def test_who_floods_is_dropped() -> None:
 
 
 def test_a_client_that_does_not_read_gets_no_answers() -> None:
-    """They would pile up in the server's memory."""
+    """Answers would pile up in the server's memory."""
     socket = PlainSocket(Wire())
     socket.pause_writing()
     assert said(socket, frame(TEXT, b'{"etapa":1}'), frame(PING)).data == b""
 
 
 def test_a_client_that_answers_the_ping_stays() -> None:
-    """Whatever it sends counts as an answer."""
+    """Anything that it sends counts as an answer."""
     socket = NativeSocket(Wire())
     socket.ping()
     wire = said(socket, frame(PONG))
@@ -128,7 +128,7 @@ def test_a_client_that_answers_the_ping_stays() -> None:
 
 
 def test_a_client_that_was_sent_no_ping_need_not_answer_one() -> None:
-    """It was reading slowly when the others were, and has caught up since."""
+    """It was reading slowly when others were pinged, and has caught up since."""
     socket = NativeSocket(Wire())
     socket.pause_writing()
     socket.ping()
@@ -138,7 +138,7 @@ def test_a_client_that_was_sent_no_ping_need_not_answer_one() -> None:
 
 
 def test_a_handshake_that_was_not_answered_ends_without_a_frame() -> None:
-    """In front of the answer it would be no HTTP."""
+    """Before the answer to the handshake a frame would not be HTTP."""
     socket = NativeSocket(Wire())
     socket.handshake_done = False
     socket.restart()
@@ -148,7 +148,7 @@ def test_a_handshake_that_was_not_answered_ends_without_a_frame() -> None:
 
 
 def test_a_client_that_does_not_answer_the_ping_is_dropped() -> None:
-    """Its connection is dead, whatever the kernel says."""
+    """Its connection is dead, even if the kernel has not noticed."""
     socket = NativeSocket(Wire())
     socket.expire()
     assert not said(socket).aborted

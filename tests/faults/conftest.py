@@ -1,7 +1,7 @@
-"""Collects the figures of the fault scenarios and prints them as one table behind the run.
+"""Collects the figures of the fault scenarios and prints them as one table after the tests.
 
-``--faults-full`` (tests/conftest.py) runs every scenario at the length that RELIABILITY tables ask for; without it
-most run in a short form, and those marked ``faults_full`` not at all.
+``--faults-full`` (tests/conftest.py) runs every scenario at the length that RELIABILITY tables ask for; without it most
+run in a short form, and those marked ``faults_full`` do not run.
 """
 
 import os
@@ -45,7 +45,7 @@ def without_coverage(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def record(request: pytest.FixtureRequest) -> Callable[[Row], None]:
-    """Put one row into the table that is printed behind the run; call it before asserting."""
+    """Add one row to the table that is printed after the tests; call it before asserting."""
     return lambda row: request.node.user_properties.append((_ROWS, asdict(row)))
 
 

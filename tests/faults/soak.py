@@ -42,13 +42,13 @@ _TIMESTAMP = re.compile(r'"timestamp":"([^"]+)"')
 
 @dataclass
 class Sample:
-    """The server at one moment, and the deliveries since the sample before.
+    """The server at one moment, and the deliveries since the previous sample.
 
     Attributes:
-        at_s: since the beginning.
-        rss_kb, descriptors, tasks, connections: of the server.
-        p99_ms: of the deliveries.
-        deliveries, lost, duplicated: since the sample before.
+        at_s: seconds since the beginning.
+        rss_kb, descriptors, tasks, connections: those of the server.
+        p99_ms: 99th percentile of the deliveries' delays.
+        deliveries, lost, duplicated: since the previous sample.
     """
 
     at_s: float
@@ -63,7 +63,7 @@ class Sample:
 
 
 class Watching(LiveViewer):
-    """A viewer that keeps no events: it counts holes and repetitions, and how old every eighth update is."""
+    """A viewer that keeps no events: it counts gaps and repetitions, and measures the age of every eighth update."""
 
     ages_ms: list[float] = []  # noqa: RUF012 - all of them share it
     deliveries = lost = duplicated = 0
@@ -157,13 +157,13 @@ async def soak(directory: Path, minutes: float, viewers: int) -> list[Sample]:
 
 @dataclass
 class Verdict:
-    """What the samples behind the warm-up say.
+    """What the samples after the warm-up show.
 
     Attributes:
-        mb_per_h: slope of a straight line through the memory, by least squares.
-        descriptors, tasks: difference between the medians of the first and the last third, at equal connections.
-        p99_drift: of the same medians, as a share.
-        lost, duplicated: in all.
+        mb_per_h: slope of a straight line fitted to the memory by least squares.
+        descriptors, tasks: difference between the medians of the first and the last third, with equal connections.
+        p99_drift: difference between the medians of p99 in the first and the last third, as a share.
+        lost, duplicated: totals.
     """
 
     mb_per_h: float

@@ -73,7 +73,7 @@ class Gauge(asyncio.Protocol):
 
 @asynccontextmanager
 async def gauges(port: int, session_id: str, count: int) -> AsyncIterator[list[Gauge]]:
-    """Open quick clients, half of them WebSockets, half event streams."""
+    """Open fast clients, half of them WebSockets, half event streams."""
     loop = asyncio.get_running_loop()
     requests = [wire.upgrade(f"/rpa/{session_id}"), wire.get(f"/events/{session_id}")]
     opened = [
@@ -88,7 +88,7 @@ async def gauges(port: int, session_id: str, count: int) -> AsyncIterator[list[G
 
 
 def judged(found: list[Gauge], called: dict[int, float], after: int) -> Verdict:
-    """Judge quick clients by the updates behind number *after*."""
+    """Judge fast clients by the updates after number *after*."""
     verdict = Verdict(clients=len(found), updates=len(called))
     due = {seq for seq in called if seq > after}
     for gauge in found:
@@ -116,12 +116,12 @@ async def until_dropped(server: Server, connection: socket.socket, timeout_s: fl
 
 
 class Stall(NamedTuple):
-    """What two stalled clients did to the others.
+    """The effect of two stalled clients on the others.
 
     Attributes:
-        verdict: of the others.
-        rate: updates a second.
-        gone_s: how long each of the stalled ones was kept.
+        verdict: that of the other clients.
+        rate: updates per second.
+        gone_s: how long each stalled client was kept.
     """
 
     verdict: Verdict
@@ -130,7 +130,7 @@ class Stall(NamedTuple):
 
 
 async def stall(directory: Path, redis_url: str, kind: type[Server], count: int, length_s: float) -> Stall:
-    """Let two clients stall beside *count* others, and go on for a while when they are gone."""
+    """Let two clients stall beside *count* others, and continue for a while after they are gone."""
     data_dir = directory / "rpa_data"
     session = "c1"
     robots = Robots(directory, Plan([session], every_s=0.005, payload=4096, start_s=0.0), redis_url, data_dir)
@@ -190,7 +190,7 @@ class OpenServer(Server):
 
 @pytest.fixture
 def link() -> Iterator[Link]:
-    """A namespace with a link of its own."""
+    """A namespace with its own link."""
     if why := why_no_namespaces():
         pytest.skip(why)
     with Link() as made:
@@ -294,7 +294,7 @@ def is_back(viewer: LiveViewer, since_s: float) -> bool:
 
 
 async def snapshot(server: Server, session_id: str) -> dict[str, Any]:
-    """Ask for a session's state."""
+    """Request a session's state."""
     async with aiohttp.ClientSession() as http, http.get(f"{server.url}/api/sessions/{session_id}") as response:
         answer: dict[str, Any] = (await response.json())["snapshot"]
         return answer

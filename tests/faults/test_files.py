@@ -33,7 +33,7 @@ KINDS = ("progress", "history")
 _AT_ONCE = 16
 
 
-# -- H3: what may be found instead of a document
+# -- H3: damaged documents
 
 
 class Damage(NamedTuple):
@@ -68,7 +68,7 @@ def _whole(text: bytes) -> Damage:
 
 
 def _with(key: str, value: object) -> Damage:
-    """Put a strange value at one key."""
+    """Put a strange value under one key."""
 
     def spoil(data: bytes) -> bytes:
         document = json.loads(data)
@@ -91,7 +91,7 @@ OTHER = [_whole(b"{}")._replace(readable=True), _whole(b'{"historico": 5}')._rep
 
 
 def damages(documents: dict[str, bytes], step: int) -> Iterator[Damage]:
-    """Yield every damage; torn at each byte where *step* is 1."""
+    """Yield every damage; torn at each byte if *step* is 1."""
     yield from NO_OBJECT
     yield from OTHER
     yield from map(_bad_utf8, (0.0, 0.1, 0.5, 0.9))
@@ -127,7 +127,7 @@ class Spoiler:
         self.wrong: list[str] = []
 
     async def try_all(self, cases: Iterator[Case]) -> None:
-        """Try the cases, some at a time."""
+        """Try the cases, some of them at a time."""
 
         async def some() -> None:
             for case in cases:
@@ -172,7 +172,7 @@ class Spoiler:
 
 
 def run_documents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, session_id: str = "s") -> dict[str, bytes]:
-    """Return what a robot has in its files in mid-run, by kind."""
+    """Return the contents of a robot's files in mid-run, by kind."""
     directory = tmp_path / "made"
     monkeypatch.setenv("RPA_DATA_DIR", str(directory))
     tracker = ProgressTracker(session_id=session_id, tipo="json")
@@ -185,7 +185,7 @@ def run_documents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, session_id: s
 
 @asynccontextmanager
 async def client() -> AsyncIterator[aiohttp.ClientSession]:
-    """An HTTP client that waits for as long as it takes."""
+    """An HTTP client without a time limit."""
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as http:
         yield http
 
@@ -244,7 +244,7 @@ async def test_H3_huge_files(
     assert most <= 1_000_000
 
 
-# -- H4: reading what is being written
+# -- H4: reading during writes
 
 
 class Reader:
@@ -274,7 +274,7 @@ class Reader:
 
     @contextmanager
     def reading(self) -> Iterator["Reader"]:
-        """Read beside the block."""
+        """Read during the block."""
         thread = threading.Thread(target=self._read)
         thread.start()
         try:
@@ -314,7 +314,7 @@ class Asker:
 
     @asynccontextmanager
     async def asking(self) -> AsyncIterator["Asker"]:
-        """Ask beside the block."""
+        """Send requests during the block."""
         async with client() as http:
             tasks = [asyncio.create_task(self._ask(http, session_id)) for session_id in self._sessions]
             try:

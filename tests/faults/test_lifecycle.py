@@ -34,7 +34,7 @@ WS: Sequence[Transport] = ("ws",)
 SSE: Sequence[Transport] = ("sse",)
 POLL: Sequence[Transport] = ("poll",)
 FULL = pytest.mark.faults_full
-#: Both ways to start a server; they differ in the event loop.
+#: Both ways to start a server; they use different event loops.
 both = pytest.mark.parametrize(
     "kind", [pytest.param(Server, id="aiohttp"), pytest.param(CommandServer, id="uvloop", marks=FULL)]
 )
@@ -50,7 +50,7 @@ def descriptors() -> None:
 
 
 def loop(kind: type[Server]) -> str:
-    """Name the event loop."""
+    """Return a label for the event loop."""
     return "uvloop" if kind is CommandServer else "asyncio"
 
 
@@ -58,7 +58,7 @@ def loop(kind: type[Server]) -> str:
 
 
 def _codes(viewers: list[LiveViewer]) -> dict[int, int]:
-    """Sum up how sockets were closed."""
+    """Count how sockets were closed."""
     sums: dict[int, int] = {}
     for viewer in viewers:
         for code, count in viewer.codes.items():
@@ -229,7 +229,7 @@ class Figures(NamedTuple):
     """What a server has open.
 
     Attributes:
-        connections, sessions, tasks: by its own figures.
+        connections, sessions, tasks: according to its own figures.
         sockets: connections to its port, by the operating system.
         rss: bytes of memory.
     """
@@ -255,7 +255,7 @@ async def come_and_go(port: int, request: Callable[[str], bytes], count: int, an
     """Open connections and reset them in turn during the handshake, right behind the answer, and in the stream.
 
     Args:
-        answers: the request is answered at once.
+        answers: True if the request is answered at once.
     """
     loop = asyncio.get_running_loop()
     numbers = iter(range(count))
@@ -277,14 +277,14 @@ async def come_and_go(port: int, request: Callable[[str], bytes], count: int, an
 
 
 class Visit(NamedTuple):
-    """How clients come and go.
+    """A kind of short-lived client.
 
     Attributes:
-        name: what they ask for.
-        request: makes the request for a session.
+        name: what they request.
+        request: builds the request for a session.
         answered: at once.
-        grown_mb: what the process may have grown by.
-        within_s: how soon nothing may be left.
+        grown_mb: how much the process may have grown.
+        within_s: after how many seconds nothing may be left.
     """
 
     name: str
@@ -348,7 +348,7 @@ class Flood:
     """Clients that keep asking for a stream while there is no room.
 
     Args:
-        port: of the server.
+        port: the server's port.
         speaking, silent: how many ask for a stream, and how many connect and send nothing.
 
     Attributes:
@@ -420,7 +420,7 @@ class LogRate:
 
     @asynccontextmanager
     async def watched(self) -> AsyncIterator["LogRate"]:
-        """Count beside the block."""
+        """Count during the block."""
         task = asyncio.create_task(self._watch())
         try:
             yield self

@@ -130,7 +130,7 @@ async def test_R17_garbage(tmp_path: Path, redis_process: RedisServer, record: R
     within(worst_s, 0.1)
 
 
-# -- R20: the drain fails
+# -- R20: an exception while reading the subscription
 
 _FAILING = """
 import sys
@@ -183,7 +183,7 @@ _HOUR_S = 3600
 
 
 def an_hour_later(backend: RedisServer | None, data_dir: Path) -> None:
-    """Age everything that is stored by an hour."""
+    """Make everything stored an hour older."""
     if backend is not None:
         with backend.client() as client:
             for key in client.keys("rpa:*"):

@@ -1,4 +1,4 @@
-"""Redis runs out of memory and drops live sessions: pages that watch them do not notice."""
+"""Redis runs out of memory and evicts live sessions: pages that watch them do not notice."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ CLEAN = (0, 0, 0, 0, 0)
 
 
 class Poller:
-    """A page that asks twice a second, without waiting, and keeps what it was shown."""
+    """A page that polls twice a second, without waiting, and keeps what it was shown."""
 
     def __init__(self, url: str, session_id: str) -> None:
         self._address = f"{url}/api/sessions/{session_id}"
@@ -94,7 +94,7 @@ async def test_R8_evicted(tmp_path: Path, record: Record, full: bool) -> None:
 
 
 async def pause(fleet: Sequence[Robots], word: str) -> None:
-    """Have robots pause or go on, and wait until calls under way are done."""
+    """Make robots pause or continue, and wait until calls in progress are done."""
     for robots in fleet:
         robots.tell(word)
     await asyncio.sleep(0.2)

@@ -35,7 +35,7 @@ class Severable(NamedTuple):
 
 @contextmanager
 def severable() -> Iterator[Severable]:
-    """Run a Redis behind a link of its own, or, where namespaces are not allowed, behind a proxy that swallows."""
+    """Run a Redis behind its own link or, if namespaces are not allowed, behind a proxy that swallows packets."""
     with ExitStack() as stack:
         if not why_no_namespaces():
             link = stack.enter_context(Link())
@@ -232,7 +232,7 @@ async def test_R10_failover(tmp_path: Path, record: Record, how: str) -> None:
 
 @contextmanager
 def replica_of(of: RedisServer) -> Iterator[RedisServer]:
-    """Run a replica for the length of the block."""
+    """Run a replica for the duration of the block."""
     replica = RedisServer(free_port()).start("--replicaof", "127.0.0.1", str(of.port))
     try:
         with replica.client() as client:

@@ -19,7 +19,7 @@ from tests.support.timing import fast_enough, within
 pytestmark = pytest.mark.faults
 Record = Callable[[Row], None]
 
-#: Redis users, and what each must not do.
+#: Redis users, and the command that each one must not use.
 USERS = {
     "no-psubscribe": ("on", ">segredo", "~*", "&*", "+@all", "-psubscribe"),
     "no-subscribe": ("on", ">segredo", "~*", "&*", "+@all", "-subscribe"),
@@ -41,7 +41,7 @@ class Case:
 
     @property
     def refused_s(self) -> float:
-        """When readiness first was 503 with a reason, infinity where it never was; 0 where the server ended at once."""
+        """When readiness first was 503 with a reason, infinity for never; 0 if the server ended at once."""
         if self.exited:
             return 0.0
         found = (at_s for at_s, status, body in self.answers if status == 503 and body.get("reason"))

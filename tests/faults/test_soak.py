@@ -1,6 +1,6 @@
 """The soak in its short form: everything is delivered, and nothing is left of clients that come and go.
 
-Memory and delays need longer than a test may take: ``tox -e soak`` judges those.
+Memory and delays need more time than a test may take: ``tox -e soak`` judges those.
 """
 
 from collections.abc import Callable

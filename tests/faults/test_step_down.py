@@ -49,7 +49,7 @@ RULES: dict[str, Rule] = {
 
 
 def first_s(viewer: LiveViewer, since_s: float) -> float:
-    """Return how long the first state or update took."""
+    """Return how long it took until the first state or update."""
     return min(event.at_s for event in viewer.events if event.kind not in ("up", "down")) - since_s
 
 

@@ -1,6 +1,7 @@
-"""Admission: one table of requests that gets the same answers from both ways of starting the server.
+"""Admission: one table of requests that gets the same answers whichever way the server is started.
 
-``python -m aiohttp.web`` serves every request by aiohttp's handlers, ``rpa-server serve`` opens the usual WebSocket itself.
+With ``python -m aiohttp.web`` aiohttp's handlers serve every request; with ``rpa-server serve`` the listener opens common
+WebSockets itself.
 """
 
 import asyncio
@@ -24,7 +25,7 @@ from rpa_server.progress.update import Cursor
 from tests.support.server import ROOT, CommandServer, Server
 from tests.support.sessions import BEGAN
 
-#: Seconds that a stream is watched for messages that should not come.
+#: How many seconds a stream is watched for messages that should not come.
 QUIET_S = 0.2
 NATIVE = {"Sec-WebSocket-Protocol": "rpa.v1"}
 EVIL = {"Origin": "https://evil.example"}
@@ -44,10 +45,10 @@ class Answer(NamedTuple):
     """What came back.
 
     Attributes:
-        status: of the HTTP answer.
-        headers: all but Date, by their names in lower case.
-        frames: of a WebSocket, opcode and payload of each; of an event stream, the text of each event.
-        body: of any other answer.
+        status: the status of the HTTP response.
+        headers: all except Date, by their names in lower case.
+        frames: for a WebSocket, opcode and payload of each frame; for an event stream, the text of each event.
+        body: the body of any other response.
     """
 
     status: int
@@ -59,7 +60,7 @@ class Answer(NamedTuple):
 def request(
     path: str, *changes: dict[str, str] | dict[str, None], method: str = "GET", version: str = "1.1", rest: str = ""
 ) -> bytes:
-    """Write a WebSocket handshake with *changes*; a header that is None is left out."""
+    """Build a WebSocket handshake with *changes*; a header whose value is None is left out."""
     headers: dict[str, str | None] = {**HANDSHAKE}
     for change in changes:
         headers.update(change)
@@ -68,11 +69,11 @@ def request(
 
 
 def get(path: str, *changes: dict[str, str] | dict[str, None], method: str = "GET", rest: str = "") -> bytes:
-    """Write a request that is no handshake."""
+    """Build a request that is not a handshake."""
     return request(path, PLAIN_GET, *changes, method=method, rest=rest)
 
 
-#: Name → the request, the status, and what else to look for: the code of an error, or of a stream the first message.
+#: Name → the request, the status, and what else to check: an error's code, or a stream's first message.
 Table = dict[str, tuple[bytes, int, str]]
 
 SYNC = '"type":"sync"'
@@ -149,7 +150,7 @@ SOCKETS: Table = {
     "a name with an underscore": (request("/rpa/s1", NATIVE, {"X_Odd": "1"}), 101, SYNC),
     "HEAD": (request("/rpa/s1", NATIVE, method="HEAD"), 426, NOTHING),
     "POST": (request("/rpa/s1", NATIVE, method="POST"), 405, "method_not_allowed"),
-    # of two faults the first one is reported
+    # if two things are wrong the first one is reported
     "id before cursor": (request("/rpa/.x?after=x", NATIVE, EVIL), 400, "bad_session_id"),
     "cursor before origin": (request("/rpa/s1?after=x", NATIVE, EVIL), 400, "bad_cursor"),
     "origin before upgrade": (get("/rpa/s1", EVIL), 403, "forbidden"),
@@ -258,14 +259,14 @@ def started(directory: Path, **environ: str) -> Iterator[Servers]:
 
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
-    """Two servers with room."""
+    """Two servers with room for connections."""
     with started(tmp_path_factory.mktemp("admission")) as pair:
         yield pair
 
 
 @pytest.fixture(scope="module")
 def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
-    """Two servers with room for a single connection, which is taken."""
+    """Two servers with room for one connection, which is taken."""
     with started(tmp_path_factory.mktemp("full"), RPA_MAX_CONNECTIONS="1") as pair, contextlib.ExitStack() as stack:
         for server in pair:
             stream = stack.enter_context(socket.create_connection(("127.0.0.1", server.port), 5))
@@ -275,7 +276,7 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
 
 
 async def exchange(server: Server, sent: bytes, messages: int) -> Answer:
-    """Send a request and read the answer, of a stream the first *messages*; if that is 0, none may come."""
+    """Send a request and read the answer: for a stream the first *messages*; with 0 none may come."""
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     try:
         writer.write(sent)
@@ -298,7 +299,7 @@ async def exchange(server: Server, sent: bytes, messages: int) -> Answer:
 async def first(
     reader: asyncio.StreamReader, parse: Callable[[bytes], list[tuple[int, bytes]]], count: int
 ) -> list[tuple[int, bytes]]:
-    """Read the first *count* messages of a stream; if that is 0, whatever comes until QUIET_S is over."""
+    """Read the first *count* messages of a stream; with 0, whatever comes within QUIET_S."""
     data = b""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(5 if count else QUIET_S):
@@ -308,7 +309,7 @@ async def first(
 
 
 def frames(data: bytes) -> list[tuple[int, bytes]]:
-    """Read the whole frames in what a server has sent."""
+    """Parse the complete frames that a server has sent."""
     found = []
     while len(data) >= 4:
         size, start = data[1], 2
@@ -322,12 +323,12 @@ def frames(data: bytes) -> list[tuple[int, bytes]]:
 
 
 def events(data: bytes) -> list[tuple[int, bytes]]:
-    """Read the messages in an event stream; when to come back, which differs on purpose, is none."""
+    """Parse the messages of an event stream, without ``retry``, which differs on purpose."""
     return [(1, line) for line in data.split(b"\n")[:-1] if line.startswith(b"data: ")]
 
 
 def first_word(answer: Answer) -> str:
-    """Return what an answer says first: the code of an error, the first message of a stream, or the body."""
+    """Return the essence of an answer: an error's code, a stream's first message, or the body."""
     if answer.frames:
         return answer.frames[0][1].decode()
     if answer.status >= 400 and answer.body:
@@ -338,21 +339,21 @@ def first_word(answer: Answer) -> str:
 
 
 async def same_answer(servers: Servers, sent: bytes, messages: int = 1) -> Answer:
-    """Send a request to both servers; return the answer, which must be the same."""
+    """Send a request to both servers and check that the answers are the same; return the answer."""
     by_aiohttp, by_command = await asyncio.gather(*(exchange(server, sent, messages) for server in servers))
     assert by_aiohttp == by_command
     return by_aiohttp
 
 
 def test_the_table_is_long_enough() -> None:
-    """At least sixty handshakes, and the other requests beside them."""
+    """The table has at least sixty handshakes, and other requests."""
     assert len(SOCKETS) >= 60
     assert len(CASES) == len(SOCKETS) + len(READS) + len(WRITES)
 
 
 @pytest.mark.parametrize("name", CASES)
 async def test_both_ways_of_starting_the_server_give_the_same_answer(servers: Servers, name: str) -> None:
-    """Status, headers, error code, first message: all of it, and it is the one in the table."""
+    """Status, headers, error code and first message are the same, and are those in the table."""
     sent, status, says = CASES[name]
     answer = await same_answer(servers, sent, 0 if says == NOTHING else 1)
     assert answer.status == status
@@ -368,7 +369,7 @@ async def test_both_ways_of_starting_the_server_give_the_same_answer(servers: Se
 
 
 async def test_only_allowed_pages_may_read_a_stream(servers: Servers) -> None:
-    """Anybody gets it; the header that lets a page look at it is for those on the list."""
+    """Anybody gets the stream; only pages on the list get the header that lets them read it."""
     for origin, allowed in ((EVIL, None), (ALLOWED, ALLOWED["Origin"])):
         answer = await same_answer(servers, get("/events/s1", origin))
         assert answer.headers.get("access-control-allow-origin") == allowed
@@ -376,9 +377,9 @@ async def test_only_allowed_pages_may_read_a_stream(servers: Servers) -> None:
 
 @pytest.mark.parametrize("name", FULL)
 async def test_a_full_server_gives_the_same_answer_both_ways(full: Servers, name: str) -> None:
-    """A WebSocket is opened and gets the error in a frame, then close code 1013; everything else gets a 503."""
+    """A WebSocket is opened and gets the error in a frame, then close code 1013; anything else gets a 503."""
     sent, status, says = FULL[name]
-    answer = await same_answer(full, sent, 2 if status == 101 else 1)  # the error, then the close frame
+    answer = await same_answer(full, sent, 2 if status == 101 else 1)  # an error frame, then a close frame
     assert answer.status == status
     assert says in first_word(answer)
     if status == 101:
@@ -406,7 +407,7 @@ def asked(action: Action, **changes: Any) -> Request:
 
 
 def test_what_may_be_served_is_returned() -> None:
-    """The id, the cursor, and of a WebSocket the answer to its key."""
+    """The result has the id, the cursor, and for a WebSocket the answer to its key."""
     for action in (Action.POLL, Action.STREAM):
         assert admit(asked(action, query={"after": "aaaa:1"}), rules()) == Admitted("s1", Cursor("aaaa", 1))
     assert admit(asked(Action.POLL, query={"wait": "2.5"}), rules()) == Admitted("s1", wait_s=2.5)
@@ -432,7 +433,7 @@ def test_what_may_be_served_is_returned() -> None:
     ],
 )
 def test_what_may_not_be_served_is_an_error(action: Action, changes: dict[str, Any], error: type[RequestError]) -> None:
-    """The same one whether there is room or not: that is asked last."""
+    """The error is the same whether there is room or not, because room is checked last."""
     for refusal in (None, ServerFull("full")):
         with pytest.raises(error):
             admit(asked(action, **changes), rules(refusal))
@@ -463,15 +464,15 @@ def test_a_program_on_this_machine_is_local(address: str) -> None:
 
 
 def test_reserved_names_are_session_ids_elsewhere() -> None:
-    """Under ``/rpa`` the deployed API has them; which addresses are meant is for the router to decide."""
+    """Under ``/rpa`` they belong to the deployed API; the router decides which address is meant."""
     for name in RESERVED:
         assert admit(asked(Action.READ, session_id=name), rules()).session_id == name
 
 
 def test_admission_loads_no_web_framework() -> None:
-    """It is decided from text alone."""
+    """Admission decides from text alone."""
     program = (
-        "import sys; before = set(sys.modules); import rpa_server.http.admission; "  # a coverage run has loaded some
+        "import sys; before = set(sys.modules); import rpa_server.http.admission; "  # loaded by coverage itself
         "print({'aiohttp', 'asyncio', 'socket'} & (sys.modules.keys() - before))"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, capture_output=True, text=True, timeout=30)

@@ -23,7 +23,7 @@ STEP = {"etapa": 1, "mensagem": "Tela 1"}
 
 
 async def publish(client: Client, session_id: str, *bodies: dict[str, Any]) -> None:
-    """Publish updates, which must be taken."""
+    """Publish updates, which must be accepted."""
     for body in bodies:
         async with client.post(f"/api/sessions/{session_id}/events", json=body) as response:
             assert response.status == 201
@@ -38,13 +38,13 @@ async def error_of(response: Any, status: int) -> str:
 
 
 async def answered(client: Client, method: str, path: str, origin: str | None = None) -> CIMultiDictProxy[str]:
-    """Return the headers of an answer, without waiting for the end of its body."""
+    """Return the headers of a response, without waiting for the end of its body."""
     async with client.request(method, path, headers={} if origin is None else {"Origin": origin}) as response:
         return response.headers
 
 
 def own(client: Client, port: int | None = None) -> str:
-    """Return the origin of the server's own pages, or that of another port."""
+    """Return the origin of the server's own pages, or of a page on another port."""
     return f"http://{client.host}:{port or client.port}"
 
 
@@ -54,7 +54,7 @@ def own(client: Client, port: int | None = None) -> str:
     [EVIL, "null", "https://good.com.evil", "https://xgood.com", "https://good.com:8443", "https://GOOD.com", ""],
 )
 async def test_a_page_of_another_site_is_refused_before_the_upgrade(serve: Serve, path: str, origin: str) -> None:
-    """403 as JSON, whatever the dialect; cookies change nothing."""
+    """The refusal is a 403 as JSON in either dialect; cookies change nothing."""
     client = await serve(allowed_origins=LIST)
     for protocols in ((), ("rpa.v1",)):
         with pytest.raises(WSServerHandshakeError) as caught:
@@ -66,7 +66,7 @@ async def test_a_page_of_another_site_is_refused_before_the_upgrade(serve: Serve
 
 @pytest.mark.parametrize("path", SOCKETS)
 async def test_allowed_pages_own_pages_and_programs_connect(serve: Serve, path: str) -> None:
-    """Listed origins, pages of the server's own host, and programs, which send no Origin."""
+    """These are listed origins, pages of the server's own host, and programs, which send no Origin."""
     client = await serve(allowed_origins=LIST)
     for origin in (GOOD, "https://good.com", own(client), None):
         async with client.ws_connect(path, origin=origin) as socket:
@@ -75,7 +75,7 @@ async def test_allowed_pages_own_pages_and_programs_connect(serve: Serve, path: 
 
 
 async def test_without_a_list_every_page_connects(serve: Serve) -> None:
-    """The default, for sites that nobody has listed yet."""
+    """This is the default, for sites that nobody has listed yet."""
     client = await serve()
     for origin in (EVIL, "null"):
         async with client.ws_connect("/rpa/a", origin=origin):
@@ -83,7 +83,7 @@ async def test_without_a_list_every_page_connects(serve: Serve) -> None:
 
 
 async def test_with_an_empty_list_own_pages_alone_connect(serve: Serve) -> None:
-    """``none`` leaves the server's own page working."""
+    """With ``none`` the server's own page still works."""
     client = await serve(allowed_origins=())
     async with client.ws_connect("/rpa/a", origin=own(client)):
         pass
@@ -107,7 +107,7 @@ async def test_everyone_may_read_by_default(serve: Serve, path: str) -> None:
 @pytest.mark.parametrize("path", SHARED)
 @pytest.mark.parametrize("method", ["GET", "OPTIONS"])
 async def test_a_list_is_answered_with_the_origin_itself(serve: Serve, path: str, method: str) -> None:
-    """Allowed pages get their own origin, others no header; ``Vary`` keeps caches from mixing the answers."""
+    """Allowed pages get their own origin, others no header; ``Vary`` keeps caches from mixing the responses."""
     client = await serve(allowed_origins=LIST)
     await publish(client, "a", STEP)
     headers = await answered(client, method, path, GOOD)
@@ -122,7 +122,7 @@ async def test_a_list_is_answered_with_the_origin_itself(serve: Serve, path: str
 
 
 async def test_errors_and_304_can_be_read_too(serve: Serve) -> None:
-    """A page must be able to distinguish an unknown session from a network that is down."""
+    """A page must be able to tell an unknown session from a broken network."""
     client = await serve(max_connections=1)
     await publish(client, "a", STEP)
     tag = (await answered(client, "GET", "/api/sessions/a", GOOD))["ETag"]
@@ -138,7 +138,7 @@ async def test_errors_and_304_can_be_read_too(serve: Serve) -> None:
 
 @pytest.mark.parametrize("path", NATIVE)
 async def test_a_preflight_opens_reading(serve: Serve, path: str) -> None:
-    """204 without a body: the methods, the headers that pages send, and for how long that holds."""
+    """The answer is 204 without a body: the methods, the headers that pages send, and how long they may be cached."""
     client = await serve(allowed_origins=LIST)
     asked = {"Origin": GOOD, "Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": "if-none-match"}
     async with client.options(path, headers=asked) as response:
@@ -153,7 +153,7 @@ async def test_a_preflight_opens_reading(serve: Serve, path: str) -> None:
 
 
 async def test_a_preflight_opens_no_stream(serve: Serve) -> None:
-    """It does not count as a connection, whatever the session."""
+    """A preflight does not count as a connection, whatever the session."""
     client = await serve(max_connections=1)
     async with client.ws_connect("/rpa/a"), client.options("/events/a", headers={"Origin": GOOD}) as response:
         assert response.status == 204
@@ -161,7 +161,7 @@ async def test_a_preflight_opens_no_stream(serve: Serve) -> None:
 
 @pytest.mark.parametrize("path", CLOSED)
 async def test_nothing_else_is_shared(serve: Serve, path: str) -> None:
-    """Other routes answer without CORS headers; else any site could read the list of sessions through a local browser."""
+    """Other routes have no CORS headers; otherwise any site could read the list of sessions through a local browser."""
     client = await serve()
     assert "Access-Control-Allow-Origin" not in await answered(client, "GET", path, GOOD)
     async with client.options(path, headers={"Origin": GOOD}) as response:
@@ -170,7 +170,7 @@ async def test_nothing_else_is_shared(serve: Serve, path: str) -> None:
 
 
 async def test_pages_of_other_sites_never_publish(serve: Serve) -> None:
-    """Their preflight gets 405 and a request without one 403; programs and pages of this host may publish."""
+    """Their preflight gets 405, a request without one 403; programs and pages of this host may publish."""
     client = await serve(allowed_origins=("*",))
     path = "/api/sessions/a/events"
     async with client.options(path, headers={"Origin": GOOD, "Access-Control-Request-Method": "POST"}) as response:

@@ -1,4 +1,4 @@
-"""Handlers that raise what they should not; errors that requests deserve are in test_hardening."""
+"""Handlers that raise unexpected exceptions; errors that requests deserve are in test_hardening."""
 
 
 import pytest
@@ -23,7 +23,7 @@ class Misfortune(RpaError):
 async def test_a_handler_that_fails_answers_in_json(
     serve: Serve, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception, code: str
 ) -> None:
-    """A bug in a handler is answered 500 with the error object, without any detail; the traceback is in the log."""
+    """A bug in a handler is answered 500 with the error object and no details; the traceback is logged."""
     client = await serve()
     assert isinstance(client.app, web.Application)
 

@@ -1,4 +1,4 @@
-"""Server-sent events end to end, as a browser, as the plan's script and as an old proxy read them."""
+"""Server-sent events end to end, as read by a browser, by the plan's script and by an old proxy."""
 
 import asyncio
 import contextlib
@@ -21,12 +21,12 @@ PLAIN = f"/rpa_progress_sse.php?session_id={SESSION}"
 
 @pytest.fixture
 def short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The grace behind the final update, short enough to wait for."""
+    """The time between the final update and the end of streams, short enough to wait for."""
     monkeypatch.setattr(session, "GRACE_S", 0.5)
 
 
 class Event(NamedTuple):
-    """One block of the stream."""
+    """One event of the stream."""
 
     id: str | None
     message: dict[str, Any] | None
@@ -35,7 +35,7 @@ class Event(NamedTuple):
 
 
 def parse(block: str) -> Event:
-    """Read one block as the HTML standard says, and no field that it does not know."""
+    """Parse one event as the HTML standard says, and no field that it does not know."""
     fields: dict[str, str] = {}
     for line in block.split("\n"):
         name, _, value = line.partition(":")
@@ -53,7 +53,7 @@ class Stream:
         self.response = response
 
     async def next(self) -> Event:
-        """Read the next block; raises EOFError behind the last one."""
+        """Read the next event; raises EOFError at the end."""
         async with asyncio.timeout(30):
             block = await self.response.content.readuntil(b"\n\n")
         if not block:
@@ -61,7 +61,7 @@ class Stream:
         return parse(block.decode().removesuffix("\n\n"))
 
     async def event(self) -> Event:
-        """Read the next block that carries a message."""
+        """Read the next event that carries a message."""
         while (event := await self.next()).message is None:
             pass
         return event
@@ -82,7 +82,7 @@ class Stream:
 
 @contextlib.asynccontextmanager
 async def listen(client: Client, address: str = EVENTS, last: str | None = None, **query: str) -> AsyncIterator[Stream]:
-    """Open a stream, as EventSource does."""
+    """Open a stream as EventSource does."""
     headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": last} if last is not None else {})
     async with client.get(address, headers=headers, params=query or None) as response:
         assert response.status == 200, await response.text()
@@ -94,7 +94,7 @@ async def listen(client: Client, address: str = EVENTS, last: str | None = None,
 
 @pytest.mark.parametrize("address", [EVENTS, PLAIN])
 async def test_the_headers_keep_proxies_from_delaying_the_stream(serve: Serve, address: str) -> None:
-    """The type is that of an event stream, nothing may store, change or buffer it."""
+    """The content type is that of an event stream; nothing may cache, change or buffer it."""
     async with listen(await serve(), address) as stream:
         headers = stream.response.headers
         assert headers["Content-Type"].partition(";")[0] == "text/event-stream"
@@ -119,7 +119,7 @@ async def test_the_pause_before_coming_back_is_jittered(serve: Serve) -> None:
 
 
 async def test_the_sync_carries_the_position_of_its_snapshot(serve: Serve, data_dir: Path) -> None:
-    """The first message is the sync; its id is the position, so that a lost line resumes there."""
+    """The first message is the sync; its id is the position, so that a broken connection resumes there."""
     stored(data_dir, Robot(steps=3))
     async with listen(await serve()) as stream:
         event = await stream.event()
@@ -139,7 +139,7 @@ async def test_updates_carry_their_position(serve: Serve) -> None:
 
 
 async def test_a_quiet_stream_has_a_heartbeat(serve: Serve) -> None:
-    """A comment comes every heartbeat, so that nobody takes a quiet line for a dead one."""
+    """A comment comes with every heartbeat, so that nobody takes an idle connection for a dead one."""
     async with listen(await serve(heartbeat_s=0.1)) as stream:
         await stream.event()
         assert [(await stream.next()).comment for _ in range(3)] == [True, True, True]
@@ -150,7 +150,7 @@ async def test_a_quiet_stream_has_a_heartbeat(serve: Serve) -> None:
 
 @pytest.mark.parametrize("way", ["header", "parameter", "header before parameter"])
 async def test_a_stream_is_resumed(serve: Serve, data_dir: Path, way: str) -> None:
-    """Behind ``Last-Event-ID`` or ``after`` every update follows; EventSource repeats the latter, so the former wins."""
+    """Every update after ``Last-Event-ID`` or ``after`` follows; EventSource repeats the latter, so the former wins."""
     stored(data_dir, Robot(steps=5))
     client = await serve()
     last = None if way == "parameter" else "aaaa:3"
@@ -173,7 +173,7 @@ async def test_after_0_is_the_whole_run(serve: Serve, data_dir: Path) -> None:
 
 @pytest.mark.parametrize("last", ["", "x", "bbbb:3", "aaaa:99", "5"])
 async def test_an_odd_last_event_id_counts_as_unknown(serve: Serve, data_dir: Path, last: str) -> None:
-    """A browser sends the id of another server's stream by itself: it gets the snapshot."""
+    """A browser sends the id of another server's stream by itself; the answer is then the snapshot."""
     stored(data_dir, Robot(steps=3))
     async with listen(await serve(), last=last) as stream:
         message = await stream.message()
@@ -182,7 +182,7 @@ async def test_an_odd_last_event_id_counts_as_unknown(serve: Serve, data_dir: Pa
 
 @pytest.mark.parametrize("address", [EVENTS + "?after=x", PLAIN + "&after=x"])
 async def test_an_odd_parameter_is_refused(serve: Serve, address: str) -> None:
-    """What is no cursor in ``after`` is answered 400 ``bad_cursor``."""
+    """An invalid cursor in ``after`` is answered 400 ``bad_cursor``."""
     async with (await serve()).get(address) as response:
         assert response.status == 400
         assert (await response.json())["code"] == "bad_cursor"
@@ -194,7 +194,7 @@ async def test_an_odd_parameter_is_refused(serve: Serve, address: str) -> None:
 @pytest.mark.usefixtures("short_grace")
 @pytest.mark.parametrize("address", [EVENTS, PLAIN])
 async def test_the_stream_ends_behind_the_final_update(serve: Serve, address: str) -> None:
-    """The final update comes, what the robot adds at once comes, then the response ends as it should."""
+    """The final update and what the robot adds at once come; then the response ends properly."""
     client = await serve()
     await post(client, etapa=14)
     async with listen(client, address) as stream:
@@ -207,7 +207,7 @@ async def test_the_stream_ends_behind_the_final_update(serve: Serve, address: st
 
 @pytest.mark.parametrize("address", [EVENTS, PLAIN])
 async def test_the_reconnect_that_has_everything_is_answered_204(serve: Serve, data_dir: Path, address: str) -> None:
-    """EventSource comes back behind the end, with the parameters it began with; 204 is what makes it stop."""
+    """EventSource reconnects after the end, with its original parameters; only 204 makes it stop."""
     robot = Robot(steps=3)
     robot.finish()
     stored(data_dir, robot)
@@ -220,7 +220,7 @@ async def test_the_reconnect_that_has_everything_is_answered_204(serve: Serve, d
 
 @pytest.mark.usefixtures("short_grace")
 async def test_the_reconnect_that_lacks_something_gets_it(serve: Serve, data_dir: Path) -> None:
-    """Behind the end, too, a client that is behind gets what it lacks, and then the end."""
+    """After the end, too, a client that is behind gets the updates that it lacks, and then the end."""
     robot = Robot(steps=3)
     robot.finish()
     stored(data_dir, robot)
@@ -229,14 +229,14 @@ async def test_the_reconnect_that_lacks_something_gets_it(serve: Serve, data_dir
 
 
 async def test_a_running_run_is_never_answered_204(serve: Serve, data_dir: Path) -> None:
-    """A client that has everything of a run that goes on stays connected."""
+    """A client that has everything of an unfinished run stays connected."""
     stored(data_dir, Robot(steps=3))
     async with listen(await serve(), last="aaaa:3") as stream:
         assert (await stream.message())["recovered"] is True
 
 
 async def test_a_restart_ends_the_response(serve: Serve) -> None:
-    """A server that goes away ends the response as it should; EventSource comes back by itself."""
+    """A server that stops ends the response properly; EventSource reconnects by itself."""
     client = await serve()
     async with listen(client) as stream:
         await stream.event()
@@ -248,7 +248,7 @@ async def test_a_restart_ends_the_response(serve: Serve) -> None:
 async def test_a_restart_while_the_store_is_slow_ends_everything(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A stream whose state is still being read keeps neither the others nor the server from ending."""
+    """A stream whose state is still being read delays neither the end of the others nor that of the server."""
     client = await serve()
     hub = hub_of(client)
     async with listen(client, "/events/other") as stream:
@@ -271,7 +271,7 @@ async def test_a_restart_while_the_store_is_slow_ends_everything(
 
 
 async def raw(client: Client, request: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """Send a request by hand."""
+    """Write a request to a plain socket."""
     reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
     writer.write(request.encode())
     return reader, writer
@@ -279,7 +279,7 @@ async def raw(client: Client, request: str) -> tuple[asyncio.StreamReader, async
 
 @pytest.mark.usefixtures("short_grace")
 async def test_an_http_1_0_client_gets_the_stream_unchunked(serve: Serve) -> None:
-    """An old proxy gets the plain bytes of the stream, and its connection closed at the end."""
+    """An old proxy gets the plain bytes of the stream; its connection is closed at the end."""
     client = await serve()
     await post(client, etapa=14)
     reader, writer = await raw(client, f"GET {EVENTS} HTTP/1.0\r\n\r\n")
@@ -298,7 +298,7 @@ async def test_an_http_1_0_client_gets_the_stream_unchunked(serve: Serve) -> Non
 
 @pytest.mark.usefixtures("short_grace")
 async def test_the_end_of_the_connection_is_the_end_of_the_stream(serve: Serve) -> None:
-    """Updates and heartbeats come as they are, without a length or chunks, which a response that closes needs not."""
+    """Updates and heartbeats come without a length or chunks, since closing the connection ends the response."""
     client = await serve(heartbeat_s=0.1)
     await post(client, etapa=14)
     reader, writer = await raw(client, f"GET {EVENTS} HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -321,7 +321,7 @@ async def test_the_end_of_the_connection_is_the_end_of_the_stream(serve: Serve) 
 
 @pytest.mark.parametrize("address", [EVENTS, PLAIN])
 async def test_a_head_request_has_no_body(serve: Serve, address: str) -> None:
-    """Asking for the headers alone is answered without an event, at once, and leaves nothing behind."""
+    """A HEAD request is answered at once and without an event, and leaves nothing behind."""
     client = await serve()
     await post(client, etapa=1)
     reader, writer = await raw(client, f"HEAD {address} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
@@ -350,14 +350,14 @@ async def test_the_plans_script_gets_updates_alone(serve: Serve, data_dir: Path)
 
 @pytest.mark.parametrize("query", ["", "?session_id=", "?session_id=../x", "?session_id=%00", "?sid=x"])
 async def test_the_plans_script_must_name_a_session(serve: Serve, query: str) -> None:
-    """Without a valid session id it is answered 400 ``bad_session_id``."""
+    """A request without a valid session id is answered 400 ``bad_session_id``."""
     async with (await serve()).get("/rpa_progress_sse.php" + query) as response:
         assert response.status == 400
         assert (await response.json())["code"] == "bad_session_id"
 
 
 async def test_a_full_server_says_so(serve: Serve) -> None:
-    """Beyond the limit the answer is 503 ``full`` with the time to come back after."""
+    """Beyond the limit the answer is 503 ``full`` with a Retry-After."""
     client = await serve(max_connections=1)
     async with listen(client) as stream:
         await stream.event()
@@ -369,7 +369,7 @@ async def test_a_full_server_says_so(serve: Serve) -> None:
 
 
 async def test_who_leaves_is_forgotten(serve: Serve) -> None:
-    """Clients that drop the line, politely or not, leave nothing behind within a second."""
+    """Clients that disconnect, properly or not, leave nothing behind within a second."""
     client = await serve()
     for abort in (False, True):
         writers = []

@@ -1,4 +1,4 @@
-"""The figures, as Prometheus and as one JSON object."""
+"""The figures, for Prometheus and as one JSON object."""
 
 import time
 
@@ -37,7 +37,7 @@ def test_both_forms_have_the_same_figures() -> None:
 
 
 def test_a_figure_has_its_kind() -> None:
-    """What only grows is a counter, whose name ends in ``_total``; anything else is a gauge."""
+    """A figure that only grows is a counter, whose name ends in ``_total``; any other one is a gauge."""
     metrics = Metrics()
     metrics.add("connections", "Open streams", lambda: 3, counter=False)
     metrics.add("resets", "Resets", lambda: 4)
@@ -48,12 +48,12 @@ def test_a_figure_has_its_kind() -> None:
 
 
 def test_the_start_is_a_figure() -> None:
-    """By the start time a scraper notices restarts."""
+    """The start time lets a scraper notice restarts."""
     assert abs(Metrics().values()["start_time_seconds"] - time.time()) < 5
 
 
 def test_two_applications_share_nothing() -> None:
-    """Two applications in one process each have figures of their own."""
+    """Two applications in one process have separate figures."""
     one, other = Metrics(), Metrics()
     one.add("resets", "Resets", lambda: 1)
     other.add("resets", "Resets", lambda: 2)

@@ -29,7 +29,7 @@ async def figures(client: Client) -> dict[str, float]:
 
 
 async def becomes(client: Client, address: str, name: str, value: object) -> tuple[int, dict[str, Any]]:
-    """Ask until the answer has a value; return it."""
+    """Repeat the request until the answer has a value; return the answer."""
     async with asyncio.timeout(8):
         while (answer := await ask(client, address))[1][name] != value:  # noqa: ASYNC110 - it is far away
             await asyncio.sleep(0.01)
@@ -45,18 +45,18 @@ async def test_a_running_server_is_alive(serve: Serve) -> None:
 
 
 async def test_on_files_alone_it_is_ready(serve: Serve) -> None:
-    """Without Redis in the settings the server is ready as it is."""
+    """Without Redis in the settings the server is ready without one."""
     assert await ask(await serve(), "/health/ready") == (200, {"status": "ok", "redis": "none"})
 
 
 async def test_with_redis_it_is_ready(serve: Serve, redis_process: RedisServer) -> None:
-    """With the subscription active it is ready when its port is open."""
+    """The port opens once the subscription is active, and the server is ready then."""
     client = await serve(redis_url=redis_process.url)
     assert await ask(client, "/health/ready") == (200, {"status": "ok", "redis": "ok"})
 
 
 async def test_without_its_redis_it_is_degraded(serve: Serve, redis_process: RedisServer) -> None:
-    """While Redis is away files are served: 200 ``degraded`` with the reason; when it is back, ``ok``."""
+    """While Redis is down files are served: 200 ``degraded`` with the reason; when it is back, ``ok``."""
     client = await serve(redis_url=redis_process.url)
     redis_process.kill()
     status, body = await becomes(client, "/health/ready", "status", "degraded")
@@ -69,7 +69,7 @@ async def test_without_its_redis_it_is_degraded(serve: Serve, redis_process: Red
 async def test_refused_by_redis_it_is_not_ready(
     serve: Serve, redis_process: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A wrong password will not mend itself: 503 ``misconfigured`` with the reason, which is logged once."""
+    """A wrong password does not go away: 503 ``misconfigured`` with the reason, which is logged once."""
     with redis_process.client() as connection:
         connection.config_set("requirepass", "secret")
     client = await serve(redis_url=redis_process.url)
@@ -83,7 +83,7 @@ async def test_refused_by_redis_it_is_not_ready(
 async def test_where_redis_forbids_scripts_it_is_not_ready(
     serve: Serve, redis_process: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """503 ``misconfigured`` with the reason, logged once; updates that are published go to files and are served."""
+    """The answer is 503 ``misconfigured``, and the reason is logged once; published updates go to files."""
     with redis_process.client() as connection:
         connection.execute_command("ACL", "SETUSER", "default", "-@scripting")
     client = await serve(redis_url=redis_process.url)
@@ -109,7 +109,7 @@ async def test_the_password_is_never_shown(serve: Serve, redis_process: RedisSer
 async def test_a_redis_that_may_drop_live_sessions_is_reported_at_start(
     serve: Serve, redis_process: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The operator reads it in the log before the first session is gone."""
+    """The operator reads that in the log before the first session is gone."""
     with redis_process.client() as connection:
         connection.config_set("maxmemory-policy", "allkeys-lru")
         connection.config_set("maxmemory", "8mb")
@@ -138,7 +138,7 @@ async def test_both_forms_have_the_same_figures(serve: Serve) -> None:
 
 
 async def test_the_figures_follow_what_happens(serve: Serve, redis_process: RedisServer) -> None:
-    """Connections, sessions, updates, messages of deployed robots and broken ones are counted where they happen."""
+    """Connections, sessions, updates, messages of deployed robots and broken messages are counted where they happen."""
     client = await serve(redis_url=redis_process.url)
     assert (await figures(client))["connections"] == 0
     async with native(client) as one, native(client) as other:
@@ -163,7 +163,7 @@ async def test_the_figures_follow_what_happens(serve: Serve, redis_process: Redi
 
 
 async def test_a_reset_is_counted(serve: Serve) -> None:
-    """Each reset that a client gets is counted once."""
+    """Each reset sent to a client is counted once."""
     client = await serve()
     await post(client, status_final="success")
     async with native(client) as stream:
@@ -192,7 +192,7 @@ async def test_tasks_and_descriptors_are_counted(serve: Serve) -> None:
 
 
 def test_without_a_descriptor_left_the_limit_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    """When no descriptor is left to list the open ones with, the scrape shows the limit instead of failing."""
+    """If no descriptor is left for counting the open ones, the scrape shows the limit instead of failing."""
 
     def exhausted(self: Path) -> list[Path]:
         raise OSError(errno.EMFILE, "Too many open files")

@@ -46,7 +46,7 @@ async def elements_of(serve: Serve, address: str) -> Elements:
 
 @pytest.mark.parametrize("address", ["/", "/?session=2d4c17d1", "/?session=../x"])
 async def test_the_page_is_served_whatever_session_it_is_to_show(serve: Serve, address: str) -> None:
-    """The page is one file; the session in its address is read by its script alone."""
+    """The page is one file; only its script reads the session in the address."""
     async with (await serve()).get(address) as response:
         assert response.status == 200
         assert response.content_type == "text/html"
@@ -56,7 +56,7 @@ async def test_the_page_is_served_whatever_session_it_is_to_show(serve: Serve, a
 
 @pytest.mark.parametrize("address", PAGES)
 async def test_the_page_may_run_its_own_script_only(serve: Serve, address: str) -> None:
-    """The policy allows the page's own files and connections, no framing, no inline code, no string as markup."""
+    """The policy allows the page's own files and connections, no framing, no inline code, no text as markup."""
     async with (await serve()).get(address) as response:
         headers = response.headers
     policy = dict(part.strip().partition(" ")[::2] for part in headers["Content-Security-Policy"].split(";"))
@@ -71,7 +71,7 @@ async def test_the_page_may_run_its_own_script_only(serve: Serve, address: str) 
 
 @pytest.mark.parametrize("address", PAGES)
 async def test_the_page_holds_nothing_that_its_policy_forbids(serve: Serve, address: str) -> None:
-    """No inline script, style or handler, and nothing from another site."""
+    """The page has no inline script, style or handler, and nothing from another site."""
     elements = await elements_of(serve, address)
     assert elements.inline == []
     for tag, attributes in elements.found:
@@ -84,7 +84,7 @@ async def test_the_page_holds_nothing_that_its_policy_forbids(serve: Serve, addr
 
 @pytest.mark.parametrize("address", PAGES)
 async def test_everything_the_page_names_is_served(serve: Serve, address: str) -> None:
-    """Every file that the page names is there."""
+    """Every file that the page refers to exists."""
     client = await serve()
     elements = await elements_of(serve, address)
     names = {attributes.get("src") or attributes.get("href") for _, attributes in elements.found}
@@ -97,7 +97,7 @@ async def test_everything_the_page_names_is_served(serve: Serve, address: str) -
 
 @pytest.mark.parametrize("name", ASSETS)
 async def test_a_file_is_served_with_its_type(serve: Serve, name: str) -> None:
-    """Every file of the pages is served as it is, as what it is, and never guessed at."""
+    """Every file of the pages is served unchanged and with its type, which browsers may not guess."""
     async with (await serve()).get(f"/static/{name}") as response:
         assert response.status == 200
         assert response.content_type in TYPES[Path(name).suffix]
@@ -107,7 +107,7 @@ async def test_a_file_is_served_with_its_type(serve: Serve, name: str) -> None:
 
 @pytest.mark.parametrize("name", ASSETS)
 async def test_a_file_that_is_known_is_not_sent_again(serve: Serve, name: str) -> None:
-    """A browser that has a file is answered 304."""
+    """A browser that already has a file gets 304."""
     client = await serve()
     async with client.get(f"/static/{name}") as response:
         tag = response.headers["ETag"]
@@ -160,7 +160,7 @@ async def test_the_page_loads_the_widget_of_its_own_release(serve: Serve, addres
 
 
 async def test_the_snippet_that_comes_first_survives_every_update(serve: Serve) -> None:
-    """It names no version and no hash, so pages that nobody edits again keep working after updates."""
+    """That snippet names no version and no hash, so pages that nobody edits again keep working after updates."""
     client = await serve()
     async with client.get("/embed") as response:
         text = html.unescape(await response.text())
@@ -172,7 +172,7 @@ async def test_the_snippet_that_comes_first_survives_every_update(serve: Serve) 
 
 
 async def test_the_snippet_names_this_server_this_version_and_its_hash(serve: Serve) -> None:
-    """What is copied from the page loads from here, and the browser accepts it."""
+    """A snippet copied from the page loads from this server, and the browser accepts it."""
     client = await serve()
     async with client.get("/embed") as response:
         assert response.status == 200

@@ -1,4 +1,4 @@
-"""Publishing over HTTP: what a robot posts is what a page sees."""
+"""Publishing over HTTP: pages see what a robot posts."""
 
 import asyncio
 import json
@@ -18,7 +18,7 @@ PUBLISH = f"/api/sessions/{SESSION}/events"
 
 @pytest.fixture(params=["files", "redis"])
 async def client(request: pytest.FixtureRequest, serve: Serve) -> Client:
-    """The application, on each kind of store."""
+    """The application on each kind of store."""
     if request.param == "files":
         return await serve()
     return await serve(redis_url=request.getfixturevalue("redis_process").url)
@@ -40,7 +40,7 @@ async def refused(client: Client, status: int, code: str, **request: Any) -> str
 
 
 async def test_the_answer_names_the_position(client: Client) -> None:
-    """The answer is 201 with the position of what was published; numbering goes on from answer to answer."""
+    """The answer is 201 with the position of the update; numbering continues from answer to answer."""
     answers = [await post(client, etapa=number) for number in (1, 2, 3)]
     assert all(answer.keys() == {"session_id", "epoch", "seq"} for answer in answers)
     assert [answer["seq"] for answer in answers] == [2, 3, 4]
@@ -48,7 +48,7 @@ async def test_the_answer_names_the_position(client: Client) -> None:
 
 
 async def test_a_step_is_seen_at_once(client: Client) -> None:
-    """A step reaches the page with everything that the robot gave."""
+    """A step reaches the page with everything that the robot passed."""
     await post(client, etapa=1, total_etapas=5)
     async with native(client) as stream:
         await receive(stream)
@@ -101,7 +101,7 @@ async def test_the_end_is_seen(client: Client, status: str, estado: str) -> None
 
 
 async def test_the_error_of_the_end_is_seen_before_it(client: Client) -> None:
-    """An end with an error text is two updates, the error and the end."""
+    """An end with an error text makes two updates, the error and the end."""
     await post(client, etapa=14)
     async with native(client) as stream:
         await receive(stream)
@@ -112,7 +112,7 @@ async def test_the_error_of_the_end_is_seen_before_it(client: Client) -> None:
 
 
 async def test_a_new_run_behind_the_end_is_a_reset(client: Client) -> None:
-    """A step 0 behind the end begins a new run: pages are reset, and its updates follow."""
+    """Step 0 after the end begins a new run: pages are reset, and its updates follow."""
     old = await post(client, status_final="success")
     async with native(client) as stream:
         await receive(stream)
@@ -130,7 +130,7 @@ async def test_a_new_run_behind_the_end_is_a_reset(client: Client) -> None:
 
 
 async def test_posts_at_once_never_collide(client: Client) -> None:
-    """Twenty posts at once get twenty numbers in a row, and a page sees each once, in order."""
+    """Twenty simultaneous posts get twenty consecutive numbers, and a page sees each once, in order."""
     await post(client, etapa=0)
     async with native(client) as stream:
         await receive(stream)
@@ -142,7 +142,7 @@ async def test_posts_at_once_never_collide(client: Client) -> None:
 
 
 async def test_posts_over_two_servers_never_collide(data_dir: Path, redis_process: RedisServer) -> None:
-    """Over two servers on one Redis twenty posts at once get twenty numbers in a row, too; both show them all."""
+    """Twenty simultaneous posts to two servers on one Redis get consecutive numbers, too; both servers show all."""
     servers = [Server(data_dir.with_name(name), redis_process.url) for name in ("one", "two")]
     watchers = [SocketWatcher(server.url, SESSION, "0") for server in servers]
     with running(servers[0]), running(servers[1]):
@@ -173,7 +173,7 @@ async def test_posts_over_two_servers_never_collide(data_dir: Path, redis_proces
     ids=lambda body: repr(body[:20]),
 )  # fmt: skip
 async def test_a_body_that_is_no_object_is_refused(client: Client, body: bytes) -> None:
-    """What is no JSON object is answered 400 ``bad_request`` and stores nothing."""
+    """A body that is not a JSON object is answered 400 ``bad_request`` and stores nothing."""
     message = await refused(client, 400, "bad_request", data=body, headers={"Content-Type": "application/json"})
     assert "Traceback" not in message
 
@@ -188,19 +188,19 @@ async def test_a_body_that_is_no_object_is_refused(client: Client, body: bytes) 
     ids=lambda body: json.dumps(body)[:40],
 )  # fmt: skip
 async def test_an_object_that_is_no_update_is_refused(client: Client, body: dict[str, Any]) -> None:
-    """What is not exactly a step, an error or an end is answered 400 ``bad_request`` with what is wrong."""
+    """A body that is not exactly a step, an error or an end is answered 400 ``bad_request`` with what is wrong."""
     message = await refused(client, 400, "bad_request", json=body)
     assert len(message) < 500
 
 
 async def test_the_message_names_what_is_wrong(client: Client) -> None:
-    """The message names the key that is wrong."""
+    """The message names the wrong key."""
     assert "total_etapas" in await refused(client, 400, "bad_request", json={"etapa": 1, "total_etapas": 0})
     assert "unknown" in await refused(client, 400, "bad_request", json={"etapa": 1, "unknown": 1})
 
 
 def step_of(size: int) -> bytes:
-    """Make the body of a step that has *size* bytes."""
+    """Make the body of a step with *size* bytes."""
     begin, end = b'{"etapa": 1, "dados_extra": {"x": "', b'"}}'
     return begin + b"x" * (size - len(begin) - len(end)) + end
 
@@ -215,7 +215,7 @@ async def test_a_body_of_64_kib_is_taken(client: Client) -> None:
 
 @pytest.mark.parametrize("chunked", [False, True])
 async def test_a_larger_body_is_refused(client: Client, chunked: bool) -> None:
-    """One byte more is answered 413 ``too_large``, whether it has a Content-Length or not."""
+    """One more byte is answered 413 ``too_large``, with or without a Content-Length."""
     body = step_of(MAX_BODY + 1)
 
     async def stream() -> Any:
@@ -227,12 +227,12 @@ async def test_a_larger_body_is_refused(client: Client, chunked: bool) -> None:
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "x/y", ""])
 async def test_another_type_is_refused(client: Client, kind: str) -> None:
-    """A body that is not application/json is answered 415: a form on another site can't publish."""
+    """A body that is not application/json is answered 415, so that a form on another site can't publish."""
     await refused(client, 415, "unsupported_media_type", data=b'{"etapa": 1}', headers={"Content-Type": kind})
 
 
 async def test_a_session_of_another_robot_is_refused(client: Client, data_dir: Path) -> None:
-    """409 where a deployed robot is writing; its file stays as it is."""
+    """While a deployed robot is writing the answer is 409; its file stays unchanged."""
     data_dir.mkdir(exist_ok=True)
     document = {key: value for key, value in Robot(steps=3).run.snapshot.items() if key not in ("estado", "final")}
     file = data_dir / f"progress_{SESSION}.json"
@@ -246,14 +246,14 @@ async def test_a_session_of_another_robot_is_refused(client: Client, data_dir: P
 
 
 async def test_the_type_may_have_parameters(client: Client) -> None:
-    """A character set behind the type is fine."""
+    """The type may be followed by a character set."""
     headers = {"Content-Type": "application/json; charset=utf-8"}
     async with client.post(PUBLISH, data=b'{"etapa": 1}', headers=headers) as response:
         assert response.status == 201
 
 
 async def test_without_any_store_the_answer_is_503(serve: Serve, data_dir: Path) -> None:
-    """Where nothing can be stored the answer is 503 ``storage_unavailable``, which is temporary."""
+    """If nothing can be stored the answer is 503 ``storage_unavailable``, which is temporary."""
     client = await serve()
     await until(data_dir.is_dir)
     data_dir.rmdir()
@@ -265,7 +265,7 @@ async def test_without_any_store_the_answer_is_503(serve: Serve, data_dir: Path)
 
 
 async def test_without_redis_the_files_take_it(serve: Serve, data_dir: Path, redis_process: RedisServer) -> None:
-    """While Redis is away a run that is in the files goes on there, and pages see it."""
+    """While Redis is down, a run that is in the files continues there, and pages see it."""
     stored(data_dir, Robot(steps=3))
     redis_process.kill()
     client = await serve(redis_url=redis_process.url)
@@ -276,7 +276,7 @@ async def test_without_redis_the_files_take_it(serve: Serve, data_dir: Path, red
 
 
 async def test_without_redis_nobody_numbers_a_run_that_may_be_there(serve: Serve, redis_process: RedisServer) -> None:
-    """A run that only Redis knows is not begun anew while Redis is away: 503, which is temporary."""
+    """A run that only Redis has is not begun anew while Redis is down: the answer is 503, which is temporary."""
     client = await serve(redis_url=redis_process.url)
     await post(client, etapa=1)
     redis_process.kill()

@@ -1,4 +1,4 @@
-"""Updates of robots that publish over HTTP: numbered as the tracker would, by whichever server takes them."""
+"""Updates published over HTTP: numbered as the tracker would do it, by whichever server gets them."""
 
 import asyncio
 import contextlib
@@ -58,7 +58,7 @@ async def state(store: Store) -> SessionState:
 
 
 async def test_the_first_step_begins_a_run(store: Store) -> None:
-    """A session that nobody has written begins with ``inicio``; the step follows on it."""
+    """A session that nobody has written begins with ``inicio``; the step follows it."""
     cursor = await Publisher(store).publish(SESSION, publication(etapa=1, mensagem="Tela 1", total_etapas=5))
     current = await state(store)
     assert current.cursor == cursor
@@ -68,7 +68,7 @@ async def test_the_first_step_begins_a_run(store: Store) -> None:
 
 
 async def test_numbering_goes_on(store: Store) -> None:
-    """Each publication follows on the one before, in one run."""
+    """Each publication follows the previous one, in one run."""
     publisher = Publisher(store)
     cursors = [await publisher.publish(SESSION, publication(etapa=number)) for number in range(1, 6)]
     assert [cursor.seq for cursor in cursors] == [2, 3, 4, 5, 6]
@@ -77,7 +77,7 @@ async def test_numbering_goes_on(store: Store) -> None:
 
 
 async def test_another_server_goes_on_where_this_one_was(store: Store) -> None:
-    """Nothing is kept between two publications, so any server can take the next one."""
+    """Nothing is kept between two publications, so any server can handle the next one."""
     one, other = Publisher(store), Publisher(store)
     cursors = [await (one if number % 2 else other).publish(SESSION, publication(etapa=number)) for number in range(6)]
     assert [cursor.seq for cursor in cursors] == [2, 3, 4, 5, 6, 7]
@@ -91,7 +91,7 @@ async def test_two_servers_take_turns_on_the_same_files(data_dir: Path) -> None:
 
 
 async def test_publications_at_once_never_collide(store: Store) -> None:
-    """Twenty publications at once get twenty numbers in a row, and all of them are stored."""
+    """Twenty simultaneous publications get consecutive numbers, and all of them are stored."""
     publisher = Publisher(store)
     cursors = await asyncio.gather(
         *(publisher.publish(SESSION, publication(etapa=1, mensagem=f"m{number}")) for number in range(20))
@@ -103,7 +103,7 @@ async def test_publications_at_once_never_collide(store: Store) -> None:
 
 
 async def test_two_servers_at_once_never_collide_on_redis(redis_process: RedisServer) -> None:
-    """Twenty publications at once over two servers on one Redis get twenty numbers in a row too."""
+    """Twenty simultaneous publications over two servers on one Redis get consecutive numbers, too."""
     async with redis_store(redis_process) as first, redis_store(redis_process) as second:
         publishers = (Publisher(first), Publisher(second))
         await publishers[0].publish(SESSION, publication(etapa=0))
@@ -116,7 +116,7 @@ async def test_two_servers_at_once_never_collide_on_redis(redis_process: RedisSe
 
 
 async def test_two_servers_begin_one_run_on_redis(redis_process: RedisServer) -> None:
-    """Two first publications at once, over two servers, lose nothing: both are in the run that is stored."""
+    """Two simultaneous first publications over two servers lose nothing: both are in the stored run."""
     async with redis_store(redis_process) as first, redis_store(redis_process) as second:
         cursors = await asyncio.gather(
             *(Publisher(store).publish(SESSION, publication(etapa=1)) for store in (first, second))
@@ -130,7 +130,7 @@ async def test_two_servers_begin_one_run_on_redis(redis_process: RedisServer) ->
 
 
 async def test_a_step_with_estimates_tells_of_both(store: Store) -> None:
-    """A step with estimates becomes two updates, the step and the estimates, as with the tracker."""
+    """A step with estimates makes two updates, the step and the estimates, as with the tracker."""
     estimates = {"coberturas_detalhadas": [{"nome_cobertura": "Compreensiva"}]}
     cursor = await Publisher(store).publish(SESSION, publication(etapa=5, estimativas=estimates))
     current = await state(store)
@@ -172,7 +172,7 @@ async def test_the_error_of_the_end_comes_before_it(store: Store) -> None:
 
 
 async def test_step_0_behind_the_end_begins_a_new_run(store: Store) -> None:
-    """A step 0 behind the end is a new epoch that counts from 1; any other step stays in the old one."""
+    """Step 0 after the end makes a new epoch that counts from 1; any other step stays in the old one."""
     publisher = Publisher(store)
     old = await publisher.publish(SESSION, publication(status_final="success"))
     late = await publisher.publish(SESSION, publication(etapa=15, mensagem="tarde"))
@@ -185,7 +185,7 @@ async def test_step_0_behind_the_end_begins_a_new_run(store: Store) -> None:
 
 
 async def test_step_0_of_a_running_run_is_a_step(store: Store) -> None:
-    """A step 0 while the run goes on belongs to it."""
+    """Step 0 during a run belongs to that run."""
     publisher = Publisher(store)
     first = await publisher.publish(SESSION, publication(etapa=3))
     second = await publisher.publish(SESSION, publication(etapa=0))
@@ -193,7 +193,7 @@ async def test_step_0_of_a_running_run_is_a_step(store: Store) -> None:
 
 
 async def test_a_message_is_made_where_none_is_given(store: Store) -> None:
-    """A step without a message gets one from its number, such as "Etapa 5.5"."""
+    """A step without a message gets one made of its number, such as "Etapa 5.5"."""
     publisher = Publisher(store)
     await publisher.publish(SESSION, publication(etapa=5))
     await publisher.publish(SESSION, publication(etapa=5.5))
@@ -202,11 +202,11 @@ async def test_a_message_is_made_where_none_is_given(store: Store) -> None:
     assert [update.data["etapa"] for update in current.updates[1:]] == [5, 5.5]
 
 
-# -- what others have written
+# -- sessions that others have written
 
 
 async def test_a_run_that_only_the_files_know_goes_on(data_dir: Path, redis_process: RedisServer) -> None:
-    """A run that began in the files, while Redis was away, goes on with its numbers when Redis is back."""
+    """A run that began in the files while Redis was down keeps its numbers when Redis is back."""
     files = FileStore(data_dir)
     publisher = Publisher(files)
     began = [await publisher.publish(SESSION, publication(etapa=number)) for number in (1, 2)][-1]
@@ -221,7 +221,7 @@ async def test_a_run_that_only_the_files_know_goes_on(data_dir: Path, redis_proc
 async def test_two_servers_at_once_go_on_with_a_run_that_only_the_files_know(
     data_dir: Path, redis_process: RedisServer
 ) -> None:
-    """Where two servers bring a run from the files into Redis at once, neither's update is lost."""
+    """When two servers copy a run from the files into Redis at the same time, neither's update is lost."""
     async with redis_store(redis_process) as first, redis_store(redis_process) as second:
         for number in range(10):
             name = f"s{number}"
@@ -235,7 +235,7 @@ async def test_two_servers_at_once_go_on_with_a_run_that_only_the_files_know(
 
 
 async def test_a_run_longer_than_its_history_goes_on(data_dir: Path, redis_process: RedisServer) -> None:
-    """A run of more updates than are kept goes on counting, in the files and in Redis."""
+    """A run of more updates than are kept continues its numbers, in the files and in Redis."""
     robot = Robot(steps=HISTORY + 20)
     async with redis_store(redis_process) as redis:
         stores: list[Store] = [FileStore(data_dir), redis]
@@ -267,7 +267,7 @@ def deployed_run(data_dir: Path, redis: RedisServer | None, status: str, history
 
 
 def stored(data_dir: Path, redis: RedisServer | None) -> dict[str, bytes]:
-    """Return everything in the store."""
+    """Return the contents of the store."""
     if redis is None:
         return {path.name: path.read_bytes() for path in data_dir.iterdir()}
     with redis.client() as connected:
@@ -303,7 +303,7 @@ async def test_behind_another_robots_run_a_new_one_of_ours_begins(data_dir: Path
 
 
 class Contested:
-    """A store in which another writer is faster at every append."""
+    """A store in which another writer is always faster."""
 
     def __init__(self) -> None:
         self.tries = 0
@@ -320,7 +320,7 @@ class Contested:
 
 
 async def test_a_session_that_others_keep_writing_is_given_up() -> None:
-    """When another writer is faster at every try, the caller gets an error that says to come back later."""
+    """If another writer is faster at every attempt, the caller gets a temporary error."""
     contested = Contested()
     with pytest.raises(StorageUnavailable):
         async with asyncio.timeout(30):
@@ -329,7 +329,7 @@ async def test_a_session_that_others_keep_writing_is_given_up() -> None:
 
 
 async def test_sessions_do_not_wait_for_each_other() -> None:
-    """While the store hangs on one session, other sessions are published to."""
+    """While the store hangs on one session, other sessions can be published to."""
     hanging = asyncio.Event()
 
     class Hanging(Contested):
@@ -350,7 +350,7 @@ async def test_sessions_do_not_wait_for_each_other() -> None:
 
 
 async def test_nothing_is_kept_of_a_session() -> None:
-    """A server that takes updates of a million sessions keeps none of them."""
+    """A server that handles updates of a million sessions keeps none of them."""
 
     class Accepting(Contested):
         async def append(self, run: Run) -> bool:

@@ -1,4 +1,4 @@
-"""The scripts that other sites load: which address is which file, its bytes and hash, and how it is served."""
+"""The scripts that other sites load: which address means which file, its bytes and hash, and how it is served."""
 
 import base64
 import gzip
@@ -30,7 +30,7 @@ PLAIN = {"Accept-Encoding": "identity"}
 
 @pytest.mark.parametrize("file", FILES)
 def test_a_file_has_its_bytes_and_their_hash(file: str) -> None:
-    """The hash is that of the bytes, the packed bytes are the same bytes."""
+    """The hash is that of the bytes, and unpacking the packed form gives the same bytes."""
     found = scripts.read(file)
     assert found is not None
     assert found.body == (DIST / file).read_bytes()
@@ -40,7 +40,7 @@ def test_a_file_has_its_bytes_and_their_hash(file: str) -> None:
 
 @pytest.mark.parametrize("file", FILES)
 def test_a_file_has_a_newest_and_a_fixed_address(file: str) -> None:
-    """Both lead to the same file; only the one with the version names its content for ever."""
+    """Both addresses lead to the same file; only the one with a version has its content for ever."""
     stem, _, kind = file.rpartition(".")
     newest, fixed = scripts.find(file), scripts.find(f"{stem}-{__version__}.{kind}")
     assert newest == (scripts.read(file), False)
@@ -58,7 +58,7 @@ def test_any_other_address_names_nothing(name: str) -> None:
 
 
 def test_a_script_names_its_fixed_address() -> None:
-    """The address in a snippet is one that find() knows as fixed."""
+    """find() recognises the address in a snippet as a fixed one."""
     path = scripts.versioned("rpa-progress")
     found = scripts.find(path.removeprefix("/static/"))
     assert found is not None
@@ -66,7 +66,7 @@ def test_a_script_names_its_fixed_address() -> None:
 
 
 def test_what_is_served_is_what_was_there_at_the_start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """When files are replaced under a running process, its pages and hashes still fit the files that it serves."""
+    """If files are replaced under a running process, its pages and hashes still match the files that it serves."""
     for file in FILES:
         (tmp_path / file).write_text("old")
     monkeypatch.setattr(scripts, "_DIST", tmp_path)
@@ -84,7 +84,7 @@ def test_what_is_served_is_what_was_there_at_the_start(monkeypatch: pytest.Monke
 
 
 def test_packing_is_the_same_on_every_server() -> None:
-    """Servers behind one balancer answer with the same bytes under the same tag."""
+    """Servers behind one load balancer send the same bytes under the same ETag."""
     found = scripts.read("rpa-progress.js")
     assert found is not None
     scripts.read.cache_clear()
@@ -98,7 +98,7 @@ def test_packing_is_the_same_on_every_server() -> None:
 
 @pytest.mark.parametrize(("address", "file"), [*FIXED.items(), *NEWEST.items()])
 async def test_any_site_may_load_a_file(serve: Serve, address: str, file: str) -> None:
-    """Every file comes whole, as what it is, to pages of every origin."""
+    """Every file comes completely, with its type, to pages of every origin."""
     async with (await serve()).get(address) as response:
         assert response.status == 200
         assert response.content_type == TYPES[Path(file).suffix]
@@ -125,7 +125,7 @@ async def test_the_newest_is_asked_for_again_soon(serve: Serve, address: str) ->
 
 @pytest.mark.parametrize("encoding", ["gzip", "identity"])
 async def test_a_file_that_is_known_is_not_sent_again(serve: Serve, encoding: str) -> None:
-    """A browser that has a file is answered 304, packed or not, and other sites are still allowed."""
+    """A browser that already has a file gets 304, packed or not, and other sites are still allowed."""
     client = await serve()
     headers = {"Accept-Encoding": encoding}
     async with client.get("/static/rpa-progress.js", headers=headers) as response:
@@ -166,13 +166,13 @@ async def test_a_head_request_is_the_same_without_the_body(serve: Serve, address
 
 @pytest.mark.parametrize("address", ["/static/rpa-progress-0.9.0.js", "/static/rpa-x.js", "/webflow_progress_tracker.map"])
 async def test_another_version_is_not_there(serve: Serve, address: str) -> None:
-    """An address of a release that is not kept is 404, never another release's script."""
+    """The address of a release that is not kept is 404, never another release's script."""
     async with (await serve()).get(address) as response:
         assert response.status == 404
 
 
 async def test_a_kept_release_is_served_for_ever(serve: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A page that named an older release with its hash goes on working after the server was updated."""
+    """A page that named an older release with its hash keeps working after an update of the server."""
     for file in FILES:
         (tmp_path / file).write_text("new")
         (tmp_path / file.replace(".", "-0.9.0.")).write_text("old")

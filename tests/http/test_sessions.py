@@ -54,7 +54,7 @@ async def test_a_poll_is_the_whole_state(serve: Serve, data_dir: Path) -> None:
 
 
 async def test_a_poll_is_stored_by_no_cache(serve: Serve, data_dir: Path) -> None:
-    """No proxy keeps an answer."""
+    """No proxy may store an answer."""
     stored(data_dir, Robot(steps=3))
     async with (await serve()).get(POLL) as response:
         assert "no-store" in response.headers["Cache-Control"]
@@ -66,7 +66,7 @@ async def test_a_poll_is_stored_by_no_cache(serve: Serve, data_dir: Path) -> Non
 async def test_behind_a_cursor_come_its_updates(
     serve: Serve, data_dir: Path, after: str, expected: list[int]
 ) -> None:
-    """Behind a cursor every update comes, each once, in order."""
+    """Every update after the cursor comes, each once, in order."""
     stored(data_dir, Robot(steps=3))
     status, body, _ = await poll(await serve(), after=after)
     assert (status, body["recovered"], seqs(body)) == (200, True, expected)
@@ -82,7 +82,7 @@ async def test_a_cursor_that_proves_nothing_gets_the_state(serve: Serve, data_di
 
 @pytest.mark.parametrize("after", ["", "x", "aaaa", "1"])
 async def test_a_cursor_that_is_none_is_refused(serve: Serve, after: str) -> None:
-    """What is no cursor is answered 400 ``bad_cursor``."""
+    """An invalid cursor is answered 400 ``bad_cursor``."""
     status, body, _ = await poll(await serve(), after=after)
     assert (status, body["code"], body["temporary"]) == (400, "bad_cursor", False)
 
@@ -111,7 +111,7 @@ async def test_what_is_known_is_304(serve: Serve, data_dir: Path) -> None:
 
 @pytest.mark.parametrize("etag", ["", "*", '"x"', 'W/"bbbb:1"', "aaaa:2", 'W/"aaaa:99"', 'W/"aaaa:1", W/"aaaa:2"'])
 async def test_another_tag_is_answered_in_full(serve: Serve, data_dir: Path, etag: str) -> None:
-    """A tag that is not the current one, or none of ours, is no error."""
+    """An outdated ETag, or one that is not ours, is not an error."""
     stored(data_dir, Robot(steps=3))
     status, body, _ = await poll(await serve(), etag)
     assert (status, body["seq"]) == (200, 3)
@@ -122,7 +122,7 @@ async def test_another_tag_is_answered_in_full(serve: Serve, data_dir: Path, eta
 
 @pytest.mark.parametrize("after", ["aaaa:3", None])
 async def test_a_wait_ends_at_once_with_a_change(serve: Serve, data_dir: Path, after: str | None) -> None:
-    """A poll that waits, by cursor or by ETag, is answered as soon as the robot reports something."""
+    """A waiting poll, by cursor or by ETag, is answered as soon as the robot reports something."""
     stored(data_dir, Robot(steps=3))
     client = await serve()
     etag = None if after else (await poll(client))[2]
@@ -139,7 +139,7 @@ async def test_a_wait_ends_at_once_with_a_change(serve: Serve, data_dir: Path, a
 
 
 async def test_a_wait_ends_when_the_session_appears(serve: Serve) -> None:
-    """Who waits for a session that does not exist yet is answered when its run begins."""
+    """A poll that waits for a session which does not exist yet is answered when its run begins."""
     client = await serve()
     waiting = asyncio.create_task(poll(client, wait="20"))
     await until(lambda: hub_of(client).connections == 1)
@@ -162,7 +162,7 @@ async def test_a_wait_ends_with_the_time(serve: Serve, data_dir: Path) -> None:
 
 @pytest.mark.parametrize("after", [None, "aaaa:1", "bbbb:1", "0"])
 async def test_what_there_is_is_not_waited_for(serve: Serve, data_dir: Path, after: str | None) -> None:
-    """A poll for which there is news is answered at once."""
+    """A poll is answered at once if there is something new."""
     stored(data_dir, Robot(steps=3))
     client = await serve()
     query = {"after": after} if after else {}
@@ -174,7 +174,7 @@ async def test_what_there_is_is_not_waited_for(serve: Serve, data_dir: Path, aft
 async def test_behind_the_end_nobody_waits_for_long(
     serve: Serve, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A poll on a finished run waits no longer than the grace, in which robots may add a line or two."""
+    """For a finished run a poll waits no longer than streams stay open, in case robots add a line or two."""
     monkeypatch.setattr(session_module, "GRACE_S", 0.1)
     robot = Robot(steps=3)
     robot.finish()
@@ -186,13 +186,13 @@ async def test_behind_the_end_nobody_waits_for_long(
 
 @pytest.mark.parametrize("wait", ["x", "", "-1", "nan", "inf", "1e999", "5s", "0x5", "١x"])
 async def test_a_wait_that_is_no_time_is_refused(serve: Serve, wait: str) -> None:
-    """What is no number of seconds is answered 400 ``bad_request``."""
+    """An invalid number of seconds is answered 400 ``bad_request``."""
     status, body, _ = await poll(await serve(), wait=wait)
     assert (status, body["code"]) == (400, "bad_request")
 
 
 async def test_a_longer_wait_is_shortened(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A longer wait than is allowed is no error: it is shortened."""
+    """A wait longer than allowed is not an error: it is shortened."""
     assert admission.MAX_WAIT_S == 25
     monkeypatch.setattr(admission, "MAX_WAIT_S", 0.1)
     async with asyncio.timeout(10):
@@ -200,7 +200,7 @@ async def test_a_longer_wait_is_shortened(serve: Serve, monkeypatch: pytest.Monk
 
 
 async def test_waiting_polls_count_as_connections(serve: Serve) -> None:
-    """Beyond the limit a poll that waits is answered 503 ``full``; one that does not wait is served."""
+    """Beyond the limit a waiting poll is answered 503 ``full``; one that does not wait is served."""
     client = await serve(max_connections=1)
     waiting = asyncio.create_task(poll(client, wait="20"))
     await until(lambda: hub_of(client).connections == 1)
@@ -212,7 +212,7 @@ async def test_waiting_polls_count_as_connections(serve: Serve) -> None:
 
 
 async def test_who_hangs_up_is_forgotten(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A client that gives up its waiting poll leaves nothing behind, and its session only for a while."""
+    """A client that gives up its waiting poll leaves nothing behind but the session, which is kept for a while."""
     monkeypatch.setattr(hub, "LINGER_S", 0.1)
     client = await serve()
     reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
@@ -225,7 +225,7 @@ async def test_who_hangs_up_is_forgotten(serve: Serve, monkeypatch: pytest.Monke
 
 
 async def test_a_polled_session_survives_a_store_that_loses_it(serve: Serve, data_dir: Path) -> None:
-    """What was answered once is answered again, also where the store was emptied meanwhile."""
+    """A state that was returned once is returned again, even if the store was emptied meanwhile."""
     stored(data_dir, Robot(steps=3))
     client = await serve()
     assert (await poll(client))[0] == 200
@@ -236,7 +236,7 @@ async def test_a_polled_session_survives_a_store_that_loses_it(serve: Serve, dat
 
 
 async def test_a_restart_answers_waiting_polls(serve: Serve) -> None:
-    """A server that shuts down answers the polls that wait."""
+    """A server that stops answers the waiting polls."""
     client = await serve()
     waiting = asyncio.create_task(poll(client, wait="20"))
     await until(lambda: hub_of(client).connections == 1)
@@ -256,12 +256,12 @@ async def listed(client: Client, **headers: str) -> list[dict[str, Any]]:
 
 
 async def test_an_empty_list_is_a_list(serve: Serve) -> None:
-    """Without a session the list is empty."""
+    """Without sessions the list is empty."""
     assert await listed(await serve()) == []
 
 
 async def test_the_list_shows_the_newest_first(serve: Serve) -> None:
-    """Every session is there with what a list needs, the one that changed last first."""
+    """The list has every session with the brief keys, the most recently changed one first."""
     client = await serve()
     assert client.app is not None
     for name in ("first", "second", "third", "first"):
@@ -277,7 +277,7 @@ async def test_the_list_shows_the_newest_first(serve: Serve) -> None:
 
 
 async def test_the_list_is_of_the_last_day(serve: Serve, data_dir: Path) -> None:
-    """A session that has not changed for 24 hours is listed no longer."""
+    """A session that has not changed for 24 hours is not listed."""
     stored(data_dir, Robot(steps=3))
     client = await serve()
     assert len(await listed(client)) == 1
@@ -288,7 +288,7 @@ async def test_the_list_is_of_the_last_day(serve: Serve, data_dir: Path) -> None
 
 
 async def test_a_broken_session_does_not_spoil_the_list(serve: Serve, data_dir: Path) -> None:
-    """A file that can't be read is left out, and so is one that is no session's."""
+    """A file that can't be read is left out, and so is one that does not belong to a session."""
     stored(data_dir, Robot(steps=3))
     (data_dir / "progress_broken.json").write_text("{")
     (data_dir / "progress_.json").write_text("{}")
@@ -311,7 +311,7 @@ async def test_the_list_merges_both_stores(serve: Serve, data_dir: Path, redis_p
 
 @pytest.mark.parametrize("header", ["X-Forwarded-For", "X-Real-IP", "Forwarded", "CF-Connecting-IP", "x-forwarded-for"])
 async def test_the_list_is_for_this_machine_alone(serve: Serve, header: str) -> None:
-    """A caller behind a proxy on this machine is not on this machine: 403 ``forbidden``."""
+    """A caller behind a proxy on this machine does not count as local: 403 ``forbidden``."""
     async with (await serve()).get("/api/sessions", headers={header: "127.0.0.1"}) as response:
         assert response.status == 403
         body = await response.json()

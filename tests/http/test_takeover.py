@@ -1,4 +1,4 @@
-"""What is taken from aiohttp without its documentation: it is there, and does what it did in the versions below."""
+"""What we use of aiohttp without documentation: it exists, and behaves as it did in the versions below."""
 
 import asyncio
 import importlib.metadata
@@ -16,7 +16,7 @@ from rpa_server.http.keys import HUB
 from tests.support.application import NATIVE, Connect, Serve, hub_of, native, receive
 from tests.support.server import ROOT, until
 
-#: The versions of aiohttp with which this module's tests have passed. Run it with another one before that is added.
+#: The versions of aiohttp with which the tests of this module have passed. Run them with a new version before you add it.
 CHECKED = ("3.14.3", "3.14.4", "3.14.5")
 HANDSHAKE = (
     f"GET {NATIVE} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
@@ -26,7 +26,7 @@ PING = b"\x81\x8f\x00\x00\x00\x00" + b'{"type":"ping"}'
 
 
 def test_this_version_of_aiohttp_was_checked() -> None:
-    """Private API may change in any release, so a new one is looked at before it is trusted."""
+    """A private API may change in any release, so a new one must be checked before it is trusted."""
     version = importlib.metadata.version("aiohttp")
     assert version in CHECKED, (
         f"http/takeover.py was checked with aiohttp {', '.join(CHECKED)}, not with {version}: "
@@ -47,7 +47,7 @@ def private_uses() -> Iterator[str]:
 
 
 def test_private_api_is_used_in_one_module() -> None:
-    """Whoever moves to a new aiohttp looks at takeover.py alone."""
+    """For a new aiohttp only takeover.py has to be checked."""
     assert {use.partition(": ")[0] for use in private_uses()} == {"rpa_server/http/takeover.py"}
     assert {use.partition(": ")[2] for use in private_uses()} == {
         "_manager", "_message_tail", "aiohttp.http_exceptions", "request.protocol", "server.connections",
@@ -56,7 +56,7 @@ def test_private_api_is_used_in_one_module() -> None:
 
 
 async def test_what_comes_with_the_handshake_is_read(serve: Serve) -> None:
-    """A client may speak before it is answered; whole messages and halves of them reach the stream, in order."""
+    """A client may send before it is answered; complete and partial messages reach the stream, in order."""
     client = await serve()
     reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
     writer.write(HANDSHAKE + PING + PING[:5])
@@ -68,7 +68,7 @@ async def test_what_comes_with_the_handshake_is_read(serve: Serve) -> None:
 
 
 async def test_aiohttp_forgets_the_connection(serve: Serve) -> None:
-    """Neither a task nor a protocol is left of the request, and the stream is served on."""
+    """Neither a task nor a protocol of the request is left, and the stream is still served."""
     client = await serve()
     before = len(asyncio.all_tasks())
     runner: Any = client.server.runner
@@ -87,7 +87,7 @@ async def test_aiohttp_forgets_the_connection(serve: Serve) -> None:
 async def test_a_connection_that_is_taken_over_outlives_the_keepalive(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """aiohttp's timers don't end what it no longer has."""
+    """aiohttp's timers don't end a connection that it no longer has."""
     client = await serve()
     runner: Any = client.server.runner
     runner.server._kwargs["keepalive_timeout"] = 0.05

@@ -71,7 +71,7 @@ async def test_a_known_session_is_synced_with_its_snapshot(serve: Serve, data_di
 
 @pytest.mark.parametrize(("after", "seqs"), [("aaaa:3", [4, 5]), ("aaaa:5", []), ("0", [1, 2, 3, 4, 5])])
 async def test_a_cursor_is_continued(serve: Serve, data_dir: Path, after: str, seqs: list[int]) -> None:
-    """Behind a cursor the updates follow, each once, in order, and the live ones behind them."""
+    """After the cursor's updates, each once, in order, the live ones follow."""
     stored(data_dir, Robot(steps=5))
     client = await serve()
     async with native(client, after=after) as stream:
@@ -98,7 +98,7 @@ async def test_a_cursor_that_proves_nothing_gets_the_snapshot(serve: Serve, data
               "aaaa:" + "9" * 17, "00", "aaaa:1\n"]
 )  # fmt: skip
 async def test_a_cursor_that_is_none_is_refused(serve: Serve, after: str) -> None:
-    """What is no cursor is answered 400 ``bad_cursor`` instead of the handshake."""
+    """An invalid cursor is answered 400 ``bad_cursor`` instead of the handshake."""
     client = await serve()
     with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
         async with native(client, after=after):
@@ -125,7 +125,7 @@ async def test_a_ping_is_answered(serve: Serve) -> None:
              '{"type": "progress_update", "etapa": 1}', '{"type": null}', '{"type": ["ping"]}', "[" * 30_000]
 )  # fmt: skip
 async def test_nonsense_is_answered_with_an_error_frame(serve: Serve, text: str) -> None:
-    """What is no known message is answered ``bad_message``; the connection stays."""
+    """An unknown message is answered ``bad_message``; the connection stays."""
     async with native(await serve()) as stream:
         await receive(stream)
         await stream.send_str(text)
@@ -137,7 +137,7 @@ async def test_nonsense_is_answered_with_an_error_frame(serve: Serve, text: str)
 
 
 async def test_binary_is_answered_with_an_error_frame(serve: Serve) -> None:
-    """A binary frame is no message; the connection stays."""
+    """A binary frame is answered ``bad_message``; the connection stays."""
     async with native(await serve()) as stream:
         await receive(stream)
         await stream.send_bytes(b"\x00\xff")
@@ -146,7 +146,7 @@ async def test_binary_is_answered_with_an_error_frame(serve: Serve) -> None:
 
 
 async def test_what_one_client_sends_reaches_no_other(serve: Serve) -> None:
-    """A client can't forge an update for the others, in neither dialect."""
+    """In neither dialect can a client forge an update for the others."""
     client = await serve()
     forged = {"etapa": 9, "mensagem": "falso"}
     async with native(client) as watcher, native(client) as sender, plain(client) as plain_sender:
@@ -183,7 +183,7 @@ async def test_a_plain_get_is_asked_to_upgrade(serve: Serve, path: str) -> None:
 
 
 async def test_an_unknown_websocket_version_is_refused(serve: Serve) -> None:
-    """A version of the protocol that nobody speaks is no handshake."""
+    """A handshake with an unknown protocol version is refused."""
     headers = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "99", "Sec-WebSocket-Key": "x"}
     async with (await serve()).get(NATIVE, headers=headers) as response:
         assert response.status in (400, 426)
@@ -191,7 +191,7 @@ async def test_an_unknown_websocket_version_is_refused(serve: Serve) -> None:
 
 
 async def test_the_subprotocol_is_chosen_among_others(serve: Serve) -> None:
-    """``rpa.v1`` is chosen wherever it is offered; others alone mean the plain dialect."""
+    """``rpa.v1`` is chosen wherever it is offered; other protocols alone lead to the plain dialect."""
     client = await serve()
     async with client.ws_connect(NATIVE, protocols=["mqtt", "rpa.v1"]) as stream:
         assert stream.protocol == "rpa.v1"
@@ -235,7 +235,7 @@ def short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("short_grace")
 async def test_a_finished_run_closes_with_4410_behind_everything(serve: Serve) -> None:
-    """The final update comes first, then the close frame that says not to come back."""
+    """The final update comes first, then the close frame that says not to reconnect."""
     client = await serve()
     await post(client, etapa=14)
     async with native(client) as stream:
@@ -261,7 +261,7 @@ async def test_who_comes_behind_the_end_is_closed_too(serve: Serve, data_dir: Pa
 
 
 async def close_frames(client: Client, headers: str = "Sec-WebSocket-Protocol: rpa.v1\r\n") -> bytes:
-    """Connect, close the hub, never answer; return every byte that came behind the handshake."""
+    """Connect, close the hub, never answer; return every byte that came after the handshake."""
     reader, writer = await raw(client, headers)
     await asyncio.sleep(0.05)
     await hub_of(client).close()
@@ -271,7 +271,7 @@ async def close_frames(client: Client, headers: str = "Sec-WebSocket-Protocol: r
 
 
 async def raw(client: Client, headers: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """Open a WebSocket by hand and read the answer to the handshake."""
+    """Open a WebSocket on a plain socket and read the answer to the handshake."""
     reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
     writer.write(
         f"GET {NATIVE} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -301,7 +301,7 @@ async def test_a_socket_is_answered_once_its_session_was_read(serve: Serve, monk
 
 
 async def test_a_restart_closes_native_clients_with_1012(serve: Serve) -> None:
-    """A server that goes away says so, to a client that is strict about the protocol."""
+    """A server that stops says so, to a client that is strict about the protocol."""
     client = await serve()
     address = f"ws://127.0.0.1:{client.port}{NATIVE}"
     async with connect_strictly(address, subprotocols=[Subprotocol("rpa.v1")]) as stream:
@@ -315,7 +315,7 @@ async def test_a_restart_closes_native_clients_with_1012(serve: Serve) -> None:
 
 
 async def test_a_restart_sends_one_close_frame(serve: Serve) -> None:
-    """A client that never answers gets exactly one close frame, nothing behind it, and the end of the connection."""
+    """A client that never answers gets exactly one close frame, nothing after it, and the end of the connection."""
     data = await close_frames(await serve())
     start = data.index(b"\x88")
     assert data[start + 2 : start + 4] == (1012).to_bytes(2, "big")
@@ -323,7 +323,7 @@ async def test_a_restart_sends_one_close_frame(serve: Serve) -> None:
 
 
 async def test_a_restart_drops_plain_clients_without_a_close_frame(serve: Serve) -> None:
-    """The plan's page never comes back after a clean close, so its connection is dropped: 1006."""
+    """The plan's page never reconnects after a clean close, so its connection is dropped: 1006."""
     client = await serve()
     async with plain(client) as stream:
         await until(lambda: hub_of(client).connections == 1)
@@ -335,7 +335,7 @@ async def test_a_restart_drops_plain_clients_without_a_close_frame(serve: Serve)
 
 
 async def test_sigterm_ends_a_busy_server_quickly(data_dir: Path) -> None:
-    """With fifty WebSockets and fifty event streams open the process ends within five seconds of a SIGTERM."""
+    """With fifty WebSockets and fifty event streams open, the process ends within five seconds of a SIGTERM."""
     with running(Server(data_dir)) as server:
         sockets = [SocketWatcher(server.url, f"s{number % 5}") for number in range(50)]
         streams = [EventWatcher(server.url, f"s{number % 5}") for number in range(50)]
@@ -353,7 +353,7 @@ async def test_sigterm_ends_a_busy_server_quickly(data_dir: Path) -> None:
 async def test_who_stays_behind_the_end_does_not_hold_up_a_restart(
     serve: Serve, data_dir: Path, headers: str
 ) -> None:
-    """A client that is still connected after its run has ended, and says nothing, is dropped like any other."""
+    """A client that is still connected after its run has ended, and sends nothing, is dropped like any other."""
     robot = Robot(steps=3)
     robot.finish()
     stored(data_dir, robot)
@@ -372,7 +372,7 @@ async def test_who_stays_behind_the_end_does_not_hold_up_a_restart(
 
 
 async def test_who_leaves_is_forgotten(serve: Serve) -> None:
-    """A client that closes, drops the connection, or drops it in the middle of a message leaves nothing behind."""
+    """A client that closes, disconnects, or disconnects in the middle of a message leaves nothing behind."""
     client = await serve()
     for end in ("close", "drop", "speak and drop"):
         reader, writer = await raw(client, "Sec-WebSocket-Protocol: rpa.v1\r\n")
@@ -387,7 +387,7 @@ async def test_who_leaves_is_forgotten(serve: Serve) -> None:
 
 
 async def test_who_leaves_in_mid_sentence_is_no_error(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
-    """A client that asks a thousand times and goes without reading leaves no error in the log."""
+    """A client that sends a thousand requests and leaves without reading causes no error in the log."""
     client = await serve()
     for _ in range(10):
         _, writer = await raw(client, "Sec-WebSocket-Protocol: rpa.v1\r\n")
@@ -411,7 +411,7 @@ async def test_a_silent_client_is_dropped(serve: Serve) -> None:
 async def test_a_stalled_client_is_dropped_and_the_others_are_served(
     serve: Serve, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A client that takes nothing is dropped after a while; meanwhile the others get everything in time."""
+    """A client that accepts no data is dropped after a while; meanwhile the others get everything in time."""
     monkeypatch.setattr(audience, "STALL_S", 0.3)
     robot = stored(data_dir, Robot(steps=1))
     client = await serve()
@@ -483,7 +483,7 @@ async def test_the_plain_dialect_says_nothing_of_an_unknown_session(serve: Serve
 
 @pytest.mark.parametrize("path", PLAIN)
 async def test_the_plain_dialect_sends_estimates_twice(serve: Serve, path: str) -> None:
-    """An update with estimates is followed by a frame of them in which every item has ``nome``."""
+    """An update with estimates is followed by a frame with them, in which every item has ``nome``."""
     client = await serve()
     await post(client, etapa=4)
     async with plain(client, path) as stream:
@@ -500,7 +500,7 @@ async def test_the_plain_dialect_sends_estimates_twice(serve: Serve, path: str) 
 
 @pytest.mark.parametrize("path", PLAIN)
 async def test_the_plain_dialect_echoes_to_the_sender_alone(serve: Serve, path: str) -> None:
-    """An untyped object comes back to its sender as it was, and to nobody else."""
+    """An untyped object is returned to its sender unchanged, and to nobody else."""
     client = await serve()
     async with plain(client, path) as sender, plain(client, path) as other:
         await sender.send_str('{"etapa": 1,  "mensagem": "olá"}')
@@ -515,7 +515,7 @@ async def test_the_plain_dialect_echoes_to_the_sender_alone(serve: Serve, path: 
 
 @pytest.mark.usefixtures("short_grace")
 async def test_the_plain_dialect_stays_open_behind_the_end(serve: Serve) -> None:
-    """The plan's page closes the socket itself; what a robot adds behind the end still reaches it."""
+    """The plan's page closes the socket itself; what a robot adds after the end still reaches it."""
     client = await serve()
     await post(client, etapa=14)
     async with plain(client) as stream:
@@ -531,7 +531,7 @@ async def test_the_plain_dialect_stays_open_behind_the_end(serve: Serve) -> None
 
 
 async def test_a_robot_on_redis_is_followed_live(serve: Serve, redis_process: RedisServer) -> None:
-    """What a tracker reports reaches both dialects through Redis, and a bare PUBLISH without a cursor."""
+    """Updates of a tracker reach both dialects through Redis, and so does a message without a position."""
     client = await serve(redis_url=redis_process.url)
     async with native(client) as modern, plain(client) as old:
         await receive(modern)

@@ -1,4 +1,4 @@
-"""A client that gets the messages of the deployed ``progress_sse.php``."""
+"""A client that is sent the messages of the deployed ``progress_sse.php``."""
 
 import asyncio
 from typing import Any
@@ -15,7 +15,7 @@ from tests.support.wire import Wire
 
 
 class Page:
-    """A stream on a wire, and how often it was ended."""
+    """A stream on a transport that collects what is written, and counts how often the stream was ended."""
 
     def __init__(self, silence_s: float = 0.0) -> None:
         self.wire = Wire()
@@ -26,7 +26,7 @@ class Page:
         return self.wire.closes
 
     async def watch(self, store: SlowStore) -> Session:
-        """Join the session that *store* holds."""
+        """Join the session that *store* contains."""
         session = make_hub(store).session(SESSION)
         self.stream = DeployedEventStream(session, self._silence_s, lambda: "2026-01-15 09:30:00", self.wire)
         session.join(self.stream)
@@ -36,12 +36,12 @@ class Page:
 
     @property
     def said(self) -> list[str]:
-        """The status words of what was sent."""
+        """The ``status`` values of the messages that were sent."""
         return [message["status"] for _, message in self.wire.events()]
 
 
 async def test_a_run_is_told_from_starting_to_completed() -> None:
-    """``started`` at the robot's first word, one message for each change, and nothing after the last message."""
+    """``started`` comes with the robot's first report, one message with each change, nothing after the last one."""
     robot, page = Robot(), Page()
     store = SlowStore()
     session = await page.watch(store)
@@ -62,7 +62,7 @@ async def test_a_run_is_told_from_starting_to_completed() -> None:
 
 
 async def test_only_the_last_message_has_an_id() -> None:
-    """A page that reconnects with it gets a 204; one that reconnects before the end must get the rest."""
+    """A page that reconnects with that id gets a 204; one that reconnects before the end must get the rest."""
     robot, page = Robot(steps=3), Page()
     robot.run.finish("success", robot.run_time(), plans())
     await page.watch(SlowStore(robot.state()))
@@ -72,7 +72,7 @@ async def test_only_the_last_message_has_an_id() -> None:
 
 
 async def test_who_comes_after_a_long_silence_is_told_at_once() -> None:
-    """Else the page would wait for a robot that is gone."""
+    """Otherwise the page would wait for a robot that is gone."""
     page = Page(silence_s=outcome.SILENCE_S)
     await page.watch(SlowStore(Robot(steps=3).state()))
     assert page.said == ["starting", "started", "timeout"]
@@ -81,7 +81,7 @@ async def test_who_comes_after_a_long_silence_is_told_at_once() -> None:
 
 @pytest.mark.parametrize("known", [False, True])
 async def test_a_silence_ends_the_stream(monkeypatch: pytest.MonkeyPatch, known: bool) -> None:
-    """That of a session nobody writes, and that of a run that stops."""
+    """Both a session that nobody writes and a run whose robot stops reporting end with a message."""
     monkeypatch.setattr(outcome, "SILENCE_AT_START_S", 0.02)
     monkeypatch.setattr(outcome, "SILENCE_S", 0.02)
     page = Page()
@@ -93,7 +93,7 @@ async def test_a_silence_ends_the_stream(monkeypatch: pytest.MonkeyPatch, known:
 
 
 async def test_a_word_from_the_robot_breaks_the_silence(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The silence is counted from the robot's last word."""
+    """The silence is counted from the robot's last report."""
     monkeypatch.setattr(outcome, "SILENCE_S", 0.25)
     robot, page = Robot(steps=3), Page()
     session = await page.watch(SlowStore(robot.state()))
@@ -105,7 +105,7 @@ async def test_a_word_from_the_robot_breaks_the_silence(monkeypatch: pytest.Monk
 
 
 async def test_a_closed_stream_says_nothing_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither an update nor a silence reaches a page that left."""
+    """Neither an update nor a silence is written to a page that has left."""
     monkeypatch.setattr(outcome, "SILENCE_S", 0.02)
     robot, page = Robot(steps=3), Page()
     session = await page.watch(SlowStore(robot.state()))
@@ -136,7 +136,7 @@ async def test_a_page_that_takes_nothing_gets_the_newest_state_later() -> None:
 
 
 async def test_a_new_run_of_the_session_is_told_like_an_update() -> None:
-    """There is no message for a reset; the state has everything."""
+    """There is no message for a reset: the state contains everything."""
     page = Page()
     store = SlowStore(Robot(steps=9).state())
     session = await page.watch(store)

@@ -29,7 +29,7 @@ FULL = ["/get_progress.php", "/get_progress_completo.php", "/get_progress_fixed.
 
 
 def put(directory: Path, kind: str, session_id: str, document: Document | str) -> Path:
-    """Write a file without a temporary one, as the deployed robot does."""
+    """Write the file directly, without a temporary file, as the deployed robot does."""
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / file_name(kind, session_id)
     path.write_text(document if isinstance(document, str) else json.dumps(document), encoding="utf-8")
@@ -37,7 +37,7 @@ def put(directory: Path, kind: str, session_id: str, document: Document | str) -
 
 
 async def body_of(response: Any) -> Document:
-    """Check what every answer has in common; return its body."""
+    """Check what all answers have in common; return the body."""
     assert response.headers.getall("Access-Control-Allow-Origin") == ["*"]
     assert response.headers["Content-Type"] == "application/json; charset=utf-8"
     text = (await response.read()).decode()
@@ -60,7 +60,7 @@ async def get(client: Client, path: str, status: int = 200, **more: Any) -> Docu
 async def test_progress_is_served_with_and_without_its_prefix(
     serve: Serve, data_dir: Path, prefix: str, slash: str
 ) -> None:
-    """A proxy may take ``/api`` off; an older page asks without any prefix."""
+    """A proxy may strip ``/api``; an older page uses no prefix at all."""
     client = await serve()
     put(data_dir, "history", "s1", {**recordings.ALL["success"], "session_id": "s1"})
     body = await get(client, f"{prefix}s1{slash}")
@@ -70,7 +70,7 @@ async def test_progress_is_served_with_and_without_its_prefix(
 
 @pytest.mark.parametrize("prefix", PREFIXES)
 async def test_an_unknown_session_is_waiting(serve: Serve, prefix: str) -> None:
-    """Never a 404: several pages stop for good on one."""
+    """The answer is never a 404, because several pages stop for good on one."""
     body = await get(await serve(), f"{prefix}nobody")
     theirs = deployed.progress("nobody", {}, body["timestamp"])
     assert {key: body[key] for key in ("success", "session_id", "timestamp")} == {
@@ -81,7 +81,7 @@ async def test_an_unknown_session_is_waiting(serve: Serve, prefix: str) -> None:
 
 @pytest.mark.parametrize("bad", ["a%2Fb", "a/b", "..%2Fx", ".x", "-x", "a..b", "%C3%A9", "a%20b", "a%0A", "*", "a" * 200])
 async def test_a_bad_id_is_refused_in_the_deployed_words(serve: Serve, bad: str) -> None:
-    """With a 200, and with the text under both names that pages look for."""
+    """The status is 200, and the text stands under both names that pages look for."""
     body = await get(await serve(), f"/api/rpa/progress/{bad}")
     assert (body["success"], body["code"]) == (False, 400)
     assert body["error"] == body["message"] == "Session ID inválido"
@@ -123,7 +123,7 @@ async def test_whatever_admission_refuses_is_said_in_the_deployed_shape(
 
 
 async def test_an_id_with_dots_is_served(serve: Serve, data_dir: Path) -> None:
-    """One generation of the deployed start page makes such ids, and the deployed progress refuses them."""
+    """One generation of the deployed start page makes such ids, but the deployed progress address refuses them."""
     name = "rpa_v6.9.0_20251009_101010_ab12cd34"
     client = await serve()
     put(data_dir, "history", name, recordings.ALL["stuck"])
@@ -131,7 +131,7 @@ async def test_an_id_with_dots_is_served(serve: Serve, data_dir: Path) -> None:
 
 
 async def test_the_bytes_are_laid_out_as_php_does(serve: Serve, data_dir: Path) -> None:
-    """Indented by four spaces, letters unescaped, slashes escaped."""
+    """JSON is indented by four spaces, letters are unescaped, slashes escaped."""
     client = await serve()
     history = recordings.prefixes(recordings.ALL["success"])[6]
     history["historico"][-1]["mensagem"] = "Cotação 1/2"
@@ -141,7 +141,7 @@ async def test_the_bytes_are_laid_out_as_php_does(serve: Serve, data_dir: Path) 
 
 
 async def test_a_torn_file_is_waited_out(serve: Serve, data_dir: Path) -> None:
-    """The deployed reader answers that it failed, and four kinds of page stop for good."""
+    """Here the deployed reader would report a failure, and four kinds of page would stop for good."""
     client = await serve()
     whole = json.dumps(recordings.ALL["success"])
     put(data_dir, "history", "s1", whole)
@@ -158,7 +158,7 @@ async def test_a_torn_file_is_waited_out(serve: Serve, data_dir: Path) -> None:
 async def test_a_store_that_does_not_answer_is_waited_out(
     serve: Serve, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The answer is made of the state that was last seen."""
+    """The answer is made from the last seen state."""
     client = await serve()
     put(data_dir, "history", "s1", recordings.prefixes(recordings.ALL["success"])[20])
     before = await get(client, "/api/rpa/progress/s1")
@@ -173,7 +173,7 @@ async def test_a_store_that_does_not_answer_is_waited_out(
 
 
 async def test_a_run_that_nobody_writes_any_more_is_told_as_such(serve: Serve, data_dir: Path) -> None:
-    """By the time of its files, since the robot's own times have no zone; withdrawn when it goes on."""
+    """The silence is measured by file times, since robots' times have no zone; it ends when the robot goes on."""
     client = await serve()
     parts = recordings.prefixes(recordings.ALL["success"])
     path = put(data_dir, "history", "s1", parts[20])
@@ -221,7 +221,7 @@ async def test_the_older_readers_answer_for_the_session_that_was_asked_for(
 
 @pytest.mark.parametrize(("path", "status"), list(zip(FULL, [200, 400, 400], strict=True)))
 async def test_the_older_readers_ask_for_a_session_as_they_did(serve: Serve, path: str, status: int) -> None:
-    """Their statuses are kept."""
+    """The older readers keep their parameters and statuses."""
     body = await get(await serve(), path, status)
     assert body["message"] == body["error"] == "Session ID obrigatório"
 
@@ -254,7 +254,7 @@ async def test_the_older_readers_ask_for_a_session_as_they_did(serve: Serve, pat
 async def test_what_is_not_served_is_refused_in_the_deployed_words(
     serve: Serve, data_dir: Path, method: str, path: str, error: str
 ) -> None:
-    """With a 200; no session is started or stopped, and nothing of the request is stored."""
+    """The status is 200; no session is started or stopped, and nothing of the request is stored."""
     client = await serve()
     put(data_dir, "history", "s1", recordings.ALL["success"])
     data = b'{"cpf":"11144477735"}' if method == "POST" else None
@@ -268,7 +268,7 @@ async def test_what_is_not_served_is_refused_in_the_deployed_words(
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
 @pytest.mark.parametrize("path", [*(f"{path}?session=s1" for path in FULL), "/progress_sse.php?session_id=s1"])
 async def test_the_older_addresses_are_read_and_nothing_else(serve: Serve, path: str, method: str) -> None:
-    """405 with the methods they take, and nothing about the session."""
+    """Other methods get 405 with the allowed ones, and nothing about the session."""
     client = await serve()
     response = await client.request(method, path)
     assert (response.status, (await response.json())["code"]) == (405, "method_not_allowed")
@@ -277,7 +277,7 @@ async def test_the_older_addresses_are_read_and_nothing_else(serve: Serve, path:
 
 @pytest.mark.parametrize("path", ["/api/rpa/progress/s1", "/rpa/start", "/progress/s1", *FULL, "/progress_sse.php"])
 async def test_a_preflight_is_answered_as_the_deployed_server_does(serve: Serve, path: str) -> None:
-    """200, empty, with one ``Access-Control-Allow-Origin``."""
+    """A preflight gets 200 without a body, with one ``Access-Control-Allow-Origin``."""
     headers = {"Origin": "https://www.example.com", "Access-Control-Request-Method": "GET"}
     response = await (await serve()).options(path, headers=headers)
     assert response.status == 200
@@ -288,7 +288,7 @@ async def test_a_preflight_is_answered_as_the_deployed_server_does(serve: Serve,
 
 
 async def test_the_native_addresses_are_where_they_were(serve: Serve, data_dir: Path) -> None:
-    """A session that has a deployed address's name is reached under ``/ws``."""
+    """A session whose id is also a deployed address's name is reached under ``/ws``."""
     client = await serve()
     json_files.write_all(data_dir, "health", Robot(steps=2).run.documents())
     for path in ("/ws/rpa/health", f"/rpa/{SESSION}"):
@@ -309,7 +309,7 @@ def _texts(value: Any) -> list[str]:
 
 @pytest.mark.parametrize("prefix", ["/api/rpa", "/rpa", ""])
 async def test_health_and_metrics_are_true_and_name_nobody(serve: Serve, data_dir: Path, prefix: str) -> None:
-    """In the deployed shapes."""
+    """Health and metrics have the deployed shapes."""
     client = await serve()
     for name in ("success", "hiccup", "manual", "stuck"):
         put(data_dir, "history", name, recordings.ALL[name])
@@ -329,14 +329,14 @@ async def test_health_and_metrics_are_true_and_name_nobody(serve: Serve, data_di
 
 
 async def test_without_sessions_the_figures_are_empty_lists(serve: Serve) -> None:
-    """As PHP writes an empty array."""
+    """PHP writes an empty array as ``[]``."""
     metrics = (await get(await serve(), "/api/rpa/metrics"))["metrics"]
     assert metrics["sessions"] == {"total": 0, "by_status": []}
     assert metrics["performance"] == []
 
 
 async def test_a_directory_that_is_gone_is_unhealthy(serve: Serve, data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where nothing can be read or written."""
+    """The server is unhealthy if the data directory can be neither read nor written."""
     client = await serve()
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     health = (await get(client, "/api/rpa/health"))["health"]
@@ -345,7 +345,7 @@ async def test_a_directory_that_is_gone_is_unhealthy(serve: Serve, data_dir: Pat
 
 
 async def test_a_redis_that_is_away_degrades(aiohttp_client: Connect, data_dir: Path, redis_process: RedisServer) -> None:
-    """Files are served while Redis is away."""
+    """While Redis is down the server is degraded and serves files."""
     client = await starter(aiohttp_client, data_dir)(redis_url=redis_process.url)
     assert (await get(client, "/api/rpa/health"))["health"]["status"] == "healthy"
     redis_process.kill()
@@ -368,7 +368,7 @@ async def messages(response: aiohttp.ClientResponse) -> list[Document]:
 
 
 async def test_the_event_stream_starts_nothing(serve: Serve, data_dir: Path) -> None:
-    """It follows a run from before its beginning to its end, and writes no file."""
+    """The stream follows a run from before its beginning to its end, and writes no file."""
     client = await serve(heartbeat_s=0.2)
     data_dir.mkdir(parents=True, exist_ok=True)
     response = await client.get("/progress_sse.php", params={"session_id": "s1"})
@@ -403,7 +403,7 @@ async def test_a_page_that_comes_back_behind_the_end_is_sent_away(serve: Serve, 
 
 
 async def test_a_run_that_nobody_writes_any_more_ends_its_stream(serve: Serve, data_dir: Path) -> None:
-    """At once where the silence has lasted long enough."""
+    """The stream ends at once if the silence has lasted long enough already."""
     client = await serve()
     path = put(data_dir, "history", "s1", recordings.prefixes(recordings.ALL["success"])[20])
     long_ago = time.time() - SILENCE_S - 1
@@ -414,7 +414,7 @@ async def test_a_run_that_nobody_writes_any_more_ends_its_stream(serve: Serve, d
 
 @pytest.mark.parametrize("query", ["", "?session_id=", "?session_id=../x"])
 async def test_a_stream_of_no_session_is_an_error_and_ends(serve: Serve, query: str) -> None:
-    """The deployed script makes up an id and starts a robot for it."""
+    """The deployed script makes up an id and starts a robot; ours sends an error."""
     received = await messages(await (await serve()).get(f"/progress_sse.php{query}"))
     assert [message["status"] for message in received] == ["error"]
 
@@ -423,7 +423,7 @@ async def test_a_stream_of_no_session_is_an_error_and_ends(serve: Serve, query: 
 
 
 async def test_no_answer_holds_anything_of_the_form(serve: Serve, data_dir: Path) -> None:
-    """Wherever a robot put it: attached to a step, in a text, in its result."""
+    """Form data never leave, whether a robot attached them to a step, put them into a text, or into its result."""
     client = await serve()
     form = {"cpf": "111.444.777-35", "nome": "Maria de Teste", "telefone": "(11) 98765-4321", "email": "maria@example.com"}
     robot_says = "Erro: CPF 111.444.777-35 de maria@example.com recusado"
@@ -453,7 +453,7 @@ async def test_no_answer_holds_anything_of_the_form(serve: Serve, data_dir: Path
 
 
 async def test_the_list_tells_a_silence_too(serve: Serve, data_dir: Path) -> None:
-    """By the same rules; only the robot sets ``final``."""
+    """The list follows the same rules for a silence; only the robot sets ``final``."""
     client = await serve()
     path = put(data_dir, "history", "s1", recordings.ALL["failed_without_end"])
     half_a_minute_ago = time.time() - SILENCE_AFTER_FAILURE_S - 1

@@ -1,7 +1,7 @@
 """The answers to ``/api/rpa/progress``, compared with the deployed ones and shown to the pages that read them.
 
-Every intended difference from the deployed answer is listed in CORRECTIONS and in docs/migrating.rst. A difference that
-no correction claims fails here, and so does a correction that claims none.
+Every intended difference from the deployed answer is listed in CORRECTIONS and in docs/migrating.rst. The tests fail for
+a difference that no correction claims, and for a correction that claims no difference.
 """
 
 import ast
@@ -30,7 +30,7 @@ from tests.support.server import ROOT
 Path = tuple[str | int, ...]
 
 
-#: What no recording shows.
+#: Cases that no recording shows.
 ODD = [
     Case("nothing is known", {}),
     Case("a warning", {"progress": {**recordings.progress_of(recordings.ALL["success"]), "status": "warning"}}),
@@ -44,11 +44,11 @@ ODD = [
 ]  # fmt: skip
 
 
-# -- the list of what differs on purpose
+# -- the list of intended differences
 
 
 class Difference(NamedTuple):
-    """A path at which two answers differ; *ours* or *theirs* is MISSING where only one has it."""
+    """A path at which two answers differ; *ours* or *theirs* is MISSING if only one of them has it."""
 
     path: Path
     theirs: Any
@@ -157,7 +157,7 @@ def _silence(at: Difference, case: Case) -> bool:
     return case.stale_s > 0 and expected.get(at.path) == at.ours
 
 
-#: Name in docs/migrating.rst → whether a difference is this correction.
+#: Name in docs/migrating.rst → function that tells whether a difference is due to this correction.
 CORRECTIONS: dict[str, Callable[[Difference, Case], bool]] = {
     "other-names": _other_name,
     "percent-of-all-steps": _percent,
@@ -195,7 +195,7 @@ BEHAVIOUR = {
 
 
 def differences(theirs: Any, mine: Any, path: Path = ()) -> Iterator[Difference]:
-    """Yield every difference between two JSON values, as deep down as possible."""
+    """Yield every difference between two JSON values, at the deepest possible path."""
     if isinstance(theirs, dict) and isinstance(mine, dict):
         for key in [*theirs, *(key for key in mine if key not in theirs)]:
             yield from differences(theirs.get(key, MISSING), mine.get(key, MISSING), (*path, key))
@@ -207,7 +207,7 @@ def differences(theirs: Any, mine: Any, path: Path = ()) -> Iterator[Difference]
 
 
 def claimed(case: Case) -> Counter[str]:
-    """Check that every difference is claimed by one correction; return how many each claims."""
+    """Check that exactly one correction claims each difference; return how many each correction claims."""
     count: Counter[str] = Counter()
     theirs = deployed.progress("s1", case.files, NOW)
     for at in differences(theirs, ours(case)):
@@ -219,19 +219,19 @@ def claimed(case: Case) -> Counter[str]:
 
 @pytest.mark.parametrize("name", CASES)
 def test_every_answer_is_the_deployed_one_but_for_the_corrections(name: str) -> None:
-    """Behind every entry of every history, with the history and without."""
+    """Compared after every entry of every history, with and without the history document."""
     for case in CASES[name]:
         claimed(case)
 
 
 @pytest.mark.parametrize("case", ODD, ids=lambda case: case.name)
 def test_what_no_recording_shows_is_the_deployed_answer_but_for_the_corrections(case: Case) -> None:
-    """The same for rare cases."""
+    """The same comparison for rare cases."""
     claimed(case)
 
 
 def test_every_correction_corrects_something() -> None:
-    """The recordings made for the tests are enough to show each."""
+    """The recordings made for the tests suffice to show each correction."""
     count: Counter[str] = Counter()
     for name in recordings.ALL:
         for case in CASES[name]:
@@ -242,7 +242,7 @@ def test_every_correction_corrects_something() -> None:
 
 
 def test_the_corrections_are_those_of_the_document() -> None:
-    """docs/migrating.rst names every one, and no other."""
+    """docs/migrating.rst names every correction and nothing else."""
     text = (ROOT / "docs" / "migrating.rst").read_text(encoding="utf-8")
     table = text.partition("\nCorrections\n")[2].partition("\nWhat a client")[0]
     assert sorted(re.findall(r"^``([a-z-]+)``", table, re.MULTILINE)) == sorted({**CORRECTIONS, **BEHAVIOUR})
@@ -250,14 +250,14 @@ def test_the_corrections_are_those_of_the_document() -> None:
 
 @pytest.mark.parametrize("name", BEHAVIOUR)
 def test_a_correction_that_no_single_answer_shows_has_its_test(name: str) -> None:
-    """Under the name in BEHAVIOUR."""
+    """That test exists under the name given in BEHAVIOUR."""
     module, _, function = BEHAVIOUR[name].partition(".")
     source = (ROOT / "tests" / f"{module}.py").read_text(encoding="utf-8")
     assert f"def {function}(" in source
 
 
 def test_the_deployed_keys_come_in_the_deployed_order_and_first() -> None:
-    """So that the answers can be compared by eye."""
+    """The order is the same so that people can compare the answers."""
     for case in [*CASES["success"], *ODD]:
         theirs, mine = deployed.progress("s1", case.files, NOW), ours(case)
         assert list(mine)[: len(theirs)] == list(theirs)
@@ -269,14 +269,14 @@ def test_the_deployed_keys_come_in_the_deployed_order_and_first() -> None:
 
 @pytest.mark.parametrize("page", pages.PAGES, ids=lambda page: page.__name__)
 def test_no_page_tells_a_success_before_there_is_a_quote(page: Callable[[Document], pages.Shown]) -> None:
-    """Every page shows it once there is one."""
+    """Every page shows the success once there is a quote."""
     for case, answer in answered():
         assert (page(answer).verdict == "success") is case.quote, case.name
 
 
 @pytest.mark.parametrize("page", [page for page, fails in pages.PAGES.items() if fails], ids=lambda page: page.__name__)
 def test_no_page_tells_a_failure_before_the_robot_did(page: Callable[[Document], pages.Shown]) -> None:
-    """Never in a run that ends well; every page shows it once a run has ended without a quote."""
+    """No page shows a failure in a run that ends well; every page shows one once a run has ended without a quote."""
     for case, answer in answered():
         shown = page(answer)
         assert shown.verdict != "failure" or case.gave_up, case.name
@@ -286,28 +286,28 @@ def test_no_page_tells_a_failure_before_the_robot_did(page: Callable[[Document],
 
 @pytest.mark.parametrize("page", pages.PAGES, ids=lambda page: page.__name__)
 def test_no_page_prints_nothing_for_a_quote(page: Callable[[Document], pages.Shown]) -> None:
-    """``R$ 0,00`` and ``N/A`` are no prices."""
+    """``R$ 0,00`` and ``N/A`` are never shown as prices."""
     for case, answer in answered():
         if case.quote and case.plans:
             assert not {pages.NOTHING, "N/A"} & set(page(answer).prices), case.name
 
 
 def test_a_page_that_drops_the_cents_elsewhere_prints_them() -> None:
-    """Under ``valor_total``, which only this page reads, the price has no dot that it would take for a decimal point."""
+    """Only this page reads ``valor_total``; the price there has no dot that it would take for a decimal point."""
     answer = ours(CASES["success"][-1])
     assert pages.modal_v63(answer).prices == ("R$ 3.210,98", "R$ 2.109,87")
 
 
 @pytest.mark.parametrize("name", recordings.ALL)
 def test_a_page_that_looks_for_other_names_shows_the_step(name: str) -> None:
-    """With the deployed answers it shows "Fase 0 de 16" from the beginning to the end."""
+    """With the deployed answers that page shows "Fase 0 de 16" from the beginning to the end."""
     for case in CASES[name]:
         answer = ours(case)
         assert pages.modal_v63_phase(answer) == answer["progress"]["etapa_atual"]
 
 
 def test_the_deployed_answers_mislead_these_pages() -> None:
-    """The checks above can fail: in the deployed answers they find the known defects."""
+    """The checks above can fail: they find the known defects in the deployed answers."""
     misled: dict[str, set[str]] = {}
     for name in recordings.ALL:
         for case in CASES[name]:
@@ -326,7 +326,7 @@ def test_the_deployed_answers_mislead_these_pages() -> None:
     assert "no price for a quote" in misled["production"] & misled["modal_v63"] & misled["integration"]
 
 
-# -- the superset, and what must not be in it
+# -- extra keys, and what must not be in the answers
 
 
 def _walk(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
@@ -337,7 +337,7 @@ def _walk(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
 
 
 def test_what_confuses_a_page_is_not_in_the_answer() -> None:
-    """Each of these names makes some page do something else."""
+    """Each of these names would make some page behave wrongly."""
     for progress in [answer["progress"] for _, answer in answered()] + [ours(case)["progress"] for case in ODD]:
         assert not {"dados_extra", "fase_atual", "progress", "error_code", "status_code"} & set(progress)
         assert 0 <= progress["percentual"] <= 100
@@ -345,7 +345,7 @@ def test_what_confuses_a_page_is_not_in_the_answer() -> None:
 
 
 def test_every_coverage_and_every_plan_has_both_of_its_names() -> None:
-    """Pages disagree on the names."""
+    """Pages look for different names."""
     answer = ours(CASES["success"][-1])
     items = answer["progress"]["estimativas"]["dados"]["coberturas_detalhadas"]
     assert [item["nome"] for item in items] == [item["nome_cobertura"] for item in items] == ["Básica", "Média", "Ampla"]
@@ -357,14 +357,14 @@ def test_every_coverage_and_every_plan_has_both_of_its_names() -> None:
 
 @pytest.mark.parametrize("estado", ["", "sucesso", "cotacao_manual", "erro"])
 def test_the_top_level_says_what_the_page_that_looks_there_expects(estado: str) -> None:
-    """It knows three ends."""
+    """The top-level ``status`` knows three ends."""
     name = {"": "stuck", "sucesso": "success", "cotacao_manual": "manual", "erro": "interrupted"}[estado]
     word = {"": "iniciando", "sucesso": "success", "cotacao_manual": "manual_quotation", "erro": "error"}[estado]
     assert ours(Case(name, {"history": recordings.ALL[name]}))["status"] == word
 
 
 def test_texts_made_here_hold_no_word_that_a_page_takes_for_a_failure() -> None:
-    """A page that finds "erro" in a text gives up a run that goes on."""
+    """A page that finds "erro" in a text gives up on a run that is still going on."""
     texts = [*_texts("progress_answer"), *_texts("reader_answer")]
     made = {text for text in texts if " " in text and text[0].isupper()}
     assert {progress_answer.WAITING, "Cotação manual necessária", "Sem notícias do robô há mais de "} <= made
@@ -373,7 +373,7 @@ def test_texts_made_here_hold_no_word_that_a_page_takes_for_a_failure() -> None:
 
 
 def _texts(name: str) -> Iterator[str]:
-    """Yield the strings of a module that are no docstrings."""
+    """Yield the string constants of a module, without docstrings."""
     tree = ast.parse((ROOT / "rpa_server" / "legacy" / f"{name}.py").read_bytes())
     docs = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     for node in ast.walk(tree):
@@ -382,7 +382,7 @@ def _texts(name: str) -> Iterator[str]:
 
 
 def test_a_silent_run_is_told_as_such_and_taken_back() -> None:
-    """The answer after the robot's next word is the ordinary one."""
+    """Once the robot reports again the answer is the ordinary one."""
     history = recordings.ALL["success"]
     part = recordings.prefixes(history)[20]
     silent = ours(Case("silent", {"history": part}, stale_s=SILENCE_S))
@@ -393,18 +393,18 @@ def test_a_silent_run_is_told_as_such_and_taken_back() -> None:
 
 
 def test_a_pause_of_a_healthy_run_is_no_silence() -> None:
-    """The longest recorded pause is 336 s."""
+    """The longest recorded pause of a healthy run is 336 s."""
     part = recordings.prefixes(recordings.ALL["success"])[-4]
     assert ours(Case("pause", {"history": part}, stale_s=336.0))["progress"]["status"] == "executando"
 
 
-# -- anything at all
+# -- arbitrary runs
 
 
 @settings(deadline=None, max_examples=examples(200))
 @given(recordings.any_entries, st.sampled_from([1, 5, 15]), st.floats(0, 1000))
 def test_any_run_is_answered_in_the_deployed_shape(entries: list[Document], total: int, silence_s: float) -> None:
-    """With the same keys and types, whatever the robot did."""
+    """Keys and types are the same for any run of a robot."""
     document = {"timestamp_inicio": "2026-01-15T09:30:00", "total_etapas": total, "historico": entries}
     try:
         state = from_history("s1", document)
@@ -438,7 +438,7 @@ _strange = _anything(
 
 
 def _forged(content: Document, seq: int) -> bytes:
-    """Return an update with the head of our tracker's and any content."""
+    """Return an update that has the head of our tracker's and arbitrary content."""
     head = f'{{"type":"progress_update","epoch":"aaaa","seq":{seq},"final":false,'
     return head.encode() + safejson.dumps({"evento": "progresso", **content})[1:]
 

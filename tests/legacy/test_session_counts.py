@@ -11,13 +11,13 @@ from tests.support import recordings
 
 
 class Shelf:
-    """A store of recorded runs.
+    """A store that contains recorded runs.
 
     Attributes:
-        states: what is stored, by session.
+        states: the stored states, by session.
         reads: how many sessions were read.
-        pause_s: how long a read takes.
-        away: every call fails.
+        pause_s: how long one read takes.
+        away: if True every call fails.
     """
 
     def __init__(self, *names: str) -> None:
@@ -52,7 +52,7 @@ class Clock:
 
 
 async def test_every_session_is_counted_by_what_became_of_it() -> None:
-    """A robot that has been silent for too long is not counted as running."""
+    """A robot that has been silent for too long does not count as running."""
     shelf, clock = Shelf("success", "hiccup", "manual", "interrupted", "stuck", "failed_without_end"), Clock()
     shelf.states["stuck"].written_s = clock.now_s - 10
     shelf.states["failed_without_end"].written_s = clock.now_s - 31
@@ -61,7 +61,7 @@ async def test_every_session_is_counted_by_what_became_of_it() -> None:
 
 
 async def test_asking_often_costs_nothing() -> None:
-    """A dashboard asks every five seconds, and there may be many."""
+    """A dashboard asks every five seconds, and there may be many dashboards."""
     shelf, clock = Shelf("success", "manual"), Clock()
     counts = SessionCounts(shelf, clock)
     for _ in range(5):
@@ -73,7 +73,7 @@ async def test_asking_often_costs_nothing() -> None:
 
 
 async def test_nobody_waits_for_a_long_count() -> None:
-    """A caller gets the first count as far as it is, later ones of the last complete count."""
+    """During the first count callers get its partial result, later ones that of the last complete count."""
     shelf, clock = Shelf("success", "manual", "stuck"), Clock()
     shelf.pause_s = 0.02
     counts = SessionCounts(shelf, clock)

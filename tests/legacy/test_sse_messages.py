@@ -14,7 +14,7 @@ NOW = "2026-01-15 09:30:00"
 
 
 def messages_of(case: Case) -> list[dict[str, Any]]:
-    """Return the messages for the state of a case, read back from the bytes that are sent."""
+    """Return the messages for the state of a case, parsed from the bytes that are sent."""
     state = states(case)
     assert state is not None
     return [
@@ -29,7 +29,7 @@ def whole(name: str, **more: Any) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("name", recordings.ALL)
 def test_the_page_tells_what_happened_and_not_before_it_did(name: str) -> None:
-    """Success once there is a quote, failure once the robot ended without one."""
+    """The page shows a success once there is a quote, and a failure once the robot ended without one."""
     for case in CASES[name]:
         verdicts = [pages.tracker(message).verdict for message in messages_of(case)]
         assert ("success" in verdicts) is case.quote, case.name
@@ -47,7 +47,7 @@ def test_completed_carries_the_progress_with_the_plans() -> None:
 
 
 def test_a_progress_message_has_the_keys_of_a_progress_file() -> None:
-    """And the estimates where this page looks for them, from step 5 on."""
+    """From step 5 on the message also has the estimates where this page looks for them."""
     message = messages_of(CASES["success"][30])[0]
     assert list(message) == [
         "etapa_atual", "total_etapas", "percentual", "status", "mensagem", "timestamp_inicio", "timestamp_atualizacao",
@@ -58,13 +58,13 @@ def test_a_progress_message_has_the_keys_of_a_progress_file() -> None:
 
 
 def test_a_failure_is_told_with_the_robots_words() -> None:
-    """The page shows the robot's last text, and no progress message before it."""
+    """The page shows the robot's last text; no progress message is sent before it."""
     assert whole("manual") == [{"status": "error", "session_id": "s1", "message": "RPA error"}]
     assert whole("unpriced")[0]["message"] == "Cotação manual necessária"
 
 
 def test_a_silence_is_a_timeout() -> None:
-    """Before the first step after 300 s; a silence after a failure is an error."""
+    """Before the first step that is after 300 s; a silence after a failure is an error."""
     assert [message["status"] for message in whole("stuck", stale_s=299.0)] == ["iniciando"]
     assert [message["status"] for message in whole("stuck", stale_s=300.0)] == ["timeout"]
     silent = whole("failed_without_end", stale_s=SILENCE_AFTER_FAILURE_S)
@@ -72,7 +72,7 @@ def test_a_silence_is_a_timeout() -> None:
 
 
 def test_the_first_messages_are_the_deployed_ones() -> None:
-    """Compared byte by byte."""
+    """They are compared byte by byte."""
     assert sse_messages.encode(sse_messages.starting("s1")) == (
         b'data: {"status":"starting","session_id":"s1","message":"Iniciando cota\\u00e7\\u00e3o..."}\n\n'
     )

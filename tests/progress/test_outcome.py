@@ -15,19 +15,19 @@ UNPRICED = {"plano_recomendado": {"valor": "N/A"}, "plano_alternativo": {"valor"
 
 @pytest.mark.parametrize("estado", Estado)
 def test_an_outcome_is_its_word_on_the_wire(estado: Estado) -> None:
-    """To programs that compare, look up or print it, and in every encoding."""
+    """Members equal their word in comparisons, lookups, prints and every encoding."""
     word = estado.value
     assert type(word) is str
     assert estado == word
     assert hash(estado) == hash(word)
     assert f"{estado}" == str(estado) == "%s" % estado == word  # noqa: UP031
     for encode in (safejson.dumps, safejson.dumps_lines, php_json.pretty, php_json.compact):
-        for nan in (1.0, float("nan")):  # with a value that JSON can't say, encoding takes another way
+        for nan in (1.0, float("nan")):  # a text that UTF-8 can't encode uses the slow path of the encoder
             assert encode({"estado": estado, estado: nan}) == encode({"estado": word, word: nan})
 
 
 def test_a_word_of_a_newer_writer_is_passed_on() -> None:
-    """A tracker may be upgraded before the server is: pages get its word, though nothing here knows it."""
+    """A tracker may be upgraded before the server: pages get its word, though this version does not know it."""
     estado = Estado("pausado")
     assert safejson.dumps([estado]) == b'["pausado"]'
     assert estado == "pausado"
@@ -56,24 +56,24 @@ def test_a_word_of_a_newer_writer_is_passed_on() -> None:
     ],
 )
 def test_the_end_means_what_its_word_and_its_errors_say(status: str, error: object, errors: list[Any], estado: str) -> None:
-    """A word that is not known to mean success is an error."""
+    """A word that is not known to mean success means an error."""
     assert outcome(status, error, errors) == estado
 
 
 @pytest.mark.parametrize("status", ["success", "warning"])
 def test_a_success_without_a_price_is_none(status: str) -> None:
-    """Three of the deployed robot's recorded successes have "N/A" for every price: no quote exists."""
+    """Three recorded successes of the deployed robot have "N/A" for every price: no quote exists."""
     assert outcome(status, None, [], UNPRICED) == "cotacao_manual"
     assert outcome(status, MANUAL, []) == "cotacao_manual"
 
 
 def test_a_price_is_worth_more_than_an_error_on_the_way() -> None:
-    """One plan with a price is a quote, whatever went wrong before."""
+    """A plan with a price is a quote, whatever went wrong before."""
     assert outcome("success", MANUAL, [{"erro": MANUAL}], PRICED) == "sucesso"
 
 
 def test_a_success_that_brings_no_plans_is_believed() -> None:
-    """The robot with five screens ends with the estimates alone."""
+    """The robot with five screens ends with only the estimates."""
     assert outcome("success", None, [], {"outro": 1}) == "sucesso"
     assert outcome("success", None, [], {"plano_recomendado": {}, "plano_alternativo": None}) == "sucesso"
 
@@ -84,7 +84,7 @@ def test_a_success_that_brings_no_plans_is_believed() -> None:
      (None, None), (True, None), ([1], None)],
 )  # fmt: skip
 def test_a_price_is_what_has_a_digit_other_than_zero(value: object, found: str | None) -> None:
-    """As the robot wrote it."""
+    """A price is returned as the robot wrote it."""
     assert price({"valor": value}) == found
 
 
@@ -95,7 +95,7 @@ def test_a_price_is_what_has_a_digit_other_than_zero(value: object, found: str |
      ("RPA concluído com sucesso", False), ("", False)],
 )  # fmt: skip
 def test_a_snapshot_has_ended_by_a_word_that_nothing_else_uses(status: str, ends: bool) -> None:
-    """``concluido`` is the last step's beginning, ``completed`` the estimates'."""
+    """``concluido`` means the beginning of the last step, ``completed`` the estimates."""
     assert is_end(status) is ends
 
 
@@ -103,13 +103,13 @@ def test_a_snapshot_has_ended_by_a_word_that_nothing_else_uses(status: str, ends
     "text", ["Tela 2 falhou", "Processo 15 falhou", "Tela Zero KM falhou", "Erro: x", "RPA interrompido por erro: x"]
 )
 def test_a_failure_is_known_by_its_text(text: str) -> None:
-    """The deployed robot has no other sign for it."""
+    """The deployed robot has no other sign of a failure."""
     assert says_failure(text)
 
 
 @pytest.mark.parametrize("text", ["Tela 2 concluída", "Tela 14 pulada", "", "Definição do Corretor", "Mais um após erro"])
 def test_no_other_text_is_a_failure(text: str) -> None:
-    """Not even one that speaks of an error on the way."""
+    """That includes texts that mention an error on the way."""
     assert not says_failure(text)
 
 

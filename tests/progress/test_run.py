@@ -1,4 +1,4 @@
-"""One run as its writer sees it."""
+"""A run from its writer's side."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -24,7 +24,7 @@ def at(second: int) -> datetime:
 
 
 def make(steps: int = 0, total: int = 15) -> Run:
-    """Return a run that has begun and made *steps* steps."""
+    """Return a run that has begun and reported *steps* steps."""
     made = Run("s1", "a1b2", BEGAN, total)
     made.start(at(0))
     for number in range(1, steps + 1):
@@ -33,12 +33,12 @@ def make(steps: int = 0, total: int = 15) -> Run:
 
 
 def state_of(made: Run) -> SessionState:
-    """Return what a store answers that has the whole run."""
+    """Return the state of a store that has the whole run."""
     return SessionState(made.epoch, made.seq, made.snapshot, list(made.updates))
 
 
 def test_updates_are_numbered_from_one_without_a_hole() -> None:
-    """Every call is one update, an end with an error text two."""
+    """Every call makes one update; an end with an error text makes two."""
     made = Run("s1", "a1b2", BEGAN)
     made.start(at(0))
     made.step(5, "m", at(1), estimates=ESTIMATES)
@@ -63,7 +63,7 @@ def test_every_update_is_read_back_as_our_own() -> None:
 
 
 def test_the_writers_words_are_the_deployed_ones() -> None:
-    """Other programs read them in the files."""
+    """Other programs read these words in the files."""
     made = Run("s1", "a1b2", BEGAN)
     made.start(at(0))
     made.step(0, "Iniciando RPA", at(0))
@@ -86,7 +86,7 @@ def test_the_writers_words_are_the_deployed_ones() -> None:
      ("nan", 3)],
 )  # fmt: skip
 def test_a_step_that_is_no_number_leaves_the_step_where_it_is(etapa: Any, number: float) -> None:
-    """Whatever the robot passes, the update has a number."""
+    """Whatever the robot passes as a step, the update gets a number."""
     update = make(3).step(etapa, "m", at(9))
     assert update.data["etapa"] == number
     assert is_number(update.data["etapa"])
@@ -94,7 +94,7 @@ def test_a_step_that_is_no_number_leaves_the_step_where_it_is(etapa: Any, number
 
 @pytest.mark.parametrize("etapa", [float("inf"), float("-inf"), "inf", "1e999"])
 def test_a_step_without_end_leaves_the_step_where_it_is(etapa: Any) -> None:
-    """JSON has no infinity; the update has a number all the same."""
+    """JSON has no infinity; the update gets a number all the same."""
     made = make(3)
     update = made.step(etapa, "m", at(9))
     assert is_number(update.data["etapa"])
@@ -103,14 +103,14 @@ def test_a_step_without_end_leaves_the_step_where_it_is(etapa: Any) -> None:
 
 @pytest.mark.parametrize("total", [0, -5])
 def test_there_is_at_least_one_step(total: int) -> None:
-    """Nothing is divided by zero."""
+    """A total of 0 steps must not cause a division by zero."""
     made = make(3, total)
     assert made.snapshot["total_etapas"] == 1
     assert made.snapshot["percentual"] == 99.0
 
 
 def test_documents_have_the_deployed_shapes_plus_the_cursor() -> None:
-    """Everything that the PHP readers look for is in them."""
+    """The documents have everything that the PHP readers look for."""
     made = make(3)
     documents = made.documents()
     assert set(documents) == {"progress", "history"}
@@ -126,7 +126,7 @@ def test_documents_have_the_deployed_shapes_plus_the_cursor() -> None:
 
 
 def test_result_and_session_come_with_the_end() -> None:
-    """Their shapes are the deployed ones."""
+    """Result and session have the deployed shapes."""
     made = make(3)
     made.finish("success", at(9), recordings.plans())
     documents = made.documents()
@@ -140,7 +140,7 @@ def test_result_and_session_come_with_the_end() -> None:
 
 
 def test_documents_are_not_changed_by_what_comes_later() -> None:
-    """They may still be waiting to be written."""
+    """The documents may still be waiting to be written."""
     made = make(3)
     before = safejson.dumps(made.documents())
     documents = made.documents()
@@ -150,7 +150,7 @@ def test_documents_are_not_changed_by_what_comes_later() -> None:
 
 
 def test_a_resumed_run_counts_on_where_it_was() -> None:
-    """Same epoch, next number, same snapshot."""
+    """A resumed run has the same epoch, the next number, and the same snapshot."""
     made = make(7)
     resumed = Run.resume("s1", state_of(made))
     assert resumed.snapshot == made.snapshot
@@ -163,7 +163,7 @@ def test_a_resumed_run_counts_on_where_it_was() -> None:
 
 @pytest.mark.parametrize("ends", [0, 1, 2])
 def test_resuming_from_stored_documents_loses_nothing(ends: int) -> None:
-    """A run resumed from its files has the same documents, the result included, as if its writer had never stopped."""
+    """A run resumed from its files has the same documents, including the result, as if its writer had never stopped."""
     made = make(4)
     made.error("Placa recusada", "tela 2", at(5))
     made.estimates(ESTIMATES, at(5))
@@ -176,7 +176,7 @@ def test_resuming_from_stored_documents_loses_nothing(ends: int) -> None:
 
 
 def test_resuming_leaves_the_stored_state_as_it_was() -> None:
-    """The server keeps it for its viewers."""
+    """The server keeps that state for its viewers."""
     before = state_of(make(7))
     snapshot, updates = before.snapshot.copy(), list(before.updates)
     resumed = Run.resume("s1", before)
@@ -187,13 +187,13 @@ def test_resuming_leaves_the_stored_state_as_it_was() -> None:
 
 @pytest.mark.parametrize("started", ["", "ontem", "2026-01-15T09:30:00Z", "2026-13-45", "1758748127.1"])
 def test_a_run_whose_start_is_no_time_is_resumed_all_the_same(started: str) -> None:
-    """Another program may have written anything there before the robot publishes over HTTP."""
+    """Another program may have written anything as the start before the robot publishes over HTTP."""
     found = from_history("s1", {"timestamp_inicio": started, "historico": recordings.ALL["stuck"]["historico"]})
     assert Run.resume("s1", found).step(1, "m", at(9)).seq == 3
 
 
 def test_memory_and_history_are_bounded() -> None:
-    """A robot that never stops costs no more than the last HISTORY updates."""
+    """A robot that never stops needs no more memory than the last HISTORY updates."""
     made = make(HISTORY + 100)
     assert made.seq == HISTORY + 101
     assert len(made.updates) == len(made.entries) == HISTORY
@@ -209,7 +209,7 @@ def test_a_recorded_run_is_recorded_alike(name: str) -> None:
     made.start(at(0))
 
     class Robot:
-        """Makes the calls on the run itself, without a tracker."""
+        """Makes the recorded calls on the run itself, without a tracker."""
 
         def update_progress(self, etapa: float, mensagem: str, dados_extra: dict[str, Any] | None) -> None:
             made.step(etapa, mensagem, at(1), dados_extra)

@@ -1,4 +1,4 @@
-"""Checks for what comes from outside."""
+"""Validation of external data."""
 
 import contextlib
 import copy
@@ -30,7 +30,7 @@ PLAN = {"etapa": 5, "mensagem": "Tela 5 concluída", "timestamp": "2026-01-15T09
     ],
 )
 def test_a_message_in_the_plans_shape_passes_untouched(message: Document) -> None:
-    """Other writers have keys of their own."""
+    """Other writers may add keys of their own."""
     before = copy.deepcopy(message)
     assert schemas.unnumbered_update(message) is message
     assert message == before
@@ -45,7 +45,7 @@ def test_a_message_in_the_plans_shape_passes_untouched(message: Document) -> Non
     ],
 )  # fmt: skip
 def test_a_message_of_another_shape_is_a_bad_document(message: object) -> None:
-    """One that a page could not show is dropped before it gets there."""
+    """A message that a page could not show is dropped."""
     with pytest.raises(BadDocument):
         schemas.unnumbered_update(message)
 
@@ -53,7 +53,7 @@ def test_a_message_of_another_shape_is_a_bad_document(message: object) -> None:
 @settings(deadline=None)
 @given(json_values)
 def test_a_message_without_a_position_is_taken_or_a_bad_document(message: Any) -> None:
-    """Nothing else is raised, whatever was published."""
+    """No other exception is raised, whatever was published."""
     with contextlib.suppress(BadDocument):
         assert schemas.unnumbered_update(message) is message
 
@@ -63,7 +63,7 @@ def test_a_message_without_a_position_is_taken_or_a_bad_document(message: Any) -
 
 @pytest.mark.parametrize("name", recordings.ALL)
 def test_deployed_documents_pass(name: str) -> None:
-    """Nothing in them is lost."""
+    """Nothing in the deployed documents is lost."""
     history = recordings.ALL[name]
     progress = recordings.progress_of(history)
     assert schemas.history(history) == history
@@ -71,7 +71,7 @@ def test_deployed_documents_pass(name: str) -> None:
 
 
 def test_what_older_writers_leave_out_is_filled_in() -> None:
-    """Callers need not ask whether a key is there."""
+    """Callers need not check whether a key exists."""
     assert schemas.progress({}) == {
         "etapa_atual": 0.0,
         "total_etapas": 15,
@@ -90,7 +90,7 @@ def test_what_older_writers_leave_out_is_filled_in() -> None:
 
 
 def test_what_is_filled_in_is_not_shared() -> None:
-    """Extra data of one document never appears in another."""
+    """Extra data of one document never appear in another."""
     first, second = schemas.progress({}), schemas.progress({})
     first["dados_extra"]["a"] = 1
     first["erros"].append({"erro": "x", "contexto": "", "timestamp": "t"})
@@ -121,7 +121,7 @@ ENTRY = {"etapa": 1, "timestamp": "t", "status": "s"}
     ],
 )
 def test_a_broken_history_is_a_bad_document(document: Document) -> None:
-    """Everything that replaying needs must be there."""
+    """Everything that a replay needs must exist."""
     with pytest.raises(BadDocument):
         schemas.history(document)
 
@@ -143,7 +143,7 @@ def test_a_broken_snapshot_is_a_bad_document(document: Document) -> None:
 @settings(deadline=None)
 @given(json_objects)
 def test_a_document_is_taken_or_a_bad_document(document: Document) -> None:
-    """Nothing else is raised, whatever a file holds."""
+    """No other exception is raised, whatever a file contains."""
     for check in (schemas.history, schemas.progress):
         with contextlib.suppress(BadDocument):
             check(document)
@@ -164,7 +164,7 @@ def test_a_document_is_taken_or_a_bad_document(document: Document) -> None:
     ],
 )
 def test_the_bodies_of_the_contract_pass(body: Document) -> None:
-    """Keys that were left out are filled in."""
+    """Omitted keys are filled in."""
     found = schemas.publication(body)
     assert {key: found[key] for key in body} == body
     assert {"mensagem", "dados_extra", "estimativas", "total_etapas", "contexto", "dados_finais", "erro_final"} <= set(
@@ -200,7 +200,7 @@ def test_the_bodies_of_the_contract_pass(body: Document) -> None:
     ],
 )
 def test_a_wrong_body_is_a_bad_request_that_names_what_is_wrong(body: Document, named: str) -> None:
-    """In one line, for the robot's log."""
+    """The message is one line, for the robot's log."""
     with pytest.raises(BadRequest) as caught:
         schemas.publication(body)
     text = str(caught.value)
@@ -212,19 +212,19 @@ def test_a_wrong_body_is_a_bad_request_that_names_what_is_wrong(body: Document, 
 @settings(deadline=None)
 @given(json_objects | st.fixed_dictionaries({"etapa": json_values}, optional={"dados_extra": json_values}))
 def test_a_body_is_taken_or_a_bad_request(body: Document) -> None:
-    """Nothing else is raised, whatever was posted."""
+    """No other exception is raised, whatever was posted."""
     with contextlib.suppress(BadRequest):
         schemas.publication(body)
 
 
 def test_a_broken_entry_is_named_by_its_index() -> None:
-    """Whoever wrote the file can find it."""
+    """So whoever wrote the file can find the entry."""
     with pytest.raises(BadDocument, match=r"historico\.1\.status"):
         schemas.history({"timestamp_inicio": "t", "historico": [ENTRY, {"etapa": 1, "timestamp": "t"}]})
 
 
 def test_ten_thousand_broken_entries_make_a_short_message() -> None:
-    """A log line, not a megabyte."""
+    """The message is a log line, not a megabyte."""
     with pytest.raises(BadDocument) as caught:
         schemas.history({"timestamp_inicio": "t", "historico": [{}] * 10_000})
     assert len(str(caught.value)) < 2000

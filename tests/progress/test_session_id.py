@@ -1,4 +1,4 @@
-"""Session ids and the names that are built from them."""
+"""Session ids, and the names that are built from them."""
 
 import pytest
 from hypothesis import example, given
@@ -19,7 +19,7 @@ from rpa_server.errors import BadSessionId
 from rpa_server.progress.session_id import check_session_id, is_session_id
 
 IDS = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}", fullmatch=True).filter(lambda text: ".." not in text)
-#: What every hostile id has in it, among characters that are fine.
+#: Characters and parts of hostile ids, and harmless characters between them.
 MIXED = st.text(st.sampled_from("aZ0._-/\\*?[]:\0\n ~%é") | st.characters(), max_size=140)
 
 
@@ -36,7 +36,7 @@ MIXED = st.text(st.sampled_from("aZ0._-/\\*?[]:\0\n ~%é") | st.characters(), ma
 @example("a" * 129)
 @example("")
 def test_no_path_glob_or_option_passes_for_a_session_id(text: str) -> None:
-    """What passes the check can neither leave a directory, nor match other keys, nor be taken for an option."""
+    """An accepted id can't leave a directory, match other keys, or be taken for an option."""
     try:
         checked = check_session_id(text)
     except BadSessionId:
@@ -54,7 +54,7 @@ def test_no_path_glob_or_option_passes_for_a_session_id(text: str) -> None:
     "text", ["2d4c17d1", "teste_php", "rpa_v4_20251009_191930_ab12cd34", "TESTE_LOCAL_20250109", "_", "a.b-c", "a" * 128]
 )
 def test_ids_as_seen_in_production_are_session_ids(text: str) -> None:
-    """Ids of the deployed kinds pass."""
+    """Ids of the deployed kinds are accepted."""
     assert check_session_id(text) == text
 
 
@@ -79,13 +79,13 @@ def test_keys_channel_and_files_have_the_deployed_names() -> None:
 
 @given(IDS)
 def test_a_channel_names_its_session(session_id: str) -> None:
-    """The session is read back from the channel it was given."""
+    """A session's channel leads back to the session."""
     assert session_of_channel(channel(session_id).encode()) == session_id
 
 
 @given(IDS, st.sampled_from(KINDS))
 def test_a_file_name_names_its_kind_and_session(session_id: str, kind: str) -> None:
-    """Kind and session are read back from the file name they gave."""
+    """A file name leads back to its kind and session."""
     assert session_of_file(file_name(kind, session_id)) == (kind, session_id)
 
 
@@ -99,13 +99,13 @@ def test_a_journal_names_its_session(session_id: str) -> None:
     "name", [b"rpa_progress:", b"rpa_progress:../x", b"rpa_progress:a:b", b"rpa_progress:\xff", b"rpa_progress:a*"]
 )
 def test_a_channel_with_a_bad_session_id_is_no_sessions(name: bytes) -> None:
-    """A stranger may publish on any channel below the prefix."""
+    """A stranger may publish on any channel with the prefix."""
     assert session_of_channel(name) is None
 
 
 @pytest.mark.parametrize("name", [b"rpa_probe:0123456789abcdef", b"another_prefix:2d4c17d1", b"0123456789abcdef0123"])
 def test_a_channel_without_the_prefix_is_no_sessions(name: bytes) -> None:
-    """The rest of another channel's name is never taken for a session."""
+    """A part of another channel's name is never taken for a session id."""
     assert session_of_channel(name) is None
 
 
@@ -117,11 +117,11 @@ def test_a_channel_without_the_prefix_is_no_sessions(name: bytes) -> None:
     ],
 )  # fmt: skip
 def test_another_file_is_no_sessions(name: str) -> None:
-    """Temporary files, those of other programs, and hostile names are left alone."""
+    """Temporary files, those of other programs, and hostile names are ignored."""
     assert session_of_file(name) is None
 
 
 @pytest.mark.parametrize("name", ["progress_a.jsonl", "updates_a.json"])
 def test_each_kind_of_file_has_one_suffix_only(name: str) -> None:
-    """A name that is never written names no file of a session."""
+    """A name that is never written does not count as a session's file."""
     assert session_of_file(name) is None

@@ -1,4 +1,4 @@
-"""The snapshot of a run: how entries change it, how updates tell of it, how pages get it."""
+"""The snapshot of a run: how entries change it, how updates report it, how pages get it."""
 
 import copy
 import itertools
@@ -19,7 +19,7 @@ TOTALS = st.sampled_from([1, 5, 15, 1000])
 
 
 def entry(etapa: Any, **more: Any) -> Entry:
-    """Return an entry in which only *more* matters."""
+    """Return an entry with the keys of *more*; the others don't matter."""
     status = "executando" if snapshots.is_number(etapa) else "success"
     plain = {"timestamp": "2026-01-15T09:30:00", "status": status, "mensagem": "m", "dados_extra": None, "erro": None}
     return cast("Entry", {"etapa": etapa, **plain, **more})
@@ -30,7 +30,7 @@ def begin(total: int = 15) -> Snapshot:
 
 
 def replay(entries: list[Entry], total: int = 15) -> list[Snapshot]:
-    """Return the snapshot after each entry, the one before the first included."""
+    """Return the snapshots before the first entry and after each entry."""
     replayed = [begin(total)]
     for each in entries:
         replayed.append(snapshots.reduce(replayed[-1], each))
@@ -43,7 +43,7 @@ def replay(entries: list[Entry], total: int = 15) -> list[Snapshot]:
 @settings(deadline=None)
 @given(any_entries, TOTALS)
 def test_percentual_never_falls_and_is_100_only_at_the_end(entries: list[Entry], total: int) -> None:
-    """A bar that goes back, or is full while the robot works, would lie."""
+    """A bar that goes back, or is full while the robot works, would mislead."""
     replayed = replay(entries, total)
     for before, after in itertools.pairwise(replayed):
         assert before["percentual"] <= after["percentual"]
@@ -65,7 +65,7 @@ def test_final_and_its_meaning_never_go_back(entries: list[Entry], total: int) -
 @settings(deadline=None)
 @given(any_entries, TOTALS)
 def test_the_step_stays_between_nothing_and_the_total(entries: list[Entry], total: int) -> None:
-    """Step 5.5 of 5 is the last one."""
+    """Step 5.5 of 5 counts as the last one."""
     for snapshot in replay(entries, total):
         assert 0 <= snapshot["etapa_atual"] <= total
 
@@ -73,7 +73,7 @@ def test_the_step_stays_between_nothing_and_the_total(entries: list[Entry], tota
 @settings(deadline=None)
 @given(any_entries)
 def test_a_milestone_stays_once_it_was_seen(entries: list[Entry]) -> None:
-    """Estimates and result are shown from then on."""
+    """Once seen, estimates and result are always shown."""
     views = [snapshots.view(snapshot, "a1", 1) for snapshot in replay(entries)]
     for before, after in itertools.pairwise(views):
         for milestone in ("estimativas", "resultado"):
@@ -83,7 +83,7 @@ def test_a_milestone_stays_once_it_was_seen(entries: list[Entry]) -> None:
 @pytest.mark.parametrize("spoiling", [None, "indisponível", 0, []])
 @pytest.mark.parametrize("etapa", [6, "final"])
 def test_a_milestone_is_not_taken_back_by_extra_data_of_its_name(etapa: Any, spoiling: Any) -> None:
-    """Pages get the estimates as an object or null, and keep them once they were seen."""
+    """Pages get the estimates as an object or null, and keep them once they have them."""
     estimates: dict[str, Any] = {"coberturas_detalhadas": []}
     last = replay([entry("estimativas", dados_extra=estimates), entry(etapa, dados_extra={"estimativas_tela_5": spoiling})])
     assert snapshots.view(last[-1], "a1", 2)["estimativas"] == estimates
@@ -92,7 +92,7 @@ def test_a_milestone_is_not_taken_back_by_extra_data_of_its_name(etapa: Any, spo
 @settings(deadline=None)
 @given(any_entries)
 def test_estado_tells_waiting_from_working_from_over(entries: list[Entry]) -> None:
-    """Two words until the end, five after it."""
+    """``estado`` has one of two values until the end, and one of five after it."""
     for number, snapshot in enumerate(replay(entries)):
         if snapshot["final"]:
             assert snapshot["estado"] in {"sucesso", "cotacao_manual", "erro", "expirado", "cancelado"}
@@ -105,7 +105,7 @@ def test_estado_tells_waiting_from_working_from_over(entries: list[Entry]) -> No
 @settings(deadline=None)
 @given(any_entries)
 def test_reducing_leaves_what_it_was_given_as_it_was(entries: list[Entry]) -> None:
-    """Other tasks keep the same snapshot."""
+    """Other tasks use the same snapshot."""
     snapshot = begin()
     for each in entries:
         before, given_entry = copy.deepcopy(snapshot), copy.deepcopy(each)
@@ -117,7 +117,7 @@ def test_reducing_leaves_what_it_was_given_as_it_was(entries: list[Entry]) -> No
 
 @pytest.mark.parametrize("kind", ENTRIES)
 def test_an_update_reduces_to_what_its_entry_reduces_to(kind: str) -> None:
-    """A server that follows the updates arrives at the snapshot that the tracker stored."""
+    """A server that follows the updates gets the same snapshot that the tracker stored."""
 
     @settings(deadline=None)
     @given(any_entries, ENTRIES[kind])
@@ -133,7 +133,7 @@ def test_an_update_reduces_to_what_its_entry_reduces_to(kind: str) -> None:
 @settings(deadline=None)
 @given(any_entries)
 def test_an_update_survives_the_wire_on_its_way_to_the_snapshot(entries: list[Entry]) -> None:
-    """Updates read back from their bytes reduce to the same step, percentage, words and end."""
+    """Updates parsed from their bytes lead to the same step, percentage, words and end."""
     snapshot = followed = begin()
     for seq, each in enumerate(entries, 1):
         snapshot = snapshots.reduce(snapshot, each)
@@ -146,7 +146,7 @@ def test_an_update_survives_the_wire_on_its_way_to_the_snapshot(entries: list[En
 @settings(deadline=None)
 @given(any_entries, TOTALS)
 def test_an_update_says_what_the_contract_says(entries: list[Entry], total: int) -> None:
-    """Keys, types and ranges of docs/api.rst, whatever the robot did."""
+    """Keys, types and ranges are those of docs/api.rst, whatever the robot did."""
     snapshot = begin(total)
     for seq, each in enumerate(entries, 1):
         snapshot = snapshots.reduce(snapshot, each)
@@ -173,7 +173,7 @@ def test_an_update_says_what_the_contract_says(entries: list[Entry], total: int)
                                     (5.5, 5, 99.0), (-3, 15, 0.0), (99, 15, 99.0)],
 )  # fmt: skip
 def test_percentual_is_the_share_of_steps_and_99_at_most(etapa: float, total: int, percent: float) -> None:
-    """At the last step the run is not over yet."""
+    """At the last step the run has not ended yet."""
     assert replay([entry(etapa)], total)[-1]["percentual"] == pytest.approx(percent, abs=0.001)
 
 
@@ -188,7 +188,7 @@ def test_the_status_word_of_a_step_is_the_deployed_one(etapa: float, total: int,
 
 
 def test_concluido_does_not_mean_finished() -> None:
-    """Step 15 of 15, "concluido", "Tela 15 falhou": a failure that looks finished."""
+    """Step 15 of 15, "concluido", "Tela 15 falhou": this failure looks like an end."""
     last = replay([entry(15, status="concluido", mensagem="Tela 15 falhou")])[-1]
     assert last["status"] == "concluido"
     assert last["final"] is False
@@ -196,14 +196,14 @@ def test_concluido_does_not_mean_finished() -> None:
 
 
 def test_a_second_end_changes_the_status_and_not_the_meaning() -> None:
-    """The first end decides what the run means."""
+    """The first end decides the meaning of the run."""
     *_, first, second = replay([entry("final", status="success"), entry("final", status="error", erro="tarde")])
     assert first["estado"] == second["estado"] == "sucesso"
     assert second["status"] == "error"
 
 
 def test_a_step_of_zero_does_not_take_the_run_back() -> None:
-    """The deployed robot's exception handler writes step 0, however far the run had come."""
+    """The deployed robot's exception handler writes step 0, however far the run has come."""
     last = replay([entry(7), entry(0, mensagem="RPA interrompido por erro: x")])[-1]
     assert last["etapa_atual"] == 7
     assert last["mensagem"] == "RPA interrompido por erro: x"
@@ -211,12 +211,12 @@ def test_a_step_of_zero_does_not_take_the_run_back() -> None:
 
 @pytest.mark.parametrize(("given", "shown"), [(20, 15), (-1, 0), (5.5, 5.5)])
 def test_a_step_beyond_the_scale_is_put_on_it(given: float, shown: float) -> None:
-    """The deployed robot limits the step at the top only."""
+    """The deployed robot limits the step only at the top."""
     assert replay([entry(given)])[-1]["etapa_atual"] == shown
 
 
 def test_a_success_whose_plans_have_no_price_is_none() -> None:
-    """Whether the last entry brought the plans or one before."""
+    """This holds whether the last entry brought the plans or an earlier one."""
     unread = {"plano_recomendado": {"valor": "N/A"}}
     at_the_end = replay([entry("final", dados_extra=unread)])[-1]
     before = replay([entry(15, dados_extra=unread), entry("final")])[-1]
@@ -226,7 +226,7 @@ def test_a_success_whose_plans_have_no_price_is_none() -> None:
 @settings(deadline=None)
 @given(any_entries, st.floats(0, 1e6))
 def test_silence_is_told_and_ends_nothing(entries: list[Entry], silence_s: float) -> None:
-    """Only the robot sets ``final``; what a silence means is withdrawn when the robot speaks again."""
+    """Only the robot sets ``final``; the meaning of a silence is withdrawn when the robot reports again."""
     for snapshot in replay(entries):
         view = snapshots.view(snapshot, "a1", 1, silence_s)
         assert view["final"] is snapshot["final"]
@@ -262,7 +262,7 @@ def test_extra_data_is_merged_and_estimates_keep_their_key() -> None:
 
 
 def test_estimates_that_came_with_a_step_are_estimates() -> None:
-    """Both calls of the robot lead to the same milestone."""
+    """Both ways to report estimates lead to the same milestone."""
     estimates: dict[str, Any] = {"coberturas_detalhadas": []}
     alone = replay([entry("estimativas", dados_extra=estimates)])[-1]
     carried = replay([entry(5, estimativas=estimates)])[-1]
@@ -271,7 +271,7 @@ def test_estimates_that_came_with_a_step_are_estimates() -> None:
 
 @pytest.mark.parametrize("etapa", [True, False, float("nan"), None, "5", [5]])
 def test_what_is_no_number_is_no_step(etapa: object) -> None:
-    """True, NaN, and a number as text are not."""
+    """True, NaN, and a number as text are no steps."""
     assert not snapshots.is_number(etapa)
 
 
@@ -282,7 +282,7 @@ def test_infinity_is_no_step(etapa: float) -> None:
 
 
 def test_a_result_is_shown_only_when_the_run_has_ended() -> None:
-    """Plans that a step attached before the end are no offer yet."""
+    """Plans that a step attached before the end are not shown as an offer yet."""
     plans = recordings.plans()
     on_the_way, ended = replay([entry(15, dados_extra=plans), entry("final")])[1:]
     assert snapshots.view(on_the_way, "a1", 1)["resultado"] is None
@@ -302,7 +302,7 @@ def test_a_view_has_the_keys_of_the_contract() -> None:
 
 @pytest.mark.parametrize("name", recordings.ALL)
 def test_a_recorded_run_adds_up_to_the_robots_own_snapshot(name: str) -> None:
-    """Compared are the keys that the deployed robot's last progress document has, too."""
+    """The keys that the deployed robot's last progress document also has are compared."""
     history = recordings.ALL[name]
     last = replay(history["historico"], history["total_etapas"])[-1]
     expected = recordings.progress_of(history)
@@ -318,7 +318,7 @@ def test_a_recorded_run_adds_up_to_the_robots_own_snapshot(name: str) -> None:
      ("unpriced", True, "cotacao_manual"), ("hiccup", True, "sucesso")],
 )  # fmt: skip
 def test_a_recorded_run_means_what_it_meant(name: str, final: bool, estado: str) -> None:
-    """Quotes, manual quotations, failures, and runs that nobody ended."""
+    """The recordings are quotes, manual quotations, failures, and runs that nobody ended."""
     history = recordings.ALL[name]
     last = replay(history["historico"], history["total_etapas"])[-1]
     assert (last["final"], last["estado"]) == (final, estado)
@@ -326,7 +326,7 @@ def test_a_recorded_run_means_what_it_meant(name: str, final: bool, estado: str)
 
 @pytest.mark.parametrize("name", recordings.RUNS)
 def test_behind_every_entry_of_a_recorded_run_the_state_is_true(name: str) -> None:
-    """``final`` from the robot's first end on; neither it nor the percentage goes back; 100 % only at the end."""
+    """``final`` stays from the robot's first end on; the percentage never goes back, and is 100 % only at the end."""
     history = recordings.RUNS[name]
     snapshots = replay(history["historico"], history["total_etapas"])[1:]
     ended = False

@@ -19,12 +19,12 @@ SEQS = st.integers(1, 10**16 - 1)
 
 @given(st.builds(Cursor, EPOCHS, st.integers(0, 10**16 - 1)))
 def test_a_cursor_that_was_handed_out_is_read_back_as_it_was(cursor: Cursor) -> None:
-    """Encode and parse are inverse."""
+    """Encoding and parsing are inverse."""
     assert parse_cursor(str(cursor)) == cursor
 
 
 def test_zero_is_the_beginning_of_whatever_run_is_current() -> None:
-    """The one cursor that a client makes up itself."""
+    """This is the only cursor that a client makes up itself."""
     assert parse_cursor("0") is START
     assert START.epoch == ""
     assert START.seq == 0
@@ -44,7 +44,7 @@ def test_zero_is_the_beginning_of_whatever_run_is_current() -> None:
 @example("a:12345678901234567")
 @example("a" * 65 + ":1")
 def test_anything_else_is_a_bad_cursor(text: str) -> None:
-    """What is taken is written the same way again, and nothing else is raised."""
+    """An accepted text is written back unchanged; no other exception is raised."""
     try:
         cursor = parse_cursor(text)
     except BadCursor:
@@ -72,7 +72,7 @@ def test_what_state_describes_is_read_back_as_our_own(entry: Entry, epoch: str, 
 
 
 def test_an_update_with_not_a_number_is_still_our_own() -> None:
-    """The slow way of encoding keeps the order of the keys."""
+    """The slow encoding keeps the order of the keys, too."""
     extra = {"n": float("nan")}
     entry: Entry = {"etapa": 1, "timestamp": "t", "status": "executando", "mensagem": "m", "dados_extra": extra}
     after = reduce(begin("s1", "t", 15), entry)
@@ -107,13 +107,13 @@ HEAD_OF_7 = b'{"type":"progress_update","epoch":"a1","seq":7,"final":false,'
     ],
 )
 def test_an_update_of_somebody_elses_is_not_taken_for_ours(raw: bytes) -> None:
-    """Only the exact head that our tracker writes counts."""
+    """Only the exact head that our tracker writes is recognised."""
     assert own_update(raw) is None
 
 
 @given(st.binary(max_size=80) | st.binary(max_size=20).map(lambda tail: HEAD_OF_7 + tail + b"}"))
 def test_reading_our_own_never_raises(raw: bytes) -> None:
-    """Of the bytes no more is read than the cursor needs; what is broken shows when it is parsed."""
+    """Only the head of the bytes is parsed; damage behind it shows when the data are parsed."""
     update = own_update(raw)
     if update is None:
         return
@@ -133,12 +133,12 @@ def test_the_bytes_of_the_writer_are_kept_untouched() -> None:
 
 
 def test_an_update_without_a_number_has_no_cursor() -> None:
-    """A bare PUBLISH gets none."""
+    """A message without a position has no cursor."""
     update = Update(b'{"type":"progress_update","etapa":5}', None, 0, False)
     assert update.cursor is None
 
 
 def test_an_update_prints_its_cursor_and_not_its_content() -> None:
-    """Prices and names don't belong into a log."""
+    """Prices and names don't belong in a log."""
     assert repr(Update(b"{}", "a1", 7, True)) == "<Update a1:7 final, 2 bytes>"
     assert str(Cursor("a1", 7)) == "a1:7"

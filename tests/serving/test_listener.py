@@ -1,4 +1,4 @@
-"""The listener answers handshakes exactly as aiohttp's handlers do, or hands the connection to aiohttp."""
+"""The listener answers handshakes exactly as aiohttp's handlers do, or passes the connection to aiohttp."""
 
 import asyncio
 import contextlib
@@ -28,7 +28,7 @@ from tests.support.sessions import SESSION, Robot
 from tests.support.timing import within
 
 KNOWN = CHROMIUM.replace(b"/rpa/s1?after=abc:5", f"/rpa/{SESSION}".encode())
-#: A header name that the listener does not read, so that the request goes to aiohttp.
+#: A header name that the listener does not parse, so that the request goes to aiohttp.
 SLOWLY = b"X_Odd: 1\r\n\r\n"
 
 
@@ -37,7 +37,7 @@ class ListeningSite:
 
     Attributes:
         app: its application.
-        port: where it listens.
+        port: the port that it listens on.
     """
 
     def __init__(self, app: web.Application, runner: web.AppRunner, port: int) -> None:
@@ -47,12 +47,12 @@ class ListeningSite:
 
     @property
     def requests(self) -> int:
-        """How many requests aiohttp has seen."""
+        """The number of requests that aiohttp has handled."""
         assert self._runner.server is not None
         return self._runner.server.requests_count
 
     async def ask(self, request: bytes, *, rest: bytes = b"", size: int = 8192) -> bytes:
-        """Send a request, in two pieces where there is a *rest*; return what comes, until it is quiet."""
+        """Send a request, in two pieces if there is a *rest*; return what comes until nothing more does."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         try:
             writer.write(request)
@@ -104,7 +104,7 @@ async def listening(data_dir: Path, **settings: object) -> AsyncIterator[Listeni
     ],
 )
 async def test_the_answer_is_the_one_that_aiohttp_would_give(data_dir: Path, changed: tuple[bytes, bytes]) -> None:
-    """Answers are the same to the byte: head, first message, updates, and refusals."""
+    """All bytes are the same: head, first message, updates, and refusals."""
     stored(data_dir, Robot(steps=3))
     async with listening(data_dir, allowed_origins=("https://www.example.com",)) as here:
         request = KNOWN.replace(*changed)
@@ -161,7 +161,7 @@ def _undated(answer: bytes) -> list[bytes]:
 
 
 async def test_a_usual_handshake_costs_no_request(data_dir: Path) -> None:
-    """aiohttp sees no request, whether the session is in memory or has to be read."""
+    """aiohttp gets no request, whether the session is in memory or has to be read."""
     stored(data_dir, Robot(steps=3))
     async with listening(data_dir) as here:
         for name in (SESSION, "unread", SESSION):
@@ -172,7 +172,7 @@ async def test_a_usual_handshake_costs_no_request(data_dir: Path) -> None:
 async def test_what_comes_while_the_session_is_read_is_not_missed(
     data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An update that is published meanwhile is delivered, and a page that leaves meanwhile is forgotten."""
+    """An update published meanwhile is delivered, and a page that leaves meanwhile is forgotten."""
     robot = stored(data_dir, Robot(steps=3))
     async with listening(data_dir) as here:
         hub = here.app[HUB]
@@ -193,20 +193,20 @@ async def test_what_comes_while_the_session_is_read_is_not_missed(
         leaving.transport.abort()
         await asyncio.sleep(0.05)
         go.set()
-        assert b'"seq":4,"recovered":false' in await asked  # the first message has it
+        assert b'"seq":4,"recovered":false' in await asked  # the sync has the update that was published meanwhile
         await until(lambda: hub.connections == 0)
         assert not any(hub.heartbeat._groups)
 
 
 async def test_a_request_in_two_pieces_arrives_whole(data_dir: Path) -> None:
-    """A request that the listener can't read at once goes to aiohttp from its first byte on."""
+    """A request that the listener can't parse at once goes to aiohttp from its first byte on."""
     async with listening(data_dir) as here:
         for cut in (1, 10, len(KNOWN) // 2, len(KNOWN) - 1):
             assert (await here.ask(KNOWN[:cut], rest=KNOWN[cut:])).startswith(b"HTTP/1.1 101 ")
 
 
 async def test_viewers_beyond_the_limit_get_an_error(data_dir: Path) -> None:
-    """In a frame and in the close code, as with aiohttp's handlers."""
+    """The error comes in a frame and in the close code, as with aiohttp's handlers."""
     stored(data_dir, Robot(steps=3))
     async with listening(data_dir, max_connections=1) as here:
         _, writer = await asyncio.open_connection("127.0.0.1", here.port)
@@ -218,7 +218,7 @@ async def test_viewers_beyond_the_limit_get_an_error(data_dir: Path) -> None:
 
 
 async def test_a_viewer_that_leaves_is_forgotten(data_dir: Path) -> None:
-    """No client, no heartbeat and no connection is left of it."""
+    """Neither its client, its heartbeat nor its connection is left."""
     stored(data_dir, Robot(steps=3))
     async with listening(data_dir) as here:
         hub = here.app[HUB]
@@ -232,11 +232,11 @@ async def test_a_viewer_that_leaves_is_forgotten(data_dir: Path) -> None:
 
 
 async def test_who_says_nothing_is_dropped(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A connection that sends nothing, or half a request, is dropped after the time that a header may take in all."""
+    """A connection that sends nothing, or half a request, is dropped after the time limit for a header."""
     monkeypatch.setattr(idle_guard, "HEADER_S", 0.3)
     monkeypatch.setattr(idle_guard, "_CHECK_S", 0.05)
     async with listening(data_dir) as here:
-        # From the first request on the connections that aiohttp has are guarded, too.
+        # From the first request on, the guard covers aiohttp's connections, too.
         await here.ask(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
         for words in (b"", b"GET /rpa/x HTTP/1.1\r\n"):
             reader, writer = await asyncio.open_connection("127.0.0.1", here.port)
@@ -252,7 +252,7 @@ async def test_who_says_nothing_is_dropped(data_dir: Path, monkeypatch: pytest.M
 
 
 async def test_a_handshake_that_waits_at_the_end_gets_no_frame(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A frame before the 101 would corrupt the answer, so the connection is just closed."""
+    """A frame before the 101 would corrupt the response, so the connection is just closed."""
     async with listening(data_dir) as here:
         hub = here.app[HUB]
         go = asyncio.Event()
@@ -272,7 +272,7 @@ async def test_a_handshake_that_waits_at_the_end_gets_no_frame(data_dir: Path, m
 
 
 async def test_sigterm_ends_it_in_order(data_dir: Path) -> None:
-    """Streams get their close frame, silent connections are closed, and the call returns."""
+    """Streams get their close frame, silent connections are closed, and serve() returns."""
     stored(data_dir, Robot(steps=3))
     app = build(Settings(redis_url=None, data_dir=str(data_dir)))
     port = free_port()

@@ -1,4 +1,4 @@
-"""Several processes on one port: connections distributed, figures added up, dead processes restarted, all ended."""
+"""Several processes on one port: connections distributed, figures summed, dead processes restarted, all stopped."""
 
 import contextlib
 import json
@@ -44,7 +44,7 @@ class Workers:
     def pids(self) -> list[int]:
         found = []
         for child in psutil.Process(self.process.pid).children():
-            with contextlib.suppress(psutil.NoSuchProcess):  # it has just ended
+            with contextlib.suppress(psutil.NoSuchProcess):  # the process has just ended
                 if child.status() != psutil.STATUS_ZOMBIE:
                     found.append(child.pid)
         return found
@@ -53,7 +53,7 @@ class Workers:
         """Return how many processes listen on the port."""
         count = 0
         for pid in self.pids():
-            with contextlib.suppress(psutil.NoSuchProcess):  # it has just ended
+            with contextlib.suppress(psutil.NoSuchProcess):  # the process has just ended
                 for connection in psutil.Process(pid).net_connections("tcp"):
                     count += connection.status == "LISTEN" and connection.laddr.port == self.port
         return count
@@ -82,7 +82,7 @@ def workers(data_dir: Path) -> Iterator[Workers]:
 
 @contextlib.contextmanager
 def streams(port: int) -> Iterator[list[socket.socket]]:
-    """Keep event streams open for the length of the block."""
+    """Keep event streams open for the duration of the block."""
     with contextlib.ExitStack() as stack:
         opened = []
         for number in range(STREAMS):
@@ -111,7 +111,7 @@ def test_connections_are_distributed_and_counted_together(workers: Workers) -> N
 
 
 def test_a_process_that_dies_is_started_again(workers: Workers) -> None:
-    """The others keep serving meanwhile."""
+    """The other processes keep serving meanwhile."""
     first, second = workers.pids()
     os.kill(first, signal.SIGKILL)
     wait_until(lambda: first not in workers.pids())

@@ -21,7 +21,7 @@ class Case(NamedTuple):
 
     Attributes:
         whole: the complete history, of which the file is a prefix.
-        stale_s: how long nothing was written.
+        stale_s: for how many seconds nothing was written.
     """
 
     name: str

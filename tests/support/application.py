@@ -33,7 +33,7 @@ def starter(aiohttp_client: Connect, data_dir: Path) -> Serve:
 
 
 def stored(data_dir: Path, robot: Robot) -> Robot:
-    """Put what the robot has done so far into files."""
+    """Write what the robot has done so far into files."""
     json_files.write_all(data_dir, SESSION, robot.run.documents())
     return robot
 

@@ -11,7 +11,7 @@ Files = Mapping[str, Document]
 
 
 def php(value: Any) -> Any:
-    """Return what PHP makes of a JSON value that it decodes and encodes again."""
+    """Return a JSON value as PHP writes it after decoding it."""
     if isinstance(value, dict):
         return {key: php(item) for key, item in value.items()} if value else []
     if isinstance(value, list):
@@ -20,7 +20,7 @@ def php(value: Any) -> Any:
 
 
 def progress(session_id: str, files: Files, now: str) -> Document:
-    """Answer ``/api/rpa/progress/{session_id}`` as MonitorService does."""
+    """Answer ``/api/rpa/progress/{session_id}`` like MonitorService."""
     if "history" in files:
         body = _from_history(files)
     elif "progress" in files:

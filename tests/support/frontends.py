@@ -50,7 +50,7 @@ class Process(Listener):
 
     def _run(self, command: list[str], environ: dict[str, str] | None = None, cwd: Path | None = None) -> None:
         with self.log.open("ab") as log:
-            # A group of its own: php-cli's workers end with it.
+            # In a process group of its own, so that php-cli's workers end with it.
             self._process = subprocess.Popen(command, env=environ, cwd=cwd, stdout=log, stderr=log, start_new_session=True)
         try:
             wait_until(self.listens)
@@ -77,7 +77,7 @@ class Process(Listener):
 
 
 def certificate(directory: Path) -> tuple[Path, Path]:
-    """Make a self-signed certificate for localhost; return its path and its key's."""
+    """Make a self-signed certificate for localhost; return the paths of the certificate and of its key."""
     chain, key = directory / "fullchain.pem", directory / "privkey.pem"
     program = shutil.which("openssl")
     assert program, "openssl is not installed"
@@ -102,9 +102,9 @@ class Nginx(Process):
     """nginx with ``conf/nginx.conf``, in which only ports, paths and PHP's address are changed.
 
     Args:
-        directory: an empty one for its files.
-        server_port: where rpa-server listens.
-        php_port: where PHP answers over HTTP instead of FastCGI.
+        directory: an empty directory for its files.
+        server_port: the port of rpa-server.
+        php_port: the port of a PHP that speaks HTTP instead of FastCGI.
         more: lines for the main context.
         read_timeout_s: instead of the shipped ``proxy_read_timeout``.
     """
@@ -151,7 +151,7 @@ class Nginx(Process):
         return [self._program, "-p", str(self.directory), "-c", "nginx.conf", "-e", "error.log", *options]
 
     def check(self) -> str:
-        """Return what ``nginx -t`` says."""
+        """Return the output of ``nginx -t``."""
         done = subprocess.run(self._command("-t"), check=False, capture_output=True, text=True, timeout=10)
         return done.stderr
 
@@ -161,7 +161,7 @@ class Nginx(Process):
         return self
 
     def reload(self) -> None:
-        """Have new workers take over; return once one of them is there."""
+        """Make new workers take over; return once one of them is there."""
         before = self.workers()
         os.kill(self.pid, signal.SIGHUP)
         wait_until(lambda: self.workers() - before)
@@ -177,9 +177,9 @@ class Php(Process):
     Args:
         root: its document root.
         router: a script that gets every request.
-        log: where its output goes.
-        workers: requests that it serves at once.
-        options: more command-line options, ``-d`` and such.
+        log: the file for its output.
+        workers: how many requests it serves at once.
+        options: more command-line options, such as ``-d``.
         environ: more variables.
     """
 

@@ -37,7 +37,7 @@ def write(path: Path, text: str) -> None:
 
 
 def play(session_id: str) -> Iterator[dict[str, Document]]:
-    """Yield the robot's files behind every entry of a run that begins now, by kind, in the order of writing."""
+    """Yield the robot's files after every entry of a run that begins now, by kind, in the order of writing."""
     started = datetime.now()
     entries: list[Document] = []
     for index in range(ENTRIES):

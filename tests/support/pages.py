@@ -39,7 +39,7 @@ def _of(data: object) -> list[Document]:
 
 
 def _reals(value: object, scaled: bool) -> str:
-    """Format a price as the pages do: one comma becomes a point, what follows a second point is lost."""
+    """Format a price as the pages do: one comma becomes a point, anything after a second point is lost."""
     if not value:
         return NOTHING
     digits = re.match(r"-?\d+(\.\d+)?", re.sub(r"[^\d,.-]", "", str(value)).replace(",", ".", 1))
@@ -85,7 +85,7 @@ def modal_v62(answer: Document) -> Shown:
 
 
 def modal_v63(answer: Document) -> Shown:
-    """``js/modal-progress-v6.3.0.js``: stops at the first answer that is no success."""
+    """``js/modal-progress-v6.3.0.js``: stops at the first answer that is not a success."""
     if not answer["success"]:
         return FAILURE
     progress = answer["progress"].get("progress") or answer["progress"]
@@ -96,7 +96,7 @@ def modal_v63(answer: Document) -> Shown:
 
 
 def modal_v63_phase(answer: Document) -> float:
-    """The phase that the same page prints: "Fase 0 de 16" where it finds none."""
+    """The phase that the same page prints: "Fase 0 de 16" if it finds none."""
     progress = answer["progress"]
     return float(progress.get("current_etapa") or progress.get("etapa") or 0)
 
@@ -125,12 +125,12 @@ def modal_v6(answer: Document) -> Shown:
 
 
 def webflow_v4(answer: Document) -> Shown:
-    """``rpa-v4/public/js/webflow-integration.js``: knows no failure."""
+    """``rpa-v4/public/js/webflow-integration.js``: does not recognise failures."""
     return Shown("success") if answer["success"] and answer["progress"]["status"] in ("success", "completed") else WAITS
 
 
 def integration(answer: Document) -> Shown:
-    """``MODAL_PROGRESSO_RPA_INTEGRACAO.js`` and two like it: a full bar reads "Concluído com sucesso!"."""
+    """``MODAL_PROGRESSO_RPA_INTEGRACAO.js`` and two similar ones: a full bar reads "Concluído com sucesso!"."""
     if not answer["success"]:
         return FAILURE
     progress = answer["progress"]
@@ -148,7 +148,7 @@ def integration_v690(answer: Document) -> Shown:
 
 
 def complete(answer: Document) -> Shown:
-    """``webflow-rpa-complete.js``: looks at the top level alone."""
+    """``webflow-rpa-complete.js``: looks only at the top level."""
     status, results = answer.get("status"), answer.get("results") or {}
     if status == "success":
         return Shown("success", tuple(results.get(key) or NOTHING for key in ("premio_seguro", "premio_total")))
@@ -174,14 +174,14 @@ def monitor(full: Document) -> Shown:
 
 
 def tracker(message: Document) -> Shown:
-    """``webflow_progress_tracker.js``, of one message of ``/progress_sse.php``."""
+    """``webflow_progress_tracker.js``, for one message of ``/progress_sse.php``."""
     if message["status"] == "completed":
         plans = message["progresso"]["details"].get("planos") or {}
         return Shown("success", tuple((plans.get(key) or {}).get("valor") or "N/A" for key in _KEYS) if plans else ())
     return FAILURE if message["status"] in ("timeout", "error") else WAITS
 
 
-#: Pages of ``/api/rpa/progress``, and whether each can tell a failure.
+#: Pages of ``/api/rpa/progress``, and whether each one recognises a failure.
 PAGES: dict[Callable[[Document], Shown], bool] = {
     production: True,
     modal_v62: True,
@@ -194,11 +194,11 @@ PAGES: dict[Callable[[Document], Shown], bool] = {
     complete: True,
     shell: True,
 }
-#: Pages of ``/get_progress.php``; neither can tell a failure.
+#: Pages of ``/get_progress.php``; neither recognises a failure.
 FULL_PAGES = (simulation, monitor)
 
 
 def stopping(answer: Document, full: bool) -> list[str]:
-    """Return the names of the pages that an answer makes stop, in success or in failure; *full*: of the older readers."""
+    """Return the names of the pages that an answer stops, in success or failure; *full*: pages of the older readers."""
     asked: tuple[Callable[[Document], Shown], ...] = FULL_PAGES if full else tuple(PAGES)
     return [page.__name__ for page in asked if page(answer) != WAITS]

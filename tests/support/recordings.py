@@ -1,4 +1,4 @@
-"""Runs as the deployed robot records them, and arbitrary ones; texts and prices are made up here.
+"""Runs as the deployed robot records them, and arbitrary ones; texts and prices are invented here.
 
 Each function builds one history document. ``progress_of`` tells what the robot's last ``progress_<sid>.json`` looks
 like, by rules written down a second time: it imports nothing of rpa_server.
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 Entry = dict[str, Any]
 Document = dict[str, Any]
 
-#: What the robot says when a step begins, and how long that step then takes, in seconds.
+#: The robot's text at the beginning of a step, and how long the step then takes, in seconds.
 SCREENS: dict[float, tuple[str, float]] = {
     1: ("Abrindo a página do seguro", 0.6),
     2: ("Informando a placa fictícia", 1.1),
@@ -87,7 +87,7 @@ class _Robot:
         self.end_with(erro)
 
     def report(self, erro: str) -> None:
-        """Report an error that ends nothing."""
+        """Report an error that does not end the run."""
         self._write("erro", "error", f"Erro: {erro}", erro=erro)
 
     def end_with(self, erro: str) -> None:
@@ -183,7 +183,7 @@ def manual() -> Document:
 
 
 def stuck() -> Document:
-    """Build a run that never came further than its beginning."""
+    """Build a run that never got beyond its beginning."""
     return _Robot("aa03stuck", 5, datetime(2026, 1, 15, 11, 0, 0, 1)).document()
 
 
@@ -196,7 +196,7 @@ def failed_without_end() -> Document:
 
 
 def five_steps() -> Document:
-    """Build a run of the robot with five screens: steps 5 and 5.5 are "concluido", the end brings nothing."""
+    """Build a run of the robot with five screens: steps 5 and 5.5 are "concluido", the end has no data."""
     robot = _Robot("aa05five", 5, datetime(2025, 12, 31, 23, 59, 40, 5))
     for etapa in (1, 2, 3, 4, 5):
         robot.screen(etapa)
@@ -207,7 +207,7 @@ def five_steps() -> Document:
 
 
 def interrupted() -> Document:
-    """Build a run that an exception ends at screen 7: the robot says step 0 and then that it failed."""
+    """Build a run that an exception ends at screen 7: the robot writes step 0 and then a failure."""
     robot = _Robot("aa06interrupted", 15, datetime(2026, 1, 16, 8, 0, 1, 2))
     for etapa in (1, 2, 3, 4, 5):
         robot.screen(etapa)
@@ -219,7 +219,7 @@ def interrupted() -> Document:
 
 
 def unpriced() -> Document:
-    """Build a run that ends as a success though it read no price."""
+    """Build a run that ends as a success although no price was read."""
     robot = _until_the_last_screen("aa07unpriced", datetime(2026, 1, 16, 9, 15, 30, 40))
     robot.step(15, f"Erro: {MANUAL}", SCREENS[15][1])
     robot.step(15, "Tela 15 concluída")
@@ -229,7 +229,7 @@ def unpriced() -> Document:
 
 
 def hiccup() -> Document:
-    """Build a run that reports an error on its way and ends with both plans all the same."""
+    """Build a run that reports an error on its way but ends with both plans."""
     robot = _Robot("aa08hiccup", 15, datetime(2026, 1, 16, 10, 20, 40, 60))
     robot.screen(1)
     robot.report("Elemento não encontrado, nova tentativa")
@@ -252,7 +252,7 @@ ALL: dict[str, Document] = {build.__name__: build() for build in _BUILDERS}
 
 
 def _file_sets() -> dict[str, dict[str, Document]]:
-    """Return the real file sets beside a checkout, by session and kind; none where they are not there."""
+    """Return the real file sets beside a checkout, by session and kind; empty if they are missing."""
     found: dict[str, dict[str, Document]] = {}
     for path in sorted(_SAMPLES.glob("*_*.json")):
         kind, _, session_id = path.stem.partition("_")
@@ -263,15 +263,15 @@ def _file_sets() -> dict[str, dict[str, Document]]:
 _SAMPLES = Path(__file__).resolve().parents[3] / "shared" / "samples"
 #: Real sessions: their files by kind.
 FILE_SETS = _file_sets()
-#: Every run of which there is a history: those built here, the real ones where they are.
+#: Every run with a history: those built here, and the real ones if they are available.
 RUNS = ALL | {f"sample {name}": files["history"] for name, files in FILE_SETS.items() if "history" in files}
 
 
 def progress_of(history: Document, whole: Document | None = None) -> Document:
-    """Return the robot's snapshot behind the last entry of a recorded run.
+    """Return the robot's snapshot after the last entry of a recorded run.
 
     Args:
-        whole: what *history* is the beginning of: an error that the end reports is marked before the end is written.
+        whole: the complete history, since an error that the end reports is marked before the end is written.
     """
     entries: list[Entry] = history["historico"]
     all_entries = entries if whole is None else whole["historico"]
@@ -310,7 +310,7 @@ def _context(entries: list[Entry], index: int) -> str:
 
 
 def result_of(history: Document) -> Document | None:
-    """Return what the robot's ``result_<sid>.json`` holds; None before the run's end."""
+    """Return the robot's ``result_<sid>.json``; None before the run's end."""
     ends = [entry for entry in history["historico"] if entry["etapa"] == "final"]
     if not ends:
         return None
@@ -324,7 +324,7 @@ def result_of(history: Document) -> Document | None:
 
 
 def prefixes(history: Document) -> list[Document]:
-    """Return the history as it was behind each of its entries."""
+    """Return the history as it was after each of its entries."""
     entries = history["historico"]
     return [
         {**history, "historico": entries[:length], "timestamp_fim": entries[length - 1]["timestamp"]}
@@ -334,7 +334,7 @@ def prefixes(history: Document) -> list[Document]:
 
 # -- arbitrary runs, for hypothesis
 
-#: Text as JSON escapes can spell it, lone surrogates too.
+#: Text that JSON escapes can express, lone surrogates included.
 any_text = st.text(st.characters(exclude_categories=()), max_size=8)
 #: Any JSON value.
 json_values: st.SearchStrategy[Any] = st.recursive(
@@ -361,7 +361,7 @@ def _entries(etapa: st.SearchStrategy[Any], extra: st.SearchStrategy[Any], **mor
     return st.fixed_dictionaries(known | more)
 
 
-#: What writers of ours or of the deployed kind put into ``historico``, by the kind of entry.
+#: What our writers and deployed ones put into ``historico``, by the kind of entry.
 ENTRIES: dict[str, st.SearchStrategy[Entry]] = {
     "inicio": _entries(st.just("inicio"), st.none()),
     "step": _entries(_numbers, _extras),

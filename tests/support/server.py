@@ -102,7 +102,7 @@ class RedisServer:
 
 @contextlib.contextmanager
 def redis_server() -> Iterator[RedisServer]:
-    """Run a redis-server for the length of the block."""
+    """Run a redis-server for the duration of the block."""
     server = RedisServer().start()
     try:
         yield server
@@ -114,7 +114,7 @@ class Listener:
     """A process that listens on a port.
 
     Attributes:
-        host: the address it listens on.
+        host: the address that it listens on.
         log: the file of its output.
     """
 
@@ -126,7 +126,7 @@ class Listener:
         self._process: subprocess.Popen[bytes] | None = None
 
     def listens(self) -> bool:
-        """Tell whether the port is open; fails when the process ended."""
+        """Tell whether the port is open; raises if the process has ended."""
         assert self._process is not None
         assert self._process.poll() is None, self.log.read_text()
         with contextlib.suppress(OSError), socket.create_connection((self.host, self.port), 1):
@@ -140,7 +140,7 @@ class Listener:
 
 
 class Server(Listener):
-    """The server as a process of its own, started the documented way.
+    """The server as a process, started in the documented way.
 
     Args:
         data_dir: its ``RPA_DATA_DIR``.
@@ -198,7 +198,7 @@ class CommandServer(Server):
 
 @contextlib.contextmanager
 def running(server: Server) -> Iterator[Server]:
-    """Run *server* for the length of the block."""
+    """Run *server* for the duration of the block."""
     try:
         server.start()
         yield server
@@ -296,7 +296,7 @@ class EventWatcher(Watcher):
 
 
 class PollWatcher(Watcher):
-    """By polling with a cursor, waiting on the server."""
+    """A watcher that polls with a cursor, waiting on the server."""
 
     wait_s = 1.0
 
@@ -315,14 +315,14 @@ class PollWatcher(Watcher):
 
 
 class Watches(Protocol):
-    """Whatever receives from a server until its stream ends."""
+    """Anything that receives from a server until its stream ends."""
 
     async def run(self, http: aiohttp.ClientSession) -> None: ...
 
 
 @contextlib.asynccontextmanager
 async def watching(*watchers: Watches) -> AsyncIterator[None]:
-    """Run watchers beside the block; behind it they are stopped, keep what they have, and may watch again."""
+    """Run watchers during the block; after it they are stopped, keep what they have, and may watch again."""
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None)) as http:
         tasks = [asyncio.create_task(watcher.run(http)) for watcher in watchers]
         try:

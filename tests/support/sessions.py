@@ -1,4 +1,4 @@
-"""A run, a store and a viewer, in this process: what tests of sessions are made of."""
+"""A run, a store and a viewer in this process, for tests of sessions."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ BEGAN = datetime(2025, 10, 9, 19, 19, 39)
 
 
 class Robot:
-    """A run and what a store holds of it."""
+    """A run, and the state that a store has of it."""
 
     def __init__(self, epoch: str = "aaaa", steps: int = 0, minute: int = 0) -> None:
         self.run = Run(SESSION, epoch, BEGAN + timedelta(minutes=minute))
@@ -42,12 +42,12 @@ class Robot:
         return BEGAN + timedelta(seconds=self.run.seq)
 
     def state(self) -> SessionState:
-        """Return what a store that has everything answers now."""
+        """Return the state that a store with all updates returns now."""
         return SessionState(self.run.epoch, self.run.seq, self.run.snapshot.copy(), list(self.run.updates))
 
 
 class SlowStore:
-    """A store that answers what it state when it was asked, as late as the test likes."""
+    """A store that returns its state at the time of the request, as late as the test likes."""
 
     def __init__(self, state: SessionState | None = None) -> None:
         self.stored = state
@@ -57,7 +57,7 @@ class SlowStore:
         self._open.set()
 
     def hold(self) -> None:
-        """Answer nothing until release()."""
+        """Block all reads until release()."""
         self._open.clear()
 
     def release(self) -> None:
@@ -83,10 +83,10 @@ class Viewer:
     """A client that keeps what it was sent.
 
     Attributes:
-        pending: bytes that it has not taken; with any it takes no frame.
-        stays: it is still there behind the end of the run.
-        got: what it was sent, in order: ``sync``, ``reset``, ``update``, ``finish``, ``restart``, ``abort``, each
-            with the position behind it (None where there is none).
+        pending: bytes that it has not accepted yet; while there are any it refuses frames.
+        stays: if True it stays connected after the end of the run.
+        got: what it was sent, in order: ``sync``, ``reset``, ``update``, ``finish``, ``restart``, ``abort``, each with
+            its position (None if there is none).
         recovered: whether the sync said that the updates follow.
         updates: every update.
     """
@@ -141,7 +141,7 @@ class Viewer:
         return [name for name, _ in self.got].count(kind)
 
     def check(self) -> Cursor | None:
-        """Check that nothing is lost, doubled or out of order; return the position that the client knows."""
+        """Check that nothing is lost, doubled or out of order; return the client's position."""
         at: Cursor | None = None
         for kind, cursor in self.got:
             if kind in ("sync", "reset"):
@@ -157,7 +157,7 @@ class Viewer:
 
 
 class ManualClock:
-    """A clock in the test's hands.
+    """A clock that the test controls.
 
     Attributes:
         now_s: its steady seconds, and its seconds since 1970.
@@ -178,7 +178,7 @@ class ManualClock:
         return callback
 
     def advance(self, seconds: float) -> None:
-        """Let time pass, and call back whoever waited for it."""
+        """Advance the time, and run the timers that are due."""
         self.now_s += seconds
         due = [callback for due_s, callback in self._timers if due_s <= self.now_s]
         self._timers = [(due_s, callback) for due_s, callback in self._timers if due_s > self.now_s]
@@ -191,7 +191,7 @@ def make_hub(store: SlowStore, most: int = 100, clock: Clock | None = None) -> H
 
 
 async def settle() -> None:
-    """Let everything that waits for nothing but its turn run."""
+    """Let all tasks run that are not waiting for anything else."""
     for _ in range(30):
         await asyncio.sleep(0)
 

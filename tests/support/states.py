@@ -12,7 +12,7 @@ BEGAN = datetime(2026, 1, 15, 9, 30)
 
 
 def make(steps: int, epoch: str = "aaaa", minute: int = 0) -> Run:
-    """Return a run of ours with *steps* updates behind its first one."""
+    """Return a run of ours with *steps* updates after its first one."""
     made = Run("s1", epoch, BEGAN + timedelta(minutes=minute))
     made.start(BEGAN)
     for number in range(1, steps + 1):

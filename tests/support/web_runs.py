@@ -62,7 +62,7 @@ def _play(script: Script, epoch: str, total: int) -> dict[str, Any]:
 
 
 def text() -> str:
-    """Return what the file holds."""
+    """Return the content of the file."""
     plays = [_play(_quote, "5f0c9a1be2d34c77", 15), _play(_early, "0123456789abcdef", 5), _play(_bare, "ffff", 15)]
     return json.dumps(plays, ensure_ascii=False, indent=1) + "\n"
 

@@ -30,7 +30,7 @@ async def client() -> AsyncIterator[aiohttp.ClientSession]:
         yield http
 
 
-# -- files that are read while they are written
+# -- reading files during writes
 
 
 class StateChecker:
@@ -105,7 +105,7 @@ class StateChecker:
 
 
 class Socket(StateChecker):
-    """Over WebSocket; in the plan's dialect without a subprotocol."""
+    """A viewer over WebSocket; in the plan's dialect without a subprotocol."""
 
     protocols: tuple[str, ...] = ("rpa.v1",)
 
@@ -306,7 +306,7 @@ def _note(message: Document, times: dict[str, float]) -> None:
         times.setdefault(state["mensagem"], time.monotonic())
 
 
-# -- what lies in the directory
+# -- other files in the directory
 
 
 def litter(directory: Path, number: int = 1000) -> None:
@@ -421,7 +421,7 @@ async def test_a_thousand_files_delay_nothing(tmp_path: Path) -> None:
     within(max(because_s.values()), 0.05)
 
 
-# -- nothing of theirs is written
+# -- other robots' files are not written
 
 
 def _state_of(directory: Path) -> dict[str, tuple[bytes, int, int]]:

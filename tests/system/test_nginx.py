@@ -41,7 +41,7 @@ FASTER = 20
 @contextlib.asynccontextmanager
 async def client(nginx: Nginx) -> AsyncIterator[aiohttp.ClientSession]:
     """An HTTP client of nginx: no certificate check, no limit on connections or time."""
-    # Python before 3.12.7 forgets a TLS connection whose peer does not say goodbye.
+    # Python before 3.12.7 forgets a TLS connection whose peer does not close TLS properly.
     connector = aiohttp.TCPConnector(ssl=False, limit=0, enable_cleanup_closed=NEEDS_CLEANUP_CLOSED)
     async with aiohttp.ClientSession(nginx.url, connector=connector, timeout=aiohttp.ClientTimeout(None)) as http:
         yield http
@@ -80,7 +80,7 @@ def test_nginx_has_nothing_to_say_of_the_configuration(site: Site) -> None:
 
 
 async def test_plain_http_is_sent_to_https_whatever_the_method(site: Site, http: aiohttp.ClientSession) -> None:
-    """308 keeps a POST a POST; only the certificate's renewal is served in the clear."""
+    """A 308 keeps a POST a POST; only the certificate's renewal is served over http."""
     base = f"http://127.0.0.1:{site.nginx.plain_port}"
     for method in ("GET", "POST"):
         async with http.request(method, f"{base}/api/rpa/start?x=1", allow_redirects=False) as response:
@@ -128,7 +128,7 @@ async def test_events_pass_as_they_happen(site: Site, http: aiohttp.ClientSessio
 
 
 async def _line(response: aiohttp.ClientResponse, start: bytes, inside: bytes = b"") -> bytes:
-    """Read up to the next line that begins with *start* and holds *inside*."""
+    """Read up to the next line that begins with *start* and contains *inside*."""
     while not (line := await asyncio.wait_for(response.content.readline(), 30)).startswith(start) or inside not in line:
         assert line, "the stream ended"
     return line
@@ -226,7 +226,7 @@ async def test_all_the_rest_is_phps(http: aiohttp.ClientSession, method: str, pa
 
 
 async def test_files_of_the_php_site_are_served_as_before(site: Site, http: aiohttp.ClientSession) -> None:
-    """Its scripts and styles, but nothing that begins with a dot."""
+    """The page's scripts and styles are served, but nothing that begins with a dot."""
     (site.nginx.root / "site.js").write_text("1")
     (site.nginx.root / ".env").write_text("secret")
     async with http.get("/site.js") as response:
@@ -261,7 +261,7 @@ async def test_preflights_reach_the_server(http: aiohttp.ClientSession, path: st
             assert response.headers.getall("Access-Control-Allow-Origin", []) == expected
 
 
-#: Ways to an address that is closed, straight and crooked.
+#: Paths to a closed address, direct and obfuscated.
 CROOKED = [
     "{}", "{}/", "/{}", "/.{}", "/ws{}", "/ws/{}", "/ws/rpa/..{}", "/ws/rpa/../..{}", "/ws/rpa/%2e%2e/%2e%2e{}",
     "/ws/session/..%2f..{}", "/rpa/..{}", "/rpa/%2e%2e{}", "/rpa/..%2f{}", "/events/..{}", "/events/x/../..{}",
@@ -317,7 +317,7 @@ async def test_the_page_is_served_with_its_files(site: Site, http: aiohttp.Clien
 
 
 async def test_what_other_sites_embed_is_served(http: aiohttp.ClientSession) -> None:
-    """The page with the snippet, the script that it names with its hash, and the name that deployed pages know."""
+    """The page with the snippet, the script with its hash, and the name that deployed pages use are all served."""
     async with http.get("/embed") as response:
         assert response.status == 200
         snippet = re.search(r'src="[^"]*(/static/\S+?)"\s+integrity="(\S+?)"', html.unescape(await response.text()))
@@ -510,7 +510,7 @@ class Returning(SocketWatcher):
 @pytest.mark.faults
 @pytest.mark.timeout(120)
 async def test_reloads_lose_nothing(tmp_path: Path) -> None:
-    """Ten reloads that cut 200 WebSockets off: all are back within 5 s, and each saw every update once, in order."""
+    """Ten reloads each cut off 200 WebSockets: all are back within 5 s, and each saw every update once, in order."""
     with behind_nginx(tmp_path / "site", more="worker_shutdown_timeout 500ms;") as site:
         watchers = [Returning(site.nginx.url, "reload") for _ in range(200)]
         first = await publish(site.server, "reload", **STEP)
@@ -534,7 +534,7 @@ async def test_reloads_lose_nothing(tmp_path: Path) -> None:
 
 
 async def _publish_on(server: Server, session_id: str) -> None:
-    """Publish a dozen updates a second and more, until cancelled."""
+    """Publish at least a dozen updates a second until cancelled."""
     async with aiohttp.ClientSession(server.url) as http:
         while True:
             async with http.post(f"/api/sessions/{session_id}/events", json=STEP) as response:

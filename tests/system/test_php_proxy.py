@@ -27,12 +27,12 @@ PHP = ROOT / "web" / "php"
 PROXY = PHP / "rpa_proxy.php"
 GOOD, EVIL = "https://www.example.com", "https://evil.example"
 STEP = {"etapa": 1, "mensagem": "Tela 1"}
-#: Addresses that are files.
+#: Addresses of files.
 SHIMS = ("progress_sse.php", "rpa_progress_sse.php", "get_progress.php", "get_progress_completo.php",
          "get_progress_fixed.php")  # fmt: skip
-#: Ways to fetch; a function that is disabled does not exist.
+#: Ways to fetch; a disabled function does not exist.
 BACKENDS = {"curl": (), "sockets": ("-d", "disable_functions=curl_init")}
-#: Headers that programs and caches go by.
+#: Headers that programs and caches rely on.
 MATTER = ("Content-Type", "ETag", "Cache-Control", "Vary", "Access-Control-Allow-Origin", "X-Content-Type-Options",
           "Access-Control-Expose-Headers", "Access-Control-Allow-Methods", "Access-Control-Allow-Headers")  # fmt: skip
 
@@ -42,8 +42,8 @@ class Host:
     """A PHP host before the server.
 
     Attributes:
-        files: the address of a document root that holds web/php.
-        rewritten: one where every address is rewritten to rpa_proxy.php.
+        files: the address of a document root that contains web/php.
+        rewritten: the address of one where every path is rewritten to rpa_proxy.php.
     """
 
     server: Server
@@ -66,7 +66,7 @@ def hosted(directory: Path, server: Server, backend: str) -> Iterator[Host]:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One server for all tests that leave it running; it lets the pages of one other site read."""
+    """One server for all tests that leave it running; it allows the pages of one other site to read."""
     directory = tmp_path_factory.mktemp("server")
     with running(Server(directory / "rpa_data", RPA_ALLOWED_ORIGINS=GOOD, RPA_HEARTBEAT_S="0.5")) as server:
         yield server
@@ -74,7 +74,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture(scope="module", params=BACKENDS)
 def host(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, server: Server) -> Iterator[Host]:
-    """PHP before the server, once by curl and once without it."""
+    """PHP before the server, once with curl and once without it."""
     with hosted(tmp_path_factory.mktemp("php"), server, request.param) as host:
         yield host
 
@@ -89,7 +89,7 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
 async def answer(
     http: aiohttp.ClientSession, address: str, method: str = "GET", **headers: str
 ) -> tuple[int, dict[str, list[str]], Any]:
-    """Return status, the headers that matter and the body, its times cut out."""
+    """Return status, relevant headers and the body without its times."""
     sent = {name.replace("_", "-"): value for name, value in headers.items()}
     async with http.request(method, URL(address, encoded=True), headers=sent) as response:
         text = re.sub(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d", "…", await response.text())
@@ -109,7 +109,7 @@ NATIVE = [
 async def test_polls_are_answered_as_by_the_server_itself(
     host: Host, http: aiohttp.ClientSession, path: str, method: str, origin: str
 ) -> None:
-    """Status, body, and every header that matters, errors and preflights included."""
+    """Status, body, and every relevant header are the same, errors and preflights included."""
     await publish(host.server, "a", **STEP)
     direct = await answer(http, host.server.url + path, method, Origin=origin)
     assert await answer(http, f"{host.files}/rpa_proxy.php{path}", method, Origin=origin) == direct
@@ -122,7 +122,7 @@ DEPLOYED = [
     "/get_progress.php?session=unknown", "/get_progress.php?session=..", "/get_progress.php?session=", "/get_progress.php",
     *(f"/get_progress_{kind}.php{query}" for kind in ("completo", "fixed") for query in ("?session=a", "?session=..", "")),
 ]  # fmt: skip
-#: The one that ignored its parameter answers 200 even then.
+#: The address that ignored its parameter answers 200 even then.
 NO_SESSION = re.compile(r"_(?:completo|fixed)\.php$")
 
 
@@ -138,7 +138,7 @@ async def test_deployed_polls_are_answered_as_by_the_server_itself(
     for address in ways(host, path):
         status, headers, text = await answer(http, address, method, Origin=GOOD)
         assert (status, text) == (direct[0], direct[2])
-        own = "inv" in text or "obrig" in text or method != "GET"  # said by the proxy itself
+        own = "inv" in text or "obrig" in text or method != "GET"  # the proxy's own message
         if not own:
             assert headers == direct[1]
         assert len(headers["Access-Control-Allow-Origin"]) == 1
@@ -159,7 +159,7 @@ async def test_deployed_polls_take_no_other_method_than_the_servers_own(
 
 @pytest.mark.parametrize("session", ["run", "..", "%C3%A9", ""])
 async def test_the_deployed_stream_is_the_servers_own(host: Host, http: aiohttp.ClientSession, session: str) -> None:
-    """starting, started, progress, then the one last message; an error for what is no id."""
+    """The messages are starting, started, progress, then one last message; an error for an invalid id."""
     await publish(host.server, "run", **STEP)
     await publish(host.server, "run", status_final="error", erro_final="Cotação manual necessária")
     path = f"/progress_sse.php?session_id={session}"
@@ -199,7 +199,7 @@ def ways(host: Host, path: str) -> list[str]:
 
 @pytest.mark.parametrize("path", STREAMS)
 async def test_events_pass_as_they_happen(host: Host, http: aiohttp.ClientSession, path: str) -> None:
-    """The first within 500 ms, each later one before the next is sent; heartbeats in between."""
+    """The first event arrives within 500 ms, each later one before the next is sent; heartbeats come in between."""
     await publish(host.server, "sse", **STEP)
     for address in ways(host, path.format("sse")):
         began = time.monotonic()
@@ -294,7 +294,7 @@ class Upstream:
 
 
 def quick(directory: Path, **constants: str) -> Path:
-    """Copy web/php with time limits that a test can wait for, and other *constants*; return the copy."""
+    """Copy web/php with time limits short enough for a test, and other *constants*; return the copy."""
     directory.mkdir()
     for path in PHP.iterdir():
         text = path.read_text()
@@ -542,7 +542,7 @@ async def test_where_apache_would_hold_events_back_each_is_filled_up(
 
 
 def test_apache_sends_the_addresses_of_pages_to_the_proxy_and_no_others() -> None:
-    """By the rules of htaccess.txt."""
+    """This is done by the rules in htaccess.txt."""
     rules = re.findall(r"^RewriteRule (\S+) (\S+) \[END\]$", (PHP / "htaccess.txt").read_text(), re.MULTILINE)
     assert len(rules) == 3
 

@@ -23,14 +23,14 @@ from tests.support.timing import within
 
 pytestmark = pytest.mark.faults
 
-#: How soon deliveries go on once Redis answers again.
+#: How soon deliveries resume once Redis answers again.
 RETURN_S = 5.0
-#: One machine is shared with other work: what must take milliseconds may be tried this often.
+#: The machine is shared with other work: a test of milliseconds may be tried this often.
 TRIES = 5
 
 
 class ThreadedTracker:
-    """A tracker that reports steps in a thread of its own, since it may block."""
+    """A tracker that reports steps in its own thread, since it may block."""
 
     def __init__(self, backend: RedisServer, data_dir: Path | None, session_id: str) -> None:
         self._tracker: ProgressTracker | None = None
@@ -91,7 +91,7 @@ def numbered(watcher: SocketWatcher) -> list[int]:
 
 
 async def test_server_that_was_there_before_redis_delivers_soon_after_it(data_dir: Path) -> None:
-    """The port never waits for Redis; what is published later arrives."""
+    """Opening the port never waits for Redis; what is published later arrives."""
     backend = RedisServer()
     server = Server(data_dir, backend.url)
     try:
@@ -100,7 +100,7 @@ async def test_server_that_was_there_before_redis_delivers_soon_after_it(data_di
         opened_s = time.monotonic() - began
         watcher = SocketWatcher(server.url, "late")
         async with watching(watcher):
-            await asyncio.sleep(1.0)  # let it back off
+            await asyncio.sleep(1.0)  # give it time to back off
             assert (await ready(server))[1]["redis"] == "down"
             since_s = time.monotonic()
             await asyncio.to_thread(backend.start)
@@ -121,7 +121,7 @@ async def test_server_that_was_there_before_redis_delivers_soon_after_it(data_di
 async def test_server_survives_the_death_and_the_return_of_redis(
     data_dir: Path, redis_process: RedisServer, redis_backed: Server
 ) -> None:
-    """Files carry the run while Redis is dead; nothing is lost, nothing comes twice."""
+    """Files take the run while Redis is dead; nothing is lost, nothing comes twice."""
     watcher = SocketWatcher(redis_backed.url, "killed")
     robot = ThreadedTracker(redis_process, data_dir, "killed")
     async with watching(watcher):
@@ -222,7 +222,7 @@ async def test_viewer_who_comes_while_redis_is_frozen_sees_the_files(
     within(took_s, 3.0)
 
 
-# -- what is on the channel
+# -- messages on the channel
 
 
 class Line(NamedTuple):
@@ -300,7 +300,7 @@ async def test_garbage_is_dropped_and_counted_and_the_next_message_arrives(line:
 
 @pytest.mark.parametrize("name", ["", "../x", "a b", ".x", "x" * 129, "sessão", "a:b"])
 async def test_message_on_a_channel_of_no_session_is_dropped_and_counted(line: Line, name: str) -> None:
-    """A channel's name is checked like any other session id."""
+    """A session id in a channel's name is checked like any other."""
     before = await figures(line.server)
     line.client.publish(f"rpa_progress:{name}", b'{"etapa": 1}')
     line.client.publish("rpa_progress:good", b'{"etapa": 1}')
@@ -365,7 +365,7 @@ async def test_unnumbered_message_is_relayed_once_and_untouched_but_for_its_type
 
 
 async def test_unnumbered_message_reaches_every_viewer_of_its_session_alone(line: Line) -> None:
-    """Each viewer gets it once, viewers of other sessions not at all."""
+    """Each viewer gets it once, viewers of other sessions get nothing."""
     async with AsyncExitStack() as sockets:
         mine = [await sockets.enter_async_context(connect(line.address("shared"))) for _ in range(5)]
         other = await sockets.enter_async_context(connect(line.address("shared-not")))

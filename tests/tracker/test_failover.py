@@ -1,4 +1,4 @@
-"""Where a run goes: real Redis, files, both in turn; dead, frozen, slow and silent peers; a full disk."""
+"""Where a run is written: real Redis, files, both in turn; dead, frozen, slow and silent peers; a full disk."""
 
 import asyncio
 import contextlib
@@ -29,9 +29,9 @@ from tests.support.timing import within
 
 _T = TypeVar("_T")
 
-#: No call of a robot may take longer.
+#: The limit for any call of a robot.
 LIMIT_S = 1.0
-#: One time-out: calls that have nobody to wait for must not take as long, all of them together.
+#: One timeout: calls that don't have to wait must stay below it, all of them together.
 TIMEOUT_S = 0.5
 #: How long a tracker may take to notice that Redis is back.
 BACK_S = 10.0
@@ -49,7 +49,7 @@ def mortal(redis_process: RedisServer, monkeypatch: pytest.MonkeyPatch) -> Redis
 
 
 def _queued_s() -> float:
-    """Tell how long this thread has waited for a processor so far: other programs' work is no fault of the tracker."""
+    """Return how long this thread has waited for a CPU so far: other programs' load is not the tracker's fault."""
     with contextlib.suppress(OSError):
         return int(Path("/proc/thread-self/schedstat").read_text().split()[1]) / 1e9
     return 0.0
@@ -74,7 +74,7 @@ class Stopwatch:
             self.total_s[name] += took_s
 
     def check(self, what: str) -> None:
-        """Print the longest call and fail where it is too long."""
+        """Print the longest call and fail if it is too long."""
         name = max(self.longest_s, key=self.longest_s.__getitem__)
         print(f"{what}: longest of {self.calls} calls {self.longest_s[name]:.3f} s ({name})")
         within(self.longest_s[name], LIMIT_S)
@@ -112,7 +112,7 @@ def snapshot(connected: redis.Redis, session_id: str = SID) -> dict[str, Any]:
 
 
 class Listener:
-    """Keeps what is published on a session's channel."""
+    """Collects what is published on a session's channel."""
 
     def __init__(self, connected: redis.Redis, session_id: str = SID) -> None:
         self._pubsub = connected.pubsub()
@@ -120,7 +120,7 @@ class Listener:
         assert self._pubsub.get_message(timeout=2) is not None
 
     def heard(self, count: int, timeout_s: float = 5.0) -> list[dict[str, Any]]:
-        """Return *count* messages and whatever follows at once."""
+        """Return *count* messages and whatever follows them immediately."""
         updates: list[dict[str, Any]] = []
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
@@ -139,7 +139,7 @@ class Listener:
 
 
 def full_run(tracker: ProgressTracker) -> int:
-    """Report one of everything; return the number of updates, with the one that the constructor made."""
+    """Make every kind of report; return the number of updates, including the constructor's."""
     tracker.update_progress(1, "Tela 1 concluída", {"a": 1})
     tracker.update_progress_with_estimativas(5, "Tela 5 concluída", None, {"coberturas_detalhadas": [{"nome": "A"}]})
     tracker.add_estimativas({"coberturas_detalhadas": [{"nome": "B"}]})
@@ -148,11 +148,11 @@ def full_run(tracker: ProgressTracker) -> int:
     return 7
 
 
-# -- Redis that works
+# -- a working Redis
 
 
 def test_published_updates_carry_their_cursor_and_what_they_mean(client: redis.Redis) -> None:
-    """On the channel: flat JSON with epoch, seq, estado, final; in order, each once, the same as in the stream."""
+    """Messages are flat JSON with epoch, seq, estado and final; each comes once, in order, as in the stream."""
     with Listener(client) as listener:
         count = full_run(ProgressTracker(session_id=SID, redis_client=client))
         heard = listener.heard(count)
@@ -172,7 +172,7 @@ def test_published_updates_carry_their_cursor_and_what_they_mean(client: redis.R
 
 
 def test_keys_of_a_run_are_the_deployed_ones_and_expire(client: redis.Redis) -> None:
-    """Snapshot, stream, result, session and the list of sessions; each is gone after a day."""
+    """The keys are snapshot, stream, result, session and the list of sessions; each expires after a day."""
     count = full_run(ProgressTracker(session_id=SID, redis_client=client))
     keys: Any = client.keys("*")
     assert {key.decode() for key in keys} == {
@@ -189,7 +189,7 @@ def test_keys_of_a_run_are_the_deployed_ones_and_expire(client: redis.Redis) -> 
 
 
 def test_next_run_of_a_session_starts_over(client: redis.Redis) -> None:
-    """Another epoch, numbers from 1, nothing left of the run before."""
+    """The next run has another epoch and numbers from 1; nothing is left of the previous run."""
     full_run(ProgressTracker(session_id=SID, redis_client=client))
     before = snapshot(client)["epoch"]
     ProgressTracker(session_id=SID, redis_client=client).update_progress(2)
@@ -202,7 +202,7 @@ def test_next_run_of_a_session_starts_over(client: redis.Redis) -> None:
 def test_client_of_any_kind_is_used_with_its_own_address_and_credentials(
     kind: str, redis_process: RedisServer, tmp_path: Path
 ) -> None:
-    """The tracker takes over where and as whom to connect, only not how long to wait."""
+    """The tracker uses the client's address and credentials, but not its timeouts."""
     port = redis_process.port
     with redis_process.client() as admin:
         kinds: dict[str, dict[str, Any]] = {
@@ -237,7 +237,7 @@ def test_client_of_any_kind_is_used_with_its_own_address_and_credentials(
 
 
 def test_client_made_by_fakeredis_works_too(data_dir: Path) -> None:
-    """Robots' own tests hand one in: with Lua what is reported is in it, without Lua it is in files."""
+    """Robots' own tests pass such a client: with Lua the reports are in it, without Lua they are in files."""
     given = fakeredis.FakeRedis()
     count = full_run(ProgressTracker(session_id=SID, redis_client=given))
     lua = importlib.util.find_spec("lupa") is not None
@@ -255,7 +255,7 @@ def test_client_made_by_fakeredis_works_too(data_dir: Path) -> None:
 
 
 def test_two_threads_number_without_holes(client: redis.Redis, data_dir: Path) -> None:
-    """One tracker may be used from anywhere in the robot, with Redis and with files."""
+    """One tracker may be used from any thread of the robot, with Redis and with files."""
     for given in (client, None):
         tracker = ProgressTracker(session_id=SID, redis_client=given)
         barrier = threading.Barrier(2)
@@ -314,7 +314,7 @@ def test_loading_a_session_changes_no_file_and_goes_on_counting(data_dir: Path, 
 
 @pytest.mark.parametrize("ended", [False, True])
 def test_loading_a_session_changes_no_key_and_goes_on_counting(client: redis.Redis, data_dir: Path, ended: bool) -> None:
-    """Redis holds the same bytes afterwards, with the same life left."""
+    """Redis has the same bytes afterwards, with the same time to live."""
     first = ProgressTracker(7, session_id=SID, redis_client=client)
     first.update_progress(3, "Tela 3", {"a": 1})
     first.add_error("x", "y")
@@ -342,7 +342,7 @@ def test_loading_a_session_changes_no_key_and_goes_on_counting(client: redis.Red
 
 
 def test_loaded_session_ends_like_any_other(data_dir: Path) -> None:
-    """As a context manager an unfinished one ends as an error, a finished one stays as it was."""
+    """As a context manager an unfinished session ends as an error, a finished one stays as it was."""
     ProgressTracker(session_id=SID).update_progress(3)
     loaded = ProgressTracker.carregar_sessao(SID)
     assert loaded is not None
@@ -379,7 +379,7 @@ def test_session_of_a_deployed_robot_is_loaded_and_goes_on(data_dir: Path) -> No
 
 @pytest.mark.parametrize("content", [None, b"", b'{"etapa_atual": 3', b"\xff\x00", b"[]", b"null"])
 def test_loading_what_is_not_there_or_not_whole_returns_none(data_dir: Path, content: bytes | None) -> None:
-    """Nothing is made, nothing is repaired."""
+    """Nothing is created, nothing is repaired."""
     if content is not None:
         data_dir.mkdir()
         for kind in ("progress", "history"):
@@ -392,7 +392,7 @@ def test_loading_what_is_not_there_or_not_whole_returns_none(data_dir: Path, con
 
 
 def test_session_loaded_from_redis_goes_on_in_files_when_redis_dies(mortal: RedisServer, data_dir: Path) -> None:
-    """The files then hold the whole run, not only what came after."""
+    """The files then have the whole run, not only the later part."""
     ProgressTracker(session_id=SID).update_progress(1, "Tela 1")
     loaded = ProgressTracker.carregar_sessao(SID)
     mortal.kill()
@@ -406,7 +406,7 @@ def test_session_loaded_from_redis_goes_on_in_files_when_redis_dies(mortal: Redi
 
 
 def test_deleting_removes_every_file_of_the_session_alone(data_dir: Path) -> None:
-    """History included, which the deployed tracker left behind; the journal of a long run, too."""
+    """This includes the history, which the deployed tracker left behind, and the journal of a long run."""
     full_run(ProgressTracker(session_id="other"))
     others = _files(data_dir)
     tracker = ProgressTracker(session_id=SID)
@@ -421,7 +421,7 @@ def test_deleting_removes_every_file_of_the_session_alone(data_dir: Path) -> Non
 
 
 def test_deleting_removes_every_key_of_the_session_alone(client: redis.Redis) -> None:
-    """The list of sessions forgets it as well."""
+    """The list of sessions no longer has it either."""
     full_run(ProgressTracker(session_id="other", redis_client=client))
     keys: Any = client.keys("*")
     tracker = ProgressTracker(session_id=SID, redis_client=client)
@@ -435,7 +435,7 @@ def test_deleting_removes_every_key_of_the_session_alone(client: redis.Redis) ->
 
 
 def test_what_was_deleted_while_redis_was_dead_does_not_come_back(mortal: RedisServer, data_dir: Path) -> None:
-    """The tracker does not bring a deleted run into the Redis that returns."""
+    """The tracker does not write a deleted run into the returning Redis."""
     tracker = ProgressTracker(session_id=SID)
     mortal.kill()
     tracker.update_progress(1)
@@ -450,7 +450,7 @@ def test_what_was_deleted_while_redis_was_dead_does_not_come_back(mortal: RedisS
 
 
 def test_what_was_deleted_while_redis_was_frozen_is_gone_when_it_goes_on(mortal: RedisServer, data_dir: Path) -> None:
-    """limpar_dados removes everything, also what it could not reach at once."""
+    """limpar_dados removes everything, including what it could not reach at first."""
     tracker = ProgressTracker(session_id=SID)
     tracker.update_progress(1)
     mortal.signal(signal.SIGSTOP)
@@ -471,7 +471,7 @@ def test_what_was_deleted_while_redis_was_frozen_is_gone_when_it_goes_on(mortal:
 def test_disk_that_refuses_costs_updates_and_no_exception(
     data_dir: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """They are counted, the log says so once; when the obstacle is gone the whole run is stored."""
+    """Lost updates are counted and logged once; when the obstacle is gone the whole run is stored."""
     data_dir.write_text("a file where the directory should be")
     tracker = ProgressTracker(session_id=SID)
     for number in range(20):
@@ -507,7 +507,7 @@ print(tracker.lost)
 
 def test_full_disk_leaves_the_last_good_documents_and_no_rubbish(data_dir: Path) -> None:
     """A document that does not fit replaces nothing and leaves no temporary file."""
-    # What measures coverage would want to write, too.
+    # without coverage's variables: its own writes would fail, too
     environ = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
     done = subprocess.run(
         [sys.executable, "-c", _FULL_DISK],
@@ -533,7 +533,7 @@ def test_full_disk_leaves_the_last_good_documents_and_no_rubbish(data_dir: Path)
 def test_error_of_the_file_system_in_mid_run_is_survived(
     data_dir: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    """What came meanwhile is stored with the next update that can be."""
+    """Updates reported meanwhile are stored with the next one that can be."""
     tracker = ProgressTracker(session_id=SID)
 
     def fails(path: Path, document: dict[str, Any]) -> None:
@@ -577,7 +577,7 @@ print(codes)
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 def test_robot_that_forks_while_it_reports_does_not_hang(data_dir: Path) -> None:
-    """The thread that had the lock is not in the child, and nobody there would give it back."""
+    """The child does not have the thread that owns the lock, so nothing there would release it."""
     done = subprocess.run(
         [sys.executable, "-c", _FORKING], check=False, cwd=ROOT, capture_output=True, text=True, timeout=150
     )
@@ -585,13 +585,13 @@ def test_robot_that_forks_while_it_reports_does_not_hang(data_dir: Path) -> None
     assert done.stdout.split() == ["[0,", *["0,"] * 18, "0]"]
 
 
-# -- Redis that refuses, dies, returns
+# -- a Redis that refuses, dies, returns
 
 
 def test_redis_that_dies_in_mid_run_hands_over_to_files_and_takes_the_run_back(
     mortal: RedisServer, data_dir: Path
 ) -> None:
-    """From that call on files; then what Redis lacks goes in, in order, once, and the files go."""
+    """From the failing call on files are used; then Redis gets what it lacks, in order, once, and the files go."""
     watch = Stopwatch()
     tracker = watch("new", ProgressTracker, session_id=SID)
     watch("update", tracker.update_progress, 1, "com Redis")
@@ -621,7 +621,7 @@ def test_redis_that_dies_in_mid_run_hands_over_to_files_and_takes_the_run_back(
 
 
 def test_run_that_ends_while_redis_is_dead_gets_there_when_it_returns(mortal: RedisServer, data_dir: Path) -> None:
-    """Nobody has to call anything again."""
+    """No further call of the robot is needed."""
     tracker = ProgressTracker(session_id=SID)
     mortal.kill()
     count = full_run(tracker)
@@ -637,7 +637,7 @@ def test_run_that_ends_while_redis_is_dead_gets_there_when_it_returns(mortal: Re
 def test_redis_that_comes_after_the_tracker_gets_the_whole_run(
     monkeypatch: pytest.MonkeyPatch, data_dir: Path
 ) -> None:
-    """Started on files, it goes over as soon as there is a Redis."""
+    """A tracker that started on files switches over as soon as there is a Redis."""
     late = RedisServer()
     monkeypatch.setenv("RPA_REDIS_URL", late.url)
     tracker = ProgressTracker(session_id=SID)
@@ -682,7 +682,7 @@ def test_redis_that_forgets_between_two_calls_gets_the_run_again(mortal: RedisSe
 
 @pytest.mark.parametrize("fault", ["full", "forbidden", "wrong_type"])
 def test_redis_that_refuses_writes_is_done_without(mortal: RedisServer, data_dir: Path, fault: str) -> None:
-    """Refusals are failures like any other: files take the run, Redis gets it when it wants it again."""
+    """Refusals are failures like any other: the run goes to files, and to Redis once that accepts writes."""
     refusals: dict[str, tuple[Callable[[redis.Redis], object], Callable[[redis.Redis], object]]] = {
         "full": (lambda r: r.config_set("maxmemory", 1), lambda r: r.config_set("maxmemory", 0)),
         "forbidden": (
@@ -716,7 +716,7 @@ def test_redis_that_refuses_writes_is_done_without(mortal: RedisServer, data_dir
 def test_redis_that_forbids_scripts_is_named_in_one_sentence(
     mortal: RedisServer, data_dir: Path, caplog: pytest.LogCaptureFixture, rule: str, when: str
 ) -> None:
-    """Files take the run meanwhile; once scripts are allowed Redis gets all of it."""
+    """Meanwhile the run goes to files; once scripts are allowed Redis gets all of it."""
     with mortal.client() as connected:
         if when == "at the start":
             connected.execute_command("ACL", "SETUSER", "default", rule)
@@ -728,7 +728,7 @@ def test_redis_that_forbids_scripts_is_named_in_one_sentence(
             tracker.update_progress(number)
         assert tracker.backend == "json"
         assert documents(data_dir)["progress"]["seq"] == 6
-        time.sleep(1.5)  # several tries of the background thread
+        time.sleep(1.5)  # several attempts of the background thread
         assert caplog.text.count("forbids scripts") == 1
         assert caplog.text.count("EVALSHA") == 1
         assert not [record for record in caplog.records if record.exc_info]
@@ -739,7 +739,7 @@ def test_redis_that_forbids_scripts_is_named_in_one_sentence(
 
 
 def test_redis_that_forbids_scripts_is_not_available(mortal: RedisServer) -> None:
-    """Nothing could be written to it."""
+    """It does not count as available, since nothing could be written to it."""
     assert verificar_redis_disponivel()
     with mortal.client() as connected:
         connected.execute_command("ACL", "SETUSER", "default", "-evalsha")
@@ -747,7 +747,7 @@ def test_redis_that_forbids_scripts_is_not_available(mortal: RedisServer) -> Non
 
 
 def test_call_that_timed_out_and_was_done_all_the_same_counts_once(mortal: RedisServer) -> None:
-    """After a time-out nobody knows whether Redis took the update; asking again must not double it."""
+    """After a timeout nobody knows whether Redis stored the update; repeating the call must not double it."""
     watch = Stopwatch()
     tracker = ProgressTracker(session_id=SID)
     with mortal.client() as connected, Listener(connected) as listener:
@@ -762,7 +762,7 @@ def test_call_that_timed_out_and_was_done_all_the_same_counts_once(mortal: Redis
 
 
 def test_outage_longer_than_the_history_leaves_its_end_in_redis(mortal: RedisServer, data_dir: Path) -> None:
-    """More than 500 updates behind: what is kept is contiguous and reaches to the last one."""
+    """After more than 500 missed updates, the stored ones are contiguous and reach to the last one."""
     watch = Stopwatch()
     tracker = ProgressTracker(session_id=SID)
     mortal.kill()
@@ -782,7 +782,7 @@ def test_outage_longer_than_the_history_leaves_its_end_in_redis(mortal: RedisSer
 
 
 def test_run_longer_than_its_history_goes_on_in_files_and_stays_cheap(data_dir: Path) -> None:
-    """What is stored of it can be read, gone on with and ended; the files don't grow with it."""
+    """The stored run can be read, continued and ended; the files don't grow with it."""
     watch = Stopwatch()
     tracker = ProgressTracker(session_id=SID)
     for number in range(800):
@@ -802,7 +802,7 @@ def test_run_longer_than_its_history_goes_on_in_files_and_stays_cheap(data_dir: 
 
 
 def every_call(watch: Stopwatch, given: redis.Redis | None) -> None:
-    """Make every call there is, some of them often."""
+    """Make every kind of call, some of them often."""
     tracker = watch("new", ProgressTracker, session_id=SID, redis_client=given)
     assert tracker.backend == "json"
     for number in range(20):
@@ -831,7 +831,7 @@ def silent_peer() -> Iterator[int]:
 
 @contextlib.contextmanager
 def full_peer() -> Iterator[int]:
-    """Listen with a queue that is full: connections are not even accepted."""
+    """Listen with a full queue: connections are not even accepted."""
     with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
         address = listener.getsockname()
         waiting = []
@@ -848,7 +848,7 @@ def full_peer() -> Iterator[int]:
 
 
 class Peer:
-    """A server in a thread of its own that treats each connection as *serve* says."""
+    """A server in its own thread that handles each connection by *serve*."""
 
     def __init__(self, serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Any]) -> None:
         self._serve = serve
@@ -873,7 +873,7 @@ class Peer:
     def __exit__(self, *_: object) -> None:
         async def end() -> None:
             self._server.close()
-            while others := asyncio.all_tasks() - {asyncio.current_task()}:  # of connections just accepted, too
+            while others := asyncio.all_tasks() - {asyncio.current_task()}:  # also connections that were just accepted
                 for task in others:
                     task.cancel()
                 await asyncio.gather(*others, return_exceptions=True)
@@ -897,13 +897,13 @@ async def _speaks_http(reader: asyncio.StreamReader, writer: asyncio.StreamWrite
 
 
 async def _loads(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Be a Redis that reads its data from disk."""
+    """Be a Redis that is loading its data from disk."""
     while data := await reader.read(4096):
         writer.write(b"-LOADING Redis is loading the dataset in memory\r\n" * max(1, data.count(b"*")))
 
 
 async def _drips(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Answer a byte at a time and never come to an end: no read times out, no answer arrives."""
+    """Answer a byte at a time without ever finishing: no read times out, no reply arrives."""
     await reader.read(1)
     writer.write(b"+")
     while True:
@@ -924,8 +924,8 @@ PEERS: dict[str, Callable[[], contextlib.AbstractContextManager[int]]] = {
 def test_no_call_blocks_beside_a_redis_that_does_not_answer(
     peer: str, monkeypatch: pytest.MonkeyPatch, data_dir: Path
 ) -> None:
-    """Whatever listens there, and whatever time limits the robot's own client has: one wait, then files at once."""
-    monkeypatch.setattr(failover, "_GREETING_S", 0.2)  # what it is in earnest the next test finds out
+    """Whatever listens there and whatever the robot's client has for timeouts: one wait, then files at once."""
+    monkeypatch.setattr(failover, "_GREETING_S", 0.2)  # another test checks the real value
     watch = Stopwatch()
     limits: dict[str, Any] = {"socket_timeout": 60, "socket_connect_timeout": 60}
     with PEERS[peer]() as port, redis.Redis(host="127.0.0.1", port=port, **limits) as given:
@@ -936,7 +936,7 @@ def test_no_call_blocks_beside_a_redis_that_does_not_answer(
 
 
 def test_no_call_takes_a_second_beside_a_redis_that_is_silent(data_dir: Path) -> None:
-    """The tracker as it is, with a client as most robots make it: by itself that would try for a minute."""
+    """This is the tracker with a client as most robots make it, which by itself would retry for a minute."""
     watch = Stopwatch()
     with silent_peer() as port, redis.Redis(host="127.0.0.1", port=port) as given:
         every_call(watch, given)
@@ -944,7 +944,7 @@ def test_no_call_takes_a_second_beside_a_redis_that_is_silent(data_dir: Path) ->
 
 
 def test_asking_for_redis_is_answered_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """verificar_redis_disponivel is a robot's call like any other."""
+    """verificar_redis_disponivel must be as quick as any other call."""
     with Peer(_drips) as port:
         monkeypatch.setenv("RPA_REDIS_URL", f"redis://127.0.0.1:{port}/0")
         answers: list[bool] = []
@@ -952,12 +952,12 @@ def test_asking_for_redis_is_answered_in_time(monkeypatch: pytest.MonkeyPatch) -
         asking.start()
         asking.join(2 * LIMIT_S)
         in_time = list(answers)
-    asking.join(5)  # the peer is gone now, so that it ends in any case
+    asking.join(5)  # the peer is gone now, so the thread ends in any case
     assert in_time == [False]
 
 
 def test_no_call_blocks_when_redis_freezes_in_mid_run(mortal: RedisServer, data_dir: Path) -> None:
-    """One time-out, then files; after SIGCONT the run is whole."""
+    """There is one timeout, then files are used; after SIGCONT the run is complete."""
     watch = Stopwatch()
     with redis.Redis(host="127.0.0.1", port=mortal.port, socket_timeout=60) as given:
         tracker = watch("new", ProgressTracker, session_id=SID, redis_client=given)
@@ -973,7 +973,7 @@ def test_no_call_blocks_when_redis_freezes_in_mid_run(mortal: RedisServer, data_
         finally:
             mortal.signal(signal.SIGCONT)
         until_s = time.monotonic() + BACK_S
-        while tracker.backend != "redis":  # calls go on while the tracker changes over
+        while tracker.backend != "redis":  # calls continue while the tracker changes over
             assert time.monotonic() < until_s
             watch("update after SIGCONT", tracker.update_progress, 3)
             time.sleep(0.01)
@@ -989,11 +989,11 @@ def test_no_call_blocks_when_redis_freezes_in_mid_run(mortal: RedisServer, data_
 
 
 class SlowLine:
-    """A line to a Redis that passes on commands at once and answers after the delay that is set.
+    """A relay to a Redis that passes on commands at once, and replies after the configured delay.
 
     Attributes:
-        delay_s: before each answer.
-        drip_s: between the bytes of an answer.
+        delay_s: delay of each reply.
+        drip_s: pause between the bytes of a reply.
     """
 
     def __init__(self, port: int) -> None:
@@ -1017,7 +1017,7 @@ class SlowLine:
 
 @pytest.fixture
 def line(backend: RedisServer) -> Iterator[tuple[SlowLine, redis.Redis]]:
-    """A slow line to the shared Redis and the robot's client at its other end."""
+    """A slow connection to the shared Redis, and the robot's client at its other end."""
     slow = SlowLine(backend.port)
     with Peer(slow) as port, redis.Redis(host="127.0.0.1", port=port) as given:
         yield slow, given
@@ -1026,7 +1026,7 @@ def line(backend: RedisServer) -> Iterator[tuple[SlowLine, redis.Redis]]:
 def test_no_call_blocks_on_a_slow_line(
     line: tuple[SlowLine, redis.Redis], client: redis.Redis, data_dir: Path
 ) -> None:
-    """Each answer comes within the time limit, but there are several: still no call takes a second."""
+    """Each reply comes within its limit, but there are several: still no call takes a second."""
     watch = Stopwatch()
     slow, given = line
     tracker = watch("new", ProgressTracker, session_id=SID, redis_client=given)
@@ -1052,7 +1052,7 @@ def test_no_call_blocks_on_a_slow_line(
 def test_no_call_blocks_on_a_line_that_begins_to_drip(
     line: tuple[SlowLine, redis.Redis], client: redis.Redis, data_dir: Path
 ) -> None:
-    """A byte now and then keeps a read from timing out; the call has to end all the same."""
+    """A byte now and then keeps a read from timing out; the call must end nevertheless."""
     watch = Stopwatch()
     slow, given = line
     tracker = watch("new", ProgressTracker, session_id=SID, redis_client=given)
@@ -1069,7 +1069,7 @@ def test_no_call_blocks_on_a_line_that_begins_to_drip(
 
 
 def test_a_refused_password_is_named(redis_process: RedisServer, data_dir: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """That Redis is "not available" would send the robot's programmer looking in the wrong direction; files are used."""
+    """"Not available" would send the robot's programmer in the wrong direction; files are used."""
     with redis_process.client() as client:
         client.config_set("requirepass", "segredo")
     wrong = redis.Redis(port=redis_process.port, password="errada")

@@ -1,4 +1,4 @@
-"""What a robot calls: both styles of call, how a run ends, lines in the log, and objects that no robot should pass."""
+"""ProgressTracker for robots: both styles of call, how a run ends, lines in the log, and unsuitable objects."""
 
 import json
 import logging
@@ -37,7 +37,7 @@ pytestmark = pytest.mark.usefixtures("robot_alone")
 
 
 def stored(directory: Path, kind: str, session_id: str = "s") -> dict[str, Any]:
-    """Return a JSON file of a session, refusing what JSON does not know."""
+    """Parse a JSON file of a session strictly."""
 
     def refuse(word: str) -> Any:
         raise AssertionError(f"{word} is not JSON")
@@ -67,7 +67,7 @@ STYLES: dict[str, Callable[[redis.Redis], ProgressTracker]] = {
 
 @pytest.mark.parametrize("style", list(STYLES))
 def test_every_style_with_a_client_reports_into_its_redis(client: redis.Redis, data_dir: Path, style: str) -> None:
-    """The plan's calls and production's reach the same keys."""
+    """The plan's calls and production's lead to the same keys."""
     tracker = STYLES[style](client)
     tracker.update_progress(3, "Tela 3 concluída")
     assert (tracker.session_id, tracker.backend, tracker.lost) == ("s", "redis", 0)
@@ -95,7 +95,7 @@ FILE_STYLES: dict[str, tuple[Callable[[], ProgressTracker | None], int]] = {
 
 @pytest.mark.parametrize("style", list(FILE_STYLES))
 def test_every_style_without_redis_reports_into_files(data_dir: Path, style: str) -> None:
-    """The deployed file names appear, with the number of steps that was given."""
+    """The deployed file names appear, with the given number of steps."""
     make, total = FILE_STYLES[style]
     tracker = make()
     assert tracker is not None
@@ -106,7 +106,7 @@ def test_every_style_without_redis_reports_into_files(data_dir: Path, style: str
 
 
 def test_positional_and_keyword_arguments_of_every_method_mean_the_same(data_dir: Path) -> None:
-    """The documents differ in nothing but times and the run's word."""
+    """The documents differ only in their times and epochs."""
     extra, estimates = {"placa": "x"}, {"coberturas_detalhadas": [{"nome_cobertura": "A", "valores": {"de": "1"}}]}
     one, two = ProgressTracker(session_id="one"), ProgressTracker(session_id="two")
     one.update_progress(1, "a", extra)
@@ -132,7 +132,7 @@ def test_positional_and_keyword_arguments_of_every_method_mean_the_same(data_dir
 
 
 def test_defaults_of_every_method_are_those_of_the_plan(data_dir: Path) -> None:
-    """``mensagem`` is ``Etapa <n>``, ``status_final`` is success, the rest is nothing."""
+    """``mensagem`` is ``Etapa <n>``, ``status_final`` is success, everything else is empty."""
     tracker = ProgressTracker(session_id="s")
     tracker.update_progress(4)
     tracker.update_progress_with_estimativas(5)
@@ -165,7 +165,7 @@ def test_documents_have_the_deployed_shapes_and_the_cursor(data_dir: Path) -> No
 
 
 def test_estimates_are_returned_once_they_were_reported() -> None:
-    """get_estimativas is None before, the object afterwards, whichever call brought it."""
+    """get_estimativas is None at first and the object afterwards, whichever call reported it."""
     estimates = {"coberturas_detalhadas": [{"nome_cobertura": "A"}]}
     reports: list[Callable[[ProgressTracker], object]] = [
         lambda tracker: tracker.add_estimativas(estimates),
@@ -179,7 +179,7 @@ def test_estimates_are_returned_once_they_were_reported() -> None:
 
 
 def test_what_the_robot_changes_afterwards_changes_nothing(data_dir: Path) -> None:
-    """The tracker keeps copies of what it is given and hands out copies of what it keeps."""
+    """The tracker copies the objects it is given, and returns copies of its own."""
     tracker = ProgressTracker(session_id="s")
     extra: dict[str, Any] = {"list": [1]}
     tracker.update_progress(1, "a", extra)
@@ -195,7 +195,7 @@ def test_what_the_robot_changes_afterwards_changes_nothing(data_dir: Path) -> No
 def test_kind_of_tracker_decides_where_it_writes(
     client: redis.Redis, data_dir: Path, monkeypatch: pytest.MonkeyPatch, backend: RedisServer, tipo: str
 ) -> None:
-    """``json`` leaves a living Redis alone, ``none`` writes nothing."""
+    """``json`` does not use a working Redis, ``none`` writes nothing."""
     monkeypatch.setenv("RPA_REDIS_URL", backend.url)
     tracker = ProgressTracker(session_id="s", tipo=tipo, redis_client=client)
     tracker.update_progress(1)
@@ -216,7 +216,7 @@ def test_tracker_that_is_off_says_nothing_of_lost_updates(caplog: pytest.LogCapt
 def test_redis_is_found_by_the_variables_of_production(
     client: redis.Redis, monkeypatch: pytest.MonkeyPatch, backend: RedisServer
 ) -> None:
-    """REDIS_HOST, REDIS_PORT and REDIS_DB name it where RPA_REDIS_URL does not."""
+    """REDIS_HOST, REDIS_PORT and REDIS_DB give the address if RPA_REDIS_URL does not."""
     monkeypatch.delenv("RPA_REDIS_URL")
     monkeypatch.setenv("REDIS_HOST", "127.0.0.1")
     monkeypatch.setenv("REDIS_PORT", str(backend.port))
@@ -231,7 +231,7 @@ def test_redis_is_found_by_the_variables_of_production(
 
 
 def test_importing_the_tracker_loads_no_server() -> None:
-    """A robot's process pays for neither aiohttp nor the server."""
+    """A robot's process loads neither aiohttp nor the server."""
     code = (
         "import sys, rpa_server.tracker\n"
         "print(sorted({'aiohttp', 'watchfiles', 'click', 'rpa_server.app', 'rpa_server.hub'} & set(sys.modules)))"
@@ -246,7 +246,7 @@ def test_importing_the_tracker_loads_no_server() -> None:
 def test_session_comes_from_the_call_then_the_environment_then_chance(
     monkeypatch: pytest.MonkeyPatch, data_dir: Path
 ) -> None:
-    """SESSION_ID counts where no id is given; without both it is a UUID."""
+    """SESSION_ID is used if no id is given; without both the id is a UUID."""
     monkeypatch.setenv("SESSION_ID", "from-env")
     assert ProgressTracker().session_id == "from-env"
     assert RedisProgressTracker().session_id == "from-env"
@@ -298,7 +298,7 @@ def test_bad_session_id_stores_nothing_and_says_so(
     session_id: str,
     through: str,
 ) -> None:
-    """No file is opened anywhere, no key written, nothing published; the log has a sentence."""
+    """No file is opened, no key written, nothing published; one sentence is logged."""
     if through == "environment" and ("\x00" in session_id or "\ud800" in session_id):
         pytest.skip("no environment can hold it")
     elsewhere = tmp_path / "working" / "directory"
@@ -334,7 +334,7 @@ def test_bad_session_id_stores_nothing_and_says_so(
 
 
 def test_exception_in_the_block_ends_the_run_as_an_error_and_goes_on(data_dir: Path) -> None:
-    """The caller sees its own exception, pages see the run's end."""
+    """The caller gets its own exception, pages see the run's end."""
     error = RuntimeError("o navegador caiu")
     with pytest.raises(RuntimeError) as caught, ProgressTracker(session_id="s") as tracker:
         tracker.update_progress(3)
@@ -355,14 +355,14 @@ def test_interruption_of_the_robot_ends_the_run_as_an_error(data_dir: Path, kind
 
 
 def test_exception_without_a_text_is_named(data_dir: Path) -> None:
-    """``raise ValueError`` is reported as ValueError, not as nothing."""
+    """``raise ValueError`` is reported as ValueError, not as an empty text."""
     with pytest.raises(ValueError), ProgressTracker(session_id="s"):
         raise ValueError
     assert "ValueError" in stored(data_dir, "progress")["erros"][-1]["erro"]
 
 
 def test_exception_that_cannot_be_printed_is_the_one_that_goes_on(data_dir: Path) -> None:
-    """Whatever its __str__ does, the robot's exception is what the caller gets."""
+    """Whatever its __str__ does, the caller gets the robot's exception."""
 
     class Unprintable(Exception):
         def __str__(self) -> str:
@@ -374,7 +374,7 @@ def test_exception_that_cannot_be_printed_is_the_one_that_goes_on(data_dir: Path
 
 
 def test_block_left_without_finalizar_ends_as_an_error(data_dir: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Nobody knows of a quote then."""
+    """No quote is known in that case."""
     with ProgressTracker(session_id="s") as tracker:
         tracker.update_progress(15, "Aguardando cálculo completo")
     progress = stored(data_dir, "progress")
@@ -402,7 +402,7 @@ def test_exception_behind_an_explicit_end_changes_nothing(data_dir: Path) -> Non
 
 
 def test_finalizar_that_failed_is_no_end(data_dir: Path) -> None:
-    """Where finalizar could not report, leaving the block still ends the run."""
+    """If finalizar could not report, leaving the block still ends the run."""
     with ProgressTracker(session_id="s") as tracker:
         tracker.finalizar(Unfriendly())  # type: ignore[arg-type]
     assert stored(data_dir, "progress")["final"] is True
@@ -425,7 +425,7 @@ def test_words_with_redis(client: redis.Redis, caplog: pytest.LogCaptureFixture)
 
 @pytest.mark.parametrize("url", ["none", "dead"])
 def test_words_without_redis(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
-    """A warning that everybody sees, and no word of real time."""
+    """The log has a warning that everybody sees, and does not claim real time."""
     monkeypatch.setenv("RPA_REDIS_URL", "none" if url == "none" else f"redis://127.0.0.1:{free_port()}/0")
     caplog.set_level(logging.INFO, "rpa_server")
     tracker = ProgressTracker(session_id="words")
@@ -438,7 +438,7 @@ def test_words_without_redis(caplog: pytest.LogCaptureFixture, monkeypatch: pyte
 def test_wrong_setting_costs_a_line_in_the_log_and_no_exception(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path, variable: str
 ) -> None:
-    """The robot goes on with what is usable; its files stay where they are said to be."""
+    """The robot goes on with the usable settings; its files stay where they should be."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(variable, "no-such://thing")
     tracker = ProgressTracker(session_id="s", tipo="json")
@@ -451,7 +451,7 @@ def test_wrong_setting_costs_a_line_in_the_log_and_no_exception(
 
 
 class Unfriendly:
-    """Raises whatever is asked of it."""
+    """Raises an exception in every method."""
 
     def __str__(self) -> str:
         raise RuntimeError("no text")
@@ -549,7 +549,7 @@ METHODS: dict[str, Callable[[ProgressTracker, Any], object]] = {
 
 
 def check_stored(directory: Path, session_id: str = "s") -> None:
-    """Check that what is stored is JSON, numbered without a hole, and in the types that readers count on."""
+    """Check that the stored documents are JSON, numbered without a gap, and of the types that readers expect."""
     progress, history = stored(directory, "progress", session_id), stored(directory, "history", session_id)
     entries = history["historico"]
     assert [entry["seq"] for entry in entries] == list(range(1, len(entries) + 1))
@@ -567,7 +567,7 @@ def check_stored(directory: Path, session_id: str = "s") -> None:
 
 
 def _end(client: redis.Redis, session_id: str) -> None:
-    """Check that the stream is numbered without a hole and that updates have the types that pages count on."""
+    """Check that the stream is numbered without a gap, and that its updates have the types that pages expect."""
     entries: Any = client.xrange(f"rpa:history:{session_id}")
     updates = [json.loads(fields[b"data"]) for _, fields in entries]
     assert [update["seq"] for update in updates] == list(range(1, len(updates) + 1))
@@ -583,7 +583,7 @@ def _end(client: redis.Redis, session_id: str) -> None:
 def test_no_method_raises_and_the_next_step_is_stored_whatever_was_passed(
     data_dir: Path, client: redis.Redis, odd: str
 ) -> None:
-    """An odd object may cost its own content, never the rest of the run, in files and in Redis."""
+    """A strange object may lose its own content, never the rest of the run, in files and in Redis."""
     problems = []
     for method, call in METHODS.items():
         try:
@@ -609,7 +609,7 @@ def test_no_method_raises_and_the_next_step_is_stored_whatever_was_passed(
 
 @pytest.mark.parametrize("odd", list(ODD))
 def test_step_counts_whatever_is_attached_to_it(data_dir: Path, odd: str) -> None:
-    """``dados_extra`` may be anything: what JSON can't hold is replaced, the step is reported."""
+    """``dados_extra`` may be anything: values that JSON can't express are replaced, the step is reported."""
     tracker = ProgressTracker(session_id="s")
     tracker.update_progress(1, "passo", ODD[odd]())
     assert steps(data_dir) == ["inicio", 1]
@@ -635,7 +635,7 @@ CONSTRUCTIONS: dict[str, Callable[[Any], object]] = {
 
 @pytest.mark.parametrize("construction", list(CONSTRUCTIONS))
 def test_no_construction_raises(tmp_path: Path, data_dir: Path, construction: str) -> None:
-    """A tracker that can't be set up is one that reports nothing."""
+    """A tracker that can't be set up is created all the same and reports nothing."""
     ProgressTracker(session_id="s")
     problems = []
     for odd, make in ODD.items():
@@ -652,7 +652,7 @@ def test_no_construction_raises(tmp_path: Path, data_dir: Path, construction: st
 
 @pytest.mark.parametrize("odd", ["object", "text", "list", "exception"])
 def test_client_that_is_none_costs_redis_and_not_the_files(data_dir: Path, odd: str) -> None:
-    """Where the given client can't be used, files take the run."""
+    """If the given client can't be used, the run goes to files."""
     tracker = ProgressTracker(session_id="s", redis_client=ODD[odd]())
     tracker.update_progress(1, "x")
     assert (tracker.backend, tracker.lost) == ("json", 0)
@@ -678,7 +678,7 @@ _anything = st.recursive(
 
 
 def _made(value: Any) -> Any:
-    """Call the makers of odd objects inside *value*: an object of its own for each example."""
+    """Replace the makers of strange objects inside *value* by what they make: new objects for each example."""
     if isinstance(value, dict):
         return {key: _made(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -691,7 +691,7 @@ def _made(value: Any) -> Any:
 )
 @given(calls=st.lists(st.tuples(st.sampled_from(sorted(METHODS)), _anything), min_size=1, max_size=6))
 def test_any_sequence_of_odd_calls_leaves_a_sound_run(calls: list[tuple[str, Any]]) -> None:
-    """Whatever is passed and in whatever order: no exception, no hole, valid documents, the next step is stored."""
+    """Any arguments in any order lead to no exception, no gap and valid documents, and the next step is stored."""
     with tempfile.TemporaryDirectory() as directory, pytest.MonkeyPatch.context() as patch:
         patch.setenv("RPA_DATA_DIR", directory)
         with ProgressTracker(session_id="s") as tracker:

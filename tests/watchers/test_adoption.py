@@ -1,4 +1,4 @@
-"""What the server does by itself: files of dead robots go into Redis, and viewers that are behind are found."""
+"""What the server does by itself: it copies dead robots' files into Redis, and finds viewers that are behind."""
 
 import asyncio
 import contextlib
@@ -31,7 +31,7 @@ tracker.finalizar("success")
 
 
 def numbers(redis: RedisServer) -> list[int]:
-    """Return the numbers that Redis holds of the session."""
+    """Return the numbers of the session's updates in Redis."""
     with redis.client() as client:
         entries: Any = client.xrange("rpa:history:orphan")
     return [int(name.split(b"-")[0]) for name, _ in entries]
@@ -59,7 +59,7 @@ def test_the_files_of_a_dead_robot_are_adopted(data_dir: Path, redis_process: Re
 async def test_every_run_of_the_day_is_adopted_whatever_lies_beside_it(
     data_dir: Path, redis_process: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Hundreds of newer files of others, and one that can't be understood, keep none of ours out."""
+    """Hundreds of newer files of others, and an invalid one, do not keep any of our runs out."""
     monkeypatch.setattr(adoption_module, "_SETTLE_S", 0.0)
     dead = Robot(steps=3)
     for number in range(150):
@@ -80,7 +80,7 @@ async def test_every_run_of_the_day_is_adopted_whatever_lies_beside_it(
 
 
 class Told(RedisStore):
-    """A Redis that tells when a session was written and how far it is, and nothing else."""
+    """A Redis that only says when a session was written and at which position it is."""
 
     def __init__(self, robot: Robot) -> None:
         self._robot = robot
@@ -93,7 +93,7 @@ class Told(RedisStore):
 
 
 async def test_a_viewer_that_is_behind_is_looked_after_until_it_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The message of the end was lost, and the first time the store is read for it, that fails."""
+    """The message of the end was lost, and the first read of the store after that fails."""
     monkeypatch.setattr(position_check, "CHECK_S", 0.02)
     robot = Robot(steps=3)
     store = SlowStore(robot.state())

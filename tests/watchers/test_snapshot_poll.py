@@ -1,4 +1,4 @@
-"""Robots that write a snapshot into Redis and say nothing, and those that only publish."""
+"""Robots that write a snapshot into Redis without publishing, and robots that only publish."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ STARTED = datetime(2026, 1, 15, 9, 30)
 
 
 def write(redis: RedisServer, session_id: str, etapa: int, status: str = "executando") -> float:
-    """Write a snapshot as the deployed Redis tracker does; return when."""
+    """Write a snapshot as the deployed Redis tracker does; return the time."""
     snapshot = {
         "etapa_atual": etapa,
         "total_etapas": 15,
@@ -36,7 +36,7 @@ def write(redis: RedisServer, session_id: str, etapa: int, status: str = "execut
 
 
 def steps(watcher: Any) -> list[int]:
-    """Return the steps that a watcher got, the first state's too."""
+    """Return the steps that a watcher got, including that of the first state."""
     shown = [message.get("snapshot", message) for message in watcher.messages]
     return [state.get("etapa_atual", state.get("etapa")) for state in shown if state]
 
@@ -47,7 +47,7 @@ def steps(watcher: Any) -> list[int]:
 async def test_a_snapshot_that_nobody_announced_arrives(
     data_dir: Path, redis_process: RedisServer, allowed: bool, limit_s: float
 ) -> None:
-    """Within 100 ms where Redis may be set to tell, within 500 ms where it may not; over every stream, in order."""
+    """It arrives within 100 ms if Redis can be configured to notify, else within 500 ms; on every stream, in order."""
     if not allowed:
         with redis_process.client() as client:
             client.execute_command("ACL", "SETUSER", "web", "on", ">p", "~*", "&*", "+@all", "-config")
@@ -72,7 +72,7 @@ async def test_a_snapshot_that_nobody_announced_arrives(
 
 
 async def test_what_redis_tells_already_is_kept(data_dir: Path, redis_process: RedisServer) -> None:
-    """Only what is missing is added to the setting."""
+    """Only the missing flags are added to the setting."""
     with redis_process.client() as client:
         client.config_set("notify-keyspace-events", "Ex")
         with running(Server(data_dir, redis_process.url)):
@@ -85,7 +85,7 @@ async def test_what_redis_tells_already_is_kept(data_dir: Path, redis_process: R
 async def test_an_end_arrives_though_another_program_switched_the_word_off(
     data_dir: Path, redis_process: RedisServer, setting: str
 ) -> None:
-    """Late rather than never; before that, at once."""
+    """After the switch it arrives late, before that at once."""
     with running(Server(data_dir, redis_process.url)) as server:
         watchers = [SocketWatcher(server.url, "off"), EventWatcher(server.url, "off")]
         async with watching(*watchers):

@@ -9,14 +9,14 @@
 // Words are set as text alone, so nothing that a server sends can become markup, and a page that enforces Trusted Types
 // has nothing to object to.
 
-const SHOWN_TYPES = new Set(['string', 'number']); // a view has lists, too, which are no words
+const SHOWN_TYPES = new Set(['string', 'number']); // a view also has lists, which are not words
 const SEPARATORS = /[\s,|]+/;
-const filled = new WeakSet(); // elements that have words of ours
+const filled = new WeakSet(); // elements that were filled by this module
 
 const setWords = (node, words, isWaiting) => {
   if (!SHOWN_TYPES.has(typeof words)) return;
-  const isOwn = !words && isWaiting && !filled.has(node); // the page's own words are better than none
-  // Rewriting an alert with the same words would repeat it.
+  const isOwn = !words && isWaiting && !filled.has(node); // before the run, the page's own words are better than none
+  // Setting the same words again would make a screen reader repeat an alert.
   if (isOwn || node.textContent === String(words)) return;
   node.textContent = words;
   filled.add(node);
@@ -25,12 +25,12 @@ const setWords = (node, words, isWaiting) => {
 const setVisible = (node, isVisible) => {
   const { style } = node;
   node.hidden = !isVisible;
-  style.display = isVisible ? '' : 'none'; // a page's own display would overrule the attribute
-  // Designers hide an element by a class as often as by the attribute: showing it may take more than removing that.
+  style.display = isVisible ? '' : 'none'; // because a page's own display overrules the attribute
+  // Many designers hide an element by a class, not by the attribute: then removing the attribute is not enough.
   if (isVisible && getComputedStyle(node).display === 'none') style.display = 'block';
 };
 
-/** Bring every bound element under *root* up to date with a view. */
+/** Update every bound element under *root* to a view. */
 export function bind(root, view) {
   const isTrue = (condition) => view.on[condition] === true;
   const each = (name, update) => {

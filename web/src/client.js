@@ -8,7 +8,7 @@ import { Emitter } from './emitter.js';
 import { RPAError } from './errors.js';
 import { attempt } from './session-storage.js';
 
-/** Return what the options are where the page does not set them, all times in ms. */
+/** Return the defaults of the options; all times are in ms. */
 const defaults = ({ reconnectInterval, maxReconnectAttempts }) => ({
   transports: ['websocket', 'sse', 'polling'],
   minDelay: reconnectInterval ?? 500,
@@ -26,7 +26,7 @@ const defaults = ({ reconnectInterval, maxReconnectAttempts }) => ({
   random: Math.random,
 });
 
-/** Return the methods of *client*. They need no `this`: a page may pass them on as they are. */
+/** Return the methods of *client*. They don't use `this`, so a page may pass them on as plain functions. */
 const methods = (client, coordinator, emitter) => ({
   connect() {
     coordinator._connect();

@@ -1,12 +1,12 @@
-// The connections of a client: the live one, whose messages are shown, and beside it at most one that is tried (the
-// probe), because a better transport may work by now or because a gap is to be filled.
+// The connections of a client: the live one, whose messages are shown, and at most one that is tried beside it (the
+// probe), because a better transport may work by now or because a gap must be filled.
 
 import { Connection, TRANSPORTS } from './connection.js';
 import { TransportChoice } from './transport-choice.js';
 
-const HURRIED = 0.4; // share of the time to connect while nothing has worked yet and there is another transport
+const HURRIED = 0.4; // share of the connect timeout while nothing has worked yet and another transport is left
 
-/** Return the names of the transports that a page allows, given as a list or with commas; polling includes plain polls. */
+/** Return the usable transports of *transports*, a list or names with commas; polling includes plain polls. */
 const allowed = (transports) => {
   const names = String(transports).replace('polling', 'polling,poll').split(',');
   return names.filter((name) => TRANSPORTS[name]);
@@ -18,11 +18,11 @@ export class Connections {
     this._owner = owner;
     this._live = null;
     this._probe = null;
-    this._opened = 0; // connections that were tried
-    this._hasDelivered = false; // any of them, ever
+    this._opened = 0; // number of connections opened
+    this._hasDelivered = false; // whether any connection ever delivered data
   }
 
-  /** Begin with the best of *transports*, or with the one that worked last on this page. */
+  /** Begin with the best of *transports*, or with the one that last worked on this page. */
   _choose(transports, lastGood) {
     this._choice = new TransportChoice(allowed(transports), lastGood);
   }
@@ -36,7 +36,7 @@ export class Connections {
     return this._choice._transports;
   }
 
-  /** Open the live connection anew, instead of all others. */
+  /** Close all connections and open a new live one. */
   _dial() {
     this._drop();
     const isHurried = !this._hasDelivered && this._choice._hasNext;
@@ -60,7 +60,7 @@ export class Connections {
     });
   }
 
-  /** Note that *connection*, the live one, delivers: its transport is the one in use. */
+  /** Note that *connection*, the live one, delivers data: its transport becomes the one in use. */
   _works(connection) {
     this._hasDelivered = true;
     this._choice._use(connection._index);
@@ -68,14 +68,14 @@ export class Connections {
     this._upgradeLater();
   }
 
-  /** Try a better transport in *ms*, beside the connection that works. */
+  /** Try a better transport in *ms*, while the working connection stays. */
   _upgradeLater(ms = this._owner._client.upgradeAfter * (0.75 + this._owner._client.random() / 2)) {
     if (this._choice._index > 0) this._owner._timers._after('upgrade', ms, () => this._tryUpgrade());
   }
 
   _tryUpgrade() {
     if (this._owner._client.isConnected && !this._probe) {
-      // In turn the best one and the second best, as far as they are better.
+      // Alternates between the best and the second best transport, if both are better than the current one.
       this._probe = this._open(this._opened % Math.min(this._choice._index, 2));
     } else this._upgradeLater();
   }
@@ -84,20 +84,20 @@ export class Connections {
     return Boolean(this._probe?._fillsGapBy);
   }
 
-  /** Fetch what is missing over a second connection; the live one stays until that has caught up. */
+  /** Fetch missing updates over a second connection; the live one stays until that has caught up. */
   _fillGap(fillsGapBy) {
     this._probe?._drop();
     this._probe = this._open(this._live._index, 1, fillsGapBy);
   }
 
-  /** The probe has caught up: it is the live connection from now on. */
+  /** The probe has caught up: make it the live connection. */
   _takeOver() {
     this._live._drop();
     this._live = this._probe;
     this._probe = null;
   }
 
-  /** The probe has ended before it could take over. Return whether that leaves a gap. */
+  /** The probe has ended before it could take over. Return whether a gap remains. */
   _probeEnded() {
     const leavesGap = this._isFillingGap;
     this._probe = null;

@@ -16,18 +16,18 @@ import { ResumeStore } from './session-storage.js';
 import { Surroundings } from './surroundings.js';
 import { createTimers } from './timers.js';
 
-const WAKE_MS = 1000; // within which pages that wake up together try a better transport
+const WAKE_MS = 1000; // pages that wake up together try a better transport within this time
 
 export class Coordinator {
   /**
-   * @param {RPAProgressClient} client its options; its public properties are kept up to date.
+   * @param {RPAProgressClient} client supplies the options; its public properties are kept up to date.
    * @param {string} sessionId
    * @param {Emitter} emitter
    */
   constructor(client, sessionId, emitter) {
     this._client = client;
     this._sessionId = sessionId;
-    this._isOn = false; // between _connect() and _close()
+    this._isOn = false; // true between _connect() and _close()
     this._timers = createTimers(client.setTimeout || setTimeout, client.clearTimeout || clearTimeout);
     this._connections = new Connections(this);
     this._retry = new Retry(client);
@@ -36,7 +36,7 @@ export class Coordinator {
     this._surroundings = new Surroundings(() => this._wake(), (address) => this._blocked(address));
   }
 
-  // -- for the client
+  // -- called by the client
 
   get _run() {
     return this._intake._run;
@@ -89,7 +89,7 @@ export class Coordinator {
     };
   }
 
-  // -- for its connections
+  // -- called by the connections
 
   _sessionUrl(path) {
     return `${this._base}${path}/${encodeURIComponent(this._sessionId)}`;
@@ -117,12 +117,12 @@ export class Coordinator {
     if (!connection._isOver) this._intake._takeIn(message, connection._fillsGapBy);
   }
 
-  /** A message made no sense: it is reported and skipped. */
+  /** A message made no sense: report and skip it. */
   _garbageArrived(error) {
     this._reporter._error(new RPAError('protocol', error.message));
   }
 
-  /** *connection* has outlived the time in which a failing one ends. */
+  /** **connection* has lasted longer than failing ones do. */
   _connectionLasted(connection) {
     if (connection !== this._connections._live) return;
     this._retry._reset();
@@ -130,13 +130,13 @@ export class Coordinator {
     this._store._saveTransport(this._client.transport);
   }
 
-  /** *connection* is over; without an error the run is over and everything was received. */
+  /** **connection* is over; without an error, the run has ended and everything was received. */
   _connectionEnded(connection, error) {
     const { _connections: connections, _retry: retry } = this;
     if (connection._isOver) return;
     connection._drop();
     if (connection === connections._probe) {
-      // A gap that can't be filled beside the live connection may be filled by a new one.
+      // If a gap can't be filled beside the live connection, a new live connection may fill it.
       if (connections._probeEnded()) connections._live._end(new RPAError('protocol'));
       return;
     }
@@ -146,7 +146,7 @@ export class Coordinator {
       return;
     }
     if (retry._isExhausted) Object.assign(error, { fatal: true, _visitorText: GIVEN_UP });
-    const isOffline = globalThis.navigator?.onLine === false; // then the failure says nothing about the transport
+    const isOffline = globalThis.navigator?.onLine === false; // if so, the failure says nothing about the transport
     const mayRetry = !error.fatal && (isOffline || connections._choice._failed(error, connection._hasDelivered));
     if (mayRetry) this._retryLater(error, isOffline);
     else this._close(error);
@@ -169,7 +169,7 @@ export class Coordinator {
   }
 
   _retryLater(error, isOffline) {
-    // A stale connection is this page's own trouble; in any other case other pages may come back at the same moment.
+    // A stale connection is this page's own problem; after other failures many pages may reconnect at the same moment.
     this._retry._schedule(error, this._connections._hasDelivered && error.code !== 'stale');
     this._dialIn(error.retryAt - this._client.now());
     this._reportConnection(isOffline ? 'offline' : 'waiting', error);
@@ -195,7 +195,7 @@ export class Coordinator {
     else this._dialIn(this._retry._notBefore - this._client.now());
   }
 
-  /** The page's policy blocked *address*: no need to wait until the connection times out. */
+  /** The page's policy blocked *address*: don't wait for the connection to time out. */
   _blocked(address) {
     const { _live: live } = this._connections;
     if (live && !live._hasDelivered && `${address}/`.startsWith(this._base)) live._end(new RPAError('csp_blocked'));

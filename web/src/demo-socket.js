@@ -5,7 +5,7 @@
 
 import { loaded } from './words.js';
 
-/** A WebSocket whose run ends well. */
+/** A WebSocket that plays a run with a good end. */
 export class DemoSocket {
   constructor() {
     this._timer = setTimeout(() => this._play(0), 0);

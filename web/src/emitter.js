@@ -1,17 +1,17 @@
-// What reaches the page: events, callbacks and the async iterator. An exception in the page's own function is printed and
+// Delivers to the page: events, callbacks and the async iterator. An exception in the page's own function is printed and
 // stops nothing else.
 
 export class Emitter {
   /**
-   * @param {EventTarget} client whose properties `onProgressUpdate` and so on are the page's callbacks; with `debug` events
-   *   are printed too.
+   * @param {EventTarget} client its properties `onProgressUpdate` and so on are the page's callbacks; with `debug` events
+   *   are printed, too.
    */
   constructor(client) {
     this._client = client;
     this._append();
   }
 
-  /** Add *event* to the chain that iterators read: each promise gives one event and the promise of the next. */
+  /** Add *event* to the chain that iterators read: each promise resolves to an event and the next promise. */
   _append(event) {
     const resolve = this._resolveNext;
     this._next = new Promise((resolveNext) => {
@@ -20,7 +20,7 @@ export class Emitter {
     resolve?.([event, this._next]);
   }
 
-  /** Call the page's callback *name*, if there is one. */
+  /** Call the page's callback *name*, if it has one. */
   _call(name, ...args) {
     try {
       this._client[name]?.(...args);
@@ -29,7 +29,7 @@ export class Emitter {
     }
   }
 
-  /** Emit *detail* as the event `rpa:<type>` and to the callback *name*, whose further arguments *args* come first. */
+  /** Emit *detail* as the event `rpa:<type>`, and call the callback *name* with *args* and *detail*. */
   _emit(type, detail, name, ...args) {
     const event = new CustomEvent(`rpa:${type}`, { detail, cancelable: true });
     if (this._client.debug) console.debug(event.type, detail);

@@ -1,8 +1,8 @@
-// What can go wrong, as one class: what happened, whether it is final, and what a visitor may read.
+// All errors as one class: what happened, whether it is final, and what a visitor may read.
 
 export const GIVEN_UP = 'Máximo de tentativas de reconexão atingido';
 
-/** Category → its codes, and what a visitor reads. Every code that is not listed is one of the network's. */
+/** Category → its codes, and the visitor's text. Codes that are not listed belong to the network category. */
 const CATEGORIES = {
   config: { codes: new Set(['config', 'mixed_content', 'csp_blocked']), visitorText: 'Página mal configurada.' },
   access: { codes: new Set(['auth', 'forbidden', 'not_found', 'gone']), visitorText: 'Sem acesso à cotação.' },
@@ -11,19 +11,19 @@ const CATEGORIES = {
 };
 const NETWORK_TEXT = 'Sem conexão. Reconectando…';
 
-/** HTTP status or WebSocket close code → code. */
+/** HTTP status or WebSocket close code → error code. */
 const CODES = {
   400: 'config', 401: 'auth', 403: 'forbidden', 404: 'not_found', 410: 'gone', 429: 'rate_limited',
   1001: 'server_shutdown', 1012: 'server_shutdown', 1013: 'full',
 };
 const FIRST_CLOSE_CODE = 1000;
-const TOO_MANY_REQUESTS = 429; // this status and those above it pass with time
+const TOO_MANY_REQUESTS = 429; // this status and higher ones are temporary
 
 /**
  * An error of the client, see rpa-progress.d.ts for its codes.
  *
- * Read by other modules: `_visitorText`, `_retryAfterMs` (ms for which the server asks us to wait) and
- * `_tryNextTransport` (another transport is likely to work at once).
+ * Properties for other modules: `_visitorText`, `_retryAfterMs` (the server asks to wait so long) and `_tryNextTransport`
+ * (another transport is likely to work at once).
  */
 export class RPAError extends Error {
   constructor(code, message, fields) {
@@ -37,11 +37,11 @@ export class RPAError extends Error {
 /**
  * Build the error of an HTTP answer or of a WebSocket's close code.
  *
- * An error body of ours that is not temporary is final. Without one a proxy may have answered: then another transport
- * may still work, or this one later.
+ * An error body of our server that is not temporary is final. Without one the answer may come from a proxy: then another
+ * transport may still work, or this one later.
  *
  * @param {number} number the status, or the close code.
- * @param {object} body the parsed body, {} where it is none.
+ * @param {object} body the parsed body, {} if it is no object.
  * @param {object} fields further fields of the error.
  */
 export const refusal = (number, body, fields) => {

@@ -12,13 +12,13 @@ import { plainText } from './text.js';
 import { describe } from './view.js';
 import { loaded, translate } from './words.js';
 
-const OFFLINE_MS = 8000; // a connection that is back sooner was not worth a word
-const STALL_MS = 260_000; // no step is usually silent for longer
+const OFFLINE_MS = 8000; // a shorter interruption is not mentioned
+const STALL_MS = 260_000; // steps are usually not silent for longer
 const KINDS = ['progress', 'estimate', 'result', 'error', 'connection', 'stall', 'done'];
-const CANCELABLE = new Set(['result', 'error']); // the page may show these itself
+const CANCELABLE = new Set(['result', 'error']); // the page may cancel these to show them itself
 const DEMO = { WebSocket: DemoSocket, baseUrl: 'https://demo', resumeStore: null };
 
-/** Return the client of a session, as the page set it up. */
+/** Create the client of a session with the page's options. */
 const makeClient = (sessionId, get) => new RPAProgressClient(sessionId || 'demo', {
   baseUrl: get('base-url'),
   token: get('token'),
@@ -36,14 +36,14 @@ class FollowedRun {
     this._draw = draw;
     this._succeed = succeed;
     this._lang = /^en/i.test(get('lang') || document.documentElement.lang) ? 'en' : 'pt-BR';
-    this._steps = Number(get('steps')); // what the page says; NaN where it says nothing
+    this._steps = Number(get('steps')); // number of steps according to the page; NaN if it gives none
     this._model = {};
     this._log = []; // [time, message] of each step
     this._lostAt = NaN; // when the connection was lost
     this._isLostForGood = false; // the run can't be followed any more
     this._isErrorTaken = false; // the page shows the last error itself
     this._isResultTaken = false;
-    this._isQueued = false; // a redraw is due
+    this._isQueued = false; // a redraw is scheduled
     this._client = makeClient(sessionId, get);
     for (const kind of KINDS) {
       this._client.addEventListener(`rpa:${kind}`, ({ detail }) => this._takeIn(kind, detail));
@@ -58,7 +58,7 @@ class FollowedRun {
     this._client.disconnect();
   }
 
-  /** Return the snapshot, with as many steps as the page says or the robot has reached. */
+  /** Return the snapshot; its number of steps is the page's if given, but at least the step reached. */
   _snapshot() {
     const snapshot = this._client.snapshot();
     if (!snapshot) return snapshot;
@@ -73,7 +73,7 @@ class FollowedRun {
     }));
     if (kind === 'progress') this._progress(snapshot, detail);
     if (kind === 'connection') {
-      // A stream that ended with its run was not lost.
+      // A stream that ended with its run does not count as lost.
       const isFine = detail.connected || snapshot?.final;
       this._lostAt = isFine ? NaN : this._lostAt || Date.now();
     }
@@ -93,7 +93,7 @@ class FollowedRun {
   }
 
   _drawSoon() {
-    if (!this._isQueued) queueMicrotask(() => this._drawNow()); // a burst of replayed updates is drawn once
+    if (!this._isQueued) queueMicrotask(() => this._drawNow()); // so a burst of replayed updates is drawn once
     this._isQueued = true;
   }
 
@@ -101,7 +101,7 @@ class FollowedRun {
     if (!this._draw) return;
     this._isQueued = false;
     const view = this._view();
-    const isSettled = view.on.final && loaded._isComplete; // words that come late are shown, too
+    const isSettled = view.on.final && loaded._isComplete; // keep drawing until late translations are shown, too
     if (isSettled) {
       clearInterval(this._timer);
       this._timer = undefined;
@@ -121,7 +121,7 @@ class FollowedRun {
     return { ...view, log: this._log, lang: this._lang, onRetry: () => this._retry(), contact: get('contact-url') };
   }
 
-  /** Add to *view* what the visitor has to know of the connection. */
+  /** Add to *view* what the visitor should know about the connection. */
   _addConnection(view, now) {
     const say = (words) => translate(this._lang, words);
     view.on.offline = now - this._lostAt >= OFFLINE_MS;
@@ -148,13 +148,13 @@ class FollowedRun {
 /**
  * Follow a session.
  *
- * @param {string} sessionId nothing for a demonstration.
- * @param {(name: string) => string | undefined} get returns what the page set: lang, demo, base-url and so on.
- * @param {EventTarget} target gets the client's events, which the page may cancel.
+ * @param {string} sessionId empty for a demonstration.
+ * @param {(name: string) => string | undefined} get returns an option that the page set: lang, demo, base-url and so on.
+ * @param {EventTarget} target receives the client's events, which the page may cancel.
  * @param {(view: object) => void} draw called after changes, never synchronously, and once a second while the run goes
  *   on. view is that of view.js.
- * @param {() => void} succeed called at the end with a quote, unless the page took the result over.
- * @returns {() => void} ends it.
+ * @param {() => void} succeed called when the run ends with a quote, unless the page canceled the result event.
+ * @returns {() => void} stops following.
  */
 export function follow(sessionId, get, target, draw, succeed) {
   const run = new FollowedRun(sessionId, get, target, draw, succeed);

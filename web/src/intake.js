@@ -1,4 +1,4 @@
-// Takes in the messages of the live connection: keeps what is known up to date, stores it for a reload of the page, and
+// Handles the messages of the live connection: keeps the known run up to date, stores it for a reload of the page, and
 // reports what is new.
 
 import { KnownRun } from './known-run.js';
@@ -10,8 +10,8 @@ export class Intake {
    * @param {RPAProgressClient} client
    * @param {object} timers see timers.js.
    * @param {Reporter} reporter
-   * @param {() => void} onGap called where updates are missing.
-   * @param {() => void} onEnd called when the run has ended and nothing came for a while.
+   * @param {() => void} onGap called when updates are missing.
+   * @param {() => void} onEnd called when the run has ended and nothing came for a while after it.
    */
   constructor(client, timers, reporter, onGap, onEnd) {
     this._client = client;
@@ -23,14 +23,14 @@ export class Intake {
     this._counts = { gaps: 0, updates: 0, duplicates: 0, resets: 0 };
   }
 
-  /** Begin with what the page knew before it was loaded again. */
+  /** Begin with what the page knew before it was reloaded. */
   _resume(store) {
     this._store = store;
     this._run._snapshot ||= store._loadSnapshot();
     if (this._run._snapshot && !this._client.lastSeq) this._show(null);
   }
 
-  /** Take in a message; *fillsGapBy* is that of its connection. */
+  /** Handle a message; *fillsGapBy* is that of its connection. */
   _takeIn(message, fillsGapBy) {
     const { _run: run, _counts: counts } = this;
     const before = run._snapshot;
@@ -45,12 +45,12 @@ export class Intake {
     if (outcome !== 'position') this._show(outcome === 'next' ? message : null, before);
   }
 
-  /** Wait for what follows the end of the run. */
+  /** Wait for lines that follow the end of the run. */
   _endLater() {
     this._timers._after('silence', LINGER_MS, this._onEnd);
   }
 
-  /** Report the news: *update*, or the whole snapshot where that is null. */
+  /** Report *update*, or the whole snapshot if *update* is null. */
   _show(update, before) {
     const snapshot = this._run._snapshot;
     this._client.lastSeq = snapshot.seq;

@@ -1,16 +1,16 @@
-// What a client knows of its session: the snapshot, where the server is to go on, and gaps in the numbers. Pure.
+// What a client knows of its session: the snapshot, the cursor, and gaps in the numbers. Pure.
 
 import { reduce } from './snapshot.js';
 
-/** How a second connection is to fill a gap: with the missing updates, or with the whole snapshot. */
+/** How a second connection fills a gap: with the missing updates, or with the whole snapshot. */
 export const BY_UPDATES = 1;
 export const BY_SNAPSHOT = 2;
 
 export class KnownRun {
   constructor() {
     this._snapshot = null; // see snapshot.js; null while nothing is known
-    this._gapCursor = null; // where the last gap was met
-    this._sparseEpoch = null; // the run whose numbers have holes that nobody can fill
+    this._gapCursor = null; // the cursor at the last gap
+    this._sparseEpoch = null; // epoch of a run whose numbers have gaps that nobody can fill
   }
 
   get _isFinal() {
@@ -24,14 +24,14 @@ export class KnownRun {
     return replay ? '0' : '';
   }
 
-  /** Whether the page has already seen more than what led to *message*. */
+  /** Tell whether the page has already seen more than the state of *message*. */
   _isAheadOf(message) {
     const snapshot = this._snapshot;
     if (!snapshot) return false;
     return message.epoch === snapshot.epoch ? message.seq < snapshot.seq : message.type !== 'sync';
   }
 
-  /** Take in a message and return what it was, see reduce(). */
+  /** Handle a message and return what it was, see reduce(). */
   _accept(message) {
     const isSparse = this._snapshot && this._sparseEpoch === this._snapshot.epoch;
     const [snapshot, outcome] = reduce(this._snapshot, message, isSparse);
@@ -39,7 +39,7 @@ export class KnownRun {
     return outcome;
   }
 
-  /** Return how to fill the gap that was just met: where the updates after the same cursor were no help, by snapshot. */
+  /** Return how to fill the latest gap: by snapshot if fetching the updates after the same cursor did not help. */
   _fillGapBy(replay) {
     const cursor = this._cursor(replay);
     const isSecondTry = this._gapCursor === cursor;
@@ -47,7 +47,7 @@ export class KnownRun {
     return isSecondTry ? BY_SNAPSHOT : BY_UPDATES;
   }
 
-  /** From now on a hole in this run's numbers is no gap: not even the server could fill the last one. */
+  /** Accept gaps in this run's numbers from now on: not even the server could fill the last one. */
   _allowHoles() {
     this._sparseEpoch = this._snapshot.epoch;
   }

@@ -5,14 +5,14 @@
 import { loaded } from './words.js';
 
 const AGAIN_MS = 5000;
-const SCRIPT_URL = /(.+?)(-\d[^/]*)?\.js(\?|$)/; // the file's name is the script's, without its version
+const SCRIPT_URL = /(.+?)(-\d[^/]*)?\.js(\?|$)/; // the data file has the script's name without the version
 
 /**
- * Load the file; the promise resolves after the first try, whatever came of it.
+ * Load the file; the promise resolves after the first attempt, whatever its result.
  *
- * @param {string | undefined} scriptUrl a script that is part of the page itself has none, and no such file.
- * @param {number} tries that may follow this one.
- * @param {() => void} onEnd called when everything is there, or nothing more will come.
+ * @param {string | undefined} scriptUrl undefined for a script inside the page itself, which has no such file.
+ * @param {number} tries how many further attempts may follow.
+ * @param {() => void} onEnd called when everything is loaded, or no further attempt is made.
  */
 export async function loadData(scriptUrl, tries, onEnd) {
   try {

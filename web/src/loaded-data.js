@@ -1,6 +1,6 @@
-// What the script loads as data from the file beside it, rpa-progress.json, which the build makes of this module and the
-// style. Until it has come only the most necessary is said, in Portuguese, a plan is its price alone, and there is no
-// demonstration.
+// The data that the script loads from the file beside it, rpa-progress.json; the build makes that of this module and the
+// style. Until it is loaded the widget shows only the most necessary words, in Portuguese, a plan as its price alone, and
+// no demonstration.
 
 import { LOADED, OUTCOMES } from './outcome.js';
 import { TYPICAL } from './time-left.js';
@@ -8,7 +8,7 @@ import { TYPICAL } from './time-left.js';
 const outcomes = Object.entries(LOADED);
 const withHint = outcomes.filter(([, { hint }]) => hint);
 
-/** What is shown of a plan, in this order: the wire's name, Portuguese. */
+/** The fields of a plan in the order in which they are shown: name on the wire, Portuguese label. */
 export const fields = [
   ['forma_pagamento', 'Forma de pagamento'],
   ['parcelamento', 'Parcelamento'],
@@ -24,7 +24,7 @@ export const fields = [
   ['morte_invalidez', 'Morte ou invalidez'],
 ];
 
-/** Sentences beyond the most necessary; first the hints for conditions of data-rpa-show, of which the first true one counts. */
+/** Further sentences. First the hints, by condition of data-rpa-show: the first condition that is true counts. */
 export const words = {
   waiting: 'Assim que o robô começar, o andamento aparece aqui.',
   done: 'Os valores não foram informados.',
@@ -39,7 +39,7 @@ export const words = {
   false: 'não',
 };
 
-/** Portuguese, as it is said → English. */
+/** Portuguese text → English. */
 export const en = {
   'Sua cotação': 'Your quote',
   ...Object.fromEntries(outcomes.map(([name, { english }]) => [OUTCOMES[name]._words, english])),

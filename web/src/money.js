@@ -10,10 +10,10 @@ const BRAZILIAN = /^-?(\d{1,3}(\.\d{3})+|\d+)(,\d\d?)?$/; // 1.234,56
 const PROGRAMS = /^-?\d+\.\d\d?$/; // 1234.56
 
 /**
- * Read an amount of money.
+ * Parse an amount of money.
  *
  * @param {unknown} value a number, or text such as "R$4.631,57", "R$ 1.234,56" (any kind of space), "1234.56".
- * @returns {number} NaN where it is none, or could mean two things ("1,234").
+ * @returns {number} NaN if it is no amount, or ambiguous ("1,234").
  */
 export function parseMoney(value) {
   if (typeof value === 'number') return value;
@@ -22,7 +22,7 @@ export function parseMoney(value) {
   return PROGRAMS.test(digits) ? Number(digits) : NaN;
 }
 
-/** Say a price: "R$ 1.234,56" (with a space that does not break) or "R$1,234.56", other words as they are, else "". */
+/** Format a price: "R$ 1.234,56" (with a no-break space) or "R$1,234.56"; other words stay, nothing becomes "". */
 export function sayMoney(value, lang) {
   const amount = parseMoney(value);
   return Number.isFinite(amount) ? amount.toLocaleString(lang, { style: 'currency', currency: 'BRL' }) : plainText(value);

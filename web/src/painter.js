@@ -1,4 +1,4 @@
-// Draws the views of a run into the widget's parts, says what is new, and takes care of the focus.
+// Draws the views of a run into the widget's parts, announces news to screen readers, and manages the focus.
 
 import { bind } from './bind.js';
 import { setAttributes } from './dom.js';
@@ -7,18 +7,18 @@ import { createSpeaker } from './speaker.js';
 import { fillSection, makeParts } from './widget-parts.js';
 import { loaded, translate } from './words.js';
 
-const STEP_PAUSE_MS = 10_000; // between steps that are said
+const STEP_PAUSE_MS = 10_000; // between announced steps
 
-/** Return a title and items as one sentence after the other. */
+/** Join a title and items into sentences. */
 const asSentences = (title, items) => [title, ...items.map(([name, words]) => `${name}: ${words}`)].join('. ');
 
-/** Return the step and what goes on in it, as it is said and read out of the bar. */
+/** Return the step and its current message, as text for announcements and for the bar. */
 const stepWords = ({ passo, mensagem, nome, estado }) => [passo, mensagem || nome || estado].filter(Boolean).join(': ');
 
 export class Painter {
   /**
-   * @param {HTMLElement} base gets the parts.
-   * @param {HTMLElement} live gets the news for screen readers.
+   * @param {HTMLElement} base contains the parts.
+   * @param {HTMLElement} live live region, for announcements.
    */
   constructor(base, live) {
     this._base = base;
@@ -54,17 +54,17 @@ export class Painter {
     fillSection(log, say('Passo a passo'), view.log, 'item');
   }
 
-  /** Say what is new since the last view. */
+  /** Announce what is new since the last view. */
   _announce({ on, estimate, aviso, lang }) {
     const { _drawn: drawn, _speak: speak } = this;
     if (estimate.length && !drawn.estimate.length) speak(asSentences(translate(lang, 'Estimativas iniciais'), estimate));
-    // The same notice in another language, once that is loaded, is no news.
+    // The same notice in another language, once that is loaded, is not news.
     if (aviso && (!drawn.aviso || on.offline !== drawn.on.offline)) speak(aviso);
-    // Not `!on.offline`: where the run is not followed any more, the connection is not back.
+    // Not `!on.offline`: when the run is no longer followed, the connection is not back either.
     if (drawn.on.offline && on.offline === false) speak(translate(lang, loaded.words.back));
   }
 
-  /** Say the end, or another step; at the end take whoever is inside the widget to the result, and nobody else. */
+  /** Announce the end, or another step; at the end move the focus to the result if it is inside the widget. */
   _announceStep(view, focused) {
     const { _drawn: drawn, _speak: speak } = this;
     if (view.on.final && !drawn.on.final) {

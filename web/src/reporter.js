@@ -1,9 +1,9 @@
-// What the page gets to know of a run and of its connection, in the order and as often as docs/javascript.rst promises.
+// Reports the run and its connection to the page, in the order and as often as docs/javascript.rst promises.
 
 import { RPAError } from './errors.js';
 import { failureCode } from './outcome.js';
 
-/** Return the error of a run that has ended, null where it ended well. */
+/** Return the error of a run that has ended, null if it ended well. */
 const failureOf = ({ estado, erros, mensagem }) => {
   const code = failureCode(estado);
   if (!code) return null;
@@ -12,7 +12,7 @@ const failureOf = ({ estado, erros, mensagem }) => {
   return new RPAError(code, words, { fatal: true });
 };
 
-/** Return a snapshot in the shape of an update, for a page that could not have every update. */
+/** Return a snapshot in the shape of an update, for a page that could not be given every update. */
 const asUpdate = (snapshot) => ({
   ...snapshot, type: 'progress_update', etapa: snapshot.etapa_atual, timestamp: snapshot.timestamp_atualizacao,
 });
@@ -21,22 +21,22 @@ const isNews = (value, before) => value && JSON.stringify(value) !== JSON.string
 
 export class Reporter {
   /**
-   * @param {object} client whose public properties are kept up to date.
+   * @param {object} client its public properties are kept up to date.
    * @param {Emitter} emitter
    */
   constructor(client, emitter) {
     this._client = client;
     this._emitter = emitter;
-    this._failure = null; // what done() rejects with
-    this._endedEpoch = undefined; // the run whose end was reported
-    this._outageCode = null; // code of the outage that was reported, null while connected
+    this._failure = null; // the error with which done() rejects
+    this._endedEpoch = undefined; // epoch of the run whose end was reported
+    this._outageCode = null; // code of the reported outage, null while connected
   }
 
   _error(error) {
     this._emitter._emit('error', error, 'onError', error._visitorText);
   }
 
-  /** Report why the connection was lost, unless the page knows: once an outage, and again where its cause changes. */
+  /** Report why the connection was lost: once per outage, and again if the cause changes. */
   _outage(error) {
     const isKnown = this._outageCode === error.code;
     this._outageCode = error.code;
@@ -69,7 +69,7 @@ export class Reporter {
     this._emitter._emit('stall', snapshot);
   }
 
-  /** Report what is new in *snapshot*; *update* led to it from *before*, or is null where the whole snapshot came. */
+  /** Report what is new: *update* led from *before* to *snapshot*; it is null if the whole snapshot came. */
   _progress(snapshot, update, before) {
     const { estimativas, resultado, final, epoch } = snapshot;
     this._emitter._emit('progress', update || asUpdate(snapshot), 'onProgressUpdate');

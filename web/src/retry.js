@@ -3,14 +3,14 @@
 import { backoff } from './backoff.js';
 import { slowWhileHidden } from './surroundings.js';
 
-const SPREAD = 6700; // ms over which pages come back that lost the server at the same moment
+const SPREAD = 6700; // pages that lost the server at the same moment come back spread over this many ms
 
 export class Retry {
-  /** @param {object} client its options, its clock and its random numbers. */
+  /** @param {object} client supplies the options, the clock and random numbers. */
   constructor(client) {
     this._client = client;
-    this._failures = undefined; // since a connection lasted; a number once connect() was called
-    this._notBefore = 0; // ms since 1970: when the server wants us back
+    this._failures = undefined; // failures since a connection lasted; a number once connect() was called
+    this._notBefore = 0; // ms since 1970: the server asked us not to return earlier
   }
 
   _reset() {
@@ -21,7 +21,7 @@ export class Retry {
     return this._failures >= this._client.maxAttempts;
   }
 
-  /** Count a failure and set the error's `retryAt`; *isShared* where other pages probably lost the server, too. */
+  /** Count a failure and set the error's `retryAt`; *isShared*: other pages probably lost the server, too. */
   _schedule(error, isShared) {
     const client = this._client;
     const spread = isShared ? SPREAD : 0;

@@ -1,4 +1,4 @@
-// The script rpa-client.js: the clients alone, without anything to look at.
+// Entry point of rpa-client.js: the clients alone, without any display.
 
 import { RPAProgressClient } from './client.js';
 import { RPAError } from './errors.js';

@@ -13,12 +13,12 @@ import './rpa-client.js';
 const NAME = 'rpa-progress';
 const PREFIX = 'data-rpa-';
 const EVENT_PREFIX = 'event:';
-const DATA_TRIES = 2; // after the first one
-const PATIENCE_MS = 3000; // for the data file; after that the widget begins in plain Portuguese
-const script = document.currentScript; // null once the script has run, so it is read here
-let current; // what ends the run that bound elements follow, the one begun last
+const DATA_TRIES = 2; // in addition to the first one
+const PATIENCE_MS = 3000; // to wait for the data file; after that the widget begins in plain Portuguese
+const script = document.currentScript; // read now: null once the script has run
+let current; // stops the latest run; bound elements follow that run
 
-/** Give *node* the attributes of the script tag that it does not have itself. */
+/** Give *node* the script tag's attributes that it does not have itself. */
 function inheritAttributes(node) {
   for (const { name, value } of script?.attributes ?? []) {
     const own = name.slice(PREFIX.length);
@@ -26,7 +26,7 @@ function inheritAttributes(node) {
   }
 }
 
-/** Take the session from an event on the window that the page names. */
+/** Set the session when the window fires an event of this type, which the page chose. */
 function listenForSession(node, type) {
   if (!type || node.listens === type) return;
   node.listens = type;
@@ -36,7 +36,7 @@ function listenForSession(node, type) {
   });
 }
 
-/** Begin the run that an element asks for, and return what ends it; undefined while it has no session or is in no page. */
+/** Begin the run that an element asks for and return what stops it; undefined without a session or outside the page. */
 function begin(node, draw) {
   inheritAttributes(node);
   const get = (name) => node.getAttribute(name) ?? undefined;
@@ -49,41 +49,41 @@ function begin(node, draw) {
   };
   const redirect = () => {
     const address = safeUrl(get('redirect-on-success'));
-    if (address) location.replace(address); // whoever goes back is not to be sent here again
+    if (address) location.replace(address); // replace(): going back must not redirect the visitor again
   };
   const end = follow(sessionId, get, node, drawAll, redirect);
   current = end;
   return end;
 }
 
-/** Run a command, ['start', {sessionId, …}]: the page's first element shows it, else a new one at the page's end. */
+/** Run a command, ['start', {sessionId, …}], on the page's first element, or on a new one at the end of the page. */
 function run([name, options]) {
   if (name !== 'start') return;
   const node = document.querySelector(NAME) ?? document.body.appendChild(document.createElement(NAME));
   for (const key in options) node.setAttribute(key.replace(/[A-Z]/g, '-$&'), options[key]);
 }
 
-/** Define the element, run the commands, and follow what the script tag names. */
+/** Define the element, run the commands, and follow the session that the script tag names. */
 function start(queue) {
   defineElement(NAME, begin);
   queue.forEach(run);
   queue.push = run;
   const { rpaSessionId, rpaSessionParam, rpaSessionFrom, rpaDemo } = script?.dataset ?? {};
   const isNamed = [rpaSessionId, rpaSessionParam, rpaSessionFrom, rpaDemo].some((value) => value !== undefined);
-  // The script tag alone names a session: elements of the page's own are to follow it.
+  // Only the script tag names a session: a hidden element follows it for the page's own bound elements.
   if (isNamed && !document.querySelector(NAME)) run(['start', { hidden: '' }]);
 }
 
-/** Put the style that has come on the elements that are there. */
+/** Apply the loaded style to all existing elements. */
 const dressAll = () => document.querySelectorAll(NAME).forEach((node) => node.dress?.());
 
-/** Return the queue of commands; an object of that name that is no list is somebody else's. */
+/** Return the command queue; if the name belongs to something other than an array, it is somebody else's. */
 function commandQueue() {
   window.RPAProgress ??= [];
   return Array.isArray(window.RPAProgress) ? window.RPAProgress : [];
 }
 
-/** Start once the page is parsed and the data file was asked for; it is not waited for long, nor a second time. */
+/** Start once the page is parsed and the first try to load the data file is over; wait for the latter only briefly. */
 async function startInTime(queue) {
   const isParsed = new Promise((resolve) => {
     addEventListener('DOMContentLoaded', resolve);
@@ -97,6 +97,6 @@ async function startInTime(queue) {
 
 const queue = commandQueue();
 if (!queue.isTaken) {
-  queue.isTaken = true; // by the first script of this name on the page
+  queue.isTaken = true; // taken by the first script of this name on the page
   startInTime(queue);
 }

@@ -8,21 +8,21 @@ import { plainText } from './text.js';
 import { pace, smooth } from './time-left.js';
 
 const PLAUSIBLE_MS = 900_000; // no step takes a quarter of an hour
-const STEP_IS_OVER = /.*(conclu|pulad|falh).*/; // "concluída", "pulada", "falhou": a comment on a step, not its name
+const STEP_IS_OVER = /.*(conclu|pulad|falh).*/; // "concluída", "pulada", "falhou" comment on a step and are not its name
 
 /**
- * Take in a snapshot.
+ * Advance the model to a new snapshot.
  *
- * @param {object} previous the model so far, {} at first. Times in it are ms by the robot's clock; `_clockSkew` is how far
- *   our clock is ahead of it.
- * @param {object} snapshot that of docs/api.rst; and `erro`, what the newest update says went wrong.
+ * @param {object} previous the model so far, {} at first. Its times are ms by the robot's clock; `_clockSkew` is how far
+ *   our clock is ahead of that.
+ * @param {object} snapshot as in docs/api.rst, plus `erro`: the error in the newest update.
  * @param {number} now ms since 1970, the visitor's clock.
  */
 export function applySnapshot(previous, snapshot, now) {
   const model = previous._epoch === snapshot.epoch ? { ...previous } : { _epoch: snapshot.epoch, _percent: 0 };
   model._error = plainText(snapshot.erro);
-  // Only the robot's clock gives durations, since its stamps have no zone. How old its last stamp is shows where the
-  // two clocks agree: an implausible age counts as none.
+  // Durations come from the robot's clock alone, since its timestamps have no zone. The age of its last timestamp counts
+  // only if the two clocks agree: an implausible age is ignored.
   model._lastStamp = Date.parse(snapshot.timestamp_atualizacao) || now;
   model._clockSkew = now - model._lastStamp;
   if (model._clockSkew > 0 && model._clockSkew < PLAUSIBLE_MS) model._clockSkew = 0;
@@ -36,14 +36,14 @@ export function applySnapshot(previous, snapshot, now) {
 
 function beginStep(model, step, snapshot) {
   model._isRepeated = step < model._step;
-  model._hasPace = model._step >= 0; // an estimate needs something to go by
+  model._hasPace = model._step >= 0; // an estimate needs at least some data
   model._stepStamp = model._lastStamp;
   model._step = step;
   // The first message of a step is the step's name.
   model._stepName = plainText(snapshot.mensagem).replace(STEP_IS_OVER, '');
 }
 
-/** Move the bar and the estimate on to the time *now*. */
+/** Advance the bar and the estimate to the time *now*. */
 export function advance(model, snapshot, now) {
   const clock = snapshot.final ? model._lastStamp : now - model._clockSkew;
   const elapsed = (clock - model._startStamp) / 1000;

@@ -1,8 +1,8 @@
-// Addresses that come from attributes, which others may write: only those that are harmless to follow.
+// Filters addresses from attributes, which others may have written: only harmless ones may be followed.
 
 const SAFE_PROTOCOLS = new Set(['http:', 'https:', 'tel:', 'mailto:']);
 
-/** Return *address* in full where a visitor may follow it: to a page, a telephone, a mail; else a false value. */
+/** Return *address* in full if a visitor may follow it (a page, a telephone number, an e-mail), else a falsy value. */
 export const safeUrl = (address) => {
   if (!address) return address;
   try {

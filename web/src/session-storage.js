@@ -2,7 +2,7 @@
 //
 // The storage may be forbidden, full, or hold what another program wrote; then the page goes on without it.
 
-/** Return what *work* returns, null where it throws. */
+/** Return what *work* returns, null if it throws. */
 export const attempt = (work) => {
   try {
     return work();
@@ -13,8 +13,8 @@ export const attempt = (work) => {
 
 export class ResumeStore {
   /**
-   * @param {Storage | null} storage nothing is kept where it is null.
-   * @param {string} address of the server.
+   * @param {Storage | null} storage null to store nothing.
+   * @param {string} address the server's address.
    * @param {string} sessionId
    */
   constructor(storage, address, sessionId) {
@@ -43,7 +43,7 @@ export class ResumeStore {
     return this._load(this._snapshotKey);
   }
 
-  /** Keep *snapshot* for a reload; a run that has ended is not resumed. */
+  /** Store *snapshot* for a reload; a run that has ended is removed, so it is not resumed. */
   _saveSnapshot(snapshot) {
     this._save(this._snapshotKey, snapshot.final ? null : snapshot);
   }

@@ -4,7 +4,7 @@
 // that saw the updates and one that received the snapshot show the same. Invariants: within an epoch `seq` rises
 // strictly, `percentual` never falls, `final` never goes back, estimates and result stay once seen.
 
-/** Values of `evento` that say nothing of the robot's status, and those that bring no message of its own. */
+/** Values of `evento` that leave the robot's status as it was, and those that leave its message. */
 const KEEP_STATUS = new Set(['estimativas', 'erro']);
 const KEEP_MESSAGE = new Set(['estimativas', 'erro', 'final']);
 
@@ -13,21 +13,21 @@ const blank = (epoch, seq) => ({
 });
 
 /**
- * Take in one message.
+ * Handle one message.
  *
  * @param {object | null} snapshot null while nothing is known.
  * @param {object} message sync, reset or progress_update.
- * @param {boolean} [isSparse] this run's numbers have holes that nobody can fill, so a hole is no gap.
- * @returns {[object | null, string]} the snapshot, and what the message was: 'next' (one more update) and 'reset' (a whole
- *   snapshot) are news, 'position' says where the stream begins, 'old' was seen before, 'gap' means that something before
- *   it is missing, '' that it says nothing.
+ * @param {boolean} [isSparse] this run's numbers have gaps that nobody can fill, so they don't count as gaps.
+ * @returns {[object | null, string]} the snapshot, and what the message was: 'next' (one more update) and 'reset' (a
+ *   whole snapshot) are news, 'position' says where the stream begins, 'old' was seen before, 'gap' means that an earlier
+ *   update is missing, '' that there is nothing new in it.
  */
 export const reduce = (snapshot, message, isSparse) => {
   const sameRun = message.epoch && snapshot?.epoch === message.epoch ? snapshot : null;
   const isOld = sameRun && message.seq <= sameRun.seq;
   if (message.type === 'progress_update') {
     if (isOld) return [snapshot, 'old'];
-    // An update without an epoch was published by another program: it has no number either.
+    // An update without an epoch was published by another program and has no number either.
     const base = (message.epoch ? sameRun : snapshot) || blank(message.epoch, 0);
     const mayFollow = !message.epoch || message.seq === base.seq + 1 || (sameRun && isSparse);
     return mayFollow ? [apply(base, message), 'next'] : [snapshot, 'gap'];
@@ -70,7 +70,7 @@ const apply = (snapshot, update) => {
   };
 };
 
-/** Return how far an update says that its run is, below 100: only the end makes it that. */
+/** Return the percentage of an update, below 100: only the end of the run makes it 100. */
 const percentOf = ({ percentual, etapa }, total) => Math.min(99, percentual ?? (etapa / total * 100 || 0));
 
 const resultOf = ({ plano_recomendado, plano_alternativo }) => (

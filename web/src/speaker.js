@@ -1,13 +1,13 @@
-// What a screen reader says: news at once, steps seldom, and then only the newest.
+// Announces text to screen readers: news at once, steps seldom, and of waiting texts only the newest.
 
 import { element } from './dom.js';
 
-const KEPT_MS = 20_000; // what was said is no news for ever
+const KEPT_MS = 20_000; // announced text is removed after this, since it is no longer news
 
 /**
  * @param {HTMLElement} live the live region.
- * @returns {(words: string, pause?: number) => void} says *words*, at the earliest *pause* ms after what was said last; what
- *   waits for that gives way to what comes next.
+ * @returns {(words: string, pause?: number) => void} announces *words*, at the earliest *pause* ms after the last
+ *   announcement; a text that is still waiting is replaced by the next one.
  */
 export const createSpeaker = (live) => {
   let spokenAt = 0;

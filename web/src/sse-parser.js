@@ -4,14 +4,14 @@
 // connection alive, and the end; and it gives up for good after one 502. `id` and `retry` are ignored, because our
 // cursor is in the data and the waiting time is our own.
 
-const LINE_END = /\r\n|\n|\r(?!$)/; // a CR at the very end may be half of a CRLF: it waits for the next bytes
+const LINE_END = /\r\n|\n|\r(?!$)/; // a CR at the very end may be half of a CRLF, so it waits for the next bytes
 const FIELD = /^([^:]*):? ?(.*)/s;
 
 /**
  * Make a parser of one stream.
  *
- * @param {(data: string) => void} onData takes the data of each unnamed event.
- * @returns {(bytes: Uint8Array) => void} takes the stream, cut anywhere.
+ * @param {(data: string) => void} onData called with the data of each unnamed event.
+ * @returns {(bytes: Uint8Array) => void} takes the stream's bytes, split anywhere.
  */
 export const createSseParser = (onData) => {
   const decoder = new TextDecoder(); // drops one byte order mark at the start

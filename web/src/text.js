@@ -1,7 +1,7 @@
-// The one rule of what counts as text in what robots write.
+// The one rule for what counts as text in robots' data.
 
 const TEXT_TYPES = new Set(['string', 'number']);
-const NOTHING_READ = /^(N\/?A|-)$/i; // what robots write when they found nothing
+const NOTHING_READ = /^(N\/?A|-)$/i; // what robots write if they found nothing
 
-/** Return *value* as text without spaces around it; '' for anything but words and numbers, and where nothing was read. */
+/** Return *value* as trimmed text; '' for anything but text and numbers, and if the robot found nothing. */
 export const plainText = (value) => (TEXT_TYPES.has(typeof value) ? String(value).trim().replace(NOTHING_READ, '') : '');

@@ -7,13 +7,13 @@
 /** Median seconds of each step of recorded runs; index 0 is the robot's start. */
 export const TYPICAL = [3, 1, 1, 0.1, 0.1, 8, 0.1, 6, 20, 4, 0.1, 0.1, 0.2, 8, 0.1, 80];
 
-const KNOWN_LENGTHS = new Set([15, 5]); // the robot's short run is the first five screens of its long one
+const KNOWN_LENGTHS = new Set([15, 5]); // the robot's short run consists of the first five screens of its long one
 const EQUAL_STEP_S = 40; // weight of each step where the length is unknown
-const MOST_STEPS = 999; // that weights are computed for, whatever the robot says
-const BLINK_S = 1; // added to every step's weight, so that each one moves the bar
-const STEP_END = 0.95; // share of a step that the clock alone can fill
-const PRIOR_S = 20; // of typical pace, assumed before the run shows its own
-const SLOWEST = 3; // how far a run's own pace is believed
+const MOST_STEPS = 999; // limit of steps with weights, whatever the robot says
+const BLINK_S = 1; // added to every step's weight, so that each step moves the bar
+const STEP_END = 0.95; // share of a step that time alone can fill
+const PRIOR_S = 20; // seconds at the typical pace, assumed before the run shows its own
+const SLOWEST = 3; // limits of the factor by which a run's own pace stretches the estimate
 const FASTEST = 0.5;
 const HALF_LIFE_S = 15;
 const PEOPLES_MINUTES = [1, 2, 3, 5, 10];
@@ -21,15 +21,15 @@ const PEOPLES_MINUTES = [1, 2, 3, 5, 10];
 const sum = (numbers) => numbers.reduce((total, number) => total + number, 0);
 
 /**
- * Say how far a run is.
+ * Estimate how far a run is.
  *
- * @param {number} total number of steps. Of a run of any other length than the robot's own two nothing is known: its steps
- *   count alike, and no time is given.
- * @param {number} step the number of the step under way.
+ * @param {number} total number of steps. Only the robot's own two lengths are known: in any other run all steps have the
+ *   same weight, and no time is given.
+ * @param {number} step the number of the current step.
  * @param {number} inStep seconds since it began.
  * @param {number} elapsed seconds since the run began.
- * @returns {{_percent: number, _isLate: boolean, _secondsLeft: number}} percent stays below 100, which only a result
- *   makes it; a step is late when it takes longer than nine of ten do; seconds left are NaN where nobody knows, else above 0.
+ * @returns {{_percent: number, _isLate: boolean, _secondsLeft: number}} percent stays below 100, since only a result
+ *   makes it 100; a step is late if it takes longer than nine of ten do; seconds left are above 0, or NaN if unknown.
  */
 export function pace(total, step, inStep, elapsed) {
   const isKnown = KNOWN_LENGTHS.has(total);
@@ -41,7 +41,7 @@ export function pace(total, step, inStep, elapsed) {
   const after = sum(usual) - before - own;
   const stretch = Math.max(FASTEST, Math.min(SLOWEST, (PRIOR_S + elapsed - inStep) / (PRIOR_S + before)));
   const done = before + step * BLINK_S + Math.min(STEP_END, inStep / weights[step]) * weights[step];
-  const leftOfStep = own * 2 * own / (own * 2 + inStep); // shrinks the longer it takes, and is never nothing
+  const leftOfStep = own * 2 * own / (own * 2 + inStep); // shrinks with time, but never reaches 0
   return {
     _percent: 100 * done / sum(weights),
     _isLate: inStep > 3 * own + 20,
@@ -50,10 +50,10 @@ export function pace(total, step, inStep, elapsed) {
 }
 
 /**
- * Keep an estimate calm: it goes down with the clock, follows news with a half-life of 15 s, and does not rise by
- * less than a quarter.
+ * Smooth an estimate: it goes down with the clock, follows news with a half-life of 15 s, and does not rise by less than
+ * a quarter.
  *
- * @param {number | undefined} before what this returned *passed* seconds ago.
+ * @param {number | undefined} before the value returned *passed* seconds ago.
  * @param {number} estimate the newest one.
  */
 export function smooth(before, estimate, passed) {
@@ -62,5 +62,5 @@ export function smooth(before, estimate, passed) {
   return estimate + ((expected || estimate) - estimate) * 2 ** (-passed / HALF_LIFE_S);
 }
 
-/** Round seconds up to minutes that people say; 0 stands for less than one. More than ten are never left, see pace(). */
+/** Round seconds up to minutes as people say them; 0 means less than one. There are never more than ten, see pace(). */
 export const roundMinutes = (seconds) => (seconds < 50 ? 0 : PEOPLES_MINUTES.find((minutes) => seconds <= minutes * 60));

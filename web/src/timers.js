@@ -1,4 +1,4 @@
-// Timers by key: setting one replaces the timer of the same key, and all that run can be counted and stopped.
+// Timers by key: setting a timer replaces the one with the same key, and all running ones can be counted and stopped.
 
 /**
  * @param {(work: () => void, ms: number) => any} setTimer the browser's setTimeout, or the page's own.
@@ -15,7 +15,7 @@ export const createTimers = (setTimer, clearTimer) => {
     _stop: stop,
     _stopAll: () => running.forEach((timer, key) => stop(key)),
 
-    /** Run *work* in *ms*; *key*, any value, is what stops or replaces it. */
+    /** Run *work* in *ms*; *key*, any value, identifies the timer. */
     _after(key, ms, work) {
       stop(key);
       running.set(key, setTimer(() => {

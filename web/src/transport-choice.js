@@ -6,18 +6,18 @@
 // moves down again it tries another one.
 
 const FAILURES_TO_MOVE = 2;
-const SHORT_CONNECTION = 0.5; // of a failure: it did deliver data
+const SHORT_CONNECTION = 0.5; // counts as half a failure: it did deliver data
 
 export class TransportChoice {
   /**
    * @param {string[]} transports names, the best one first; a blocked one is removed from this list.
-   * @param {string} [lastGood] the transport that worked on the page before.
+   * @param {string} [lastGood] the transport that worked on this page before.
    */
   constructor(transports, lastGood) {
     this._transports = transports;
-    this._index = Math.max(0, transports.indexOf(lastGood)); // the transport in use
-    this._home = undefined; // index of the one that lasted; unknown at first
-    this._lowest = this._index; // how far down it has gone since
+    this._index = Math.max(0, transports.indexOf(lastGood)); // index of the transport in use
+    this._home = undefined; // index of the transport that lasted; undefined at first
+    this._lowest = this._index; // the furthest that it has moved down since
     this._failures = 0;
   }
 
@@ -29,12 +29,12 @@ export class TransportChoice {
     return this._index + 1 < this._transports.length;
   }
 
-  /** A connection over the transport at *index* delivers: that one is in use. */
+  /** A connection over the transport at *index* delivers data: make it the one in use. */
   _use(index) {
     this._index = index;
   }
 
-  /** The connection over the transport at *index* has lasted: that one is good. */
+  /** The connection over the transport at *index* has lasted: it is the one to return to. */
   _lasted(index) {
     this._index = this._home = this._lowest = index;
     this._failures = 0;
@@ -44,7 +44,7 @@ export class TransportChoice {
    * Choose again after a connection has ended.
    *
    * @param {object} error see RPAError.
-   * @param {boolean} [hasDelivered] whether data came over it.
+   * @param {boolean} [hasDelivered] whether it delivered any data.
    * @returns {boolean} whether any transport is left.
    */
   _failed(error, hasDelivered) {
@@ -57,7 +57,7 @@ export class TransportChoice {
     return this._transports.length > 0;
   }
 
-  /** Remove the transport in use: the page's policy forbids it for good. */
+  /** Remove the transport in use, since the page's policy forbids it for good. */
   _remove() {
     this._transports.splice(this._index, 1);
     if (!this._name) this._index = 0;

@@ -7,13 +7,13 @@
 import { RPAError, refusal } from './errors.js';
 import { createSseParser } from './sse-parser.js';
 
-const POLL_WAIT_S = 10; // for which the server may delay its answer to a poll
-const DELAYED_MS = 5000; // an answer that took longer was delayed by the server, so the server does know waiting polls
-const PAUSE_MS = 250; // between polls that the server delays
-const SEATS = 4; // of the browser's six connections to a host
+const POLL_WAIT_S = 10; // how long the server may delay its answer to a poll
+const DELAYED_MS = 5000; // a slower answer was delayed by the server, which shows that it supports waiting polls
+const PAUSE_MS = 250; // between polls that the server may delay
+const SEATS = 4; // of the browser's six connections to a host; the tabs share this many locks
 
 const CLOSED_FINISHED = 4410;
-const FIRST_FINAL_CLOSE_CODE = 4400; // 4400 to 4499 are HTTP statuses plus 4000
+const FIRST_FINAL_CLOSE_CODE = 4400; // close codes 4400 to 4499 are HTTP statuses plus 4000
 const LAST_FINAL_CLOSE_CODE = 4499;
 const SOCKET_CLOSED = 3; // readyState
 
@@ -49,26 +49,26 @@ const closeError = (closeCode, serverError) => {
 
 // -- HTTP
 
-/** Return the ms that an answer asks us to wait: its Retry-After in seconds or as a date, else what its body says. */
+/** Return the ms that an answer asks us to wait: Retry-After in seconds or as a date, else the value in its body. */
 const retryAfterMs = (header, body) => header * 1000 || Date.parse(header) - Date.now() || body.retry_after_ms;
 
-/** Return what sends a GET request of *connection* and returns the response, or throws its RPAError. */
+/** Return a function that sends a GET request of *connection* and returns the response, or throws its RPAError. */
 const requester = (connection, token, client, signal) => async (path, query) => {
   const send = client.fetch || fetch;
   const url = connection._url(path, query) + (token ? `&token=${encodeURIComponent(token)}` : '');
   const response = await send(url, { signal });
   if (response.ok) return response;
   const body = await response.json().catch(() => ({}));
-  if (body.code === 'session_not_found') return { json: () => ({}) }; // nobody has written anything yet
+  if (body.code === 'session_not_found') return { json: () => ({}) }; // nothing has been written for this session yet
   const { status, headers } = response;
   throw refusal(status, body, { status, _retryAfterMs: retryAfterMs(headers.get('retry-after'), body) });
 };
 
 /**
- * Run *work* in one of a few seats that all tabs of a host share by the browser's locks, or *otherwise* if all are taken.
+ * Run *work* while keeping one of a few browser locks that all tabs of a host share, or *otherwise* if all are taken.
  *
- * Where the server speaks HTTP/1.1 a browser has six connections to a host for all its tabs: requests that keep one open
- * must leave some to the pages' own requests.
+ * With HTTP/1.1 a browser has six connections to a host for all its tabs: requests that keep one open must leave some for
+ * the pages' own requests.
  */
 const inSeat = (locks, seat, work, otherwise) => locks.request(`rpa${seat}`, { ifAvailable: true }, (lock) => {
   if (lock) return work();
@@ -78,7 +78,7 @@ const inSeat = (locks, seat, work, otherwise) => locks.request(`rpa${seat}`, { i
 /**
  * Make a transport of *receive(connection, get, client)*, which sends requests; any exception ends the connection.
  *
- * One that *occupies* a connection of the browser gives way to plain polls where too many tabs have one.
+ * A transport that *occupies* a connection of the browser is replaced by plain polls if too many tabs have one.
  */
 const overHttp = (receive, occupies) => (connection, token, client) => {
   const abort = new AbortController();
@@ -91,21 +91,21 @@ const overHttp = (receive, occupies) => (connection, token, client) => {
   const locks = globalThis.navigator?.locks;
   const needsSeat = occupies && locks && connection._pollIndex > 0;
   const work = needsSeat ? inSeat(locks, SEATS - 1, start, startPolls) : start();
-  // A moment later, because a violation of the page's policy is an event of its own and says more.
+  // A moment later, because the policy-violation event of the page comes separately and says more.
   work.catch((error) => connection._after(0, () => {
     connection._end(error instanceof RPAError ? error : new RPAError('network'));
   }));
   return {
     _close() {
       abort.abort();
-      connection._endPause?.(); // or its seat would stay taken
+      connection._endPause?.(); // otherwise its lock would stay taken
     },
   };
 };
 
 /** Poll for ever. With *delay*, a query parameter, the server may delay its answers until there is something new. */
 const pollAgainAndAgain = async (connection, get, client, delay) => {
-  let query; // the first answer is wanted at once
+  let query; // undefined for the first request, which should be answered at once
   for (;;) {
     const begun = client.now();
     connection._receive();
@@ -113,7 +113,7 @@ const pollAgainAndAgain = async (connection, get, client, delay) => {
     const { seq, updates = [] } = answer;
     connection._receive({ type: 'sync', ...answer, seq: seq - updates.length });
     for (const update of updates) connection._receive(update);
-    // Until one has been answered, a request that the server may delay is taken for one that a proxy swallows.
+    // Until one such request was answered, silence means that a proxy swallows requests that the server may delay.
     connection._hangs = Boolean(delay && !query);
     const isPaced = delay && (updates.length || client.now() - begun > DELAYED_MS);
     connection._silenceLimit = Infinity;
@@ -123,7 +123,7 @@ const pollAgainAndAgain = async (connection, get, client, delay) => {
   }
 };
 
-/** Wait *ms*, or until the connection is closed, which the page may have done in one of its functions. */
+/** Wait *ms*, or until the connection is closed, which a callback of the page may have done. */
 const pause = (connection, ms) => new Promise((resolve) => {
   connection._endPause = resolve;
   connection._after(ms, resolve);

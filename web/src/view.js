@@ -13,11 +13,11 @@ const PLANS = ['recomendado', 'alternativo'];
 const MONEY_FIELDS = new Set([
   'valor', 'valor_franquia', 'valor_mercado', 'danos_materiais', 'danos_corporais', 'danos_morais', 'morte_invalidez',
 ]);
-const FULL_STOP = /^RPA \w+$/; // "RPA success" and the like end a robot's run, and say nothing to a visitor
+const FULL_STOP = /^RPA \w+$/; // "RPA success" and the like mark the end of a run, and mean nothing to a visitor
 const GLUED_DE = /(\p{Ll}|[A-Z]{2})De$/u; // the robot reads a cover's name and the "De" before its price as one word: "RCFDe"
 
 /**
- * Describe a run: the words that the widget and data-rpa-text show, by the names of docs/webflow.rst.
+ * Describe a run in the words that the widget and data-rpa-text show; docs/webflow.rst lists their names.
  *
  * @param {object} model
  * @param {object} snapshot {} while nothing is known.
@@ -31,14 +31,14 @@ export function describe(model, snapshot, lang) {
   const view = describeState(model, snapshot, say);
   describePlans(view, snapshot.resultado, say, money);
   describeEstimates(view, snapshot.estimativas, say, money);
-  // Hints have the names of conditions, and come first in the words.
+  // Hints are named after conditions, and come first in the words.
   const [, hint] = Object.entries(loaded.words).find(([name]) => view.on[name]) ?? [];
   const hasPrice = view.plans.some(([, price]) => price !== say(UNKNOWN));
   view.dica = hasPrice ? '' : say(hint);
   return view;
 }
 
-/** Add the plans, for the widget and as plan.recomendado.valor and the like. */
+/** Add the plans, for the widget and as plan.recomendado.valor and so on. */
 function describePlans(view, result, say, money) {
   view.plans = [];
   for (const name of PLANS) {
@@ -55,13 +55,13 @@ function describePlans(view, result, say, money) {
     });
     const price = sayField('valor');
     view[`plan.${name}.valor`] = price;
-    // Where no field was read, the robot's "false" is only its default and says nothing either.
+    // If no field was read, the robot's "false" is only its default and means nothing either.
     const isRead = loaded.fields.some(([key]) => plan[key] === true || plainText(plan[key]));
     view.plans.push([say(name), price, isRead ? rows : []]);
   }
 }
 
-/** Add the estimates, each by its range, and the widest range of all as estimate.min and estimate.max. */
+/** Add the estimates, each with its range, and the overall range as estimate.min and estimate.max. */
 function describeEstimates(view, estimates, say, money) {
   const covers = estimates?.coberturas_detalhadas;
   const lows = [];
@@ -79,7 +79,7 @@ function describeEstimates(view, estimates, say, money) {
   view['estimate.max'] = money(ascending(highs).pop());
 }
 
-/** Return what goes wrong, as far as the visitor is to read it. */
+/** Return the error text that the visitor may read. */
 function sayError(model, snapshot) {
   const { estado, final, erros } = snapshot;
   const lastError = erros?.[erros.length - 1];
@@ -106,7 +106,7 @@ function describeState(model, snapshot, say) {
   const isDone = final && isQuote(estado);
   const value = isKnown ? Math.floor(model._percent) : undefined;
   const message = plainText(snapshot.mensagem);
-  // At the end the state or the error says it all.
+  // At the end the state or the error is enough.
   const isSaid = final && (!failureCode(estado) || sayError(model, snapshot));
   return {
     on: {

@@ -1,4 +1,4 @@
-// RPAWebSocketClient, the plan's class: the same client, on a WebSocket alone and with the plan's defaults.
+// RPAWebSocketClient, the plan's class: the same client, with WebSocket as its only transport and the plan's defaults.
 
 import { RPAProgressClient } from './client.js';
 

@@ -1,9 +1,9 @@
-// The parts of the widget: made once, filled and shown as the run goes on, because a live region must exist before its
-// words.
+// The parts of the widget: created once, then filled and shown as the run goes on, because a live region must exist
+// before its text.
 
 import { element, setAttributes } from './dom.js';
 
-// element, part, and the word of the view that it shows where that has another name
+// element, part, and the view's word for it if that has another name
 const PARTS = `h2 title
 span state estado
 span percent
@@ -21,10 +21,10 @@ button retry
 section plans
 section estimate
 details log`;
-const ROBOTS_LANGUAGE = { lang: 'pt-BR' }; // of the robot's own words, whatever the page's is
+const ROBOTS_LANGUAGE = { lang: 'pt-BR' }; // the robot's own words are in this language, whatever the page's is
 const PRICES = /(R\$[\s\d.,]+\d)/;
 
-/** Put the parts into *base* and return them by name. */
+/** Create the parts inside *base* and return them by name. */
 export const makeParts = (base) => {
   const parts = {};
   for (const line of PARTS.split('\n')) {
@@ -43,7 +43,7 @@ export const makeParts = (base) => {
   return parts;
 };
 
-/** Return *words* as nodes, each price as one that stays on one line. */
+/** Return *words* as nodes in which each price stays on one line. */
 const withPrices = (words) => words.split(PRICES).map((piece, index) => (index % 2 ? element('b', {}, piece) : piece));
 
 const makeTitle = (section, title) => {
@@ -62,9 +62,9 @@ const makeItem = ([name, words, rows], part) => {
 const shown = new WeakMap(); // section → its entries as text
 
 /**
- * Fill a section with a title and one node for each item [title, words, rows]; without items it is empty.
+ * Fill a section with a title and one node for each item [title, words, rows]; it is empty without items.
  *
- * Entries before the first one that changed stay the same nodes: a reader's focus in the middle of them survives.
+ * Nodes before the first changed entry are kept, so that a screen reader's focus among them survives.
  */
 export const fillSection = (section, title, items, part) => {
   const entries = items.length ? [title, ...items] : [];

@@ -7,11 +7,11 @@ import { element } from './dom.js';
 import { Painter } from './painter.js';
 import { loaded } from './words.js';
 
-const WATCHED = ['session-id', 'base-url', 'token', 'lang', 'demo']; // a change of these begins anew
+const WATCHED = ['session-id', 'base-url', 'token', 'lang', 'demo']; // changing one of these starts again
 
-/** Return what puts the style that is loaded by now on *root*. */
+/** Return a function that applies the style loaded so far to *root*. */
 const createDresser = (root) => {
-  // A strict policy allows a constructed sheet; Safari before 16.4 has none.
+  // A strict policy allows constructed sheets; Safari before 16.4 has none.
   const hasSheets = Boolean(document.adoptedStyleSheets);
   const style = hasSheets ? new CSSStyleSheet() : element('style');
   return () => {
@@ -26,10 +26,10 @@ const createDresser = (root) => {
 };
 
 /**
- * Make the element's class.
+ * Create the element's class.
  *
  * @param {(element: HTMLElement, draw: (view: object) => void) => (() => void) | undefined} begin begins the run that the
- *   element's attributes ask for; returns what ends it, undefined where there is nothing to show.
+ *   element's attributes ask for; returns a function that stops it, undefined if there is nothing to show.
  */
 const makeElement = (begin) => class extends HTMLElement {
   static get observedAttributes() {
@@ -46,13 +46,13 @@ const makeElement = (begin) => class extends HTMLElement {
       const base = element('div', { part: 'base' });
       const live = element('div', { 'aria-live': 'polite' });
       this.stop?.();
-      root.replaceChildren(base, live); // before begin(): the first event finds them
+      root.replaceChildren(base, live); // before begin(), because its first event may look for them
       const painter = new Painter(base, live);
       this.stop = begin(this, (view) => painter._draw(view));
       if (!this.stop) root.replaceChildren(element('slot'));
       this.dress();
     };
-    /** Begin what the attributes ask for, once all of them are there, instead of what went on before. */
+    /** Stop the current run and begin the one that the attributes ask for, once all of them are set. */
     this.restart = () => {
       if (!isDue) queueMicrotask(beginAnew);
       isDue = true;

@@ -6,9 +6,9 @@ import { OUTCOMES } from './outcome.js';
 /** The names of plans → Portuguese; outcome.js has those of outcomes. */
 const PLANS = { __proto__: null, recomendado: 'Plano recomendado', alternativo: 'Plano alternativo' };
 
-/** What came from the data file, see loaded-data.js; until then its least. `_isComplete` once nothing more is to come. */
+/** The content of the data file (loaded-data.js); a minimum until it is loaded. `_isComplete`: nothing more comes. */
 export const loaded = {
-  css: '[aria-live]{position:fixed;top:-99em}', // is heard, not seen
+  css: '[aria-live]{position:fixed;top:-99em}', // read out, but not visible
   en: { __proto__: null },
   words: {},
   fields: [],
@@ -17,10 +17,10 @@ export const loaded = {
 };
 
 /**
- * Return *words* in a language: English for "en", Brazilian Portuguese for everything else.
+ * Return *words* in a language: English for "en", Brazilian Portuguese for any other.
  *
- * @param {string | undefined} words Portuguese, or a name on the wire; '' is returned for undefined, and words that have
- *   no translation are returned as they are.
+ * @param {string | undefined} words Portuguese, or a name on the wire; undefined becomes '', and words without a
+ *   translation are returned unchanged.
  * @param {unknown} [first] replaces "#" in the words.
  * @param {unknown} [second] replaces "@".
  */
@@ -30,7 +30,7 @@ export const translate = (lang, words, first, second) => {
   return translated.replace('#', () => first).replace('@', () => second);
 };
 
-/** Return seconds as "42 s" or "1 min 05 s". */
+/** Format seconds as "42 s" or "1 min 05 s". */
 export const duration = (seconds) => {
   const rest = `${Math.floor(seconds % 60)} s`;
   return seconds < 60 ? rest : `${Math.floor(seconds / 60)} min ${rest.padStart(4, '0')}`;

@@ -1,7 +1,7 @@
-"""Reads and writes the JSON files of a session; what is written here no reader ever sees half of.
+"""Reads and writes the JSON files of a session. Writes are atomic: no reader ever sees half a document.
 
-Blocking: the tracker calls it in the robot's process, the server in a thread. The deployed writers truncate and rewrite
-their files, so that reading has to expect empty and torn ones all the same.
+Blocking: the tracker calls it in the robot's process, the server in a thread. Deployed robots truncate and rewrite their
+files, so readers must still expect empty and torn files.
 """
 
 import errno
@@ -24,9 +24,10 @@ from .names import KINDS, file_name, journal_name, session_of_file
 MAX_BYTES = 16 * 1024 * 1024
 #: How much of the end of a journal is read: enough for HISTORY updates of 2.1 kB.
 JOURNAL_BYTES = HISTORY * 2100
-#: The writer of a temporary file of this age is dead: writing one takes milliseconds.
+#: A temporary file older than this was abandoned: writing one takes milliseconds.
 ABANDONED_S = 600.0
-#: Part of the names of temporary files, so that no other process or machine that shares the directory uses the same.
+#: Part of the names of temporary files, so that no other process or machine that shares the directory uses the same
+#: names.
 _WRITER = secrets.token_hex(4)
 _numbers = itertools.count()
 
@@ -35,8 +36,8 @@ def encode_history(head: dict[str, Any], entries: Iterable[bytes]) -> bytes:
     """Encode a history document, one line for each entry of ``historico``.
 
     Args:
-        head: the document without ``historico``; not empty.
-        entries: encoded already, since all but the newest are the same as at the last call.
+        head: the document without ``historico``; must not be empty.
+        entries: already encoded, because all but the newest are unchanged since the last call.
     """
     return b'%b,\n  "historico": [\n    %b\n  ]\n}' % (safejson.dumps_lines(head)[:-1], b",\n    ".join(entries))
 
@@ -45,12 +46,12 @@ def write(path: str | Path, document: dict[str, Any] | bytes) -> None:
     """Replace the file at *path* in one step: a reader sees the old document or the new one.
 
     Args:
-        document: an object, or one that is encoded already.
+        document: an object, or an already encoded one.
 
     Raises:
-        OSError: the disk is full, read-only, forbidden ...
+        OSError: the disk is full or read-only, or writing is not permitted ...
     """
-    directory, name = os.path.split(path)  # a Path would make this function a quarter slower
+    directory, name = os.path.split(path)  # building a Path here would make write() 25 % slower
     temporary = os.path.join(directory, f".{name}.{_WRITER}{os.getpid():x}{next(_numbers):x}.tmp")  # noqa: PTH118
     data = document if isinstance(document, bytes) else safejson.dumps_lines(document)
     try:
@@ -63,7 +64,7 @@ def write(path: str | Path, document: dict[str, Any] | bytes) -> None:
 
 
 def _create(path: str, data: bytes) -> None:
-    """Make a file of *data*. ``open()`` would make further system calls that take as long as the writing."""
+    """Create a file with *data*. ``open()`` would add system calls that take as long as the write itself."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o666)
     try:
         left = memoryview(data)
@@ -76,13 +77,13 @@ def _create(path: str, data: bytes) -> None:
 def remove_abandoned(directory: Path) -> None:
     """Delete the temporary files of writers that were killed; never raises.
 
-    Every writer and watcher of a directory calls it once at its start, so that they don't pile up.
+    Every writer and watcher of a directory calls it once at start-up, so that such files don't pile up.
     """
     oldest_s = time.time() - ABANDONED_S
     with suppress(OSError):
         for path in directory.glob(".*.tmp"):
             target = path.name[1:].rsplit(".", 2)[0]
-            with suppress(OSError):  # another process may delete the same ones
+            with suppress(OSError):  # another process may delete the same files
                 if session_of_file(target) is not None and path.stat().st_mtime < oldest_s:
                     path.unlink()
 
@@ -97,14 +98,14 @@ def _opener(name: str, flags: int) -> int:
 
 
 def read(path: Path) -> dict[str, Any] | None:
-    """Read the document at *path*; None where there is none.
+    """Read the document at *path*; None if there is no such file.
 
     Raises:
-        BadDocument: empty, torn, larger than MAX_BYTES, not a JSON object, not readable.
+        BadDocument: the file is empty, torn, larger than MAX_BYTES, not a JSON object, or not readable.
     """
     try:
         with open(path, "rb", opener=_opener) as file:
-            # At most one byte beyond the size of now, so that a file that grows meanwhile can't fill the memory.
+            # Reads at most one byte more than the size just measured: a file that keeps growing can't fill the memory.
             data = b"" if (size := os.fstat(file.fileno()).st_size) > MAX_BYTES else file.read(size + 1)
     except FileNotFoundError:
         return None
@@ -116,12 +117,12 @@ def read(path: Path) -> dict[str, Any] | None:
 
 
 def write_all(directory: Path, session_id: str, documents: Mapping[str, dict[str, Any] | bytes]) -> None:
-    """Write the documents of a session, by KINDS, the history before the snapshot: readers look at the latter first."""
+    """Write a session's documents, keyed by KINDS; the history first, since readers look at the snapshot last."""
     for kind in sorted(documents, key=("history", "result", "session", "progress").index):
         path = f"{directory}{os.sep}{file_name(kind, session_id)}"
         try:
             write(path, documents[kind])
-        except FileNotFoundError:  # rarer than checking at every write is worth
+        except FileNotFoundError:  # handling the rare case is cheaper than checking at every write
             directory.mkdir(parents=True, exist_ok=True)
             write(path, documents[kind])
 
@@ -129,7 +130,7 @@ def write_all(directory: Path, session_id: str, documents: Mapping[str, dict[str
 def append_lines(path: str | Path, lines: Iterable[bytes]) -> None:
     """Append *lines*, all or none of them; raises OSError.
 
-    A half line at the end, left by a writer that was killed, is ended first, so that it spoils none of them.
+    If a killed writer left half a line at the end, that line is terminated first, so that it spoils none of the new ones.
     """
     flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
     descriptor = os.open(path, flags, 0o666)
@@ -149,10 +150,10 @@ def append_lines(path: str | Path, lines: Iterable[bytes]) -> None:
 
 
 def last_lines(path: Path) -> list[bytes]:
-    """Return the whole lines among the last JOURNAL_BYTES of the file, none where there is no file.
+    """Return the complete lines among the last JOURNAL_BYTES of the file; empty if there is no file.
 
     Raises:
-        BadDocument: it can't be read.
+        BadDocument: the file can't be read.
     """
     try:
         with open(path, "rb", opener=_opener) as file:

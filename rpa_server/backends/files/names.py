@@ -1,6 +1,6 @@
 """Every file name that is built from a session id.
 
-Pure. The names are those of the deployed system; the id is trusted, it was checked at the edge.
+Pure. The deployed system's names are kept. Ids are not checked here: they were checked where they came in.
 """
 
 import re
@@ -12,12 +12,12 @@ _FILE = re.compile(rf"({'|'.join(KINDS)})_(.+)\.json|(updates)_(.+)\.jsonl")
 
 
 def file_name(kind: str, session_id: str) -> str:
-    """Name the JSON file of one of KINDS."""
+    """Return the name of the JSON file of *kind*, one of KINDS."""
     return f"{kind}_{session_id}.json"
 
 
 def journal_name(session_id: str) -> str:
-    """Name the file of raw updates, one a line, that a run keeps once it outgrows its history document."""
+    """Return the name of the journal: raw updates, one per line, kept once a run outgrows its history document."""
     return f"updates_{session_id}.jsonl"
 
 

@@ -1,8 +1,8 @@
 """Reads and writes the sessions in ``rpa_data/``, and watches the directory for changes.
 
-Deployed robots truncate and rewrite their files, so a read may meet an empty or torn one: it is tried again, and if that
-does not help the last good state is the answer. A broken file that has not changed for a second stays broken. Files that
-have not changed are not read again, neither good nor broken ones.
+Deployed robots truncate and rewrite their files, so a read may find an empty or torn one. It is retried; if that does not
+help, the last good state is returned. A broken file that has not changed for a second stays broken. Unchanged files are
+not read again, whether good or broken.
 """
 
 import asyncio
@@ -33,13 +33,13 @@ logger = logging.getLogger(__name__)
 _KEPT = 512
 _TRIES = 4
 _PAUSE_S = 0.005
-#: A file that has not changed for so long is not being written now. File systems round times, some to a whole second.
+#: A file unchanged for this long is not being written any more. Some file systems round times to a whole second.
 _SETTLED_NS = 10**9
-#: How often the watching thread wakes up: a change is reported after one to two of these.
+#: How often the watching thread wakes up: a change is reported after one to two such steps.
 _STEP_MS = 20
-#: How often it is checked, while nothing changes, that the path still leads to the same directory.
+#: While nothing changes, how often to check that the path still leads to the same directory.
 _LOOK_MS = 1000
-#: The kinds of files whose changes count. The session file has nothing that the result file lacks.
+#: The kinds of files that are watched. The session file is not: it has nothing that the result file lacks.
 _WATCHED = ("progress", "history", "updates", "result")
 _RUNNING, _ENDS = ("progress", "history"), ("result", "session")
 
@@ -47,12 +47,12 @@ _Signature = tuple[tuple[int, int, int] | None, ...]
 
 
 class _Read(NamedTuple):
-    """The result of reading the files of a session while they had this signature.
+    """The result of reading a session's files, valid as long as they have this signature.
 
     Attributes:
         signature: time, size and inode of each file, None for a missing one.
-        state: what they say; where they are broken, what the last good ones said.
-        broken: reading them again is useless until they change.
+        state: what the files say; if they are broken, the last good state.
+        broken: the files are broken for good: reading them again is useless until they change.
     """
 
     signature: _Signature
@@ -64,10 +64,10 @@ class FileStore:
     """The JSON files of all sessions.
 
     Args:
-        directory: where they are; created when it is first needed.
+        directory: holds the files; created when it is first needed.
 
     Attributes:
-        broken: how many reads found nothing usable, not even a last good state.
+        broken: number of reads that found nothing usable, not even a last good state.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -78,7 +78,7 @@ class FileStore:
         self.broken = 0
 
     async def read(self, session_id: str) -> SessionState | None:
-        """Return the current state of a session, None where it has no files; the last good state of broken ones."""
+        """Return the current state of a session, None if it has no files; for broken files, the last good state."""
         kept = self._kept.get(session_id)
         for attempt in range(1, _TRIES + 1):
             try:
@@ -94,10 +94,10 @@ class FileStore:
         return kept.state if kept else None
 
     def _read(self, session_id: str, kept: _Read | None, last_try: bool) -> _Read:
-        """Read the documents if they have changed.
+        """Read the documents unless they are unchanged since the last read.
 
         Raises:
-            BadDocument: one is broken and may be being written: another try may find it whole.
+            BadDocument: a document is broken, perhaps because it is just being written; a retry may find it complete.
         """
         paths = [*(self._path(kind, session_id) for kind in (*_RUNNING, *_ENDS)), self._journal(session_id)]
         signature = tuple(map(_signature, paths))
@@ -128,10 +128,10 @@ class FileStore:
         """Build the state from the documents.
 
         Args:
-            may_be_broken: kinds that are left out where they can't be read, as long as another one of the run can.
+            may_be_broken: kinds to leave out if they can't be read, as long as another document of the run can.
 
         Raises:
-            BadDocument: a document of another kind can't be read, or none can.
+            BadDocument: a document of any other kind can't be read, or none can.
         """
         documents: dict[str, dict[str, Any] | None] = {}
         failure = BadDocument("none of its files can be read")
@@ -171,15 +171,15 @@ class FileStore:
             self._kept.popitem(last=False)
 
     async def sessions(self, limit: int, newer_than_s: float = TTL_S) -> list[str]:
-        """Return the ids of the sessions whose files changed last, newest first.
+        """Return the ids of the sessions whose files changed most recently, newest first.
 
         Args:
-            newer_than_s: leave out those that have not changed for so many seconds.
+            newer_than_s: leave out sessions whose files have not changed for this many seconds.
         """
         return [name for name, _ in await self.changed(limit, newer_than_s)]
 
     async def changed(self, limit: int, newer_than_s: float) -> list[tuple[str, int]]:
-        """Return what sessions() does as pairs with the time of the change, in nanoseconds since 1970."""
+        """Like sessions(), but return pairs with the time of the change, in nanoseconds since 1970."""
         return await asyncio.to_thread(self._changed, limit, newer_than_s)
 
     def _changed(self, limit: int, newer_than_s: float) -> list[tuple[str, int]]:
@@ -198,7 +198,7 @@ class FileStore:
         return sorted(found.items(), key=lambda item: item[1], reverse=True)[:limit]
 
     async def append(self, run: Run) -> bool:
-        """Write the documents of *run*; False where another writer was faster."""
+        """Write the documents of *run*; False if another writer stored something first."""
         async with self._writing:
             state = await self.read(run.session_id)
             if state is not None and (state.seq != run.base if state.epoch == run.epoch else not run.replaces):
@@ -219,7 +219,7 @@ class FileStore:
     async def changes(self) -> AsyncIterator[set[str]]:
         """Yield the ids of sessions whose files changed, for ever; see Notifier.
 
-        The directory may be missing, and may be replaced while it is watched.
+        The directory may be missing, and may be replaced while it is being watched.
         """
         await asyncio.to_thread(json_files.remove_abandoned, self._directory)
         while True:
@@ -264,9 +264,9 @@ def _signature(path: Path) -> tuple[int, int, int] | None:
 
 @contextmanager
 def _identity(directory: Path) -> Iterator[int | None]:
-    """Yield the directory's inode. It stays open in the block, so that no directory made meanwhile gets the same one."""
+    """Yield the directory's inode; it stays open in the block, so that no new directory can get the same number."""
     with ExitStack() as stack:
-        with suppress(OSError):  # Windows can't open a directory, and reuses no number
+        with suppress(OSError):  # Windows can't open a directory, but does not reuse the number either
             stack.callback(os.close, os.open(directory, os.O_RDONLY))
         yield _inode(directory)
 

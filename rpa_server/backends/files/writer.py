@@ -1,7 +1,8 @@
-"""Writes one run to ``rpa_data/``, for the tracker: the deployed file names and shapes, each replaced in one step.
+"""Writes one run to ``rpa_data/``, for the tracker. File names and shapes are the deployed ones; writes are atomic.
 
-The history document contains the whole of a run of up to HISTORY updates. A longer run goes on in a journal, one line an
-update, so that the cost of an update does not grow with the outage; its history document then follows once a second.
+A run of up to HISTORY updates is stored completely in its history document. A longer run continues in a journal, one line
+per update, so that the cost of an update does not grow with the length of the outage; its history document is then
+rewritten once a second.
 """
 
 import time
@@ -24,13 +25,13 @@ class FileWriter:
     """Stores one run as JSON files.
 
     Args:
-        directory: made at the first write.
+        directory: created at the first write.
     """
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._epoch = ""
-        self._encoded: deque[bytes] = deque(maxlen=HISTORY)  # the entries of the history, each encoded once
+        self._encoded: deque[bytes] = deque(maxlen=HISTORY)  # the encoded entries of the history, each encoded only once
         self._encoded_seq = self._journalled = 0
         self._cleaned = False
         self._history_due_s = 0.0
@@ -72,7 +73,7 @@ class FileWriter:
         self._journalled = run.seq
 
     def read(self, session_id: str) -> SessionState | None:
-        """Return the stored state of a session, None where it has no files; raises BadDocument."""
+        """Return the stored state of a session, None if it has no files; raises BadDocument."""
         progress = json_files.read(self._directory / file_name("progress", session_id))
         history = json_files.read(self._directory / file_name("history", session_id))
         journal = json_files.last_lines(self._directory / journal_name(session_id))

@@ -1,7 +1,7 @@
 """The call of ``append.lua``, the one Redis script: its keys and arguments, and what its answer means.
 
-Pure but for reading the script once at import. The tracker (blocking) and the server (asyncio) both make this call, so a
-run looks the same whoever wrote it. The call is idempotent: after a timeout it is simply repeated.
+Pure, except that the script is read once at import. The tracker (blocking) and the server (asyncio) both make this call,
+so a run looks the same whoever wrote it. The call is idempotent: after a timeout it is simply repeated.
 """
 
 import hashlib
@@ -19,9 +19,9 @@ Mode = Literal["repeat", "exact", "new", "over"]
 SCRIPT = Path(__file__).with_name("append.lua").read_text(encoding="utf-8")
 SHA = hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
 
-#: Commands that a Redis refuses exactly where it forbids scripts. The second is answered NOSCRIPT where it does not.
+#: Redis refuses these commands exactly if it forbids scripts. Where scripts are allowed the second one gets NOSCRIPT.
 PROBES = (("EVAL", "return 1", 0), ("EVALSHA", "0" * 40, 0))
-#: For logs and readiness; the beginning of a sentence.
+#: For logs and readiness; starts a sentence.
 FORBIDDEN = "Redis forbids scripts, so nothing can be written to it: allow EVAL and EVALSHA (ACL +eval +evalsha)"
 
 _KEYS = {
@@ -32,18 +32,18 @@ _KEYS = {
 
 
 class Call(NamedTuple):
-    """Keys and arguments of one call."""
+    """Keys and arguments of one call of the script."""
 
     keys: list[str]
     args: list[Any]
 
 
 class Answer(NamedTuple):
-    """What Redis has of the run after a call.
+    """What Redis has stored of the run after a call.
 
     Attributes:
-        gap: nothing was written, since the first update does not follow on *seq*.
-        seq: the last ``seq`` that is stored of this run, 0 for none.
+        gap: nothing was written, because the first update is not the one right after *seq*.
+        seq: ``seq`` of the last stored update of this run, 0 if there is none.
     """
 
     gap: bool
@@ -61,12 +61,13 @@ def call(
 
     Args:
         updates: contiguous, of one epoch, at least one.
-        documents: by the KINDS of files/names.py, ``progress`` always; ``history`` is left out, the stream is it.
-        now_s: seconds since 1970, for the list of sessions.
-        mode: what to do where Redis has something else than the update before the first one: ``repeat`` skips what is
-            stored already, ``exact`` refuses that (somebody else numbered it), ``new`` refuses any other run, ``over``
-            writes even where Redis lacks what came before, dropping what it has. A number is ``repeat`` up to that
-            update, and refuses where a later one is stored: somebody else numbered it.
+        documents: by the KINDS of files/names.py; ``progress`` is required, ``history`` is left out since the stream is
+            the history.
+        now_s: seconds since 1970, the score in the list of sessions.
+        mode: what to do if the last update that Redis has is not the one before the first of *updates*: ``repeat`` skips
+            those already stored; ``exact`` refuses in that case (another writer numbered them); ``new`` refuses any other
+            run; ``over`` writes even if Redis lacks earlier updates, and drops what it has. A number works like
+            ``repeat`` up to that update, and refuses if a later one is stored, since another writer numbered it.
     """
     kinds = [kind for kind in _KEYS if kind in documents]
     keys = [history_key(session_id), SESSIONS_KEY, *(_KEYS[kind](session_id) for kind in kinds)]
@@ -87,7 +88,7 @@ def call(
 
 
 def forbids_scripts(error: BaseException) -> bool:
-    """Tell whether *error* is a Redis that does not run scripts for this user."""
+    """Tell whether *error* means that Redis does not run scripts for this user."""
     text = str(error).lower()
     return "eval" in text and ("permission" in text or "unknown command" in text)
 

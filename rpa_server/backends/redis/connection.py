@@ -1,16 +1,17 @@
 """One blocking connection to Redis with a deadline, and everything that we use of redis-py's private API.
 
-redis-py's own timeouts apply to each trip to Redis, and it reconnects, name resolution included, whenever it finds
-itself disconnected: several trips add up to more than a robot may wait. Here one deadline applies to all trips of a
-call, and connecting is a separate call, for a thread that nobody waits for.
+redis-py's own timeouts apply to each round trip, and it reconnects (name resolution included) whenever it finds itself
+disconnected, so several trips can take longer than a robot may wait. Here one deadline covers all trips of a call, and
+connecting is a separate call for a thread that nobody waits for.
 
-Invariant: after a failed exchange the connection is closed, so that a late reply is never taken for another one's.
+Invariant: after a failed exchange the connection is closed, so that a late reply is never taken for the reply to a later
+    command.
 
-The library opens the connection and authenticates. Commands then bypass it, since it would make twice as many system
-calls; only a client without a socket, such as fakeredis, is driven through its own methods.
+The library opens the connection and authenticates. After that, commands bypass the library, which would need twice as
+many system calls; only a client without a socket, such as fakeredis, is driven through its own methods.
 
-socket_of() and transport_of() are the only places that touch private attributes of redis-py; test_connection.py names
-the versions with which that was checked.
+Only socket_of() and transport_of() touch private attributes of redis-py; test_connection.py names the versions with which
+that was checked.
 """
 
 import os
@@ -36,7 +37,7 @@ Command = Sequence[Any]
 
 
 def socket_of(connection: Any) -> socket.socket | None:
-    """Return the socket of an open ``redis.Connection``, None where it has none (fakeredis)."""
+    """Return the socket of an open ``redis.Connection``, None if it has none (fakeredis)."""
     found = getattr(connection, "_sock", None)
     return found if isinstance(found, socket.socket) else None
 
@@ -52,10 +53,10 @@ def _response_error(text: str) -> redis.ResponseError:
 
 
 class BoundedConnection:
-    """A connection that a redis-py pool makes but does not get back.
+    """A connection made by a redis-py pool, but never returned to it.
 
     Args:
-        pool: knows host, password and TLS; its timeouts and retries are not used.
+        pool: supplies host, password and TLS; its timeouts and retries are not used.
     """
 
     def __init__(self, pool: Any) -> None:
@@ -76,10 +77,10 @@ class BoundedConnection:
         """Connect. Resolving the host's name has no timeout, so never call this in the robot's thread.
 
         Raises:
-            redis.RedisError, OSError: Redis is not there, or does not let us in.
+            redis.RedisError, OSError: Redis can't be reached, or refuses the connection.
         """
         if os.getpid() != self._pid:
-            self._renew()  # forked: the socket is the parent's
+            self._renew()  # after a fork the socket belongs to the parent
         self._connection.connect()
         self._socket = socket_of(self._connection)
         self._reader = hiredis.Reader(replyError=_response_error, notEnoughData=_INCOMPLETE)
@@ -89,14 +90,14 @@ class BoundedConnection:
         return self.ask_all(deadline_s, [command])[0]
 
     def ask_all(self, deadline_s: float, commands: Sequence[Command]) -> list[Any]:
-        """Send commands in one piece and return their replies.
+        """Send all commands in one write and return their replies.
 
         Args:
-            deadline_s: when to give up, on the clock of time.monotonic.
+            deadline_s: when to give up, as a time of time.monotonic.
 
         Raises:
-            redis.ResponseError: Redis refused a command (the first such one); the connection stays usable.
-            redis.RedisError, OSError: no connection, or no answer in time; the commands may have been carried out.
+            redis.ResponseError: Redis refused a command (the first error is raised); the connection stays usable.
+            redis.RedisError, OSError: no connection, or no reply in time; the commands may still have been executed.
         """
         connection = self._connection
         if not connection.is_connected or os.getpid() != self._pid:
@@ -126,7 +127,7 @@ class BoundedConnection:
             raise redis.ConnectionError(f"whatever answers there is not a Redis ({error})") from None
 
     def _reply(self, raw: socket.socket, deadline_s: float) -> Any:
-        """Return one reply; the error, not raised, where Redis refused the command."""
+        """Return one reply; if Redis refused the command, return the error instead of raising it."""
         while (reply := self._reader.gets()) is _INCOMPLETE or isinstance(reply, hiredis.PushNotification):
             raw.settimeout(_left_s(deadline_s))
             data = raw.recv(_READ_BYTES)
@@ -148,7 +149,7 @@ class BoundedConnection:
             return error
 
     def close(self) -> None:
-        """Disconnect; fine in any state."""
+        """Disconnect; may be called in any state."""
         self._socket = None
         self._connection.disconnect()
 

@@ -1,6 +1,6 @@
 """Every name in Redis that is built from a session id: keys and channels.
 
-Pure. The names are those of the deployed system; the id is trusted, it was checked at the edge.
+Pure. The deployed system's names are kept. Ids are not checked here: they were checked where they came in.
 """
 
 import re
@@ -15,42 +15,42 @@ _CHANNEL = re.compile(f"{CHANNEL_PREFIX}({SESSION_ID.pattern})".encode())
 
 
 def progress_key(session_id: str) -> str:
-    """Name the key of the snapshot."""
+    """Return the key of the snapshot."""
     return f"rpa:progress:{session_id}"
 
 
 def history_key(session_id: str) -> str:
-    """Name the key of the stream of updates."""
+    """Return the key of the stream of updates."""
     return f"rpa:history:{session_id}"
 
 
 def result_key(session_id: str) -> str:
-    """Name the key of the result document."""
+    """Return the key of the result document."""
     return f"rpa:result:{session_id}"
 
 
 def session_key(session_id: str) -> str:
-    """Name the key of the session document."""
+    """Return the key of the session document."""
     return f"rpa:session:{session_id}"
 
 
 def channel(session_id: str) -> str:
-    """Name the pub/sub channel of a session."""
+    """Return the pub/sub channel of a session."""
     return CHANNEL_PREFIX + session_id
 
 
 def session_of_channel(name: bytes) -> str | None:
-    """Return the session a channel belongs to, None where it is no session's."""
+    """Return the session of a channel, None if the channel is not a session's."""
     match = _CHANNEL.fullmatch(name)
     return None if match is None or b".." in name else match[1].decode()
 
 
 def keyspace_pattern(database: int) -> str:
-    """Name the channels on which Redis tells that a snapshot was written."""
+    """Return the channels on which Redis reports that a snapshot was written."""
     return f"__keyspace@{database}__:{progress_key('*')}"
 
 
 def session_of_keyspace(name: bytes) -> str | None:
-    """Return the session whose snapshot a keyspace channel is of, None where it is no session's."""
+    """Return the session of a keyspace channel, None if it is not about a session's snapshot."""
     session_id = name.decode("ascii", "replace").partition(progress_key(""))[2]
     return session_id if is_session_id(session_id) else None

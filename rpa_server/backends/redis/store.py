@@ -1,6 +1,6 @@
-"""Reads and writes sessions in Redis, for the server. What is published there comes through subscription.py.
+"""Reads and writes sessions in Redis, for the server. Published messages arrive through subscription.py.
 
-Invariant: no call takes longer than TIMEOUT_S for each trip, and while Redis is known not to answer they fail at once.
+Invariant: no call takes longer than TIMEOUT_S per round trip; while Redis is known not to answer, calls fail at once.
 """
 
 import asyncio
@@ -31,9 +31,9 @@ logger = logging.getLogger(__name__)
 
 TIMEOUT_S = 1.0
 _LISTED = 1000
-#: To Redis at once, so that a thousand sessions that are read at the same time don't cost a thousand descriptors.
+#: Connections to Redis at the same time: reading a thousand sessions at once must not take a thousand descriptors.
 _CONNECTIONS = 16
-#: What this module relies on, whatever the address says: bounds, no second try, replies as bytes in the old protocol.
+#: This module relies on these options, so they override the address: timeouts, no retries, replies as bytes in RESP2.
 _OPTIONS: dict[str, Any] = {
     "socket_connect_timeout": TIMEOUT_S,
     "socket_timeout": TIMEOUT_S,
@@ -43,12 +43,12 @@ _OPTIONS: dict[str, Any] = {
     "decode_responses": False,
 }
 
-#: What a broken, refusing or vanished Redis may raise in asyncio.
+#: What redis.asyncio may raise if Redis is broken, refuses, or disappears.
 ERRORS = (redis.RedisError, OSError, EOFError, ValueError, RuntimeError, AttributeError)
 
 
 def client(url: str) -> redis.asyncio.Redis:
-    """Return a client for *url* that gives up after a second and never retries; nothing is sent yet."""
+    """Return a client for *url* that times out after a second and never retries; it connects at the first command."""
     pool = redis.asyncio.ConnectionPool(**{**parse_url(url), **_OPTIONS})
     return redis.asyncio.Redis.from_pool(pool)
 
@@ -67,19 +67,19 @@ class RedisStore:
 
     @asynccontextmanager
     async def _asking(self, what: str) -> AsyncIterator[None]:
-        """Turn what Redis raises in the block into StorageUnavailable.
+        """Convert exceptions of Redis in the block into StorageUnavailable.
 
-        While the breaker is open the block is not entered at all.
+        While the breaker is open the block is not run at all.
 
         Args:
-            what: the participle of the message: "read", "written".
+            what: participle for the error message: "read" or "written".
         """
         async with self._turns:
             if not self._breaker.allows(time.monotonic()):
                 raise StorageUnavailable(f"Redis can't be {what}, it has just failed to answer.")
             try:
                 yield
-            except redis.ResponseError as error:  # Redis answers and refuses this call: the breaker stays closed
+            except redis.ResponseError as error:  # Redis did answer, so the breaker stays closed
                 if isinstance(error, redis.ReadOnlyError):  # after a failover this address may lead to the new master
                     await self._client.connection_pool.disconnect(inuse_connections=False)
                 raise StorageUnavailable(f"Redis can't be {what} ({error}).") from None
@@ -102,22 +102,22 @@ class RedisStore:
             logger.debug("Session %s in Redis: %s", session_id, error)
             return None
         if state is not None and left_ms > 0:
-            # Every writer, the deployed one too, lets the snapshot expire a day after each write.
+            # Every writer, deployed robots included, sets the snapshot to expire a day after each write.
             state.written_s = time.time() - (TTL_S - left_ms / 1000)
         return state
 
     async def snapshots(self, session_ids: Sequence[str]) -> list[bytes | None]:
-        """Return the snapshot of each session as it is stored, None where there is none."""
+        """Return each session's stored snapshot as bytes, None if there is none."""
         async with self._asking("read"):
             raw: list[Any] = await self._client.mget([progress_key(name) for name in session_ids])
         return raw
 
     async def written(self, session_ids: Sequence[str]) -> list[float | None]:
-        """Return when each session was last written (seconds since 1970, by its robot's clock), None where unknown."""
+        """Return when each session was last written (seconds since 1970, by its robot's clock), None if unknown."""
         async with self._asking("read"):
             try:
                 times: list[float | None] = await self._client.zmscore(SESSIONS_KEY, list(session_ids))
-            except redis.ResponseError:  # ZMSCORE came with Redis 6.2
+            except redis.ResponseError:  # Redis before 6.2 has no ZMSCORE
                 async with self._client.pipeline(transaction=False) as pipeline:
                     for session_id in session_ids:
                         pipeline.zscore(SESSIONS_KEY, session_id)
@@ -125,7 +125,7 @@ class RedisStore:
         return times
 
     async def positions(self, session_ids: Sequence[str]) -> dict[str, Cursor]:
-        """Return the cursor of the newest update in the stream of each session; sessions without one are left out."""
+        """Return the cursor of the newest update in each session's stream; sessions without an update are left out."""
         async with self._asking("read"), self._client.pipeline(transaction=False) as pipeline:
             for session_id in session_ids:
                 pipeline.xrevrange(history_key(session_id), count=1)
@@ -139,23 +139,23 @@ class RedisStore:
         return found
 
     async def sessions(self, limit: int) -> list[str]:
-        """Return the ids of the sessions written last, newest first."""
+        """Return the ids of the most recently written sessions, newest first."""
         async with self._asking("read"):
             names: list[Any] = await self._client.zrevrange(SESSIONS_KEY, 0, min(limit, _LISTED) - 1)
         return [text for name in names if is_session_id(text := name.decode("utf-8", "replace"))]
 
     async def append(self, run: Run) -> bool:
-        """Append what was added to *run*; False where another writer took the same numbers meanwhile."""
+        """Append the updates added to *run*; False if another writer used the same numbers meanwhile."""
         mode: script.Mode = "exact" if run.base else "over" if run.replaces else "new"
         answer = await self._store(run, run.added(), mode)
-        if answer.gap and run.base and not answer.seq:  # Redis has nothing of it: so far it was in files only
+        if answer.gap and run.base and not answer.seq:  # Redis has nothing of this run yet: it was only in files
             answer = await self._store(run, list(run.updates), run.base)
-            if answer.gap and not answer.seq:  # still: its first updates are no longer kept anywhere
+            if answer.gap and not answer.seq:  # its first updates are not kept anywhere any more
                 return await self.replay(run)
         return not answer.gap
 
     async def replay(self, run: Run) -> bool:
-        """Store everything that is kept of *run*, even across a gap; False where another writer is faster."""
+        """Store everything that is kept of *run*, even across a gap; False if another writer stored something first."""
         modes: tuple[script.Mode, ...] = ("repeat", "over")
         for mode in modes:
             if not (await self._store(run, list(run.updates), mode)).gap:
@@ -173,7 +173,7 @@ class RedisStore:
             return script.answer(reply)
 
     async def warn_of_eviction(self) -> None:
-        """Log it where Redis may drop live sessions for want of memory."""
+        """Log a warning if Redis may evict live sessions when it runs out of memory."""
         try:
             async with self._asking("asked for its memory policy"):
                 memory: Any = await self._client.info("memory")

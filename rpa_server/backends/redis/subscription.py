@@ -1,12 +1,12 @@
-"""The one subscription that feeds the hub: every message on ``rpa_progress:*``, and every snapshot that is written.
+"""The subscription that feeds the hub: every message on ``rpa_progress:*``, and every write of a snapshot.
 
-The deployed robot writes its snapshot and publishes nothing. Redis reports that itself (keyspace notifications) where it
-is configured to, and we configure it where we may.
+The deployed robot writes its snapshot and publishes nothing. Redis itself can report such writes (keyspace
+notifications); we switch that on if we are permitted to.
 
 redis-py's PubSub is not used: it can go deaf or spin for ever without raising, and costs more than everything behind it.
-The library connects (password, TLS, unix socket), then its transport gets a protocol of ours, and what one read of the
-socket brought is delivered at once. While nothing arrives a watchdog publishes to a channel of its own; when that does
-not come back in time the connection is dead, and a new one is made.
+The library connects (password, TLS, unix socket); then its transport gets our own protocol, which delivers at once
+whatever one read of the socket brings. While nothing arrives, a watchdog publishes to a channel of its own; if that
+message does not come back in time the connection is dead, and a new one is made.
 """
 
 import asyncio
@@ -32,9 +32,9 @@ logger = logging.getLogger(__name__)
 
 IDLE_S = 1.5
 ECHO_S = 2.0
-#: How often a Redis that forbids scripts is asked whether it still does.
+#: While Redis forbids scripts, how often to ask whether it still does.
 SCRIPTS_PERIOD_S = 5.0
-#: Errors that don't go away by waiting.
+#: Errors that waiting does not cure.
 _REFUSALS = (redis.AuthenticationError, redis.ResponseError)
 _INCOMPLETE = object()
 _OURS = CHANNEL_PATTERN.encode()
@@ -44,12 +44,12 @@ Written = Callable[[bytes], None]
 
 
 class _Messages(asyncio.Protocol):
-    """Reads what Redis sends over one connection that has subscribed.
+    """Parses what Redis sends over one subscribed connection.
 
     Attributes:
-        heard_s: when the last bytes came, on the clock of time.monotonic.
-        confirmed: done once as many subscriptions as were asked for are active.
-        lost: fails when the connection ends, with the reason.
+        heard_s: when the last bytes arrived, as a time of time.monotonic.
+        confirmed: done once all requested subscriptions are active.
+        lost: fails when the connection ends; the exception is the reason.
         notified: keyspace notifications for snapshot keys are active.
     """
 
@@ -65,7 +65,7 @@ class _Messages(asyncio.Protocol):
         self.lost: asyncio.Future[None] = loop.create_future()
 
     def data_received(self, data: bytes) -> None:
-        if self.lost.done():  # an earlier read was garbage or could not be delivered: the stream can't be trusted now
+        if self.lost.done():  # an earlier read failed, so nothing more from this stream can be trusted
             return
         self.heard_s = time.monotonic()
         reader, deliver = self._reader, self._deliver
@@ -79,11 +79,11 @@ class _Messages(asyncio.Protocol):
                         self._written(reply[2])
                 else:
                     self._other(reply)
-        except Exception as error:  # after any failure the reader may stand in the middle of a reply
+        except Exception as error:  # after a failure the parser may be in the middle of a reply
             self._fail(error)
 
     def _other(self, reply: Any) -> None:
-        """Take a confirmation or a refusal of a subscription; only the last one, for notifications, is optional."""
+        """Handle the reply to a subscription; a refusal is an error unless all required ones were confirmed before."""
         if isinstance(reply, Exception):
             if not self.confirmed.done():
                 raise reply
@@ -102,10 +102,10 @@ class _Messages(asyncio.Protocol):
         self._fail(error or redis.ConnectionError("Redis closed the connection"))
 
     async def wait(self, true: asyncio.Future[None] | None, seconds: float) -> None:
-        """Wait until *true* is done or, without it, for *seconds*; raise the reason where the connection is lost.
+        """Wait until *true* is done, for *seconds* at most; raise the reason if the connection is lost meanwhile.
 
         Raises:
-            TimeoutError: *true* is not done in time.
+            TimeoutError: *true* was not done in time.
         """
         await asyncio.wait([self.lost, *([true] if true else [])], timeout=seconds, return_when="FIRST_COMPLETED")
         if self.lost.done():
@@ -115,21 +115,21 @@ class _Messages(asyncio.Protocol):
 
 
 class Subscriber:
-    """Hands every message on ``rpa_progress:*`` to *deliver*, for ever, over one connection.
+    """Passes every message on ``rpa_progress:*`` to *deliver*, for ever, over one connection at a time.
 
     Args:
         url: the Redis to subscribe to.
-        deliver: called with the channel's and the message's bytes; must not await.
-        written: called with the bytes of a keyspace channel when a snapshot was written; must not await.
+        deliver: called with the channel and the message, both bytes; must not await.
+        written: called with the keyspace channel (bytes) when a snapshot was written; must not await.
 
     Attributes:
-        resubscribed: what to call each time the subscription is (again) active: what was published before may
+        resubscribed: functions to call each time the subscription starts or resumes: messages published before that may
             be lost.
         active: set while the subscription is believed to work.
-        losses: how many times it ended.
+        losses: number of times the subscription was lost.
         reason: what is wrong, for operators; empty while all is well.
-        refused: Redis answers but refuses something that we need: wrong password, missing permission, bad certificate.
-            Where it forbids scripts only, updates still come in: ``active`` is set, too.
+        refused: Redis answers but refuses something that we need: wrong password, missing permission, bad certificate. If
+            it only forbids scripts, updates still arrive and ``active`` is set as well.
         notified: keyspace notifications for snapshot keys are active, so nobody has to poll for snapshots.
     """
 
@@ -141,7 +141,7 @@ class Subscriber:
         self.resubscribed: list[Callable[[], None]] = []
         self._probe = PROBE_CHANNEL_PREFIX + secrets.token_hex(8)
         self._log_limit = RateLimit()
-        self._forbidden = False  # as last known: a reconnection does not log it again
+        self._forbidden = False  # the last known answer, so that a reconnection does not log it again
         self.active = asyncio.Event()
         self.losses = 0
         self.reason = "not connected yet"
@@ -152,15 +152,15 @@ class Subscriber:
         return self._messages is not None and self._messages.notified
 
     async def run(self) -> None:
-        """Subscribe, and again whenever the connection is lost. Ends only by cancellation."""
+        """Subscribe, and resubscribe whenever the connection is lost. Ends only when cancelled."""
         attempt = 0
         while True:
             attempt += 1
             try:
                 await self._session()
-            except Exception as error:  # whatever it was: without this task no update would ever come in again
+            except Exception as error:  # any error at all: without this task no update would ever arrive again
                 if self.active.is_set():
-                    attempt = 1  # it had worked, so the next try comes at once
+                    attempt = 1  # the subscription did work, so the next attempt comes at once
                 self._down(error)
             await asyncio.sleep(delay(attempt, 0.05, 1.0, random.random()))
 
@@ -174,7 +174,7 @@ class Subscriber:
             logger.warning("The subscription to Redis is down (%s; %d like it before).", self.reason, suppressed)
 
     def _bad_certificate(self) -> bool:
-        """Tell whether a certificate was refused, or the file with the authority's is missing."""
+        """Tell whether a certificate was refused, or the file of the certificate authority is missing."""
         reason = self.reason.lower()
         return "certificate" in reason or (self._url.startswith("rediss:") and "no such file" in reason)
 
@@ -187,16 +187,16 @@ class Subscriber:
         try:
             async with asyncio.timeout(2 * TIMEOUT_S):
                 await connection.connect()
-            # The handshake is over and nothing has been asked since, so no byte on its way belongs to the library.
+            # The handshake is complete and nothing was sent since, so the library expects no more bytes.
             transport = transport_of(connection)
             transport.set_protocol(messages)
             for command in (("PSUBSCRIBE", CHANNEL_PATTERN), ("SUBSCRIBE", self._probe)):
                 transport.write(b"".join(connection.pack_command(*command)))
             await messages.wait(messages.confirmed, TIMEOUT_S)
-            await source.publish(self._probe, b"")  # a missing permission must show now, not at the first silence
+            await source.publish(self._probe, b"")  # so that a missing permission shows now, not at the first silence
             forbidden = await _forbids_scripts(source)
             if await _enable_notifications(source):
-                # After the others are confirmed: that this one is refused does not mean that we are.
+                # Sent once the other two are confirmed: if this one is refused, that is no error.
                 pattern = keyspace_pattern(source.connection_pool.connection_kwargs.get("db") or 0)
                 transport.write(b"".join(connection.pack_command("PSUBSCRIBE", pattern)))
             self._messages = messages
@@ -226,7 +226,7 @@ class Subscriber:
         self.reason = append.FORBIDDEN if forbidden else ""
 
     async def _watch(self, messages: _Messages, source: redis.asyncio.Redis) -> None:
-        """Raise when the connection is lost, or when its silence turns out to be a dead one's."""
+        """Raise when the connection is lost, or when it is silent and does not return our own message."""
         scripts_s = time.monotonic()
         while True:
             await messages.wait(None, IDLE_S / 3)
@@ -244,7 +244,7 @@ class Subscriber:
 
 
 async def _forbids_scripts(source: redis.asyncio.Redis) -> bool:
-    """Tell whether Redis refuses to run scripts for us; any other failure shows elsewhere."""
+    """Tell whether Redis forbids us to run scripts; any other failure is ignored here and noticed elsewhere."""
     for probe in append.PROBES:
         try:
             await source.execute_command(*probe)
@@ -255,7 +255,7 @@ async def _forbids_scripts(source: redis.asyncio.Redis) -> bool:
 
 
 async def _enable_notifications(source: redis.asyncio.Redis) -> bool:
-    """Have Redis report keys that are set, beside what it reports already; False where it refuses."""
+    """Add writes of keys to what Redis reports by keyspace notifications; False if it does not let us."""
     try:
         setting: Any = await source.config_get("notify-keyspace-events")
         flags = str(setting.get("notify-keyspace-events", ""))

@@ -1,7 +1,7 @@
 """The opening handshake of a WebSocket, as RFC 6455 has it for a server (section 4.2).
 
-Pure. Headers come as whoever has parsed them has them; parse() reads a whole request, but only one as browsers and
-common libraries send it: what it does not know is for a real HTTP parser, not for it to repair.
+Pure. Headers come in the form of whoever parsed them. parse() reads a whole request, but only the form that browsers and
+common libraries send; any other form is left to a real HTTP parser.
 """
 
 import base64
@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
-#: Our own subprotocol; without it a client gets the plan's dialect.
+#: Our own subprotocol; a client without it gets the plan's dialect.
 PROTOCOL = "rpa.v1"
 _VERSION = "13"
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -21,17 +21,17 @@ _REQUEST = re.compile(
     r"((?:[A-Za-z-]{1,64}:[\t -~]*\r\n)+)\r\n"
 )
 _FIELD = re.compile(r"([A-Za-z-]+):([^\r]*)\r\n")
-#: HTTP/1.1 demands the first; the others say that a request is more than its head.
+#: HTTP/1.1 requires the first header; any of the others means that the request has a body.
 _NEEDED, _ODD = "host", frozenset({"content-length", "transfer-encoding", "expect"})
 
 
 class Opening(NamedTuple):
-    """A request for a WebSocket.
+    """A request to open a WebSocket.
 
     Attributes:
         session_id: not yet checked.
-        after: the cursor that the client hands back, None where it has none.
-        headers: by their names in lower case, every name once.
+        after: the cursor that the client sends, None if it sends none.
+        headers: keys in lower case, every name once.
     """
 
     session_id: str
@@ -40,7 +40,7 @@ class Opening(NamedTuple):
 
 
 def parse(data: bytes) -> Opening | None:
-    """Read a request that is nothing but a handshake of the most usual kind; None for any other."""
+    """Parse a request that is a handshake of the most common form; None for any other request."""
     if len(data) > _LONGEST or not data.isascii():
         return None
     match = _REQUEST.fullmatch(data.decode("ascii"))
@@ -54,10 +54,10 @@ def parse(data: bytes) -> Opening | None:
 
 
 def accept(headers: Mapping[str, str]) -> str | None:
-    """Return the value of ``Sec-WebSocket-Accept`` for a handshake's headers, None where they are no handshake.
+    """Return the ``Sec-WebSocket-Accept`` value for a handshake's headers, None if they are not a valid handshake.
 
     Args:
-        headers: found by their names in lower case.
+        headers: looked up by lower-case names.
     """
     key = headers.get("sec-websocket-key", "").strip()
     upgrades = headers.get("upgrade", "").strip().lower() == "websocket"
@@ -80,7 +80,7 @@ def native(headers: Mapping[str, str]) -> bool:
 
 
 def answer(accepted: str, headers: Mapping[str, str]) -> bytes:
-    """Write the answer that opens the socket.
+    """Build the 101 response that opens the socket.
 
     Args:
         accepted: what accept() returned for *headers*.

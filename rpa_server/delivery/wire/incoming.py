@@ -1,7 +1,7 @@
-"""What a client sends over a WebSocket once it is open: bytes go in, whole messages come out.
+"""What a client sends over an open WebSocket: bytes go in, complete messages come out.
 
-Pure. wsproto reads the frames (RFC 6455, as a server); what it leaves to its caller is here: the size of a message, the
-number of frames, and close codes. What breaks the protocol is refused, not repaired, as soon as it shows.
+Pure. wsproto parses the frames (RFC 6455, as a server); this module checks what it leaves to its caller: the size of a
+message, the number of frames, and close codes. Violations are refused as soon as they show, not repaired.
 """
 
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from wsproto.frame_protocol import LOCAL_ONLY_CLOSE_REASONS, CloseReason, FrameD
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 PROTOCOL_ERROR, BAD_TEXT, TOO_MANY, TOO_BIG = 1002, 1007, 1008, 1009
 
-#: Registered codes that a peer may send; those from 3000 to 4999 are anybody's (section 7.4.2).
+#: Registered codes that a peer may send; 3000 to 4999 are free for anybody's use (section 7.4.2).
 _CLOSE_CODES = frozenset(CloseReason) - frozenset(LOCAL_ONLY_CLOSE_REASONS)
 _FREE_CLOSE_CODES = range(3000, 5000)
 
@@ -20,7 +20,7 @@ class ProtocolViolation(Exception):
     """The client broke the protocol.
 
     Attributes:
-        code: the close code that says how.
+        code: the close code to answer with.
     """
 
     def __init__(self, code: int, reason: str) -> None:
@@ -29,11 +29,11 @@ class ProtocolViolation(Exception):
 
 
 class Message(NamedTuple):
-    """One whole message, or one control frame.
+    """One complete message, or one control frame.
 
     Attributes:
         opcode: TEXT, BINARY, PING, PONG or CLOSE.
-        payload: unmasked; of TEXT and CLOSE it is known to be well-formed.
+        payload: unmasked; known to be well-formed for TEXT and CLOSE.
     """
 
     opcode: int
@@ -44,12 +44,12 @@ class Reader:
     """Puts frames together.
 
     Args:
-        limit: bytes that a message may have, over all its fragments.
-        most_frames: how many frames may come before the caller sets ``frames`` back to 0. Frames are counted, not
+        limit: the most bytes of a message, over all its fragments.
+        most_frames: how many frames may come before the caller resets ``frames`` to 0. Frames are counted, not
             messages: a fragment without payload costs as much (7 us), and one read can bring 40,000 of them.
 
     Attributes:
-        frames: how many came since then.
+        frames: how many came since the last reset.
     """
 
     __slots__ = ("_decoders", "_limit", "_most_frames", "_payload", "frames")
@@ -57,16 +57,17 @@ class Reader:
     def __init__(self, limit: int, most_frames: int = 500) -> None:
         self._limit = limit
         self._most_frames = most_frames
-        # Kept only while a frame or a message is under way: a page sends 21 bytes every 25 s, and these take 500 bytes.
+        # Kept only while a frame or a message is incomplete: a page sends 21 bytes every 25 s, and the decoders take 500
+        # bytes.
         self._decoders: tuple[FrameDecoder, MessageDecoder] | None = None
         self._payload = bytearray()
         self.frames = 0
 
     def feed(self, data: bytes) -> list[Message]:
-        """Take bytes and return the messages that they complete.
+        """Parse bytes and return the messages that they complete.
 
         Raises:
-            ProtocolViolation: nothing may be fed any more.
+            ProtocolViolation: the reader must not be used any more.
         """
         frames, message = self._decoders or (FrameDecoder(client=False), MessageDecoder())
         frames.receive_bytes(data)
@@ -85,7 +86,7 @@ class Reader:
             if frame.frame_finished:
                 self._count()
             payload = frame.payload
-            assert isinstance(payload, bytes)  # only a MessageDecoder makes text of it
+            assert isinstance(payload, bytes)  # only a MessageDecoder makes it text
             if frame.opcode.iscontrol():
                 if frame.opcode is Opcode.CLOSE:
                     _check_close(payload)
@@ -99,7 +100,7 @@ class Reader:
         return messages
 
     def _header(self, frames: FrameDecoder) -> bool:
-        """Tell whether a frame's header is there; refuse a message that would be too big before it arrives."""
+        """Tell whether a frame's header is complete; refuse a message that would be too big before it arrives."""
         if frames.header is not None:
             return True
         if not frames.parse_header():
@@ -117,7 +118,7 @@ class Reader:
 
 
 def _check_close(payload: bytes) -> None:
-    """Refuse a close frame that no peer may send; one without a payload is fine."""
+    """Refuse a close frame that no peer may send; an empty one is fine."""
     if not payload:
         return
     code = int.from_bytes(payload[:2], "big")

@@ -1,6 +1,6 @@
-"""What streams say besides updates, as JSON: the native protocol's first message and reset, the plan's dialect.
+"""The messages of streams besides updates, as JSON: first message and reset, native and in the plan's dialect.
 
-Pure. How a message becomes a frame or an event is said in websocket.py and sse.py.
+Pure. websocket.py and sse.py make frames and events of these messages.
 """
 
 
@@ -30,7 +30,7 @@ def sync_message(welcome: Welcome) -> bytes:
 
 
 def reset_message(welcome: Welcome) -> bytes:
-    """Build the message that continuity was lost."""
+    """Build the message that reports lost continuity."""
     epoch, seq = welcome.at or (None, 0)
     message: ResetMessage = {
         "type": "reset",
@@ -52,7 +52,7 @@ def _encoded(welcome: Welcome, message: SyncMessage | ResetMessage) -> bytes:
 
 
 def plain_message(welcome: Welcome) -> bytes | None:
-    """Build the stored state as an update in the plan's shape, None where nothing is stored."""
+    """Build the stored state as an update in the plan's shape, None if nothing is stored."""
     view = welcome.snapshot
     if view is None:
         return None
@@ -69,7 +69,7 @@ def plain_message(welcome: Welcome) -> bytes | None:
 
 
 def estimates_message(update: Update) -> bytes | None:
-    """Build the message that follows on an update with estimates in the plan's dialect, None where it brings none.
+    """Build the extra message of the plan's dialect for an update with estimates, None for an update without.
 
     The page scripts of the plan print ``cobertura.nome``; the deployed robot writes ``nome_cobertura``.
     """

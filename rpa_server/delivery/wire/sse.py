@@ -1,21 +1,21 @@
 """Server-sent events as bytes.
 
-Pure. The event stream is that of the HTML standard, section 9.2.
+Pure. The format is that of the HTML standard, section 9.2.
 """
 
 from ...progress.update import Cursor, Update
 
-#: A block of its own that every client ignores.
+#: A comment, which every client ignores.
 COMMENT = b":\n\n"
 
 
 def event(payload: bytes, cursor: Cursor | None) -> bytes:
-    """Wrap *payload* (one line) in an unnamed event, with the cursor as its id where there is one."""
+    """Encode *payload* (one line) as an unnamed event; its id is the cursor, if given."""
     return _event(payload, None, 0) if cursor is None else _event(payload, *cursor)
 
 
 def update_event(update: Update) -> bytes:
-    """Return the event of *update*."""
+    """Encode *update* as an event."""
     return _event(update.raw, update.epoch, update.seq)
 
 
@@ -26,5 +26,5 @@ def _event(payload: bytes, epoch: str | None, seq: int) -> bytes:
 
 
 def retry(delay_ms: int) -> bytes:
-    """Tell the client how long to wait before it connects again."""
+    """Encode how long the client should wait before it reconnects."""
     return b"retry: %d\n\n" % delay_ms

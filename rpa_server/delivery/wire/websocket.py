@@ -1,6 +1,6 @@
 """WebSocket frames from server to client.
 
-Pure. They are unmasked, unfragmented and uncompressed, so the same bytes serve every client (RFC 6455, section 5.2).
+Pure. Frames are unmasked, unfragmented and uncompressed, so the same bytes serve every client (RFC 6455, section 5.2).
 """
 
 from ...progress.update import Update
@@ -8,7 +8,7 @@ from .messages import estimates_message
 
 
 def ws_text(payload: bytes) -> bytes:
-    """Wrap *payload* in one text frame."""
+    """Encode *payload* as one text frame."""
     size = len(payload)
     if size < 126:
         return bytes((0x81, size)) + payload
@@ -18,26 +18,26 @@ def ws_text(payload: bytes) -> bytes:
 
 
 def ws_control(opcode: int, payload: bytes = b"") -> bytes:
-    """Make a control frame; *payload* is at most 125 bytes."""
+    """Encode a control frame; *payload* is at most 125 bytes."""
     return bytes((0x80 | opcode, len(payload))) + payload
 
 
 def ws_pong(payload: bytes) -> bytes:
-    """Make the answer to a ping."""
+    """Encode the answer to a ping."""
     return ws_control(0xA, payload)
 
 
 def ws_close(code: int, reason: str) -> bytes:
-    """Make a close frame."""
+    """Encode a close frame."""
     return ws_control(0x8, code.to_bytes(2, "big") + reason.encode())
 
 
 def update_frame(update: Update) -> bytes:
-    """Return the frame of *update*."""
+    """Encode *update* as a frame."""
     return ws_text(update.raw)
 
 
 def plain_frames(update: Update) -> bytes:
-    """Return the frames of *update* in the plan's dialect: the update, then its estimates where it brings some."""
+    """Encode *update* in the plan's dialect: one frame for it, and one for its estimates if it brings some."""
     estimates = estimates_message(update)
     return ws_text(update.raw) if estimates is None else ws_text(update.raw) + ws_text(estimates)

@@ -1,4 +1,4 @@
-"""The file store: reads whatever robots leave behind, and notices when they leave more."""
+"""The file store reads whatever robots leave behind, and notices when they write more."""
 
 import asyncio
 import contextlib
@@ -44,7 +44,7 @@ def store(data_dir: Path) -> FileStore:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No pause between two tries."""
+    """Make the store retry without pauses."""
     monkeypatch.setattr(store_module, "_PAUSE_S", 0.0)
 
 
@@ -53,12 +53,12 @@ def path(data_dir: Path, kind: str, session_id: str = SESSION) -> Path:
 
 
 def write(data_dir: Path, robot: Robot) -> None:
-    """Do what our tracker does."""
+    """Write a run as our tracker does."""
     json_files.write_all(data_dir, SESSION, robot.run.documents())
 
 
 def put(data_dir: Path, **documents: Any) -> None:
-    """Write documents by kind, as the deployed robots do: over the file that is there."""
+    """Write documents by kind, as the deployed robots do: over the existing file."""
     data_dir.mkdir(exist_ok=True)
     for kind, document in documents.items():
         path(data_dir, kind).write_text(json.dumps(document, ensure_ascii=False, indent=2), encoding="utf-8")
@@ -70,11 +70,11 @@ async def known(store: FileStore) -> SessionState:
     return state
 
 
-# -- what is there
+# -- reading
 
 
 async def test_what_our_tracker_wrote_is_read(store: FileStore, data_dir: Path) -> None:
-    """Cursor, snapshot and every update come back as the run had them."""
+    """Cursor, snapshot and every update are read back as the run had them."""
     robot = Robot(steps=5)
     write(data_dir, robot)
     state = await known(store)
@@ -84,7 +84,7 @@ async def test_what_our_tracker_wrote_is_read(store: FileStore, data_dir: Path) 
 
 
 async def test_a_run_of_any_length_is_read(store: FileStore) -> None:
-    """A run beyond what a history holds keeps its position, its snapshot and its last updates."""
+    """A run longer than a history document keeps its position, its snapshot and its last updates."""
     robot = Robot()
     for count in (HISTORY - 1, 1, 1, 50, HISTORY):
         run = Run.resume(SESSION, robot.state()) if robot.run.seq else robot.run
@@ -101,7 +101,7 @@ async def test_a_run_of_any_length_is_read(store: FileStore) -> None:
 
 @pytest.mark.parametrize("kinds", [["progress"], ["history"], ["progress", "history"]], ids="+".join)
 async def test_what_deployed_robots_wrote_is_read(store: FileStore, data_dir: Path, kinds: list[str]) -> None:
-    """A snapshot alone, a history alone and both are read; the cursor is the same for every server."""
+    """A snapshot alone, a history alone and both are read; every server derives the same cursor."""
     put(data_dir, **{kind: {"progress": OLD_PROGRESS, "history": OLD_HISTORY}[kind] for kind in kinds})
     state = await known(store)
     assert state.snapshot["etapa_atual"] == 2
@@ -111,7 +111,7 @@ async def test_what_deployed_robots_wrote_is_read(store: FileStore, data_dir: Pa
 
 
 async def test_nothing_is_none(store: FileStore, data_dir: Path) -> None:
-    """A session without files, or without a directory, is unknown; nothing is made for it."""
+    """A session without files, or without a directory, is unknown; nothing is created for it."""
     assert await store.read(SESSION) is None
     data_dir.rmdir()
     assert await store.read(SESSION) is None
@@ -120,20 +120,20 @@ async def test_nothing_is_none(store: FileStore, data_dir: Path) -> None:
 
 
 async def test_a_file_of_another_session_is_not_taken(store: FileStore, data_dir: Path) -> None:
-    """The name of the file tells whose it is."""
+    """The name of a file decides to which session it belongs."""
     write(data_dir, Robot(steps=2))
     assert await store.read(SESSION[:-1]) is None
     assert await store.read(SESSION + "0") is None
 
 
-# -- what is broken
+# -- broken files
 
 
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("kind", ["progress", "history"])
 @pytest.mark.parametrize("writer", ["ours", "deployed", "deployed, this file alone"])
 async def test_a_file_may_be_cut_off_anywhere(store: FileStore, data_dir: Path, kind: str, writer: str) -> None:
-    """A file that is cut off at any byte raises nothing, and the last good state stands."""
+    """A file cut off at any byte raises nothing, and the last good state is returned."""
     if writer == "ours":
         write(data_dir, Robot(steps=2))
     elif writer == "deployed":
@@ -154,7 +154,7 @@ async def test_a_file_may_be_cut_off_anywhere(store: FileStore, data_dir: Path, 
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("kind", ["progress", "history"])
 async def test_a_server_may_start_over_a_cut_off_file(data_dir: Path, kind: str) -> None:
-    """Without a last good state a cut-off file raises nothing either; the other file is enough."""
+    """Without a last good state a cut-off file raises nothing either; the other file suffices."""
     write(data_dir, Robot(steps=2))
     whole = path(data_dir, kind).read_bytes()
     for size in range(0, len(whole.rstrip()), 7):
@@ -164,7 +164,7 @@ async def test_a_server_may_start_over_a_cut_off_file(data_dir: Path, kind: str)
 
 @pytest.mark.usefixtures("quick")
 async def test_without_a_good_file_a_session_is_unknown(store: FileStore, data_dir: Path) -> None:
-    """Where nothing can be read and nothing was read before, nothing is known, and it is counted."""
+    """If nothing can be read and nothing was read before, the session is unknown, and the read is counted."""
     put(data_dir, progress=OLD_PROGRESS)
     whole = path(data_dir, "progress").read_bytes()
     for size in range(len(whole) - 1):
@@ -176,9 +176,9 @@ async def test_without_a_good_file_a_session_is_unknown(store: FileStore, data_d
 async def test_what_has_been_broken_for_a_while_is_looked_at_once(
     store: FileStore, data_dir: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Until it changes: a directory full of old broken files costs nothing. The last good state stands in.
+    """It is read again only when it changes, so old broken files cost nothing; the last good state is returned.
 
-    The log tells why, but not a line for each.
+    The log says why, but not once per file.
     """
     put(data_dir, progress=OLD_PROGRESS)
     good = await known(store)
@@ -207,7 +207,7 @@ async def test_what_has_been_broken_for_a_while_is_looked_at_once(
 
 
 def broken_files() -> dict[str, Callable[[Path], object]]:
-    """Return what makes a file unreadable."""
+    """Return a function that makes a file unreadable."""
 
     def huge(file: Path) -> None:
         with file.open("wb") as opened:
@@ -237,7 +237,7 @@ def broken_files() -> dict[str, Callable[[Path], object]]:
 async def test_an_unreadable_file_raises_nothing(
     store: FileStore, data_dir: Path, kind: str, spoil: Callable[[Path], object]
 ) -> None:
-    """Whatever lies where a file should be, the session is unknown, or as it was when it could be read."""
+    """Whatever is where a file should be, the session is unknown, or in its last readable state."""
     file = path(data_dir, kind)
     spoil(file)
     assert await store.read(SESSION) is None
@@ -262,13 +262,13 @@ async def test_a_link_that_leads_nowhere_is_no_file(store: FileStore, data_dir: 
     assert await store.read(SESSION) is None
 
 
-# -- what is kept
+# -- cached states
 
 
 async def test_an_unchanged_file_is_not_read_again(
     store: FileStore, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A state is kept for as long as its files do not change."""
+    """A state is cached until its files change."""
     write(data_dir, Robot(steps=2))
     first = await known(store)
     reads: list[Path] = []
@@ -278,7 +278,7 @@ async def test_an_unchanged_file_is_not_read_again(
 
 
 async def test_a_history_that_stays_torn_does_not_stop_the_session(store: FileStore, data_dir: Path) -> None:
-    """Its writer was killed in mid-write, or the disk is full; from then on the snapshot is what counts."""
+    """If its writer was killed in mid-write, or the disk is full, the snapshot counts from then on."""
     put(data_dir, progress=OLD_PROGRESS, history=OLD_HISTORY)
     await known(store)
     torn = path(data_dir, "history")
@@ -289,7 +289,7 @@ async def test_a_history_that_stays_torn_does_not_stop_the_session(store: FileSt
 
 
 async def test_a_history_of_an_earlier_run_does_not_hide_a_later_snapshot(store: FileStore, data_dir: Path) -> None:
-    """It would show one customer another's quote."""
+    """Otherwise one customer would see another's quote."""
     put(data_dir, progress=OLD_PROGRESS, history=OLD_HISTORY)
     await known(store)
     begins = "2027-01-01T10:00:00"
@@ -300,12 +300,12 @@ async def test_a_history_of_an_earlier_run_does_not_hide_a_later_snapshot(store:
 
 @pytest.mark.parametrize("way", ["replaced", "truncated", "truncated, same size", "shorter", "with an old time"])
 async def test_a_changed_file_is_read_again(store: FileStore, data_dir: Path, way: str) -> None:
-    """However a file was changed, the change is seen."""
+    """A change is noticed whatever way the file was changed."""
     put(data_dir, progress=OLD_PROGRESS)
     await known(store)
     text = {"shorter": "x", "truncated, same size": "Tela 3 concluída"}.get(way, "something longer than it was before")
     file = path(data_dir, "progress")
-    await asyncio.sleep(0.02)  # the clock of a file system turns every few milliseconds
+    await asyncio.sleep(0.02)  # the clock of a file system advances only every few milliseconds
     document = json.dumps({**OLD_PROGRESS, "mensagem": text}, ensure_ascii=False, indent=2)
     if way == "replaced":
         other = data_dir / "other"
@@ -327,7 +327,7 @@ async def test_deleted_files_are_forgotten(store: FileStore, data_dir: Path) -> 
 
 
 async def test_a_new_run_replaces_the_old_one(store: FileStore, data_dir: Path) -> None:
-    """Files of a new run are read as the new run, also where it is shorter."""
+    """The files of a new run are read as the new run, even if it is shorter."""
     write(data_dir, Robot(steps=9))
     await known(store)
     write(data_dir, Robot("bbbb", steps=2, minute=5))
@@ -337,7 +337,7 @@ async def test_a_new_run_replaces_the_old_one(store: FileStore, data_dir: Path) 
 async def test_only_so_many_states_are_kept(
     store: FileStore, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A server that was asked for many sessions keeps the last of them only."""
+    """A server that was asked for many sessions caches only the last of them."""
     monkeypatch.setattr(store_module, "_KEPT", 3)
     for number in range(5):
         path(data_dir, "progress", f"s{number}").write_text(json.dumps(OLD_PROGRESS))
@@ -357,7 +357,7 @@ async def test_only_so_many_states_are_kept(
 
 
 async def test_many_reads_at_once_agree(store: FileStore, data_dir: Path) -> None:
-    """A hundred readers while a robot writes all see a state of it, none an older one than before."""
+    """A hundred readers during a robot's writes all see one of its states, and none goes back to an older one."""
     robot = Robot(steps=1)
     write(data_dir, robot)
     seen = []
@@ -374,7 +374,7 @@ async def test_many_reads_at_once_agree(store: FileStore, data_dir: Path) -> Non
 
 
 async def test_sessions_are_listed_newest_first(store: FileStore, data_dir: Path) -> None:
-    """The session whose files changed last comes first; each comes once."""
+    """The session whose files changed last comes first; each session comes once."""
     for age, (kind, name) in enumerate(
         [("history", "c"), ("progress", "b"), ("history", "a"), ("progress", "a"), ("progress", "c")]
     ):
@@ -387,7 +387,7 @@ async def test_sessions_are_listed_newest_first(store: FileStore, data_dir: Path
 
 
 async def test_only_sessions_are_listed(store: FileStore, data_dir: Path) -> None:
-    """Other files, half-written ones, directories of other names and bad ids are left out."""
+    """Other files, half-written ones, directories with such names and invalid ids are left out."""
     path(data_dir, "progress").write_text("{}")
     for name in ("notes.txt", "progress_.json", "progress_x.txt", "progress_..x.json", ".progress_x.json.5.tmp",
                  "progress_a b.json", "session_only.json", "xprogress_x.json"):  # fmt: skip
@@ -401,7 +401,7 @@ async def test_a_missing_directory_has_no_sessions(data_dir: Path) -> None:
 
 
 async def test_a_directory_that_is_none_is_told(data_dir: Path) -> None:
-    """Where the directory is a file neither reading nor writing works, and both say so."""
+    """If the directory is a file, neither reading nor writing works, and both raise StorageUnavailable."""
     data_dir.write_text("")
     store = FileStore(data_dir)
     with pytest.raises(StorageUnavailable):
@@ -415,7 +415,7 @@ async def test_a_directory_that_is_none_is_told(data_dir: Path) -> None:
 
 
 async def test_what_is_appended_is_read(data_dir: Path) -> None:
-    """A run that is appended is stored with its result, in a directory that is made for it."""
+    """An appended run is stored with its result, in a directory that is created for it."""
     store, robot = FileStore(data_dir), Robot(steps=2)
     robot.finish()
     assert await store.append(robot.run)
@@ -426,7 +426,7 @@ async def test_what_is_appended_is_read(data_dir: Path) -> None:
 
 
 async def test_numbers_that_are_taken_are_refused(store: FileStore) -> None:
-    """Where the session went on meanwhile nothing is written, and the caller learns of it."""
+    """If another writer continued the session meanwhile, nothing is written and the caller gets False."""
     robot = Robot(steps=2)
     assert await store.append(robot.run)
     mine, theirs = Run.resume(SESSION, robot.state()), Run.resume(SESSION, robot.state())
@@ -442,13 +442,13 @@ async def test_numbers_that_are_taken_are_refused(store: FileStore) -> None:
 
 @pytest.fixture
 def looked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A quiet directory is looked at more often than anybody should in earnest."""
+    """Check an unchanged directory more often than in production."""
     monkeypatch.setattr(store_module, "_LOOK_MS", 50)
 
 
 @contextlib.asynccontextmanager
 async def changes(data_dir: Path) -> AsyncIterator[list[set[str]]]:
-    """Collect what a store notices, from the moment its watch is active."""
+    """Collect the changes that a store reports, beginning when its watch is active."""
     found: list[set[str]] = []
 
     async def collect() -> None:
@@ -467,7 +467,7 @@ async def changes(data_dir: Path) -> AsyncIterator[list[set[str]]]:
 
 @pytest.mark.usefixtures("looked")
 async def test_changes_are_noticed_by_session(data_dir: Path) -> None:
-    """Each change of a session's files is reported with its id, of other files none; the first report means "read all"."""
+    """Each change of a session's files is reported with its id, no other file is; the first report means "read all"."""
     async with changes(data_dir) as found:
         assert found == [set()]
         (data_dir / "notes.txt").write_text("x")
@@ -492,7 +492,7 @@ async def test_a_change_in_place_is_noticed(data_dir: Path) -> None:
 
 @pytest.mark.usefixtures("looked")
 async def test_the_directory_may_be_missing(data_dir: Path) -> None:
-    """A directory that does not exist yet is made and watched."""
+    """A directory that does not exist yet is created and watched."""
     async with changes(data_dir / "deeper") as found:
         path(data_dir / "deeper", "progress").write_text("{}")
         await until(lambda: {SESSION} in found)
@@ -501,7 +501,7 @@ async def test_the_directory_may_be_missing(data_dir: Path) -> None:
 @pytest.mark.usefixtures("looked")
 @pytest.mark.parametrize("way", ["removed and made anew", "exchanged"])
 async def test_the_directory_may_be_replaced(data_dir: Path, way: str) -> None:
-    """A directory that is replaced while it is watched is watched anew; what was missed is read."""
+    """A directory that is replaced while it is watched is watched again; changes in between are read."""
     async with changes(data_dir) as found:
         count = len(found)
         if way == "exchanged":
@@ -518,7 +518,7 @@ async def test_the_directory_may_be_replaced(data_dir: Path, way: str) -> None:
 
 @pytest.mark.usefixtures("looked")
 async def test_what_was_missed_is_read_however_busy_the_new_directory_is(data_dir: Path) -> None:
-    """Behind a replaced directory "read all" comes even where other sessions change at once."""
+    """After a directory was replaced "read all" comes even if other sessions change at once."""
     async with changes(data_dir) as found:
         count = len(found)
         data_dir.rename(data_dir.with_name("old"))

@@ -1,4 +1,4 @@
-"""The one Redis script, against a real redis-server."""
+"""The one Redis script, on a real redis-server."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -53,12 +53,12 @@ def part(made: Run, first: int, last: int) -> list[Update]:
 
 
 def call(made: Run, first: int, last: int, mode: Mode | int = "repeat", now_s: float = NOW_S) -> append.Call:
-    """Build the call of a run of which updates *first* to *last* are sent."""
+    """Build the call that sends updates *first* to *last* of a run."""
     return append.call("s1", part(made, first, last), make(last, made.epoch).documents(), now_s, mode)
 
 
 def stored(client: redis.Redis) -> list[tuple[str, str, bytes]]:
-    """Return (id, epoch, update) of the stream."""
+    """Return (id, epoch, update) of each entry in the stream."""
     entries: Any = client.xrange(STREAM)
     return [(name.decode(), fields[b"epoch"].decode(), fields[b"data"]) for name, fields in entries]
 
@@ -73,7 +73,7 @@ def snapshot(client: redis.Redis) -> dict[str, Any]:
 
 
 def test_updates_are_stored_under_their_numbers(client: redis.Redis) -> None:
-    """The bytes of the writer, and the snapshot behind the last of them."""
+    """The stream has the writer's bytes, and the snapshot is the one after the last of them."""
     made = make(5)
     assert put(client, call(made, 1, 3)) == Answer(False, 3)
     assert put(client, call(made, 4, 4)) == Answer(False, 4)
@@ -82,7 +82,7 @@ def test_updates_are_stored_under_their_numbers(client: redis.Redis) -> None:
 
 
 def test_a_repeated_call_changes_nothing(client: redis.Redis) -> None:
-    """After a timeout nobody knows whether it was done, so it is simply done again."""
+    """After a timeout nobody knows whether the call was executed, so it is simply repeated."""
     made = make(5)
     put(client, call(made, 1, 3))
     before: Any = {key: client.dump(key) for key in (STREAM, PROGRESS, names.SESSIONS_KEY)}
@@ -91,7 +91,7 @@ def test_a_repeated_call_changes_nothing(client: redis.Redis) -> None:
 
 
 def test_a_late_repetition_does_not_take_the_snapshot_back(client: redis.Redis) -> None:
-    """What is behind is skipped, documents included."""
+    """Older updates are skipped, and so are their documents."""
     made = make(5)
     put(client, call(made, 1, 5))
     assert put(client, call(made, 1, 2)) == Answer(False, 5)
@@ -100,7 +100,7 @@ def test_a_late_repetition_does_not_take_the_snapshot_back(client: redis.Redis) 
 
 
 def test_of_updates_that_overlap_only_the_new_ones_are_added(client: redis.Redis) -> None:
-    """A tracker replays from where it thinks that Redis is."""
+    """A tracker repeats everything after the last update that it knows to be in Redis."""
     made = make(6)
     put(client, call(made, 1, 3))
     assert put(client, call(made, 2, 6)) == Answer(False, 6)
@@ -108,7 +108,7 @@ def test_of_updates_that_overlap_only_the_new_ones_are_added(client: redis.Redis
 
 
 def test_a_gap_is_refused_and_nothing_is_written(client: redis.Redis) -> None:
-    """The answer says what Redis holds, so that the caller can send what is missing."""
+    """The answer says what Redis has, so that the caller can send what is missing."""
     made = make(6)
     put(client, call(made, 1, 2))
     assert put(client, call(made, 4, 6)) == Answer(True, 2)
@@ -120,7 +120,7 @@ def test_a_gap_is_refused_and_nothing_is_written(client: redis.Redis) -> None:
 
 
 def test_over_a_gap_the_history_starts_again(client: redis.Redis) -> None:
-    """Redis lost what came before, and the writer does not have it any more."""
+    """Redis lost earlier updates, and the writer does not have them any more."""
     made = make(6)
     put(client, call(made, 1, 2))
     assert put(client, call(made, 4, 6, "over")) == Answer(False, 6)
@@ -132,7 +132,7 @@ def test_over_a_gap_the_history_starts_again(client: redis.Redis) -> None:
 
 
 def test_over_drops_nothing_where_there_is_no_gap(client: redis.Redis) -> None:
-    """Then it is a repetition like any other."""
+    """Without a gap ``over`` works like ``repeat``."""
     made = make(6)
     put(client, call(made, 1, 4))
     assert put(client, call(made, 3, 6, "over")) == Answer(False, 6)
@@ -142,7 +142,7 @@ def test_over_drops_nothing_where_there_is_no_gap(client: redis.Redis) -> None:
 
 
 def test_exact_refuses_a_number_that_somebody_else_took(client: redis.Redis) -> None:
-    """Two servers that resumed the same run: the second one has to read again."""
+    """Two servers resumed the same run: the second one has to read again."""
     mine, theirs = make(3), make(3)
     theirs.step(9, "outro", BEGAN)
     mine.step(8, "meu", BEGAN)
@@ -154,7 +154,7 @@ def test_exact_refuses_a_number_that_somebody_else_took(client: redis.Redis) -> 
 
 
 def test_exact_refuses_a_gap(client: redis.Redis) -> None:
-    """It takes the next number and no other."""
+    """``exact`` accepts only the very next number."""
     made = make(6)
     put(client, call(made, 1, 2))
     assert put(client, call(made, 4, 4, "exact")) == Answer(True, 2)
@@ -164,7 +164,7 @@ def test_exact_refuses_a_gap(client: redis.Redis) -> None:
 
 @pytest.mark.parametrize("mode", ["repeat", "exact", "over"])
 def test_another_run_starts_the_history_over(client: redis.Redis, mode: Mode) -> None:
-    """A robot started again under the same session; the old run's updates go."""
+    """A robot was started again with the same session; the old run's updates are deleted."""
     old, new = make(6), make(2, "bbbb")
     put(client, call(old, 1, 6))
     assert put(client, call(new, 1, 2, mode)) == Answer(False, 2)
@@ -173,7 +173,7 @@ def test_another_run_starts_the_history_over(client: redis.Redis, mode: Mode) ->
 
 
 def test_the_middle_of_another_run_is_a_gap(client: redis.Redis) -> None:
-    """Even where the numbers would fit: they are another run's."""
+    """Even if the numbers fit, they belong to another run."""
     old, new = make(3), make(5, "bbbb")
     put(client, call(old, 1, 3))
     for mode in ("repeat", "exact"):
@@ -184,7 +184,7 @@ def test_the_middle_of_another_run_is_a_gap(client: redis.Redis) -> None:
 
 
 def test_a_long_run_keeps_at_least_its_newest_updates_and_not_many_more(client: redis.Redis) -> None:
-    """Redis trims whole nodes of a hundred."""
+    """Redis trims whole nodes of a hundred entries."""
     made = Run("s1", "aaaa", BEGAN)
     for number in range(1, 1201):
         made.step(number % 15, f"Passo {number}", BEGAN)
@@ -197,7 +197,7 @@ def test_a_long_run_keeps_at_least_its_newest_updates_and_not_many_more(client: 
 
 
 def test_every_key_is_gone_a_day_after_the_last_update(client: redis.Redis) -> None:
-    """The first update starts the day, every tenth does anew, and so does what is put in at once."""
+    """The expiry is set by the first update, by every tenth, and when several are stored at once."""
     made = make(24, end=True)
     for first, last in ((1, 1), (2, 10), (11, 11), (12, 13), (14, 20), (21, 21)):
         put(client, append.call("s1", part(made, first, last), made.documents(), NOW_S))
@@ -210,7 +210,7 @@ def test_every_key_is_gone_a_day_after_the_last_update(client: redis.Redis) -> N
 
 
 def test_result_and_session_are_stored_under_the_deployed_names(client: redis.Redis) -> None:
-    """The stream is the history; no key of its own repeats it."""
+    """The stream is the history; no other key repeats it."""
     made = make(3, end=True)
     put(client, append.call("s1", part(made, 1, 3), made.documents(), NOW_S))
     keys: Any = client.keys("*")
@@ -223,7 +223,7 @@ def test_result_and_session_are_stored_under_the_deployed_names(client: redis.Re
 
 
 def test_the_sorted_set_lists_the_sessions_of_a_day_by_their_last_update(client: redis.Redis) -> None:
-    """Older ones are taken out when a new one comes."""
+    """Older sessions are removed when a new one is added."""
     for number, session_id in enumerate(("old", "edge", "s1", "s2")):
         made = Run(session_id, "aaaa", BEGAN)
         made.start(BEGAN)
@@ -234,7 +234,7 @@ def test_the_sorted_set_lists_the_sessions_of_a_day_by_their_last_update(client:
 
 
 def published(listener: Any) -> list[bytes]:
-    """Return what has been published to *listener* so far: everything before a mark of our own."""
+    """Return what was published to *listener* so far: everything before a marker of our own."""
     found = []
     while (message := listener.get_message(timeout=30.0)) is not None and message["data"] != b"mark":
         if message["type"] == "message":
@@ -245,7 +245,7 @@ def published(listener: Any) -> list[bytes]:
 
 
 def test_every_update_is_published_once_and_in_order(client: redis.Redis) -> None:
-    """However often it is sent; what is refused is not published."""
+    """Repeated updates are not published again; refused ones never are."""
     made, other = make(6), make(2, "bbbb")
     with client.pubsub() as listener:
         listener.subscribe(names.channel("s1"), "marks")
@@ -275,7 +275,7 @@ def test_a_payload_of_any_bytes_arrives_as_it_was(client: redis.Redis) -> None:
 
 @pytest.mark.parametrize("seq", [2**31, 2**32 + 1, 10**14])
 def test_large_numbers_are_kept_exactly(client: redis.Redis, seq: int) -> None:
-    """A run that was resumed from a writer that counts microseconds."""
+    """The run was resumed from a writer that counts microseconds."""
     raw = b'{"type":"progress_update","epoch":"s1","seq":%d,"final":false,"x":1}'
     updates = [Update(raw % number, "s1", number, False) for number in (seq, seq + 1)]
     documents: dict[str, dict[str, Any]] = {"progress": {"seq": seq}}
@@ -285,7 +285,7 @@ def test_large_numbers_are_kept_exactly(client: redis.Redis, seq: int) -> None:
 
 
 def test_a_call_leaves_out_the_history_and_takes_documents_in_a_fixed_order() -> None:
-    """Keys and arguments belong together by position."""
+    """Keys and arguments correspond by position."""
     made = make(3, end=True)
     built = append.call("s1", part(made, 2, 3), made.documents(), 5.25, "exact")
     assert built.keys == [STREAM, names.SESSIONS_KEY, PROGRESS, names.result_key("s1"), names.session_key("s1")]
@@ -302,13 +302,13 @@ def test_a_call_leaves_out_the_history_and_takes_documents_in_a_fixed_order() ->
      (["gap", b"3"], Answer(True, 3))],
 )  # fmt: skip
 def test_an_answer_is_read_from_bytes_and_from_text(reply: list[Any], answer: Answer) -> None:
-    """A robot's client may decode."""
+    """A robot's client may decode replies."""
     assert append.answer(reply) == answer
 
 
 @pytest.mark.parametrize("rule", ["-eval", "-evalsha", "-@scripting"])
 def test_a_redis_that_forbids_scripts_is_recognised(client: redis.Redis, rule: str) -> None:
-    """By what it really answers to the probes; a Redis that allows them carries them out."""
+    """A forbidding Redis is recognised by its real answers to the probes; one that allows scripts executes them."""
     client.execute_command("ACL", "SETUSER", "robot", "reset", "on", "nopass", "~*", "&*", "+@all", rule)
     settings_of: dict[str, Any] = client.connection_pool.connection_kwargs
     with redis.Redis(host=settings_of["host"], port=settings_of["port"], username="robot", password="x") as robot:
@@ -318,7 +318,7 @@ def test_a_redis_that_forbids_scripts_is_recognised(client: redis.Redis, rule: s
 
 
 def refusals(client: redis.Redis) -> list[redis.ResponseError]:
-    """Return the errors that the probes are answered with."""
+    """Return the errors with which the probes are answered."""
     found = []
     for probe in append.PROBES:
         try:
@@ -329,7 +329,7 @@ def refusals(client: redis.Redis) -> list[redis.ResponseError]:
 
 
 def test_a_renamed_command_counts_as_forbidden() -> None:
-    """As ``rename-command EVALSHA ""`` in redis.conf makes it."""
+    """Commands are renamed in redis.conf by lines such as ``rename-command EVALSHA ""``."""
     server = RedisServer().start("--rename-command", "EVALSHA", "")
     try:
         with server.client() as client:
@@ -349,12 +349,12 @@ def test_a_renamed_command_counts_as_forbidden() -> None:
     ],
 )
 def test_another_failure_is_not_taken_for_forbidden_scripts(error: Exception) -> None:
-    """A Redis that is full or gone stays that."""
+    """A full or unreachable Redis is not reported as one that forbids scripts."""
     assert not append.forbids_scripts(error)
 
 
 def test_a_key_that_belongs_to_another_program_is_left_alone(client: redis.Redis) -> None:
-    """A string where the stream should be is an error, and nothing is half written."""
+    """A string where the stream should be is an error, and nothing is written, not even partially."""
     client.set(STREAM, "mine")
     with pytest.raises(redis.ResponseError):
         put(client, call(make(1), 1, 1))
@@ -363,7 +363,7 @@ def test_a_key_that_belongs_to_another_program_is_left_alone(client: redis.Redis
 
 
 def test_a_number_refuses_what_somebody_else_numbered(client: redis.Redis) -> None:
-    """Up to that update what is stored is skipped; a later one that is stored already was somebody else's."""
+    """Stored updates up to that number are skipped; a later stored one was numbered by another writer."""
     made = make(6)
     assert put(client, call(made, 1, 2)) == Answer(False, 2)
     assert put(client, call(made, 1, 4, 3)) == Answer(False, 4)

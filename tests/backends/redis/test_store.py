@@ -1,4 +1,4 @@
-"""The Redis store and the subscription, against a real redis-server."""
+"""The Redis store, on a real redis-server."""
 
 import asyncio
 import contextlib
@@ -35,7 +35,7 @@ async def store(redis_process: RedisServer) -> AsyncIterator[RedisStore]:
 
 
 async def fill(store: RedisStore, robot: Robot) -> Robot:
-    """Put a run into Redis."""
+    """Store a run in Redis."""
     assert await store.append(robot.run)
     return robot
 
@@ -48,7 +48,7 @@ def resumed(robot: Robot) -> Run:
 
 
 async def test_what_was_appended_is_read(store: RedisStore) -> None:
-    """Cursor, snapshot and every update come back as the run had them."""
+    """Cursor, snapshot and every update are read back as the run had them."""
     robot = await fill(store, Robot(steps=5))
     state = await store.read(SESSION)
     assert state is not None
@@ -65,7 +65,7 @@ async def test_nothing_is_none(store: RedisStore) -> None:
 
 
 async def test_a_long_run_keeps_its_position_and_its_last_updates(store: RedisStore) -> None:
-    """Of a run beyond what the stream holds the snapshot is whole and the last updates are there."""
+    """For a run longer than the stream the snapshot is complete and the last updates are there."""
     robot = Robot()
     for _ in range(4):
         run = resumed(robot) if robot.run.seq else robot.run
@@ -81,7 +81,7 @@ async def test_a_long_run_keeps_its_position_and_its_last_updates(store: RedisSt
 
 
 async def test_an_evicted_snapshot_is_rebuilt(store: RedisStore, redis_process: RedisServer) -> None:
-    """Where memory was short and the snapshot is gone its history tells what it was."""
+    """If Redis evicted the snapshot for lack of memory, the history restores it."""
     robot = await fill(store, Robot(steps=5))
     with redis_process.client() as connection:
         connection.delete(KEYS["progress"])
@@ -91,7 +91,7 @@ async def test_an_evicted_snapshot_is_rebuilt(store: RedisStore, redis_process: 
 
 
 async def test_an_evicted_history_leaves_the_snapshot(store: RedisStore, redis_process: RedisServer) -> None:
-    """Where the history is gone the state is known, and no update before it."""
+    """Without the history the state is known, but no earlier update."""
     robot = await fill(store, Robot(steps=5))
     with redis_process.client() as connection:
         connection.delete(KEYS["history"])
@@ -103,14 +103,14 @@ async def test_an_evicted_history_leaves_the_snapshot(store: RedisStore, redis_p
 
 @pytest.mark.parametrize("garbage", [b"", b"{", b"[]", b"\xff\xfe", b'{"etapa_atual": "x"}', b'{"a":' * 10_000])
 async def test_a_broken_snapshot_is_nothing(store: RedisStore, redis_process: RedisServer, garbage: bytes) -> None:
-    """A snapshot that is none raises nothing: the session is unknown, as far as Redis is concerned."""
+    """An invalid snapshot raises nothing: the session is unknown to the Redis store."""
     with redis_process.client() as connection:
         connection.set(KEYS["progress"], garbage)
     assert await store.read(SESSION) is None
 
 
 async def test_a_broken_stream_is_left_out(store: RedisStore, redis_process: RedisServer) -> None:
-    """Entries of a stream that are no updates are left out; the snapshot counts."""
+    """Entries of a stream that are not updates are left out; the snapshot counts."""
     robot = await fill(store, Robot(steps=3))
     with redis_process.client() as connection:
         connection.xadd(KEYS["history"], {"data": b"garbage"})
@@ -121,7 +121,7 @@ async def test_a_broken_stream_is_left_out(store: RedisStore, redis_process: Red
 
 
 async def test_a_key_of_another_kind_spoils_no_other_session(store: RedisStore, redis_process: RedisServer) -> None:
-    """Where somebody uses our key for something else that session can't be read; the next one can."""
+    """If another program uses our key for something else, that session can't be read, but the next one can."""
     await fill(store, Robot(steps=5))
     with redis_process.client() as connection:
         connection.rpush(progress_key("one"), "x")
@@ -134,14 +134,14 @@ async def test_a_key_of_another_kind_spoils_no_other_session(store: RedisStore, 
 
 
 async def test_positions_are_read_in_one_go(store: RedisStore) -> None:
-    """The last cursor of each session that Redis knows is returned; unknown ones are left out."""
+    """The last cursor of each session in Redis is returned; unknown sessions are left out."""
     await fill(store, Robot(steps=5))
     assert await store.positions([SESSION, "unknown"]) == {SESSION: Cursor("aaaa", 5)}
 
 
 @pytest.mark.parametrize("old", [False, True], ids=["", "before 6.2"])
 async def test_times_of_writing_are_read_in_one_go(store: RedisStore, redis_process: RedisServer, old: bool) -> None:
-    """Of the sessions that are known; others have none."""
+    """Known sessions have a time; for others it is None."""
     await fill(store, Robot(steps=3))
     if old:
         with redis_process.client() as connected:
@@ -153,7 +153,7 @@ async def test_times_of_writing_are_read_in_one_go(store: RedisStore, redis_proc
 
 
 async def test_sessions_are_listed_newest_first(store: RedisStore, redis_process: RedisServer) -> None:
-    """The session that was written last comes first; what is no session id is left out."""
+    """The most recently written session comes first; invalid session ids are left out."""
     for name in ("a", "b", "c", "a"):
         robot = Robot(f"run{time.monotonic_ns()}", steps=1)
         robot.run.session_id = name
@@ -169,7 +169,7 @@ async def test_sessions_are_listed_newest_first(store: RedisStore, redis_process
 
 
 async def test_updates_are_published_as_they_are_stored(store: RedisStore, redis_process: RedisServer) -> None:
-    """Every update that is appended goes out on the session's channel, in order, in the same bytes."""
+    """Every appended update is published on the session's channel, in order, with the same bytes."""
     with redis_process.client() as connection, connection.pubsub(ignore_subscribe_messages=True) as listener:
         listener.subscribe(channel(SESSION))
         listener.get_message(timeout=1)
@@ -191,7 +191,7 @@ async def test_every_key_expires(store: RedisStore, redis_process: RedisServer) 
 
 
 async def test_numbers_that_are_taken_are_refused(store: RedisStore) -> None:
-    """Where the session went on meanwhile nothing is written, and the caller learns of it."""
+    """If another writer continued the session meanwhile, nothing is written and the caller gets False."""
     robot = await fill(store, Robot(steps=2))
     mine, theirs = resumed(robot), resumed(robot)
     for run in (mine, theirs):
@@ -202,7 +202,7 @@ async def test_numbers_that_are_taken_are_refused(store: RedisStore) -> None:
 
 
 async def test_writers_at_once_take_each_number_once(redis_process: RedisServer) -> None:
-    """Of ten servers that append the same number at once one succeeds."""
+    """If ten servers append the same number at once, exactly one succeeds."""
     async with contextlib.AsyncExitStack() as stack:
         stores = [RedisStore(client(redis_process.url)) for _ in range(10)]
         for made in stores:
@@ -216,7 +216,7 @@ async def test_writers_at_once_take_each_number_once(redis_process: RedisServer)
 
 
 async def test_where_scripts_are_forbidden_reading_goes_on(store: RedisStore, redis_process: RedisServer) -> None:
-    """Appending is refused with the reason, and nothing is half written; what is there can be read."""
+    """Appending is refused with the reason, and nothing is written, not even partially; stored data can be read."""
     robot = await fill(store, Robot(steps=2))
     with redis_process.client() as connection:
         connection.execute_command("ACL", "SETUSER", "default", "-evalsha")
@@ -238,7 +238,7 @@ async def test_a_server_without_the_command_script_can_append(redis_process: Red
 
 
 async def test_an_address_changes_no_bound(redis_process: RedisServer) -> None:
-    """Options of redis-py that the store relies on stay what they are."""
+    """Options in the address don't change the options that the store relies on."""
     url = f"{redis_process.url}?socket_timeout=60&protocol=3&decode_responses=1&health_check_interval=1"
     async with contextlib.aclosing(RedisStore(client(url))) as store:
         await fill(store, Robot(steps=2))
@@ -254,7 +254,7 @@ async def test_an_address_changes_no_bound(redis_process: RedisServer) -> None:
 
 
 async def test_scripts_may_be_flushed(store: RedisStore, redis_process: RedisServer) -> None:
-    """A Redis that forgot the script, after a restart for example, is given it again."""
+    """A Redis that lost the script, by a restart for example, gets it again."""
     robot = await fill(store, Robot(steps=2))
     with redis_process.client() as connection:
         connection.script_flush()
@@ -267,7 +267,7 @@ async def test_scripts_may_be_flushed(store: RedisStore, redis_process: RedisSer
 
 
 async def refused(store: RedisStore) -> float:
-    """Check that every call says that Redis is not there; return the seconds that the slowest took."""
+    """Check that every call raises StorageUnavailable; return the seconds that the slowest took."""
     robot = Robot(steps=1)
     slowest = 0.0
     for call in (store.read(SESSION), store.sessions(5), store.positions([SESSION]), store.append(robot.run)):
@@ -280,7 +280,7 @@ async def refused(store: RedisStore) -> float:
 
 
 async def test_a_redis_that_is_gone_is_told_at_once(store: RedisStore, redis_process: RedisServer) -> None:
-    """Without Redis every call says so at once; when it is back the next calls work."""
+    """Without Redis every call fails at once; when it is back the next calls work."""
     await fill(store, Robot(steps=2))
     redis_process.kill()
     assert await refused(store) < 0.5
@@ -294,7 +294,7 @@ async def test_a_redis_that_is_gone_is_told_at_once(store: RedisStore, redis_pro
 
 
 async def test_a_redis_that_hangs_costs_a_second_once(store: RedisStore, redis_process: RedisServer) -> None:
-    """A Redis that does not answer costs one time-out; what is asked behind it is refused at once."""
+    """A Redis that does not answer costs one timeout; calls after that are refused at once."""
     await fill(store, Robot(steps=2))
     redis_process.signal(signal.SIGSTOP)
     try:
@@ -311,7 +311,7 @@ async def test_a_redis_that_hangs_costs_a_second_once(store: RedisStore, redis_p
 
 
 async def test_a_redis_that_refuses_is_told(redis_process: RedisServer) -> None:
-    """A wrong password is one more way not to have Redis."""
+    """A wrong password has the same effect as a missing Redis."""
     with redis_process.client() as connection:
         connection.config_set("requirepass", "secret")
     async with contextlib.aclosing(RedisStore(client(redis_process.url))) as store:
@@ -331,18 +331,18 @@ async def test_a_redis_that_evicts_live_sessions_is_warned_of(
     megabytes: int,
     warned: bool,
 ) -> None:
-    """The log warns of a Redis that may drop any key, with the policy's name, and of no other."""
+    """A warning is logged for a Redis that may evict any key, with its policy's name, and for no other."""
     with redis_process.client() as connection:
         connection.config_set("maxmemory-policy", policy)
         connection.config_set("maxmemory", f"{megabytes}mb")
     await store.warn_of_eviction()
     assert [policy in record.getMessage() for record in caplog.records] == ([True] if warned else [])
     redis_process.kill()
-    await store.warn_of_eviction()  # nobody is there to be asked
+    await store.warn_of_eviction()  # there is no server to ask
 
 
 async def test_closing_never_fails(redis_process: RedisServer) -> None:
-    """A store is closed whether Redis is there or not, used or not, and more than once."""
+    """A store can be closed whether Redis is there or not, used or not, and repeatedly."""
     used, unused = RedisStore(client(redis_process.url)), RedisStore(client("redis://127.0.0.1:1/0"))
     await used.read(SESSION)
     redis_process.kill()

@@ -1,4 +1,4 @@
-"""The subscription to Redis: what is published arrives, and a lost line is made anew."""
+"""The subscription to Redis: published messages arrive, and a lost connection is replaced."""
 
 import asyncio
 import contextlib
@@ -18,7 +18,7 @@ CHANNEL = names.channel(SESSION).encode()
 
 
 class Subscription:
-    """A subscriber at work, and what it delivered."""
+    """A running subscriber, and what it delivered."""
 
     def __init__(self, url: str) -> None:
         self.messages: list[tuple[bytes, bytes]] = []
@@ -40,7 +40,7 @@ async def subscribed(url: str) -> AsyncIterator[Subscription]:
 
 
 async def test_messages_are_delivered_in_order(redis_process: RedisServer) -> None:
-    """Every message on a channel of ours is delivered, in order; other channels and our own probe are not."""
+    """Every message on our channels is delivered, in order; other channels and our own probe are not."""
     async with subscribed(redis_process.url) as made:
         await until(lambda: made.active)
         assert made.subscriber.active.is_set()
@@ -57,14 +57,14 @@ async def test_messages_are_delivered_in_order(redis_process: RedisServer) -> No
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A subscriber that gives a silent Redis a fraction of the time."""
+    """Return a subscriber that gives up on a silent Redis much sooner."""
     for name, seconds in (("TIMEOUT_S", 0.3), ("IDLE_S", 0.15), ("ECHO_S", 0.3)):
         monkeypatch.setattr(subscription, name, seconds)
 
 
 @pytest.mark.usefixtures("impatient")
 async def test_a_quiet_line_is_kept(redis_process: RedisServer) -> None:
-    """Where nothing is published for long the watchdog hears its own voice and leaves the line alone."""
+    """If nothing is published for long, the watchdog receives its own message and keeps the connection."""
     with redis_process.client() as connection:
 
         def spoken() -> int:
@@ -81,7 +81,7 @@ async def test_a_quiet_line_is_kept(redis_process: RedisServer) -> None:
 async def test_a_redis_that_forbids_scripts_is_named(
     redis_process: RedisServer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Updates come in all the same; the reason is given once, also over reconnections, and goes with its cause."""
+    """Updates still arrive; the reason is logged once, even over reconnections, and goes away with its cause."""
     monkeypatch.setattr(subscription, "SCRIPTS_PERIOD_S", 0.1)
     with redis_process.client() as connection:
         connection.execute_command("ACL", "SETUSER", "default", "-evalsha")
@@ -101,7 +101,7 @@ async def test_a_redis_that_forbids_scripts_is_named(
 
 
 async def test_a_lost_redis_is_subscribed_again(redis_process: RedisServer) -> None:
-    """When Redis comes back the subscription does, and whoever has to read again is called."""
+    """When Redis returns the subscription does, too, and the functions that read again are called."""
     async with subscribed(redis_process.url) as made:
         await until(lambda: made.active)
         redis_process.kill()
@@ -115,7 +115,7 @@ async def test_a_lost_redis_is_subscribed_again(redis_process: RedisServer) -> N
 
 
 async def test_a_connection_that_was_killed_is_made_anew(redis_process: RedisServer) -> None:
-    """An operator who kills our connection costs a moment."""
+    """If an operator kills our connection it is replaced within a moment."""
     async with subscribed(redis_process.url) as made:
         await until(lambda: made.active)
         with redis_process.client() as connection:
@@ -125,7 +125,7 @@ async def test_a_connection_that_was_killed_is_made_anew(redis_process: RedisSer
 
 @pytest.mark.usefixtures("impatient")
 async def test_a_line_that_went_deaf_is_made_anew(redis_process: RedisServer) -> None:
-    """A Redis that hangs is noticed although nothing fails; when it goes on, the line is a new one."""
+    """A hanging Redis is noticed although nothing fails; when it goes on there is a new connection."""
     async with subscribed(redis_process.url) as made:
         await until(lambda: made.active)
         redis_process.signal(signal.SIGSTOP)
@@ -146,7 +146,7 @@ async def test_a_redis_that_is_not_there_yet_is_waited_for(redis_process: RedisS
 
 
 async def test_a_cancelled_subscription_leaves_no_connection(redis_process: RedisServer) -> None:
-    """Behind the end nothing of ours is connected to Redis any more."""
+    """After the end no connection of ours to Redis is left."""
     with redis_process.client() as connection:
 
         def ours() -> int:

@@ -1,4 +1,4 @@
-"""Frames of clients, made by the encoder of the websockets library, and frames that break the protocol."""
+"""Clients' frames, made by the encoder of the websockets library, and frames that break the protocol."""
 
 import importlib.metadata
 import os
@@ -42,7 +42,7 @@ def raw(first: int, payload: bytes = b"") -> bytes:
 
 
 def violation(*pieces: bytes, limit: int = LIMIT) -> int:
-    """Feed pieces, which must break the protocol, and return the close code of the violation."""
+    """Feed pieces that must break the protocol, and return the close code of the violation."""
     reader = Reader(limit)
     with pytest.raises(ProtocolViolation) as caught:
         for piece in pieces:
@@ -62,7 +62,7 @@ messages = st.lists(
 
 @given(messages, st.data())
 def test_what_a_client_sends_is_read_however_it_arrives(sent: list[tuple[int, bytes]], data: st.DataObject) -> None:
-    """Cut into any pieces, with messages fragmented and control frames in between, the same messages come out."""
+    """However the bytes are cut, with fragmented messages and control frames in between, the same messages come out."""
     wire, expected = b"", []
     for opcode, payload in sent:
         if opcode in (PING, PONG) or not data.draw(st.booleans()):
@@ -82,7 +82,7 @@ def test_what_a_client_sends_is_read_however_it_arrives(sent: list[tuple[int, by
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 65535, 65536, LIMIT])
 def test_every_form_of_length_is_read(size: int) -> None:
-    """Up to 125 bytes, 16 bits, 64 bits; byte by byte as well."""
+    """The lengths are up to 125 bytes, in 16 bits and in 64 bits; byte by byte as well."""
     payload = os.urandom(size)
     wire = frame(BINARY, payload)
     assert Reader(LIMIT).feed(wire) == [Message(BINARY, payload)]
@@ -93,7 +93,7 @@ def test_every_form_of_length_is_read(size: int) -> None:
 
 @pytest.mark.parametrize("payload", [b"", b"\x03\xe8", b"\x0f\xa0bye", b"\x0b\xb8" + "é".encode()])
 def test_a_close_frame_is_handed_on(payload: bytes) -> None:
-    """With a code and a reason or without."""
+    """A close frame may have a code and a reason, or neither."""
     assert Reader(LIMIT).feed(frame(CLOSE, payload)) == [Message(CLOSE, payload)]
 
 
@@ -117,7 +117,7 @@ def test_a_close_frame_is_handed_on(payload: bytes) -> None:
     ids=lambda pair: pair[0],
 )
 def test_a_broken_frame_is_a_protocol_error(wire: tuple[str, bytes]) -> None:
-    """It is refused whether it comes in one piece or byte by byte."""
+    """The frame is refused whether it comes in one piece or byte by byte."""
     assert violation(wire[1]) == PROTOCOL_ERROR
     assert violation(*(bytes([byte]) for byte in wire[1])) == PROTOCOL_ERROR
 
@@ -128,7 +128,7 @@ def test_a_broken_frame_is_a_protocol_error(wire: tuple[str, bytes]) -> None:
     ids=["in one frame", "over two"],
 )
 def test_text_that_is_none_is_refused(wire: bytes) -> None:
-    """Text must be UTF-8, also where a character is cut by a fragment's end."""
+    """Text must be UTF-8, even if a fragment ends within a character."""
     assert violation(wire) == BAD_TEXT
 
 
@@ -151,7 +151,7 @@ def test_a_message_too_big_is_refused_before_it_arrives() -> None:
     ids=["pings", "messages", "fragments without payload"],
 )
 def test_frames_are_counted_whatever_they_carry(wire: bytes) -> None:
-    """Up to the limit they are read, until the caller resets the count; the first one too many ends the reading."""
+    """Frames are read up to the limit, until the caller resets the count; the first one too many ends the reading."""
     reader = Reader(LIMIT, 10)
     if wire[0] & 0x0F == CONTINUATION:
         reader.feed(frame(TEXT, b"", final=False))
@@ -168,13 +168,13 @@ def test_frames_are_counted_whatever_they_carry(wire: bytes) -> None:
 
 @pytest.mark.parametrize("size", [5, 300, 65_000])
 def test_a_length_in_more_bytes_than_it_needs_is_refused(size: int) -> None:
-    """RFC 6455 asks for the shortest form."""
+    """RFC 6455 requires the shortest form."""
     longer = b"\xfe" + size.to_bytes(2, "big") if size < 126 else b"\xff" + size.to_bytes(8, "big")
     assert violation(b"\x82" + longer + bytes(4)) == PROTOCOL_ERROR
 
 
 def test_nothing_is_kept_between_messages() -> None:
-    """A page sends a few bytes twice a minute; between them no decoder is kept in memory."""
+    """A page sends a few bytes twice a minute; between them no decoder stays in memory."""
     reader = Reader(LIMIT)
     for piece in (frame(TEXT, b"{}"), frame(PING, b"x"), frame(TEXT, b"a", final=False) + frame(CONTINUATION, b"b")):
         reader.feed(piece)
@@ -228,7 +228,7 @@ def test_the_decoders_say_what_they_wait_for() -> None:
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_messages_or_a_violation(wire: bytes) -> None:
-    """Nothing that a stranger sends raises anything else."""
+    """No other exception is raised, whatever a stranger sends."""
     reader = Reader(LIMIT)
     try:
         for message in reader.feed(wire):

@@ -1,4 +1,4 @@
-"""Messages as bytes on a socket, read back by parsers that are not ours."""
+"""Messages as bytes on a socket, parsed by other libraries."""
 
 import json
 from typing import Any
@@ -18,7 +18,7 @@ SIZES = [0, 1, 125, 126, 127, 65535, 65536, 70000]
 
 
 def received(data: bytes) -> list[Frame]:
-    """Return the frames that a client of another library reads."""
+    """Return the frames that another library's client reads."""
     client = Protocol(Side.CLIENT, max_size=None)
     client.receive_data(data)
     frames = [frame for frame in client.events_received() if isinstance(frame, Frame)]
@@ -40,20 +40,20 @@ def test_a_text_frame_of_any_size_is_read_back_whole(size: int) -> None:
 
 @pytest.mark.parametrize("size", SIZES)
 def test_a_text_frame_is_what_another_library_writes(size: int) -> None:
-    """The shortest form of the length, byte for byte."""
+    """The length has its shortest form, byte for byte."""
     payload = b"x" * size
     assert ws_text(payload) == Frame(Opcode.TEXT, payload).serialize(mask=False)
 
 
 @given(st.lists(st.binary(max_size=200), max_size=5))
 def test_frames_in_a_row_come_apart_again(payloads: list[bytes]) -> None:
-    """A lagging client gets many in one write."""
+    """A lagging client gets many frames in one write."""
     read = received(b"".join(map(ws_text, payloads)))
     assert [frame.data for frame in read] == payloads
 
 
 def events(stream: bytes) -> list[tuple[str, str, str]]:
-    """Return (type, data, last event id) of an event stream, as section 9.2.6 of the HTML standard reads it."""
+    """Parse an event stream as section 9.2.6 of the HTML standard says; return (type, data, last event id) tuples."""
     found, last_id = [], ""
     name, data = "", ""
     text = stream.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
@@ -83,7 +83,7 @@ UPDATE: dict[str, Any] = {
 
 
 def test_an_event_is_unnamed_and_its_id_is_the_cursor() -> None:
-    """EventSource hands it to onmessage and hands the id back when it reconnects."""
+    """EventSource passes the event to onmessage and sends the id when it reconnects."""
     update = make_update(UPDATE)
     ((name, data, last_id),) = events(update_event(update))
     assert name == "message"
@@ -92,7 +92,7 @@ def test_an_event_is_unnamed_and_its_id_is_the_cursor() -> None:
 
 
 def test_an_event_without_a_cursor_leaves_the_last_id_alone() -> None:
-    """A bare PUBLISH must not make the client forget where it was."""
+    """An unnumbered update must not make the client forget its position."""
     numbered = event(b'{"a":1}', Cursor("a1", 7))
     bare = event(b'{"b":2}', None)
     assert events(numbered + bare) == [("message", '{"a":1}', "a1:7"), ("message", '{"b":2}', "a1:7")]
@@ -100,12 +100,12 @@ def test_an_event_without_a_cursor_leaves_the_last_id_alone() -> None:
 
 
 def messages(data: bytes) -> list[dict[str, Any]]:
-    """Return what the text frames in *data* hold."""
+    """Return the contents of the text frames in *data*."""
     return [json.loads(bytes(frame.data)) for frame in received(data)]
 
 
 def test_an_update_without_estimates_is_one_plain_frame() -> None:
-    """Nothing is added to it."""
+    """Nothing is added to such an update."""
     assert messages(plain_frames(make_update(UPDATE))) == [UPDATE]
 
 
@@ -134,7 +134,7 @@ def test_an_update_with_estimates_is_followed_by_a_frame_of_them_with_names() ->
 
 @pytest.mark.parametrize("estimates", [None, [], "text", 5, {"coberturas_detalhadas": "none"}, {}])
 def test_strange_estimates_never_stop_an_update(estimates: Any) -> None:
-    """The update itself is sent in any case, and what follows it is at most one frame of an object."""
+    """The update itself is sent in any case, followed by at most one frame with an object."""
     update = make_update({**UPDATE, "estimativas": estimates})
     first, *more = messages(plain_frames(update))
     assert first["estimativas"] == estimates
@@ -148,14 +148,14 @@ def test_estimates_named_inside_something_else_are_no_estimates() -> None:
 
 
 def test_adding_names_leaves_the_given_estimates_as_they_were() -> None:
-    """They are the session's state."""
+    """The estimates are part of the session's state."""
     estimates = {"coberturas_detalhadas": [{"nome_cobertura": "Ampla"}]}
     with_names(estimates)
     assert estimates == {"coberturas_detalhadas": [{"nome_cobertura": "Ampla"}]}
 
 
 def test_an_unnumbered_update_is_framed_by_its_bytes() -> None:
-    """No cursor, no id; the frame holds what was published."""
+    """Without a cursor there is no id; the frame contains what was published."""
     update = Update(b'{"type":"progress_update","etapa":5}', None, 0, False)
     assert received(update_frame(update))[0].data == update.raw
     assert events(update_event(update)) == [("message", update.raw.decode(), "")]

@@ -31,7 +31,7 @@ PLAN = {
 }  # fmt: skip
 PLANS = {"plano_recomendado": PLAN, "plano_alternativo": {**PLAN, "valor": "R$ 2.487,90"}}
 _UNREAD = {field: "N/A" if isinstance(word, str) else False for field, word in PLAN.items()}
-#: A quote of which one plan could not be read, and a "success" without any price, which is no quote.
+#: A quote of which one plan could not be read, and a "success" without any price, which is not a quote.
 UNREAD = {**PLANS, "plano_alternativo": _UNREAD}
 PRICELESS = dict.fromkeys(PLANS, _UNREAD)
 ESTIMATES = {
@@ -41,7 +41,7 @@ ESTIMATES = {
     ]
 }
 MANUAL = {"status_final": "error", "erro_final": "Cotação manual necessária"}
-#: SessionState → how its run ends, the last step before, and what the widget says.
+#: SessionState → how its run ends, the last step before that, and what the widget shows.
 STATES: dict[str, tuple[dict[str, Any] | None, int, str, str]] = {
     "waiting": (None, -1, "Aguardando o início", "Assim que o robô começar"),
     "running": (None, 8, "Em andamento", "Compreensiva"),
@@ -56,7 +56,7 @@ STATES: dict[str, tuple[dict[str, Any] | None, int, str, str]] = {
     "stalled": (None, 8, "Em andamento", "Está demorando mais que o normal; ainda em andamento (etapa 8)."),
 }
 
-#: What every module of browser tests is marked with: one event loop each, so that its tests share one browser.
+#: The marks of every module of browser tests: one event loop per module, so that its tests share one browser.
 MARKS = [
     pytest.mark.asyncio(loop_scope="module"),
     pytest.mark.browser,
@@ -76,7 +76,7 @@ for (const kind of ['progress', 'estimate', 'result', 'error', 'connection', 'st
 
 @contextlib.asynccontextmanager
 async def watched(context: BrowserContext, known: re.Pattern[str] = NETWORK) -> AsyncIterator[Page]:
-    """Open a page whose every error, dialog and policy violation fails the test, but for words that begin as *known*."""
+    """Open a page; any error, dialog or policy violation fails the test unless its text begins as *known*."""
     complaints: list[str] = []
 
     def on_console(message: ConsoleMessage) -> None:
@@ -112,7 +112,7 @@ class EmbeddingSite:
         self._http = TestServer(app, host="127.0.0.1")
 
     def reset(self) -> None:
-        """Take back what a test changed."""
+        """Undo what a test changed."""
         self.body = ""
         self.connect = f"{self.server} {self.server.replace('http', 'ws')}"
         self.more: dict[str, str] = {}  # sent with every page
@@ -159,7 +159,7 @@ class Stage:
                 assert answer.status == 201, await answer.text()
 
     async def run(self, last: int, end: dict[str, Any] | None = None) -> None:
-        """Do a run up to step *last*; the fifth brings the estimates."""
+        """Report a run up to step *last*; the fifth step brings the estimates."""
         for step in range(last + 1):
             await self.publish({"etapa": step, "mensagem": f"Passo {step}"})
             if step == 5:
@@ -219,7 +219,7 @@ class Stage:
 
 
 async def complaints_of_axe(axe: str, page: Page, selector: str = "rpa-progress") -> list[str]:
-    """Return what axe finds wrong in the elements that *selector* names."""
+    """Return the problems that axe finds in the elements that match *selector*."""
     await page.clock.resume()  # axe itself waits in the page
     await page.evaluate(axe)
     found = await page.evaluate("(selector) => axe.run(selector, {resultTypes: ['violations']})", selector)

@@ -1,7 +1,7 @@
-"""A visit: a page with the bare client in a real Chromium, a robot at work, and between the two a network that fails.
+"""A visit: a page with the bare client in a real Chromium, a working robot, and between them a network that fails.
 
-The page is of another origin and under the strictest policy, its clock can be moved; the network is a proxy on TCP,
-so that what fails in it fails in real time, as bytes that do not come.
+The page has another origin and the strictest policy, and its clock can be moved; the network is a TCP proxy, so that its
+failures happen in real time, as bytes that do not arrive.
 """
 
 import asyncio
@@ -84,7 +84,7 @@ class Visit:
         await self.page.goto(f"{origin}/home")
 
     async def begin(self, page: Page | None = None, **options: Any) -> None:
-        """Follow the run in a page that is open."""
+        """Follow the run in an open page."""
         page = page or self.page
         await page.evaluate("([id, options]) => follow(id, options)", [self.robot.session, options])
 

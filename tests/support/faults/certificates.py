@@ -1,4 +1,4 @@
-"""Certificates for a Redis that speaks TLS: a good one, one that has expired, and the authorities behind them."""
+"""Certificates for a Redis with TLS: a good one, an expired one, and the authorities behind them."""
 
 import shutil
 import subprocess
@@ -8,7 +8,7 @@ _NAMES = "subjectAltName=DNS:localhost,IP:127.0.0.1"
 
 
 def why_no_tls() -> str:
-    """Return why a Redis with TLS can't be had here, "" where it can."""
+    """Return why a Redis with TLS can't be had here, "" if it can."""
     if shutil.which("openssl") is None:
         return "certificates need openssl"
     program = shutil.which("redis-server")
@@ -24,7 +24,7 @@ class Authority:
     """A certificate authority.
 
     Args:
-        directory: for its files, made where it is missing.
+        directory: for its files, created if missing.
 
     Attributes:
         path: its own certificate.
@@ -41,7 +41,7 @@ class Authority:
         """Make a certificate for localhost; return it and its key.
 
         Args:
-            days: how long it is good; -1 for one that has expired.
+            days: how long it is valid; -1 for an expired one.
         """
         request, key, certificate = (self._directory / f"{name}.{kind}" for kind in ("csr", "key", "pem"))
         self._openssl("req", *self._new_key(key), "-out", request, "-subj", "/CN=localhost", "-addext", _NAMES)

@@ -1,7 +1,7 @@
 """Robots that are killed while they write files. Run as ``python -m tests.support.faults.doomed TIMES SESSION …``.
 
-Each is a process of its own that reports as fast as it can until SIGKILL comes, at a random moment; the next one
-then takes another session. ``RPA_DATA_DIR`` tells where. Prints how many of them there were.
+Each robot is a process that reports as fast as it can until SIGKILL comes, at a random moment; the next one then takes
+another session. ``RPA_DATA_DIR`` gives the directory. Prints how many robots there were.
 """
 
 import itertools

@@ -1,10 +1,10 @@
-"""Robots and viewers around real servers: what a scenario needs besides its fault.
+"""Robots and viewers around real servers: everything that a scenario needs except its fault.
 
     async with scene(tmp_path, backend, robots=20, viewers=200) as fleet:
         ... break something ...
         verdict = await fleet.end()
 
-Everything is a process of its own but the viewers, who share the test's event loop: do what blocks in a thread.
+All are processes except the viewers, which share the test's event loop: run blocking code in a thread.
 """
 
 import asyncio
@@ -55,7 +55,7 @@ class Fleet:
         """Let the robots end their runs and the viewers receive it; judge.
 
         Args:
-            settle_s: how long everything goes on before.
+            settle_s: how long everything goes on before that.
             patience_s: how long to wait for the last viewer.
         """
         await asyncio.sleep(settle_s)
@@ -81,7 +81,7 @@ class Fleet:
         return {session: end for robots in self.robots for session, end in robots.ends().items()}
 
     def live_again_s(self, since_s: float) -> float:
-        """Return how long after *since_s* the last viewer got an update again; infinity where one never did."""
+        """Return how long after *since_s* the last viewer got an update again; infinity if one never did."""
         firsts = (
             next((event.at_s for event in viewer.events if event.kind == "update" and event.at_s > since_s), float("inf"))
             for viewer in self.crowd.viewers
@@ -109,16 +109,16 @@ async def scene(
     kind: type[LiveViewer] = LiveViewer,
     **environ: str,
 ) -> AsyncIterator[Fleet]:
-    """Start a server, robots and viewers; end them behind the block.
+    """Start a server, robots and viewers; stop them after the block.
 
     Args:
         redis_url: the servers' Redis, and the robots' unless *robots_url* is given.
         near: robots that share the server's data directory.
         far: robots with a data directory of their own, as on another machine: only Redis connects them.
         every_s: seconds between two calls of a robot.
-        servers: the servers to start; one on ``directory/rpa_data`` where there are none.
-        kind: what the viewers are.
-        environ: more variables for the server.
+        servers: the servers to start; by default one on ``directory/rpa_data``.
+        kind: the kind of the viewers.
+        environ: additional variables for the server.
     """
     data_dir = directory / "rpa_data"
     servers = servers or [Server(data_dir, redis_url, None, **environ)]
@@ -139,7 +139,7 @@ async def scene(
 
 
 async def eventually(true: Callable[[], Any], bound_s: float, step_s: float = 0.05) -> float:
-    """Wait until *true* (a function or a coroutine function) says so; return the seconds it took.
+    """Wait until *true* (a function or a coroutine function) returns something true; return the seconds it took.
 
     Raises:
         TimeoutError: it never did.
@@ -166,7 +166,7 @@ async def ready(server: Server) -> tuple[int, dict[str, Any]]:
 
 
 async def figures(server: Server) -> dict[str, float]:
-    """Return what ``/metrics`` says, by name."""
+    """Return the figures of ``/metrics``, by name."""
     async with aiohttp.ClientSession() as http, http.get(f"{server.url}/metrics") as response:
         lines = (await response.text()).splitlines()
     return {name: float(value) for name, value in (line.split() for line in lines if not line.startswith("#"))}
@@ -174,7 +174,7 @@ async def figures(server: Server) -> dict[str, float]:
 
 @asynccontextmanager
 async def live_line(server: Server, backend: RedisServer) -> AsyncIterator[Callable[[], Awaitable[float]]]:
-    """Yield a coroutine function that returns how long it takes until something published comes through live."""
+    """Yield a coroutine function that returns how long it takes until a published update arrives live."""
     watcher = SocketWatcher(server.url, "line")
     marks = itertools.count()
 
@@ -235,13 +235,13 @@ class Heartbeat:
 
 
 def kill_subscribers(backend: RedisServer) -> int:
-    """Have Redis close every connection that subscribes; return how many there were."""
+    """Have Redis close every subscribed connection; return how many there were."""
     with backend.client() as client:
         return int(client.execute_command("CLIENT", "KILL", "TYPE", "pubsub"))
 
 
 def shut(backend: RedisServer) -> None:
-    """Have Redis end with nothing saved."""
+    """Shut Redis down without saving."""
     # Without this the client would retry for seconds.
     with redis.Redis(port=backend.port, retry=Retry(NoBackoff(), 0)) as client, suppress(redis.ConnectionError):
         client.shutdown(nosave=True)
@@ -249,7 +249,7 @@ def shut(backend: RedisServer) -> None:
 
 
 async def outage(backend: RedisServer, length_s: float) -> float:
-    """Shut Redis down for a while, its data with it; return when its port was open again."""
+    """Shut Redis down for a while, losing its data; return when its port was open again."""
     await asyncio.to_thread(shut, backend)
     await asyncio.sleep(length_s)
     await asyncio.to_thread(backend.start)

@@ -19,7 +19,7 @@ _CLONE_NEWNET = 0x40000000
 
 
 def _enter(link: Link) -> None:
-    """Move this thread into the namespace, for good."""
+    """Move this thread into the namespace for good."""
     namespace = os.open(Path("/var/run/netns") / link.prefix[-1], os.O_RDONLY)
     try:
         if ctypes.CDLL(None, use_errno=True).setns(namespace, _CLONE_NEWNET) != 0:
@@ -70,7 +70,7 @@ class Apart:
 
     @asynccontextmanager
     async def watching(self) -> AsyncIterator["Apart"]:
-        """Watch beside the block."""
+        """Watch during the block."""
         thread = threading.Thread(target=self._work)
         thread.start()
         await asyncio.to_thread(self._watching.wait)

@@ -1,7 +1,7 @@
 """Compares what robots reported with what every client saw. Pure.
 
-An update counts as lost where a client that was there, or came back while the update was within history, did not
-get it: a reset does not excuse that. Only what lay beyond the history when the reset came is excused, and what came
+An update counts as lost if a client that was connected, or that reconnected while the history still had the update, did
+not get it; a reset does not excuse that. Excused are only updates that the history no longer had at the reset, and those
 before the first state that a client was given.
 """
 
@@ -14,7 +14,7 @@ from tests.support.faults.robots import End, Report
 from tests.support.faults.table import Row
 from tests.support.faults.viewers import Event
 
-#: What a client's last message must have in common with the robot's own state.
+#: The keys in which a client's last message must agree with the robot's own state.
 _FINAL = ("epoch", "seq", "estado", "final", "percentual", "total_etapas")
 _JUMPS = ("join", "sync", "reset", "poll")
 
@@ -36,13 +36,13 @@ class Verdict:
     Attributes:
         clients, updates: how many there were.
         lost, duplicated, misordered: see table.Row.
-        excused: not seen, and rightly so: beyond the history behind a reset.
-        unknown: seen, but no robot reported it.
-        resets, most_resets: in all, and the most that one client got.
-        delays_s: of every update at every client that was connected when the robot made the call.
+        excused: not seen, but rightly: beyond the history at a reset.
+        unknown: seen, but not reported by any robot.
+        resets, most_resets: the total, and the most for one client.
+        delays_s: of every update, for every client that was connected when the robot made the call.
         block_s: the longest call of a robot.
-        wrong: clients whose last message was not the robot's last state, and whoever else knows it wrongly.
-        worst: in words, the client that missed most.
+        wrong: clients whose last message was not the robot's last state, and other observers with a wrong state.
+        worst: description of the client that missed most.
     """
 
     clients: int = 0
@@ -60,12 +60,12 @@ class Verdict:
     worst: str = ""
 
     def delay_s(self, share: float = 1.0) -> float:
-        """Return the delay that *share* of the deliveries kept; 0 where there was none."""
+        """Return the delay that *share* of the deliveries did not exceed; 0 if there was none."""
         ordered = sorted(self.delays_s)
         return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0
 
     def row(self, scenario: str, more: str = "") -> Row:
-        """Return it as a line of the table."""
+        """Return the verdict as a row of the table."""
         words = [f"p99 {self.delay_s(0.99):.3f} s", f"{self.excused} excused" if self.excused else ""]
         words += [f"{self.wrong} end wrong" if self.wrong else "", f"{self.unknown} unknown" if self.unknown else "", more]
         return Row(
@@ -95,7 +95,7 @@ def judge(
     Args:
         reports: what the robots reported, by session.
         clients: what the clients saw.
-        ends: how robots ended; the clients of these must know it.
+        ends: how robots ended; the clients of these sessions must know it.
     """
     verdict = Verdict(updates=sum(len(_calls(calls)) for calls in reports.values()))
     verdict.block_s = max((report.block_s for calls in reports.values() for report in calls), default=0.0)

@@ -24,7 +24,7 @@ def _ip(*words: str) -> None:
 
 @functools.cache
 def why_no_namespaces() -> str:
-    """Return why network namespaces can't be made here, "" where they can."""
+    """Return why network namespaces can't be made here, "" if they can."""
     if os.geteuid() != 0:
         return "network namespaces need root"
     if shutil.which("ip") is None:
@@ -41,7 +41,7 @@ class Link:
 
     Attributes:
         near, far: the addresses of both ends.
-        prefix: words that make a command run in the namespace.
+        prefix: words that run a command in the namespace.
     """
 
     near = far = ""
@@ -136,11 +136,11 @@ class Proxy:
         target: the port on 127.0.0.1 to connect to.
 
     Attributes:
-        port: where it listens.
+        port: the port that it listens on.
         target: where new connections go; may be changed, open connections stay.
         swallows: while true no byte passes and nothing is closed; new connections are accepted.
         delay_s: by how much every answer is delayed.
-        accepted: connections so far.
+        accepted: number of connections so far.
     """
 
     def __init__(self, target: int) -> None:
@@ -160,7 +160,7 @@ class Proxy:
 
     @contextmanager
     def running(self) -> Iterator[Self]:
-        """Run it for the length of the block."""
+        """Run it for the duration of the block."""
         thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         thread.start()
         self._do(self._listen())

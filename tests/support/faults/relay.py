@@ -5,12 +5,12 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-#: Decides what becomes of a request by its head: bytes to answer with, b"" to hang up, None to pass it on.
+#: Decides by a request's head what to do: bytes to answer with, b"" to hang up, None to pass it on.
 Rule = Callable[[bytes], bytes | None]
 
 
 def answer(status: int, reason: str) -> bytes:
-    """Make an answer without a body, the last one of its connection."""
+    """Build a response without a body, the last one on its connection."""
     return f"HTTP/1.1 {status} {reason}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode()
 
 
@@ -30,7 +30,7 @@ class Relay:
     Attributes:
         port: where it listens.
         url: the same as an address.
-        heads: of every request that came.
+        heads: the heads of all requests so far.
     """
 
     def __init__(self, target: int, rule: Rule) -> None:
@@ -45,7 +45,7 @@ class Relay:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["Relay"]:
-        """Listen beside the block."""
+        """Listen during the block."""
         server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         self.port = server.sockets[0].getsockname()[1]
         try:
@@ -82,9 +82,9 @@ class Relay:
                 await writer.drain()
 
     def _sent(self, head: bytes) -> bytes:
-        """Return what the server is sent for a request's head."""
+        """Return the bytes to send to the server for a request's head."""
         return head
 
     async def _passing(self, data: bytes, head: bytes) -> bytes:
-        """Return what becomes of bytes on their way: to the server, or back to the request that began with *head*."""
+        """Filter bytes on their way to the server, or back to the request that began with *head*."""
         return data

@@ -27,14 +27,14 @@ from tests.support.server import ROOT, wait_until
 
 @dataclass(frozen=True)
 class Plan:
-    """What the robots of one process do.
+    """What the robots of one process should do.
 
     Attributes:
-        sessions: one robot each.
+        sessions: one robot for each.
         every_s: seconds between two calls of a robot.
-        files: they may write files where Redis does not answer.
+        files: they may write files while Redis does not answer.
         payload: bytes of text in ``dados_extra``.
-        start_s: they begin spread over so many seconds.
+        start_s: their starts are spread over so many seconds.
     """
 
     sessions: Sequence[str]
@@ -62,13 +62,13 @@ class End(NamedTuple):
 
 
 class Robots:
-    """Starts such a process and reads its log.
+    """Starts a process with robots and reads its log.
 
     Args:
         directory: for the logs.
-        plan: what to do.
+        plan: what the robots do, see Plan.
         redis_url, data_dir: the robots' settings.
-        prefix: words in front of the command, ``ip netns exec NAME`` for example.
+        prefix: words before the command, ``ip netns exec NAME`` for example.
         environ: more variables.
     """
 
@@ -107,7 +107,7 @@ class Robots:
         self._process.stdin.flush()
 
     def stop(self, timeout_s: float = 60.0) -> None:
-        """Let every robot end its run; fail when one of them did not get there."""
+        """Let every robot end its run; raise if one of them did not."""
         if self._process is None:
             return
         self.tell("stop")
@@ -142,7 +142,7 @@ class Robots:
         return found
 
     def ends(self) -> dict[str, End]:
-        """Return how the robots ended that did, by session."""
+        """Return how the robots ended, by session, for those that did."""
         return {words[0]: End(**json.loads(" ".join(words[1:]))) for words in self._lines("E ")}
 
     @property

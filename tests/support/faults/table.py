@@ -9,15 +9,15 @@ class Row:
 
     Attributes:
         scenario: ``R1``, and what was done.
-        clients: how many watched.
-        updates: how many were reported, by all robots.
+        clients: number of viewers.
+        updates: number of updates reported by all robots.
         lost: reported and within the history, but missing at a client that was connected or came back.
         duplicated: received twice by one client.
         misordered: received behind a later one by one client.
         resets: received by all clients together, then after a slash the most by one client.
-        delay_s: the longest time from the robot's call to a client that was connected all the while.
+        delay_s: the longest time from the robot's call to the arrival at a client that was connected meanwhile.
         block_s: the longest call of a robot.
-        more: everything else, in words.
+        more: anything else, in words.
     """
 
     scenario: str

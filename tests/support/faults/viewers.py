@@ -20,7 +20,7 @@ Transport = Literal["ws", "sse", "poll"]
 #: Transports of a crowd's clients: some have one, some change at every reconnect.
 MIX: Sequence[Sequence[Transport]] = (("ws",), ("sse",), ("ws", "sse"), ("poll",), ("ws", "poll", "sse"))
 
-#: Back-off of a client: the first pause, the longest one.
+#: A client's back-off: the first and the longest pause.
 FIRST_S, LONGEST_S = 0.1, 1.0
 #: An answer must begin within this time.
 ANSWER_S = 10.0
@@ -64,7 +64,7 @@ class LiveViewer:
     Attributes:
         events: what happened.
         statuses: how often each HTTP status was answered.
-        codes: how often a socket was closed with each code; 1006 where it was dropped.
+        codes: how often a socket was closed with each code; 1006 if it was dropped.
         ended: event streams that ended properly.
         retry_ms: the last ``retry:`` of an event stream.
         last: the last state or update received, as text; "" for none.
@@ -109,7 +109,7 @@ class LiveViewer:
 
     @property
     def up(self) -> bool:
-        """True while a stream is open, or, for a poll, while the last one was answered."""
+        """True while a stream is open or, for a poll, while the last one was answered."""
         return self._up
 
     # -- recording
@@ -125,7 +125,7 @@ class LiveViewer:
                 self.opened.append(time.monotonic())
 
     def _take(self, text: str) -> None:
-        """Take one message of a stream."""
+        """Record one message of a stream."""
         match = _UPDATE.match(text)
         if match is not None:
             self._step(match[1], int(match[2]), match[3] == "true", text)
@@ -146,7 +146,7 @@ class LiveViewer:
         self.final = self.final or final
 
     def _whole(self, message: dict[str, Any]) -> None:
-        """Take a sync or a reset."""
+        """Record a sync or a reset."""
         if "heartbeat_ms" in message:
             self.silence_s = SILENT_HEARTBEATS * message["heartbeat_ms"] / 1000
         if message["type"] == "sync" and message["recovered"]:
@@ -272,10 +272,10 @@ class Crowd:
 
     Args:
         urls: see LiveViewer.
-        sessions: what they watch, in turn.
-        count: how many they are.
-        mix: who has which transports, in turn.
-        kind: what they are.
+        sessions: the sessions that they watch, in turn.
+        count: number of viewers.
+        mix: lists of transports, assigned to them in turn.
+        kind: the kind of the viewers.
     """
 
     def __init__(
@@ -314,7 +314,7 @@ class Crowd:
                 raise result
 
     async def until_up(self, timeout_s: float = 60.0) -> None:
-        """Wait until everyone has a stream."""
+        """Wait until every viewer has a stream."""
         async with asyncio.timeout(timeout_s):
             while not all(viewer.up for viewer in self.viewers):  # noqa: ASYNC110 - they set no event
                 await asyncio.sleep(0.02)

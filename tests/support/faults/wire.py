@@ -29,7 +29,7 @@ async def connect(port: int, receive_buffer: int | None = None) -> socket.socket
     """Return a connection to 127.0.0.1, non-blocking.
 
     Args:
-        receive_buffer: bytes that the kernel takes while nobody reads.
+        receive_buffer: bytes that the kernel buffers while nobody reads.
     """
     made = socket.socket()
     made.setblocking(False)
@@ -50,7 +50,7 @@ def vanish(connection: socket.socket) -> None:
 
 
 async def until_gone(connection: socket.socket, timeout_s: float = 20.0) -> bytes:
-    """Read until the server ends or resets the connection; return what came."""
+    """Read until the server ends or resets the connection; return the bytes."""
     loop = asyncio.get_running_loop()
     data = bytearray()
     async with asyncio.timeout(timeout_s):
@@ -63,12 +63,12 @@ async def until_gone(connection: socket.socket, timeout_s: float = 20.0) -> byte
 
 
 def close_codes(data: bytes) -> list[int]:
-    """Return the codes of the close frames in what a server sent on a WebSocket, the handshake's answer included."""
+    """Return the codes of the close frames in the bytes that a server sent on a WebSocket, handshake included."""
     return [int.from_bytes(payload[:2], "big") for opcode, payload in frames(data) if opcode == _CLOSE]
 
 
 def texts(data: bytes) -> list[Any]:
-    """Return the messages in it, parsed."""
+    """Return the parsed messages in it."""
     return [json.loads(payload) for opcode, payload in frames(data) if opcode == _TEXT]
 
 
