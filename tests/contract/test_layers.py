@@ -141,7 +141,7 @@ def copy(copied: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("breach", BREACHES, ids=lambda breach: f"{breach.importer} imports {breach.imported}")
 def test_a_breach_is_reported(copy: Path, capsys: pytest.CaptureFixture[str], breach: Breach) -> None:
-    """Each contract complains about an import that it forbids, and names both ends of it."""
+    """Each contract reports an import that it forbids, and names both ends of it."""
     file = copy / MODULES[breach.importer].relative_to(PACKAGE)
     sound = file.read_text(encoding="utf-8")
     file.write_text(f"{sound}\n{breach.line}\n", encoding="utf-8")

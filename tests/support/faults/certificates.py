@@ -14,7 +14,7 @@ def why_no_tls() -> str:
     program = shutil.which("redis-server")
     if program is None:
         return "redis-server is not installed"
-    # Built without TLS redis-server rejects the option; built with TLS it complains about missing files.
+    # Built without TLS redis-server rejects the option; built with TLS it reports missing files.
     words = [program, "--port", "0", "--tls-port", "1"]
     said = subprocess.run(words, capture_output=True, text=True, check=False, timeout=10).stdout
     return "" if "Failed to configure TLS" in said else "redis-server has no TLS"
