@@ -15,6 +15,7 @@ from ..progress.update import START, Cursor, Update
 from .audience import Audience
 from .client import Client
 from .context import SessionContext
+from .mark import Mark
 from .timeline import Timeline, Verdict, keep
 from .wire.welcome import Welcome
 
@@ -22,23 +23,6 @@ from .wire.welcome import Welcome
 GRACE_S = 2.0
 #: A client that knows a run which no store has waits this long for the robot to store it again.
 PATIENCE_S = 3.0
-
-
-class Mark:
-    """What watchers/position_check.py remembers about a session.
-
-    Attributes:
-        heard: an update came since the last check.
-        seen, verified: when the session was last written according to Redis, at the last check and at the last
-            comparison; ``...`` before the first one.
-    """
-
-    __slots__ = ("heard", "seen", "verified")
-
-    def __init__(self) -> None:
-        self.heard = False
-        self.seen: object = ...
-        self.verified: object = ...
 
 
 class Session:

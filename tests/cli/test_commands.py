@@ -1,6 +1,7 @@
 """The command line as processes: what users, systemd and scripts see of it."""
 
 import contextlib
+import functools
 import json
 import os
 import queue
@@ -44,6 +45,8 @@ class Program:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            # A shell that starts the tests in the background has them, and so their children, ignore Ctrl-C.
+            preexec_fn=functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
         )
         self.output: list[str] = []
         self.errors: list[str] = []

@@ -104,6 +104,8 @@ def test_every_close_code_is_in_the_api_document_and_no_other() -> None:
     documented = API.partition("\nClose codes:\n")[2].partition("\nWithout the subprotocol")[0]
     names = {name: value for module in (websocket, incoming) for name, value in vars(module).items() if name.isupper()}
     sent = {value for value in names.values() if isinstance(value, int) and 1000 <= value < 5000}
+    refusals = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.RequestError)]
+    sent |= {kind.close_code for kind in refusals}
     assert len(sent) > 5
     assert set(map(int, re.findall(r"\b\d{4}\b", documented))) - {1006} == sent
 
