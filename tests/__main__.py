@@ -15,7 +15,7 @@ import sys
 import time
 
 #: On two cores, of which each test's servers need some, too.
-PROCESSES = "5"
+PROCESSES = "4"
 #: Of the tests that measure times, where the system permits it: other programs are not what they measure.
 PRIORITY = -10
 

@@ -55,13 +55,17 @@ class Heartbeat:
         """Stop pinging *stream*; it need not have been added."""
         self._groups[stream.group].pop(stream, None)
 
-    async def run(self) -> None:
-        """Ping, for ever."""
+    def tick(self) -> None:
+        """Ping the next group, and look for the answers of the group that was pinged half a period ago."""
         groups = self._groups
+        self._current = (self._current + 1) % len(groups)
+        for stream in tuple(groups[self._current]):
+            stream.ping()
+        for stream in tuple(groups[(self._current + len(groups) // 2) % len(groups)]):
+            stream.expire()
+
+    async def run(self) -> None:
+        """Tick, for ever, as often as there are groups in a period."""
         while True:
             await asyncio.sleep(self._pause_s)
-            self._current = (self._current + 1) % len(groups)
-            for stream in tuple(groups[self._current]):
-                stream.ping()
-            for stream in tuple(groups[(self._current + len(groups) // 2) % len(groups)]):
-                stream.expire()
+            self.tick()

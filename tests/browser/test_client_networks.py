@@ -278,7 +278,7 @@ async def test_a_proxy_that_refuses_everything_for_a_while_is_outlived(visit: Vi
         visit.network.cut()
         if began:
             await visit.follow()
-        await visit.passes(90, 0.5)
+        await visit.passes(90, 1.5)
         assert await visit.page.evaluate("client.state") in ("waiting", "connecting")
         visit.network.rule = lambda head: None
         visit.robot.work()

@@ -1,62 +1,83 @@
-"""The heartbeat of many streams."""
+"""The heartbeat of many streams; time is the number of ticks, of which a period has as many as there are groups."""
 
 import asyncio
 
+import pytest
+
 from rpa_server.delivery.heartbeat import Heartbeat
+
+GROUPS = 30
 
 
 class Stream:
-    """Records when it is pinged and when its answer is checked."""
+    """Records at which tick it is pinged and when its answer is checked."""
 
-    def __init__(self) -> None:
-        self.pings: list[float] = []
-        self.checks: list[float] = []
+    def __init__(self, ticks: list[None]) -> None:
+        self._ticks = ticks
+        self.pings: list[int] = []
+        self.checks: list[int] = []
         self.group = 0
 
     def ping(self) -> None:
-        self.pings.append(asyncio.get_running_loop().time())
+        self.pings.append(len(self._ticks))
 
     def expire(self) -> None:
-        self.checks.append(asyncio.get_running_loop().time())
+        self.checks.append(len(self._ticks))
 
 
-async def run(heartbeat: Heartbeat, seconds: float) -> None:
-    task = asyncio.create_task(heartbeat.run())
-    await asyncio.sleep(seconds)
-    task.cancel()
+def make(count: int) -> tuple[Heartbeat, list[Stream], list[None]]:
+    """Return a heartbeat of 30 groups with *count* streams, and the list that counts ticks."""
+    ticks: list[None] = []
+    heartbeat, streams = Heartbeat(0.3), [Stream(ticks) for _ in range(count)]
+    for stream in streams:
+        heartbeat.add(stream)
+    return heartbeat, streams, ticks
 
 
-async def test_every_stream_is_beaten_once_a_period_and_asked_in_between() -> None:
+def tick(heartbeat: Heartbeat, ticks: list[None], count: int) -> None:
+    for _ in range(count):
+        ticks.append(None)
+        heartbeat.tick()
+
+
+def test_every_stream_is_pinged_once_a_period_and_asked_in_between() -> None:
     """However many streams there are, each gets its ping, and its answer is checked half a period later."""
-    heartbeat, streams = Heartbeat(0.3), [Stream() for _ in range(100)]
+    heartbeat, streams, ticks = make(100)
+    tick(heartbeat, ticks, 3 * GROUPS)
     for stream in streams:
-        heartbeat.add(stream)
-    await run(heartbeat, 1.0)
-    for stream in streams:
-        assert 2 <= len(stream.pings) <= 4
-        assert 2 <= len(stream.checks) <= 4
+        assert len(stream.pings) == 3
+        assert [later - earlier for earlier, later in zip(stream.pings, stream.pings[1:], strict=False)] == [GROUPS] * 2
         later = [check - stream.pings[0] for check in stream.checks if check > stream.pings[0]]
-        assert 0.1 < later[0] < 0.25
+        assert later[0] == GROUPS // 2
 
 
-async def test_the_pings_are_spread_over_the_period() -> None:
+def test_the_pings_are_spread_over_the_period() -> None:
     """Thousands of writes at once would delay everything else."""
-    heartbeat, streams = Heartbeat(0.3), [Stream() for _ in range(60)]
-    for stream in streams:
-        heartbeat.add(stream)
-    began = asyncio.get_running_loop().time()
-    await run(heartbeat, 0.4)
+    heartbeat, streams, ticks = make(60)
+    tick(heartbeat, ticks, GROUPS)
     first = sorted(stream.pings[0] for stream in streams)
-    assert max(first.count(time) for time in first) <= 3
-    assert first[0] - began > 0.05  # a new client is known to be alive, so its first ping comes later
-    assert first[-1] - first[0] > 0.15
+    assert max(first.count(number) for number in first) <= 3
+    assert first[0] > GROUPS // 6  # a new client is known to be alive, so its first ping comes later
+    assert first[-1] - first[0] > GROUPS // 2
 
 
-async def test_a_stream_that_left_is_left_alone() -> None:
+def test_a_stream_that_left_is_left_alone() -> None:
     """A removed stream gets no more pings; removing one that was never added is not an error."""
-    heartbeat, gone = Heartbeat(0.05), Stream()
-    heartbeat.add(gone)
+    heartbeat, (gone,), ticks = make(1)
     heartbeat.remove(gone)
     heartbeat.remove(gone)
-    await run(heartbeat, 0.15)
+    tick(heartbeat, ticks, 3 * GROUPS)
     assert gone.pings == gone.checks == []
+
+
+@pytest.mark.parametrize(("period_s", "least"), [(0.3, 5), (3.0, 2)])
+async def test_it_ticks_by_itself(period_s: float, least: int) -> None:
+    """As often as there are groups in a period."""
+    heartbeat, _, ticks = make(0)
+    heartbeat = Heartbeat(period_s)
+    heartbeat.tick = lambda: ticks.append(None)  # type: ignore[method-assign]
+    task = asyncio.create_task(heartbeat.run())
+    async with asyncio.timeout(30):
+        while len(ticks) < least:  # noqa: ASYNC110 - the heartbeat sets no event
+            await asyncio.sleep(0.01)
+    task.cancel()

@@ -104,6 +104,7 @@ GARBAGE = (
 )
 
 
+@pytest.mark.serial
 async def test_R17_garbage(tmp_path: Path, redis_process: RedisServer, record: Record, full: bool) -> None:
     """Garbage is dropped and counted, and a good message behind it is delivered at once."""
     rounds = 200 if full else 20
