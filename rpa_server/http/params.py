@@ -16,6 +16,7 @@ def admitted(request: web.Request, action: Action, *names: str, session_id: str 
     text = request.match_info.get("session") if session_id is None else session_id
     if text is None:
         text = next((request.query[name] for name in names if name in request.query), "")
-    address = request.remote or ""
-    asked = Request(action, text, request.headers, request.query, address, request.host, request.method)
+    asked = Request(
+        action, text, request.headers, request.query, lambda: request.remote or "", request.host, request.method
+    )
     return admit(asked, request.app[RULES])

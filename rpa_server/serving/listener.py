@@ -9,6 +9,7 @@ import gc
 import signal
 import socket
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import cast
 
 from aiohttp import web
@@ -90,7 +91,7 @@ class Listener:
             return None
         headers = opening.headers
         query = {} if opening.after is None else {"after": opening.after}
-        request = Request(Action.SOCKET, opening.session_id, headers, query, _address(transport), headers["host"])
+        request = Request(Action.SOCKET, opening.session_id, headers, query, partial(_address, transport), headers["host"])
         try:
             admitted = admit(request, self._rules)
         except RequestError:

@@ -400,10 +400,15 @@ def rules(refusal: RequestError | None = None) -> Rules:
     return Rules(Origins(("https://*.good.com",)), lambda: refusal)
 
 
+def at(address: str) -> Callable[[], str]:
+    """Return what tells the address of a peer there."""
+    return lambda: address
+
+
 def asked(action: Action, **changes: Any) -> Request:
     headers = {name.lower(): value for name, value in HANDSHAKE.items()}
     merged = {**headers, **changes.pop("headers", {})}
-    return Request(action, "s1", merged, {}, "127.0.0.1", HANDSHAKE["Host"])._replace(**changes)
+    return Request(action, "s1", merged, {}, lambda: "127.0.0.1", HANDSHAKE["Host"])._replace(**changes)
 
 
 def test_what_may_be_served_is_returned() -> None:
@@ -424,7 +429,7 @@ def test_what_may_be_served_is_returned() -> None:
         *((action, {"query": {"after": "x"}}, BadCursor) for action in (Action.POLL, Action.STREAM, Action.SOCKET)),
         (Action.POLL, {"query": {"after": "x", "wait": "x"}}, BadCursor),
         *((action, {"query": {"wait": wait}}, BadRequest) for action in (Action.POLL, Action.LIST) for wait in BAD_WAITS),
-        *((Action.LIST, {"address": address}, Forbidden) for address in ("192.0.2.7", "2001:db8::1", "", "/run/rpa.sock")),
+        *((Action.LIST, {"peer": peer}, Forbidden) for peer in map(at, ("192.0.2.7", "2001:db8::1", "", "/run/rpa.sock"))),
         *((Action.LIST, {"headers": {name: "127.0.0.1"}}, Forbidden) for name in FORWARDED),
         *((action, {"headers": {"origin": "https://evil.example"}}, Forbidden) for action in (Action.SOCKET, Action.WRITE)),
         (Action.WRITE, {"headers": {"origin": "https://www.good.com"}}, Forbidden),
@@ -460,7 +465,7 @@ def test_a_mere_read_has_neither_cursor_nor_patience() -> None:
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.0.0.2", "::1"])
 def test_a_program_on_this_machine_is_local(address: str) -> None:
     """By any address of the loopback interface."""
-    assert asked(Action.LIST, address=address).is_local
+    assert asked(Action.LIST, peer=at(address)).is_local
 
 
 def test_reserved_names_are_session_ids_elsewhere() -> None:
