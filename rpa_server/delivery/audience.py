@@ -79,11 +79,16 @@ class Audience:
         if not self._joining:
             self._joining = {}  # an emptied dict keeps its memory, and most sessions have one client
         client.sync(welcome)
-        client.send([*missed, *(update for update in self._since(joined) if update.epoch is None)])
+        unnumbered = [update for update in self._since(joined) if update.epoch is None] if joined < self._end else ()
+        if missed or unnumbered:
+            client.send([*missed, *unnumbered])
         self._add(client)
 
     def _add(self, client: Client) -> None:
-        self._groups.setdefault(client.encode, {})[client] = None
+        group = self._groups.get(client.encode)
+        if group is None:
+            group = self._groups[client.encode] = {}
+        group[client] = None
 
     def leave(self, client: Client) -> None:
         """Remove *client*; may be called at any time and repeatedly."""

@@ -94,7 +94,10 @@ class Session:
     def welcome(self, cursor: Cursor | None = None) -> Welcome:
         """Return a client's first message, see Timeline.welcome; without *cursor* it also serves as a reset."""
         clock = self._context.clock
-        welcome = self._timeline.welcome(cursor, clock.steady_s(), clock.wall_s(), shared=bool(self._audience))
+        now_s = clock.steady_s()
+        if cursor is None and (shared := self._timeline.shared_welcome(now_s)) is not None:
+            return shared
+        welcome = self._timeline.welcome(cursor, now_s, clock.wall_s(), shared=bool(self._audience))
         self._check_damage()
         return welcome
 

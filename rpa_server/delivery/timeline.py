@@ -106,6 +106,10 @@ class Timeline:
         state = self.state
         return None if state is None else state.view(state.silence_s(wall_s))
 
+    def shared_welcome(self, now_s: float) -> Welcome | None:
+        """Return the first message that a client got a moment ago, if it is still true at *now_s* (steady seconds)."""
+        return self._welcome if now_s <= self._welcome_until_s else None
+
     def welcome(self, cursor: Cursor | None, now_s: float, wall_s: float, shared: bool = False) -> Welcome:
         """Return a client's first message.
 
@@ -119,8 +123,8 @@ class Timeline:
         if cursor is not None and state is not None:
             at = Cursor(state.epoch, cursor.seq)  # a cursor without an epoch means "from the beginning"
             return Welcome(self._session_id, self._heartbeat_ms, at, None, recovered=True)
-        if self._welcome is not None and now_s <= self._welcome_until_s:
-            return self._welcome
+        if (known := self.shared_welcome(now_s)) is not None:
+            return known
         made = Welcome(self._session_id, self._heartbeat_ms, self.cursor, self.view(wall_s))
         self._welcome, self._welcome_until_s = made if shared else None, now_s + FRESH_S
         return made

@@ -117,20 +117,21 @@ def admit(request: Request, rules: Rules) -> Admitted:
         UpgradeRequired: the request is not a WebSocket handshake.
         ServerFull: an event stream or a poll that waits finds no room. A HEAD request for a stream needs none.
     """
-    if request.action is Action.LIST:
+    action = request.action
+    if action is Action.SOCKET:  # first, because all pages come back at once
+        session_id, cursor = check_session_id(request.session_id), _cursor(request)
+        return Admitted(session_id, cursor, _handshake(request, rules.origins), rules.refusal())
+    if action is Action.LIST:
         if not request.is_local:  # an id is all it takes to read a session
             raise Forbidden("Sessions are listed to callers on the server's own machine only.")
         return Admitted("", wait_s=_wait_s(request))
     session_id = check_session_id(request.session_id)
-    if request.action is Action.WRITE:
+    if action is Action.WRITE:
         _check_writing(request)
-    if request.action in (Action.READ, Action.WRITE):
+    if action in (Action.READ, Action.WRITE):
         return Admitted(session_id)
     cursor = _cursor(request)
-    if request.action is Action.SOCKET:
-        accept = _handshake(request, rules.origins)
-        return Admitted(session_id, cursor, accept, rules.refusal())
-    if request.action is Action.POLL:
+    if action is Action.POLL:
         wait_s = _wait_s(request)
         stays = wait_s > 0
     else:
