@@ -277,7 +277,7 @@ class Session:
     # -- the end
 
     def _end_soon(self) -> None:
-        if self._ending is None and self.final and self._audience:
+        if self._ending is None and self._timeline.final and self._audience:
             self._ending = self._context.clock.call_later(GRACE_S, self._finish)
 
     def _finish(self) -> None:

@@ -11,6 +11,7 @@ is then asked with ``request.peer()``; Hub.enter() and Hub.leave() are where ope
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from enum import Enum
 from ipaddress import ip_address
 from typing import NamedTuple
@@ -149,10 +150,11 @@ def _cursor(request: Request) -> Cursor | None:
     """
     after = request.query.get("after")
     asked = None if after is None else parse_cursor(after)
-    try:
-        return parse_cursor(request.headers["last-event-id"])
-    except (KeyError, BadCursor):
-        return asked
+    last = request.headers.get("last-event-id")
+    if last is not None:
+        with suppress(BadCursor):
+            return parse_cursor(last)
+    return asked
 
 
 def _wait_s(request: Request) -> float:
