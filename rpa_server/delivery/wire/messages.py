@@ -15,39 +15,36 @@ _ESTIMATES_KEY = b'"estimativas":'
 
 
 def sync_message(welcome: Welcome) -> bytes:
-    """Build the first message of a native stream."""
-    epoch, seq = welcome.at or (None, 0)
-    message: SyncMessage = {
-        "type": "sync",
-        "session_id": welcome.session_id,
-        "epoch": epoch,
-        "seq": seq,
-        "recovered": welcome.recovered,
-        "snapshot": welcome.snapshot,
-        "heartbeat_ms": welcome.heartbeat_ms,
-    }
-    return _encoded(welcome, message)
+    """Build the first message of a native stream, once for all clients that share *welcome*."""
+    encoded = welcome.messages.get("sync")
+    if encoded is None:
+        epoch, seq = welcome.at or (None, 0)
+        message: SyncMessage = {
+            "type": "sync",
+            "session_id": welcome.session_id,
+            "epoch": epoch,
+            "seq": seq,
+            "recovered": welcome.recovered,
+            "snapshot": welcome.snapshot,
+            "heartbeat_ms": welcome.heartbeat_ms,
+        }
+        encoded = welcome.messages["sync"] = safejson.dumps(message)
+    return encoded
 
 
 def reset_message(welcome: Welcome) -> bytes:
-    """Build the message that reports lost continuity."""
-    epoch, seq = welcome.at or (None, 0)
-    message: ResetMessage = {
-        "type": "reset",
-        "session_id": welcome.session_id,
-        "epoch": epoch,
-        "seq": seq,
-        "snapshot": welcome.snapshot,
-    }
-    return _encoded(welcome, message)
-
-
-def _encoded(welcome: Welcome, message: SyncMessage | ResetMessage) -> bytes:
-    """Encode a native message, once for all clients that share *welcome*."""
-    kind = message["type"]
-    encoded = welcome.messages.get(kind)
+    """Build the message that continuity was lost, once for all clients that share *welcome*."""
+    encoded = welcome.messages.get("reset")
     if encoded is None:
-        encoded = welcome.messages[kind] = safejson.dumps(message)
+        epoch, seq = welcome.at or (None, 0)
+        message: ResetMessage = {
+            "type": "reset",
+            "session_id": welcome.session_id,
+            "epoch": epoch,
+            "seq": seq,
+            "snapshot": welcome.snapshot,
+        }
+        encoded = welcome.messages["reset"] = safejson.dumps(message)
     return encoded
 
 

@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 from websockets.protocol import Protocol, Side
 
+from rpa_server.delivery.wire.messages import reset_message, sync_message
 from rpa_server.delivery.wire.sse import event, update_event
 from rpa_server.delivery.wire.websocket import plain_frames, update_frame, ws_text
+from rpa_server.delivery.wire.welcome import Welcome
 from rpa_server.progress.snapshot import with_names
 from rpa_server.progress.update import Cursor, Update, make_update
 
@@ -159,3 +161,11 @@ def test_an_unnumbered_update_is_framed_by_its_bytes() -> None:
     update = Update(b'{"type":"progress_update","etapa":5}', None, 0, False)
     assert received(update_frame(update))[0].data == update.raw
     assert events(update_event(update)) == [("message", update.raw.decode(), "")]
+
+
+def test_clients_that_share_a_first_message_share_its_bytes() -> None:
+    """A crowd that joins at once costs one encoding; a reset of the same state is another message."""
+    welcome = Welcome("s1", 15_000, Cursor("a1", 7), None)
+    assert sync_message(welcome) is sync_message(welcome)
+    assert reset_message(welcome) is reset_message(welcome)
+    assert [json.loads(make(welcome))["type"] for make in (sync_message, reset_message)] == ["sync", "reset"]
