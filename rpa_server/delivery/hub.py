@@ -111,7 +111,7 @@ class Hub:
 
     def refusal(self) -> ServerFull | None:
         """Return the error for a further client, None while one more may be registered."""
-        if not self._closed and self.connections < self._max_connections:
+        if not self._closed and len(self._clients) < self._max_connections:
             return None
         return ServerFull(
             f"The server is full ({self._max_connections} connections, RPA_MAX_CONNECTIONS); try again soon."

@@ -10,7 +10,6 @@ import signal
 import socket
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import cast
 
 from aiohttp import web
 
@@ -42,7 +41,7 @@ class _Arrival(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)  # uvloop's transport is no subclass, but has the methods
+        self.transport = transport  # type: ignore[assignment]  # uvloop's is no asyncio.Transport, but has the methods
         self._listener.idle_guard.arrived(self)
 
     def data_received(self, data: bytes) -> None:

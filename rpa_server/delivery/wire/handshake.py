@@ -4,7 +4,6 @@ Pure. Headers come in the form of whoever parsed them. parse() reads a whole req
 common libraries send; any other form is left to a real HTTP parser.
 """
 
-import base64
 import binascii
 import hashlib
 import re
@@ -61,22 +60,28 @@ def accept(headers: Mapping[str, str]) -> str | None:
     """
     key = headers.get("sec-websocket-key", "").strip()
     upgrades = headers.get("upgrade", "").strip().lower() == "websocket"
-    connects = "upgrade" in (word.strip() for word in headers.get("connection", "").lower().split(","))
+    connects = _is_listed("upgrade", headers.get("connection", "").lower())
     if not (upgrades and connects and headers.get("sec-websocket-version", "").strip() == _VERSION and _is_key(key)):
         return None
-    return base64.b64encode(hashlib.sha1(key.encode() + _GUID, usedforsecurity=False).digest()).decode()
+    digest = hashlib.sha1(key.encode() + _GUID, usedforsecurity=False).digest()
+    return binascii.b2a_base64(digest, newline=False).decode()
+
+
+def _is_listed(word: str, text: str) -> bool:
+    """Tell whether the value of a header, a list with commas, has *word* in it."""
+    return text == word or word in map(str.strip, text.split(","))
 
 
 def _is_key(text: str) -> bool:
     try:
-        return len(base64.b64decode(text, validate=True)) == 16
+        return len(binascii.a2b_base64(text, strict_mode=True)) == 16
     except (binascii.Error, ValueError):
         return False
 
 
 def native(headers: Mapping[str, str]) -> bool:
     """Tell whether the client offers our own subprotocol."""
-    return PROTOCOL in (name.strip() for name in headers.get("sec-websocket-protocol", "").split(","))
+    return _is_listed(PROTOCOL, headers.get("sec-websocket-protocol", ""))
 
 
 def answer(accepted: str, headers: Mapping[str, str]) -> bytes:
