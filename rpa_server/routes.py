@@ -3,7 +3,6 @@
 from aiohttp import web
 
 from .http import cors, event_stream, operations, pages, scripts, sessions, websocket
-from .http.admission import RESERVED
 from .legacy import handlers
 
 #: Matches line ends, too, which a dot does not.
@@ -20,7 +19,7 @@ def add_routes(app: web.Application) -> None:
             web.get("/static/{name:.*}", pages.static),
             # deployed; listed before the sessions, since some of these names could be session ids
             web.route("*", f"/api/rpa{{path:(?:/{_ANY})?}}", handlers.api),
-            web.route("*", f"/rpa/{{path:(?:{'|'.join(RESERVED)})(?:/{_ANY})?}}", handlers.api),
+            web.route("*", f"/rpa/{{path:(?:{'|'.join(handlers.RESERVED)})(?:/{_ANY})?}}", handlers.api),
             web.route("*", f"/progress{{path:(?:/{_ANY})?}}", handlers.api),
             web.route("*", "/health{path:/?}", handlers.api),
             *cors.shared([web.get("/get_progress.php", handlers.full_progress)], handlers.preflight),

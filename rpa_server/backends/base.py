@@ -1,6 +1,6 @@
-"""What a backend is to the server: a Store that is read and written, and perhaps a Notifier that says what changed.
+"""What a backend consists of: a Store and perhaps a Notifier for the server, a Writer for robots.
 
-A new backend is a folder beside this module and a line in app.py.
+A new backend is a folder beside this module; docs/architecture.rst lists what else has to know it.
 """
 
 from collections.abc import AsyncIterator
@@ -40,3 +40,16 @@ class Notifier(Protocol):
         An empty set is yielded each time notifications start or resume: changes before that may have been missed, so the
         caller must read every watched session.
         """
+
+
+class Writer(Protocol):
+    """The interface that the tracker uses in a robot's process. Every method blocks."""
+
+    def write(self, run: Run) -> None:
+        """Store the updates of *run* that are not stored yet."""
+
+    def read(self, session_id: str) -> SessionState | None:
+        """Return the current state of a session, None where nothing is stored."""
+
+    def delete(self, session_id: str) -> None:
+        """Delete everything that is stored of a session."""

@@ -22,8 +22,6 @@ from ..origins import Origins, same_host
 from ..progress.session_id import check_session_id
 from ..progress.update import Cursor, parse_cursor
 
-#: Below ``/rpa`` (a proxy may strip ``/api``) these names belong to the deployed API, so they are no session ids there.
-RESERVED = ("progress", "health", "metrics", "sessions", "status", "monitor", "logs", "start", "stop", "cleanup")
 #: The most bytes that the body of a request may have.
 MAX_BODY = 64 * 1024
 #: Seconds that a poll may wait for news.

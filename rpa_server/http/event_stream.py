@@ -49,21 +49,20 @@ async def stream(
         kind: makes the stream of a transport.
         headers: extra response headers.
     """
-    session_id, cursor = admitted.session_id, admitted.cursor
     response = web.Response(headers={**_HEADERS, **(headers or {})})
     if request.method == "HEAD" or request.transport is None:
         return response
     await request.app.on_response_prepare.send(request, response)
     bound_silence(request.transport.get_extra_info("socket"))
     client = kind(request.transport)
-    session = takeover.join(request.app[HUB], session_id, client, "SSE")
+    session = takeover.join(request.app[HUB], admitted, client, "SSE")
     await takeover.load(session, client)
-    if session.final and cursor is not None and cursor == session.cursor:
+    if session.final and admitted.cursor is not None and admitted.cursor == session.cursor:
         client.connection_lost(None)
         return web.Response(status=204, headers=headers)
     takeover.take_over(request, client)
     client.transport.write(_head(response) + retry(_retry_ms()))
-    session.begin(client, cursor)
+    session.begin(client, admitted.cursor)
     takeover.resume(request, client)
     return response
 

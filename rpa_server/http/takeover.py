@@ -24,12 +24,13 @@ from ..delivery.hub import Hub
 from ..delivery.session import Session
 from ..delivery.stream import Stream
 from ..errors import StorageUnavailable
+from .admission import Admitted
 from .keys import HUB
 
 logger = logging.getLogger(__name__)
 
 
-def join(hub: Hub, session_id: str, client: Stream, name: str) -> Session:
+def join(hub: Hub, admitted: Admitted, client: Stream, name: str) -> Session:
     """Register *client* until its connection is lost, which also keeps the session alive.
 
     Args:
@@ -38,9 +39,9 @@ def join(hub: Hub, session_id: str, client: Stream, name: str) -> Session:
     Raises:
         ServerFull: there are too many connections.
     """
-    session = hub.enter(session_id, client)
+    session = hub.enter(admitted.session_id, client)
     client.gone = partial(_gone, hub, session, client, name, time.monotonic())
-    logger.debug("%s connected to %s.", name, session_id)
+    logger.debug("%s connected to %s.", name, admitted.session_id)
     return session
 
 

@@ -26,7 +26,7 @@ async def websocket(request: web.Request) -> web.StreamResponse:
     client = socket_client(request.transport, request.headers)
     if admitted.refusal is None:
         # Registered before the handshake: a robot may publish the moment the page sees the socket open.
-        session = takeover.join(request.app[HUB], admitted.session_id, client, client.name)
+        session = takeover.join(request.app[HUB], admitted, client, client.name)
         await takeover.load(session, client)
         # Answered after loading, so that clients that connect and vanish a thousand times a second are slowed to the
         # store's pace.

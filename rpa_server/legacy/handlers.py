@@ -20,6 +20,8 @@ from .event_stream import DeployedEventStream
 from .keys import LAST_SEEN
 from .progress_answer import Answer
 
+#: Below ``/rpa`` (a proxy may strip ``/api``) these names belong to the deployed API, so they are no session ids there.
+RESERVED = ("progress", "health", "metrics", "sessions", "status", "monitor", "logs", "start", "stop", "cleanup")
 #: Headers as the deployed server sends them; http/cors.py adds which origins may read the response.
 _CORS = {
     "Access-Control-Allow-Methods": "GET, POST, PUT, DELETE, OPTIONS",

@@ -19,9 +19,10 @@ from ..delivery.websocket import Socket
 from ..delivery.wire import handshake
 from ..errors import RequestError
 from ..http import takeover
-from ..http.admission import RESERVED, Action, Admitted, Request, admit
+from ..http.admission import Action, Admitted, Request, admit
 from ..http.keys import HUB, RULES
 from ..http.websocket import socket_client
+from ..legacy.handlers import RESERVED
 from ..progress.update import Cursor
 from .keys import IDLE_GUARD
 
@@ -100,7 +101,7 @@ class Listener:
     def _open(self, transport: asyncio.Transport, opening: handshake.Opening, admitted: Admitted) -> None:
         client = socket_client(transport, opening.headers)
         # Registered before the handshake: a robot may publish the moment the page sees the socket open.
-        session = takeover.join(self._hub, admitted.session_id, client, client.name)
+        session = takeover.join(self._hub, admitted, client, client.name)
         transport.set_protocol(client)
         head = handshake.answer(admitted.accept, opening.headers)
         if session.loaded:

@@ -17,6 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from ..backends.base import Writer
 from ..backends.files.writer import FileWriter
 from ..backends.redis import append, writer
 from ..backoff import Breaker
@@ -106,9 +107,9 @@ class Failover:
                     if store is self._redis:
                         self._fail()
 
-    def _answering(self) -> list[writer.RedisWriter | FileWriter]:
+    def _answering(self) -> list[Writer]:
         """Return the stores that may be used in the robot's thread now."""
-        stores = (self._redis if self._breaker.closed else None, self._files)
+        stores: tuple[Writer | None, ...] = (self._redis if self._breaker.closed else None, self._files)
         return [store for store in stores if store is not None]
 
     def _greet(self) -> None:

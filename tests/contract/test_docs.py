@@ -120,7 +120,7 @@ def test_every_status_is_in_the_api_document_and_no_other() -> None:
 
 
 ARCHITECTURE = DOCUMENTS["architecture.rst"]
-_PATH = re.compile(r"``((?:[a-z_-]+/)*[a-z_.-]+\.(?:py|js|ts|lua|json|conf))``")
+_PATH = re.compile(r"``((?:[a-z_-]+/)*[a-z_.-]+\.(?:py|js|ts|lua|json|conf|php|cfg|css))``")
 #: Named as new on the page, and not there yet.
 _NEW = {"http/commands.py"}
 

@@ -18,7 +18,8 @@ import pytest
 
 from rpa_server.backends.files import json_files
 from rpa_server.errors import BadCursor, BadRequest, BadSessionId, Forbidden, RequestError, ServerFull, UpgradeRequired
-from rpa_server.http.admission import MAX_WAIT_S, RESERVED, Action, Admitted, Request, Rules, admit
+from rpa_server.http.admission import MAX_WAIT_S, Action, Admitted, Request, Rules, admit
+from rpa_server.legacy.handlers import RESERVED
 from rpa_server.origins import Origins
 from rpa_server.progress.run import Run
 from rpa_server.progress.update import Cursor

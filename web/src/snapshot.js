@@ -55,7 +55,8 @@ const apply = (snapshot, update) => {
     seq,
     session_id,
     total_etapas,
-    etapa_atual: etapa >= 0 ? etapa : snapshot.etapa_atual,
+    // The deployed robot's exception handler writes step 0, however far the run has come.
+    etapa_atual: Math.min(Math.max(etapa, 0), total_etapas) || snapshot.etapa_atual,
     percentual: Math.max(snapshot.percentual, final ? 100 : percentOf(update, snapshot.total_etapas)),
     status: KEEP_STATUS.has(evento) ? snapshot.status : status,
     mensagem: KEEP_MESSAGE.has(evento) ? snapshot.mensagem : mensagem,
