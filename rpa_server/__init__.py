@@ -1,7 +1,7 @@
-"""rpa-server: shows a web page, live, what a robot is doing.
+"""rpa-server: shows on web pages, live, what a robot is doing.
 
-``python -m aiohttp.web rpa_server:create_app`` starts the server; robots import ``rpa_server.tracker``, which is
-why nothing heavy is imported here.
+``python -m aiohttp.web rpa_server:create_app`` starts the server. Robots import ``rpa_server.tracker``, which runs this
+module first, so nothing heavy is imported here.
 """
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""Puts the parts together: what there is, which tasks run beside the requests, and what is counted."""
+"""Builds the application from its parts, and defines the tasks that run beside the requests, and the metrics."""
 
 import asyncio
 import contextlib
@@ -59,9 +59,11 @@ from .watchers.snapshot_poll import SnapshotPoll
 
 logger = logging.getLogger(__name__)
 
-#: How long start-up waits for the subscription to Redis before it opens the port anyway.
+#: Seconds that start-up waits for the subscription to Redis and the check of its memory policy before it opens the port
+#: anyway.
 _FIRST_S = 1.0
-#: Long enough that a session id of 10 kB is refused by our own check, not by aiohttp's parser.
+#: Bytes of the request line, or of a header. More than aiohttp's default of 8190, so that a session id of 10 kB is
+#: refused by our own check, with a JSON body, and not by aiohttp's parser.
 _MAX_LINE = 32 * 1024
 _KEEPALIVE_S = 75.0
 
@@ -87,12 +89,14 @@ def build(settings: Settings, socket_path: Path | None = None) -> web.Applicatio
     """Build the application for *settings*.
 
     Args:
-        socket_path: unix socket on which the sibling processes of the port reach this one, see serving.siblings.Siblings.
+        settings: what config.load() returned.
+        socket_path: unix socket on which the port's other server processes ask this one for its figures, see
+            serving.siblings.Siblings; None (the default) if this is the only process.
 
     Raises:
-        ConfigError: a setting can't be used on this machine.
+        ConfigError: ``data_dir`` is not a directory.
     """
-    logging.getLogger("watchfiles").setLevel(logging.WARNING)  # at level INFO it logs every changed file
+    logging.getLogger("watchfiles").setLevel(logging.WARNING)  # at level INFO it logs a line for every change of a file
     scripts.load()
     room = descriptor_limit()
     if room < settings.max_connections:

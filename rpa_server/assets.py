@@ -1,7 +1,7 @@
 """The version, and where the non-Python files are: the directories ``web`` and ``conf``.
 
-An installed package contains them; in a checkout they are beside it. Imports nothing else of the package, since setup.cfg
-reads the version from here.
+An installed package contains the two directories; in a checkout they are beside the package. This module imports no
+other one of the package, since setup.cfg reads the version from here before the dependencies are installed.
 """
 
 from pathlib import Path

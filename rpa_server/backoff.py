@@ -2,12 +2,15 @@
 
 
 def delay(attempt: int, base_s: float, cap_s: float, random: float) -> float:
-    """Return the seconds to wait before attempt number *attempt* (1, 2, …).
+    """Return the seconds to wait before retry number *attempt* (1, 2, …).
 
-    Exponential from *base_s*, capped, then jittered over its upper half. The cap comes first, else all waiting clients
-    end up on the cap together.
+    The delay doubles with each retry, is capped, then jittered over its upper half (50 to 100 %). The cap comes first,
+    else all waiting clients end up on the cap together.
 
     Args:
+        attempt: 1 for the first retry, the one after the first failure.
+        base_s: the first delay before jitter, in seconds.
+        cap_s: the longest delay, in seconds.
         random: in [0, 1).
     """
     ceiling = min(cap_s, base_s * 2.0 ** min(attempt - 1, 30))
@@ -23,22 +26,24 @@ class EvenJitter:
         start: in [0, 1); pass a random number, so that two processes draw different values.
     """
 
-    _STEP = 0.6180339887498949  # by the golden ratio modulo 1, each new value falls into the widest gap left
+    _STEP = 0.6180339887498949  # 1 / golden ratio: each new value falls into the widest gap between the earlier ones
 
     def __init__(self, start: float) -> None:
         self._last = start
 
     def next(self) -> float:
-        """Return the next number."""
+        """Return the next number of the sequence, in [0, 1)."""
         self._last = (self._last + self._STEP) % 1.0
         return self._last
 
 
 class Breaker:
-    """Circuit breaker: while a peer fails, one call per pause is let through; while it answers, all are.
+    """Circuit breaker: after a failure no call is let through until a pause has passed; without a failure, all are.
+
+    After the pause calls are let through until one of them fails, which begins a longer pause.
 
     Args:
-        base_s, cap_s: the first and the longest pause, in seconds; the pause doubles at each failure.
+        base_s, cap_s: the first and the longest pause before jitter, in seconds, see delay(); each failure doubles it.
     """
 
     def __init__(self, base_s: float, cap_s: float) -> None:
@@ -49,11 +54,11 @@ class Breaker:
 
     @property
     def closed(self) -> bool:
-        """True while the peer answers."""
+        """True unless a call has failed since the last success."""
         return self._failures == 0
 
     def allows(self, now_s: float) -> bool:
-        """Tell whether a call may be made at *now_s* (any steady clock)."""
+        """Tell whether a call may be made at *now_s* (seconds of any steady clock)."""
         return self.closed or now_s >= self._retry_at
 
     def succeeded(self) -> None:

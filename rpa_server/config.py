@@ -1,7 +1,7 @@
 """Settings: one frozen object, built once from a JSON file and the environment.
 
-The tracker and the server read the same names. Nothing else in the package reads ``os.environ``. A wrong value ends
-start-up with one sentence; nothing is corrected silently.
+The tracker and the server read the same file and the same variables, and no other module interprets these. A wrong
+value is an error of one sentence; no value is corrected silently.
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ _REDIS_URL = "use redis://host:port/db, rediss://…, unix://path or none."
 
 
 class _Whole(fields.Integer):
-    """A whole number, from JSON or from the environment; 80.5 and ``true`` are refused, not rounded."""
+    """A whole number, from JSON or from the environment; 80.5 and ``true`` are refused, not converted."""
 
     def _validated(self, value: Any) -> Any:
         if isinstance(value, bool) or (isinstance(value, float) and not value.is_integer()):
@@ -30,7 +30,7 @@ class _Whole(fields.Integer):
 
 
 class _Origins(fields.Field[tuple[str, ...]]):
-    """A list of origins, or one text with the origins separated by commas."""
+    """A list of origins, or one text with the origins separated by commas; becomes what origins.parse() returns."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> tuple[str, ...]:
         entries = value.split(",") if isinstance(value, str) else value
@@ -59,7 +59,7 @@ def _check_redis_url(url: str) -> None:
     Also refuses what redis-py would silently replace by a default: a missing host or path, port 0, and a database that is
     not a number.
     """
-    import redis  # imported here, because most programs that read settings give no address
+    import redis  # imported only here: settings without a redis_url do not need it
     import redis.asyncio
 
     try:
@@ -74,24 +74,25 @@ def _check_redis_url(url: str) -> None:
     if not (local or split.path in ("", "/") or split.path.strip("/").isdecimal()):
         raise ValidationError(_REDIS_URL)
     try:
-        for pool in (redis.ConnectionPool, redis.asyncio.ConnectionPool):  # the tracker's kind and the server's kind
+        for pool in (redis.ConnectionPool, redis.asyncio.ConnectionPool):  # the tracker's class, the server's class
             pool.from_url(url).make_connection()
-    except Exception as error:  # redis-py passes unknown options on, and any kind of error may follow
+    except Exception as error:  # redis-py passes unknown options to the connection class, which may raise anything
         raise ValidationError(f"redis-py does not take an option of the address ({error}).") from None
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All settings; a field's name ends with its unit.
+    """All settings; the name of a field that has a unit ends with it.
 
     Attributes:
         host: address that ``rpa-server serve`` listens on.
         port: port to listen on, 0 for any free one.
-        max_connections: limit for open WebSockets, event streams and waiting polls together; more are refused.
+        max_connections: limit for open WebSockets, event streams and waiting polls together; further ones are refused.
         redis_url: ``redis://``, ``rediss://`` or ``unix://`` address; None: store in files only.
         data_dir: directory of the JSON files, relative to the working directory.
         heartbeat_s: seconds between heartbeats on an open stream.
-        allowed_origins: origins whose pages may read, in the form that origins.parse() returns.
+        allowed_origins: origins whose pages may read, in the form that origins.parse() returns; pages of the server's
+            own host always may.
     """
 
     host: str = "localhost"
@@ -125,7 +126,7 @@ class _Redis(Schema):
 
 
 class _File(Schema):
-    """Schema of ``conf/websocket_config.json``; the plan's file is valid as it is."""
+    """Schema of ``conf/websocket_config.json``; also accepts the file of the plan, the project's first design."""
 
     class Meta:
         unknown = RAISE

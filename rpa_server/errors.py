@@ -1,14 +1,15 @@
-"""Every exception that this package raises, as one tree.
+"""The exceptions for settings, documents, stores and requests, as one tree.
 
-Each has what its reader needs: the HTTP status, a stable ``code`` for programs, whether trying again later can help, and
-a message that says what happened, why, and what to do. What a client gets of it is the object of body(): as JSON from the
-middleware of http/errors.py, and in a frame on an open WebSocket. Only the deployed addresses word refusals of their own.
+Each has an HTTP status, a stable ``code`` for programs, a flag that says whether trying again later can help, and a
+message that says what happened, why, and what to do. A client gets an exception as the object that body() builds: as
+JSON from the middleware of http/errors.py, or in a frame on an open WebSocket. Only the deployed addresses answer with
+refusals of their own (legacy/).
 
 RpaError
-├── ConfigError          bad settings: start-up ends with status 2
-├── BadDocument          a stored or published document can't be read: counted and dropped
-├── StorageUnavailable   neither Redis nor the files answer
-└── RequestError         the caller's mistake
+├── ConfigError          a setting is wrong: start-up ends with exit status 2
+├── BadDocument          a stored or published document can't be read: it is skipped
+├── StorageUnavailable   a store can't be read or written now
+└── RequestError         a request can't be served as it is, or not now
     ├── BadRequest
     ├── BadSessionId
     ├── BadCursor
@@ -26,24 +27,31 @@ from typing import Any, Literal, TypedDict
 
 
 class RpaError(Exception):
-    """Base of all errors of rpa-server."""
+    """Base of all exceptions in this module.
+
+    Attributes:
+        status: the HTTP status of the response.
+        code: names the kind of error, for programs; see "Statuses" in docs/api.rst.
+        temporary: True if the same request may succeed later.
+        headers: extra headers of the response.
+    """
 
     status = 500
     code = "internal"
     temporary = False
-    headers: dict[str, str] = {}  # noqa: RUF012 - subclasses replace it, nobody changes it
+    headers: dict[str, str] = {}  # noqa: RUF012 - subclasses replace it, no code changes it
 
 
 class ConfigError(RpaError):
-    """A setting is wrong; the message names it and says what is valid."""
+    """A setting is wrong; the message names it."""
 
 
 class BadDocument(RpaError):
-    """A stored or published document is torn, not JSON, or of another shape."""
+    """A stored or published document is incomplete, not JSON, or not of the expected shape."""
 
 
 class StorageUnavailable(RpaError):
-    """No store could be read or written."""
+    """A store could not be read or written now, nor could another one be used instead."""
 
     status = 503
     code = "storage_unavailable"
@@ -51,10 +59,10 @@ class StorageUnavailable(RpaError):
 
 
 class RequestError(RpaError):
-    """The request can't be served as it is.
+    """The request can't be served as it is, or not now.
 
     Attributes:
-        close_code: closes a WebSocket that was opened only to bring the error; 1008 is a breach of the server's policy.
+        close_code: closes a WebSocket that was opened only to report the error; 1008 means "policy violation".
     """
 
     status = 400
@@ -67,7 +75,7 @@ class BadRequest(RequestError):
 
 
 class BadSessionId(RequestError):
-    """The session id is not a valid one."""
+    """The session id is missing or not valid."""
 
     code = "bad_session_id"
 
@@ -79,7 +87,7 @@ class BadCursor(RequestError):
 
 
 class Forbidden(RequestError):
-    """The caller may not see this."""
+    """The caller may not do this, because of its page's origin or its address."""
 
     status = 403
     code = "forbidden"
@@ -108,7 +116,7 @@ class TooLarge(RequestError):
 
 
 class UnsupportedMediaType(RequestError):
-    """The body is not JSON."""
+    """The body's media type is not ``application/json``."""
 
     status = 415
     code = "unsupported_media_type"
@@ -122,7 +130,7 @@ class TooSlow(RequestError):
 
 
 class UpgradeRequired(RequestError):
-    """A plain GET on a WebSocket route."""
+    """The request for a WebSocket route is not a valid handshake."""
 
     status = 426
     code = "upgrade_required"
@@ -134,20 +142,20 @@ class UpgradeRequired(RequestError):
 
 
 class ServerFull(RequestError):
-    """The connection limit is reached."""
+    """No further connection is accepted: the limit is reached, or the server is stopping."""
 
     status = 503
     code = "full"
-    close_code = 1013  # try again later
+    close_code = 1013  # means "try again later"
     temporary = True
     headers = {"Retry-After": "5"}  # noqa: RUF012
 
 
 class ErrorMessage(TypedDict):
-    """A refusal: a frame on a socket, or the body of an answer of 400 and above."""
+    """A refusal: a frame on a WebSocket, or the body of a response with a status of 400 or above."""
 
     type: Literal["error"]
-    code: str  # of docs/api.rst, "Statuses"
+    code: str  # one of those in docs/api.rst, "Statuses"
     message: str  # one sentence in English, for programmers
     temporary: bool  # the same request may succeed later
 
@@ -157,7 +165,7 @@ def body(code: str, message: str, temporary: bool = False) -> ErrorMessage:
     return {"type": "error", "code": code, "message": message, "temporary": temporary}
 
 
-#: Further mistakes than this many are only counted.
+#: explain() quotes this many mistakes and only counts the others.
 _EXPLAINED = 3
 
 
@@ -168,7 +176,8 @@ def explain(messages: Any) -> str:
         messages: nested dicts with lists of texts, ``{"server": {"port": ["Not a valid integer."]}}``.
 
     Returns:
-        Returns ``server.port: Not a valid integer.``; further mistakes follow, separated by semicolons, three at most.
+        Returns ``server.port: Not a valid integer.``; several mistakes are separated by semicolons. Only the first
+        three are quoted, then ``; and 2 more`` follows.
     """
     lines = _flatten("", messages)
     more = f"; and {len(lines) - _EXPLAINED} more" if len(lines) > _EXPLAINED else ""

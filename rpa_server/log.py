@@ -30,7 +30,7 @@ class RateLimit:
         """Decide whether to log the message now.
 
         Returns:
-            How many messages were suppressed since the last logged one; None if this one is to be suppressed, too.
+            How many messages were suppressed since the last logged one; None if this one must be suppressed, too.
         """
         if now_s < self._next_s:
             self._suppressed += 1

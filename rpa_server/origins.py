@@ -1,13 +1,13 @@
 """Decides which web origins pages may come from: an allow-list of exact origins and ``*.`` host patterns.
 
-Pure: it knows only text, neither requests nor settings. Origins are compared as browsers write them (RFC 6454: lower
-case, no default port) and not normalised, so what no browser sends matches nothing.
+Pure: it works on text and uses neither requests nor settings. The value of an ``Origin`` header is compared as it is,
+since browsers send a normal form (RFC 6454: lower case, no default port); a form that no browser sends matches nothing.
 """
 
 import re
 from collections.abc import Iterable
 
-#: The entry that means every origin, and the parsed list with it.
+#: The entry that allows every origin; parse() then returns ``(ANY,)``.
 ANY = "*"
 _NONE = "none"
 _USUAL_PORTS = {"http": ":80", "https": ":443"}
@@ -23,11 +23,12 @@ def parse(entries: Iterable[str]) -> tuple[str, ...]:
     """Parse the entries of an allow-list into the form that Origins takes.
 
     An entry is ``scheme://host`` or ``scheme://*.host`` (every subdomain, not the host itself), followed by ``:port`` if
-    that is not the scheme's default; the default scheme is https. A single ``*`` allows every origin, a single ``none``
-    no other origin.
+    that is not the scheme's default; the default scheme is https. A single ``*`` allows every origin; a single ``none``
+    allows no pages but those of the server's own host.
 
     Raises:
-        ValueError: an entry has none of these forms; the message is a sentence without its full stop.
+        ValueError: an entry has none of these forms, or ``*`` or ``none`` is not the only entry; the message is a
+            sentence without its full stop.
     """
     texts = [text for entry in entries if (text := entry.strip().lower())]
     if texts in ([ANY], [_NONE]):
@@ -67,7 +68,12 @@ class Origins:
         return self.everyone or (self._allowed is not None and self._allowed.fullmatch(origin) is not None)
 
     def connects(self, origin: str | None, host: str) -> bool:
-        """Tell whether the caller may connect: a program (no origin), a page of this *host*, or one on the list."""
+        """Tell whether a caller may connect: a program, a page of this *host*, or a page whose origin is on the list.
+
+        Args:
+            origin: the value of the ``Origin`` header, None without one: then the caller is no browser.
+            host: the value of the ``Host`` header.
+        """
         return origin is None or same_host(origin, host) or self.allows(origin)
 
 
@@ -76,7 +82,7 @@ def _expression(pattern: str) -> str:
 
 
 def same_host(origin: str, host: str) -> bool:
-    """Tell whether *origin* is the same host as *host*, the value of a ``Host`` header.
+    """Tell whether *origin* has the same host and port as *host*, the value of a ``Host`` header.
 
     Schemes are not compared: behind a proxy that terminates TLS the server does not know the page's scheme.
     """

@@ -12,7 +12,7 @@ from .errors import BadDocument
 
 _MAX_DEPTH = 50
 _MAX_ITEMS = 100_000
-_MAX_INTEGER = 10**300  # JavaScript has only floats, the largest is 1.8e308
+_MAX_INTEGER = 10**300  # JavaScript reads numbers as floats, the largest is 1.8e308
 
 
 # json.dumps with any option set makes a new encoder at every call; these two are made once.
@@ -45,8 +45,8 @@ def plain(value: Any) -> Any:
     """Copy *value*, using only dicts, lists, texts, numbers, booleans and None.
 
     NaN, infinity and integers beyond 10**300 become None; sets and tuples become lists; any other object its ``str()``.
-    Keys become what JSON makes of them, else their ``str()``. A container that contains itself or is nested deeper than
-    50 levels becomes None; after 100,000 items the rest is left out.
+    Keys become the text that JSON has for them, else their ``str()``. A container becomes None inside itself, below 50
+    other levels, or if it can't be iterated; after 100,000 items the rest is left out.
     """
     return _Plainer().rebuild(value, ())
 
@@ -72,7 +72,7 @@ class _Plainer:
             if isinstance(value, dict):
                 return {_key(key): self.rebuild(item, within) for key, item in value.items() if self._left > 0}
             return [self.rebuild(item, within) for item in value if self._left > 0]
-        except Exception:  # a robot's own container class, or one that another thread is changing
+        except Exception:  # a robot's own container class may raise anything; another thread may be changing a dict
             return None
 
 

@@ -1,4 +1,4 @@
-"""Background tasks: those that live as long as the application and are restarted when they fail, and one-off ones."""
+"""Background tasks: those that run as long as the application and are restarted when they end, and one-off ones."""
 
 import asyncio
 import logging
@@ -11,7 +11,7 @@ from .backoff import delay
 
 logger = logging.getLogger(__name__)
 
-#: After running this long, a failure counts as the first one again.
+#: If a task has run longer than this, its failure counts as the first one again: the backoff starts over.
 _STEADY_S = 30.0
 
 

@@ -1,9 +1,10 @@
 """The clients of one session: those joining, those up to date, and those lagging.
 
-Delivery never awaits a client: one with nothing pending gets the frame at once; one that lags is served from the log once
-it has taken everything; one that accepts no data is aborted.
+Delivery never awaits a client. A client that refuses a frame, because too many bytes are pending, lags: it gets what it
+missed from the log once it has accepted all pending bytes, and is aborted if it accepts none for STALL_S.
 
-Invariant: a client gets every update delivered between join() and leave() once and in order, or else one reset.
+Invariant: every update delivered between join() and leave() reaches the client once and in order, in the snapshot of
+its first message or as a frame; a client that lags further than the log goes back gets a reset instead.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,12 +15,18 @@ from .context import SessionContext
 from .timeline import keep
 from .wire.welcome import Welcome
 
-#: A client that accepts no data for this long is aborted.
+#: A lagging client that accepts no data for this long is aborted.
 STALL_S = 6.0
 
 
 class _Lag:
-    """Where a lagging client continues in the log, and its deadline for accepting some data."""
+    """Which updates a lagging client lacks, and by when it must accept some data.
+
+    Attributes:
+        index: of the first update that the client lacks; see Audience._end.
+        deadline_s: steady seconds.
+        pending: the client's pending bytes at the last look.
+    """
 
     __slots__ = ("deadline_s", "index", "pending")
 
@@ -44,10 +51,10 @@ class Audience:
         self._groups: dict[Callable[[Update], bytes], dict[Client, None]] = {}  # those up to date, by encode function
         self._lagging: dict[Client, _Lag] = {}
         self._log: list[Update] = []  # the last delivered updates, kept while a client is joining or lagging
-        self._end = 0  # one more than the index of the last delivered update; indexes count from the first update
+        self._end = 0  # how many updates were delivered, which is the index of the next one
 
     def __bool__(self) -> bool:
-        """True while somebody watches; clients that are only joining don't count."""
+        """True while any client is up to date or lags; joining clients are not considered."""
         return bool(self._groups or self._lagging)
 
     def clients(self) -> list[Client]:
@@ -70,7 +77,7 @@ class Audience:
         self._joining[client] = self._end
 
     def is_joining(self, client: Client) -> bool:
-        """Tell whether *client* has joined, but begin() was not called yet."""
+        """Tell whether *client* has joined, and neither begin() nor leave() was called for it since."""
         return client in self._joining
 
     def begin(self, client: Client, welcome: Welcome, missed: Sequence[Update]) -> None:
@@ -133,7 +140,7 @@ class Audience:
         return self._log[max(0, len(self._log) - (self._end - index)) :]
 
     def reset(self, welcome: Welcome) -> None:
-        """Send every client a reset: continuity was lost."""
+        """Send a reset to every client but the joining ones, whose first message will have the new state."""
         for client in (*self.up_to_date(), *self._lagging):
             self._context.counters.resets += 1
             client.reset(welcome)
@@ -152,11 +159,11 @@ class Audience:
         self._lagging[client] = _Lag(self._end - 1, deadline_s, client.pending)
 
     def catch_up(self, now_s: float, welcome: Callable[[], Welcome]) -> None:
-        """Serve lagging clients, abort those that accept no data.
+        """Send lagging clients what they missed once nothing is pending; abort those that accept no data for STALL_S.
 
         Args:
             now_s: steady seconds.
-            welcome: makes the reset for a client that lags further than the log goes back.
+            welcome: returns the content of a reset, for clients that lack updates from before the log begins.
         """
         for client, lag in list(self._lagging.items()):
             pending = client.pending
@@ -189,7 +196,7 @@ class Audience:
                 self.leave(client)  # nothing may be sent after the end of a stream
 
     def dismiss(self) -> None:
-        """Disconnect every client so that it reconnects to another server."""
+        """Remove every client and end its stream because the server stops; see Client.restart()."""
         for client in self.clients():
             self.leave(client)
             client.restart()

@@ -13,20 +13,20 @@ class ReadsSessions(Protocol):
     """The part of a store that sessions use."""
 
     async def read(self, session_id: str) -> SessionState | None:
-        """Return the stored state, None if nothing is stored; raises StorageUnavailable if that can't be known."""
+        """Return the stored state, None if nothing is stored; raises StorageUnavailable if the stores can't tell."""
 
 
 class Clock(Protocol):
-    """The clock; tests replace it by their own."""
+    """The times and timers that sessions use; tests pass a clock of their own."""
 
     def steady_s(self) -> float:
-        """Return seconds that never jump, counted from an arbitrary start."""
+        """Return the seconds since an arbitrary start; they never jump or go back."""
 
     def wall_s(self) -> float:
-        """Return seconds since 1970, as used in stores."""
+        """Return the seconds since 1970, for comparison with the times in stores."""
 
     def call_later(self, delay_s: float, callback: Callable[[], None]) -> object:
-        """Call *callback* once, after *delay_s* steady seconds."""
+        """Call *callback* once, after *delay_s* steady seconds; return the timer."""
 
 
 class LoopClock:
@@ -43,7 +43,7 @@ class LoopClock:
 
 
 class Spawns(Protocol):
-    """Runs background tasks that nobody awaits."""
+    """Starts background tasks that need not be awaited."""
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run *work* as a task, kept referenced until it is done; its exception is logged."""
@@ -53,7 +53,7 @@ class CatchesUp(Protocol):
     """The part of a session that laggards.py uses."""
 
     def catch_up(self, now_s: float) -> bool:
-        """Serve lagging clients, abort those that accept no data; tell whether any still lags."""
+        """Serve lagging clients and abort stalled ones, see Audience.catch_up(); tell whether any still lags."""
 
 
 class ServesLaggards(Protocol):
@@ -68,9 +68,9 @@ class Counters:
     """Counters over all sessions of the process, for the metrics.
 
     Attributes:
-        delivered: updates written to clients.
-        resets: messages that informed a client of lost continuity.
-        aborted: clients disconnected because they accepted no data.
+        delivered: updates written to clients, except those that begin() sends to a joining client.
+        resets: resets sent to clients, see Client.reset().
+        aborted: lagging clients that were aborted because they accepted no data.
     """
 
     delivered: int = 0
@@ -84,12 +84,12 @@ class SessionContext:
 
     Attributes:
         store: where sessions are read from.
-        clock: the time.
-        tasks: runs the reading.
-        counters: incremented as things happen.
+        clock: for deadlines, timers, and how long a robot has been silent.
+        tasks: runs the tasks that read the store.
+        counters: incremented for each delivery, reset and abort.
         laggards: serves lagging clients.
-        heartbeat_ms: milliseconds between signs of life, as announced to clients.
-        on_read_error: called with the exception of a failed read.
+        heartbeat_ms: milliseconds between two heartbeats on a stream, as announced to clients.
+        on_read_error: called with the exception when a read fails, or when an update can't be folded into the snapshot.
     """
 
     store: ReadsSessions

@@ -1,6 +1,6 @@
-"""Streams of server-sent events: the native one, and the one in the plan's dialect.
+"""Streams of server-sent events: the native one, and the one in the dialect of the plan (the project's first design).
 
-The response has neither a length nor chunks: it has the connection to itself, and closing that ends the response.
+The response has neither a Content-Length nor chunked coding: the end of the connection ends it.
 """
 
 from ..progress.update import Cursor
@@ -17,7 +17,7 @@ class EventStream(Stream):
     encode = staticmethod(update_event)
 
     def sync(self, welcome: Welcome) -> None:
-        # If more updates follow, this event gets no id: the client's cursor must not run ahead of them.
+        # If updates follow, the event needs no id: *at* is then the cursor that the client has already.
         self._say(sync_message(welcome), None if welcome.recovered else welcome.at)
 
     def reset(self, welcome: Welcome) -> None:
@@ -27,7 +27,10 @@ class EventStream(Stream):
         self.transport.write(event(payload, at))
 
     def finish(self) -> bool:
-        """End the response; a client that reconnects gets 204, which stops it for good."""
+        """End the response.
+
+        A client that then reconnects with the last cursor of a finished run gets 204, which stops it for good.
+        """
         self.transport.close()
         self.abort_soon()
         return True
@@ -36,16 +39,16 @@ class EventStream(Stream):
         self.finish()
 
     def ping(self) -> None:
-        """Send a comment."""
+        """Send a comment unless too many bytes are pending."""
         if not self._paused:
             self.transport.write(COMMENT)
 
     def expire(self) -> None:
-        """A comment gets no answer; a dead connection is dropped by the kernel, see tcp.py."""
+        """Do nothing: a comment gets no answer, and the kernel drops a dead connection, see tcp.py."""
 
 
 class PlainEventStream(EventStream):
-    """Server-sent events for the plan's script: updates alone, no sync, no reset."""
+    """Server-sent events for the plan's script: updates only. The state, too, is sent as an update."""
 
     __slots__ = ()
 

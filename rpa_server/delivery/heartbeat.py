@@ -1,24 +1,24 @@
 """The heartbeat of all open streams, in one task.
 
-One timer per connection would cost memory and wake-ups for streams that are mostly idle, and pinging all of them at once
-would block the event loop meanwhile. So the streams are spread evenly over the heartbeat's period.
+One timer per connection would cost memory and wake-ups, and pinging all streams at once would block the event loop
+meanwhile. So the streams are spread evenly over groups, which are pinged one after the other within a period.
 """
 
 import asyncio
 import itertools
 from typing import Protocol
 
-#: The longest pause between two groups of streams.
+#: The intended pause between two groups of streams, in seconds; the limits below may make it shorter or longer.
 _PAUSE_S = 0.1
 #: The fewest and the most groups. A whole group is pinged at once, so it should be small.
 _LEAST, _MOST = 30, 300
 
 
 class Pinged(Protocol):
-    """A stream that wants a heartbeat.
+    """A stream that Heartbeat pings.
 
     Attributes:
-        group: set by Heartbeat; the index of the stream's group.
+        group: the index of the stream's group; set by Heartbeat.add(), any valid index before.
     """
 
     group: int
@@ -27,7 +27,7 @@ class Pinged(Protocol):
         """Send something, so that no proxy on the way takes the connection for idle."""
 
     def expire(self) -> None:
-        """Drop the connection if it should have answered the last ping by now and has not."""
+        """Drop the connection if the last ping needed an answer and got none."""
 
 
 class Heartbeat:
@@ -45,7 +45,7 @@ class Heartbeat:
         self._current = 0  # the group that was pinged last
 
     def add(self, stream: Pinged) -> None:
-        """Begin to ping *stream*; the first ping comes after at least a quarter of a period."""
+        """Begin to ping *stream*; the first ping comes about a quarter of a period to a whole period later."""
         count = len(self._groups)
         first = count // 4
         stream.group = (self._current + first + next(self._turn) % (count - first)) % count
@@ -56,7 +56,7 @@ class Heartbeat:
         self._groups[stream.group].pop(stream, None)
 
     def tick(self) -> None:
-        """Ping the next group, and look for the answers of the group that was pinged half a period ago."""
+        """Ping the next group, and expire the streams of the group that was pinged half a period ago."""
         groups = self._groups
         self._current = (self._current + 1) % len(groups)
         for stream in tuple(groups[self._current]):
@@ -65,7 +65,7 @@ class Heartbeat:
             stream.expire()
 
     async def run(self) -> None:
-        """Tick, for ever, as often as there are groups in a period."""
+        """Call tick() for ever, once per period for each group."""
         while True:
             await asyncio.sleep(self._pause_s)
             self.tick()

@@ -1,8 +1,8 @@
 """The registry of watched sessions.
 
-It refers to them weakly: a session lives exactly as long as a connection refers to it, so nothing has to be cleaned up
-and nothing leaks. What must outlive the viewers is in the store, not here. Only a polled session is kept for a while
-after the poll, so that a page does not fall back to nothing if a store loses the session in mid-run.
+The registry refers to sessions weakly: a session disappears with the last connection, task or timer that refers to it,
+so nothing has to be cleaned up. What must outlive the viewers is in the store, not here. Only a polled session is kept
+for LINGER_S after the poll: if a store loses the session in mid-run, the next poll still finds its state.
 """
 
 import asyncio
@@ -24,29 +24,30 @@ from .session import Session
 
 logger = logging.getLogger(__name__)
 
-#: How long close() waits for clients to disconnect by themselves, and how often it checks.
+#: How many seconds close() waits for clients to disconnect by themselves, and the pause between two checks.
 _GOODBYE_S = 1.0
 _GOODBYE_STEP_S = 0.02
-#: How long to wait after a snapshot was written: its robot may publish the same step as a message, too.
+#: Seconds from the notification that a snapshot was written to its read: the robot may publish the same step as a
+#: message, too. If the message comes first, Timeline.adopt() can see that both are the same.
 _SETTLE_S = 0.03
-#: How long a session is kept after a poll, and how many at most.
+#: How many seconds a session is kept after a poll, and how many sessions at most.
 LINGER_S = 30.0
 _LINGERING = 1000
 
 
 class Hub:
-    """Connects publishers with the sessions' viewers.
+    """Passes updates and changes in stores to the sessions that are watched, and registers clients with sessions.
 
     Args:
         store: where sessions are read from.
         max_connections: how many clients may be connected at the same time.
         heartbeat_s: seconds between heartbeats; also announced in every client's first message.
-        clock: the event loop's own clock unless a test passes another.
+        clock: a LoopClock unless a test passes another.
 
     Attributes:
         heartbeat: pings the open streams.
-        tasks: background work that nobody awaits; it is cancelled when the hub closes.
-        counters: what was delivered, reset and aborted.
+        tasks: background tasks that need not be awaited; they are cancelled when the hub closes.
+        counters: counts deliveries, resets and aborts of all sessions.
     """
 
     def __init__(
@@ -62,7 +63,7 @@ class Hub:
             store, self._clock, self.tasks, self.counters, laggards, heartbeat_ms, self._log_read_error
         )
         self._max_connections = max_connections
-        self._sessions: WeakValueDictionary[bytes, Session] = WeakValueDictionary()  # by session id as bytes
+        self._sessions: WeakValueDictionary[bytes, Session] = WeakValueDictionary()  # by session id
         self._closed = False
         self._read_errors = RateLimit()
         self._clients: set[Client] = set()
@@ -70,13 +71,13 @@ class Hub:
 
     @property
     def connections(self) -> int:
-        """Clients connected now."""
+        """The number of clients connected now."""
         return len(self._clients)
 
     # -- sessions
 
     def session(self, session_id: str) -> Session:
-        """Return the session, created if nobody watches it yet; it lives as long as the caller refers to it."""
+        """Return the session, created if it is not watched yet; it is kept at least while the caller refers to it."""
         key = session_id.encode()
         session = self._sessions.get(key)
         if session is None:
@@ -84,15 +85,15 @@ class Hub:
         return session
 
     def _watched(self, session_id: str) -> Session | None:
-        """Return the session if somebody watches it."""
+        """Return the session if it is watched, see watched()."""
         return self._sessions.get(session_id.encode())
 
     def watched(self) -> list[Session]:
-        """Return the sessions that somebody watches."""
+        """Return the sessions in memory: those with clients, and those polled within LINGER_S."""
         return list(self._sessions.values())
 
     def linger(self, session: Session) -> None:
-        """Keep *session* for LINGER_S: the client that polled it will be back."""
+        """Keep *session* in memory for LINGER_S or a little longer, since whoever polled it will poll again."""
         if not self._lingering and not self._closed:
             self._clock.call_later(LINGER_S, self._let_go)
         self._lingering[session] = self._clock.steady_s() + LINGER_S
@@ -121,7 +122,7 @@ class Hub:
         """Register *client* with its session until leave(); no update from now on is lost for it.
 
         Raises:
-            ServerFull: there are too many connections.
+            ServerFull: there are too many connections, or the hub is closed.
         """
         if (refusal := self.refusal()) is not None:
             raise refusal
@@ -147,30 +148,33 @@ class Hub:
     # -- changes in stores
 
     def take(self, session_id: bytes, raw: bytes) -> bool:
-        """Deliver a message if its session is watched and it is exactly the next update; tell whether it was."""
+        """Deliver *raw* if its session is watched and it is exactly the next update; tell whether it was delivered."""
         session = self._sessions.get(session_id)
         return session is not None and session.take(raw)
 
     def publish(self, session_id: str, update: Update) -> None:
-        """Deliver an update to whoever watches its session."""
+        """Pass an update to its session, if that is watched; Session.publish() decides whether to deliver it."""
         session = self._watched(session_id)
         if session is not None:
             session.publish(update)
 
     def changed(self, session_id: str) -> None:
-        """Read a session again, since the store has something new of it."""
+        """Re-read a session if it is watched, since its store reports a change."""
         session = self._watched(session_id)
         if session is not None:
             session.changed()
 
     def written(self, session_id: str) -> None:
-        """Re-read a session whose snapshot was written; not if our tracker numbers it, since that also publishes."""
+        """Re-read a watched session whose snapshot was written, unless our tracker numbers its run.
+
+        Our tracker also publishes what it writes. After the end of its run another robot may write the next one.
+        """
         session = self._watched(session_id)
         if session is not None and (session.final or not session.numbered):
             self._clock.call_later(_SETTLE_S, session.changed)
 
     async def refresh(self, session_id: str) -> None:
-        """Read a session now, if somebody watches it."""
+        """Read a session now, if it is watched; if no store answers, it stays as it is."""
         session = self._watched(session_id)
         if session is not None:
             with suppress(StorageUnavailable):
@@ -187,7 +191,10 @@ class Hub:
             logger.warning("A session could not be read: %s (%d times more before)", error, suppressed)
 
     async def close(self) -> None:
-        """End every stream at once, in a way that makes clients reconnect. May be called repeatedly."""
+        """End every stream in a way that makes clients reconnect; abort those still open after _GOODBYE_S.
+
+        May be called repeatedly.
+        """
         self._closed = True
         self._lingering.clear()
         for session in self.watched():

@@ -1,19 +1,19 @@
-"""Serves clients that lag: one task for all sessions that have any, no task otherwise."""
+"""Serves clients that lag: one task for all sessions with such clients, no task while there are none."""
 
 import asyncio
 
 from .context import CatchesUp, Clock, Spawns
 
-#: How often a lagging client is looked at.
+#: Seconds between two looks at the lagging clients.
 PERIOD_S = 0.02
 
 
 class Laggards:
-    """The sessions with lagging clients.
+    """Serves the sessions that have lagging clients.
 
     Args:
         clock: the clock that sessions use.
-        tasks: runs the task.
+        tasks: runs the task that serves them.
     """
 
     def __init__(self, clock: Clock, tasks: Spawns) -> None:

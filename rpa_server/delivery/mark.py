@@ -1,4 +1,4 @@
-"""What is remembered with a watched session for the comparison of its position with the store's."""
+"""What is remembered of a watched session for the comparison of its position with that in Redis."""
 
 
 class Mark:
@@ -6,8 +6,9 @@ class Mark:
 
     Attributes:
         heard: an update came since the last check.
-        seen, verified: when the session was last written according to Redis, at the last check and at the last
-            comparison; ``...`` before the first one.
+        seen: when the session was last written, as Redis reported it at the last check: seconds since 1970, None if
+            Redis has no such time; ``...`` before the first check.
+        verified: the value of *seen* at the last comparison that found the session up to date; ``...`` before one.
     """
 
     __slots__ = ("heard", "seen", "verified")

@@ -15,7 +15,7 @@ class Waiter:
     """A poll that waits until its session changes.
 
     Args:
-        wake: called once there is something to read, perhaps more than once.
+        wake: called when the handler should answer, since the session changed or the server stops; perhaps repeatedly.
     """
 
     encode = staticmethod(_nothing)

@@ -1,10 +1,10 @@
 """One watched session: when to read its store, which clients wait for that, and when its streams end.
 
-timeline.py decides what is known, audience.py knows the clients; this module connects them and does what takes time.
+timeline.py keeps the state, audience.py the clients; this module connects the two, reads the store and sets the timers.
 Nothing in it awaits a client.
 
-Invariants: within an epoch a client gets every numbered update once and in order, or one reset; there is no await between
-looking at the state and registering a client.
+Invariants: within an epoch a client gets every numbered update once and in order, or a reset; begin() has no await
+between computing what a client lacks and adding it to those up to date, so that no update falls in between.
 """
 
 import asyncio
@@ -19,21 +19,21 @@ from .mark import Mark
 from .timeline import Timeline, Verdict, keep
 from .wire.welcome import Welcome
 
-#: A stream stays open this long after the final update, because robots add a line or two after it.
+#: Seconds that a stream stays open after the final update, because robots may send an update or two after it.
 GRACE_S = 2.0
-#: A client that knows a run which no store has waits this long for the robot to store it again.
+#: If a client has a cursor and the stores have nothing, it waits this many seconds for the robot to store the run anew.
 PATIENCE_S = 3.0
 
 
 class Session:
-    """The server's knowledge of a session while somebody watches it.
+    """A session while somebody watches it: its state and its clients.
 
     Args:
         session_id: a checked session id.
-        context: what all sessions share.
+        context: what all sessions of the process share.
 
     Attributes:
-        mark: for watchers/position_check.py.
+        mark: what watchers/position_check.py remembers of this session.
     """
 
     __slots__ = (
@@ -47,8 +47,8 @@ class Session:
         self._context = context
         self._timeline = Timeline(session_id, context.heartbeat_ms)
         self._audience = Audience(context)
-        self._early: list[Update] = []  # updates that can be judged only after the next read
-        self._waiting: dict[Client, Cursor] | None = None  # client → cursor, until a read can find the cursor
+        self._early: list[Update] = []  # updates of another run or behind a gap, until the next read
+        self._waiting: dict[Client, Cursor] | None = None  # client → its cursor, while begin() waits, see _is_early()
         self._reader: asyncio.Task[None] | None = None
         self._stale = True
         self._loaded = False
@@ -66,7 +66,7 @@ class Session:
         return state
 
     def _check_damage(self) -> None:
-        """Re-read the store if an update began like one of ours but could not be folded, see take_damage()."""
+        """Re-read the store if an update could not be folded into the snapshot, see Timeline.take_damage()."""
         if (damage := self._timeline.take_damage()) is not None:
             self._context.on_read_error(damage)
             self.changed()
@@ -78,7 +78,7 @@ class Session:
 
     @property
     def loaded(self) -> bool:
-        """True once the store has been read."""
+        """True once a read of the store has succeeded."""
         return self._loaded
 
     @property
@@ -88,11 +88,11 @@ class Session:
 
     @property
     def cursor(self) -> Cursor | None:
-        """The position of the last numbered update, None while nothing is known."""
+        """The current position, None while nothing is known."""
         return self._timeline.cursor
 
     def welcome(self, cursor: Cursor | None = None) -> Welcome:
-        """Return a client's first message, see Timeline.welcome; without *cursor* it also serves as a reset."""
+        """Return the content of a first message, see Timeline.welcome(); without *cursor* that of a reset, too."""
         clock = self._context.clock
         now_s = clock.steady_s()
         if cursor is None and (shared := self._timeline.shared_welcome(now_s)) is not None:
@@ -104,19 +104,19 @@ class Session:
     # -- reading
 
     async def load(self) -> None:
-        """Read the store unless that was done already; concurrent callers share one read.
+        """Read the store unless it has been read already; concurrent callers share one read.
 
         Raises:
-            StorageUnavailable: no store answers.
+            StorageUnavailable: the read failed.
         """
         if not self._loaded:
             await self.refresh()
 
     async def refresh(self) -> None:
-        """Read the store now; what is known already is kept if the read fails or finds less.
+        """Read the store now; if the read fails or finds less than is known, the state stays as it is.
 
         Raises:
-            StorageUnavailable: no store answers, and none was read before.
+            StorageUnavailable: the read failed, and none has succeeded before.
         """
         self._stale = True
         await asyncio.shield(self._read_soon())
@@ -124,7 +124,7 @@ class Session:
             raise StorageUnavailable("The session can't be read, because no store answers; try again soon.")
 
     def changed(self) -> None:
-        """Read the store again: it may have more than is known here."""
+        """Start a read of the store, or repeat the running one: the store may have more than is known here."""
         self._stale = True
         self._read_soon()
 
@@ -143,15 +143,15 @@ class Session:
             self._reader = None
 
     async def _read_once(self) -> bool:
-        """Read the store; False if no store answers and nothing suggests that a retry would differ."""
-        # Updates that arrived before the read are in the store by now, or lost; those arriving during it may be missing
-        # there.
+        """Read the store; False if that failed and changed() was not called meanwhile: then a retry would fail, too."""
+        # The result of this read contains the updates that arrived before it, unless the store has lost them. It may
+        # lack those that arrive while it runs.
         before, self._early = self._early, []
         try:
             stored = await self._context.store.read(self.session_id)
         except StorageUnavailable as error:
             self._context.on_read_error(error)
-            again, self._stale = self._stale, True  # something changed meanwhile, perhaps in a store that does answer
+            again, self._stale = self._stale, True  # changed() was called, perhaps for a store that does answer
             return again
         self._loaded = True
         self._adopt(stored)
@@ -165,7 +165,7 @@ class Session:
         return True
 
     def _adopt(self, stored: SessionState | None) -> None:
-        """Adopt the stored state if it is ahead of what is known."""
+        """Adopt the stored state if it is ahead of what is known, and send clients what they lack."""
         change = self._timeline.adopt(stored)
         if change is None:
             return
@@ -188,7 +188,7 @@ class Session:
         return True
 
     def publish(self, update: Update) -> None:
-        """Handle a received update: deliver it if it is next, drop it if already seen, else read the store."""
+        """Handle an update: deliver it if it is next or unnumbered, drop it if it was seen, else read the store."""
         self.mark.heard = True
         verdict = self._timeline.accept(update)
         if verdict is Verdict.AHEAD:
@@ -212,14 +212,15 @@ class Session:
     def begin(self, client: Client, cursor: Cursor | None) -> None:
         """Send *client* what it lacks and keep it up to date from here on; call load() first.
 
-        If load() failed and the client has a cursor, nothing is sent until a store answers; if no store knows the run,
-        nothing is sent for PATIENCE_S. A first message saying that nothing is known would make the client take updates
-        that it already has for new ones.
+        If load() failed and the client has a cursor, nothing is sent until a read succeeds; if the stores have nothing,
+        nothing is sent for up to PATIENCE_S. A first message saying that nothing is known would make the client take
+        updates that it already has for new ones.
 
         Args:
-            cursor: the last position that the client knows, None if it knows none.
+            client: has joined; one that has left or was dismissed since is ignored.
+            cursor: the client's last position, None if it has received nothing yet.
         """
-        if not self._audience.is_joining(client):  # dismissed meanwhile
+        if not self._audience.is_joining(client):  # left or dismissed meanwhile
             return
         if cursor is not None and self._is_early(cursor):
             self._waiting = self._waiting or {}
@@ -230,7 +231,7 @@ class Session:
         self._end_soon()
 
     def _is_early(self, cursor: Cursor) -> bool:
-        """Tell whether a client with *cursor* should wait: no store answers, or it may just have lost everything."""
+        """Tell whether a client with *cursor* must wait: nothing was read yet, or Redis may just have lost the run."""
         if self._timeline.cursor is not None:
             return False
         if not self._loaded:
@@ -257,7 +258,7 @@ class Session:
         self._audience.leave(client)
 
     def dismiss(self) -> None:
-        """Disconnect every client so that it reconnects to another server."""
+        """Remove every client and end its stream because the server stops; see Client.restart()."""
         self._waiting = None
         self._audience.dismiss()
 
@@ -266,10 +267,10 @@ class Session:
         return self._audience.clients()
 
     def catch_up(self, now_s: float) -> bool:
-        """Serve lagging clients, abort those that accept no data; tell whether any still lags.
+        """Serve lagging clients and abort stalled ones, see Audience.catch_up(); tell whether any still lags.
 
         Args:
-            now_s: seconds of the steady clock.
+            now_s: steady seconds.
         """
         self._audience.catch_up(now_s, self.welcome)
         return self._audience.lagging

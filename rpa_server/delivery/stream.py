@@ -1,7 +1,7 @@
 """The base of all open streams, whatever their transport.
 
 Streams are asyncio protocols: a handler answers the request, hands the connection over, and returns, so an idle client
-costs neither a task nor a timer. They know neither HTTP nor aiohttp. Nothing in here awaits, and writing to a lost
+costs neither a task nor a timer. This module uses neither HTTP nor aiohttp. Nothing in it awaits, and writing to a lost
 connection does nothing.
 """
 
@@ -15,19 +15,20 @@ from .wire.welcome import Welcome
 #: A client with more bytes pending than this lags: it gets no further update until it has accepted all of them.
 HIGH_WATER = 32 * 1024
 
-#: How long closing a connection may take before it is aborted.
+#: How many seconds closing a connection may take before it is aborted.
 CLOSING_S = 5.0
 
 
 class Stream(asyncio.Protocol, abc.ABC):
-    """A client (see client.Client) with a connection of its own.
+    """A client, see client.Client, with a connection of its own.
 
     Args:
         transport: the connection.
 
     Attributes:
         encode: encodes one update; one function for all streams of a kind.
-        gone: called once when the connection is lost, for whatever reason.
+        gone: called once when the connection is lost, for whatever reason; None after that, and while the client is not
+            registered with a session.
         group: see heartbeat.Pinged.
     """
 
@@ -53,7 +54,7 @@ class Stream(asyncio.Protocol, abc.ABC):
         """Ignore incoming data: none is expected."""
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Call ``gone``; may be called repeatedly."""
+        """Call ``gone``, the first time only; may be called repeatedly."""
         gone, self.gone = self.gone, None
         if gone is not None:
             gone()
@@ -74,7 +75,7 @@ class Stream(asyncio.Protocol, abc.ABC):
         self.transport.abort()
 
     def abort_soon(self) -> None:
-        """Abort the connection if closing takes too long; it waits until the peer has accepted all bytes."""
+        """Abort the connection if it is open after CLOSING_S: closing waits until the peer has accepted all bytes."""
         asyncio.get_running_loop().call_later(CLOSING_S, self.transport.abort)
 
     @property

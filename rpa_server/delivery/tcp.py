@@ -2,19 +2,21 @@
 
 import socket
 
-#: How long the kernel waits for an acknowledgement before it drops a connection.
+#: How many milliseconds the kernel waits for an acknowledgement of sent data before it drops the connection.
 UNACKNOWLEDGED_MS = 10_000
-#: How many unsent bytes the kernel keeps: more would only hide for seconds that a client has stalled.
+#: How many unsent bytes the kernel buffers: with more, a stalled client would go unnoticed for seconds longer.
 UNSENT = 128 * 1024
 
 
 def bound_silence(raw: socket.socket | None) -> None:
-    """Make the kernel drop a connection whose peer acknowledges nothing for UNACKNOWLEDGED_MS.
+    """Make the kernel drop a connection whose peer acknowledges no data for UNACKNOWLEDGED_MS.
 
-    Also limits the unsent bytes that the kernel keeps to UNSENT, instead of megabytes.
+    Also limits the unsent bytes that the kernel buffers to UNSENT, instead of megabytes. An option that the platform
+    lacks is left out.
 
     Args:
-        raw: the connection's socket, or a listening one, whose connections inherit the options.
+        raw: the connection's socket, or a listening one, whose connections inherit the options; None and Unix sockets
+            are ignored.
     """
     if raw is None or raw.family not in (socket.AF_INET, socket.AF_INET6):
         return

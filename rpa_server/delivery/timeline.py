@@ -1,9 +1,9 @@
 """The known state of one session: its snapshot, its position, and how an update or a read changes them.
 
-Pure: no clock, no socket. Updates are parsed only to be folded or to name an unnumbered step.
+Pure: no clock, no socket. Updates are parsed only to be folded, or to compare a step that has no number.
 
-Invariants: the position never goes back within a run; the kept updates are contiguous and end at the position; everything
-derived from the position is cleared by _moved(), the only function that touches it.
+Invariants: the position never goes back within a run; the kept updates are contiguous and end at the position; whatever
+changes the position calls _moved(), which clears everything that was derived from it.
 """
 
 from dataclasses import replace
@@ -17,7 +17,8 @@ from ..progress.snapshot import entry_of, reduce
 from ..progress.update import HISTORY, START, Cursor, Update, head, is_whole
 from .wire.welcome import Welcome
 
-#: How long clients that join share one Welcome. It tells the robot's silence, which grows while nothing is written.
+#: For how many seconds joining clients share one Welcome; no longer, because its ``estado`` depends on the robot's
+#: silence, which grows while nothing is written.
 FRESH_S = 0.5
 #: A list of updates is cut down to HISTORY only when it reaches this length, so that cutting is rare.
 _MOST = HISTORY + 64
@@ -33,7 +34,7 @@ class Verdict(Enum):
 
 
 class Change(NamedTuple):
-    """The effect of a read.
+    """The effect of adopting a stored state.
 
     Attributes:
         missed: the updates that clients lack; None if that can't be determined, so that they must be reset.
@@ -43,7 +44,7 @@ class Change(NamedTuple):
 
 
 class Timeline:
-    """The state of one session as far as this process knows it.
+    """The newest state of one session that this process has read or received.
 
     Args:
         session_id: a checked session id.
@@ -61,9 +62,9 @@ class Timeline:
         self._state: SessionState | None = None
         self._folded = 0  # ``seq`` of the last update folded into the snapshot
         self._damage: Exception | None = None  # why an update could not be folded
-        self._last_step: tuple[object, object] | None = None  # the last step published without a number
+        self._last_step: tuple[object, object] | None = None  # the last step that was published without a number
         self._next_head: bytes | None = None  # first bytes of the next update
-        self._welcome: Welcome | None = None  # shared by clients that join now
+        self._welcome: Welcome | None = None  # shared by clients that join before _welcome_until_s
         self._welcome_until_s = 0.0
 
     # -- reading the state
@@ -93,7 +94,7 @@ class Timeline:
         return bool(state.updates[-1].final if state.seq > self._folded else state.snapshot["final"])
 
     def take_damage(self) -> Exception | None:
-        """Return, once, why an update that began like one of ours could not be folded: re-read the store then."""
+        """Return, once, why an update could not be folded, else None; the caller must then re-read the store."""
         damage, self._damage = self._damage, None
         return damage
 
@@ -107,17 +108,17 @@ class Timeline:
         return None if state is None else state.view(state.silence_s(wall_s))
 
     def shared_welcome(self, now_s: float) -> Welcome | None:
-        """Return the first message that a client got a moment ago, if it is still true at *now_s* (steady seconds)."""
+        """Return the Welcome that clients share at *now_s* (steady seconds), None if a new one must be made."""
         return self._welcome if now_s <= self._welcome_until_s else None
 
     def welcome(self, cursor: Cursor | None, now_s: float, wall_s: float, shared: bool = False) -> Welcome:
-        """Return a client's first message.
+        """Return the content of a client's first message.
 
         Args:
-            cursor: the client's own, if since() knows what follows it; None for the whole state.
+            cursor: the client's own, if since() returned what follows it; None for the whole state.
             now_s: steady seconds.
             wall_s: seconds since 1970.
-            shared: other clients are likely to ask for the same within FRESH_S.
+            shared: True to keep the result for the other clients that join within FRESH_S.
         """
         state = self._state
         if cursor is not None and state is not None:
@@ -159,7 +160,7 @@ class Timeline:
         return state is not None and update.epoch == state.epoch and update.seq == state.seq + 1
 
     def adopt(self, fresh: SessionState | None) -> Change | None:
-        """Adopt a stored state if it is ahead of what is known; None if it is not."""
+        """Adopt a stored state if it is ahead of what is known; return None if it is not."""
         known = self._state
         if fresh is None or (known is not None and (fresh := advance(known, fresh)) is known):
             return None
@@ -174,7 +175,7 @@ class Timeline:
 
     def _append(self, state: SessionState, update: Update) -> None:
         state.seq = update.seq
-        state.written_s = None  # just now
+        state.written_s = None  # None: written just now
         state.updates.append(update)
         self._moved(head(state.epoch, state.seq + 1))
         if len(state.updates) >= _MOST:
@@ -185,14 +186,14 @@ class Timeline:
         """Clear everything that was derived from the previous position.
 
         Args:
-            next_head: first bytes of the next update; None if they are to be computed when an update has come, since most
-                sessions that were read never get one.
+            next_head: first bytes of the next update; None after a read, since most sessions that were read never get
+                an update. The first update then comes through accept(), which computes the head of the next one.
         """
         self._next_head = next_head
         self._welcome = None
 
     def _fold(self) -> None:
-        """Fold the pending updates into the snapshot. That is done when somebody needs it, not as updates come."""
+        """Fold the updates since the last fold into the snapshot; called when that is needed, not for each update."""
         state = self._state
         if state is None or state.seq == self._folded:
             return
@@ -205,13 +206,13 @@ class Timeline:
 
 
 def _step(update: Update) -> tuple[object, object]:
-    """Return what identifies the step of an update that has no number."""
+    """Return what identifies the step of an update whose writer does not number: step and text."""
     data = update.data
     return data.get("etapa"), data.get("mensagem")
 
 
 def keep(updates: list[Update], update: Update) -> None:
-    """Append and keep the length near HISTORY; a list, since an empty deque takes ten times the memory."""
+    """Append *update* and keep the length near HISTORY; a list, since an empty deque takes ten times the memory."""
     updates.append(update)
     if len(updates) >= _MOST:
         del updates[:-HISTORY]

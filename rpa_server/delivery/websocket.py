@@ -1,7 +1,6 @@
-"""WebSocket clients: the native protocol, and the plan's dialect.
+"""WebSocket clients: the native protocol, and the dialect of the plan (the project's first design).
 
-As in stream.py nothing awaits. wire/incoming.py assembles incoming frames into messages; those are answered here, in the
-same way for every client.
+As in stream.py nothing awaits. wire/incoming.py assembles incoming frames into messages; this module answers them.
 """
 
 import asyncio
@@ -19,10 +18,10 @@ from .wire.welcome import Welcome
 MAX_MESSAGE = 64 * 1024
 RESTART, FINISHED, FLOODING = 1012, 4410, 1008
 
-#: Frames that a client may send between two heartbeats; pages send one or two.
+#: How many frames a client may send between two pings of the server; pages send one or two.
 _MOST_FRAMES = 500
 _PING = ws_control(PING)
-#: The first bytes of a pong, which the mask follows; most clients never send anything else.
+#: The first bytes of an empty pong, and its size with the four bytes of the mask; most clients send nothing else.
 _PONG, _PONG_SIZE = b"\x8a\x80", 6
 
 
@@ -32,7 +31,7 @@ class Socket(Stream):
     Attributes:
         name: the dialect's name, for the log.
         handshake_done: False until the 101 is written; a frame before it would corrupt the response.
-        close_code: the code of the close frame that was sent, None before that.
+        close_code: the code of the close frame that was sent, None before that; 1005 if the frame had none.
     """
 
     __slots__ = ("_heard", "_reader", "close_code", "handshake_done")
@@ -40,13 +39,13 @@ class Socket(Stream):
 
     def __init__(self, transport: asyncio.Transport) -> None:
         super().__init__(transport)
-        self._reader: Reader | None = None  # created at the first frame: most clients send nothing for long
+        self._reader: Reader | None = None  # created at the first data that is no empty pong
         self._heard = True
         self.handshake_done = True
         self.close_code: int | None = None
 
     def answer(self, head: bytes) -> None:
-        """Answer the handshake."""
+        """Write *head*, the response to the handshake."""
         self.handshake_done = True
         self.transport.write(head)
 
@@ -90,7 +89,7 @@ class Socket(Stream):
             self._reject("This kind of message is not known; the only one is ping.")
 
     def _echo(self, data: dict[str, Any], text: bytes) -> bool:
-        """Answer a message that is not a ping; tell whether it was permitted."""
+        """Answer a message that is not a ping; False if the dialect has no such message."""
         return False
 
     def _reject(self, message: str) -> None:
@@ -99,7 +98,7 @@ class Socket(Stream):
     # -- the end
 
     def close(self, code: int, reason: str) -> None:
-        """Begin the closing handshake; nothing is sent afterwards. May be called repeatedly."""
+        """Begin the closing handshake, or abort if the opening one was not answered. May be called repeatedly."""
         if not self.handshake_done:
             self.transport.abort()
         elif self.close_code is None and not self.transport.is_closing():
@@ -140,7 +139,7 @@ class Socket(Stream):
             self.transport.write(_PING)
 
     def expire(self) -> None:
-        """Drop a client that has sent nothing since the ping; slow readers are left to the session's rule."""
+        """Drop a client that has sent nothing since the ping; a lagging one is left to Audience.catch_up()."""
         if not self._heard and not self._paused:
             self.transport.abort()
 
@@ -167,7 +166,7 @@ class NativeSocket(Socket):
 
 
 class PlainSocket(Socket):
-    """A WebSocket in the plan's dialect: no sync, no reset, no clean close.
+    """A WebSocket in the plan's dialect: updates only, and no clean close. The state, too, is sent as an update.
 
     The plan's script never reconnects after a clean close, so a restart drops the connection instead.
     """
@@ -177,7 +176,10 @@ class PlainSocket(Socket):
     encode = staticmethod(plain_frames)
 
     def _echo(self, data: dict[str, Any], text: bytes) -> bool:
-        """Echo an untyped object to its sender, as the plan's own test expects; others would take it for an update."""
+        """Echo an object without ``type``, as the plan's own test expects.
+
+        It goes to its sender only: other clients would take it for an update.
+        """
         if "type" in data:
             return False
         self.transport.write(ws_text(text))
@@ -192,7 +194,7 @@ class PlainSocket(Socket):
             self.transport.write(plain_frames(Update(message, None, 0, False)))
 
     def finish(self) -> bool:
-        """Leave the socket open: the page closes it when it likes, and may see the session's next run over it."""
+        """Leave the socket open: the page closes it itself, and gets the session's next run through it."""
         return False
 
     def restart(self) -> None:

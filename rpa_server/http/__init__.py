@@ -1,1 +1,1 @@
-"""One module for each kind of request; each checks its input and hands it on."""
+"""Requests in, answers out, with aiohttp: a module of handlers for each kind of request, and what these share."""

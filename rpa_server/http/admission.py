@@ -1,13 +1,13 @@
-"""Decides whether a request may open, read or write a session: one decision for every entry point.
+"""Decides whether a request may list sessions, or open, read or write one: one decision for every entry point.
 
-Pure: it knows text, the allow-list and the room that is left, but no aiohttp, no socket and no clock. The handlers, the
-deployed ones too, and the listener's fast WebSocket opening all ask admit(), so a rule that is added here holds for all.
+Pure: it works on texts, the allow-list and the number of free connections, without aiohttp, sockets or a clock. All
+handlers, the deployed ones too, and serving/listener.py call admit(), so a rule that is added here holds for all.
 
 The order of the rules is part of the interface: if several things are wrong, the first one is reported.
 
-Where the next rules go: a token is looked for in ``request.headers`` and ``request.query`` at the top of admit(), and what
-it is compared with is an attribute of Rules, which app.py fills. A limit per address belongs to Rules.refusal, which
-is then asked with ``request.peer()``; Hub.enter() and Hub.leave() are where open connections are counted.
+Where future rules belong: a token would be read from ``request.headers`` or ``request.query`` at the top of admit() and
+compared with a new attribute of Rules, which app.py fills. A limit per address would be checked by Rules.refusal,
+called with ``request.peer()``; Hub.enter() and Hub.leave() count the open connections.
 """
 
 from collections.abc import Callable, Mapping
@@ -24,14 +24,14 @@ from ..progress.update import Cursor, parse_cursor
 
 #: The most bytes that the body of a request may have.
 MAX_BODY = 64 * 1024
-#: Seconds that a poll may wait for news.
+#: The most seconds that a poll or the list may wait.
 MAX_WAIT_S = 25.0
-#: What proxies add to a request.
+#: Headers that proxies add to a request.
 _FORWARDED = ("x-forwarded-for", "x-real-ip", "forwarded", "cf-connecting-ip")
 
 
 class Action(Enum):
-    """What a request wants."""
+    """What a request asks for."""
 
     LIST = "list the sessions"
     READ = "read the state of a session"
@@ -42,15 +42,15 @@ class Action(Enum):
 
 
 class Request(NamedTuple):
-    """What admission needs to know of a request.
+    """What the rules need of a request.
 
     Attributes:
-        action: what the request wants to do.
+        action: what the request asks for.
         session_id: as in the address, percent-decoded but not checked; empty if there is none.
         headers: looked up by lower-case names.
         query: the parameters of the address, percent-decoded.
-        peer: returns the IP address of the peer, which is a proxy's where one stands in between; empty for a Unix socket.
-            A function, because asking the kernel costs a fifth of opening a WebSocket and most rules need no address.
+        peer: returns the IP address of the peer, which is a proxy's if one is in between; empty for a Unix socket. A
+            function, because asking the kernel costs a fifth of opening a WebSocket and most rules need no address.
         host: the value of ``Host``.
         method: the HTTP method.
     """
@@ -65,7 +65,7 @@ class Request(NamedTuple):
 
     @property
     def is_local(self) -> bool:
-        """True where the caller is a program on this machine, not one behind a proxy on it."""
+        """True if the caller is on this machine and the request came through no proxy."""
         if any(name in self.headers for name in _FORWARDED):
             return False
         try:
@@ -78,8 +78,8 @@ class Rules(NamedTuple):
     """The rules and limits that requests are checked against.
 
     Attributes:
-        origins: pages of these other origins may connect.
-        refusal: returns the error if no further connection can be served now, None while there is room.
+        origins: the other origins whose pages may connect.
+        refusal: returns the error if no further connection can be served now, else None.
     """
 
     origins: Origins
@@ -93,9 +93,9 @@ class Admitted(NamedTuple):
         session_id: checked; empty for the list.
         cursor: where the client continues, None if it has received nothing yet.
         accept: for a WebSocket, the value of ``Sec-WebSocket-Accept``; else empty.
-        refusal: why a WebSocket can't be served now, None if it can. It is opened all the same and gets the error in a
-            frame: a page can't read the answer of a handshake that fails.
-        wait_s: of a poll and of the list, how many seconds the caller waits for more, at most MAX_WAIT_S.
+        refusal: why a WebSocket can't be served now, None if it can. The WebSocket is opened all the same and gets the
+            error in a frame: a page can't read the response to a handshake that fails.
+        wait_s: how many seconds the caller of a poll or of the list waits for more, at most MAX_WAIT_S; else 0.
     """
 
     session_id: str
@@ -110,18 +110,19 @@ def admit(request: Request, rules: Rules) -> Admitted:
 
     Raises:
         BadSessionId: the session id is missing or not valid.
-        BadCursor: ``after`` is not a cursor; a mere READ has none.
+        BadCursor: ``after`` is not a cursor. LIST, READ and WRITE ignore it.
         BadRequest: ``wait`` is not a number of seconds.
-        Forbidden: it is a page of an origin that may not do this, or the list for a caller on another machine.
-        UpgradeRequired: the request is not a WebSocket handshake.
-        ServerFull: an event stream or a poll that waits finds no room. A HEAD request for a stream needs none.
+        Forbidden: the caller is a page of an origin that may not do this, or asks for the list from another machine.
+        UpgradeRequired: a SOCKET request is not a WebSocket handshake.
+        ServerFull: there is no free connection for an event stream or a poll that waits; a HEAD request needs none. For
+            a SOCKET request the error is returned as ``refusal``.
     """
     action = request.action
-    if action is Action.SOCKET:  # first, because all pages come back at once
+    if action is Action.SOCKET:  # first, because after a restart all pages reconnect at once
         session_id, cursor = check_session_id(request.session_id), _cursor(request)
         return Admitted(session_id, cursor, _handshake(request, rules.origins), rules.refusal())
     if action is Action.LIST:
-        if not request.is_local:  # an id is all it takes to read a session
+        if not request.is_local:  # whoever has the id of a session can read it
             raise Forbidden("Sessions are listed to callers on the server's own machine only.")
         return Admitted("", wait_s=_wait_s(request))
     session_id = check_session_id(request.session_id)
@@ -141,7 +142,7 @@ def admit(request: Request, rules: Rules) -> Admitted:
 
 
 def _cursor(request: Request) -> Cursor | None:
-    """Return the cursor that the client sends.
+    """Return the cursor that the client sends, None if it sends none.
 
     A browser that reconnects repeats the address with its old ``after``, but reports in ``Last-Event-ID`` what it has
     received since, so the header wins. The header may come from another server, so a malformed one is ignored.
@@ -176,7 +177,7 @@ def _handshake(request: Request, origins: Origins) -> str:
 
 
 def _check_writing(request: Request) -> None:
-    """Refuse writing to pages of other hosts; pages of allowed origins may only read."""
+    """Raise Forbidden for a page of another host: even pages of allowed origins may only read."""
     origin = request.headers.get("origin")
     if origin is not None and not same_host(origin, request.host):
         raise Forbidden("Pages of other origins may read, not write.")

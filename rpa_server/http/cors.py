@@ -1,8 +1,8 @@
 """CORS headers: pages of the allowed origins may read the responses of the shared routes.
 
-A route is shared if it answers OPTIONS: the deployed ones do so by themselves, shared() adds it to others, and
-add_headers() checks for it. No response ever allows credentials. Browsers send no preflight before they open a WebSocket
-or publish; admission.py decides about those.
+A route is shared if its resource answers OPTIONS, which add_headers() checks: routes for all methods do so by
+themselves, to others shared() adds it. No response ever allows credentials. CORS does not restrict WebSockets, nor
+requests that need no preflight; admission.py checks the origin of those that open a WebSocket or publish.
 """
 
 from collections.abc import Iterable
@@ -24,7 +24,7 @@ async def _preflight(request: web.Request) -> web.StreamResponse:
 
 
 def shared(routes: Iterable[web.RouteDef], preflight: Handler = _preflight) -> list[web.RouteDef]:
-    """Return *routes*, each with an answer to preflights: pages of the allowed origins may read them."""
+    """Return *routes*, each followed by one that answers preflights: so pages of the allowed origins may read them."""
     return [each for route in routes for each in (route, web.options(route.path, preflight))]
 
 

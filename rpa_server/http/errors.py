@@ -1,4 +1,4 @@
-"""One middleware that turns every failure into a JSON body with the right status, never a traceback."""
+"""One middleware that answers every failure with a JSON body and the right status, never with a traceback."""
 
 import logging
 
@@ -35,7 +35,7 @@ async def json_errors(request: web.Request, handler: Handler) -> web.StreamRespo
         body = errors.body(error.code, str(error), error.temporary)
         response = answer(body, error.status, error.headers)
         if isinstance(error, errors.ServerFull):
-            response.force_close()  # an idle connection would take up room that another client needs
+            response.force_close()  # else the idle connection would take a descriptor that another client needs
         return response
     except web.HTTPException as error:
         if error.status < 400:
@@ -50,7 +50,7 @@ async def json_errors(request: web.Request, handler: Handler) -> web.StreamRespo
 
 
 def answer(body: object, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
-    """Build a JSON response that is not cached."""
+    """Build a JSON response that must not be cached; *headers* come last and override."""
     return web.Response(
         body=safejson.dumps(body),
         status=status,

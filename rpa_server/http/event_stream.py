@@ -1,4 +1,4 @@
-"""Handlers of the event streams: the native one, and the one in the plan's dialect."""
+"""Handlers of the event streams: the native one, and the one in the plan's dialect (see delivery/event_stream.py)."""
 
 import asyncio
 import random
@@ -15,7 +15,7 @@ from . import params, takeover
 from .admission import Action, Admitted
 from .keys import HUB
 
-#: Wide enough that browsers, which lose a server all at once, do not reconnect all at once.
+#: The range of the reconnection delay: so wide that browsers, which lose a server all at once, come back spread out.
 _RETRY_MS = (3000, 7500)
 _jitter = EvenJitter(random.random())
 _HEADERS = {
@@ -31,7 +31,7 @@ async def events(request: web.Request) -> web.StreamResponse:
 
 
 async def plain_events(request: web.Request) -> web.StreamResponse:
-    """Serve a session to the plan's script, which knows neither sync nor reset."""
+    """Serve a session as the event stream that the plan's script understands: updates only."""
     admitted = params.admitted(request, Action.STREAM, "session_id", "session")
     return await stream(request, admitted, PlainEventStream)
 
@@ -42,12 +42,15 @@ async def stream(
     kind: Callable[[asyncio.Transport], EventStream],
     headers: dict[str, str] | None = None,
 ) -> web.StreamResponse:
-    """Serve a session as a stream of *kind* until either side ends it.
+    """Open a stream of *kind* on a session; it lasts until either side ends it.
 
     Args:
         admitted: what admission returned for a STREAM.
-        kind: makes the stream of a transport.
-        headers: extra response headers.
+        kind: makes the stream for a transport.
+        headers: extra response headers, none by default.
+
+    Raises:
+        ServerFull: there are too many connections.
     """
     response = web.Response(headers={**_HEADERS, **(headers or {})})
     if request.method == "HEAD" or request.transport is None:

@@ -1,4 +1,4 @@
-"""The typed keys of what the application keeps."""
+"""The typed keys under which the application keeps its parts; legacy/keys.py and serving/keys.py have more."""
 
 from collections.abc import Awaitable, Callable
 
@@ -22,13 +22,13 @@ HUB = web.AppKey("hub", Hub)
 FEED = web.AppKey("feed", Feed)
 STORE = web.AppKey("store", Store)
 FILES = web.AppKey("files", FileStore)
-#: None where there is no Redis.
+#: None if no Redis is configured, like SUBSCRIBER.
 REDIS = web.AppKey[RedisStore | None]("redis")
 SESSION_LIST = web.AppKey("session_list", SessionList)
 PUBLISHER = web.AppKey("publisher", Publisher)
 RULES = web.AppKey("rules", Rules)
 ORIGINS = web.AppKey("origins", Origins)
-#: Returns every figure by name, over all processes on this port.
+#: Returns every figure by name, combined over all processes on this port.
 FIGURES = web.AppKey[Callable[[], Awaitable[dict[str, float]]]]("figures")
 METRICS = web.AppKey("metrics", Metrics)
 SUBSCRIBER = web.AppKey[Subscriber | None]("subscriber")

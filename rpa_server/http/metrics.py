@@ -1,6 +1,6 @@
 """The server's figures, for Prometheus and for ``/status``.
 
-They are counted as plain integers where things happen, and only read here: a scrape costs something, counting does not.
+The parts of the server keep plain numbers, which are read here when somebody asks: so counting costs next to nothing.
 """
 
 import time
@@ -13,7 +13,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One figure.
+    """One figure of the server: its name, its meaning and how to read it.
 
     Attributes:
         name: without the prefix ``rpa_``.
@@ -36,7 +36,7 @@ class Metrics:
         self.add("start_time_seconds", "When the server started", time.time().__float__, counter=False)
 
     def add(self, name: str, text: str, read: Callable[[], float], counter: bool = True) -> None:
-        """Add a figure."""
+        """Add a figure; the arguments are the attributes of Figure."""
         self._figures.append(Figure(name, text, read, counter))
 
     def values(self) -> dict[str, float]:

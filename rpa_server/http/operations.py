@@ -1,4 +1,4 @@
-"""What operators and their tools ask for: liveness, readiness, figures."""
+"""Handlers for operators and their tools: liveness, readiness, figures."""
 
 from aiohttp import web
 
@@ -12,7 +12,7 @@ async def live(request: web.Request) -> web.StreamResponse:
 
 
 async def ready(request: web.Request) -> web.StreamResponse:
-    """Answer ``ok``, ``degraded`` while only files are served, or 503 if Redis refuses us, which no waiting cures."""
+    """Answer ``ok``, ``degraded`` while only files are served, or 503 if Redis refuses us, which waiting can't cure."""
     subscriber = request.app[SUBSCRIBER]
     if subscriber is None:
         return answer({"status": "ok", "redis": "none"})

@@ -27,7 +27,7 @@ _WIDGET = "/static/rpa-progress.js"
 
 
 async def static(request: web.Request) -> web.StreamResponse:
-    """Serve a file of the operator's page, and nothing else."""
+    """Serve a page, script or style sheet that is directly in ``web/``; any other name is a 404."""
     name = request.match_info["name"]
     path = assets.directory("web") / name
     if _FILE.fullmatch(name) is None or not path.is_file():
@@ -37,7 +37,7 @@ async def static(request: web.Request) -> web.StreamResponse:
 
 @functools.cache
 def _read(name: str) -> str:
-    """Return a page of ``web/``, with the widget's script at the address of this version.
+    """Return a page of ``web/`` in which the address of the widget's script has the version and a hash.
 
     So a cached page is never combined with a script of another version.
     """
@@ -48,7 +48,7 @@ def _read(name: str) -> str:
 
 
 async def index(request: web.Request) -> web.StreamResponse:
-    """Serve the page."""
+    """Serve the operator's page."""
     return web.Response(text=_read("index.html"), content_type="text/html", headers=_HEADERS)
 
 

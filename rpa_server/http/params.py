@@ -1,4 +1,4 @@
-"""Translates aiohttp's requests into the terms of admission.py; each value is checked here, once."""
+"""Converts aiohttp's requests into those of admission.py, which checks each value once for all handlers."""
 
 from aiohttp import web
 
@@ -10,8 +10,8 @@ def admitted(request: web.Request, action: Action, *names: str, session_id: str 
     """Return what to serve; raises what admission.admit() raises.
 
     Args:
-        names: query parameters that may carry the session id if the path has none; the first one present counts.
-        session_id: the text of the session id, where the handler has to cut it out of the address itself.
+        names: query parameters that may contain the session id if the path has none; the first one present is used.
+        session_id: the text of the session id if the handler cut it out of the address itself; None by default.
     """
     text = request.match_info.get("session") if session_id is None else session_id
     if text is None:

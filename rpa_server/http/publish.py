@@ -28,7 +28,7 @@ _PAUSE_S = 0.02
 
 
 class Publisher:
-    """Adds publications to stored runs.
+    """Adds what robots publish over HTTP to stored runs.
 
     Args:
         store: where runs are stored.
@@ -41,11 +41,16 @@ class Publisher:
     async def publish(self, session_id: str, publication: dict[str, Any]) -> Cursor:
         """Store one publication (see schemas.PublicationSchema) and return its position.
 
-        Step 0 after the end of a run begins a new run.
+        A publication begins a new run if the stored run is another writer's or there is none, and with step 0 if the
+        stored run has ended.
+
+        Args:
+            session_id: a checked session id.
+            publication: as schemas.publication() returns it.
 
         Raises:
             Conflict: another system's robot is writing the session; nothing is stored.
-            StorageUnavailable: no store accepts it.
+            StorageUnavailable: no store accepts it, or other writers stored something first _TRIES times in a row.
         """
         lock = self._locks.setdefault(session_id, asyncio.Lock())
         async with lock:
@@ -62,7 +67,7 @@ class Publisher:
 
 
 def _is_taken(state: SessionState) -> bool:
-    """Tell whether another system's robot is writing the session; after too long a silence it may be taken over."""
+    """Tell whether another system's robot is writing the session: its run has neither ended nor expired by silence."""
     if state.own or state.snapshot["final"]:
         return False
     return estado(state.snapshot, state.silence_s(time.time())) != Estado.EXPIRADO

@@ -1,8 +1,8 @@
 """The scripts that pages of other sites load: which address means which file, its bytes and hash, the response.
 
-An address with a version has the same content for ever: the running version's, a kept older one's, or none. Every file is
-read once per process, at its start, so that a page and its snippet always agree, and so do an old process and the files
-of its successor.
+An address with a version has the same content for ever: the running version's, a kept older one's, or none (404). Every
+file is read once, when the process starts. So a script always matches the hash in this process's snippet, even if the
+files are replaced by a newer version's while the process runs.
 """
 
 import base64
@@ -26,12 +26,12 @@ _TYPES = {"js": "text/javascript", "json": "application/json"}
 
 @dataclass(frozen=True)
 class ScriptFile:
-    """One file.
+    """A script or its data, and what a response needs of it.
 
     Attributes:
-        body: its bytes.
+        body: the file's bytes.
         packed: the body, compressed by gzip.
-        integrity: value for the attribute of that name (Subresource Integrity): SHA-384 of the body.
+        integrity: the value of a script element's ``integrity`` attribute: SHA-384 of the body.
         tag: a short hash of the content.
         content_type: media type without parameters.
     """
@@ -75,8 +75,8 @@ def find(name: str) -> tuple[ScriptFile, bool] | None:
         name: such as ``rpa-progress.js`` or, with the version, ``rpa-progress-1.0.0.js``.
 
     Returns:
-        The file, and whether the address means this content for ever; None if there is no such file of this version, nor
-        a kept one of an older version.
+        The file, and whether the address has a version and so keeps this content for ever; None if there is no such
+        file of this version, nor a kept one of an older version.
     """
     match = _NAME.fullmatch(name)
     if match is None:
@@ -87,7 +87,7 @@ def find(name: str) -> tuple[ScriptFile, bool] | None:
 
 
 def versioned(stem: str) -> str:
-    """Return the path of the script *stem* that has this version's content for ever."""
+    """Return the address of the script *stem* with the running version, at which the content never changes."""
     return f"/static/{stem}-{__version__}.js"
 
 
@@ -97,7 +97,7 @@ async def file(request: web.Request) -> web.StreamResponse:
 
 
 async def tracker(request: web.Request) -> web.StreamResponse:
-    """Serve the whole script, and its data, under the name that the deployed pages use."""
+    """Serve ``rpa-progress``, the script or its data, as ``webflow_progress_tracker``, which deployed pages load."""
     return _answer(request, f"rpa-progress{request.match_info['rest']}")
 
 
@@ -112,7 +112,7 @@ def _answer(request: web.Request, name: str) -> web.Response:
         "Cache-Control": _FOREVER if is_fixed else _SHORTLY,
         "ETag": f'"{tag}"',
         "Vary": "Accept-Encoding",
-        # Browsers fetch scripts with an integrity attribute as CORS requests, without credentials.
+        # Browsers run another site's script with an integrity attribute only if this header permits that.
         "Access-Control-Allow-Origin": "*",
         "Cross-Origin-Resource-Policy": "cross-origin",
         "X-Content-Type-Options": "nosniff",

@@ -1,7 +1,7 @@
 """The current states of the latest sessions, as far as they can be read in the time that a caller allows.
 
 Reading hundreds of files takes a second of CPU time. So a caller gets whatever was read within ``patience_s``; reading
-goes on in the background, a little at a time, for the next caller.
+goes on in the background, a little at a time, and the next caller is faster since FileStore caches what it has read.
 """
 
 import asyncio
@@ -36,7 +36,8 @@ class SessionList:
         """Return the states read within *patience_s*, and the number of sessions still unread.
 
         Args:
-            limit: the most sessions to return; the latest ones.
+            limit: the most sessions to return; the most recently written ones.
+            patience_s: seconds.
 
         Raises:
             StorageUnavailable: not even the list of session ids can be read.

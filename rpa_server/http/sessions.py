@@ -39,7 +39,10 @@ _BRIEF = (
 
 
 async def poll(request: web.Request) -> web.StreamResponse:
-    """Answer with the current state and the updates after the client's cursor."""
+    """Answer with the current state and the updates after the client's cursor.
+
+    With ``wait`` the answer waits that many seconds for something new, unless the run has ended.
+    """
     asked = params.admitted(request, Action.POLL)
     known = _known(request)
     cursor = asked.cursor or known
@@ -65,7 +68,7 @@ async def poll(request: web.Request) -> web.StreamResponse:
 
 
 def _known(request: web.Request) -> Cursor | None:
-    """Return the cursor in ``If-None-Match``, None if the header has none of ours."""
+    """Return the cursor in ``If-None-Match``, None if the header contains no cursor."""
     text = request.headers.get("If-None-Match", "").removeprefix("W/").strip('"')
     try:
         return parse_cursor(text)
@@ -97,7 +100,7 @@ def _answer(session: Session, cursor: Cursor | None, known: Cursor | None) -> we
 
 
 async def list_sessions(request: web.Request) -> web.StreamResponse:
-    """List the sessions of the last day, to callers on this machine alone."""
+    """List at most _LIST_SIZE sessions of the last day, to callers on this machine alone."""
     patience_s = max(_LIST_S, params.admitted(request, Action.LIST).wait_s)
     states, unread = await request.app[SESSION_LIST].states(_LIST_SIZE, patience_s)
     now_s = time.time()
@@ -111,7 +114,7 @@ def _brief(view: Document) -> Document:
 
 
 async def publish(request: web.Request) -> web.StreamResponse:
-    """Accept an update from a robot that can't reach Redis."""
+    """Store an update from a robot that can't reach Redis, and answer with its cursor."""
     session_id = params.admitted(request, Action.WRITE).session_id
     publication = schemas.publication(await _body(request))
     cursor = await request.app[PUBLISHER].publish(session_id, publication)

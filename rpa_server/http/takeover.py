@@ -1,12 +1,12 @@
 """Takes a connection over from aiohttp for an open stream, and registers the stream with its session.
 
-aiohttp keeps a task, a parser and the request for as long as a handler runs: four times what an idle stream needs. So the
-handler answers, gives the connection to the client (delivery/stream.py) and returns, and aiohttp is made to believe that
-the connection was lost.
+aiohttp keeps a task, a parser and the request for as long as a handler runs: four times the memory of an idle stream.
+So the handler answers, gives the connection to the client (delivery/stream.py) and returns, and aiohttp is notified
+that the connection was lost, although it is open.
 
-What is private to aiohttp (names with an underscore), and what of a server and its connections it has without documenting
-it, is used here and nowhere else; tests/http/test_takeover.py names the versions that it was checked with. Others get
-connections from here as objects that have a ``transport``, which is None once it is lost.
+Private names of aiohttp (with an underscore) and undocumented parts of its server and its connections are used here and
+nowhere else; tests/http/test_takeover.py names the versions with which these uses were checked. Other modules get
+aiohttp's connections as objects that have a ``transport``, which is None once the connection is lost.
 """
 
 import asyncio
@@ -31,13 +31,16 @@ logger = logging.getLogger(__name__)
 
 
 def join(hub: Hub, admitted: Admitted, client: Stream, name: str) -> Session:
-    """Register *client* until its connection is lost, which also keeps the session alive.
+    """Register *client* with its session until the connection is lost; until then the session stays in memory.
 
     Args:
+        hub: has the session.
+        admitted: names the session.
+        client: its ``gone`` is set.
         name: the transport's name, for the log.
 
     Raises:
-        ServerFull: there are too many connections.
+        ServerFull: there are too many connections, or the server is stopping.
     """
     session = hub.enter(admitted.session_id, client)
     client.gone = partial(_gone, hub, session, client, name, time.monotonic())
@@ -46,7 +49,7 @@ def join(hub: Hub, admitted: Admitted, client: Stream, name: str) -> Session:
 
 
 async def load(session: Session, client: Stream) -> None:
-    """Read the session that *client* has joined; if no store answers, the client gets its state once one does."""
+    """Read the session that *client* has joined; if no store answers, the client gets the state once one does."""
     try:
         with suppress(StorageUnavailable):
             await session.load()
@@ -62,19 +65,19 @@ def _gone(hub: Hub, session: Session, client: Stream, name: str, since_s: float)
 
 
 def take_over(request: web.Request, client: Stream) -> None:
-    """Make *client* the protocol of the request's connection; reading is paused until resume()."""
+    """Make *client* the protocol of the request's connection; nothing is read from it until resume()."""
     assert request.transport is not None
     request.transport.pause_reading()
     request.transport.set_protocol(client)
 
 
 def resume(request: web.Request, client: Stream) -> None:
-    """Let *client* read, and make aiohttp drop the connection; the handler must then return without another await."""
+    """Let *client* read, and make aiohttp forget the connection; the handler must then return without another await."""
     early = _early_data(request)
     if early:
         client.data_received(early)
     client.transport.resume_reading()
-    if client.gone is not None:  # the client was not refused
+    if client.gone is not None:  # None if the client was refused, or has left meanwhile
         request.app[HUB].heartbeat.add(client)
     request.protocol.transport = None
     request.protocol.connection_lost(None)
@@ -84,7 +87,7 @@ def resume(request: web.Request, client: Stream) -> None:
 
 
 def _early_data(request: web.Request) -> bytes:
-    """Return the bytes that the client sent right after its handshake, before it was answered."""
+    """Return the bytes that the client sent after its request, before this was answered; aiohttp has read them."""
     early: bytes = getattr(request.protocol, "_message_tail", b"")
     return early
 
@@ -96,17 +99,17 @@ def server_of(request: web.Request) -> web.Server | None:
 
 
 def connection_of(request: web.Request) -> object:
-    """Return the connection of a request, as connections() and on_connection() have it."""
+    """Return the connection of a request: the same object that connections() and on_connection() have."""
     return request.protocol
 
 
 def connections(server: web.Server) -> list[Any]:
-    """Return the connections that *server* has open, those that were taken over aside."""
+    """Return the open connections of *server*, except those that were taken over."""
     return server.connections
 
 
 def parse_failure(error: BaseException | None) -> str | None:
-    """Return what the parser found wrong with a request; None where *error* is another one."""
+    """Return what the parser found wrong with a request; None if *error* is not the parser's."""
     return str(error.message) if isinstance(error, HttpProcessingError) else None
 
 

@@ -1,4 +1,4 @@
-"""WebSocket handler: the native protocol, and the plan's dialect for clients without a subprotocol."""
+"""WebSocket handler: the native protocol, and the plan's dialect for clients that do not offer our subprotocol."""
 
 import asyncio
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from .keys import HUB
 
 
 async def websocket(request: web.Request) -> web.StreamResponse:
-    """Open a WebSocket on a session; it is served until the client leaves."""
+    """Open a WebSocket on a session; it lasts until either side ends it."""
     admitted = params.admitted(request, Action.SOCKET)
     if request.transport is None:
         raise UpgradeRequired("The connection was lost.")
@@ -28,8 +28,8 @@ async def websocket(request: web.Request) -> web.StreamResponse:
         # Registered before the handshake: a robot may publish the moment the page sees the socket open.
         session = takeover.join(request.app[HUB], admitted, client, client.name)
         await takeover.load(session, client)
-        # Answered after loading, so that clients that connect and vanish a thousand times a second are slowed to the
-        # store's pace.
+        # Answered after loading, so that clients that connect and vanish a thousand times a second have to wait for the
+        # store each time.
         takeover.take_over(request, client)
         client.answer(head)
         session.begin(client, admitted.cursor)
@@ -49,7 +49,7 @@ def socket_client(transport: asyncio.Transport, headers: Mapping[str, str]) -> S
 
 
 def _refuse(client: Socket, error: RequestError) -> None:
-    """Report the error in a frame and by the close code."""
+    """Send the error in a frame, then close with the error's code."""
     body = errors.body(error.code, str(error), error.temporary)
     client.transport.write(ws_text(safejson.dumps(body)))
     client.close(error.close_code, error.code)

@@ -8,7 +8,7 @@ from ..errors import ConfigError
 
 
 class CannotListen(Exception):
-    """Listening on the address is not possible; the message says why."""
+    """The address can't be listened on; the message says why."""
 
 
 class PortTaken(CannotListen):
@@ -19,12 +19,15 @@ def bind(host: str, port: int, share: bool = False, listen: bool = True) -> list
     """Open the listening sockets, one per address of *host*.
 
     Args:
-        share: let other processes listen there, too.
-        listen: if False the port is only reserved, so that no other program takes it.
+        host: name or address.
+        port: 0 for any free port, the same on every address.
+        share: let other processes listen on the port, too (SO_REUSEPORT).
+        listen: if False the port is only reserved, so that no other program takes it; processes may share it.
 
     Raises:
-        ConfigError: there is no such address.
-        PortTaken, CannotListen: listening is not possible.
+        ConfigError: *host* can't be resolved.
+        PortTaken: another program listens on the port.
+        CannotListen: the port can't be opened for another reason.
     """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)

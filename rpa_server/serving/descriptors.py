@@ -18,7 +18,7 @@ def descriptor_limit() -> int:
 
 
 def highest_descriptor() -> int:
-    """Return the highest descriptor that a connection may have."""
+    """Return the highest descriptor number that a connection may have; a connection above it must be dropped."""
     return max(_INTERNAL, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _INTERNAL)
 
 

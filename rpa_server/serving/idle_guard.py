@@ -1,7 +1,7 @@
-"""Limits what connections can do before any request: never finishing one, and using up the descriptors.
+"""Drops connections that never finish the header of a request, and new ones when descriptors run out.
 
 aiohttp has no time limit for a request's header, and asyncio logs every accept that fails for want of a descriptor, a
-thousand lines at a time. Both are bounded here, however the server was started.
+thousand lines at a time. This module bounds both, whether rpa-server or ``python -m aiohttp.web`` started the server.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ class IdleGuard:
     """Drops connections that send no request, and new ones when descriptors run out.
 
     Args:
-        limit: above this many connections, silent ones are dropped at once.
+        limit: while there are more connections than this, silent ones are dropped at once, the longest silent first.
 
     Attributes:
         dropped: number of dropped connections.
@@ -47,7 +47,7 @@ class IdleGuard:
 
     @property
     def middleware(self) -> Any:
-        """Middleware that records which connections have sent a request."""
+        """Middleware that records which connections have sent a request; the first request calls guard(), too."""
 
         @web.middleware
         async def note(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -75,12 +75,22 @@ class IdleGuard:
     # -- connections that the listener has not passed to aiohttp
 
     def arrived(self, connection: Any) -> None:
-        """Record a connection that has sent nothing yet; it is an object with a ``transport``."""
+        """Record a connection that has sent nothing yet.
+
+        Args:
+            connection: any object with a ``transport``.
+        """
         self._arrivals[connection] = None
         self._check_room(connection)
 
     def spoke(self, connection: Any, successor: Any = None) -> None:
-        """Forget it, or continue its time limit for *successor*, which has sent no whole request yet; repeatable."""
+        """Forget a connection that has sent its first bytes or is lost. May be called repeatedly.
+
+        Args:
+            connection: what arrived() got.
+            successor: aiohttp's protocol for the same connection, for which the time limit goes on: the request may not
+                be whole yet. None (the default) if there is none.
+        """
         self._arrivals.pop(connection, None)
         since_s = self._silent_since.pop(connection, None)
         if successor is not None and since_s is not None:
@@ -89,7 +99,7 @@ class IdleGuard:
     # -- silence
 
     async def run(self) -> None:
-        """Drop silent connections, for ever; aiohttp's connections only once guard() was called."""
+        """Drop silent connections, for ever; those of aiohttp only once guard() was called."""
         while True:
             await asyncio.sleep(_CHECK_S)
             of_aiohttp = [] if self._server is None else takeover.connections(self._server)
@@ -112,7 +122,7 @@ class IdleGuard:
 
 
 class _MalformedRequests(logging.Filter):
-    """Logs malformed requests in one line now and then; aiohttp logs a traceback for each."""
+    """Logs malformed requests in one line, at most one every 30 s; aiohttp logs a traceback for each."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -131,7 +141,7 @@ class _MalformedRequests(logging.Filter):
 
 
 async def short_log(app: web.Application) -> AsyncIterator[None]:
-    """Log failed accepts and malformed requests once in a while instead of a thousand times a second."""
+    """Log failed accepts at most every 10 s, and malformed requests at most every 30 s; for ``app.cleanup_ctx``."""
     malformed = _MalformedRequests()
     logging.getLogger("aiohttp.server").addFilter(malformed)
     loop = asyncio.get_running_loop()

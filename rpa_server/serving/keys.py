@@ -1,4 +1,4 @@
-"""The typed keys of what the application keeps about the process that serves it."""
+"""The typed key under which the application keeps the IdleGuard of its process."""
 
 from aiohttp import web
 

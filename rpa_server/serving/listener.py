@@ -1,7 +1,8 @@
-"""Stands between the port and aiohttp: opens common WebSockets itself, at a tenth of the cost of a request.
+"""Accepts connections before aiohttp: opens usual WebSockets itself, at a tenth of the cost of a request in aiohttp.
 
-After a restart all pages reconnect within seconds. Only a plain handshake that is admitted at once is answered here.
-Everything else goes to aiohttp from its first byte on, which also answers all refusals.
+That matters after a restart, when all pages reconnect within seconds. Only a handshake that handshake.parse()
+recognises and admit() admits is answered here. Any other connection is passed to aiohttp with its first bytes, so
+aiohttp also answers all refusals.
 """
 
 import asyncio
@@ -28,7 +29,7 @@ from .keys import IDLE_GUARD
 
 _BACKLOG = 1024
 _THRESHOLDS = (20_000, 50, 100)
-#: Seconds that requests in progress may take to finish.
+#: Seconds that requests in progress may take to finish at shutdown.
 _SHUTDOWN_S = 3.0
 
 
@@ -42,7 +43,7 @@ class _Arrival(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport  # type: ignore[assignment]  # uvloop's is no asyncio.Transport, but has the methods
+        self.transport = transport  # type: ignore[assignment]  # uvloop's is no asyncio.Transport, but has its methods
         self._listener.idle_guard.arrived(self)
 
     def data_received(self, data: bytes) -> None:
@@ -56,7 +57,7 @@ class Listener:
     """Protocol factory for ``loop.create_server``.
 
     Args:
-        app: the application, already set up.
+        app: the application; its runner is set up.
         aiohttp: makes aiohttp's protocol for a connection.
     """
 
@@ -86,8 +87,8 @@ class Listener:
         protocol.data_received(data)
 
     def _admit(self, opening: handshake.Opening, transport: asyncio.Transport) -> Admitted | None:
-        """Return what to serve, None to leave the answer to aiohttp."""
-        if opening.session_id in RESERVED:  # reserved only below /rpa: the router decides
+        """Return what to serve, None to pass the connection to aiohttp."""
+        if opening.session_id in RESERVED:  # reserved below /rpa only, and *opening* lacks the path: the router decides
             return None
         headers = opening.headers
         query = {} if opening.after is None else {"after": opening.after}
@@ -111,13 +112,13 @@ class Listener:
             self._hub.tasks.spawn(self._load(session, client, head, admitted.cursor))
 
     async def _load(self, session: Session, client: Socket, head: bytes, cursor: Cursor | None) -> None:
-        """Answer after reading the session, so that clients that connect and vanish are slowed to the store's pace."""
+        """Answer after reading the session, so that clients that connect and vanish wait for the store each time."""
         try:
             await takeover.load(session, client)
         except BaseException:
             client.abort()
             raise
-        if client.gone is not None and not client.transport.is_closing():  # neither left nor disconnected meanwhile
+        if client.gone is not None and not client.transport.is_closing():  # still registered and connected
             self._begin(session, client, head, cursor)
             client.transport.resume_reading()
 
@@ -134,10 +135,11 @@ def _address(transport: asyncio.Transport) -> str:
 
 
 def _tune_garbage_collection() -> None:
-    """Make garbage collection rare for young objects, and very rare for old ones.
+    """Make garbage collections rare for young objects, and very rare for old ones.
 
-    Thousands of updates are kept, without cycles. Collecting all of them each time their number has grown by a quarter
-    stops everything for milliseconds and frees nothing; imported modules are never garbage either.
+    The process keeps thousands of updates, which have no cycles. A collection of all objects each time their number has
+    grown by a quarter would stop the event loop for milliseconds and free nothing. Imported modules are never garbage
+    either, so they are frozen.
     """
     gc.collect()
     gc.freeze()

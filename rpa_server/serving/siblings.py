@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 #: Seconds that another process may take to answer.
 _TIMEOUT_S = 0.5
 _SUFFIX = ".sock"
-#: Combined across processes by min(), not by sum().
+#: Figures that are combined across processes by min(), not by sum().
 _MINIMA = ("start_time_seconds",)
 
 
@@ -51,7 +51,7 @@ class Siblings:
         return web.Response(body=safejson.dumps(self._own()))
 
     async def totals(self) -> dict[str, float]:
-        """Return the figures of all processes together; processes that do not answer are left out."""
+        """Return the figures of all processes combined; processes that do not answer within _TIMEOUT_S are left out."""
         totals = self._own()
         if self._path is not None:
             others = sorted(self._path.parent.glob(f"*{_SUFFIX}"))
@@ -76,5 +76,5 @@ async def _ask(path: Path) -> dict[str, float]:
 
 
 def socket_path(directory: str, number: int) -> Path:
-    """Return the path of one process's socket."""
+    """Return the path of the socket of process *number*, in the *directory* that all of the port's processes share."""
     return Path(directory, f"{number}{_SUFFIX}")

@@ -16,9 +16,10 @@ from ..backoff import delay
 
 logger = logging.getLogger(__name__)
 
-#: A process that lived at least this many seconds is restarted at once; otherwise the pauses grow.
+#: After a process that ran longer than this many seconds, the pause before the restart is the shortest (50 to 100 ms);
+#: otherwise the pauses grow, up to 5 s.
 _STEADY_S = 10.0
-#: Seconds that the processes may take to end; their own time limits are well below that.
+#: Seconds that the processes may take to end before they are killed; their own time limits are well below that.
 _DRAIN_S = 8.0
 
 
@@ -54,7 +55,7 @@ class Supervisor:
         attempt = 0
         while not self._stopping.is_set():
             began = time.monotonic()
-            # A new session, so that Ctrl-C reaches only this process, which passes it on.
+            # In a session of its own (setsid), so that Ctrl-C reaches only this process, which passes it on as SIGTERM.
             process = await asyncio.create_subprocess_exec(
                 *command, stdin=asyncio.subprocess.DEVNULL, start_new_session=True
             )

@@ -1,7 +1,7 @@
 """Copies runs that are only in files into Redis.
 
-A robot may have died while Redis was down: what our tracker left in its directory is copied into Redis once that is back.
-A deployed robot's files are left alone.
+A robot may have died while Redis was down: what our tracker left in its directory is copied into Redis once Redis is
+back. A deployed robot's files are left alone.
 """
 
 import asyncio
@@ -19,9 +19,9 @@ logger = logging.getLogger(__name__)
 
 #: Seconds between two checks.
 ADOPT_S = 60.0
-#: How long a requested check is delayed: trackers that are alive are about to store their runs themselves.
+#: Seconds by which every check is delayed: once Redis is back, trackers that still run store their runs themselves.
 _SETTLE_S = 2.0
-#: How many sessions are checked: over six times the runs of the busiest recorded day.
+#: How many sessions are checked at most, latest first: over six times the runs of the busiest recorded day.
 _MOST_SESSIONS = 1000
 
 
@@ -29,25 +29,28 @@ class Adoption:
     """Copies runs that are only in files into Redis; files of other robots are left alone.
 
     A tracker that is still running does the same. Both may do it: every update is numbered, so none is stored twice.
+
+    Attributes:
+        adopted: number of runs copied.
     """
 
     def __init__(self, files: FileStore, redis: RedisStore) -> None:
         self._files = files
         self._redis = redis
-        # session id → time of the last change of its files: sessions that need nothing for now, and those of other
-        # robots.
+        # Session id → when its files last changed, in ns; until they change again the session is skipped. Redis has the
+        # settled ones, which are checked again after want(), too. The others are not our tracker's, or can't be copied.
         self._settled: dict[str, int] = {}
         self._others: dict[str, int] = {}
         self._wanted = asyncio.Event()
         self.adopted = 0
 
     def want(self) -> None:
-        """Check soon: Redis is back."""
+        """Request a check soon, of settled sessions, too: Redis is back and may have lost runs."""
         self._settled.clear()
         self._wanted.set()
 
     async def run(self) -> None:
-        """Check when asked to and once in a while, for ever."""
+        """Check every ADOPT_S, and soon after want() was called, for ever."""
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(ADOPT_S):
@@ -75,7 +78,7 @@ class Adoption:
                 self._others[session_id] = changed_ns
 
     async def _adopt(self, state: SessionState, session_id: str) -> bool:
-        """Copy a run into Redis if Redis lacks it; False if another writer is just doing so."""
+        """Copy a run into Redis if Redis lacks it; False if another writer stored something first."""
         stored = await self._redis.read(session_id)
         if stored is None or _lacks(stored, state):
             if not await self._redis.replay(Run.resume(session_id, state)):

@@ -1,6 +1,7 @@
-"""Turns messages from a channel into updates for the hub: our own by their cursor, others by their schema.
+"""Turns messages published in Redis into updates for the hub.
 
-Garbage is counted and dropped; no message may stop the reading task.
+Messages of our tracker are recognised by their head; any other one must pass a schema, else it is counted and dropped.
+Handling a message never raises, since an exception would end the subscription.
 """
 
 import logging
@@ -16,7 +17,7 @@ from ..progress.update import Update, own_update
 
 logger = logging.getLogger(__name__)
 
-#: Ten times the most that a robot was seen to send; anything larger on the channel is not an update.
+#: Ten times the largest message that was recorded from a robot; larger messages of other writers are dropped.
 MAX_BYTES = 1024 * 1024
 #: Keys that only our own writers may set: the kind of message, its position, whether the run is over.
 _RESERVED = ("type", "epoch", "seq", "final", "estado")
@@ -28,7 +29,7 @@ class Feed:
 
     Attributes:
         received: number of messages that were updates.
-        unnumbered: how many of them came from other writers than our tracker.
+        unnumbered: how many of these came from other writers than our tracker.
         garbage: number of dropped messages.
     """
 
@@ -42,6 +43,7 @@ class Feed:
 
         Args:
             channel: ``rpa_progress:<session>``.
+            raw: the message.
         """
         if self._hub.take(channel[_PREFIX_SIZE:], raw):
             self.received += 1
@@ -64,7 +66,8 @@ class Feed:
     def written(self, channel: bytes) -> None:
         """Handle the notification that a snapshot was written: the deployed robot writes one and publishes nothing.
 
-        Redis notifies about our own tracker's snapshots, too; their content also comes as a message.
+        Redis notifies about our own tracker's snapshots, too. Hub.written() ignores these during the run, since the
+        same updates also come as messages.
         """
         session_id = session_of_keyspace(channel)
         if session_id is not None:
@@ -78,9 +81,9 @@ class Feed:
 
 
 def unnumbered_update(raw: bytes) -> Update:
-    """Build an update from another writer's message: ``type`` added, reserved keys removed, all others kept.
+    """Build an update from another writer's message: redacted, ``type`` added, reserved keys removed, all others kept.
 
-    Messages of such robots are redacted; what our tracker publishes is its caller's decision, and stays unchanged.
+    Our tracker's messages are not redacted: whoever calls the tracker decides what they contain.
 
     Raises:
         BadDocument: the message is too large, no JSON object, or not of the plan's shape.

@@ -1,15 +1,15 @@
-"""Tells the hub which sessions changed in a backend that notifies, but delivers no updates: today the files."""
+"""Passes changes to the hub from a backend that reports changed sessions, but no updates: today the files."""
 
 from ..backends.base import Notifier
 from ..delivery.hub import Hub
 
 
 class FileWatch:
-    """Has changed sessions read again.
+    """Makes the hub re-read watched sessions that changed in a backend.
 
     Args:
-        notifier: the backend.
-        hub: what is watched.
+        notifier: the backend, which reports its changes.
+        hub: has the watched sessions.
     """
 
     def __init__(self, notifier: Notifier, hub: Hub) -> None:
@@ -17,9 +17,9 @@ class FileWatch:
         self._hub = hub
 
     async def run(self) -> None:
-        """Follow the backend's notifications, for ever."""
+        """Pass the backend's notifications on, for ever."""
         async for session_ids in self._notifier.changes():
-            if not session_ids:  # notifications have begun, see Notifier
+            if not session_ids:  # notifications began or resumed: earlier changes may have been missed, see Notifier
                 self._hub.all_changed()
             for session_id in session_ids:
                 self._hub.changed(session_id)

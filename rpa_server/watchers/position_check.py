@@ -1,7 +1,7 @@
 """Finds watched sessions that are behind Redis.
 
 Pub/sub does not store messages, and a subscription may be dead for seconds before that is noticed. So the position of
-every watched session is compared with the store's, and a session that is behind is read again.
+every watched session is compared with that in Redis, and a session that is behind is read again.
 """
 
 import asyncio
@@ -17,19 +17,19 @@ from ..progress.update import Cursor
 CHECK_S = 2.0
 #: How many sessions are compared in one check; the next check continues after them.
 _A_LOOK = 1000
-#: How many sessions are in one query to Redis, and the pause after it, in which other tasks run.
+#: How many sessions are in one query to Redis, and the seconds after it in which other tasks run.
 _AT_ONCE = 100
 _PAUSE_S = 0.005
 
 
 class PositionCheck:
-    """Compares positions.
+    """Compares the positions of watched sessions with those in Redis.
 
     One short query asks for a hundred sessions when each was last written. Positions are then read only for sessions that
     were written and are quiet again: while updates arrive, a gap in their numbers shows by itself.
 
     Args:
-        hub: knows the watched sessions.
+        hub: has the watched sessions.
         store: the Redis to compare with; a session that is behind is read completely.
     """
 
@@ -40,11 +40,11 @@ class PositionCheck:
         self._turn = 0
 
     def missed(self) -> None:
-        """Check all sessions now: messages may have been missed."""
+        """Request a check of all sessions now: messages may have been missed."""
         self._missed.set()
 
     async def run(self) -> None:
-        """Compare, for ever."""
+        """Check every CHECK_S, and at once after missed() was called, for ever."""
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(CHECK_S):
@@ -54,7 +54,7 @@ class PositionCheck:
             await self._look(missed)
 
     async def _look(self, missed: bool) -> None:
-        """Compare the watched sessions.
+        """Compare the watched sessions: all of them if *missed*, else the next _A_LOOK.
 
         No reference to a session may be kept from one check to the next: it would keep the session alive.
         """
@@ -71,7 +71,7 @@ class PositionCheck:
         if missed:
             for session in sessions:
                 if not (session.loaded and session.numbered):
-                    session.changed()  # its updates have no position that could show what was missed
+                    session.changed()  # without a numbered position that could show what was missed
         else:
             sessions = [session for session in sessions if not self._moves(session)]
         if not sessions:
@@ -90,7 +90,7 @@ class PositionCheck:
 
     @staticmethod
     def _moves(session: Session) -> bool:
-        """Tell whether an update of *session* came since the last check; if it was never read, request that."""
+        """Tell whether an update of *session* came since the last check; start a read if none has succeeded yet."""
         if not session.loaded:
             session.changed()
         heard, session.mark.heard = session.mark.heard, False

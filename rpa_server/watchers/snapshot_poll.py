@@ -3,8 +3,8 @@
 The deployed Redis tracker writes ``rpa:progress:<sid>`` and publishes nothing. If Redis lets us switch on keyspace
 notifications (backends/redis/subscription.py), those report such writes. Otherwise the snapshots of watched sessions are
 compared with those of the previous poll, except for runs that our tracker numbers. With notifications active the poll
-still runs, but seldom: another program may switch them off (``CONFIG SET notify-keyspace-events``), which nobody would
-report.
+still runs, but seldom: another program may switch them off (``CONFIG SET notify-keyspace-events``), and Redis does not
+report that.
 """
 
 import asyncio
@@ -20,19 +20,19 @@ from ..errors import StorageUnavailable
 
 #: Seconds between two polls.
 PERIOD_S = 0.3
-#: The same while Redis is believed to send notifications.
+#: Seconds between two polls while notifications are believed to be active.
 NOTIFIED_PERIOD_S = 3.0
 #: How many snapshots are read at once: 100 of them are half a megabyte.
 _AT_ONCE = 100
 
 
 class SnapshotPoll:
-    """Compares snapshots.
+    """Re-reads watched sessions whose snapshot in Redis has changed, except those that our tracker numbers.
 
     Args:
-        hub: knows the watched sessions.
+        hub: has the watched sessions.
         store: the Redis to read from.
-        subscriber: knows whether notifications are active.
+        subscriber: its ``notified`` says whether notifications are active.
     """
 
     def __init__(self, hub: Hub, store: RedisStore, subscriber: Subscriber) -> None:
@@ -42,7 +42,7 @@ class SnapshotPoll:
         self._seen: WeakKeyDictionary[Session, int] = WeakKeyDictionary()
 
     async def run(self) -> None:
-        """Look, for ever."""
+        """Poll every PERIOD_S, or every NOTIFIED_PERIOD_S while notifications are active, for ever."""
         looked_s = time.monotonic()
         while True:
             await asyncio.sleep(PERIOD_S)

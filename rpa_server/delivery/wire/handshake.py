@@ -1,7 +1,8 @@
 """The opening handshake of a WebSocket, as RFC 6455 has it for a server (section 4.2).
 
-Pure. Headers come in the form of whoever parsed them. parse() reads a whole request, but only the form that browsers and
-common libraries send; any other form is left to a real HTTP parser.
+Pure. Headers are a mapping that is read with lower-case names: the dict that parse() makes, or aiohttp's, which ignores
+case. parse() reads a whole request, but only the form that browsers and common libraries send; any other form is left
+to aiohttp's parser.
 """
 
 import binascii
@@ -10,7 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
-#: Our own subprotocol; a client without it gets the plan's dialect.
+#: Our own subprotocol; a client without it gets the plan's dialect, see delivery/websocket.py.
 PROTOCOL = "rpa.v1"
 _VERSION = "13"
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -20,7 +21,7 @@ _REQUEST = re.compile(
     r"((?:[A-Za-z-]{1,64}:[\t -~]*\r\n)+)\r\n"
 )
 _FIELD = re.compile(r"([A-Za-z-]+):([^\r]*)\r\n")
-#: HTTP/1.1 requires the first header; any of the others means that the request has a body.
+#: HTTP/1.1 requires the first header; any of the others announces a body, so that the request is left to aiohttp.
 _NEEDED, _ODD = "host", frozenset({"content-length", "transfer-encoding", "expect"})
 
 
@@ -29,8 +30,8 @@ class Opening(NamedTuple):
 
     Attributes:
         session_id: not yet checked.
-        after: the cursor that the client sends, None if it sends none.
-        headers: keys in lower case, every name once.
+        after: the value of the query parameter ``after``, a cursor that is not yet checked; None without one.
+        headers: by name in lower case; parse() refuses a request that repeats a name.
     """
 
     session_id: str
@@ -39,7 +40,7 @@ class Opening(NamedTuple):
 
 
 def parse(data: bytes) -> Opening | None:
-    """Parse a request that is a handshake of the most common form; None for any other request."""
+    """Parse a request to open a WebSocket that has the most common form; None for any other request."""
     if len(data) > _LONGEST or not data.isascii():
         return None
     match = _REQUEST.fullmatch(data.decode("ascii"))
@@ -68,7 +69,7 @@ def accept(headers: Mapping[str, str]) -> str | None:
 
 
 def _is_listed(word: str, text: str) -> bool:
-    """Tell whether the value of a header, a list with commas, has *word* in it."""
+    """Tell whether *text*, the value of a header with a comma-separated list, contains *word*."""
     return text == word or word in map(str.strip, text.split(","))
 
 

@@ -1,7 +1,7 @@
 """What a client sends over an open WebSocket: bytes go in, complete messages come out.
 
-Pure. wsproto parses the frames (RFC 6455, as a server); this module checks what it leaves to its caller: the size of a
-message, the number of frames, and close codes. Violations are refused as soon as they show, not repaired.
+Pure. wsproto parses the frames (RFC 6455, as a server); this module checks what wsproto leaves to its caller: the size
+of a message, the number of frames, and close codes. A violation is refused as soon as it shows, not repaired.
 """
 
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from wsproto.frame_protocol import LOCAL_ONLY_CLOSE_REASONS, CloseReason, FrameD
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 PROTOCOL_ERROR, BAD_TEXT, TOO_MANY, TOO_BIG = 1002, 1007, 1008, 1009
 
-#: Registered codes that a peer may send; 3000 to 4999 are free for anybody's use (section 7.4.2).
+#: Registered close codes that a peer may send; 3000 to 4999 are free for any use (RFC 6455, section 7.4.2).
 _CLOSE_CODES = frozenset(CloseReason) - frozenset(LOCAL_ONLY_CLOSE_REASONS)
 _FREE_CLOSE_CODES = range(3000, 5000)
 
@@ -20,7 +20,7 @@ class ProtocolViolation(Exception):
     """The client broke the protocol.
 
     Attributes:
-        code: the close code to answer with.
+        code: the close code to send.
     """
 
     def __init__(self, code: int, reason: str) -> None:
@@ -33,7 +33,7 @@ class Message(NamedTuple):
 
     Attributes:
         opcode: TEXT, BINARY, PING, PONG or CLOSE.
-        payload: unmasked; known to be well-formed for TEXT and CLOSE.
+        payload: unmasked; for TEXT valid UTF-8, for CLOSE empty or a permitted code and a reason in UTF-8.
     """
 
     opcode: int
@@ -41,7 +41,7 @@ class Message(NamedTuple):
 
 
 class Reader:
-    """Puts frames together.
+    """Assembles frames into messages.
 
     Args:
         limit: the most bytes of a message, over all its fragments.
@@ -49,7 +49,7 @@ class Reader:
             messages: a fragment without payload costs as much (7 us), and one read can bring 40,000 of them.
 
     Attributes:
-        frames: how many came since the last reset.
+        frames: how many frames came since the caller last reset this number.
     """
 
     __slots__ = ("_decoders", "_limit", "_most_frames", "_payload", "frames")
@@ -57,8 +57,8 @@ class Reader:
     def __init__(self, limit: int, most_frames: int = 500) -> None:
         self._limit = limit
         self._most_frames = most_frames
-        # Kept only while a frame or a message is incomplete: a page sends 21 bytes every 25 s, and the decoders take 500
-        # bytes.
+        # Kept only while a frame or a message is incomplete, because they take 500 bytes for each client, and a page
+        # sends only 21 bytes every 25 s.
         self._decoders: tuple[FrameDecoder, MessageDecoder] | None = None
         self._payload = bytearray()
         self.frames = 0
@@ -67,7 +67,7 @@ class Reader:
         """Parse bytes and return the messages that they complete.
 
         Raises:
-            ProtocolViolation: the reader must not be used any more.
+            ProtocolViolation: the client broke the protocol; this reader must not be used any more.
         """
         frames, message = self._decoders or (FrameDecoder(client=False), MessageDecoder())
         frames.receive_bytes(data)
@@ -86,7 +86,7 @@ class Reader:
             if frame.frame_finished:
                 self._count()
             payload = frame.payload
-            assert isinstance(payload, bytes)  # only a MessageDecoder makes it text
+            assert isinstance(payload, bytes)  # only a MessageDecoder would convert it to text
             if frame.opcode.iscontrol():
                 if frame.opcode is Opcode.CLOSE:
                     _check_close(payload)
@@ -118,7 +118,7 @@ class Reader:
 
 
 def _check_close(payload: bytes) -> None:
-    """Refuse a close frame that no peer may send; an empty one is fine."""
+    """Refuse a close frame with a code that no peer may send or a reason that is not UTF-8; an empty one is fine."""
     if not payload:
         return
     code = int.from_bytes(payload[:2], "big")

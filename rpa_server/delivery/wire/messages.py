@@ -1,6 +1,7 @@
-"""The messages of streams besides updates, as JSON: first message and reset, native and in the plan's dialect.
+"""The messages other than updates, as JSON: first message and reset, native and in the plan's dialect, and estimates.
 
-Pure. websocket.py and sse.py make frames and events of these messages.
+Pure. The plan is the project's first design; pages that were written for it still work. delivery/websocket.py and
+delivery/event_stream.py send these messages as frames and as events.
 """
 
 
@@ -10,7 +11,7 @@ from ...progress.snapshot import with_names
 from ...progress.update import Update
 from .welcome import Welcome
 
-#: Only updates with these bytes in them are parsed for their estimates.
+#: Only updates that contain these bytes are parsed for estimates.
 _ESTIMATES_KEY = b'"estimativas":'
 
 
@@ -33,7 +34,7 @@ def sync_message(welcome: Welcome) -> bytes:
 
 
 def reset_message(welcome: Welcome) -> bytes:
-    """Build the message that continuity was lost, once for all clients that share *welcome*."""
+    """Build the message that replaces a client's state after lost continuity, once for all that share *welcome*."""
     encoded = welcome.messages.get("reset")
     if encoded is None:
         epoch, seq = welcome.at or (None, 0)
@@ -49,7 +50,7 @@ def reset_message(welcome: Welcome) -> bytes:
 
 
 def plain_message(welcome: Welcome) -> bytes | None:
-    """Build the stored state as an update in the plan's shape, None if nothing is stored."""
+    """Build an update in the plan's shape that contains the current state, None if nothing is known."""
     view = welcome.snapshot
     if view is None:
         return None
@@ -68,7 +69,8 @@ def plain_message(welcome: Welcome) -> bytes | None:
 def estimates_message(update: Update) -> bytes | None:
     """Build the extra message of the plan's dialect for an update with estimates, None for an update without.
 
-    The page scripts of the plan print ``cobertura.nome``; the deployed robot writes ``nome_cobertura``.
+    The page scripts of the plan print ``cobertura.nome``, but the deployed robot writes ``nome_cobertura``: the message
+    has both.
     """
     if _ESTIMATES_KEY not in update.raw:
         return None

@@ -1,19 +1,20 @@
-"""What a client is sent first, and when it has lost continuity: the data of which messages.py makes a message."""
+"""The content of a client's first message and of a reset, before messages.py encodes it."""
 
 from ...progress.shapes import View
 from ...progress.update import Cursor
 
 
 class Welcome:
-    """The first message of a client that begins to watch, or that has lost continuity; wire/messages.py puts it into words.
+    """The content of the first message to a client, or of a reset after lost continuity; wire/messages.py encodes it.
 
     Attributes:
         session_id: the session.
-        heartbeat_ms: how often the server gives a sign of life.
-        at: the position; updates behind it follow. None while nothing is known of the session.
-        snapshot: the state at that position as pages get it; None where nothing is known, or where it is not needed.
-        recovered: the client's cursor was found, so that the updates behind *at* are all that it lacks.
-        messages: what wire/messages.py made of it, by type: a crowd that comes at once shares one Welcome.
+        heartbeat_ms: milliseconds between two heartbeats on a stream.
+        at: the position after which updates follow; None while nothing is known of the session.
+        snapshot: the state at that position as pages get it; None if nothing is known, or if the client recovered.
+        recovered: True if the client lacks nothing but the updates after *at*, its own cursor, and they follow.
+        messages: the encoded messages by type, filled in by wire/messages.py: clients that join within FRESH_S share
+            one Welcome, which is then encoded once.
     """
 
     __slots__ = ("at", "heartbeat_ms", "messages", "recovered", "session_id", "snapshot")
