@@ -1,4 +1,4 @@
-"""What a backend consists of: a Store and perhaps a Notifier for the server, a Writer for robots.
+"""The interfaces of a backend: a Store and perhaps a Notifier for the server, a Writer for robots.
 
 A new backend is a folder beside this module; docs/architecture.rst lists what else has to know it.
 """
@@ -9,7 +9,7 @@ from typing import Protocol
 from ..progress.run import Run
 from ..progress.session_state import SessionState
 
-#: How long a session stays stored after its last update.
+#: For how many seconds after its last update a session stays in Redis, and in the lists made from the files.
 TTL_S = 86_400
 
 
@@ -17,7 +17,7 @@ class Store(Protocol):
     """The store interface that the hub and the handlers use. Every method may raise StorageUnavailable."""
 
     async def read(self, session_id: str) -> SessionState | None:
-        """Return the current state of a session, None where nothing is stored."""
+        """Return the current state of a session, None if nothing usable is stored."""
 
     async def sessions(self, limit: int) -> list[str]:
         """Return the ids of at most *limit* sessions, most recently changed first."""
@@ -26,8 +26,8 @@ class Store(Protocol):
         """Store the updates added to *run* since it was resumed.
 
         Returns:
-            Returns False, with nothing stored, if another writer stored something first; then rebuild the run from the
-            store.
+            Returns False, with nothing stored, if another writer stored something first; the caller then has to resume
+            the run anew from what read() returns.
         """
 
 

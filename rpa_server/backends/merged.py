@@ -1,7 +1,8 @@
 """Several stores as one: Redis and the files.
 
-All of them are read every time, since a robot may switch from one to the other in mid-run. If two answer, the later
-cursor wins; file times are not compared. A failing store is ignored unless all of them fail.
+All of them are read every time, since a robot may switch from one to the other in mid-run. If two have the session,
+session_state.later() merges their states; file times are not compared. A failing store is ignored if another store has
+the session.
 """
 
 import asyncio
@@ -18,7 +19,7 @@ _T = TypeVar("_T")
 
 
 class MergedStore:
-    """Several stores; the first one is preferred for writing.
+    """Several stores, used as one; the first one that works is written to.
 
     Args:
         stores: at least one.
@@ -31,7 +32,7 @@ class MergedStore:
         """Return the most advanced state that any store has.
 
         Raises:
-            StorageUnavailable: a store failed, and no other one knows the session.
+            StorageUnavailable: a store failed, and no other one has the session.
         """
         answers = await asyncio.gather(
             *(store.read(session_id) for store in self._stores), return_exceptions=True
@@ -43,13 +44,21 @@ class MergedStore:
         return state
 
     async def sessions(self, limit: int) -> list[str]:
-        """Return the ids known to any store, those of the first store first."""
+        """Return at most *limit* ids of sessions that any store has, those of the first store first.
+
+        Raises:
+            StorageUnavailable: all stores failed.
+        """
         answers = await asyncio.gather(*(store.sessions(limit) for store in self._stores), return_exceptions=True)
         names = [name for answer in _usable(answers) for name in answer]
         return list(dict.fromkeys(names))[:limit]
 
     async def append(self, run: Run) -> bool:
-        """Append to the first store that works."""
+        """Append to the first store that works, and return its answer; see Store.append().
+
+        Raises:
+            StorageUnavailable: no store works.
+        """
         failure = StorageUnavailable("There is no store.")
         for store in self._stores:
             try:
@@ -60,7 +69,10 @@ class MergedStore:
 
 
 def _usable(answers: Sequence[_T | BaseException]) -> list[_T]:
-    """Return the answers of stores that work; raise StorageUnavailable if none does, any other exception at once."""
+    """Return the answers of the stores that work, or raise StorageUnavailable if none works.
+
+    Any other exception among the answers is raised.
+    """
     good: list[_T] = []
     failure: BaseException | None = None
     for answer in answers:

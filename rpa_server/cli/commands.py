@@ -58,7 +58,7 @@ def serve(host: str | None, port: int | None, count: int, log_level: str, path: 
 
 
 def _supervise(settings: config.Settings, count: int, log_level: str) -> None:
-    """Run *count* processes on one port; each takes its share of the connections."""
+    """Run *count* processes on one port, each with an equal part of ``RPA_MAX_CONNECTIONS``."""
     for probe in _bind(settings.host, settings.port):  # unshared: fails if another program has the port
         settings = dataclasses.replace(settings, port=probe.getsockname()[1])
         probe.close()
@@ -155,8 +155,9 @@ def _run(app: web.Application, sockets: list[socket.socket], host: str | None, p
     """Serve until a signal ends it.
 
     Args:
-        host: for the address that is printed, None to print none. It is printed once signal handlers are installed, so
-            that whoever reads it may stop the server at once.
+        host: the host in the address that is printed, None to print no address. It is printed once signal handlers are
+            installed, so that a program that reads the address may stop the server at once.
+        path: the path in that address.
     """
     port = sockets[0].getsockname()[1]
 
@@ -170,7 +171,7 @@ def _run(app: web.Application, sockets: list[socket.socket], host: str | None, p
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:
-    """Return uvloop's event loop factory if uvloop is installed."""
+    """Return a new event loop, uvloop's if uvloop is installed."""
     try:
         import uvloop
     except ImportError:
@@ -179,7 +180,7 @@ def _new_loop() -> asyncio.AbstractEventLoop:
 
 
 def main() -> None:
-    """Run the command line; every failure is reported in one sentence."""
+    """Run the command line; a wrong setting or session id is reported in one sentence, with exit status 2."""
     try:
         cli()
     except ConfigError as error:

@@ -1,4 +1,4 @@
-"""The demonstration: a server, a recorded run played through the real tracker, and a page that shows it."""
+"""The demonstration: a server, a recorded run played through the real tracker, and a page that shows the run."""
 
 import asyncio
 import logging
@@ -31,7 +31,7 @@ def build(settings: Settings, speed: float) -> web.Application:
             *("--session", SESSION, "--speed", str(speed)),
             env=environ,
             stdin=asyncio.subprocess.DEVNULL,
-            stdout=None if sys.stdout.isatty() else asyncio.subprocess.DEVNULL,  # the robot's live line
+            stdout=None if sys.stdout.isatty() else asyncio.subprocess.DEVNULL,  # a terminal shows the live line
         )
         yield
         if process.returncode is None:
@@ -43,5 +43,5 @@ def build(settings: Settings, speed: float) -> web.Application:
 
 
 def directory() -> tempfile.TemporaryDirectory[str]:
-    """Create the directory that the demonstration writes to; leaving the context deletes it."""
+    """Create the data directory of the demonstration; leaving the context deletes the directory."""
     return tempfile.TemporaryDirectory(prefix="rpa-server-demo-")

@@ -1,4 +1,4 @@
-"""A run on one line of the terminal, live: label, bar, percentage, and a text that never wraps.
+"""Shows a run on one line of the terminal, live: label, bar, percentage, and a text that never wraps.
 
 If standard output is not a terminal, a line with the label is printed whenever the label changes, and finally the last
 text.
@@ -43,12 +43,12 @@ class LiveLine:
             self._progress.stop()
 
     def show(self, text: str, percent: float | None = None, label: str | None = None) -> None:
-        """Show what changed.
+        """Show a new text and, if given, a new percentage and label.
 
         Args:
             text: any text; control characters that a terminal would obey become blanks.
             percent: 0 to 100, None to leave the bar as it is.
-            label: None to leave it as it is.
+            label: None to leave the label as it is.
         """
         changed = label is not None and label != self._label
         self._label = label or self._label
@@ -66,12 +66,12 @@ class LiveLine:
 
 
 def printable(text: str) -> str:
-    """Replace every character by a blank that could move the cursor or start a terminal command."""
+    """Replace every character that could move the cursor or start a terminal command by a blank."""
     return "".join(character if character.isprintable() else " " for character in text)
 
 
 def _progress() -> "Progress":
-    # Imported here because the server imports this module, too, and rich takes a tenth of a second and 3 MB.
+    # Imported here because ``rpa-server serve`` imports this module, too, and rich takes a tenth of a second and 3 MB.
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
     from rich.table import Column

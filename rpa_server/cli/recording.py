@@ -1,6 +1,6 @@
-"""A recorded ``history_<sid>.json`` as the calls that a robot made.
+"""Turns a recorded ``history_<sid>.json`` into the calls that its robot made on its tracker.
 
-Pure. The document is not trusted: it may be torn, written by another program, or by a robot whose shape differs slightly.
+Pure. The document is not trusted: it may be torn, or written by another program or by a robot with other shapes.
 """
 
 from collections.abc import Callable, Iterator
@@ -41,9 +41,9 @@ class Step:
     """One call of a robot.
 
     Attributes:
-        at_s: seconds since the run began.
+        at_s: when the call was made, in seconds since the run began.
         text: what the visitor reads when the call is made.
-        report: makes the call on a tracker.
+        report: function that makes the same call on a tracker.
     """
 
     at_s: float
@@ -58,7 +58,7 @@ class Recording:
     Attributes:
         session_id: as recorded, not checked; None if it is missing or not a text.
         total: number of steps.
-        steps: at least one, in order.
+        steps: the robot's calls, in order; empty if the recording has no entry but ``inicio``.
     """
 
     session_id: str | None
@@ -89,14 +89,14 @@ def _time(text: str) -> datetime:
 
 
 def _calls(entries: list[Entry]) -> Iterator[tuple[Entry, Callable[[Reporter], None]]]:
-    """Yield each call with the entry that it wrote, or with the first of its two entries."""
+    """Yield each call with the entry from which it is rebuilt, one of the two entries if the call wrote two."""
     skip = False
     for entry, following in zip(entries, [*entries[1:], None], strict=True):
         if skip or entry["etapa"] == "inicio":
             skip = False
             continue
-        # Two calls make two entries each: finalizar(erro_final=...) writes the error first;
-        # update_progress_with_estimativas writes the step first, which then carries the estimates, too.
+        # Two calls write two entries each: finalizar(erro_final=...) an error and the end, which has the error's text,
+        # too; update_progress_with_estimativas a step, which has the estimates, too, and the estimates.
         skip = following is not None and following["etapa"] == "estimativas" and "estimativas" in entry
         if not _made_by_finalizar(entry, following):
             yield entry, _call(entry)

@@ -1,4 +1,4 @@
-"""Plays recorded runs through the real tracker, at their own pace or faster."""
+"""Plays recorded runs through the real tracker, as fast as they were recorded or at another speed."""
 
 import time
 from pathlib import Path
@@ -25,8 +25,9 @@ def play(path: Path, speed: float, session_id: str | None) -> None:
     """Play one recording and show it on a live line.
 
     Args:
-        speed: how many times faster than recorded.
-        session_id: used instead of the recorded one.
+        path: a history document, ``history_<sid>.json``.
+        speed: how many times as fast as recorded.
+        session_id: used instead of the recorded session id; None to use that one.
 
     Raises:
         BadDocument: the file is not a recording, or some update could not be stored.

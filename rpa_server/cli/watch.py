@@ -1,4 +1,4 @@
-"""A run in the terminal, live, over the native WebSocket."""
+"""Shows a run in the terminal, live, as a client of the native WebSocket."""
 
 import asyncio
 import random
@@ -21,7 +21,7 @@ _FINAL_STATUSES = (400, 401, 403, 404, 426)
 
 
 class Watcher:
-    """Follows one session.
+    """Follows one session over the WebSocket and shows its run on a LiveLine.
 
     Args:
         session_id: an already checked session id.
@@ -29,7 +29,7 @@ class Watcher:
 
     Attributes:
         estado: the run's latest known ``estado``.
-        final: the run has ended, or the server does not let us follow it.
+        final: the run has ended, or the server closed the connection with one of _FINAL_CODES.
     """
 
     def __init__(self, session_id: str, url: str) -> None:
@@ -40,7 +40,11 @@ class Watcher:
         self.final = False
 
     async def run(self) -> None:
-        """Show the run until it has ended; reconnects for as long as it takes."""
+        """Show the run until it has ended; reconnect with a backoff whenever the connection is lost.
+
+        Raises:
+            click.ClickException: the address is not a session of an rpa-server.
+        """
         attempt = 0
         with LiveLine(self.estado) as shown:
             async with aiohttp.ClientSession() as http:
@@ -62,7 +66,7 @@ class Watcher:
             shown.end(self._price if self.estado == Estado.SUCESSO else self._reason)
 
     async def _follow(self, http: aiohttp.ClientSession, shown: LiveLine) -> bool:
-        """Read one connection to its end; return whether any message about the session came."""
+        """Connect and read messages until the connection ends; return whether any was about the session."""
         query = {"after": self._after} if self._after else {}
         heard = False
         async with http.ws_connect(self._address, protocols=[PROTOCOL], params=query, heartbeat=20) as socket:
@@ -83,7 +87,7 @@ class Watcher:
             self._after = f"{message['epoch']}:{message['seq']}"
         kind = message.get("type")
         state = message.get("snapshot") if kind in ("sync", "reset") else message
-        if state and "estado" in state:  # no other writer uses this key, and ours always sends the other keys with it
+        if state and "estado" in state:  # only our messages have this key, and they always have the other keys, too
             self.estado, self.final = Estado(str(state["estado"])), bool(state["final"])
             self._price = first_price(state) or self._price
             self._reason = reason(state) or self._reason
@@ -98,13 +102,13 @@ def line(state: dict[str, Any]) -> str:
 
 
 def first_price(state: dict[str, Any]) -> str:
-    """Return the price of the recommended plan, else of the alternative one, as the robot wrote it; empty if none."""
+    """Return the price of the recommended plan, else of the alternative one, as the robot wrote it; else ``""``."""
     plans = state.get("resultado") or {}
     prices = [price(plans[key]) for key in PLAN_KEYS if isinstance(plans.get(key), dict)]
     return next(filter(None, prices), "")
 
 
 def reason(state: dict[str, Any]) -> str:
-    """Return the last error that a snapshot or an update reports, empty if none."""
+    """Return the text of the last error in a snapshot or an update, empty if there is none."""
     errors = [item.get("erro") for item in state.get("erros", ()) if isinstance(item, dict)]
     return str(state.get("erro") or (errors[-1] if errors else "") or "")

@@ -1,1 +1,1 @@
-"""Everything that exists only for the deployed PHP, its pages and its event stream."""
+"""Everything that exists only for the deployed system: the addresses of its PHP, which its pages read."""

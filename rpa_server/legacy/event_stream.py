@@ -1,10 +1,10 @@
 """A client of a session that is sent the messages of the deployed ``progress_sse.php``.
 
-Like other streams it knows neither HTTP nor aiohttp, and nothing in it awaits. Unlike them it reports the state, not
-updates: states between two messages are left out.
+Like the other streams, it depends neither on HTTP nor on aiohttp, and nothing in it awaits. Unlike them it sends the
+session's current state instead of updates, so that all updates which a lagging page missed make one message.
 
-Invariants: ``started`` is sent once the robot has written something; nothing follows a last message; a long silence ends
-the stream, since its page waits for a last message.
+Invariants: ``started`` is sent once, not before the robot has written something; nothing follows a last message; too
+long a silence of the robot ends the stream with a last message, for which the page waits.
 """
 
 import asyncio
@@ -21,16 +21,16 @@ from . import php_json, sse_messages
 
 
 def _nothing(update: Update) -> bytes:
-    """Encode nothing: messages are built from the state."""
+    """Encode an update as nothing: _report() builds the messages, from the session's state."""
     return b""
 
 
 class DeployedEventStream(EventStream):
-    """The stream of one page.
+    """The event stream of one page that reads ``progress_sse.php``.
 
     Args:
         session: the session that the page watches.
-        silence_s: how long the robot had been silent when the page connected.
+        silence_s: how many seconds the robot had been silent when the page connected.
         now: returns the server's local time as ``YYYY-MM-DD HH:MM:SS``.
         transport: the connection.
     """
@@ -80,7 +80,7 @@ class DeployedEventStream(EventStream):
         self._report()
 
     def _report(self) -> None:
-        """Send the messages that the current state calls for, and set the timer for the robot's silence."""
+        """Send the messages for the current state, and restart the timer that fires after too long a silence."""
         if self._over:
             return
         state = self._session.state
@@ -102,7 +102,7 @@ class DeployedEventStream(EventStream):
 
     def _write(self, message: Document) -> None:
         last = message["status"] in sse_messages.LAST
-        # Its id is the position: a page that reconnects all the same gets 204, which stops it.
+        # Only the last message has the cursor as id: a page that reconnects with it gets 204, which stops the page.
         self.transport.write(event(php_json.compact(message), self._session.cursor if last else None))
         if last:
             self._close()

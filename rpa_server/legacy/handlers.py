@@ -1,7 +1,7 @@
 """Handlers of the deployed addresses: the PHP API that pages poll today, its older readers, and its event stream.
 
 Under ``/api/rpa`` every answer is a 200, refusals included: any other status stops the pages for good. Addresses that
-start or stop a robot are not served: that is left to the deployed system.
+start or stop a robot are not served; the deployed system serves them.
 """
 
 import functools
@@ -22,7 +22,7 @@ from .progress_answer import Answer
 
 #: Below ``/rpa`` (a proxy may strip ``/api``) these names belong to the deployed API, so they are no session ids there.
 RESERVED = ("progress", "health", "metrics", "sessions", "status", "monitor", "logs", "start", "stop", "cleanup")
-#: Headers as the deployed server sends them; http/cors.py adds which origins may read the response.
+#: CORS headers as the deployed server sends them; http/cors.py adds Access-Control-Allow-Origin.
 _CORS = {
     "Access-Control-Allow-Methods": "GET, POST, PUT, DELETE, OPTIONS",
     "Access-Control-Allow-Headers": "Content-Type, Authorization",
@@ -45,10 +45,10 @@ def _now() -> str:
 
 
 async def _look(request: web.Request, session_id: str) -> tuple[SessionState | None, float]:
-    """Return a session's state and for how many seconds its robot has been silent; None while nothing is known."""
+    """Return a session's newest known state (None if there is none), and the seconds that its robot has been silent."""
     try:
         fresh = await request.app[STORE].read(session_id)
-    except StorageUnavailable:  # the last seen state is the answer
+    except StorageUnavailable:  # then the last seen state is the answer
         fresh = None
     now_s = time.time()
     seen = request.app[LAST_SEEN].record(session_id, fresh, now_s)
@@ -61,7 +61,7 @@ async def preflight(request: web.Request) -> web.StreamResponse:
 
 
 async def api(request: web.Request) -> web.StreamResponse:
-    """Answer any request under ``/api/rpa``, or under ``/rpa`` or ``/`` if a proxy strips the prefix."""
+    """Answer any request under ``/api/rpa``, or the same under ``/rpa`` or ``/`` if a proxy strips the prefix."""
     if request.method == "OPTIONS":
         return await preflight(request)
     return _answer(await _body(request), {"Cache-Control": "no-store"})
@@ -83,7 +83,7 @@ async def _body(request: web.Request) -> Answer:
 
 
 def _words(error: RequestError) -> str:
-    """Return the deployed system's text for a refusal, where it has one."""
+    """Return the text of a refusal: the deployed system's where it has one, else ours."""
     return progress_answer.BAD_ID if isinstance(error, BadSessionId) else str(error)
 
 
@@ -97,14 +97,14 @@ async def _progress(request: web.Request, text: str) -> Answer:
 
 
 async def full_progress(request: web.Request) -> web.StreamResponse:
-    """Answer like the older readers, which take the session id as a parameter."""
+    """Answer like the older readers, which take the session id as the query parameter ``session``."""
     now = datetime.now()
     try:
         session_id = params.admitted(request, Action.READ, "session").session_id
     except RequestError as error:
         if request.query.get("session"):
             return _answer(reader_answer.refusal(_words(error), now), _NO_CACHE)
-        # get_progress.php ignored its parameter and so never refused it: its pages know no status but 200.
+        # get_progress.php ignored its parameter and so never refused a request: its pages expect only status 200.
         status = 200 if request.path == "/get_progress.php" else 400
         return _answer(reader_answer.refusal(reader_answer.NO_ID, now), _NO_CACHE, status)
     state, silence_s = await _look(request, session_id)
@@ -112,7 +112,7 @@ async def full_progress(request: web.Request) -> web.StreamResponse:
 
 
 async def progress_events(request: web.Request) -> web.StreamResponse:
-    """Stream like ``progress_sse.php``, but without starting a robot."""
+    """Stream a session like ``progress_sse.php``, but without starting a robot."""
     try:
         admitted = params.admitted(request, Action.STREAM, "session_id")
     except BadSessionId as error:

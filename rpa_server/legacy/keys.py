@@ -1,4 +1,4 @@
-"""The typed keys of the objects that the deployed addresses need."""
+"""The keys under which an aiohttp application has the objects that only the deployed addresses need."""
 
 from aiohttp import web
 

@@ -1,10 +1,11 @@
-"""LRU cache of the newest state of each polled session, and since when that state has been the newest.
+"""LRU cache of the newest state of each polled session, with the time since which that state has been the newest.
 
-The time is a parameter; this module knows neither stores nor sockets. The cache answers while no store does. It also
-measures a robot's silence if the store can't tell when it was last written: robots write local times without a zone, so
-their times can't be compared with another machine's clock.
+The caller passes the time; this module uses neither stores nor sockets. The cached state is the answer while no store
+answers. The cache also measures a robot's silence if the store can't tell when the session was last written: robots
+write local times without a zone, so their times can't be compared with another machine's clock.
 
-Invariants: the size is bounded; the answers about a run never go back; a deleted session is forgotten after SILENCE_S.
+Invariants: the size is bounded; the returned position of a run never goes back; a session that was deleted from the
+stores is forgotten after SILENCE_S.
 """
 
 from collections import OrderedDict
@@ -18,18 +19,18 @@ _KEPT = 256
 
 
 class Seen(NamedTuple):
-    """A state, and since when it has been the newest (seconds since 1970)."""
+    """A state, and when it was written or, if the store can't tell, first seen (seconds since 1970)."""
 
     state: SessionState
     since_s: float
 
     def silence_s(self, now_s: float) -> float:
-        """Return how many seconds the robot has been silent."""
+        """Return how many seconds the robot has been silent at *now_s* (seconds since 1970)."""
         return max(0.0, now_s - self.since_s)
 
 
 class LastSeen:
-    """The last seen states; the least recently requested one is dropped first.
+    """The last seen states of the sessions; the state of the least recently requested session is dropped first.
 
     Args:
         kept: how many sessions to remember.
@@ -40,12 +41,12 @@ class LastSeen:
         self._kept = kept
 
     def record(self, session_id: str, fresh: SessionState | None, now_s: float) -> Seen | None:
-        """Record a store's answer; return the newest known state.
+        """Record a store's answer; return the newest known state, None if there is none.
 
         Args:
             session_id: the session.
-            fresh: the store's state; None if no store knows the session or none answered. Then the last seen state is
-                returned, if it is not older than SILENCE_S.
+            fresh: the store's state; None if no store has the session or none answered. Then the last seen state is
+                returned, if the robot has been silent for less than SILENCE_S.
             now_s: seconds since 1970.
         """
         seen = self._newest(self._seen.get(session_id), fresh, now_s)

@@ -1,6 +1,6 @@
-"""The deployed pages' words for every outcome, in one table. Nothing else in legacy/ lists the outcomes.
+"""The deployed pages' words for every outcome, in one table. No other module of legacy/ lists all outcomes.
 
-mypy fails for a member of Estado that has no case here; so does the import of this module.
+For a member of Estado without a case here, mypy reports an error and the import of this module fails.
 """
 
 from typing import Literal, NamedTuple, assert_never
@@ -9,13 +9,15 @@ from ..progress.outcome import Estado
 
 
 class DeployedWords(NamedTuple):
-    """What the deployed answers say of one outcome; None while the run goes on: then its step decides.
+    """The words of the deployed answers for one outcome; all but ``dashboard`` are None while the run goes on.
 
     Attributes:
-        dashboard: the key under which ``metrics`` counts it.
-        status: ``progress.status``. With ``success`` pages also get 100 %, the plans and the price.
-        top_level: ``status`` beside ``progress``, which one page alone reads; it knows one word more.
-        last: ``status`` of the last message of ``progress_sse.php``.
+        dashboard: the key under which ``metrics`` counts runs with this outcome.
+        status: ``progress.status``; if None, progress_answer.status() decides. With ``success`` the answer also has
+            100 % and the price.
+        top_level: the ``status`` beside ``progress``, which only one page reads. This page also understands
+            ``manual_quotation``.
+        last: the ``status`` of the last message of ``progress_sse.php``; None if no last message is sent.
     """
 
     dashboard: Literal["pending", "running", "completed", "failed", "stopped"]
@@ -45,10 +47,11 @@ def _words(estado: Estado) -> DeployedWords:
 
 
 _TABLE: dict[Estado, DeployedWords] = {estado: _words(estado) for estado in Estado}
-#: For a word that a tracker of a newer version wrote: nothing is known of it.
+#: For an outcome of a newer tracker, which has no case here: pages stop as for a failure, the dashboard shows a running
+#: session.
 _UNKNOWN = DeployedWords("running", "error", "error", "error")
 
 
 def deployed_words(estado: Estado) -> DeployedWords:
-    """Return the words for an outcome, those of a failure for one of a newer version."""
+    """Return the words for an outcome; for an unknown one, which a newer tracker wrote, see _UNKNOWN."""
     return _TABLE.get(estado, _UNKNOWN)

@@ -16,7 +16,7 @@ _BREAKS = re.compile("[\u2028\u2029]")
 def pretty(value: Any) -> bytes:
     """Encode as with JSON_PRETTY_PRINT | JSON_UNESCAPED_UNICODE: four spaces, ``\\/``."""
     encoded = json.dumps(safejson.plain(value), ensure_ascii=False, indent=4)
-    # Outside of strings JSON contains neither slashes nor line separators.
+    # JSON has slashes and line separators only inside strings, so all of them can be replaced in the encoded text.
     return _BREAKS.sub(lambda found: _LINES[found[0]], encoded.replace("/", "\\/")).encode("utf-8", "replace")
 
 
@@ -36,5 +36,5 @@ def decoded(value: Any) -> Any:
 
 
 def number(value: float) -> float:
-    """Return a whole number as an integer, as PHP would write it."""
+    """Return a whole number as an integer, as PHP would write it, any other number unchanged."""
     return int(value) if float(value).is_integer() else value

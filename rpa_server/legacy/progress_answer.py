@@ -1,12 +1,13 @@
 """Builds the deployed system's answers to ``/api/rpa/progress/{session}`` from the state of a session.
 
-Pure: the caller passes times as text. Shapes, key order, words and types are those of the PHP that pages poll today, plus
-the names under which other pages look for the same data. Deliberate differences are listed in ``docs/migrating.rst``; a
-test compares the list with a second implementation of the PHP's rules.
+Pure: the caller passes times as text. Shapes, key order, words and types are those of the PHP that pages poll today,
+plus the names under which other pages look for the same data. Deliberate differences are listed in
+``docs/migrating.rst``; tests/legacy/test_progress_answer.py finds every difference from a second implementation of the
+PHP's rules, and fails for one that is not in that list.
 
-Invariants: only a run that ended with a quote gets ``success`` and 100 %; while a run goes on the answer has no word that
-makes a page stop (``error``, ``completed``, ``concluido``); no text written here contains a word that a page takes for a
-failure; everything returned is redacted.
+Invariants: only a run that ended with a quote gets ``success`` and 100 %; while a run goes on, its status is never a
+word that makes a page stop (``error``, ``completed``, ``concluido``); no text of this module contains a word that a
+page takes for a failure; the robot's texts, estimates, plans and errors are redacted.
 """
 
 from typing import Any, NamedTuple
@@ -29,9 +30,9 @@ NOT_ALLOWED = "Método não permitido"
 BAD_ID = "Session ID inválido"
 WAITING = "Aguardando início da execução"
 _MANUAL = "Cotação manual necessária"
-#: An answer has the last so many entries.
+#: How many of the latest entries an answer has.
 _SHOWN = 10
-#: Only these entries show their extra data to pages: the estimates and the plans.
+#: The entries whose extra data pages get, since it is the estimates and the plans.
 _MILESTONES = ("estimativas", "final")
 
 
@@ -40,9 +41,9 @@ class RunView(NamedTuple):
 
     Attributes:
         state: the state of the session.
-        estado: the meaning of the state, with regard to silence.
-        entries: what the robot reported, as far as it is known; empty if the robot keeps no history.
-        step: the furthest step reached.
+        estado: the run's meaning, considering how long the robot has been silent.
+        entries: the robot's latest reports, about HISTORY at most, in order; empty if the robot keeps no history.
+        step: the furthest step in *entries*, or the snapshot's step if there is none.
     """
 
     state: SessionState
@@ -60,7 +61,7 @@ class RunView(NamedTuple):
 
     @property
     def succeeded(self) -> bool:
-        """True where there is a quote."""
+        """True if the run has ended with a quote."""
         return self.words.status == "success"
 
     @property
@@ -70,7 +71,7 @@ class RunView(NamedTuple):
 
 
 def look(state: SessionState, silence_s: float) -> RunView:
-    """Compute what the answers need; *silence_s*: how long the robot has been silent, in seconds."""
+    """Make the RunView of a state; *silence_s*: how long the robot has been silent, in seconds."""
     updates = [] if state.sparse else state.updates
     entries = [entry for entry in map(_entry, updates) if entry is not None]
     steps = [int(entry["etapa"]) for entry in entries if is_number(entry["etapa"])]
@@ -91,7 +92,7 @@ def _entry(update: Update) -> Entry | None:
 
 
 def percent(run: RunView) -> float:
-    """Return 0 to 99, or 100 for a success: pages take 100 for a success."""
+    """Return the percentage, 0 to 99, and 100 only for a success, since pages take 100 for a success."""
     if run.succeeded:
         return 100
     snapshot = run.snapshot
@@ -106,7 +107,10 @@ def status(run: RunView) -> str:
 
 
 def message(run: RunView) -> str:
-    """Return the robot's last text, leaving out errors that did not end the run, and anything after the end."""
+    """Return the text to show: the robot's last one, leaving out ``erro`` entries and everything after the end.
+
+    After too long a silence, or if the robot's "success" means a manual quotation, it is a text of this module.
+    """
     if run.estado == Estado.EXPIRADO and not run.snapshot["final"]:
         minutes = patience_s(run.snapshot["etapa_atual"], run.snapshot["mensagem"] or "") / 60
         return f"Sem notícias do robô há mais de {minutes:.0f} minutos"
@@ -122,7 +126,7 @@ def message(run: RunView) -> str:
 
 
 def estimates(run: RunView) -> Estimates | None:
-    """Return the estimates with both names in every coverage, None until the robot captured them."""
+    """Return the estimates, redacted, with both names in every coverage; None until the robot captured them."""
     found = run.snapshot["dados_extra"].get(ESTIMATES_KEY)
     return with_names(redaction.redact(found)) if isinstance(found, dict) else None
 
@@ -134,19 +138,19 @@ def coverages(found: Estimates | None) -> list[Coverage]:
 
 
 def plans(run: RunView) -> dict[str, Plan]:
-    """Return the plans of a run that has ended, by PLAN_KEYS."""
+    """Return the plans of a run that has ended, redacted, by PLAN_KEYS; none before the end."""
     extra = run.snapshot["dados_extra"] if run.snapshot["final"] else {}
     return {key: redaction.redact(extra[key]) for key in PLAN_KEYS if isinstance(extra.get(key), dict)}
 
 
 def final_price(run: RunView) -> str | None:
-    """Return the price of the recommended plan, else of the alternative one; None if neither has one."""
+    """Return the price of the recommended plan, else of the alternative one; None without a price or a success."""
     prices = (price(plan) for plan in plans(run).values())
     return next((found for found in prices if found is not None), None) if run.succeeded else None
 
 
 def result(run: RunView) -> Answer | None:
-    """Return the robot's result document (see shapes.StoredResult) with the final price, None before the end."""
+    """Return the robot's result (the keys of shapes.StoredResult) with the final price, if any; None before the end."""
     if not run.snapshot["final"]:
         return None
     end = run.state.end
@@ -164,13 +168,13 @@ def result(run: RunView) -> Answer | None:
 
 
 def _priced(plan: Plan) -> Answer:
-    """Copy a plan and add its price as ``valor_total`` without dots, which one page takes for decimal points."""
+    """Copy a plan and add its price as ``valor_total``, without the dots, which one page takes for decimal points."""
     found = price(plan)
     return {**plan} if found is None else {**plan, "valor_total": found.replace(".", "")}
 
 
 def timeline(run: RunView) -> list[Answer]:
-    """Return the last entries; extra data only where pages show them, see extra()."""
+    """Return the last _SHOWN entries, redacted; extra data only of milestones, see extra()."""
     return [
         {
             "etapa": entry["etapa"],
@@ -185,7 +189,7 @@ def timeline(run: RunView) -> list[Answer]:
 
 
 def extra(entry: Entry) -> Any:
-    """Return an entry's extra data if it is a milestone, else None."""
+    """Return an entry's extra data, redacted, if the entry has the estimates or the plans, else None."""
     found = entry.get("dados_extra")
     return php_json.decoded(redaction.redact(found)) if found is not None and entry["etapa"] in _MILESTONES else None
 
@@ -194,8 +198,8 @@ def progress(session_id: str, state: SessionState | None, silence_s: float, now:
     """Build the answer of ``/api/rpa/progress/{session}``.
 
     Args:
-        session_id: the requested one.
-        state: None if nothing is known of the session. The answer is not a 404 then, because several pages stop on one.
+        session_id: the requested session.
+        state: None if nothing is known of the session. The answer is a 200 even then, because a 404 stops some pages.
         silence_s: how long the robot has been silent, in seconds.
         now: ``YYYY-MM-DD HH:MM:SS``, the server's local time.
     """
@@ -253,7 +257,7 @@ def _other_names(step: float, word: str, text: str) -> Answer:
 
 
 def _results(body: Answer) -> Answer:
-    """Return the price for a page that reads it at the top level, and shows R$ 0,00 if the key is missing."""
+    """Return the price for a page that reads these keys at the top level and shows R$ 0,00 if they are missing."""
     if body["status"] != "success":
         return {}
     found = body["resultados_finais"]["dados"].get("valor_final") or "N/A"
@@ -261,7 +265,13 @@ def _results(body: Answer) -> Answer:
 
 
 def refusal(text: str, now: str, code: int = 400) -> Answer:
-    """Build the deployed answer to a bad request; some pages read ``message`` instead of ``error``."""
+    """Build the deployed answer to a bad request; some pages read ``message`` instead of ``error``.
+
+    Args:
+        text: the refusal's text for users, in Portuguese where the deployed system has one.
+        now: ``YYYY-MM-DD HH:MM:SS``, the server's local time.
+        code: the HTTP status that another address would have.
+    """
     return {"success": False, "error": text, "code": code, "timestamp": now, "message": text}
 
 

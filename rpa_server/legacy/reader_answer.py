@@ -1,7 +1,7 @@
 """Builds the answer of the older readers (``get_progress.php`` and its successors) from the state of a session.
 
 Pure, with the same rules as progress_answer.py. The shape is that of ``get_progress_completo.php``, whose ``data`` has
-every key of a progress file and more.
+every key of a progress file, and ``historico``, ``timeline``, ``estimativas`` and ``resultados_finais`` besides.
 
 Invariants: those of progress_answer.py; and the step stays below the last one until the run has succeeded, since a page
 that reads this shape takes the last step for a success.
@@ -19,7 +19,7 @@ from .progress_answer import Answer, RunView
 
 NO_ID = "Session ID obrigatório"
 _WAITING = "Aguardando início..."
-#: The answer has the last so many entries.
+#: How many of the latest entries ``timeline`` has.
 _SHOWN = 10
 _NO_ESTIMATES = {
     "capturadas": False,
@@ -34,7 +34,7 @@ def progress(session_id: str, state: SessionState | None, silence_s: float, now:
     """Build the answer of ``/get_progress.php?session=``.
 
     Args:
-        session_id: the requested one.
+        session_id: the requested session.
         state: None if nothing is known of the session.
         silence_s: how long the robot has been silent, in seconds.
         now: the server's local time.
@@ -47,7 +47,7 @@ def progress(session_id: str, state: SessionState | None, silence_s: float, now:
 
 
 def refusal(text: str, now: datetime) -> Answer:
-    """Build the answer to a bad request; one reader had the text under ``message``, the other under ``error``."""
+    """Build the answer to a bad request: one reader had its text under ``message``, the other under ``error``."""
     return {"success": False, "message": text, "timestamp": now.strftime("%Y-%m-%d %H:%M:%S"), "error": text}
 
 
@@ -77,7 +77,7 @@ def _data(session_id: str, run: RunView) -> Answer:
 
 
 def _extra(run: RunView) -> Any:
-    """Return estimates and plans under every key where either kind of page looks for them."""
+    """Return plans and estimates; the estimates twice, at the top and under ESTIMATES_KEY, where other pages look."""
     found = progress_answer.estimates(run)
     estimates: Answer = {} if found is None else {**found, ESTIMATES_KEY: found}
     return php_json.decoded({**estimates, **progress_answer.plans(run)})

@@ -1,7 +1,7 @@
 """Counts sessions by ``estado``, for the deployed dashboard. The figures name no session.
 
-Counting reads every session of the last day. One count runs at a time, in the background; a caller gets whatever was
-counted within a moment.
+Counting reads up to _COUNTED sessions of the last 24 hours. One count runs at a time, in the background; a caller waits
+for it for up to _WAIT_S and otherwise gets the previous count.
 """
 
 import asyncio
@@ -15,9 +15,9 @@ from ..progress.snapshot import estado
 
 #: At most this many sessions are counted: over six times the runs of the busiest recorded day.
 _COUNTED = 1000
-#: An older count is renewed when somebody asks.
+#: A count older than this many seconds is renewed at the next request.
 _FRESH_S = 10.0
-#: How long a caller waits for a new count.
+#: How many seconds a caller waits for a new count.
 _WAIT_S = 0.03
 
 
@@ -38,7 +38,7 @@ class SessionCounts:
         self._task: asyncio.Task[None] | None = None
 
     async def count(self) -> Counter[Estado]:
-        """Return the last count; one older than _FRESH_S is renewed first, if that takes no longer than _WAIT_S.
+        """Return the last count; a count older than _FRESH_S is renewed first if that takes no longer than _WAIT_S.
 
         Until the very first count is complete, the partial count is returned.
         """
@@ -54,7 +54,7 @@ class SessionCounts:
         try:
             for session_id in await self._store.sessions(_COUNTED):
                 await self._look(session_id)
-        except StorageUnavailable:  # without a list of sessions the last count stays
+        except StorageUnavailable:  # the list of sessions can't be read, so the last count stays
             return
         self._counted, self._at_s = self._counting, self._clock()
 
@@ -67,7 +67,7 @@ class SessionCounts:
             self._counting[estado(state.snapshot, state.silence_s(self._clock()))] += 1
 
     async def close(self) -> None:
-        """Stop counting."""
+        """Cancel the count that is running, if any, and wait until it has stopped."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])

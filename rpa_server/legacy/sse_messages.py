@@ -1,8 +1,9 @@
 """Builds the messages of the deployed ``progress_sse.php`` from the state of a session.
 
-Pure, with the same rules as progress_answer.py. The sequence is starting, started, progress …, then one of completed,
-error and timeout, after which the page closes the stream. ``completed`` must have ``progresso``: without it the page
-fails with a TypeError before it closes, and reconnects for ever.
+Pure, with the same rules as progress_answer.py. A stream begins with ``starting``. Once the robot has written
+something, ``started`` and progress messages follow. The last message is ``completed``, ``error`` or ``timeout``, after
+which the page closes the stream. ``completed`` must have ``progresso``: without it the page fails with a TypeError
+before it closes, and reconnects for ever.
 """
 
 from ..progress import redaction
@@ -27,12 +28,15 @@ def started(session_id: str) -> Answer:
 
 
 def timeout(session_id: str) -> Answer:
-    """Build the message about a silence that is too long; the deployed script sent it after 300 s in any case."""
+    """Build the message about too long a silence; the deployed script sent it after 300 s whatever the robot did."""
     return {"status": "timeout", "session_id": session_id, "message": "Timeout atingido"}
 
 
 def of(session_id: str, state: SessionState, silence_s: float, now: str) -> list[Answer]:
-    """Return the messages for a state: its progress, and the last message if the run is over.
+    """Return the messages for a state.
+
+    While the run goes on that is its progress; after a success its progress and ``completed``; otherwise only ``error``
+    or ``timeout``.
 
     Args:
         session_id: the session.
@@ -81,5 +85,5 @@ def _first(estimates: Estimates | None) -> Answer | None:
 
 
 def encode(message: Answer) -> bytes:
-    """Encode one unnamed event."""
+    """Encode *message* as an unnamed server-sent event."""
     return b"data: " + php_json.compact(message) + b"\n\n"

@@ -1,6 +1,6 @@
 """The server's health and figures, in the shapes that the deployed dashboard reads.
 
-Every figure is measured, and none names a session, a process or a person.
+All numbers are measured. Nothing in the answers names a session, a process or a person.
 """
 
 import asyncio
@@ -24,7 +24,11 @@ _MEMORY = Path("/proc/meminfo")
 
 
 async def health(app: web.Application, now: str) -> Answer:
-    """Return the object of ``health``: ``healthy``, ``degraded`` or ``unhealthy``, and the checks behind it."""
+    """Return the value of ``health``: a ``status`` (``healthy``, ``degraded`` or ``unhealthy``) and the ``checks``.
+
+    Args:
+        now: ``YYYY-MM-DD HH:MM:SS``, the server's local time.
+    """
     running = (await app[SESSION_COUNTS].count())[Estado.EXECUTANDO]
     directory = Path(app[SETTINGS].data_dir)
     checks = await asyncio.to_thread(_machine, directory)
@@ -40,8 +44,8 @@ async def health(app: web.Application, now: str) -> Answer:
 
 def _machine(directory: Path) -> Answer:
     checks = {"sessions": _directory(directory), "data": _directory(directory)}
-    # The deployed server had two more directories. Here they are always fine: no scripts are run, and the log is standard
-    # error.
+    # The deployed server has two more directories, which this one does not need: it runs no scripts, and logs to
+    # standard error. Their checks are always "ok".
     checks |= {name: {"status": "ok", "path": "", "writable": False} for name in ("scripts", "logs")}
     try:
         disk = shutil.disk_usage(directory)
@@ -49,7 +53,7 @@ def _machine(directory: Path) -> Answer:
         checks["disk_space"] = {"status": _full(used), "free_bytes": disk.free, "total_bytes": disk.total}
         checks["disk_space"]["used_percent"] = php_json.number(round(used, 2))
         checks["memory"] = _memory(_MEMORY.read_text())
-    except (OSError, LookupError, ZeroDivisionError):  # this machine has no such file system or file
+    except (OSError, LookupError, ZeroDivisionError):  # no directory or no /proc/meminfo: no figures
         pass
     return checks
 
@@ -83,7 +87,11 @@ def _worst(checks: Answer) -> str:
 
 
 async def metrics(app: web.Application, now: str) -> Answer:
-    """Return the object of ``metrics``; its sessions are those of the last 24 hours."""
+    """Return the value of ``metrics``: counts of the sessions of the last 24 hours.
+
+    Args:
+        now: ``YYYY-MM-DD HH:MM:SS``, the server's local time.
+    """
     counted = await app[SESSION_COUNTS].count()
     words: Counter[str] = Counter()
     for estado, number in counted.items():

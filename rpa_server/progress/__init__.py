@@ -1,1 +1,1 @@
-"""What a run is, what it means, how it is stored and sent: pure, no clock, no I/O."""
+"""The model of a run: its updates, its snapshot, its outcome, its stored documents. Pure: no clock, no I/O."""

@@ -1,11 +1,12 @@
 """Interprets the deployed robot's documents: snapshots of four generations, and two kinds of end documents.
 
-Pure. The only module that knows the shapes of older snapshots and of the end documents (``result_<sid>.json``,
-``session_<sid>.json``). It also decides whether the run of a snapshot has ended, since the deployed robot writes
-``concluido`` long before the end, and again after it.
+Pure. A deployed robot is one that writes without our tracker. Only this module converts older snapshots and interprets
+the ends in its result and session documents (``result_<sid>.json``, ``session_<sid>.json``). It also decides whether
+the run of a snapshot has ended: ``status`` alone does not show that, since the deployed robot writes ``concluido`` when
+its last step begins, minutes before the end, and again after the end.
 
-Invariants: ``final`` is set only if the robot itself ended the run; within a run nothing that was seen goes back; an end
-document older than the run belongs to another run.
+Invariants: ``final`` is set only if the robot itself ended the run; within a run ``final``, ``percentual``, estimates
+and plans never go back; an end whose time is before the run's start belongs to an earlier run and is ignored.
 """
 
 from datetime import datetime, timedelta
@@ -18,11 +19,13 @@ from .snapshot import ESTIMATES_KEY, is_number
 
 Document = dict[str, Any]
 
-#: The assumed beginning of a run that does not say when it began; earlier than any real one.
+#: seq_of() measures from this time for older snapshots, which do not say when their run began; earlier than any real
+#: run.
 _BEFORE_ALL = "2020-01-01T00:00:00"
-#: A longer duration counts as this one: 31 years, in microseconds.
+#: seq_of() cuts longer durations to this one (31 years, in microseconds): a cursor's ``seq`` has at most 16 digits.
 _LONGEST_US = 10**15
-#: The keys under which different generations of the robot put a step's extra data.
+#: The keys under which different generations of the robot put a step's extra data, in the order in which they are
+#: tried.
 _EXTRA_KEYS = ("dados_extra", "dados_extras", "details", "dados")
 #: The ``contexto`` of an error with which the robot ended the run.
 _FINISHING = "finalizacao"
@@ -32,9 +35,9 @@ class End(NamedTuple):
     """How a robot ended a run.
 
     Attributes:
-        status: the robot's word: ``success``, ``error``, ``warning``.
+        status: the robot's word for the end, any that outcome.is_end() accepts: ``success``, ``error``, ``warning`` …
         at: time of the end, ISO 8601 in the robot's local time.
-        data: the robot's final data: a shapes.Result, and more.
+        data: the robot's final data, redacted: the plans of a shapes.Result and any other keys; may be empty.
     """
 
     status: str
@@ -46,8 +49,8 @@ def in_todays_shape(document: Document) -> Document:
     """Convert a snapshot of an older robot to today's key names; return any other one unchanged.
 
     v3.4.0 and v3.5.0 wrote the text under ``status`` and the extra data under ``details`` or ``dados_extras``; a third
-    kind wrote neither a status nor a percentage. All of them have ``timestamp``, the time of the last change; none says
-    when the run began.
+    kind wrote neither a status nor a percentage. All of them have ``timestamp``, the time of the last change; none has
+    the time when the run began, which _began() derives.
     """
     if not is_old(document):
         return document
@@ -66,7 +69,7 @@ def in_todays_shape(document: Document) -> Document:
 
 
 def is_old(document: Document) -> bool:
-    """Tell whether a snapshot was written by an older generation of the robot."""
+    """Tell whether an older generation of the robot wrote a snapshot: it has ``timestamp``, today's has not."""
     return "timestamp_atualizacao" not in document and isinstance(document.get("timestamp"), (int, float, str))
 
 
@@ -79,7 +82,10 @@ def _moment(value: float | str) -> str:
 
 
 def _began(document: Document, changed: str) -> str:
-    """Return when the run began, from its duration if known: v3.5.0 writes the last change as ``created_at``."""
+    """Return when the run began: *changed*, the time of its last change, minus its duration if that is known.
+
+    ``created_at`` is only used without a duration, since v3.5.0 writes the time of the last change there.
+    """
     passed = document.get("tempo_decorrido")
     if isinstance(passed, (int, float)):
         return (datetime.fromisoformat(changed) - timedelta(seconds=passed)).isoformat()
@@ -90,6 +96,7 @@ def end_of(result: Document | None, session: Document | None, started: str) -> E
     """Return the end that a result or a session document reports, None if neither does.
 
     Args:
+        result, session: the documents, None for a missing one; the result document is used if both report an end.
         started: when the run began; an end before that belongs to an earlier run under the same id.
     """
     for document in (result, session):
@@ -104,14 +111,18 @@ def end_of(result: Document | None, session: Document | None, started: str) -> E
 
 
 def start_of(result: Document | None, session: Document | None) -> str:
-    """Return when a run began of which only end documents are left; when it ended, if they don't say that."""
+    """Return when a run began of which only end documents are left: their start, else their end, else ``""``."""
     keys = ("timestamp_inicio", "start_time", "timestamp_fim", "finished_at")
     values = (document.get(key) for key in keys for document in (session, result) if document)
     return next((moment for moment in values if isinstance(moment, str)), "")
 
 
 def conclude(snapshot: Snapshot, end: End | None) -> None:
-    """Decide whether the run of a deployed robot's snapshot has ended, and how; *snapshot* is modified."""
+    """Decide whether the run of a deployed robot's snapshot has ended, and how; *snapshot* is modified.
+
+    Args:
+        end: what end_of() returned for the run, None if there is no end document.
+    """
     status = str(snapshot["status"])
     snapshot["etapa_atual"] = min(max(snapshot["etapa_atual"], 0), snapshot["total_etapas"])
     snapshot["estado"] = Estado.EXECUTANDO
@@ -119,7 +130,7 @@ def conclude(snapshot: Snapshot, end: End | None) -> None:
         _take_over(snapshot, end)
         status = end.status
     elif not is_end(status) and _finished(snapshot["erros"]):
-        status = "error"  # the robot ended with an error, went on, and wrote "concluido" again
+        status = "error"  # the robot ended the run with an error and then overwrote the status
     snapshot["final"] = is_end(status)
     snapshot["percentual"] = min(max(float(snapshot["percentual"]), 0.0), 99.0)
     if snapshot["final"]:
@@ -128,7 +139,7 @@ def conclude(snapshot: Snapshot, end: End | None) -> None:
 
 
 def _take_over(snapshot: Snapshot, end: End) -> None:
-    """Merge an end document into the snapshot: the robot writes the two one after the other."""
+    """Merge an end document into the snapshot, which may be older: the robot writes one file after the other."""
     lacking = lacking_plans(snapshot, end)
     if lacking or not is_end(str(snapshot["status"])):
         snapshot["timestamp_atualizacao"] = max(str(snapshot["timestamp_atualizacao"]), end.at)
@@ -147,9 +158,10 @@ def _finished(errors: list[Any]) -> bool:
 
 
 def keep_seen(before: Snapshot, after: Snapshot) -> None:
-    """Copy into *after*, which is modified, whatever *before*, an earlier snapshot of the run, was ahead in.
+    """Copy from *before*, an earlier snapshot of the run, to *after* what must not go back; *after* is modified.
 
-    A robot's snapshot may say less than the previous one: step 0 after an exception was caught, ``concluido`` after the
+    That is the end, the percentage, estimates and plans, and the step if *after* has step 0. A robot's snapshot may
+    lack them although the previous one had them: it has step 0 after a caught exception, and ``concluido`` after the
     end.
     """
     extra = after["dados_extra"]
@@ -163,10 +175,12 @@ def keep_seen(before: Snapshot, after: Snapshot) -> None:
 
 
 def seq_of(snapshot: Snapshot, old: bool) -> int:
-    """Return a ``seq`` for a snapshot without one: the run's duration at its last change, in microseconds.
+    """Return a ``seq`` for a snapshot without one: the run's duration at its last change, in microseconds, plus 1.
+
+    It is 1 if the times can't be parsed.
 
     Args:
-        old: True if its robot does not say when the run began, see is_old().
+        old: True if the robot does not write when the run began, see is_old().
     """
     started = _BEFORE_ALL if old else str(snapshot["timestamp_inicio"])
     try:

@@ -1,8 +1,8 @@
 """Builds the state of a session from its stored documents.
 
-Pure. Our tracker's documents have ``epoch`` and ``seq``. For those of a deployed robot a cursor is derived, which is the
-same on every server and after every restart: ``seq`` is the number of the entry in ``historico`` or, if there is only a
-snapshot, its time of change. What a deployed robot wrote is redacted here.
+Pure. Our tracker's documents have ``epoch`` and ``seq``. For the documents of a deployed robot a cursor is derived,
+which is the same on every server and after every restart: ``seq`` is the number of the last entry in ``historico`` or,
+if there is only a snapshot, the run's duration at its last change. What a deployed robot wrote is redacted here.
 """
 
 import functools
@@ -38,8 +38,8 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 def _errors_as_bad_document(function: _Function) -> _Function:
     """Decorator that turns errors caused by the values of a document into BadDocument.
 
-    The schemas check what robots are known to vary. If a document passes them and a rule still fails, some value is one
-    that no known robot writes: the document is at fault.
+    The schemas check only the fields in which known robots differ. If a document passes them and the code after them
+    still fails, the document has a value that no known robot writes.
     """
 
     @functools.wraps(function)
@@ -64,13 +64,19 @@ def from_files(
 ) -> SessionState | None:
     """Build the state from the files of a session.
 
-    The history wins over the snapshot, as it does for the deployed readers, unless our tracker's snapshot is ahead of it
-    or the history no longer has the first update; then the updates that led to the snapshot come from *journal*.
+    The history wins over the snapshot, as it does for the deployed readers, unless the snapshot is of a later run, our
+    tracker numbered it beyond the history, or the history no longer has the first update. Then the snapshot is used;
+    the updates that led to our tracker's snapshot come from *journal*.
 
     Args:
-        journal: raw updates, one per line, in order.
-        result, session: the end documents. They end a run whose snapshot does not say that it ended, and supply plans
-            that the snapshot lacks.
+        session_id: a checked session id.
+        progress, history: the snapshot and the history document, None for a missing one.
+        journal: the journal's lines, each a raw update, in order; torn lines are ignored.
+        result, session: the end documents, None for a missing one. They end a run that has only a deployed robot's
+            snapshot, and supply plans that an ended run lacks. Without the other files they make up the state alone.
+
+    Returns:
+        The state; None if no document describes a run.
 
     Raises:
         BadDocument: a document exists but is not valid.
@@ -89,7 +95,7 @@ def from_files(
 
 
 def _ended(session_id: str, result: Document | None, session: Document | None) -> SessionState | None:
-    """Build the state of a session of which only end documents are left."""
+    """Build the state of a session of which only end documents are left; None if they report no end."""
     end = deployed.end_of(result, session, "")
     if end is None:
         return None
@@ -102,7 +108,7 @@ def _ended(session_id: str, result: Document | None, session: Document | None) -
 def _running(
     session_id: str, progress: Document | None, history: Document | None, journal: Sequence[bytes]
 ) -> SessionState | None:
-    """Build the state from the documents that a robot writes during the run."""
+    """Build the state from the documents that a robot writes during the run, by the rules of from_files()."""
     full = None if history is None or _first(history) > 1 else from_history(session_id, history)
     if progress is None:
         return full
@@ -116,7 +122,10 @@ def _running(
 
 
 def _line(raw: bytes) -> Update | None:
-    """Parse one line of a journal; None if torn. It is parsed whole: two torn lines in one begin like an update."""
+    """Parse one line of a journal, None if it is torn.
+
+    All of it is parsed, not only the head: two torn lines that ran together also begin and end like an update.
+    """
     try:
         return own_update(raw) if safejson.load_object(raw) else None
     except BadDocument:
@@ -124,7 +133,7 @@ def _line(raw: bytes) -> Update | None:
 
 
 def _further(progress: Document, cursor: Cursor | None, full: SessionState) -> bool:
-    """Tell whether a snapshot is newer than the history beside it, which may belong to an earlier run."""
+    """Tell whether a snapshot is newer than the history *full* or of another run; *cursor*: own_cursor(progress)."""
     if cursor is not None:
         return cursor.epoch != full.epoch or cursor.seq > full.seq
     return str(progress.get("timestamp_inicio") or "") > full.started
@@ -138,7 +147,10 @@ def _first(history: Document) -> int:
 
 
 def _with_journal(state: SessionState, journal: list[Update | None]) -> SessionState:
-    """Apply the journal's updates that the snapshot lacks (the journal is written first), and add the history."""
+    """Apply the journal's updates that the snapshot lacks, and keep the journal's updates as the state's history.
+
+    The journal may be ahead of the snapshot, since writers write it first.
+    """
     updates = [update for update in journal if update is not None and update.epoch == state.epoch]
     for update in updates:
         if update.seq == state.seq + 1:
@@ -155,9 +167,13 @@ def from_redis(
     """Build the state from the snapshot and the stream's payloads, both read in one transaction.
 
     Args:
+        session_id: a checked session id.
         raw: the snapshot, None if the key does not exist.
         stream: raw updates, in order.
         result, session: the end documents, used only for a deployed robot; unreadable ones are ignored.
+
+    Returns:
+        The state; None if there is no snapshot and the stream lacks an update of its run.
 
     Raises:
         BadDocument: the snapshot can't be understood.
@@ -191,7 +207,7 @@ def _leading_to(cursor: Cursor, updates: list[Update]) -> list[Update]:
 
 
 def _replayed(session_id: str, updates: list[Update]) -> SessionState | None:
-    """Rebuild a state whose snapshot Redis has evicted; None if the first update is gone, too."""
+    """Rebuild a state whose snapshot Redis has evicted; None unless *updates* are all updates of one run."""
     if not updates or updates[0].seq != 1:
         return None
     last = updates[-1]
@@ -206,7 +222,11 @@ def _replayed(session_id: str, updates: list[Update]) -> SessionState | None:
 
 @_errors_as_bad_document
 def from_history(session_id: str, document: Document) -> SessionState:
-    """Build the state by replaying a history document; its last HISTORY entries become the updates."""
+    """Build the state by replaying a history document; its last HISTORY entries become the updates.
+
+    Raises:
+        BadDocument: the document is not valid.
+    """
     cursor = own_cursor(document)
     history: StoredHistory
     if cursor is not None and _replayable(document):
@@ -241,7 +261,11 @@ def _replayable(document: Document) -> bool:
 
 @_errors_as_bad_document
 def from_progress(session_id: str, document: Document) -> SessionState:
-    """Build the state from a snapshot alone."""
+    """Build the state from a snapshot alone, without updates unless a deployed robot wrote it.
+
+    Raises:
+        BadDocument: the document is not valid.
+    """
     cursor = own_cursor(document)
     checked = schemas.progress(deployed.in_todays_shape(document))
     stored = checked if cursor else redaction.redact(checked)
@@ -263,6 +287,7 @@ def _sparse(session_id: str, snapshot: Snapshot, old: bool, end: deployed.End | 
 
     Args:
         old: see deployed.is_old().
+        end: what the end documents report, None if there are none.
     """
     epoch = derived_epoch("s", session_id, "" if old else str(snapshot["timestamp_inicio"]))
     deployed.conclude(snapshot, end)

@@ -1,15 +1,15 @@
 """Masks personal data: what the visitor filled in must not reach other people's pages.
 
-Pure. Whoever knows a session's id can read the deployed answers, so everything in them is redacted: prices, coverages and
-step texts stay, personal data goes. What deployed robots write, and what others publish, is redacted when it is read,
-since the native addresses return it, too.
+Pure. Whoever has a session's id can read the deployed answers, so these are redacted: prices, coverages and step texts
+stay, personal data is removed. Documents of deployed robots and messages of other writers are already redacted when
+they are read, since the native addresses return them, too.
 
-Fields are removed because of their name: if any word in it is personal, however it is written (``cpfCondutor``, ``CPF ``,
+A field is removed if any word in its name is personal, however the name is written (``cpfCondutor``, ``CPF ``,
 ``placa_veiculo``). In texts only unmistakable forms are masked: a CPF, a CNPJ with its slash, a telephone number, an
 e-mail address, a CEP with its dash, a plate of the new kind (ABC1D23) or with a dash (ABC-1234) in capitals. ABC1234
 could also be a model (GOL1600) or a price (BRL4631,57), so it is masked only after the word "placa" or as the whole
-value; there a plate in lower case or with a space is masked, too. Eight digits without a dash are a CEP only after "CEP".
-Plain numbers are removed only if their field's name is personal.
+value; in these two cases a plate in lower case or with a space is masked, too. Eight digits without a dash are a CEP
+only after "CEP". A value that is a JSON number is removed only if its field's name is personal.
 """
 
 import re
@@ -27,28 +27,28 @@ _WORDS = frozenset(
         "username", "secret", "apikey", "cookie",
     }
 )  # fmt: skip
-#: So is a name with one of these words, unless it also has a word of _PRICED: then it is a price or a coverage
-#: (``capital_segurado``).
+#: A field name with one of these words is personal, too, unless it also has a word of _PRICED: then the field is a
+#: price or a coverage (``capital_segurado``).
 _PEOPLE = frozenset({"cliente", "segurado", "condutor", "proprietario"})
 _PRICED = frozenset(
     {"valor", "capital", "importancia", "premio", "limite", "cobertura", "franquia", "danos", "app", "plano", "assistencia"}
 )
-#: Together with one of these words a ``nome`` is personal (``nome_mae``, ``full_name``).
+#: A field name with ``nome`` or ``name`` and one of these words is personal (``nome_mae``, ``full_name``).
 _WHOSE = frozenset({"mae", "pai", "completo", "completa", "social", "full", "first", "last"})
-#: These are personal even without a separator to the next word (``datanascimento``, ``cpfcondutor``).
+#: These words are found even without a separator to the next word (``datanascimento``, ``cpfcondutor``).
 _GLUED = re.compile(
     "cpf|cnpj|nascimento|telefone|celular|whatsapp|password|logradouro|endereco|renavam|chassi|nomecompleto"
 )
-#: Fields that contain a whole form.
+#: Fields that contain a whole form: their names, reduced to lower-case letters.
 _FORMS = frozenset({"dadospessoais", "formulario", "form", "parametros", "parametrosentrada"})
-#: Coverages have a ``nome``, too: it is personal only in an object that has another personal field.
+#: These names are personal only in an object that has another personal field: coverages have a ``nome``, too.
 _NAMES = frozenset({"nome", "name"})
-#: Ids are never masked: the caller knows the id already, and it may look like anything.
+#: Session ids are never masked: the caller has the id already, and an id may look like personal data.
 _IDS = frozenset({"session_id", "session"})
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 
-# No digit right before or after, and not part of a fraction or a hexadecimal id: such digits are not personal.
+# The lookarounds exclude eleven digits within a longer number, a fraction or a hexadecimal id.
 _CPF = r"(?<!\d)(?<!\d\.)\d{3}\.?\d{3}\.?\d{3}-?\d{2}(?![\da-f])"
 _CNPJ = r"(?<!\d)(?<!\d\.)\d{2}\.?\d{3}\.?\d{3}/\d{4}-?\d{2}(?!\d)"
 _PHONE = (
@@ -62,9 +62,9 @@ _PHONE = (
 )
 _CEP = r"(?<![\d.])\d{5}-\d{3}(?!\d)|(?<=[Cc][Ee][Pp][ :])\s?\d{8}(?!\d)"
 _NUMBERS = re.compile("|".join((_CNPJ, _CPF, _PHONE, _CEP)))
-# Possessive, and only at the beginning of a word; otherwise a long word without an @ takes quadratic time.
+# Possessive, and matched only from the beginning of a word; otherwise a long word without an @ takes quadratic time.
 _EMAIL = re.compile(r"(?<![\w.+-])(?:[\w.+-]++@[\w-]++(?:\.[\w-]++)++)++")
-#: These look like plates, but are prices, months or standards.
+#: Three letters and four digits that are no plate, but a price, a year, a month or a standard.
 _NO_PLATE = r"(?!(?:BRL|USD|EUR|ANO|ISO|JAN|FEV|MAR|ABR|MAI|JUN|JUL|AGO|SET|OUT|NOV|DEZ)[- ]?\d{4}(?!\w))"
 _PLATE = re.compile(rf"\b(?:[A-Z]{{3}}-?\d[A-Z]\d{{2}}|{_NO_PLATE}[A-Z]{{3}}-\d{{4}})\b")
 _NAMED_PLATE = re.compile(
@@ -75,16 +75,16 @@ _WHOLE_PHONE = re.compile(r"\s*[1-9]\d[ -][2-9]\d{3,4}[ -]?\d{4}\s*")
 #: A quick check: a text without a match contains no plate and no number to mask. Most texts have none.
 _WORTH = re.compile(r"\d[A-Za-z0-9]\d\d|\d-\d\d")
 _MASK = "***"
-#: Plates and telephone numbers are at most this long.
+#: Longer values are not compared with _WHOLE_PLATE and _WHOLE_PHONE.
 _MOST_WHOLE = 20
-#: The same depth as in safejson.plain().
+#: The deepest nesting of objects and lists that redact() follows; the same as in safejson.plain().
 _MAX_DEPTH = 50
-#: Longer names are not cached: 4,096 names of a megabyte each would stay in memory.
+#: Names with more characters are not cached: 4,096 names of a megabyte each would stay in memory.
 _MOST_CACHED = 64
 
 
 def text(value: str) -> str:
-    """Return *value* with everything masked that looks personal, see the module's docstring."""
+    """Return *value* with personal data replaced by ``***``, see the module's docstring."""
     if "@" in value:
         value = _EMAIL.sub(_MASK, value)
     if _WORTH.search(value) is None:
@@ -96,7 +96,10 @@ def text(value: str) -> str:
 
 
 def redact(value: Any, _depth: int = 0) -> Any:
-    """Return a copy of a JSON value without personal fields and texts; below a depth of 50 everything becomes null."""
+    """Return a copy of a JSON value without personal fields, its texts masked.
+
+    Objects and lists nested more than 50 levels deep become null.
+    """
     if isinstance(value, str):
         return text(value)
     if not isinstance(value, (dict, list)):

@@ -1,7 +1,7 @@
-"""One run from its writer's side: numbering, status words, and the documents to store.
+"""Builds one run for its writer: numbers the updates, chooses their status words, makes the documents to store.
 
-Pure: the caller passes the time. The tracker keeps a Run for as long as the robot works; the server resumes one from the
-stored state for each update that a robot publishes over HTTP.
+Pure: the caller passes the time. The tracker keeps a Run for as long as the robot works. The server resumes a Run from
+the stored state for each update that a robot publishes over HTTP, and to copy a run from files to Redis.
 """
 
 from collections import deque
@@ -29,7 +29,7 @@ class Run:
         session_id: a checked session id.
         epoch: identifies the run among all runs of the session, ``[0-9A-Za-z]{1,64}``.
         started: when the run began, in the robot's local time.
-        total: number of steps; less than 1 counts as 1.
+        total: number of steps; a number below 1 is taken as 1.
 
     Attributes:
         seq: the last update's number, 0 before the first one.
@@ -37,8 +37,8 @@ class Run:
         snapshot: the current state; each update replaces the object and never modifies it.
         entries: the last HISTORY elements of ``historico``.
         updates: the last HISTORY updates.
-        replaces: True if this run replaces an earlier one of the same session.
-        result: the result document without its position, None before the end.
+        replaces: set to True by the caller to let a store replace an earlier run of the session with this one.
+        result: the result document without ``epoch`` and ``seq``, None before the end.
     """
 
     def __init__(self, session_id: str, epoch: str, started: datetime, total: int = 15) -> None:
@@ -65,7 +65,7 @@ class Run:
         return run
 
     def start(self, now: datetime) -> Update:
-        """Record that the tracker was created."""
+        """Record the beginning of the run, as an ``inicio`` entry."""
         return self._record(self._entry("inicio", now, "iniciando", "ProgressTracker inicializado"))
 
     def step(
@@ -79,11 +79,11 @@ class Run:
         """Record a step.
 
         Args:
-            etapa: the step's number; with any other value the run stays at its current step.
+            etapa: the step's number, or a text with a number; with any other value the run stays at its current step.
             mensagem: the robot's text.
             now: the robot's local time.
             extra: merged into the snapshot's ``dados_extra``.
-            estimates: as in estimates(); stored with the step.
+            estimates: see shapes.Estimates; stored with the step.
         """
         number = etapa if is_number(etapa) else self._as_number(etapa)
         status = status_of(number, self.snapshot["total_etapas"])
@@ -105,12 +105,13 @@ class Run:
     def finish(
         self, status: str, now: datetime, data: dict[str, Any] | None = None, error: str | None = None
     ) -> list[Update]:
-        """Record the end.
+        """Record the end; return its updates.
 
-        A second end, as the deployed robot reports one, is recorded too; the run keeps the meaning of the first.
+        A second end, which the deployed robot reports, is recorded too, but ``estado`` stays that of the first one.
 
         Args:
-            status: ``success``, ``error`` or ``warning``.
+            status: the robot's word for the end: ``success``, ``warning``, ``error`` … Any word is recorded; unknown
+                ones mean a failure, see outcome.outcome().
             now: the robot's local time.
             data: the plans, see shapes.Result, and any other final data of the robot.
             error: if given, recorded as an update of its own before the end.
@@ -165,7 +166,7 @@ class Run:
         return update
 
     def added(self) -> list[Update]:
-        """Return the updates recorded since the run was resumed."""
+        """Return the updates recorded since the run was resumed, of a longer run the last HISTORY ones."""
         return [update for update in self.updates if update.seq > self.base]
 
     def documents(self) -> dict[str, dict[str, Any]]:

@@ -1,7 +1,7 @@
 """Validates external data: HTTP bodies, messages of other publishers, documents of other programs.
 
-marshmallow does the checking; unknown keys are accepted, since other writers have their own. Updates of our tracker are
-not checked here, see update.own_update().
+marshmallow does the checking. Unknown keys are accepted in messages and documents, since other writers have keys of
+their own, but not in HTTP bodies. Updates of our tracker are not checked here, see update.own_update().
 """
 
 from typing import Any, NoReturn, cast
@@ -13,7 +13,7 @@ from .shapes import StoredHistory, StoredProgress
 
 
 class _Step(fields.Field[Any]):
-    """``etapa``: a number, or a word such as ``estimativas``."""
+    """The field ``etapa``: a number, or a word such as ``estimativas``."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
         if isinstance(value, bool) or not isinstance(value, (int, float, str)):
@@ -22,7 +22,7 @@ class _Step(fields.Field[Any]):
 
 
 class UnnumberedUpdateSchema(Schema):
-    """A message in the plan's shape, unnumbered: ``{etapa, mensagem, timestamp, dados_extra[, estimativas]}``."""
+    """A message without a position: ``{etapa, mensagem, timestamp, dados_extra[, estimativas]}``, each key optional."""
 
     class Meta:
         unknown = INCLUDE
@@ -34,7 +34,7 @@ class UnnumberedUpdateSchema(Schema):
 
 
 class HistoryEntrySchema(Schema):
-    """One element of ``historico``."""
+    """One element of ``historico`` in a history document."""
 
     class Meta:
         unknown = INCLUDE
@@ -48,7 +48,7 @@ class HistoryEntrySchema(Schema):
 
 
 class HistorySchema(Schema):
-    """The deployed ``history_<sid>.json``."""
+    """The history document, ``history_<sid>.json``, as the deployed robot writes it."""
 
     class Meta:
         unknown = INCLUDE
@@ -59,7 +59,7 @@ class HistorySchema(Schema):
 
 
 class ProgressSchema(Schema):
-    """The deployed ``progress_<sid>.json``, which has the same shape as the snapshot in Redis."""
+    """The deployed robot's ``progress_<sid>.json``, which has the same shape as the snapshot in Redis."""
 
     class Meta:
         unknown = INCLUDE
@@ -103,7 +103,7 @@ _publication = PublicationSchema()
 
 
 def unnumbered_update(data: object) -> dict[str, Any]:
-    """Check a message without a position; return it with all its keys, or raise BadDocument."""
+    """Check a message that has no position; return it with all its keys, or raise BadDocument."""
     errors = _unnumbered_update.validate(data) if isinstance(data, dict) else {"_schema": "not an object"}
     if errors or not isinstance(data, dict):
         _bad(ValidationError(dict(errors)))
@@ -111,7 +111,7 @@ def unnumbered_update(data: object) -> dict[str, Any]:
 
 
 def history(data: dict[str, Any]) -> StoredHistory:
-    """Check a history document and fill in what its entries omit, or raise BadDocument."""
+    """Check a history document and fill in the optional keys that it omits, or raise BadDocument."""
     try:
         return cast("StoredHistory", dict(_history.load(data)))
     except ValidationError as error:
@@ -119,9 +119,9 @@ def history(data: dict[str, Any]) -> StoredHistory:
 
 
 def progress(data: dict[str, Any]) -> StoredProgress:
-    """Check a progress document and fill in what older writers omit, or raise BadDocument.
+    """Check a progress document and fill in the optional keys that it omits, or raise BadDocument.
 
-    ``session_id``, ``estado`` and ``final`` are neither checked nor filled in: the caller sets them.
+    ``session_id``, ``estado`` and ``final`` are neither checked nor filled in here, but in documents.from_progress().
     """
     try:
         return cast("StoredProgress", dict(_progress.load(data)))

@@ -15,7 +15,7 @@ def is_session_id(text: object) -> bool:
     """Tell whether *text* may be used in a key or a file name.
 
     1 to 128 characters of ``A-Z a-z 0-9 . _ -``, no leading dot or dash, no ``..``: every id seen in production is valid;
-    no path, glob or option is.
+    no path, glob pattern or command-line option is.
     """
     return isinstance(text, str) and bool(SESSION_ID.fullmatch(text)) and ".." not in text
 

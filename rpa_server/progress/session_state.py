@@ -1,10 +1,10 @@
 """The state of a session at one position, and rules for which of two states is newer.
 
-Pure. Stores return such states, and everything sent to pages is made from one; documents.py builds them from what writers
-stored.
+Pure. documents.py builds a SessionState from what writers stored, stores return it, and the snapshots that pages get
+are made from it.
 
-Invariants: the result of a merge does not depend on the order and never goes back; a history has no gaps and ends at the
-position.
+Invariants: the position that later() returns does not depend on the order of its arguments; within a run the position
+never goes back; ``updates`` has no gaps and ends at the position.
 """
 
 import hashlib
@@ -34,10 +34,11 @@ class SessionState:
         epoch, seq: the position.
         snapshot: the state at that position.
         updates: the latest updates, contiguous, the last one at ``seq``; may be empty.
-        sparse: the writer keeps no history. Its numbers have gaps, and each snapshot counts as one update.
+        sparse: True if there is only a deployed robot's snapshot, no history: each snapshot read is one update, and
+            their ``seq`` has gaps.
         end: how the run ended, from the deployed robot's result or session document; None if there is none.
-        written_s: when it was last written, seconds since 1970; None if the store can't tell.
-        content: hash of what was read, for a sparse state. It shows changes that left the robot's time unchanged.
+        written_s: when the session was last written, seconds since 1970; None if the store can't tell.
+        content: hash of the snapshot as it was read, 0 if not sparse. It shows a change that left ``seq`` unchanged.
     """
 
     epoch: str
@@ -51,12 +52,12 @@ class SessionState:
 
     @property
     def cursor(self) -> Cursor:
-        """The position as a cursor."""
+        """The position, ``epoch`` and ``seq``, as a cursor."""
         return Cursor(self.epoch, self.seq)
 
     @property
     def started(self) -> str:
-        """When the run began, ISO 8601 in the robot's local time: of two runs, the later one is current."""
+        """When the run began, ISO 8601 in the robot's local time: of two runs, the one that began later is current."""
         return str(self.snapshot["timestamp_inicio"])
 
     def view(self, silence_s: float = 0.0) -> View:
@@ -64,7 +65,7 @@ class SessionState:
         return view(self.snapshot, self.epoch, self.seq, silence_s)
 
     def silence_s(self, now_s: float) -> float:
-        """Return how many seconds before *now_s* (seconds since 1970) it was written, 0 if the store can't tell."""
+        """Return the seconds from the last write to *now_s* (seconds since 1970), 0 if the store can't tell."""
         return 0.0 if self.written_s is None else max(0.0, now_s - self.written_s)
 
     @property
@@ -73,7 +74,10 @@ class SessionState:
         return not self.epoch.startswith(_DERIVED)
 
     def since(self, cursor: Cursor) -> list[Update] | None:
-        """Return the updates after *cursor*, each once, in order; None if some of them are not known."""
+        """Return the updates after *cursor*, each once, in order.
+
+        None if some of them are missing in ``updates``, or if *cursor* is of another run or ahead of the position.
+        """
         if cursor.epoch not in ("", self.epoch) or cursor.seq > self.seq:
             return None
         missed = self.seq - cursor.seq
@@ -88,7 +92,9 @@ def derived_epoch(kind: str, session_id: str, started: str) -> str:
     """Make the epoch of a run whose writer gives none; every server derives the same one.
 
     Args:
-        kind: one of _DERIVED: ``h`` for a run with a history, ``s`` for one that has only a snapshot.
+        kind: one of _DERIVED: ``h`` for a run with a history, ``s`` for a run that has only a snapshot.
+        session_id: the session.
+        started: when the run began, as its robot wrote it; empty if it wrote no such time.
     """
     digest = hashlib.blake2b(f"{session_id}\0{started}".encode("utf-8", "replace"), digest_size=8)
     return kind + digest.hexdigest()
@@ -100,7 +106,9 @@ def sparse_state(
     """Build the state of a robot that keeps no history: its snapshot is its only update.
 
     Args:
-        snapshot: after deployed.conclude() has set its meaning.
+        epoch, seq: the position.
+        snapshot: as deployed.conclude() has left it, with ``estado`` and ``final``.
+        end: see SessionState.
         content: see SessionState; None to hash *snapshot*.
     """
     extra = snapshot["dados_extra"]
@@ -120,9 +128,9 @@ def sparse_state(
 def advance(known: SessionState, fresh: SessionState) -> SessionState:
     """Return the state of a session after *fresh* was read; *known* itself if *fresh* brings nothing new.
 
-    Of two states written by a deployed robot, the one written later wins, whatever the times in them say: the deployed
-    class begins "a new run" for a program that only reads a session, while the robot continues the old one. Within a run
-    nothing that was seen goes back, see deployed.keep_seen().
+    Of two states written by a deployed robot, the one written later wins, even if its run began earlier: the deployed
+    tracker class writes a new beginning for any program that only reads the session, while the robot goes on with the
+    old run. What deployed.keep_seen() copies does not go back within a run.
     """
     if known.own or fresh.own or (known.epoch == fresh.epoch and not fresh.sparse):
         return _kept(known, later(known, fresh))
@@ -132,7 +140,7 @@ def advance(known: SessionState, fresh: SessionState) -> SessionState:
 
 
 def supersede(known: SessionState, fresh: SessionState) -> SessionState:
-    """Return the state after *fresh*, which a deployed robot wrote later than *known*; *known* if both are the same."""
+    """Return the state after *fresh*, which a deployed robot wrote later than *known*; *known* if nothing changed."""
     if fresh.epoch == known.epoch and fresh.seq <= known.seq and fresh.content == known.content:
         return known
     if not fresh.sparse or fresh.started != known.started:
@@ -154,7 +162,10 @@ def _written_later(known: SessionState, fresh: SessionState) -> bool:
 
 
 def later(one: SessionState | None, other: SessionState | None) -> SessionState | None:
-    """Merge the states of two stores: within a run the further position wins, of two runs the one that began later."""
+    """Merge the states of two stores, each None if its store has none.
+
+    Within a run the further position wins; of two runs the one that began later wins.
+    """
     if one is None or other is None:
         return one or other
     if one.epoch != other.epoch:

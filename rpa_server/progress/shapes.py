@@ -1,14 +1,15 @@
-"""The objects that are stored and sent: for every key its unit, its time zone and who writes it.
+"""The shapes of the objects that are stored and sent, with the units of their values and who writes them.
 
 Only types, no code. Conventions for all of them:
 
-* A time is ISO 8601 text in the robot's local time, without a zone, to the microsecond. No two machines' times are
-  compared; within one run they are.
+* A time is ISO 8601 text in the robot's local time, without a zone, to the microsecond. It is compared only with other
+  times of the same session, never with the server's clock.
 * A price is text as the insurer's page showed it: ``R$4.631,57``, ``R$ 4.025,00`` with a no-break space, or ``N/A``.
 * *Tracker* means rpa_server.tracker, or the server itself on behalf of a robot that publishes over HTTP. *Deployed
-  robot* means one that writes its files or Redis keys without us; it knows no ``epoch``, ``seq``, ``estado``, ``final``.
-* Objects of other programs may have more keys than are listed. They are passed on, and their values are not trusted: what
-  the schemas do not check is checked again where it is used.
+  robot* means one that writes its files or Redis keys without our tracker: these have no ``epoch``, ``seq``, ``estado``
+  and ``final``.
+* Objects of other programs may have more keys than the types below; the additional keys are passed on. Values of other
+  programs are not trusted: what the schemas do not check is checked where it is used.
 
 ErrorMessage, the object of a refusal, is in errors.py: the root files import nothing from here.
 
@@ -30,25 +31,25 @@ class PriceRange(TypedDict, total=False):
 
 
 class Benefit(TypedDict, total=False):
-    """One line of a coverage. Written by the robot."""
+    """One benefit that a coverage lists. Written by the robot."""
 
     nome: str
     status: str  # ``incluido`` and the like
 
 
 class Coverage(TypedDict, total=False):
-    """One coverage of the estimates. Written by the robot, except ``nome``."""
+    """One coverage of the estimates. Written by the robot; the server may add ``nome``."""
 
     indice: int  # 1, 2, 3 …
     nome_cobertura: str
-    nome: str  # ``nome`` again, for the pages of the plan; with_names() adds it if the robot omits it
+    nome: str  # the same text as ``nome_cobertura``; snapshot.with_names() adds it for pages that read this key
     valores: PriceRange
     beneficios: list[Benefit]
     texto_completo: str
 
 
 class Estimates(TypedDict, total=False):
-    """What step 5 captured. Written by the robot; pages get this object or null, and keep it once they have it."""
+    """What the robot captured in step 5. Written by the robot; once a page has it, it does not become null again."""
 
     timestamp: str  # when they were captured
     coberturas_detalhadas: list[Coverage]  # may be empty
@@ -58,7 +59,7 @@ class Estimates(TypedDict, total=False):
 class Plan(TypedDict, total=False):
     """One offer at the end of a run. Written by the robot; ``N/A`` where it could not read a text."""
 
-    plano: str  # its name
+    plano: str  # the plan's name
     valor: str  # price
     forma_pagamento: str
     parcelamento: str  # ``anual`` and the like
@@ -75,16 +76,16 @@ class Plan(TypedDict, total=False):
 
 
 class Result(TypedDict, total=False):
-    """The offers, by outcome.PLAN_KEYS. Written by the robot with its end, or attached to an earlier step."""
+    """The offers, under outcome.PLAN_KEYS. Written by the robot at the end, or attached to an earlier step."""
 
     plano_recomendado: Plan
     plano_alternativo: Plan
 
 
 class ErrorRecord(TypedDict):
-    """One element of ``erros``. Written by the tracker and by the deployed robot; an error does not end the run."""
+    """One element of ``erros``. Written by the tracker and the deployed robot; an error alone does not end the run."""
 
-    erro: str  # its text
+    erro: str  # the error's text
     contexto: str  # where it happened; ``finalizacao``: the robot ended the run with this error
     timestamp: str
 
@@ -94,9 +95,9 @@ class Entry(TypedDict):
 
     etapa: float | str  # the step's number (5.5 exists), or ``inicio``, ``estimativas``, ``erro``, ``final``
     timestamp: str
-    status: str  # the robot's word; ``concluido`` means that the last step began
+    status: str  # the robot's status word; ``concluido`` means that the last step began
     mensagem: str | None
-    dados_extra: NotRequired[dict[str, Any] | None]  # attached; an Estimates for ``estimativas``, a Result for ``final``
+    dados_extra: NotRequired[dict[str, Any] | None]  # Estimates for ``estimativas``, Result for ``final``
     erro: NotRequired[str | None]
     contexto: NotRequired[str]  # tracker only, with ``erro``
     estimativas: NotRequired[Estimates | None]  # tracker only, with a step that has estimates
@@ -104,40 +105,41 @@ class Entry(TypedDict):
 
 
 class Snapshot(TypedDict):
-    """The whole state of a run as kept in memory; without its position. Made by snapshot.reduce()."""
+    """The whole state of a run as kept in memory, without its position. Made by snapshot.begin() and reduce()."""
 
     etapa_atual: float  # 0 to total_etapas
-    total_etapas: int  # at least 1; 15 or 5
+    total_etapas: int  # at least 1; the deployed robots have 15 or 5
     percentual: float  # per cent: 0 to 99 while the run goes on, 100 once it has ended, however it ended
-    status: str  # the robot's last word
+    status: str  # the robot's last status word, see Entry
     mensagem: str | None  # the robot's last text
     timestamp_inicio: str
     timestamp_atualizacao: str  # time of the last change
-    dados_extra: dict[str, Any]  # everything attached so far: the estimates under ESTIMATES_KEY, the plans by PLAN_KEYS
+    dados_extra: dict[str, Any]  # everything attached so far: estimates under ESTIMATES_KEY, plans under PLAN_KEYS
     erros: list[ErrorRecord]
     session_id: str
-    estado: Estado  # the run's meaning without regard to silence, see snapshot.estado()
-    final: bool  # the robot has ended the run; never goes back
+    estado: Estado  # the run's meaning, not considering how long the robot is silent; see snapshot.estado()
+    final: bool  # the robot has ended the run; stays true
 
 
 class View(Snapshot):
-    """A snapshot as pages get it: ``estado`` depends on the robot's silence as well. Made by snapshot.view()."""
+    """A snapshot as pages get it: here ``estado`` also depends on the robot's silence. Made by snapshot.view()."""
 
     epoch: str | None
     seq: int
     estimativas: Estimates | None
-    resultado: Result | None  # null before the end
+    resultado: Result | None  # null before the end, or if there are no plans
 
 
 class UpdateMessage(TypedDict):
-    """One step as it is published, stored in the stream and sent to pages. Written by the tracker alone.
+    """One step as it is published, stored in the stream and sent to pages.
 
-    The order of the keys is fixed; the first four are the head that update.py reads without parsing JSON.
+    Written by the tracker; for a deployed robot the server builds it from documents. The order of the keys is fixed;
+    the first four are the head that update.py reads without parsing JSON.
     """
 
     type: Literal["progress_update"]
     epoch: str  # ``[0-9A-Za-z]{1,64}``, different for each run
-    seq: int  # 1, 2, 3 … within the epoch; with gaps for a robot without a history
+    seq: int  # 1, 2, 3 … within the epoch; with gaps for a deployed robot without a history
     final: bool
     estado: Estado
     session_id: str
@@ -148,7 +150,7 @@ class UpdateMessage(TypedDict):
     status: str
     mensagem: str | None
     timestamp: str
-    dados_extra: dict[str, Any]  # attached to this step; {} for ``estimativas`` and ``final``, which have their own keys
+    dados_extra: dict[str, Any]  # attached data; {} for ``estimativas`` and ``final``, which have keys for them
     estimativas: NotRequired[Estimates | None]
     resultado: NotRequired[dict[str, Any]]  # with ``final``: a Result, and any other final data of the robot
     erro: NotRequired[str]
@@ -158,8 +160,8 @@ class UpdateMessage(TypedDict):
 class UnnumberedUpdate(TypedDict):
     """One step that another program published without a position, as pages get it.
 
-    Written by that program, except ``type``, which the server adds; schemas.unnumbered_update checks the keys that a page
-    needs.
+    Written by that program, except ``type``, which the server adds. schemas.unnumbered_update() checks all other keys
+    of this type but ``timestamp``; personal data is removed.
     """
 
     type: Literal["progress_update"]
@@ -181,7 +183,7 @@ class StoredProgress(Snapshot):
 
 
 class HistoryHead(TypedDict):
-    """``history`` without its entries."""
+    """The stored ``history`` document without its entries."""
 
     session_id: str
     timestamp_inicio: str
@@ -189,11 +191,11 @@ class HistoryHead(TypedDict):
     status_final: str  # the robot's last status word, even if the run goes on
     total_etapas: int
     epoch: NotRequired[str]
-    seq: NotRequired[int]  # that of the last entry
+    seq: NotRequired[int]  # ``seq`` of the last entry
 
 
 class StoredHistory(HistoryHead):
-    """``history``: the tracker's last HISTORY entries, or all entries of a deployed robot."""
+    """``history``: the last HISTORY entries of a tracker's run, or all entries of a deployed robot's run."""
 
     historico: list[Entry]
 
@@ -201,7 +203,7 @@ class StoredHistory(HistoryHead):
 class StoredResult(TypedDict):
     """``result``: how the run ended. Written at the end, by the tracker and by the deployed robot."""
 
-    status: str  # ``success``, ``error`` or ``warning``
+    status: str  # the robot's word for the end: ``success``, ``error``, ``warning`` or any other, see outcome.outcome()
     timestamp_fim: str
     dados_finais: dict[str, Any]  # a Result, and any other final data of the robot
     session_id: str
@@ -217,7 +219,7 @@ class StoredSession(TypedDict):
     timestamp_fim: str
     status: str  # as in StoredResult
     total_etapas: int
-    etapas_executadas: float  # the furthest step reached
+    etapas_executadas: float  # the snapshot's ``etapa_atual``; the tracker sets it to ``total_etapas`` at the end
     epoch: NotRequired[str]
     seq: NotRequired[int]
 
@@ -226,7 +228,10 @@ class StoredSession(TypedDict):
 
 
 class SyncMessage(TypedDict):
-    """The first message of every native stream; ``epoch`` and ``seq`` are the position of its snapshot."""
+    """The first message of every native stream.
+
+    ``epoch`` and ``seq`` are the position of the snapshot or, if ``recovered``, the position that the updates follow.
+    """
 
     type: Literal["sync"]
     session_id: str
@@ -234,7 +239,7 @@ class SyncMessage(TypedDict):
     seq: int  # 0 while nothing is known
     recovered: bool  # every update after the client's cursor follows
     snapshot: View | None  # null if the updates follow, or if nothing is known
-    heartbeat_ms: int  # milliseconds between the server's signs of life
+    heartbeat_ms: int  # milliseconds between the server's heartbeats
 
 
 class ResetMessage(TypedDict):

@@ -3,8 +3,8 @@
 Pure: no clock, no socket. The tracker that writes a run, the server that reads a deployed robot's history, and the server
 that follows updates all use the same rules. The objects are described in shapes.py.
 
-Invariants: ``final`` never goes back; ``percentual`` never falls and stays below 100 until ``final``; a milestone
-(estimates, result) stays once it was seen.
+Invariants: ``final`` stays true once it is set; ``percentual`` never falls and stays below 100 until ``final``;
+estimates are replaced only by newer estimates.
 """
 
 import math
@@ -15,12 +15,12 @@ from .outcome import PLAN_KEYS, Estado, outcome, silent
 from .shapes import Coverage, Entry, ErrorRecord, Estimates, Evento, Result, Snapshot, UpdateMessage, View
 from .update import Update, make_update
 
-#: The values of ``etapa`` that mark an entry as no step; an update has them as ``evento``.
+#: The values of ``etapa`` with which an entry is not a step; the update of the entry has the value as ``evento``.
 EVENTS: frozenset[Evento] = frozenset({"inicio", "estimativas", "erro", "final"})
-#: The key of the estimates in ``dados_extra``. The name is the deployed robot's: step 5 captures them.
+#: The key of the estimates in ``dados_extra``; the deployed robot named it after step 5, which captures them.
 ESTIMATES_KEY = "estimativas_tela_5"
 
-# Far beyond any step; JSON allows integers that no float can represent.
+# Larger integers are not steps. Without a limit, JSON's integers may be too large to become a float.
 _MAX_STEP = 10**9
 
 
@@ -49,7 +49,7 @@ def begin(session_id: str, started: str, total: int) -> Snapshot:
 
 
 def is_number(etapa: object) -> TypeGuard[float]:
-    """Tell whether *etapa* is the number of a step; True, NaN, infinity and absurdly large numbers are not."""
+    """Tell whether *etapa* is the number of a step; True, NaN, infinity and integers from 10**9 on are not."""
     if not isinstance(etapa, (int, float)) or isinstance(etapa, bool):
         return False
     return math.isfinite(etapa) if isinstance(etapa, float) else abs(etapa) < _MAX_STEP
@@ -90,7 +90,7 @@ def _step(after: Snapshot, entry: Entry) -> None:
     if not is_number(etapa):
         return
     total = after["total_etapas"]
-    # The deployed robot's exception handler writes step 0, however far the run has come.
+    # Step 0 keeps the current step: the deployed robot's exception handler writes 0 however far the run has come.
     after["etapa_atual"] = min(max(etapa, 0), total) or after["etapa_atual"]
     if not after["final"]:
         percent = after["etapa_atual"] / total * 100 if total > 0 else 0.0
@@ -98,7 +98,7 @@ def _step(after: Snapshot, entry: Entry) -> None:
 
 
 def _merge(after: Snapshot, extra: object) -> None:
-    """Merge what a step attached; a value that is not an object never replaces known estimates."""
+    """Merge the extra data of an entry; estimates that are no object do not replace earlier ones that are."""
     if not isinstance(extra, dict) or not extra:
         return
     known = after["dados_extra"]
@@ -131,7 +131,7 @@ def _end(after: Snapshot, entry: Entry) -> None:
         after["estado"] = outcome(entry["status"], entry.get("erro"), after["erros"], after["dados_extra"])
 
 
-# How an entry changes the snapshot, by the word in ``etapa``; a number, or an unknown word, is a step.
+# How an entry changes the snapshot, by the word in ``etapa``; an entry with a number or an unknown word is a step.
 _EFFECTS: dict[float | str, Callable[[Snapshot, Entry], None]] = {
     "inicio": _start,
     "estimativas": _add_estimates,
@@ -145,6 +145,7 @@ def describe(after: Snapshot, entry: Entry, epoch: str, seq: int) -> UpdateMessa
 
     Args:
         after: the snapshot that results from *entry*.
+        entry: the reported entry.
         epoch, seq: the position of the update.
     """
     word = entry["etapa"]
@@ -185,7 +186,7 @@ def update_of(after: Snapshot, entry: Entry, epoch: str, seq: int) -> Update:
 
 
 def entry_of(update: UpdateMessage | dict[str, Any]) -> Entry:
-    """Return the entry of *update*: the inverse of describe().
+    """Return the entry from which describe() built *update*.
 
     Raises:
         LookupError, TypeError: the update only begins like one of our tracker's.
@@ -215,8 +216,8 @@ def entry_of(update: UpdateMessage | dict[str, Any]) -> Entry:
 def estado(snapshot: Snapshot, silence_s: float = 0.0) -> Estado:
     """Return the meaning of the snapshot when the robot has been silent for *silence_s* seconds.
 
-    The meaning of an ended run does not change. Any other run becomes ``expirado`` after a long silence, or ``erro`` if
-    the robot's last text was a failure; ``final`` stays false, since the robot may report again.
+    The meaning of an ended run does not change. Any other run becomes ``expirado`` after a long silence, or ``erro`` or
+    ``cotacao_manual`` if the robot's last text was a failure; ``final`` stays false, since the robot may report again.
     """
     if snapshot["final"]:
         return snapshot["estado"]
@@ -225,7 +226,7 @@ def estado(snapshot: Snapshot, silence_s: float = 0.0) -> Estado:
 
 
 def view(snapshot: Snapshot, epoch: str | None, seq: int, silence_s: float = 0.0) -> View:
-    """Return the snapshot as pages get it: with its position, and with the milestones under keys of their own.
+    """Return the snapshot as pages get it: with its position, and with estimates and result under keys of their own.
 
     Args:
         epoch, seq: the position of the snapshot.

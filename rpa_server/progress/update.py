@@ -1,9 +1,9 @@
 """One update of a run, and the cursor that names its position.
 
-Pure. An update is kept as the bytes that its writer made: our own tracker's bytes are relayed unchanged, and only as much
-of them is parsed as the cursor needs.
+Pure. An update is kept as bytes. The bytes that our tracker made are relayed unchanged, and only their head, which has
+the cursor, is parsed.
 
-Invariant: the head of an update is defined once, in HEAD; both the writing and the parsing are derived from that.
+Invariant: the head of an update is defined once, in HEAD; both writing and parsing are derived from it.
 """
 
 import re
@@ -13,11 +13,11 @@ from .. import safejson
 from ..errors import BadCursor
 from .shapes import UpdateMessage
 
-#: How many updates of a run are kept: in memory, in a session's stream, in its history document.
+#: How many of a run's latest updates are kept in its history document; memory and the Redis stream may have a few more.
 HISTORY = 500
 
-#: The first bytes of every update of our tracker, so that routing it needs no JSON parser. New keys must follow
-#: ``final``, since older servers parse only this head.
+#: The first bytes of every update of our tracker, so that routing an update needs no JSON parser. New keys must follow
+#: ``final``, since servers of older versions expect exactly this head.
 HEAD = '{"type":"progress_update","epoch":"%s","seq":%d,"final":%s,'
 _HEAD_KEYS = ("type", "epoch", "seq", "final")
 _HEAD_BYTES = HEAD.encode()
@@ -60,7 +60,7 @@ class Update:
     Attributes:
         raw: the JSON object.
         epoch, seq: the cursor; None and 0 if the writer doesn't number its updates.
-        final: True if the run had ended by this update.
+        final: True if the run ended with this update or an earlier one.
     """
 
     __slots__ = ("epoch", "final", "raw", "seq")
@@ -76,17 +76,18 @@ class Update:
 
     @property
     def cursor(self) -> Cursor | None:
-        """The position after this update, None if the writer doesn't number."""
+        """The position after this update, None if the writer doesn't number its updates."""
         return None if self.epoch is None else Cursor(self.epoch, self.seq)
 
     @property
     def data(self) -> dict[str, Any]:
         """The update as an object, parsed at each call: the objects of a whole history take five times its bytes.
 
-        It is a shapes.UpdateMessage or UnnumberedUpdate as far as its writer kept to that, which nothing has checked.
+        A numbered update should be a shapes.UpdateMessage, but nothing has checked that; any other one is a
+        shapes.UnnumberedUpdate.
 
         Raises:
-            BadDocument: the bytes begin like an update, but are not valid.
+            BadDocument: the bytes begin like an update, but are not valid JSON.
         """
         return safejson.load_object(self.raw)
 
@@ -100,7 +101,7 @@ def head(epoch: str, seq: int, final: bool = False) -> bytes:
 
 
 def own_update(raw: bytes) -> Update | None:
-    """Parse only the head of an update of our own tracker; None if another writer made it."""
+    """Parse only the head of an update of our tracker; None for another writer's bytes, or if is_whole() is false."""
     match = _HEAD_PATTERN.match(raw)
     if match is None or not is_whole(raw):
         return None
@@ -111,7 +112,7 @@ def own_update(raw: bytes) -> Update | None:
 def is_whole(raw: bytes) -> bool:
     """Tell whether *raw*, which begins like an update, is one line of UTF-8 and ends like a JSON object.
 
-    Any other text in a frame makes every browser close the connection.
+    A frame that is not UTF-8 makes every browser close the connection; a line break would split an event.
     """
     if raw[-1] != _BRACE or _LF in raw or _CR in raw:
         return False
@@ -123,7 +124,7 @@ def is_whole(raw: bytes) -> bool:
 
 
 def make_update(data: UpdateMessage | dict[str, Any]) -> Update:
-    """Encode an update.
+    """Encode *data* as an update with the head in front.
 
     Args:
         data: what snapshot.describe() returned; its keys ``type``, ``epoch``, ``seq`` and ``final`` become the head.

@@ -1,6 +1,6 @@
 """Normalises what robots pass to the tracker: two styles of positional arguments, and any object as text or JSON.
 
-Pure, and nothing in here raises, whatever the robot's objects do.
+Pure. No function in here raises, even if a method of a robot's object does.
 """
 
 from typing import Any
@@ -13,6 +13,11 @@ def sort_out(
 ) -> tuple[int, bool, str | None, Any]:
     """Interpret the positional arguments of ProgressTracker, which come in two styles.
 
+    Args:
+        total: the number of steps or, in the plan's style, the session id.
+        files: whether to write files or, in the plan's style, the Redis client.
+        session_id, client: the arguments ``session_id`` and ``redis_client``; they win over *total* and *files*.
+
     Returns:
         Number of steps, whether to write files, session id, Redis client.
     """
@@ -22,20 +27,20 @@ def sort_out(
         session_id, total = (total if session_id is None else session_id), 15
     try:
         number = int(total)
-    except Exception:  # whatever __int__ does
+    except Exception:  # a robot's __int__ may raise anything
         number = 15
     return number, files is None or bool(files), session_id, client
 
 
 def message(mensagem: Any, etapa: Any) -> str:
-    """Return the text for the visitor: *mensagem*, or ``Etapa <n>`` if the robot gave none."""
+    """Return the text for the visitor: *mensagem*, or ``Etapa <etapa>`` if *mensagem* is None or empty."""
     if mensagem is None or (isinstance(mensagem, str) and not mensagem):
         return f"Etapa {text_of(etapa)}"
     return text_of(mensagem)
 
 
 def text_of(value: Any) -> str:
-    """Return ``str(value)``, or the name of its type if that is empty or fails."""
+    """Return ``str(value)``, or the name of the value's type if ``str()`` returns an empty text or fails."""
     try:
         return str(value) or type(value).__name__
     except Exception:  # a robot's __str__ may raise anything
@@ -43,10 +48,10 @@ def text_of(value: Any) -> str:
 
 
 def plain_object(value: Any) -> dict[str, Any] | None:
-    """Copy what the robot passed as plain JSON, because it may change its own objects afterwards.
+    """Copy what the robot passed as plain JSON, because the robot may change its own objects afterwards.
 
     Returns:
-        An object; any other value is wrapped in one, under ``dados``.
+        A dict; any other value is wrapped as ``{"dados": value}``. None for None.
     """
     if value is None:
         return None

@@ -1,10 +1,11 @@
-"""Where a run is written: to Redis while it answers, to files otherwise.
+"""Writes a run to Redis while Redis answers, to files otherwise.
 
-The choice is made anew at every write. While Redis does not answer, a background thread tries to reach it, so that the
-robot pays for one timeout and no more; once Redis answers, it gets the updates that it missed, in order, once.
+The choice is made anew at every write. While Redis does not answer, a background thread tries to reach Redis, so that
+the robot waits for a single timeout; once Redis answers, the thread sends the missed updates, in order and each once.
 
-Invariants: no method raises, none blocks for a second. The lock guards the run and the choice, and is never kept while
-waiting for Redis. The robot's thread uses Redis while the breaker is closed, the background thread while it is open.
+Invariants: no method raises; in the robot's thread each waits less than a second for Redis. The lock guards the run and
+the choice; the background thread never waits for Redis while it has the lock. The robot's thread uses Redis while the
+breaker is closed, the background thread while the breaker is open.
 """
 
 import logging
@@ -31,14 +32,14 @@ logger = logging.getLogger(__name__)
 ONLINE = "[OK] Redis conectado para comunicação real-time"
 OFFLINE = "[AVISO] Redis não disponível, usando JSON Progress Tracker"
 
-#: How long a new tracker waits for Redis.
+#: How many seconds a new tracker waits for its first connection to Redis.
 _GREETING_S = 0.8
-#: How often the background thread checks whether it is time for another attempt.
+#: Seconds between two looks of the background thread at whether the next attempt to reach Redis is due.
 _LOOK_S = 0.05
 
 
 class Failover:
-    """The stores of one tracker.
+    """The stores of one tracker, Redis and files, and the choice between them.
 
     Args:
         client: a ``redis.Redis`` or None.
@@ -46,7 +47,7 @@ class Failover:
 
     Attributes:
         lock: must be acquired to change the run or write it.
-        lost: number of writes that no store accepted.
+        lost: number of writes that no store accepted; Redis may still get their updates later.
     """
 
     def __init__(self, client: Any, data_dir: Path | None) -> None:
@@ -55,11 +56,11 @@ class Failover:
         self._redis = _writer(client)
         self._files = FileWriter(data_dir) if data_dir is not None else None
         self._breaker = Breaker(base_s=0.25, cap_s=1.0)
-        self._random = random.Random().random  # a generator of its own keeps the robot's use of the module repeatable
+        self._random = random.Random().random  # not random.random: a robot may have seeded that generator
         self._run: Run | None = None
         self._asking: threading.Thread | None = None
         self._loss_limit, self._refusal_limit = RateLimit(), RateLimit()
-        self._forbidden = False  # Redis forbids scripts, and that was logged
+        self._forbidden = False  # True once it was logged that Redis forbids scripts
         self._spilled = False  # the files have updates that Redis lacks
         self._doomed: str | None = None  # a session to delete in Redis once it answers
         _failovers.add(self)
@@ -76,7 +77,7 @@ class Failover:
     def write(self, run: Run) -> None:
         """Store everything of *run* that is not stored yet."""
         if self._redis is None and self._files is None:
-            return  # nothing is to be stored; the reason was logged when that was decided
+            return  # there is no store: the robot asked for none, or the reason was logged at the start
         with self.lock:
             self._run = run
             if not self._write_redis(run):
@@ -93,7 +94,7 @@ class Failover:
         return state
 
     def delete(self, session_id: str) -> None:
-        """Delete everything stored of a session; if Redis does not answer, it is deleted there later."""
+        """Delete everything stored of a session; while Redis does not answer, that is left to the background thread."""
         with self.lock:
             self._run = None
             self._doomed = session_id if self._redis is not None else None
@@ -108,12 +109,12 @@ class Failover:
                         self._fail()
 
     def _answering(self) -> list[Writer]:
-        """Return the stores that may be used in the robot's thread now."""
+        """Return the stores that the robot's thread may use now: Redis only while the breaker is closed."""
         stores: tuple[Writer | None, ...] = (self._redis if self._breaker.closed else None, self._files)
         return [store for store in stores if store is not None]
 
     def _greet(self) -> None:
-        """Let the background thread connect: resolving a host's name may take longer than a robot may wait."""
+        """Let the background thread connect, and wait up to _GREETING_S: resolving the host's name may take longer."""
         self._fail()
         assert self._asking is not None
         self._asking.join(_GREETING_S)
@@ -136,7 +137,7 @@ class Failover:
         return True
 
     def _log_forbidden(self, error: Exception) -> bool:
-        """Tell whether *error* means that Redis forbids scripts; logs that once until Redis accepts updates."""
+        """Tell whether *error* means that Redis forbids scripts; log that, once until Redis accepts updates again."""
         forbidden = append.forbids_scripts(error)
         if forbidden and not self._forbidden:
             logger.error("%s; files take the updates until then.", append.FORBIDDEN)
@@ -161,7 +162,7 @@ class Failover:
             )
 
     def _fail(self) -> None:
-        """Stop using Redis in the robot's thread; the background thread retries, the first time at once."""
+        """Stop using Redis in the robot's thread; the background thread tries to reconnect, the first time at once."""
         self._close()
         self._breaker.failed(float("-inf"), self._random())
         self._ask_on()
@@ -182,7 +183,7 @@ class Failover:
     # -- in the background thread
 
     def ask(self) -> bool:
-        """Try to reach Redis if it is time to; return whether to keep trying."""
+        """Try to reach Redis if the next attempt is due; return whether further attempts are needed."""
         if self._breaker.allows(time.monotonic()):
             try:
                 self._recover()
@@ -204,7 +205,7 @@ class Failover:
             self._doomed = None
         deadline_s = time.monotonic() + writer.PATIENCE_S
         while True:
-            with self.lock:  # not locked while waiting for Redis
+            with self.lock:  # released while send() waits for Redis, so that the robot's thread does not wait
                 call = None if self._run is None else self._redis.next_call(self._run)
                 if call is None:
                     self._breaker.succeeded()
@@ -215,7 +216,7 @@ class Failover:
         logger.info(ONLINE)
 
     def _clean_up(self) -> None:
-        """Delete the files of an outage: Redis has everything."""
+        """Delete the files that the run was written to during an outage: Redis has all of its updates now."""
         if self._spilled and self._run is not None and self._files is not None:
             self._spilled = False
             with suppress(OSError):
@@ -226,7 +227,7 @@ _failovers: weakref.WeakSet[Failover] = weakref.WeakSet()
 
 
 def _renew_locks() -> None:
-    """Make new locks in a forked child: the thread that has the old one exists only in the parent."""
+    """Make new locks in a forked child: a thread that has locked an old one exists only in the parent."""
     for failover in tuple(_failovers):
         failover.lock = threading.RLock()
 
@@ -246,7 +247,7 @@ def _writer(client: Any) -> writer.RedisWriter | None:
 
 
 def _ask(failover: "weakref.ref[Failover]") -> None:
-    """Retry until Redis answers or the tracker is gone; the server then adopts what the tracker left in files."""
+    """Retry until Redis answers or the tracker is gone; watchers/adoption.py copies the files of a gone tracker."""
     while True:
         alive = failover()
         if alive is None or not alive.ask():

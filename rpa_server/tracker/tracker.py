@@ -1,8 +1,8 @@
 """ProgressTracker, the class that robots use.
 
-Accepts both styles of call: the plan's (``session_id=``, ``redis_client=``) and that of the robots in production
-(``total_etapas=15, usar_arquivo=True, session_id=None, tipo='auto'``). Whatever happens in here, the robot goes on: our
-failures are logged, never raised.
+Accepts both styles of call: that of the plan with which this project began (``session_id=``, ``redis_client=``) and
+that of the robots in production (``total_etapas=15, usar_arquivo=True, session_id=None, tipo='auto'``). Our failures
+are logged, never raised, so that the robot goes on whatever happens in here.
 """
 
 import functools
@@ -49,22 +49,24 @@ def _never_raises(method: _Method) -> _Method:
 
 
 class ProgressTracker:
-    """Reports what a robot is doing.
+    """Reports the steps, the estimates, the errors and the end of a robot's run.
 
-    As a context manager it ends the run: an exception in the block ends it as an error (and propagates), and so does
-    leaving the block without a call of finalizar, since no quote is known then.
+    As a context manager it ends the run: an exception in the block ends the run as an error (and propagates). Leaving
+    the block without a call of finalizar ends the run as an error, too, since the robot has reported no quote.
 
     Args:
         total_etapas: number of steps; a text is used as the session id, as in the plan's
             ``RedisProgressTracker(session_id, redis_client)``.
-        usar_arquivo: write JSON files while Redis does not answer; anything but a bool is used as the Redis client.
+        usar_arquivo: write JSON files while Redis does not answer; None means True. Anything but a bool, an int or None
+            is used as the Redis client.
         session_id: the session; by default ``SESSION_ID`` from the environment, else a random UUID. With an invalid id
             the tracker logs that and stores nothing.
         tipo: ``auto`` and ``redis`` (Redis while it answers, else files), ``json`` (files), ``none`` (nothing).
-        redis_client: a ``redis.Redis`` for the server to use; by default ``RPA_REDIS_URL`` or ``REDIS_HOST`` …
+        redis_client: a ``redis.Redis`` with the address and the credentials to use; by default the settings
+            ``RPA_REDIS_URL`` or ``REDIS_HOST`` … name the Redis.
 
     Attributes:
-        session_id: the session in use.
+        session_id: the session that the tracker writes.
     """
 
     def __init__(
@@ -105,7 +107,7 @@ class ProgressTracker:
 
     @property
     def lost(self) -> int:
-        """How many updates no store accepted."""
+        """How many writes no store accepted; Redis may still get their updates later."""
         return self._failover.lost
 
     @_never_raises
@@ -115,8 +117,8 @@ class ProgressTracker:
         Args:
             etapa: the step's number; fractions such as 5.5 are fine.
             mensagem: what the visitor reads; if empty, ``Etapa <n>``.
-            dados_extra: any JSON object; merged into what earlier steps gave. It is sent unchanged to every page that
-                knows the session id, so it must not contain the visitor's form data.
+            dados_extra: any JSON object; merged into the extra data of earlier steps. Pages get it unchanged (only the
+                deployed addresses redact it), so it must not contain the visitor's form data.
         """
         with self._lock:
             self._run.step(etapa, arguments.message(mensagem, etapa), datetime.now(), arguments.plain_object(dados_extra))
@@ -130,7 +132,10 @@ class ProgressTracker:
         dados_extra: dict[str, Any] | None = None,
         estimativas: dict[str, Any] | None = None,
     ) -> None:
-        """Report a step together with the estimates of step 5, ``{"coberturas_detalhadas": [...]}``."""
+        """Report a step together with the estimates of step 5, ``{"coberturas_detalhadas": [...]}``.
+
+        The other arguments are those of update_progress().
+        """
         with self._lock:
             now, estimates = datetime.now(), arguments.plain_object(estimativas)
             self._run.step(etapa, arguments.message(mensagem, etapa), now, arguments.plain_object(dados_extra), estimates)
@@ -140,14 +145,14 @@ class ProgressTracker:
 
     @_never_raises
     def add_estimativas(self, estimativas: dict[str, Any]) -> None:
-        """Report the estimates of step 5."""
+        """Report the estimates of step 5, ``{"coberturas_detalhadas": [...]}``."""
         with self._lock:
             self._run.estimates(arguments.plain_object(estimativas) or {}, datetime.now())
             self._failover.write(self._run)
 
     @_never_raises
     def add_error(self, erro: str, contexto: str = "") -> None:
-        """Report an error. The run goes on: only finalizar ends it."""
+        """Report an error, and in *contexto* where it happened. The run goes on: only finalizar ends the run."""
         with self._lock:
             self._run.error(arguments.text_of(erro), "" if contexto == "" else arguments.text_of(contexto), datetime.now())
             self._failover.write(self._run)
@@ -162,9 +167,10 @@ class ProgressTracker:
         """End the run: only now do pages show that it is over.
 
         Args:
-            status_final: ``success``, ``error`` or ``warning``.
+            status_final: ``success``, ``warning``, ``error`` or another word of progress/outcome.py, such as
+                ``cancelado``; any other text means a failure.
             dados_finais: ``{"plano_recomendado": {...}, "plano_alternativo": {...}}``.
-            erro_final: what went wrong.
+            erro_final: the text of the error that ended the run; recorded as an error, too.
         """
         with self._lock:
             error = None if erro_final is None else arguments.text_of(erro_final)
@@ -179,7 +185,7 @@ class ProgressTracker:
         return snapshot
 
     def get_estimativas(self) -> dict[str, Any] | None:
-        """Return the estimates, None until there are some."""
+        """Return the estimates, None until the robot has reported some."""
         estimates = self._run.snapshot["dados_extra"].get(ESTIMATES_KEY)
         return safejson.plain(estimates) if isinstance(estimates, dict) else None
 
@@ -224,7 +230,7 @@ class ProgressTracker:
 
 
 class RedisProgressTracker(ProgressTracker):
-    """The plan's name: ``RedisProgressTracker(session_id, redis_client)``."""
+    """ProgressTracker under the name that the plan gives it: ``RedisProgressTracker(session_id, redis_client)``."""
 
 
 def _new_run(session_id: str, total: int) -> Run:
@@ -232,7 +238,7 @@ def _new_run(session_id: str, total: int) -> Run:
 
 
 def _failover(session_id: str, files: bool, client: Any, tipo: str) -> Failover:
-    """Choose the stores; never raises."""
+    """Choose the stores for the arguments of ProgressTracker and the settings; never raises."""
     try:
         if not is_session_id(session_id):
             logger.error("The session id is not valid, so nothing is reported: use A-Z a-z 0-9 . _ - only.")
@@ -261,19 +267,19 @@ def _settings() -> config.Settings:
 
 
 def detectar_progress_tracker(tipo: str = "auto") -> type[ProgressTracker] | None:
-    """Return the class that stands for *tipo*, None for ``none``."""
+    """Return the tracker class for *tipo*: None for ``none``, ProgressTracker for anything else."""
     return None if isinstance(tipo, str) and tipo == "none" else ProgressTracker
 
 
 def criar_progress_tracker(
     session_id: str | None = None, total_etapas: int = 15, tipo: str = "auto"
 ) -> ProgressTracker:
-    """Return a tracker; the same as calling the class."""
+    """Return a ProgressTracker; the same as calling the class."""
     return ProgressTracker(total_etapas=total_etapas, session_id=session_id, tipo=tipo)
 
 
 def verificar_redis_disponivel() -> bool:
-    """Tell whether Redis answers now."""
+    """Tell whether a Redis is configured and can be used within 0.8 s."""
     url = _settings().redis_url
     if url is None:
         return False

@@ -1,7 +1,7 @@
-"""Reads and writes the JSON files of a session. Writes are atomic: no reader ever sees half a document.
+"""Reads and writes the JSON files of a session. Documents are written atomically: no reader ever sees half of one.
 
-Blocking: the tracker calls it in the robot's process, the server in a thread. Deployed robots truncate and rewrite their
-files, so readers must still expect empty and torn files.
+Blocking: the tracker calls these functions in the robot's process, the server in a thread. Deployed robots truncate and
+rewrite their files, so readers must still expect empty and torn files.
 """
 
 import errno
@@ -20,14 +20,14 @@ from ...errors import BadDocument
 from ...progress.update import HISTORY
 from .names import KINDS, file_name, journal_name, session_of_file
 
-#: Far more than any recorded history of HISTORY updates takes.
+#: A larger document is not read; any recorded history of HISTORY updates is far smaller.
 MAX_BYTES = 16 * 1024 * 1024
-#: How much of the end of a journal is read: enough for HISTORY updates of 2.1 kB.
+#: How many bytes at the end of a journal are read: enough for HISTORY updates of 2.1 kB each.
 JOURNAL_BYTES = HISTORY * 2100
-#: A temporary file older than this was abandoned: writing one takes milliseconds.
+#: A temporary file older than this many seconds was abandoned: writing one takes milliseconds.
 ABANDONED_S = 600.0
-#: Part of the names of temporary files, so that no other process or machine that shares the directory uses the same
-#: names.
+#: A random part of the names of temporary files, so that no other process or machine that shares the directory uses the
+#: same names.
 _WRITER = secrets.token_hex(4)
 _numbers = itertools.count()
 
@@ -37,7 +37,7 @@ def encode_history(head: dict[str, Any], entries: Iterable[bytes]) -> bytes:
 
     Args:
         head: the document without ``historico``; must not be empty.
-        entries: already encoded, because all but the newest are unchanged since the last call.
+        entries: each already encoded, so that the caller needs to encode only those added since the last call.
     """
     return b'%b,\n  "historico": [\n    %b\n  ]\n}' % (safejson.dumps_lines(head)[:-1], b",\n    ".join(entries))
 
@@ -49,7 +49,7 @@ def write(path: str | Path, document: dict[str, Any] | bytes) -> None:
         document: an object, or an already encoded one.
 
     Raises:
-        OSError: the disk is full or read-only, or writing is not permitted ...
+        OSError: for example, the disk is full or read-only, or writing is not permitted.
     """
     directory, name = os.path.split(path)  # building a Path here would make write() 25 % slower
     temporary = os.path.join(directory, f".{name}.{_WRITER}{os.getpid():x}{next(_numbers):x}.tmp")  # noqa: PTH118
@@ -64,7 +64,7 @@ def write(path: str | Path, document: dict[str, Any] | bytes) -> None:
 
 
 def _create(path: str, data: bytes) -> None:
-    """Create a file with *data*. ``open()`` would add system calls that take as long as the write itself."""
+    """Create a file with *data*; ``open()`` would add system calls that take as long as the write itself."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o666)
     try:
         left = memoryview(data)
@@ -77,7 +77,7 @@ def _create(path: str, data: bytes) -> None:
 def remove_abandoned(directory: Path) -> None:
     """Delete the temporary files of writers that were killed; never raises.
 
-    Every writer and watcher of a directory calls it once at start-up, so that such files don't pile up.
+    FileWriter calls this before its first write and FileStore.changes() when it starts, so that no files pile up.
     """
     oldest_s = time.time() - ABANDONED_S
     with suppress(OSError):
@@ -89,7 +89,7 @@ def remove_abandoned(directory: Path) -> None:
 
 
 def _opener(name: str, flags: int) -> int:
-    """Open a regular file for reading. A named pipe is refused: reading it would wait for a writer."""
+    """Open a regular file for reading; refuse anything else, since reading a named pipe would wait for a writer."""
     descriptor = os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
@@ -117,20 +117,23 @@ def read(path: Path) -> dict[str, Any] | None:
 
 
 def write_all(directory: Path, session_id: str, documents: Mapping[str, dict[str, Any] | bytes]) -> None:
-    """Write a session's documents, keyed by KINDS; the history first, since readers look at the snapshot last."""
+    """Write a session's documents, keyed by KINDS; raises OSError.
+
+    The snapshot is written last: a reader that reads it first then finds a history that is at least as new.
+    """
     for kind in sorted(documents, key=("history", "result", "session", "progress").index):
         path = f"{directory}{os.sep}{file_name(kind, session_id)}"
         try:
             write(path, documents[kind])
-        except FileNotFoundError:  # handling the rare case is cheaper than checking at every write
+        except FileNotFoundError:  # no such directory: handling this rare case is cheaper than checking at every write
             directory.mkdir(parents=True, exist_ok=True)
             write(path, documents[kind])
 
 
 def append_lines(path: str | Path, lines: Iterable[bytes]) -> None:
-    """Append *lines*, all or none of them; raises OSError.
+    """Append *lines*, or none of them if that fails; raises OSError.
 
-    If a killed writer left half a line at the end, that line is terminated first, so that it spoils none of the new ones.
+    If a killed writer left half a line at the end, a line break is added to it, so that it spoils no new line.
     """
     flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
     descriptor = os.open(path, flags, 0o666)
@@ -150,7 +153,7 @@ def append_lines(path: str | Path, lines: Iterable[bytes]) -> None:
 
 
 def last_lines(path: Path) -> list[bytes]:
-    """Return the complete lines among the last JOURNAL_BYTES of the file; empty if there is no file.
+    """Return the complete lines among the last JOURNAL_BYTES of the file, an empty list if there is no file.
 
     Raises:
         BadDocument: the file can't be read.
@@ -168,7 +171,7 @@ def last_lines(path: Path) -> list[bytes]:
 
 
 def remove_all(directory: Path, session_id: str) -> None:
-    """Delete every file of a session."""
+    """Delete every file of a session; raises OSError."""
     for name in (*(file_name(kind, session_id) for kind in KINDS), journal_name(session_id)):
         with suppress(FileNotFoundError):
             (directory / name).unlink()

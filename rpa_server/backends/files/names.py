@@ -1,6 +1,7 @@
 """Every file name that is built from a session id.
 
-Pure. The deployed system's names are kept. Ids are not checked here: they were checked where they came in.
+Pure. The deployed system's names are kept. Session ids that are put into names are not checked here: they were checked
+where they came in.
 """
 
 import re
@@ -17,12 +18,12 @@ def file_name(kind: str, session_id: str) -> str:
 
 
 def journal_name(session_id: str) -> str:
-    """Return the name of the journal: raw updates, one per line, kept once a run outgrows its history document."""
+    """Return the name of the journal: raw updates, one per line, written once a run has more than HISTORY updates."""
     return f"updates_{session_id}.jsonl"
 
 
 def session_of_file(name: str) -> tuple[str, str] | None:
-    """Return ``(kind, session_id)`` of a file name, None for any other file."""
+    """Return ``(kind, session_id)`` of a file name (a journal's kind is ``updates``), None for any other name."""
     match = _FILE.fullmatch(name)
     if match is None:
         return None

@@ -1,8 +1,9 @@
 """Reads and writes the sessions in ``rpa_data/``, and watches the directory for changes.
 
-Deployed robots truncate and rewrite their files, so a read may find an empty or torn one. It is retried; if that does not
-help, the last good state is returned. A broken file that has not changed for a second stays broken. Unchanged files are
-not read again, whether good or broken.
+Deployed robots truncate and rewrite their files, so a read may find an empty or torn file. Then the read is retried; if
+that does not help, the last good state is returned. A broken file that has not changed for a second is taken for broken
+for good, and left out if another file of the run can be read. Unchanged files are not read again, whether good or
+broken.
 """
 
 import asyncio
@@ -33,13 +34,14 @@ logger = logging.getLogger(__name__)
 _KEPT = 512
 _TRIES = 4
 _PAUSE_S = 0.005
-#: A file unchanged for this long is not being written any more. Some file systems round times to a whole second.
+#: A file that is unchanged for this many nanoseconds is not being written any more. It is not less than a second
+#: because some file systems round times to whole seconds.
 _SETTLED_NS = 10**9
-#: How often the watching thread wakes up: a change is reported after one to two such steps.
+#: Milliseconds between two looks of the watching thread: a change is reported after one to two such steps.
 _STEP_MS = 20
-#: While nothing changes, how often to check that the path still leads to the same directory.
+#: Milliseconds between two checks, while nothing changes, that the path still leads to the same directory.
 _LOOK_MS = 1000
-#: The kinds of files that are watched. The session file is not: it has nothing that the result file lacks.
+#: The kinds of files that are watched. The session file is not: a robot that ends a run writes the result file, too.
 _WATCHED = ("progress", "history", "updates", "result")
 _RUNNING, _ENDS = ("progress", "history"), ("result", "session")
 
@@ -50,8 +52,8 @@ class _Read(NamedTuple):
     """The result of reading a session's files, valid as long as they have this signature.
 
     Attributes:
-        signature: time, size and inode of each file, None for a missing one.
-        state: what the files say; if they are broken, the last good state.
+        signature: modification time, size and inode of each file, None for a missing one.
+        state: the state in the files; if they are broken, the last good state. None if there is none.
         broken: the files are broken for good: reading them again is useless until they change.
     """
 
@@ -67,7 +69,8 @@ class FileStore:
         directory: holds the files; created when it is first needed.
 
     Attributes:
-        broken: number of reads that found nothing usable, not even a last good state.
+        broken: number of reads that found unusable files and so returned the last good state or None. Files that are
+            already known to be broken for good are not counted again.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -78,7 +81,7 @@ class FileStore:
         self.broken = 0
 
     async def read(self, session_id: str) -> SessionState | None:
-        """Return the current state of a session, None if it has no files; for broken files, the last good state."""
+        """Return the state of a session, None if it has no files; if they are broken, the last good state or None."""
         kept = self._kept.get(session_id)
         for attempt in range(1, _TRIES + 1):
             try:
@@ -94,7 +97,7 @@ class FileStore:
         return kept.state if kept else None
 
     def _read(self, session_id: str, kept: _Read | None, last_try: bool) -> _Read:
-        """Read the documents unless they are unchanged since the last read.
+        """Read the documents unless they are unchanged since *kept*, the last read.
 
         Raises:
             BadDocument: a document is broken, perhaps because it is just being written; a retry may find it complete.
@@ -128,10 +131,10 @@ class FileStore:
         """Build the state from the documents.
 
         Args:
-            may_be_broken: kinds to leave out if they can't be read, as long as another document of the run can.
+            may_be_broken: kinds of documents to leave out if they can't be read; the others must be readable.
 
         Raises:
-            BadDocument: a document of any other kind can't be read, or none can.
+            BadDocument: a document of another kind can't be read, or the readable ones describe no run.
         """
         documents: dict[str, dict[str, Any] | None] = {}
         failure = BadDocument("none of its files can be read")
@@ -174,12 +177,16 @@ class FileStore:
         """Return the ids of the sessions whose files changed most recently, newest first.
 
         Args:
+            limit: the most ids to return.
             newer_than_s: leave out sessions whose files have not changed for this many seconds.
+
+        Raises:
+            StorageUnavailable: the directory can't be listed.
         """
         return [name for name, _ in await self.changed(limit, newer_than_s)]
 
     async def changed(self, limit: int, newer_than_s: float) -> list[tuple[str, int]]:
-        """Like sessions(), but return pairs with the time of the change, in nanoseconds since 1970."""
+        """Like sessions(), but return pairs of an id and the time of the change, in nanoseconds since 1970."""
         return await asyncio.to_thread(self._changed, limit, newer_than_s)
 
     def _changed(self, limit: int, newer_than_s: float) -> list[tuple[str, int]]:
@@ -198,7 +205,7 @@ class FileStore:
         return sorted(found.items(), key=lambda item: item[1], reverse=True)[:limit]
 
     async def append(self, run: Run) -> bool:
-        """Write the documents of *run*; False if another writer stored something first."""
+        """Write the documents of *run*; see Store.append()."""
         async with self._writing:
             state = await self.read(run.session_id)
             if state is not None and (state.seq != run.base if state.epoch == run.epoch else not run.replaces):
@@ -219,7 +226,7 @@ class FileStore:
     async def changes(self) -> AsyncIterator[set[str]]:
         """Yield the ids of sessions whose files changed, for ever; see Notifier.
 
-        The directory may be missing, and may be replaced while it is being watched.
+        The directory is created if it is missing, and may be replaced while it is being watched.
         """
         await asyncio.to_thread(json_files.remove_abandoned, self._directory)
         while True:
@@ -264,9 +271,9 @@ def _signature(path: Path) -> tuple[int, int, int] | None:
 
 @contextmanager
 def _identity(directory: Path) -> Iterator[int | None]:
-    """Yield the directory's inode; it stays open in the block, so that no new directory can get the same number."""
+    """Yield the directory's inode number, and keep the directory open, so that no new one can get the same number."""
     with ExitStack() as stack:
-        with suppress(OSError):  # Windows can't open a directory, but does not reuse the number either
+        with suppress(OSError):  # Windows can't open a directory, but does not reuse its number either
             stack.callback(os.close, os.open(directory, os.O_RDONLY))
         yield _inode(directory)
 

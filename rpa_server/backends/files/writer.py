@@ -2,7 +2,7 @@
 
 A run of up to HISTORY updates is stored completely in its history document. A longer run continues in a journal, one line
 per update, so that the cost of an update does not grow with the length of the outage; its history document is then
-rewritten once a second.
+rewritten at most once a second, and at the end.
 """
 
 import time
@@ -25,13 +25,13 @@ class FileWriter:
     """Stores one run as JSON files.
 
     Args:
-        directory: created at the first write.
+        directory: the data directory; created at the first write.
     """
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._epoch = ""
-        self._encoded: deque[bytes] = deque(maxlen=HISTORY)  # the encoded entries of the history, each encoded only once
+        self._encoded: deque[bytes] = deque(maxlen=HISTORY)  # the history's entries as JSON, each encoded only once
         self._encoded_seq = self._journalled = 0
         self._cleaned = False
         self._history_due_s = 0.0

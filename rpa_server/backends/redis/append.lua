@@ -1,15 +1,15 @@
--- Append updates to the stream of a run, in order, each once, and publish them.
+-- Append updates of a run to the session's stream, in order, each once, and publish those that were appended.
 --
--- KEYS: stream, sessions, one key for each document
--- ARGV: epoch, seq of the first update, mode, ttl in seconds, length of the stream, now, session id, channel,
---       the documents, the updates
--- Returns {'ok', last seq stored}, or {'gap', last seq stored} where nothing was written.
--- The modes are explained in append.py; a mode that is a number is the seq up to which repeating is fine.
+-- KEYS: stream, sorted set of sessions, one key for each document
+-- ARGV: epoch, seq of the first update, mode, ttl in seconds, length of the stream, now in seconds since 1970,
+--       session id, channel, the documents, the updates
+-- Returns {'ok', last seq stored}, or {'gap', last seq stored} if the mode forbids writing; then nothing is written.
+-- The modes are explained in append.py; if the mode is a number, nothing is written if a later seq is stored.
 
 local epoch, first, mode, documents = ARGV[1], tonumber(ARGV[2]), ARGV[3], #KEYS - 2
 local count = #ARGV - 8 - documents
 
--- An entry's id is <seq>-0, its first field the epoch.
+-- An entry's id is <seq>-0; its first field is the epoch.
 local newest = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
 local same_run = newest and newest[2][2] == epoch
 local last = same_run and tonumber(string.match(newest[1], '^%d+')) or 0
@@ -20,7 +20,7 @@ if mode == 'new' and newest then return {'gap', last} end
 if last > (tonumber(mode) or last) then return {'gap', last} end
 if first + count - 1 <= last then return {'ok', last} end
 
--- The history of another run goes, and one that these updates don't follow on.
+-- Drop the history of another run, and a history of this run that these updates do not directly follow (mode 'over').
 if newest and (gap or not same_run) then redis.call('DEL', KEYS[1]) end
 for i = 1, documents do redis.call('SET', KEYS[2 + i], ARGV[8 + i], 'EX', ARGV[4]) end
 for seq = math.max(first, last + 1), first + count - 1 do
@@ -31,7 +31,7 @@ for seq = math.max(first, last + 1), first + count - 1 do
 end
 redis.call('ZADD', KEYS[2], ARGV[6], ARGV[7])
 
--- Every tenth update is enough to keep the keys alive and the list short: a day is long.
+-- The keys live for the ttl, a day, so it is enough to renew that, and to remove old sessions, at every tenth update.
 if gap or count > 1 or last % 10 == 0 then
   redis.call('EXPIRE', KEYS[1], ARGV[4])
   redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', tonumber(ARGV[6]) - tonumber(ARGV[4]))

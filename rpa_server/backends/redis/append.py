@@ -1,7 +1,8 @@
 """The call of ``append.lua``, the one Redis script: its keys and arguments, and what its answer means.
 
-Pure, except that the script is read once at import. The tracker (blocking) and the server (asyncio) both make this call,
-so a run looks the same whoever wrote it. The call is idempotent: after a timeout it is simply repeated.
+Pure, except that the script is read once at import. The tracker (blocking) and the server (asyncio) both make this
+call, so a run is stored in the same way whoever wrote it. No update is ever stored twice; after a timeout the tracker
+therefore repeats the call, with the modes ``repeat`` and ``over``.
 """
 
 import hashlib
@@ -19,9 +20,10 @@ Mode = Literal["repeat", "exact", "new", "over"]
 SCRIPT = Path(__file__).with_name("append.lua").read_text(encoding="utf-8")
 SHA = hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
 
-#: Redis refuses these commands exactly if it forbids scripts. Where scripts are allowed the second one gets NOSCRIPT.
+#: Redis refuses these commands if, and only if, it forbids scripts; if it allows them, the second one fails with
+#: NOSCRIPT.
 PROBES = (("EVAL", "return 1", 0), ("EVALSHA", "0" * 40, 0))
-#: For logs and readiness; starts a sentence.
+#: A message for the log and for /health/ready; the log adds what happens to the updates meanwhile.
 FORBIDDEN = "Redis forbids scripts, so nothing can be written to it: allow EVAL and EVALSHA (ACL +eval +evalsha)"
 
 _KEYS = {
@@ -42,7 +44,7 @@ class Answer(NamedTuple):
     """What Redis has stored of the run after a call.
 
     Attributes:
-        gap: nothing was written, because the first update is not the one right after *seq*.
+        gap: True if nothing was written, because the mode of the call forbids it; see call().
         seq: ``seq`` of the last stored update of this run, 0 if there is none.
     """
 
@@ -61,13 +63,15 @@ def call(
 
     Args:
         updates: contiguous, of one epoch, at least one.
-        documents: by the KINDS of files/names.py; ``progress`` is required, ``history`` is left out since the stream is
-            the history.
-        now_s: seconds since 1970, the score in the list of sessions.
-        mode: what to do if the last update that Redis has is not the one before the first of *updates*: ``repeat`` skips
-            those already stored; ``exact`` refuses in that case (another writer numbered them); ``new`` refuses any other
-            run; ``over`` writes even if Redis lacks earlier updates, and drops what it has. A number works like
-            ``repeat`` up to that update, and refuses if a later one is stored, since another writer numbered it.
+        documents: by the KINDS of files/names.py. ``progress`` should always be there; ``history`` is ignored, since in
+            Redis the stream is the history.
+        now_s: seconds since 1970, the score in the sorted set of sessions.
+        mode: when to write, and when to refuse. ``repeat``: skip updates that are stored already; refuse if updates
+            before the first one are missing. ``over``: like ``repeat``, but if such updates are missing, drop the
+            stored ones and write. ``exact``: refuse unless the first update follows the last stored one, since
+            otherwise another writer used its number. ``new``: refuse if any update is stored, even of another run. A
+            number: like ``repeat``, but refuse if an update after that number is stored, since another writer added it.
+            Where writing is not refused, the updates of another run are dropped.
     """
     kinds = [kind for kind in _KEYS if kind in documents]
     keys = [history_key(session_id), SESSIONS_KEY, *(_KEYS[kind](session_id) for kind in kinds)]
@@ -94,5 +98,5 @@ def forbids_scripts(error: BaseException) -> bool:
 
 
 def answer(reply: Sequence[Any]) -> Answer:
-    """Read the script's reply."""
+    """Return what the script's reply means."""
     return Answer(reply[0] in (b"gap", "gap"), int(reply[1]))

@@ -1,17 +1,17 @@
 """One blocking connection to Redis with a deadline, and everything that we use of redis-py's private API.
 
-redis-py's own timeouts apply to each round trip, and it reconnects (name resolution included) whenever it finds itself
-disconnected, so several trips can take longer than a robot may wait. Here one deadline covers all trips of a call, and
-connecting is a separate call for a thread that nobody waits for.
+redis-py's own timeouts apply to each round trip, and redis-py reconnects (name resolution included) whenever it finds
+itself disconnected, so several trips can take longer than a robot may wait. Here one deadline covers all trips of a
+call, and connecting, which has no deadline, is a separate call for a background thread.
 
 Invariant: after a failed exchange the connection is closed, so that a late reply is never taken for the reply to a later
     command.
 
-The library opens the connection and authenticates. After that, commands bypass the library, which would need twice as
-many system calls; only a client without a socket, such as fakeredis, is driven through its own methods.
+redis-py opens the connection and authenticates. After that, commands bypass redis-py, which would need twice as many
+system calls; only a connection without a socket, as in fakeredis, is used through its own methods.
 
-Only socket_of() and transport_of() touch private attributes of redis-py; test_connection.py names the versions with which
-that was checked.
+Only socket_of() and transport_of() use private attributes of redis-py; tests/backends/redis/test_connection.py names
+the versions of redis-py that were checked.
 """
 
 import os
@@ -53,7 +53,7 @@ def _response_error(text: str) -> redis.ResponseError:
 
 
 class BoundedConnection:
-    """A connection made by a redis-py pool, but never returned to it.
+    """A connection made by a redis-py connection pool, but never returned to the pool.
 
     Args:
         pool: supplies host, password and TLS; its timeouts and retries are not used.
@@ -86,7 +86,7 @@ class BoundedConnection:
         self._reader = hiredis.Reader(replyError=_response_error, notEnoughData=_INCOMPLETE)
 
     def ask(self, deadline_s: float, *command: Any) -> Any:
-        """Send one command and return the reply."""
+        """Send one command and return the reply; see ask_all()."""
         return self.ask_all(deadline_s, [command])[0]
 
     def ask_all(self, deadline_s: float, commands: Sequence[Command]) -> list[Any]:

@@ -1,6 +1,7 @@
 """Every name in Redis that is built from a session id: keys and channels.
 
-Pure. The deployed system's names are kept. Ids are not checked here: they were checked where they came in.
+Pure. The deployed system's names are kept. Session ids that are put into names are not checked here: they were checked
+where they came in.
 """
 
 import re
@@ -40,17 +41,17 @@ def channel(session_id: str) -> str:
 
 
 def session_of_channel(name: bytes) -> str | None:
-    """Return the session of a channel, None if the channel is not a session's."""
+    """Return the session id in a channel's name, None if the name is not ``rpa_progress:<session id>``."""
     match = _CHANNEL.fullmatch(name)
     return None if match is None or b".." in name else match[1].decode()
 
 
 def keyspace_pattern(database: int) -> str:
-    """Return the channels on which Redis reports that a snapshot was written."""
+    """Return the pattern of the channels on which Redis reports changes of the snapshots in *database*."""
     return f"__keyspace@{database}__:{progress_key('*')}"
 
 
 def session_of_keyspace(name: bytes) -> str | None:
-    """Return the session of a keyspace channel, None if it is not about a session's snapshot."""
+    """Return the session id in the name of a keyspace channel, None if the channel's key is no session's snapshot."""
     session_id = name.decode("ascii", "replace").partition(progress_key(""))[2]
     return session_id if is_session_id(session_id) else None

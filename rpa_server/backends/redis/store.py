@@ -1,6 +1,6 @@
 """Reads and writes sessions in Redis, for the server. Published messages arrive through subscription.py.
 
-Invariant: no call takes longer than TIMEOUT_S per round trip; while Redis is known not to answer, calls fail at once.
+Invariant: no round trip takes longer than TIMEOUT_S; after a failed one, calls fail at once for up to a second.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 TIMEOUT_S = 1.0
 _LISTED = 1000
-#: Connections to Redis at the same time: reading a thousand sessions at once must not take a thousand descriptors.
+#: How many calls use a connection at the same time: reading a thousand sessions must not take a thousand descriptors.
 _CONNECTIONS = 16
 #: This module relies on these options, so they override the address: timeouts, no retries, replies as bytes in RESP2.
 _OPTIONS: dict[str, Any] = {
@@ -43,7 +43,7 @@ _OPTIONS: dict[str, Any] = {
     "decode_responses": False,
 }
 
-#: What redis.asyncio may raise if Redis is broken, refuses, or disappears.
+#: The exceptions that redis.asyncio may raise if Redis is broken, refuses, or disappears.
 ERRORS = (redis.RedisError, OSError, EOFError, ValueError, RuntimeError, AttributeError)
 
 
@@ -69,18 +69,18 @@ class RedisStore:
     async def _asking(self, what: str) -> AsyncIterator[None]:
         """Convert exceptions of Redis in the block into StorageUnavailable.
 
-        While the breaker is open the block is not run at all.
+        While the breaker is open, StorageUnavailable is raised before the block runs.
 
         Args:
-            what: participle for the error message: "read" or "written".
+            what: completes the error message "Redis can't be …": "read", "written".
         """
         async with self._turns:
             if not self._breaker.allows(time.monotonic()):
                 raise StorageUnavailable(f"Redis can't be {what}, it has just failed to answer.")
             try:
                 yield
-            except redis.ResponseError as error:  # Redis did answer, so the breaker stays closed
-                if isinstance(error, redis.ReadOnlyError):  # after a failover this address may lead to the new master
+            except redis.ResponseError as error:  # Redis did answer, so the breaker records no failure
+                if isinstance(error, redis.ReadOnlyError):  # a new connection may lead to the new master
                     await self._client.connection_pool.disconnect(inuse_connections=False)
                 raise StorageUnavailable(f"Redis can't be {what} ({error}).") from None
             except ERRORS as error:
@@ -89,7 +89,7 @@ class RedisStore:
             self._breaker.succeeded()
 
     async def read(self, session_id: str) -> SessionState | None:
-        """Return the current state of a session, None where nothing is stored."""
+        """Return the current state of a session, None if nothing is stored or the snapshot can't be understood."""
         async with self._asking("read"), self._client.pipeline(transaction=True) as pipeline:
             pipeline.get(progress_key(session_id))
             pipeline.xrange(history_key(session_id))
@@ -102,7 +102,7 @@ class RedisStore:
             logger.debug("Session %s in Redis: %s", session_id, error)
             return None
         if state is not None and left_ms > 0:
-            # Every writer, deployed robots included, sets the snapshot to expire a day after each write.
+            # Every writer, deployed robots included, lets the snapshot expire a day after each write.
             state.written_s = time.time() - (TTL_S - left_ms / 1000)
         return state
 
@@ -113,7 +113,7 @@ class RedisStore:
         return raw
 
     async def written(self, session_ids: Sequence[str]) -> list[float | None]:
-        """Return when each session was last written (seconds since 1970, by its robot's clock), None if unknown."""
+        """Return when each session was last written (seconds since 1970, by its writer's clock), None if unknown."""
         async with self._asking("read"):
             try:
                 times: list[float | None] = await self._client.zmscore(SESSIONS_KEY, list(session_ids))
@@ -125,7 +125,10 @@ class RedisStore:
         return times
 
     async def positions(self, session_ids: Sequence[str]) -> dict[str, Cursor]:
-        """Return the cursor of the newest update in each session's stream; sessions without an update are left out."""
+        """Return the cursor of the newest update in each session's stream, by session id.
+
+        Sessions whose stream is empty, or whose newest entry is not an update of our tracker, are left out.
+        """
         async with self._asking("read"), self._client.pipeline(transaction=False) as pipeline:
             for session_id in session_ids:
                 pipeline.xrevrange(history_key(session_id), count=1)
@@ -139,23 +142,26 @@ class RedisStore:
         return found
 
     async def sessions(self, limit: int) -> list[str]:
-        """Return the ids of the most recently written sessions, newest first."""
+        """Return the ids of the *limit* most recently written sessions (1,000 at most), newest first."""
         async with self._asking("read"):
             names: list[Any] = await self._client.zrevrange(SESSIONS_KEY, 0, min(limit, _LISTED) - 1)
         return [text for name in names if is_session_id(text := name.decode("utf-8", "replace"))]
 
     async def append(self, run: Run) -> bool:
-        """Append the updates added to *run*; False if another writer used the same numbers meanwhile."""
+        """Append the updates added to *run* since it was resumed; see Store.append()."""
         mode: script.Mode = "exact" if run.base else "over" if run.replaces else "new"
         answer = await self._store(run, run.added(), mode)
-        if answer.gap and run.base and not answer.seq:  # Redis has nothing of this run yet: it was only in files
+        if answer.gap and run.base and not answer.seq:  # Redis has nothing of this run: it was only in files
             answer = await self._store(run, list(run.updates), run.base)
-            if answer.gap and not answer.seq:  # its first updates are not kept anywhere any more
+            if answer.gap and not answer.seq:  # *run* no longer has its first updates
                 return await self.replay(run)
         return not answer.gap
 
     async def replay(self, run: Run) -> bool:
-        """Store everything that is kept of *run*, even across a gap; False if another writer stored something first."""
+        """Store all updates that *run* has; if Redis lacks the updates before them, they replace the stored ones.
+
+        Returns True: in the mode ``over`` the script refuses nothing.
+        """
         modes: tuple[script.Mode, ...] = ("repeat", "over")
         for mode in modes:
             if not (await self._store(run, list(run.updates), mode)).gap:
@@ -168,12 +174,12 @@ class RedisStore:
             reply: Any
             try:
                 reply = await self._client.evalsha(script.SHA, len(call.keys), *call.keys, *call.args)
-            except redis.exceptions.NoScriptError:  # restarted or flushed
+            except redis.exceptions.NoScriptError:  # Redis was restarted or its scripts were flushed
                 reply = await self._client.eval(script.SCRIPT, len(call.keys), *call.keys, *call.args)
             return script.answer(reply)
 
     async def warn_of_eviction(self) -> None:
-        """Log a warning if Redis may evict live sessions when it runs out of memory."""
+        """Log a warning if Redis may evict the keys of running sessions when its memory is full."""
         try:
             async with self._asking("asked for its memory policy"):
                 memory: Any = await self._client.info("memory")

@@ -1,12 +1,13 @@
-"""The subscription that feeds the hub: every message on ``rpa_progress:*``, and every write of a snapshot.
+"""The server's subscription to Redis: every message on ``rpa_progress:*``, and every write of a snapshot.
 
 The deployed robot writes its snapshot and publishes nothing. Redis itself can report such writes (keyspace
-notifications); we switch that on if we are permitted to.
+notifications); we switch that on if Redis permits it.
 
-redis-py's PubSub is not used: it can go deaf or spin for ever without raising, and costs more than everything behind it.
-The library connects (password, TLS, unix socket); then its transport gets our own protocol, which delivers at once
-whatever one read of the socket brings. While nothing arrives, a watchdog publishes to a channel of its own; if that
-message does not come back in time the connection is dead, and a new one is made.
+redis-py's PubSub is not used: it can stop delivering, or spin for ever, without raising an exception, and it takes more
+CPU time than all that we do with a message. redis-py connects (password, TLS, unix socket); then the connection's
+transport gets our own protocol, which delivers all messages of one read of the socket at once. If nothing arrives for
+IDLE_S seconds, we publish to a channel that only this subscription listens to; if nothing comes back within ECHO_S
+seconds, the connection is taken for dead and replaced.
 """
 
 import asyncio
@@ -32,9 +33,9 @@ logger = logging.getLogger(__name__)
 
 IDLE_S = 1.5
 ECHO_S = 2.0
-#: While Redis forbids scripts, how often to ask whether it still does.
+#: While Redis forbids scripts, the seconds between two checks whether it still does.
 SCRIPTS_PERIOD_S = 5.0
-#: Errors that waiting does not cure.
+#: Refusals by Redis: trying again does not help until somebody changes a setting.
 _REFUSALS = (redis.AuthenticationError, redis.ResponseError)
 _INCOMPLETE = object()
 _OURS = CHANNEL_PATTERN.encode()
@@ -46,10 +47,15 @@ Written = Callable[[bytes], None]
 class _Messages(asyncio.Protocol):
     """Parses what Redis sends over one subscribed connection.
 
+    Args:
+        deliver, written: see Subscriber.
+        subscriptions: the number of required subscriptions. The subscription to keyspace notifications is not required,
+            and is confirmed or refused after them.
+
     Attributes:
         heard_s: when the last bytes arrived, as a time of time.monotonic.
-        confirmed: done once all requested subscriptions are active.
-        lost: fails when the connection ends; the exception is the reason.
+        confirmed: done once all required subscriptions are active.
+        lost: fails when the connection ends or a message can't be handled; the exception is the reason.
         notified: keyspace notifications for snapshot keys are active.
     """
 
@@ -65,7 +71,7 @@ class _Messages(asyncio.Protocol):
         self.lost: asyncio.Future[None] = loop.create_future()
 
     def data_received(self, data: bytes) -> None:
-        if self.lost.done():  # an earlier read failed, so nothing more from this stream can be trusted
+        if self.lost.done():  # the parser or a handler failed before, so the rest of the stream can't be trusted
             return
         self.heard_s = time.monotonic()
         reader, deliver = self._reader, self._deliver
@@ -79,11 +85,14 @@ class _Messages(asyncio.Protocol):
                         self._written(reply[2])
                 else:
                     self._other(reply)
-        except Exception as error:  # after a failure the parser may be in the middle of a reply
+        except Exception as error:  # the parser may be in the middle of a reply, so the connection is given up
             self._fail(error)
 
     def _other(self, reply: Any) -> None:
-        """Handle the reply to a subscription; a refusal is an error unless all required ones were confirmed before."""
+        """Handle a reply other than a pmessage: count a confirmed subscription, raise a refusal, ignore our own probe.
+
+        A refusal after all required subscriptions were confirmed concerns keyspace notifications, and is only logged.
+        """
         if isinstance(reply, Exception):
             if not self.confirmed.done():
                 raise reply
@@ -103,6 +112,9 @@ class _Messages(asyncio.Protocol):
 
     async def wait(self, true: asyncio.Future[None] | None, seconds: float) -> None:
         """Wait until *true* is done, for *seconds* at most; raise the reason if the connection is lost meanwhile.
+
+        Args:
+            true: None to wait for the whole time.
 
         Raises:
             TimeoutError: *true* was not done in time.
@@ -125,9 +137,9 @@ class Subscriber:
     Attributes:
         resubscribed: functions to call each time the subscription starts or resumes: messages published before that may
             be lost.
-        active: set while the subscription is believed to work.
-        losses: number of times the subscription was lost.
-        reason: what is wrong, for operators; empty while all is well.
+        active: set from the confirmation of the subscription until an error shows that it is lost.
+        losses: number of times that the subscription was lost or could not be made.
+        reason: what is wrong, a text for operators; empty while nothing is wrong.
         refused: Redis answers but refuses something that we need: wrong password, missing permission, bad certificate. If
             it only forbids scripts, updates still arrive and ``active`` is set as well.
         notified: keyspace notifications for snapshot keys are active, so nobody has to poll for snapshots.
@@ -141,7 +153,7 @@ class Subscriber:
         self.resubscribed: list[Callable[[], None]] = []
         self._probe = PROBE_CHANNEL_PREFIX + secrets.token_hex(8)
         self._log_limit = RateLimit()
-        self._forbidden = False  # the last known answer, so that a reconnection does not log it again
+        self._forbidden = False  # the last answer to the probes, so that a reconnection does not log it again
         self.active = asyncio.Event()
         self.losses = 0
         self.reason = "not connected yet"
@@ -152,15 +164,15 @@ class Subscriber:
         return self._messages is not None and self._messages.notified
 
     async def run(self) -> None:
-        """Subscribe, and resubscribe whenever the connection is lost. Ends only when cancelled."""
+        """Subscribe, and resubscribe with a backoff whenever the connection is lost. Ends only when cancelled."""
         attempt = 0
         while True:
             attempt += 1
             try:
                 await self._session()
-            except Exception as error:  # any error at all: without this task no update would ever arrive again
+            except Exception as error:  # any error at all: without this task no further update would arrive from Redis
                 if self.active.is_set():
-                    attempt = 1  # the subscription did work, so the next attempt comes at once
+                    attempt = 1  # the subscription did work, so the backoff starts over, with 25 to 50 ms
                 self._down(error)
             await asyncio.sleep(delay(attempt, 0.05, 1.0, random.random()))
 
@@ -179,7 +191,7 @@ class Subscriber:
         return "certificate" in reason or (self._url.startswith("rediss:") and "no such file" in reason)
 
     async def _session(self) -> None:
-        """Subscribe and deliver until something fails."""
+        """Connect, subscribe and deliver messages until something fails; raise the reason."""
         source = client(self._url)
         connection = source.connection_pool.make_connection()
         messages = _Messages(self._deliver, self._written, subscriptions=2)
@@ -187,16 +199,16 @@ class Subscriber:
         try:
             async with asyncio.timeout(2 * TIMEOUT_S):
                 await connection.connect()
-            # The handshake is complete and nothing was sent since, so the library expects no more bytes.
+            # The handshake is complete and nothing was sent since, so redis-py expects no more bytes.
             transport = transport_of(connection)
             transport.set_protocol(messages)
             for command in (("PSUBSCRIBE", CHANNEL_PATTERN), ("SUBSCRIBE", self._probe)):
                 transport.write(b"".join(connection.pack_command(*command)))
             await messages.wait(messages.confirmed, TIMEOUT_S)
-            await source.publish(self._probe, b"")  # so that a missing permission shows now, not at the first silence
+            await source.publish(self._probe, b"")  # shows a missing permission now, not at the first silence
             forbidden = await _forbids_scripts(source)
             if await _enable_notifications(source):
-                # Sent once the other two are confirmed: if this one is refused, that is no error.
+                # Sent only after both required subscriptions are confirmed: a refusal of this one is no error.
                 pattern = keyspace_pattern(source.connection_pool.connection_kwargs.get("db") or 0)
                 transport.write(b"".join(connection.pack_command("PSUBSCRIBE", pattern)))
             self._messages = messages
@@ -226,7 +238,10 @@ class Subscriber:
         self.reason = append.FORBIDDEN if forbidden else ""
 
     async def _watch(self, messages: _Messages, source: redis.asyncio.Redis) -> None:
-        """Raise when the connection is lost, or when it is silent and does not return our own message."""
+        """Raise when the connection is lost, or when it is silent although we published a probe to ourselves.
+
+        While scripts are forbidden, also check every SCRIPTS_PERIOD_S whether they still are.
+        """
         scripts_s = time.monotonic()
         while True:
             await messages.wait(None, IDLE_S / 3)
@@ -244,7 +259,7 @@ class Subscriber:
 
 
 async def _forbids_scripts(source: redis.asyncio.Redis) -> bool:
-    """Tell whether Redis forbids us to run scripts; any other failure is ignored here and noticed elsewhere."""
+    """Tell whether Redis forbids us to run scripts; other failures are ignored, since other commands show them, too."""
     for probe in append.PROBES:
         try:
             await source.execute_command(*probe)
@@ -255,7 +270,7 @@ async def _forbids_scripts(source: redis.asyncio.Redis) -> bool:
 
 
 async def _enable_notifications(source: redis.asyncio.Redis) -> bool:
-    """Add writes of keys to what Redis reports by keyspace notifications; False if it does not let us."""
+    """Switch on keyspace notifications for keys that are set; False if Redis refuses to show or change the setting."""
     try:
         setting: Any = await source.config_get("notify-keyspace-events")
         flags = str(setting.get("notify-keyspace-events", ""))

@@ -1,7 +1,8 @@
-"""Writes one run to Redis, for the tracker: bounded in time, never retried; sends the updates that Redis lacks.
+"""Writes one run to Redis, for the tracker: sends the updates that Redis lacks, within a time limit, without retries.
 
-Blocking. The robot's thread writes over an open connection; a background thread opens it, and sends what takes longer
-than a robot may wait. tracker/failover.py decides which of the two uses this object; they never use it at the same time.
+Blocking. The robot's thread writes over an open connection. A background thread opens the connection, and sends what
+Redis missed, since both may take longer than a robot may wait. tracker/failover.py decides which of the two threads
+uses this object; they never use it at the same time.
 """
 
 import time
@@ -17,11 +18,11 @@ from . import append
 from .connection import TIMEOUT_S, BoundedConnection, Command
 from .names import SESSIONS_KEY, history_key, progress_key, result_key, session_key
 
-#: How long the background thread may take to bring Redis up to date.
+#: How many seconds the background thread may take to send everything that Redis lacks.
 PATIENCE_S = 5.0
-#: What is raised if Redis answers but refuses us.
+#: The exceptions that are raised if Redis answers, but refuses a command or the credentials.
 REFUSALS = (redis.AuthenticationError, redis.ResponseError)
-#: What may be raised if Redis is broken, refuses, or disappears.
+#: All exceptions that may be raised if Redis is broken, refuses, or disappears.
 ERRORS = (redis.RedisError, OSError, ValueError, TypeError, AttributeError)
 
 
@@ -32,7 +33,7 @@ class RedisWriter:
         client: a ``redis.Redis``; its address and credentials are used, its timeouts and retries are not.
 
     Raises:
-        AttributeError: *client* is not such a client.
+        AttributeError: *client* is not a ``redis.Redis``.
     """
 
     def __init__(self, client: Any) -> None:
@@ -41,9 +42,12 @@ class RedisWriter:
         self._stored = 0
 
     def open(self) -> None:
-        """Connect; raise one of ERRORS if Redis can't be reached or forbids scripts. May take long."""
+        """Connect; raise one of ERRORS if Redis can't be reached or forbids scripts.
+
+        There is no time limit, since the host's name is resolved here.
+        """
         self._connection.open()
-        with suppress(redis.exceptions.NoScriptError):  # where scripts are allowed, the reply to the second probe
+        with suppress(redis.exceptions.NoScriptError):  # the reply to the second probe if scripts are allowed
             self._connection.ask_all(time.monotonic() + TIMEOUT_S, append.PROBES)
 
     def close(self) -> None:
@@ -61,7 +65,7 @@ class RedisWriter:
             self.send(call, deadline_s)
 
     def next_call(self, run: Run) -> append.Call | None:
-        """Build the call that stores what Redis lacks of *run*; None if it lacks nothing."""
+        """Build the call that stores the updates of *run* that Redis lacks; None if Redis lacks none."""
         if run.epoch != self._epoch:
             self._epoch, self._stored = run.epoch, 0
         lacking = min(run.seq - self._stored, len(run.updates))
@@ -72,7 +76,7 @@ class RedisWriter:
         return append.call(run.session_id, missing, run.brief_documents(), time.time(), mode)
 
     def send(self, call: append.Call, deadline_s: float) -> None:
-        """Send a call of next_call(), and remember how far Redis has got.
+        """Send a call of next_call(), and remember the last ``seq`` that Redis has.
 
         Raises:
             One of ERRORS, as write().
@@ -80,7 +84,7 @@ class RedisWriter:
         self._stored = append.answer(self._evaluate(call, deadline_s)).seq
 
     def _evaluate(self, call: append.Call, deadline_s: float) -> Any:
-        """Run the script by its hash; a Redis that does not have it costs one more round trip, not two."""
+        """Run the script by its hash; if Redis does not have the script yet, EVAL both loads and runs it."""
         ask = self._connection.ask
         try:
             return ask(deadline_s, "EVALSHA", append.SHA, len(call.keys), *call.keys, *call.args)
@@ -88,7 +92,7 @@ class RedisWriter:
             return ask(deadline_s, "EVAL", append.SCRIPT, len(call.keys), *call.keys, *call.args)
 
     def _transaction(self, commands: list[tuple[Any, ...]]) -> list[Any]:
-        """Run commands as one transaction and return their replies."""
+        """Run commands as one transaction and return their replies, or raise the first error among these."""
         framed: list[Command] = [("MULTI",), *commands, ("EXEC",)]
         replies: list[Any] = self._connection.ask_all(time.monotonic() + TIMEOUT_S, framed)[-1]
         for reply in replies:
@@ -97,7 +101,7 @@ class RedisWriter:
         return replies
 
     def read(self, session_id: str) -> SessionState | None:
-        """Return the stored state of a session, None if nothing is stored."""
+        """Return the stored state of a session, None if nothing is stored; raise BadDocument or one of ERRORS."""
         commands = [
             ("GET", progress_key(session_id)),
             ("XRANGE", history_key(session_id), "-", "+"),
@@ -106,7 +110,7 @@ class RedisWriter:
         return from_redis(session_id, raw, [_fields(pairs).get(b"data", b"") for _, pairs in stream])
 
     def delete(self, session_id: str) -> None:
-        """Delete every key of a session."""
+        """Delete every key of a session; raise one of ERRORS."""
         keys = (progress_key, history_key, result_key, session_key)
         commands = [("DEL", *(key(session_id) for key in keys)), ("ZREM", SESSIONS_KEY, session_id)]
         self._transaction(commands)
