@@ -1,4 +1,4 @@
-"""The protocols of a backend and their implementations; the type checker compares the signatures."""
+"""The stores implement the protocols of base.py: mypy compares the signatures in the assignments below."""
 
 import inspect
 from pathlib import Path
@@ -10,7 +10,7 @@ from rpa_server.backends.redis.store import RedisStore, client
 
 
 async def test_every_store_can_stand_for_another(tmp_path: Path) -> None:
-    """Redis, files and both merged are read and written in the same way."""
+    """FileStore, RedisStore and MergedStore are stores: read(), sessions() and append() are coroutine functions."""
     files: Store = FileStore(tmp_path)
     redis: Store = RedisStore(client("redis://127.0.0.1:1/0"))
     merged: Store = MergedStore([redis, files])
@@ -19,7 +19,7 @@ async def test_every_store_can_stand_for_another(tmp_path: Path) -> None:
 
 
 async def test_files_notify(tmp_path: Path) -> None:
-    """A notifier first yields an empty set, which means: read everything."""
+    """FileStore is a Notifier: changes() first yields an empty set, which means that every session must be read."""
     notifier: Notifier = FileStore(tmp_path / "rpa_data")
     changes = notifier.changes()
     assert await anext(changes) == set()

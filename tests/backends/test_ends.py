@@ -1,4 +1,4 @@
-"""How the end documents of a session change what is read of it."""
+"""How a session's end documents, its result and session files, change the state that FileStore reads."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from tests.support.recordings import Document
 
 
 def put(directory: Path, kind: str, session_id: str, document: Document | str, at_s: float | None = None) -> None:
-    """Truncate and write a file, as the deployed robot does."""
+    """Truncate and rewrite a file of a session, as the deployed robot does; *at_s* sets its time of change."""
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / file_name(kind, session_id)
     path.write_text(document if isinstance(document, str) else json.dumps(document), encoding="utf-8")
@@ -22,7 +22,7 @@ def put(directory: Path, kind: str, session_id: str, document: Document | str, a
 
 
 async def test_a_result_beside_a_snapshot_is_read(data_dir: Path) -> None:
-    """A session with only snapshot, result and session document gets its plans from the result."""
+    """If only a snapshot without plans and a result document exist, the plans come from the result."""
     history = recordings.ALL["success"]
     put(data_dir, "progress", "s1", {**recordings.progress_of(history), "dados_extra": {}})
     put(data_dir, "result", "s1", recordings.result_of(history) or {})
@@ -33,7 +33,7 @@ async def test_a_result_beside_a_snapshot_is_read(data_dir: Path) -> None:
 
 @pytest.mark.parametrize("broken", ["", '{"status": "succ', "[]"])
 async def test_a_broken_result_holds_nothing_back(data_dir: Path, broken: str) -> None:
-    """The run is still read, before and after something is known of it."""
+    """A broken result document neither hides the run in the history file nor counts as a broken read."""
     history, store = recordings.ALL["success"], FileStore(data_dir)
     put(data_dir, "result", "s1", broken)
     for length in (3, 9, len(history["historico"])):
@@ -46,7 +46,7 @@ async def test_a_broken_result_holds_nothing_back(data_dir: Path, broken: str) -
 
 
 async def test_a_result_alone_is_read_and_a_session_alone_is_nothing(data_dir: Path) -> None:
-    """An older robot writes its session document first; alone that is neither a state nor broken."""
+    """A session document alone is no state and does not count as broken; a result beside it is read as the end."""
     store = FileStore(data_dir)
     put(data_dir, "session", "s1", {"version": "v3.5.0", "start_time": "2026-01-15T09:30:00", "status": "running"})
     assert await store.read("s1") is None
@@ -58,7 +58,7 @@ async def test_a_result_alone_is_read_and_a_session_alone_is_nothing(data_dir: P
 
 
 async def test_a_state_knows_when_its_newest_file_was_written(data_dir: Path) -> None:
-    """The zone of the robot's own times does not matter."""
+    """``written_s`` is the newest file's time of change, not a time of the robot's, whose zone is unknown."""
     history = recordings.ALL["stuck"]
     put(data_dir, "progress", "s1", recordings.progress_of(history), at_s=1_700_000_000.0)
     put(data_dir, "history", "s1", history, at_s=1_700_000_900.5)
@@ -68,7 +68,7 @@ async def test_a_state_knows_when_its_newest_file_was_written(data_dir: Path) ->
 
 
 async def test_a_snapshot_that_goes_back_is_followed_and_not_believed(data_dir: Path) -> None:
-    """The snapshots are step 0 after an exception, and ``concluido`` after an end."""
+    """If a snapshot goes back to step 0, as after an exception, ``percentual`` does not fall; the end makes it 100."""
     history, store = recordings.ALL["interrupted"], FileStore(data_dir)
     percents = []
     for number, part in enumerate(recordings.prefixes(history)):
@@ -83,7 +83,7 @@ async def test_a_snapshot_that_goes_back_is_followed_and_not_believed(data_dir: 
 @pytest.mark.skipif(not recordings.FILE_SETS, reason="no real file sets here")
 @pytest.mark.parametrize("session_id", recordings.FILE_SETS)
 async def test_every_real_file_set_is_a_state(data_dir: Path, session_id: str) -> None:
-    """This holds for every generation of the robot."""
+    """The real files of every generation of the robot are read as a state with the expected ``estado``."""
     for kind, document in recordings.FILE_SETS[session_id].items():
         put(data_dir, kind, session_id, document)
     store = FileStore(data_dir)

@@ -1,4 +1,4 @@
-"""Redis and the files as one store."""
+"""MergedStore, over stores in memory and over a real Redis with files."""
 
 import asyncio
 import contextlib
@@ -22,8 +22,9 @@ class Shelf:
     """A store in memory.
 
     Attributes:
-        failure: the exception that every call raises.
+        failure: the exception that every call raises, None to raise nothing.
         appended: the runs that were stored.
+        refuses: True to make append() return False, as if another writer had stored something first.
     """
 
     def __init__(self, state: SessionState | None = None, names: tuple[str, ...] = ()) -> None:
@@ -67,7 +68,7 @@ def both_ways(one: Store, other: Store) -> list[MergedStore]:
 
 
 async def test_the_further_state_wins() -> None:
-    """Within a run the further state is the current one, in whichever store it is."""
+    """Of two states of one run the one with the higher ``seq`` is returned, whichever store has it."""
     robot = Robot(steps=2)
     behind = robot.state()
     robot.steps(2)
@@ -79,7 +80,7 @@ async def test_the_further_state_wins() -> None:
 
 
 async def test_the_later_run_wins() -> None:
-    """Of two runs the one that began later is the current one, however short it is."""
+    """Of two runs the one that began later is returned, however short it is."""
     old, new = Robot(steps=9), Robot("bbbb", steps=1, minute=5)
     for store in both_ways(Shelf(old.state()), Shelf(new.state())):
         state = await store.read(SESSION)
@@ -88,7 +89,7 @@ async def test_the_later_run_wins() -> None:
 
 
 async def test_histories_are_joined() -> None:
-    """If one store has the beginning of a run and the other its end, the whole run is known."""
+    """If one store has the first updates of a run and the other its last ones, the state has all of them."""
     robot = Robot(steps=3)
     beginning = robot.state()
     robot.steps(3)
@@ -101,7 +102,7 @@ async def test_histories_are_joined() -> None:
 
 
 async def test_what_is_stored_is_left_as_it_was() -> None:
-    """Merging changes neither state: stores may keep theirs."""
+    """Merging modifies neither store's state, since a store may cache its state."""
     robot = Robot(steps=3)
     beginning = robot.state()
     robot.steps(3)
@@ -111,7 +112,7 @@ async def test_what_is_stored_is_left_as_it_was() -> None:
 
 
 async def test_one_store_is_enough() -> None:
-    """A session that only one store knows is known."""
+    """If only one store has a session, its state is returned."""
     for store in both_ways(Shelf(Robot(steps=2).state()), Shelf()):
         state = await store.read(SESSION)
         assert state is not None
@@ -119,12 +120,12 @@ async def test_one_store_is_enough() -> None:
 
 
 async def test_what_nobody_knows_is_none() -> None:
-    """A session that neither store knows is unknown."""
+    """If neither store has a session, read() returns None."""
     assert await MergedStore([Shelf(), Shelf()]).read(SESSION) is None
 
 
 async def test_a_store_that_fails_is_done_without() -> None:
-    """If one store fails, the other one's state is returned."""
+    """If one store fails, the other one's state and session ids are returned."""
     for store in both_ways(failing(), Shelf(Robot(steps=2).state(), ("a", "b"))):
         state = await store.read(SESSION)
         assert state is not None
@@ -133,14 +134,14 @@ async def test_a_store_that_fails_is_done_without() -> None:
 
 
 async def test_what_could_not_be_asked_for_is_not_unknown() -> None:
-    """If one store fails and the other one has nothing, nobody can tell whether the session exists."""
+    """If one store fails and the other has nothing, read() raises: the session may be in the store that failed."""
     for store in both_ways(failing(), Shelf()):
         with pytest.raises(StorageUnavailable):
             await store.read(SESSION)
 
 
 async def test_without_any_store_it_is_told() -> None:
-    """If both fail every call raises StorageUnavailable."""
+    """If both stores fail, every call raises StorageUnavailable."""
     store = MergedStore([failing(), failing()])
     for call in (store.read(SESSION), store.sessions(5), store.append(Robot(steps=1).run)):
         with pytest.raises(StorageUnavailable):
@@ -148,7 +149,7 @@ async def test_without_any_store_it_is_told() -> None:
 
 
 async def test_a_bug_is_not_taken_for_a_store_that_fails() -> None:
-    """Any other exception of a store is not swallowed."""
+    """An exception other than StorageUnavailable is not swallowed, since it is a bug and no failing store."""
     for store in both_ways(failing(ZeroDivisionError("a bug")), Shelf(Robot(steps=2).state())):
         with pytest.raises(ZeroDivisionError):
             await store.read(SESSION)
@@ -173,7 +174,7 @@ async def test_both_stores_are_asked_at_once() -> None:
 
 
 async def test_sessions_are_listed_once() -> None:
-    """The ids of both stores are returned, each once, no more than asked for."""
+    """sessions() returns the ids of both stores, each once, and no more than the limit."""
     store = MergedStore([Shelf(None, ("a", "b")), Shelf(None, ("b", "c"))])
     assert await store.sessions(10) == ["a", "b", "c"]
     assert len(await store.sessions(2)) == 2
@@ -183,7 +184,7 @@ async def test_sessions_are_listed_once() -> None:
 
 
 async def test_the_first_store_takes_it() -> None:
-    """A run is appended only to the preferred store."""
+    """A run is appended only to the first store, as long as that one works."""
     first, second = Shelf(), Shelf()
     run = Robot(steps=1).run
     assert await MergedStore([first, second]).append(run)
@@ -191,7 +192,7 @@ async def test_the_first_store_takes_it() -> None:
 
 
 async def test_the_second_store_takes_it_where_the_first_fails() -> None:
-    """While the preferred store is down the other one stores the run."""
+    """If the first store fails, the run is appended to the second one."""
     second = Shelf()
     run = Robot(steps=1).run
     assert await MergedStore([failing(), second]).append(run)
@@ -199,7 +200,7 @@ async def test_the_second_store_takes_it_where_the_first_fails() -> None:
 
 
 async def test_a_refusal_is_not_taken_elsewhere() -> None:
-    """If the preferred store reports another writer, the other store is not written."""
+    """If the first store refuses a run because of another writer, append() is False and the second is not written."""
     first, second = Shelf(), Shelf()
     first.refuses = True
     assert not await MergedStore([first, second]).append(Robot(steps=1).run)
@@ -210,7 +211,7 @@ async def test_a_refusal_is_not_taken_elsewhere() -> None:
 
 
 async def test_a_run_that_moved_between_the_stores_is_whole(data_dir: Path, redis_process: RedisServer) -> None:
-    """A run that began in Redis, continued in files while Redis was down, and returned is read as one run."""
+    """A run that began in Redis and continued in files is read as one run, even when Redis is down afterwards."""
     files = FileStore(data_dir)
     async with contextlib.aclosing(RedisStore(client(redis_process.url))) as redis:
         store = MergedStore([redis, files])

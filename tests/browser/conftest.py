@@ -1,4 +1,4 @@
-"""Fixtures of the browser tests that embed the widget."""
+"""Fixtures of the browser tests: servers as processes, another site with the widget in it, and pages of Chromium."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -14,13 +14,13 @@ from tests.support.server import RedisServer, Server
 
 @pytest.fixture(scope="session")
 def axe(tools: Path) -> str:
-    """The source of axe, which finds barriers to accessibility."""
+    """The source of axe-core, which finds accessibility problems in a page."""
     return (tools / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
-    """The server as a process, open to pages of other origins."""
+    """The URL of a server process on files alone, which pages of every origin may read."""
     process = Server(tmp_path_factory.mktemp("widget") / "rpa_data", RPA_ALLOWED_ORIGINS="*")
     process.start()
     yield process.url
@@ -29,7 +29,7 @@ async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]
 
 @pytest.fixture(scope="module")
 def followed(tmp_path_factory: pytest.TempPathFactory, shared_redis: RedisServer) -> Iterator[Server]:
-    """The server as a process, on the shared Redis."""
+    """A server process on the shared Redis, which pages of every origin may read."""
     process = Server(tmp_path_factory.mktemp("client") / "rpa_data", shared_redis.url, RPA_ALLOWED_ORIGINS="*")
     process.start()
     yield process

@@ -28,8 +28,7 @@ async def visit(context: BrowserContext, followed: Server, client: redis.Redis) 
 
 
 async def test_trap_1_a_slow_first_connect_is_no_choice_for_good(visit: Visit) -> None:
-    """The client begins on the event stream and moves to the WebSocket two minutes later; nothing is lost or repeated.
-    """
+    """If WebSockets hang at first the client begins on the event stream, and moves within 150 s once they work."""
     visit.network.holds = upgrades
     await visit.follow()
     await visit.comes(OPEN, 10)
@@ -43,7 +42,7 @@ async def test_trap_1_a_slow_first_connect_is_no_choice_for_good(visit: Visit) -
 
 
 async def test_trap_2_a_socket_that_opens_and_says_nothing_is_left(visit: Visit) -> None:
-    """A WebSocket that opens but stays silent counts as failed: data comes over the event stream within 10 s."""
+    """A WebSocket that opens but delivers nothing is given up: updates come over the event stream within 10 s."""
     visit.network.mutes = upgrades
     await visit.follow()
     await visit.comes(OPEN, 10)
@@ -52,8 +51,7 @@ async def test_trap_2_a_socket_that_opens_and_says_nothing_is_left(visit: Visit)
 
 
 async def test_trap_2_a_socket_that_is_killed_at_once_is_left(visit: Visit) -> None:
-    """After four connections that break at once the client steps down instead of retrying the best transport for ever.
-    """
+    """If every WebSocket breaks right after it opened, the client tries at most five, then uses the event stream."""
     visit.network.kills = upgrades
     await visit.follow()
     await visit.comes("client.isConnected && client.transport === 'sse'", 90, step_s=0.25)
@@ -64,7 +62,7 @@ async def test_trap_2_a_socket_that_is_killed_at_once_is_left(visit: Visit) -> N
 
 
 async def test_trap_3_one_failed_try_after_a_good_session_keeps_the_transport(visit: Visit) -> None:
-    """A server that is down for a moment is no reason to move to a worse transport."""
+    """If one attempt to reconnect fails after a good connection, the client still returns to the WebSocket."""
     await visit.follow()
     await visit.shows()
     await visit.passes(10)
@@ -82,7 +80,7 @@ async def test_trap_3_one_failed_try_after_a_good_session_keeps_the_transport(vi
 
 @pytest.mark.parametrize("status", ["500 Error", "404 Not Found", "429 Too Many Requests"])
 async def test_trap_4_error_answers_make_no_loop(visit: Visit, status: str) -> None:
-    """Refused with any status, the client asks less than once a second, and connects once it is let in."""
+    """Refused with 500, 404 or 429, the client makes at most 40 requests in 60 s; it connects once it is let in."""
     code, _, reason = status.partition(" ")
     refusal = answer(int(code), reason).replace(b"\r\n\r\n", b"\r\nAccess-Control-Allow-Origin: *\r\n\r\n")
     visit.network.rule = lambda head: refusal if delivers(head) else None
@@ -97,7 +95,7 @@ async def test_trap_4_error_answers_make_no_loop(visit: Visit, status: str) -> N
 
 
 async def test_trap_5_requests_that_hang_are_given_up(visit: Visit) -> None:
-    """At most two requests hang at once and none after disconnect(), so the page's own requests get through."""
+    """At most two unanswered requests are open, so that the page's own get through; after disconnect() none is."""
     visit.network.holds = delivers
     await visit.follow()
     most = 0
@@ -119,7 +117,7 @@ async def test_trap_5_requests_that_hang_are_given_up(visit: Visit) -> None:
 
 
 async def test_trap_6_a_healthy_socket_survives_sleep(visit: Visit) -> None:
-    """After sleep its timers are overdue: the client pings, gets a pong and keeps the socket."""
+    """When the page wakes up the client's timers are overdue, but it pings and keeps a WebSocket that still answers."""
     await visit.follow()
     await visit.shows()
     for seconds in (36, 90, 3600):
@@ -133,7 +131,7 @@ async def test_trap_6_a_healthy_socket_survives_sleep(visit: Visit) -> None:
 
 
 async def test_trap_7_a_dead_socket_that_looks_open_is_replaced_after_sleep(visit: Visit) -> None:
-    """readyState stays OPEN on a dead socket; within three seconds of waking the client has a new one."""
+    """A WebSocket that is dead, though its readyState is OPEN, is found within 3 s of waking up, and replaced."""
     await visit.follow()
     await visit.shows()
     await visit.hide()
@@ -151,7 +149,7 @@ async def test_trap_7_a_dead_socket_that_looks_open_is_replaced_after_sleep(visi
 
 
 async def test_trap_7_a_dead_socket_is_found_within_35_s_while_awake(visit: Visit) -> None:
-    """A network that dies silently never closes the socket."""
+    """If the network silently passes no more bytes, the client finds the dead WebSocket within 35 s."""
     await visit.follow()
     await visit.shows()
     visit.network.freeze()
@@ -165,7 +163,7 @@ async def test_trap_7_a_dead_socket_is_found_within_35_s_while_awake(visit: Visi
 
 
 async def test_trap_8_a_page_out_of_the_cache_tries_at_once(visit: Visit) -> None:
-    """A page restored from the cache gets only pageshow, and reconnects without waiting for its old timer."""
+    """A page restored from the cache gets only ``pageshow``; its client then connects within 1 s, whatever its wait."""
     await visit.follow()
     await visit.shows()
     visit.network.is_down = True
@@ -182,7 +180,7 @@ async def test_trap_8_a_page_out_of_the_cache_tries_at_once(visit: Visit) -> Non
 
 
 async def test_trap_9_the_clock_finds_a_dead_socket_though_timers_come_late(visit: Visit) -> None:
-    """A hidden page's timers run once a minute, so the client goes by the clock instead of counting timers."""
+    """Timers of a hidden page run once a minute, but the client finds a dead WebSocket by the clock."""
     await visit.follow()
     await visit.shows()
     await visit.hide()
@@ -200,7 +198,7 @@ async def test_trap_9_the_clock_finds_a_dead_socket_though_timers_come_late(visi
 
 
 async def test_trap_10_nothing_connects_after_close(visit: Visit) -> None:
-    """disconnect() cancels a pending reconnect."""
+    """After disconnect() during a wait nothing connects: neither a timer nor an event of the browser causes it."""
     await visit.follow()
     await visit.shows()
     visit.network.is_down = True

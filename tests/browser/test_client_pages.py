@@ -1,4 +1,4 @@
-"""The client in pages with strict policies, with TLS, in the back-forward cache, and beside clients of their own."""
+"""The client in pages with strict policies, with TLS, in the back-forward cache, and beside the page's own clients."""
 
 import asyncio
 import contextlib
@@ -22,10 +22,10 @@ from tests.support.server import Server
 pytestmark = MARKS
 
 OPEN = "client.isConnected"
-#: Chromium's own console messages about policies and mixed content.
+#: Chromium's own console messages about policies and mixed content, which these tests provoke.
 FORBIDDEN = re.compile(NETWORK.pattern + r"|Connecting to '|Fetch API cannot load|connect-src ")
 MIXED = re.compile(NETWORK.pattern + r"|Mixed Content: The page at .* requested an insecure script")
-#: A page's own client, modal and jQuery, which must go on working.
+#: Clients and a modal of the page's own, as classes here and as globals below; they must go on working.
 CLASSES = """
   class RPAWebSocketClient { whose() { return 'page'; } }
   class RPAProgressClient { whose() { return 'page'; } }
@@ -65,8 +65,7 @@ async def visit(context: BrowserContext, followed: Server, client: redis.Redis) 
 async def test_a_policy_without_ws_leaves_the_stream(
     context: BrowserContext, followed: Server, client: redis.Redis
 ) -> None:
-    """Where the policy blocks WebSockets Chromium fires error but no close: reported as csp_blocked, the stream serves.
-    """
+    """If the page's policy blocks WebSockets, the error is ``csp_blocked`` and the client uses the event stream."""
     async with visiting(context, followed.port, client, FORBIDDEN) as visit:
         visit.robot.work(3)
         visit.site.connect = visit.network.url
@@ -79,7 +78,7 @@ async def test_a_policy_without_ws_leaves_the_stream(
 
 
 async def test_a_policy_that_only_reports_forbids_nothing(visit: Visit) -> None:
-    """Reports of a report-only policy are no reason to give up a transport; a failure then is the network's."""
+    """Violations of a report-only policy don't end a transport: failures meanwhile are reported as ``network``."""
     visit.site.more = {"Content-Security-Policy-Report-Only": "connect-src 'none'"}
     visit.network.rule = lambda head: b"" if delivers(head) else None
     await visit.follow()
@@ -98,7 +97,7 @@ async def test_a_policy_that_only_reports_forbids_nothing(visit: Visit) -> None:
 async def test_a_policy_that_forbids_everything_is_reported(
     context: BrowserContext, followed: Server, client: redis.Redis
 ) -> None:
-    """Where the policy blocks every transport the error says so, it is final, and nothing connects any more."""
+    """If the page's policy blocks every transport, the error is ``csp_blocked`` and the client stops for good."""
     async with visiting(context, followed.port, client, FORBIDDEN) as visit:
         visit.site.connect = "'none'"
         await visit.follow()
@@ -113,7 +112,7 @@ async def test_a_policy_that_forbids_everything_is_reported(
 async def test_an_encrypted_page_is_served_encrypted_or_told_why_not(
     browser: Browser, followed: Server, client: redis.Redis, tmp_path: Path
 ) -> None:
-    """An https page uses wss; an http address is refused before connecting, and an http script is not run."""
+    """A page on https connects by wss; an http ``baseUrl`` is refused without connecting, an http script is not run."""
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(*certificate(tmp_path))
     context = await browser.new_context(ignore_https_errors=True)
@@ -140,7 +139,7 @@ async def test_an_encrypted_page_is_served_encrypted_or_told_why_not(
 
 
 async def test_trap_8_a_page_in_the_real_cache_goes_on_when_it_comes_back(followed: Server, client: redis.Redis) -> None:
-    """Left while it waited to reconnect and restored by the back button, the page reconnects at once with its state."""
+    """Back restores a page that was left while its client waited to reconnect; the client is then open within 2 s."""
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
             executable_path=CHROMIUM,
@@ -169,7 +168,7 @@ async def test_trap_8_a_page_in_the_real_cache_goes_on_when_it_comes_back(follow
 @pytest.mark.parametrize("own", [CLASSES, GLOBALS], ids=["classes", "globals"])
 @pytest.mark.parametrize("is_first", [True, False], ids=["theirs first", "ours first"])
 async def test_the_page_s_own_clients_and_ours_get_along(visit: Visit, own: str, is_first: bool) -> None:
-    """Loaded in either order, with the same names, jQuery and our script twice: both clients work."""
+    """A page's own clients, modal and jQuery and our scripts, loaded twice, all work, whichever are loaded first."""
     ours = "".join(
         f'<script src="{visit.network.url}/{name}"></script>'
         for name in (
@@ -199,7 +198,7 @@ async def test_the_page_s_own_clients_and_ours_get_along(visit: Visit, own: str,
 
 
 async def test_beside_another_element_of_our_name_the_client_works(visit: Visit) -> None:
-    """An element of the page under our name stays as it is; the client can still be used from code."""
+    """If the page defines its own ``rpa-progress`` element, that stays as it is, and code can still use our client."""
     ours = f'<script src="{visit.network.url}/static/rpa-progress.js"></script>' * 2
     await visit.open(visit.network.url, f"<script>{ELEMENT}</script>{ours}<rpa-progress></rpa-progress>")
     await expect(visit.page.locator("rpa-progress")).to_have_text("o meu")

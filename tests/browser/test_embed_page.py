@@ -1,4 +1,4 @@
-"""The page that shows how to embed."""
+"""The page ``/embed``, which shows how to put the widget into other sites, in a real Chromium."""
 
 import re
 from typing import Any
@@ -15,7 +15,7 @@ pytestmark = MARKS
 async def test_the_embed_page_shows_the_widget_and_copies_the_snippet(
     page: Page, axe: str, server: str, scheme: Any
 ) -> None:
-    """The snippet has the visitor's own address of the server, and the live widget follows the choices beside it."""
+    """The copied snippet has the address that the browser uses; the widget takes language and theme from the form."""
     await page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     await page.emulate_media(color_scheme=scheme)
     await page.clock.install()

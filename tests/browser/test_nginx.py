@@ -17,7 +17,7 @@ from tests.support.timing import within
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")]
 
 STEP = {"etapa": 1, "mensagem": "Tela 1"}
-#: The page is as simple as possible: no code for errors, none for reconnecting.
+#: Opens event streams as the simplest page does: without code for errors or for reconnecting.
 OPEN = """
 (number) => {
   window.seen = Array.from({length: number}, () => []);
@@ -33,7 +33,7 @@ SEQS = "seen.map((list) => list.filter((m) => m.type === 'progress_update').map(
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
-    """A server that tests stop and start behind an nginx that stays."""
+    """A server behind an nginx that keeps running while a test stops and starts the server."""
     with behind_nginx(tmp_path / "site") as site:
         yield site
 
@@ -50,13 +50,13 @@ async def page(site: Site) -> AsyncIterator[Page]:
 
 
 async def seen(page: Page, last: int, timeout_s: float) -> list[list[Any]]:
-    """Wait until every stream has update *last*; return the numbers that each one got."""
+    """Wait until every stream has update *last*; return the numbers of the updates that each stream got."""
     await page.wait_for_function(f"{SEQS}.every((seqs) => seqs.includes({last}))", timeout=timeout_s * 1000)
     return list(await page.evaluate(SEQS))
 
 
 async def test_a_dozen_streams_of_one_browser_are_served_at_once(site: Site, page: Page) -> None:
-    """On HTTP/1.1 the seventh stream would wait for ever, and so would the page's other requests."""
+    """Over HTTP/2 a dozen streams and more requests are served at once; over HTTP/1.1 the seventh would wait."""
     last = await publish(site.server, "a", **STEP)
     await page.evaluate(OPEN, 12)
     assert await seen(page, last, 5) == [list(range(1, last + 1))] * 12
@@ -68,13 +68,12 @@ async def test_a_dozen_streams_of_one_browser_are_served_at_once(site: Site, pag
 
 
 async def test_a_bare_event_source_survives_a_restart(site: Site, page: Page) -> None:
-    """While the server is away nginx answers with a ``retry:``, so a plain EventSource reconnects and misses nothing.
-    """
+    """While the server is down nginx answers ``retry:``, so that a plain EventSource reconnects and misses nothing."""
     last = await publish(site.server, "a", **STEP)
     await page.evaluate(OPEN, 1)
     await seen(page, last, 5)
     site.server.stop()
-    # The stream that ended with the server, and two answers by nginx itself.
+    # three log lines: the stream that ended with the server, and two answers of nginx alone
     await until(lambda: site.nginx.access_log.read_text().count('"GET /events/a" 200') >= 3, 15)
     site.server.start()
     last = await publish(site.server, "a", **STEP)

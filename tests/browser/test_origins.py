@@ -56,7 +56,7 @@ async ([kind, base]) => {
 }
 """
 READ = {"poll": [2, 304], "unknown": [404, "session_not_found"], "stream": True, "events": "sync", "socket": "sync"}
-#: An opaque response: the request was sent, but the page can't read the response.
+#: Attempts that no page succeeds with. Opaque: the request was sent, but the page can't read the response.
 NEVER = {"list": "refused", "publish": "refused", "forge": "opaque"}
 
 
@@ -69,7 +69,7 @@ class _Blank(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, *arguments: Any) -> None:
-        """Say nothing."""
+        """Log no requests."""
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def site() -> Iterator[int]:
 
 @pytest_asyncio.fixture
 async def page() -> AsyncIterator[Page]:
-    """A page of a fresh browser."""
+    """A page of a browser that runs for one test."""
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
         yield await browser.new_page()
@@ -93,13 +93,13 @@ async def page() -> AsyncIterator[Page]:
 
 
 async def tried(page: Page, origin: str, base: str) -> dict[str, Any]:
-    """Make all attempts from a page of *origin*; return the results."""
+    """Make every attempt of SCRIPT on the server at *base* from a page of *origin*; return the results by name."""
     await page.goto(origin)
     return {kind: await page.evaluate(SCRIPT, [kind, base]) for kind in (*READ, *NEVER)}
 
 
 async def test_pages_on_the_list_read_and_others_see_nothing(page: Page, site: int, data_dir: Path) -> None:
-    """A listed page reads streams, polls and sockets, another one nothing; neither lists sessions or publishes."""
+    """A page of an allowed origin reads a session by every transport, any other by none; neither page can publish."""
     with running(Server(data_dir, RPA_ALLOWED_ORIGINS=f"http://127.0.0.1:{site}")) as server:
         async with aiohttp.ClientSession(server.url) as http:
             assert (await http.post("/api/sessions/a/events", json={"etapa": 1, "mensagem": "Tela 1"})).status == 201

@@ -1,7 +1,7 @@
-"""The page in a real Chromium, served by the real product under its real security policy.
+"""The operator's page in a real Chromium, from a real server under its real security policy.
 
-One test follows the whole demo run. The others script the server's side of the WebSocket, because no real run can be
-asked to restart its server at a given update or to fill its fields with markup.
+Two tests show a demo run. The others script the server's answers: no real run can be asked to restart its server at a
+given update or to fill its fields with markup.
 """
 
 import asyncio
@@ -36,8 +36,8 @@ FORBIDDEN = re.compile(r"Failed to load resource: .* status of 403")
 
 pytestmark = MARKS
 
-# Playwright's wait_for_function needs eval, which the page's policy forbids: a script in the page records what
-# happens between two looks instead.
+# Playwright's wait_for_function needs eval, which the page's policy forbids. So a script in the page records each value
+# of the bar, with the number of estimates shown at that moment.
 BAR = """
 window.bar = [];
 addEventListener('rpa:connection', ({target: {shadowRoot}}) => {
@@ -51,7 +51,7 @@ addEventListener('rpa:connection', ({target: {shadowRoot}}) => {
 
 @contextmanager
 def running_demo(log: Path, speed: int = 20) -> Iterator[str]:
-    """Run the demo and yield the address it prints; it must end by itself on SIGTERM.
+    """Run the demo and yield the address that it prints; after the block it must end with status 0 on SIGTERM.
 
     Args:
         speed: times the recorded speed; at 20 the run is over in two seconds, too early for a test during the run.
@@ -90,14 +90,14 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def demo(tmp_path: Path) -> Iterator[str]:
-    """A demo that has just begun; requested before the page, so that it is stopped after it."""
+    """The address of a demo that has just begun; request it before ``page``, so that the demo outlives the page."""
     with running_demo(tmp_path / "stderr.log", speed=4) as address:
         yield address
 
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def page(context: BrowserContext) -> AsyncIterator[Page]:
-    """A page whose every console error, uncaught error, dialog and policy violation fails the test."""
+    """A page whose errors, dialogs and policy violations fail the test; Chromium's message about a 403 does not."""
     async with watched(context, FORBIDDEN) as page:
         await page.set_viewport_size({"width": 1000, "height": 800})
         await page.add_init_script(BAR)
@@ -136,7 +136,7 @@ def sync(state: dict[str, Any] | None = None, *, recovered: bool = False) -> dic
 
 
 class Script:
-    """The server's side of the page's WebSocket: keeps every connection, and sends each the given messages."""
+    """The server's side of the page's WebSocket: keeps every connection, sends the n-th one the messages greet(n)."""
 
     def __init__(self, page: Page, greet: Callable[[int], list[dict[str, Any]]]) -> None:
         self.page = page
@@ -162,7 +162,7 @@ class Script:
 
 
 async def test_demo_run_is_followed_to_its_end(page: Page, tmp_path: Path) -> None:
-    """The bar only moves forward, the estimates come before the end, the end shows both plans."""
+    """During a demo run the bar only moves forward, the estimates come before the end, and the end shows both plans."""
     with running_demo(tmp_path / "stderr.log", speed=8) as address:
         await page.goto(address)
         await expect(page.locator("#connection")).to_have_text("Ao vivo")
@@ -188,7 +188,7 @@ async def test_demo_run_is_followed_to_its_end(page: Page, tmp_path: Path) -> No
 
 
 async def test_list_links_to_the_session(demo: str, page: Page, tmp_path: Path) -> None:
-    """The start page lists the demo's session and leads to its run."""
+    """The start page lists the demo's session and links to its run."""
     site, _, session = demo.partition("/?session=")
     await page.goto(site)
     row = page.locator("#sessions a").filter(has_text=session)
@@ -201,7 +201,7 @@ async def test_list_links_to_the_session(demo: str, page: Page, tmp_path: Path) 
 
 
 async def test_list_puts_running_sessions_first(page: Page, site: str) -> None:
-    """A run in progress is listed above finished ones, however old it is."""
+    """A run in progress is shown above a finished one, whatever their order in the server's answer."""
     rows = [
         {"session_id": name, "etapa_atual": 3, "total_etapas": 15, "percentual": 20.0, "estado": estado,
          "final": final, "mensagem": "", "timestamp_atualizacao": "2025-01-02T10:00:00"}
@@ -213,14 +213,14 @@ async def test_list_puts_running_sessions_first(page: Page, site: str) -> None:
 
 
 async def test_empty_list_is_said_in_a_sentence(page: Page, site: str) -> None:
-    """An empty list is shown as a sentence, not as an error."""
+    """If there are no sessions the start page says so in a sentence."""
     await page.route("**/api/sessions", lambda route: route.fulfill(json={"sessions": []}))
     await page.goto(site)
     await expect(page.locator("#list-note")).to_contain_text("Nenhuma cotação ainda")
 
 
 async def test_list_is_never_asked_for_twice_at_once(page: Page, site: str) -> None:
-    """While a request is unanswered no second one is made, and each answer is followed by one more request."""
+    """While a request for the session list is unanswered no second one is made; after each answer another one is."""
     requests: list[Route] = []
 
     def hold(route: Route) -> None:
@@ -242,7 +242,7 @@ async def test_list_is_never_asked_for_twice_at_once(page: Page, site: str) -> N
 
 
 async def test_forbidden_list_becomes_a_form(page: Page, site: str) -> None:
-    """Where the list is forbidden the visitor types a session id; a wrong one is refused without a request."""
+    """If the session list is forbidden the page asks for a session id, refuses an invalid one and opens a valid one."""
     refusal = {"type": "error", "code": "forbidden", "message": "", "temporary": False}
     await page.route("**/api/sessions", lambda route: route.fulfill(json=refusal, status=403))
     await page.goto(site)
@@ -256,7 +256,7 @@ async def test_forbidden_list_becomes_a_form(page: Page, site: str) -> None:
 
 
 async def test_markup_in_every_field_is_shown_as_text(page: Page, site: str) -> None:
-    """Anything that a robot scraped into a field stays text."""
+    """Markup that a robot put into the fields of updates, estimates and plans is shown as text."""
     plan = dict.fromkeys(["valor", "forma_pagamento", "valor_franquia", "vidros", "danos_morais"], MARKUP)
     cover = {"nome": MARKUP, "valores": {"de": MARKUP, "ate": MARKUP}}
     script = Script(page, lambda _: [sync(recovered=True)])
@@ -281,7 +281,7 @@ async def test_markup_in_every_field_is_shown_as_text(page: Page, site: str) -> 
 
 
 async def test_markup_in_the_list_is_shown_as_text(page: Page, site: str) -> None:
-    """The list shows an unknown estado unchanged, and no row for an invalid id."""
+    """In the session list an unknown ``estado`` is shown as text, and a session with an invalid id is left out."""
     fields = ["etapa_atual", "total_etapas", "percentual", "estado", "mensagem", "timestamp_atualizacao"]
     rows = [dict.fromkeys(fields, MARKUP) | {"session_id": name} for name in ("ok", MARKUP)]
     await page.route("**/api/sessions", lambda route: route.fulfill(json={"sessions": rows}))
@@ -304,11 +304,11 @@ async def test_dropped_connection_resumes_at_the_cursor(page: Page, site: str) -
     await expect(page.locator("[part=label]")).to_have_text("Antes da queda")
     await expect(page.locator("[part=elapsed]")).to_have_text(re.compile("^Tempo: 1 min 1[5-9] s$"))
     await script.sockets[0].close(code=1012)
-    # Pages that lost the server at the same moment reconnect over some seconds.
+    # Reconnecting takes up to 6.7 s: pages that lost the server at the same moment spread their attempts.
     await expect(page.locator("[part=label]")).to_have_text("Depois da volta", timeout=10_000)
     await expect(page.locator("#connection")).to_have_text("Ao vivo")
     assert [script.cursor(0), script.cursor(1)] == ["0", f"{EPOCH}:7"]
-    # Of the 148 s that the steps usually take, 19 are before the sixth step.
+    # Of 148 s, the usual duration of all steps in time-left.js, 19 s (13 %) come before the sixth step.
     await expect(page.get_by_role("progressbar")).to_have_attribute("aria-valuenow", "13")
     await page.locator("[part=log] summary").click()
     await expect(page.locator("[part=log] [part=item]").filter(has_text="Depois da volta")).to_have_count(1)
@@ -316,7 +316,7 @@ async def test_dropped_connection_resumes_at_the_cursor(page: Page, site: str) -
 
 
 async def test_silent_connection_is_given_up(page: Page, site: str) -> None:
-    """A missing pong shows that the network died, and the page says so."""
+    """If no pong comes within 36 s the page gives the connection up and reconnects with its cursor."""
     await page.clock.install()
     script = Script(page, lambda count: [sync(snapshot(seq=count, etapa_atual=count, mensagem=f"Ligação {count}"))])
     await script.open(site)
@@ -332,7 +332,7 @@ async def test_bar_goes_back_only_for_a_new_run(page: Page, site: str) -> None:
     await script.open(site)
     bar = page.get_by_role("progressbar")
     assert await bar.get_attribute("aria-valuenow") is None
-    # A step's share of the bar is its usual duration, in percent of 148 s: 32 are before the ninth step.
+    # Of 148 s, the usual duration of all steps in time-left.js, 48 s (32 %) come before the ninth step.
     script.send(update(1, etapa=9), update(2, etapa=3, mensagem="b"))
     await expect(page.locator("[part=label]")).to_have_text("b")
     await expect(bar).to_have_attribute("aria-valuenow", "32")
@@ -349,7 +349,7 @@ async def test_bar_goes_back_only_for_a_new_run(page: Page, site: str) -> None:
 
 
 async def test_steps_are_announced_sparingly_and_news_at_once(page: Page, site: str) -> None:
-    """A screen reader is given at most one step in ten seconds, but every milestone at once."""
+    """Screen readers get at most one step in ten seconds, but the estimates at once."""
     await page.clock.install()
     script = Script(page, lambda _: [sync(recovered=True)])
     await script.open(site)
@@ -366,7 +366,7 @@ async def test_steps_are_announced_sparingly_and_news_at_once(page: Page, site: 
 
 
 async def test_unread_plan_claims_nothing(page: Page, site: str) -> None:
-    """Booleans are shown as sim or não, values that were not read as unknown."""
+    """A plan's booleans are shown as "sim" or "não", values that were not read as "não informado"."""
     unread = {"valor": "N/A", "parcelamento": "N/A", "vidros": False}
     read = {"valor": "R$4.631,57", "parcelamento": "anual", "vidros": False, "assistencia": True}
     script = Script(page, lambda _: [sync(recovered=True)])
@@ -387,7 +387,7 @@ async def test_unread_plan_claims_nothing(page: Page, site: str) -> None:
 
 
 async def test_failed_run_says_why_and_stays_closed(page: Page, site: str, tmp_path: Path) -> None:
-    """The error is announced as an alert, the bar stays, and the finished stream is not opened again."""
+    """A failed run's error is announced as an alert, the bar keeps its value, and no new connection is opened."""
     await page.clock.install()
     await page.set_viewport_size({"width": 320, "height": 640})
     script = Script(page, lambda _: [sync(recovered=True)])
@@ -410,7 +410,7 @@ async def test_failed_run_says_why_and_stays_closed(page: Page, site: str, tmp_p
 
 
 async def test_manual_quotation_is_an_ordinary_ending(page: Page, site: str, tmp_path: Path) -> None:
-    """A run handed over to a person is shown without an alarm and keeps its estimates."""
+    """A run that ends as a manual quotation is shown with a hint, not as an error, and keeps its estimates."""
     cover = {"nome": "Roubo", "valores": {"de": "R$ 1.300,00", "ate": "R$ 1.700,00"}}
     end = snapshot(
         seq=37, etapa_atual=15, percentual=99.0, estado="cotacao_manual", final=True, status="error",

@@ -15,7 +15,7 @@ ENDED = ["success", "unread", "error", "manual", "expired", "cancelled"]
 
 
 async def bring_about(stage: Stage, state: str) -> None:
-    """Bring the open page into a state of STATES that needs time or a broken network."""
+    """Bring the open page into a state of STATES that needs time, a broken network or a refusal."""
     if state == "offline":
         await stage.page.context.set_offline(True)
         await stage.run_clock(60)
@@ -32,7 +32,7 @@ async def bring_about(stage: Stage, state: str) -> None:
 async def test_every_state_says_what_it_is_and_axe_finds_nothing(
     stage: Stage, axe: str, state: str, theme: str
 ) -> None:
-    """In every state the texts are right, axe finds nothing, and nothing is wider than a small phone."""
+    """In every state, light and dark, the texts are right, axe finds no problem, and the page fits into 320 px."""
     end, last, label, words = STATES[state]
     await stage.run(last, end)
     await stage.page.clock.install()
@@ -60,7 +60,7 @@ async def test_every_state_says_what_it_is_and_axe_finds_nothing(
 
 
 async def test_a_run_is_followed_to_both_plans(stage: Stage) -> None:
-    """Shows steps by name, estimates as they come, then both plans with formatted values."""
+    """The widget shows steps by name, estimates as they come, then both plans with formatted values."""
     await stage.open()
     await expect(stage.part("state")).to_have_text("Aguardando o início")
     await stage.run(5)
@@ -82,7 +82,7 @@ async def test_a_run_is_followed_to_both_plans(stage: Stage) -> None:
 
 
 async def test_a_plan_that_was_not_read_shows_no_price(stage: Stage) -> None:
-    """N/A is shown as unknown, never as zero; the other plan keeps its price."""
+    """A price of "N/A" is shown as "não informado", never as zero; the other plan keeps its price."""
     await stage.run(15, {"status_final": "success", "dados_finais": UNREAD})
     await stage.open('contact-url="https://wa.me/55"')
     await expect(stage.part("plan-price")).to_have_count(2)
@@ -94,7 +94,7 @@ async def test_a_plan_that_was_not_read_shows_no_price(stage: Stage) -> None:
 
 
 async def test_a_success_without_any_price_is_no_quote(stage: Stage) -> None:
-    """The widget says that a person has to make the quote, and how to reach one."""
+    """A success without any price is shown as a manual quotation, with a link to a person and no price."""
     await stage.run(15, {"status_final": "success", "dados_finais": PRICELESS})
     await stage.open('contact-url="https://wa.me/55"')
     await expect(stage.part("state")).to_have_text("Cotação manual necessária")
@@ -103,8 +103,7 @@ async def test_a_success_without_any_price_is_no_quote(stage: Stage) -> None:
 
 
 async def test_a_lost_connection_is_told_after_a_while_and_the_run_goes_on(stage: Stage) -> None:
-    """After 8 s without a connection the widget says so, without calling the run failed; the text goes away on return.
-    """
+    """A lost connection is mentioned once it has lasted 8 s, until it is back; the run is not called failed."""
     await stage.run(8)
     await stage.page.clock.install()
     await stage.open_at_home()
@@ -130,7 +129,7 @@ async def test_a_lost_connection_is_told_after_a_while_and_the_run_goes_on(stage
 
 
 async def test_a_late_step_is_told_and_the_bar_still_waits_for_it(stage: Stage) -> None:
-    """A step that takes longer than usual has no estimate any more, and the bar stops before the next step."""
+    """A step that takes longer than usual is called late and has no time left; the next does not move the bar back."""
     await stage.run(8)
     await stage.page.clock.install()
     await stage.open()
@@ -146,7 +145,7 @@ async def test_a_late_step_is_told_and_the_bar_still_waits_for_it(stage: Stage) 
 
 
 async def test_a_reload_goes_on_where_it_was(stage: Stage) -> None:
-    """The cursor survives a reload: nothing is shown twice, nothing is missing."""
+    """After a reload the widget continues at its cursor over one connection, and reports no update twice."""
     await stage.run(5)
     await stage.open('show="bar,steps,log"')
     await expect(stage.part("steps")).to_have_text("Etapa 5 de 15")

@@ -11,8 +11,7 @@ pytestmark = MARKS
 
 
 async def test_the_bar_is_a_progressbar_that_admits_not_to_know(stage: Stage) -> None:
-    """Without a known value aria-valuenow is missing; later it has number and text; plans are aria-busy until they come.
-    """
+    """The bar has no aria-valuenow before the first step, then number and text; plans are aria-busy until the end."""
     await stage.open()
     bar = stage.page.get_by_role("progressbar", name="Sua cotação")
     await expect(bar).to_have_attribute("aria-valuetext", "Aguardando o início")
@@ -29,11 +28,11 @@ async def test_the_bar_is_a_progressbar_that_admits_not_to_know(stage: Stage) ->
 
 
 async def test_steps_are_announced_sparingly_and_news_at_once(stage: Stage) -> None:
-    """Steps are announced at most every ten seconds; estimates, result and a lost connection at once."""
+    """Screen readers get a step at most every 10 s, but estimates and the result at once."""
     await stage.page.clock.install()
     await stage.open()
     live = stage.page.locator("rpa-progress [aria-live=polite]")
-    assert await live.count() == 1  # before the first announcement
+    assert await live.count() == 1  # it must exist before its first text, or screen readers miss that text
     await stage.run(4)
     await expect(stage.part("steps")).to_have_text("Etapa 4 de 15")
     said = await live.locator("p").all_inner_texts()
@@ -49,7 +48,7 @@ async def test_steps_are_announced_sparingly_and_news_at_once(stage: Stage) -> N
 
 
 async def test_an_error_is_an_alert_and_a_manual_quotation_is_none(stage: Stage) -> None:
-    """Only a failure is announced as an alert."""
+    """A failed run is announced as an alert; a manual quotation is not."""
     await stage.run(2, {"status_final": "error", "erro_final": "Placa recusada"})
     await stage.open()
     await expect(stage.page.get_by_role("alert")).to_have_text("Placa recusada")
@@ -62,7 +61,7 @@ async def test_an_error_is_an_alert_and_a_manual_quotation_is_none(stage: Stage)
 
 @pytest.mark.parametrize("inside", [True, False])
 async def test_the_result_takes_the_focus_of_who_is_inside_alone(stage: Stage, inside: bool) -> None:
-    """The result takes the focus only where it was inside the widget."""
+    """The result gets the focus when it comes only if the focus was inside the widget."""
     await stage.run(5)
     await stage.open('show="bar,plans,log"', before="<button>fora</button>")
     await expect(stage.part("log")).to_be_visible()
@@ -74,8 +73,7 @@ async def test_the_result_takes_the_focus_of_who_is_inside_alone(stage: Stage, i
 
 
 async def test_a_connection_that_is_back_is_said_and_nothing_stays_to_be_read(stage: Stage) -> None:
-    """A lost connection and its return are announced once each; the focus stays, and the live region is empty afterwards.
-    """
+    """When a connection returns that is announced for a while; the focus moves from the retry button to the state."""
     await stage.run(8)
     await stage.page.clock.install()
     await stage.open_at_home()
@@ -96,7 +94,7 @@ async def test_a_connection_that_is_back_is_said_and_nothing_stays_to_be_read(st
 
 
 async def test_the_steps_are_opened_by_keyboard_and_keep_the_focus(stage: Stage) -> None:
-    """Tab reaches the summary, Enter opens it, and an update does not move the focus."""
+    """Tab reaches the log's summary, Enter opens the log, and an update keeps the focus and the items shown before."""
     await stage.run(5)
     await stage.open('show="bar,plans,log"', before="<button>fora</button>")
     summary = stage.part("log").locator("summary")
@@ -124,7 +122,7 @@ async def test_what_a_plan_has_is_a_list_of_names_and_values(stage: Stage) -> No
 
 
 async def test_nothing_moves_for_who_does_not_want_it(stage: Stage) -> None:
-    """Reduced motion stops the bar's animation; otherwise it ends within 5 s."""
+    """With reduced motion the bar is not animated; otherwise its animation ends within 5 s."""
     await stage.open()
     bar = stage.part("bar")
     style = "(node) => { const { %s } = getComputedStyle(node); return [%s]; }"
@@ -136,7 +134,7 @@ async def test_nothing_moves_for_who_does_not_want_it(stage: Stage) -> None:
 
 
 async def test_the_bar_is_seen_in_forced_colors(stage: Stage) -> None:
-    """With forced colours the bar differs from its track."""
+    """With forced colours the bar has another colour than its track."""
     await stage.run(8)
     await stage.page.emulate_media(forced_colors="active")
     await stage.open()
@@ -148,7 +146,7 @@ async def test_the_bar_is_seen_in_forced_colors(stage: Stage) -> None:
 
 
 async def test_english_is_spoken_where_the_page_is_english(stage: Stage) -> None:
-    """lang of the element wins over lang of the page; any language but English gets Portuguese."""
+    """The element's ``lang`` wins over the page's; for any language but English the widget is in Portuguese."""
     await stage.run(15, {"status_final": "success", "dados_finais": PLANS})
     spoken = {
         ("en", ""): "Quote ready", ("en-US", ""): "Quote ready", ("pt-BR", 'lang="en"'): "Quote ready",

@@ -15,7 +15,7 @@ pytestmark = MARKS
 
 
 async def test_the_session_comes_from_the_address_an_event_a_command_or_the_script(stage: Stage) -> None:
-    """Each way of naming the session shows the same run."""
+    """The page's address, an event's detail and the script tag each can name the session, and show the same run."""
     await stage.run(4)
     step = stage.part("steps")
     await stage.open('session-param="quote"', query=f"?quote={stage.session}")
@@ -33,7 +33,7 @@ async def test_the_session_comes_from_the_address_an_event_a_command_or_the_scri
 
 
 async def test_the_command_queue_takes_commands_before_and_after_the_script(stage: Stage) -> None:
-    """Commands work before the script has loaded, and without an element."""
+    """A ``start`` command works before the script has loaded, after that, and in a page without an element."""
     await stage.run(4)
     asked = f"{{sessionId: '{stage.session}', contactUrl: 'tel:1'}}"
     await stage.page.add_init_script(f"(window.RPAProgress = window.RPAProgress || []).push(['start', {asked}])")
@@ -54,7 +54,7 @@ async def test_the_command_queue_takes_commands_before_and_after_the_script(stag
 
 @pytest.mark.parametrize("order", ["sessionId, token, baseUrl", "token, baseUrl, sessionId"])
 async def test_a_command_s_options_are_all_there_when_it_begins(stage: Stage, order: str) -> None:
-    """Whatever the order of the options, the first connection has the token and goes to the given address."""
+    """Whatever the order of a command's options, the first connection has the token and goes to the given address."""
     await stage.run(4)
     other = stage.server.replace("127.0.0.1", "localhost")
     stage.site.connect += f" {other} {other.replace('http', 'ws')}"
@@ -79,7 +79,7 @@ async def test_a_command_s_options_are_all_there_when_it_begins(stage: Stage, or
 
 
 async def test_attributes_that_are_set_one_after_the_other_begin_one_run(stage: Stage) -> None:
-    """Attributes set one by one in any order lead to one connection that has them all."""
+    """Attributes set one after the other open one connection: to the last session, and in the language set last."""
     await stage.run(4)
     sockets: list[str] = []
     stage.page.on("websocket", lambda socket: sockets.append(socket.url))
@@ -96,7 +96,7 @@ async def test_attributes_that_are_set_one_after_the_other_begin_one_run(stage: 
 
 
 async def test_another_session_replaces_the_one_before(stage: Stage) -> None:
-    """Changing the session closes the old connection and begins anew."""
+    """A changed ``session-id`` shows the new session; without the element the server then has no connection left."""
     await stage.run(4)
     await stage.open()
     await expect(stage.part("steps")).to_have_text("Etapa 4 de 15")
@@ -124,8 +124,7 @@ BOUND = """
 
 
 async def test_elements_of_the_page_s_own_follow_the_run(stage: Stage) -> None:
-    """Bound elements get text, width, visibility and classes, even without a visible widget and under a strict policy.
-    """
+    """Bound elements get text, width, visibility and classes, even with a hidden widget and under a strict policy."""
     await stage.run(5)
     await stage.open("hidden", before=BOUND)
     words = stage.page.locator("body > :is(h1, i, u, s, b, em, q)")
@@ -147,23 +146,21 @@ async def test_elements_of_the_page_s_own_follow_the_run(stage: Stage) -> None:
 
 
 def example(server: str) -> str:
-    """Return the page with its own elements from docs/webflow.rst."""
+    """Return the example page with elements of its own from docs/webflow.rst, with *server* as its server's address."""
     text = (ROOT / "docs" / "webflow.rst").read_text(encoding="utf-8")
     block = re.search(r"code-block:: html\n\n((?:    <!doctype.*\n)(?:    .*\n|\n)*)", text)
     assert block is not None
     return textwrap.dedent(block[1]).replace("https://rpa.example.com", server)
 
 
-#: Texts of the example's elements that are shown only at times.
+#: The texts of the visible ones among the example's elements with ``data-rpa-show``.
 SEEN = """[...document.querySelectorAll('[data-rpa-show]')].filter((node) => node.checkVisibility())
     .map((node) => node.innerText)"""
 
 
 @pytest.mark.parametrize("state", ["no script", "no session", "run"])
 async def test_the_document_s_own_elements_show_what_is_true_alone(stage: Stage, browser: Browser, state: str) -> None:
-    """The example of docs/webflow.rst shows nothing false without JavaScript, without a session, before, in and after a
-    run.
-    """
+    """In the example of docs/webflow.rst elements with ``data-rpa-show`` are visible only if their condition is met."""
     context = await browser.new_context(java_script_enabled=state != "no script")
     page = await context.new_page()
     body = example(stage.server)
@@ -190,7 +187,7 @@ async def test_the_document_s_own_elements_show_what_is_true_alone(stage: Stage,
 
 
 async def test_the_script_tag_alone_makes_the_page_s_elements_follow(stage: Stage) -> None:
-    """Bound elements work without a widget element; a click on retry reconnects."""
+    """Bound elements follow the script tag's session without a widget element; a click on retry reconnects."""
     await stage.run(4)
     sockets: list[str] = []
     stage.page.on("websocket", lambda socket: sockets.append(socket.url))
@@ -205,7 +202,7 @@ async def test_the_script_tag_alone_makes_the_page_s_elements_follow(stage: Stag
 
 
 async def test_light_or_dark_is_the_page_s_unless_it_is_said(stage: Stage) -> None:
-    """The widget goes dark only where the page's color-scheme or the theme attribute allows it."""
+    """In a dark system the widget is dark only if the page's color-scheme or the ``theme`` attribute allows it."""
     await stage.run(4)
     await stage.page.emulate_media(color_scheme="dark")
     light, dark = "rgb(255, 255, 255)", "rgb(23, 33, 39)"
@@ -217,7 +214,7 @@ async def test_light_or_dark_is_the_page_s_unless_it_is_said(stage: Stage) -> No
 
 
 async def test_a_page_hears_what_happens_and_may_take_it_over(stage: Stage) -> None:
-    """Events bubble to the window; a result or error whose event is cancelled is not shown by the widget."""
+    """Events bubble to the window; neither a cancelled result nor, with ``on-error="event"``, an error is shown."""
     await stage.run(5)
     await stage.open('redirect-on-success="/taken"')
     await expect(stage.part("steps")).to_have_text("Etapa 5 de 15")
@@ -240,7 +237,7 @@ async def test_a_page_hears_what_happens_and_may_take_it_over(stage: Stage) -> N
 
 
 async def test_a_success_may_lead_to_another_page(stage: Stage) -> None:
-    """The page redirects to the address at the result, and only then."""
+    """When the run ends with a quote the page opens the address in ``redirect-on-success``."""
     await stage.run(5)
     await stage.open('redirect-on-success="/obrigado"')
     await expect(stage.part("steps")).to_have_text("Etapa 5 de 15")
@@ -251,7 +248,7 @@ async def test_a_success_may_lead_to_another_page(stage: Stage) -> None:
 
 
 async def test_who_goes_back_from_there_is_not_sent_there_again(stage: Stage) -> None:
-    """The redirect replaces the page of the quote in the browser's history: Back leads to the page before it."""
+    """The redirect after a quote replaces the page in the browser's history: Back leads to the page before that one."""
     await stage.run(5)
     await stage.show("<p>Formulário", "formulario")
     await stage.show(stage.element('redirect-on-success="/obrigado"'), "cotacao")
@@ -267,7 +264,7 @@ async def test_who_goes_back_from_there_is_not_sent_there_again(stage: Stage) ->
 
 
 async def test_a_page_gives_the_widget_its_colours(context: BrowserContext, stage: Stage) -> None:
-    """Custom properties and ::part apply inside the shadow root."""
+    """The page's custom properties and its ``::part`` rules apply inside the widget's shadow root."""
     await stage.run(8)
     page = await context.new_page()
     style = """<style>rpa-progress { --rpa-accent: rgb(1,2,3); --rpa-surface: rgb(4,5,6); --rpa-radius: 3px }
@@ -289,7 +286,7 @@ async def test_a_page_gives_the_widget_its_colours(context: BrowserContext, stag
     ],
 )
 async def test_a_page_chooses_what_is_shown(stage: Stage, show: str, hidden: list[str]) -> None:
-    """Parts that the show attribute does not name are not in the accessibility tree either."""
+    """Parts of the widget that the ``show`` attribute does not name are hidden."""
     await stage.run(8)
     await stage.open(f'show="{show}"')
     await expect(stage.part("state")).to_have_text("Em andamento")
@@ -298,14 +295,14 @@ async def test_a_page_chooses_what_is_shown(stage: Stage, show: str, hidden: lis
 
 
 async def test_the_number_of_steps_may_be_the_page_s(stage: Stage) -> None:
-    """If the robot reports another number of steps, the page's number is shown."""
+    """The ``steps`` attribute replaces the number of steps that the robot reports."""
     await stage.run(4)
     await stage.open('steps="20"')
     await expect(stage.part("steps")).to_have_text("Etapa 4 de 20")
 
 
 async def test_a_wrong_session_is_told_to_the_visitor(stage: Stage) -> None:
-    """An id that can never work is shown as an error, with the way to a person."""
+    """An invalid session id is shown as an alert, with the link to a person."""
     await stage.open_at_home('session-id="..etc" contact-url="tel:1"')
     await expect(stage.page.get_by_role("alert")).to_have_text("Não foi possível acompanhar a cotação.")
     await expect(stage.part("contact")).to_be_visible()

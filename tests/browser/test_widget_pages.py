@@ -1,4 +1,4 @@
-"""The widget in hostile and unusual pages, and without a server."""
+"""The widget in pages with markup, clashing names, old browsers or broken files, and without a server."""
 
 import asyncio
 import html
@@ -18,7 +18,7 @@ pytestmark = MARKS
 
 
 async def test_markup_in_every_field_is_shown_as_text(stage: Stage) -> None:
-    """Markup from a robot or a page stays text, and never becomes a link."""
+    """Markup in a robot's fields is shown as text, and a ``javascript:`` address in an attribute makes no link."""
     plan = dict.fromkeys(PLAN, MARKUP)
     cover = {"nome_cobertura": MARKUP, "valores": {"de": MARKUP, "ate": MARKUP}}
     await stage.publish(
@@ -42,7 +42,7 @@ async def test_markup_in_every_field_is_shown_as_text(stage: Stage) -> None:
 
 
 async def test_an_unknown_state_from_the_wire_is_text(stage: Stage) -> None:
-    """An unknown estado of another server is shown as text."""
+    """An unknown ``estado``, markup in this case, is shown as text."""
     update = {
         "type": "progress_update", "epoch": "e1", "seq": 1, "final": False, "estado": MARKUP, "evento": MARKUP, "etapa": 1,
         "total_etapas": 15, "percentual": 5, "status": MARKUP, "mensagem": MARKUP, "timestamp": MARKUP, "dados_extra": {},
@@ -59,7 +59,7 @@ async def test_an_unknown_state_from_the_wire_is_text(stage: Stage) -> None:
 
 
 async def test_the_script_twice_changes_nothing(stage: Stage) -> None:
-    """With the script loaded twice there is one connection and one widget."""
+    """If the script is loaded twice, under two names, there is still one connection and one widget."""
     sockets: list[str] = []
     stage.page.on("websocket", lambda socket: sockets.append(socket.url))
     await stage.run(3)
@@ -72,7 +72,7 @@ async def test_the_script_twice_changes_nothing(stage: Stage) -> None:
 
 @pytest.mark.parametrize("name", ["rpa-progress", "$", "RPAProgress", "RPAProgressClient"])
 async def test_what_the_page_has_under_our_names_stays_its_own(stage: Stage, name: str) -> None:
-    """A page's element, jQuery's $ and globals under our names stay as they are, and nothing throws."""
+    """The page's ``$``, and its own element or class under a name of ours, stay as they are, and nothing throws."""
     await stage.page.add_init_script(f"window.own = '{name}'")
     await stage.page.add_init_script("""
         window.$ = window.jQuery = function Dollar() {};
@@ -97,7 +97,7 @@ async def test_what_the_page_has_under_our_names_stays_its_own(stage: Stage, nam
 
 
 async def test_only_names_of_ours_are_added_to_the_page(stage: Stage) -> None:
-    """The script adds no globals to the page but RPA…"""
+    """Every global that the script adds to the page begins with ``RPA``."""
     await stage.page.add_init_script("window.before = new Set(Object.getOwnPropertyNames(window))")
     await stage.open()
     await expect(stage.part("state")).to_be_visible()
@@ -107,7 +107,7 @@ async def test_only_names_of_ours_are_added_to_the_page(stage: Stage) -> None:
 
 
 async def test_without_a_session_or_a_script_the_page_s_own_words_stay(stage: Stage) -> None:
-    """Before a run, without JavaScript, and with a script whose hash is wrong, the fallback text is shown."""
+    """The page's own text stays in the element if the address names no session, and if the script is not loaded."""
     await stage.open('session-param="session_id"', inside="Acompanhe aqui")
     await stage.page.evaluate("customElements.whenDefined('rpa-progress').then(() => 1)")
     await expect(stage.widget.get_by_text("Acompanhe aqui")).to_be_visible()
@@ -118,7 +118,7 @@ async def test_without_a_session_or_a_script_the_page_s_own_words_stay(stage: St
 async def test_a_script_with_another_hash_is_not_run(
     context: BrowserContext, site: EmbeddingSite, http: aiohttp.ClientSession
 ) -> None:
-    """The browser runs the script with the snippet's integrity hash, and refuses a changed one."""
+    """With the integrity hash of the snippet on /embed the script runs; with any other hash the browser refuses it."""
     async with http.get(f"{site.server}/embed") as answer:
         text = html.unescape(await answer.text())
     found = re.search(r'src="([^"]+)"\s+integrity="([^"]+)"', text)
@@ -141,7 +141,7 @@ async def test_a_script_with_another_hash_is_not_run(
 
 @pytest.mark.parametrize("name", ["rpa-progress.js", f"rpa-progress-{__version__}.js", "rpa-progress.js?tag"])
 async def test_the_demonstration_needs_no_server(stage: Stage, name: str) -> None:
-    """With the two files alone the demonstration runs to both plans without another request."""
+    """With only the script and its JSON file, and no server, the demonstration runs until it shows both plans."""
     asked: list[str] = []
 
     async def answer(route: Any) -> None:
@@ -191,7 +191,7 @@ async def test_a_script_in_the_page_itself_asks_for_nothing_else(stage: Stage, c
 
 
 async def test_a_file_beside_the_script_that_was_tampered_with_is_not_used(stage: Stage) -> None:
-    """A JSON file with the wrong hash is ignored; the run is shown in the built-in Portuguese."""
+    """If the JSON file does not match its hash it is ignored, and the run is shown in the built-in Portuguese."""
 
     async def answer(route: Any) -> None:
         body = (DIST / "rpa-progress.json").read_text(encoding="utf-8").replace("Plan", "Plot")
@@ -213,8 +213,7 @@ async def test_a_file_beside_the_script_that_was_tampered_with_is_not_used(stage
 async def test_a_file_beside_the_script_that_comes_late_is_put_to_use(
     stage: Stage, context: BrowserContext, old: bool
 ) -> None:
-    """Until the file arrives the widget is readable; then it has its style, language and all rows, and repeats nothing.
-    """
+    """The widget is readable before its JSON file arrives, which adds style, language and rows, but no announcement."""
     come = asyncio.Event()
 
     async def late(route: Any) -> None:
@@ -242,7 +241,7 @@ async def test_a_file_beside_the_script_that_comes_late_is_put_to_use(
 
 
 async def test_a_file_beside_the_script_that_fails_is_asked_for_again(stage: Stage, context: BrowserContext) -> None:
-    """After a 404 during a deployment the file is requested again; a demonstration starts once it is there."""
+    """A JSON file that is answered 404 is requested again; the demonstration starts once the file has loaded."""
     asked = 0
 
     async def answer(route: Any) -> None:
@@ -266,7 +265,7 @@ async def test_a_file_beside_the_script_that_fails_is_asked_for_again(stage: Sta
 
 
 async def test_an_old_browser_loads_the_style_as_a_file(context: BrowserContext, stage: Stage) -> None:
-    """Without constructable stylesheets (Safari before 16.4) the style is loaded as a file."""
+    """Without constructable stylesheets (Safari before 16.4) the style is applied by a ``<style>`` element."""
     page = await context.new_page()
     await page.add_init_script("delete Document.prototype.adoptedStyleSheets; delete window.CSSStyleSheet")
     await stage.run(3)

@@ -45,7 +45,7 @@ class Program:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            # A shell that starts the tests in the background has them, and so their children, ignore Ctrl-C.
+            # A shell makes background jobs ignore SIGINT, and their children inherit that; the tests need the default.
             preexec_fn=functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
         )
         self.output: list[str] = []
@@ -114,7 +114,7 @@ def ended(*arguments: str, cwd: Path, **environ: str) -> tuple[int, str, str]:
 
 
 def one_sentence(errors: str) -> str:
-    """Check that the output is one sentence for users; return it."""
+    """Check that *errors* is one sentence for users, beside lines of asyncio's debug log; return the sentence."""
     lines = [line for line in errors.splitlines() if not line.startswith("DEBUG:asyncio")]
     assert len(lines) == 1, errors
     assert "Traceback" not in errors
@@ -163,7 +163,7 @@ def test_every_command_explains_itself(command: str, words: list[str]) -> None:
 @pytest.mark.parametrize("arguments", [["nonsense"], ["serve", "--nonsense"], ["serve", "--port", "x"],
                                        ["serve", "--port", "70000"], ["demo", "--speed", "0"], ["watch"]])  # fmt: skip
 def test_a_wrong_call_is_refused(arguments: list[str]) -> None:
-    """An unknown command or option ends with status 2 and one sentence."""
+    """An unknown command or option, an invalid value and a missing argument are errors with status 2."""
     result = CliRunner().invoke(cli, arguments)
     assert result.exit_code == 2
     assert "Error" in result.output
@@ -174,7 +174,7 @@ def test_a_wrong_call_is_refused(arguments: list[str]) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
 def test_serve_prints_its_address_and_answers(tmp_path: Path, number: int) -> None:
-    """The first line of output is the address, which answers; a signal ends the server with status 0, quietly."""
+    """``serve`` prints only its address, which answers; a signal ends the server with status 0 and no traceback."""
     with program(*PROGRAM, "serve", "--port", "0", cwd=tmp_path, RPA_REDIS_URL="none") as server:
         address = server.line()
         assert re.fullmatch(r"http://localhost:\d+/", address)
@@ -216,7 +216,7 @@ def test_serve_listens_on_ipv6(tmp_path: Path) -> None:
 
 
 def test_an_address_that_cannot_be_had_is_told(tmp_path: Path) -> None:
-    """For a taken port or an unknown host there is one sentence with its name and a remedy, and no output."""
+    """A taken port or a wrong host is one sentence on standard error that names it, and no output."""
     with socket.create_server(("127.0.0.1", 0)) as listener, contextlib.ExitStack() as stack:
         taken = str(listener.getsockname()[1])
         runs = []
@@ -242,7 +242,7 @@ WRONG = [("RPA_PORT", "70000"), ("RPA_CONFIG", "{tmp}/broken.json"), ("RPA_DATA_
 
 @pytest.mark.parametrize("start", [(*PROGRAM, "serve", "--host", "127.0.0.1"), AIOHTTP], ids=["serve", "aiohttp.web"])
 def test_a_wrong_setting_is_told(tmp_path: Path, start: tuple[str, ...]) -> None:
-    """A wrong setting ends with one sentence on standard error that names it, and exit status 2."""
+    """A wrong setting ends the start with status 2 and one sentence on standard error that names the setting."""
     (tmp_path / "broken.json").write_text("{")
     with contextlib.ExitStack() as stack:
         runs = []
@@ -259,7 +259,7 @@ def test_a_wrong_setting_is_told(tmp_path: Path, start: tuple[str, ...]) -> None
 
 
 def test_an_unknown_option_of_aiohttp_web_is_told(tmp_path: Path) -> None:
-    """An option unknown to both ``python -m aiohttp.web`` and us ends with one sentence."""
+    """An option that ``python -m aiohttp.web`` leaves to us ends the start with status 2 and one sentence."""
     status, output, errors = ended(*AIOHTTP, "--nonsense", cwd=tmp_path)
     assert (status, output) == (2, "")
     assert "--nonsense" in one_sentence(errors)
@@ -270,7 +270,7 @@ def test_an_unknown_option_of_aiohttp_web_is_told(tmp_path: Path) -> None:
 
 @pytest.fixture
 def temporary(tmp_path: Path) -> Path:
-    """The directory for temporary files."""
+    """The directory that the demo uses for its temporary files."""
     directory = tmp_path / "temporary"
     directory.mkdir()
     return directory
@@ -286,7 +286,7 @@ def port_8080_taken() -> Iterator[None]:
 
 
 def test_demo_shows_its_run_whatever_its_surroundings_are(tmp_path: Path, temporary: Path) -> None:
-    """Its run goes to the end even if 8080 is taken and the environment has wrong settings or another server's."""
+    """The demo plays its run to the end even if port 8080 is taken and the environment has wrong settings."""
     environ = {"RPA_REDIS_URL": "redis://127.0.0.1:1/0", "RPA_CONFIG": "/no", "REDIS_PORT": "x", "RPA_DATA_DIR": "else",
                "SESSION_ID": "other"}  # fmt: skip
     arguments = (*PROGRAM, "demo", "--speed", "1000")
@@ -330,7 +330,7 @@ def test_demo_leaves_nothing(tmp_path: Path, temporary: Path, number: int) -> No
 
 
 def test_demo_may_be_ended_at_any_time(tmp_path: Path, temporary: Path) -> None:
-    """A demo ended the moment it has printed its address leaves nothing either."""
+    """Demos that are ended 0 to 40 ms after they printed their address exit with status 0 and leave no file."""
     with contextlib.ExitStack() as stack:
         demos = [
             stack.enter_context(program(*PROGRAM, "demo", "--port", "0", cwd=tmp_path, TMPDIR=str(temporary)))
@@ -352,7 +352,7 @@ def test_demo_may_be_ended_at_any_time(tmp_path: Path, temporary: Path) -> None:
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server on files for all tests of the watcher."""
+    """A server on files for all tests of ``watch``."""
     with running(Server(tmp_path_factory.mktemp("watch") / "rpa_data")) as process:
         yield process
 
@@ -366,7 +366,7 @@ def connections(server: Server) -> int:
 
 
 def test_watch_ends_with_the_run(shared: Server) -> None:
-    """The watcher's exit status says whether there is a quote; its last line says how the run ended."""
+    """The exit status of ``watch`` says whether there is a quote; its last line is the run's ``estado``."""
     with watching(shared, "good") as good, watching(shared, "bad") as bad:
         wait_until(lambda: connections(shared) == 2)
         for session_id, end in (("good", "success"), ("bad", "error")):
@@ -379,7 +379,7 @@ def test_watch_ends_with_the_run(shared: Server) -> None:
 
 
 def test_watch_is_ended_by_the_keyboard(shared: Server) -> None:
-    """Ctrl-C ends the watcher at once, without a traceback."""
+    """Ctrl-C ends ``watch`` with status 130 and without a traceback."""
     with watching(shared) as watcher:
         wait_until(lambda: connections(shared) == 1)
         watcher.signal(signal.SIGINT)
@@ -388,7 +388,7 @@ def test_watch_is_ended_by_the_keyboard(shared: Server) -> None:
 
 
 def test_watch_refuses_a_bad_session_id(tmp_path: Path) -> None:
-    """A bad session id is one sentence and status 2."""
+    """``watch`` refuses an invalid session id with status 2 and one sentence."""
     status, output, errors = ended(*PROGRAM, "watch", "../x", cwd=tmp_path)
     assert (status, output) == (2, "")
     one_sentence(errors)
@@ -397,7 +397,7 @@ def test_watch_refuses_a_bad_session_id(tmp_path: Path) -> None:
 @pytest.mark.parametrize("url", ["nonsense", "ftp://localhost", "http://", "http://:80", "http://localhost:99999",
                                  "http://localhost:0", "http://[::1", "http://localhost:x"])  # fmt: skip
 def test_watch_refuses_an_address_that_is_none(url: str) -> None:
-    """With an address that is not a server's the watcher ends with one sentence, instead of waiting for ever."""
+    """``watch`` refuses a ``--url`` that can't be a server's with status 2, instead of retrying for ever."""
     result = CliRunner().invoke(cli, ["watch", SESSION, "--url", url])
     assert result.exit_code == 2
     assert "--url" in result.output

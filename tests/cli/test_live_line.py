@@ -1,4 +1,4 @@
-"""The live line of ``watch`` and ``replay``, on a terminal and off it."""
+"""LiveLine, the line that ``watch`` and ``replay`` show, on a terminal and without one."""
 
 import contextlib
 import fcntl
@@ -20,7 +20,7 @@ _COMMAND = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 def on_a_terminal(columns: int, *arguments: str, cwd: Path, **environ: str) -> tuple[int, str]:
-    """Run Python with *arguments* on a terminal of that width; return the status and all output."""
+    """Run Python with *arguments* on a terminal of *columns* columns; return the status and everything written."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("RPA_", "REDIS_", "COLUMNS"))}
@@ -42,7 +42,7 @@ def on_a_terminal(columns: int, *arguments: str, cwd: Path, **environ: str) -> t
 
 
 def texts(written: str) -> list[str]:
-    """Return the successive contents of the line."""
+    """Return the successive contents of the live line, without the terminal commands."""
     return [text for part in _COMMAND.sub("", written).split("\r") if (text := part.strip())]
 
 
@@ -59,7 +59,7 @@ with LiveLine("aguardando") as shown:
 
 @pytest.mark.parametrize("columns", [20, 40, 80, 300])
 def test_a_terminal_shows_one_line_whatever_the_text(tmp_path: Path, columns: int) -> None:
-    """The line is rewritten again and again and never wraps; the cursor moves to the next line once, at the end."""
+    """The live line is rewritten and never wraps; the cursor moves to the next line once, at the end."""
     status, written = on_a_terminal(columns, "-c", PROGRAM, cwd=tmp_path)
     assert (status, written.count("\n")) == (0, 1)
     assert "\x1b[2J" not in written
@@ -69,7 +69,7 @@ def test_a_terminal_shows_one_line_whatever_the_text(tmp_path: Path, columns: in
 
 
 def test_a_terminal_shows_label_percent_and_text(tmp_path: Path) -> None:
-    """The text is cut to what fits, otherwise unchanged; the last text stays at the end."""
+    """The robot's text is cut to the terminal's width and not interpreted; the final text stays at the end."""
     shown = texts(on_a_terminal(80, "-c", PROGRAM, cwd=tmp_path)[1])
     assert shown[0].startswith("aguardando")
     assert any("executando" in text and "50 %" in text and "2/4 [bold]  [2J longa" in text for text in shown)
@@ -78,7 +78,7 @@ def test_a_terminal_shows_label_percent_and_text(tmp_path: Path) -> None:
 
 
 def test_without_a_terminal_labels_are_lines(capsys: pytest.CaptureFixture[str]) -> None:
-    """A line is printed when the label changes, and then the last text; none contains a terminal command."""
+    """Without a terminal each new label and the final text are printed as lines, without terminal commands."""
     with LiveLine("aguardando") as shown:
         for number in range(4):
             shown.show(f"{number}/4 texto", number * 25.0, "executando")
@@ -88,13 +88,13 @@ def test_without_a_terminal_labels_are_lines(capsys: pytest.CaptureFixture[str])
 
 
 def test_a_dead_program_leaves_the_cursor_visible(tmp_path: Path) -> None:
-    """An exception in the block ends the line like any other end."""
+    """If an exception leaves the block, the cursor is made visible again."""
     program = "from rpa_server.cli.live_line import LiveLine\nwith LiveLine('x') as shown:\n    raise KeyboardInterrupt"
     assert "\x1b[?25h" in on_a_terminal(80, "-c", program, cwd=tmp_path)[1]
 
 
 def test_replay_is_one_line_of_a_terminal(tmp_path: Path) -> None:
-    """The line has the session, the percentage, and the robot's text."""
+    """``replay`` shows the session and the percentage on one line of the terminal."""
     arguments = ("-m", "rpa_server", "replay", "--speed", "1000", str(ROOT / "rpa_server" / "cli" / "demo_history.json"))
     status, written = on_a_terminal(80, *arguments, cwd=tmp_path)
     assert (status, written.count("\n")) == (0, 1)
@@ -103,5 +103,5 @@ def test_replay_is_one_line_of_a_terminal(tmp_path: Path) -> None:
 
 
 def test_what_a_terminal_would_obey_is_blank() -> None:
-    """Escape, line ends and direction marks are replaced; letters of any language stay."""
+    """printable() replaces escape characters, line ends and direction marks by blanks; accented letters stay."""
     assert printable("ção\x1b[2J\r\n\x07\u202e…") == "ção [2J    …"

@@ -19,9 +19,9 @@ from tests.support.recordings import Document, any_entries
 from tests.support.server import ROOT
 
 SAMPLES = ROOT.parent / "shared" / "samples"
-#: None if the samples are missing, so that the test says so once.
+#: The real recordings; [None] if they are missing, so that one test is skipped and says so.
 SAMPLE_NAMES: list[str | None] = [*sorted(path.name for path in SAMPLES.glob("history_*.json"))] or [None]
-#: Keys that differ between two runs that did the same, and keys that only our documents have.
+#: Keys that only our tracker's documents have, and then keys that differ between two equal runs.
 OURS = ("epoch", "seq", "estado", "final")
 TIMES = ("timestamp", "timestamp_inicio", "timestamp_atualizacao", "timestamp_fim")
 
@@ -45,7 +45,7 @@ def replay(document: Document, session_id: str) -> ProgressTracker:
 
 
 def bare(thing: Any, *without: str) -> Any:
-    """Return *thing* without the given keys of its objects; its own extra data stay unchanged."""
+    """Return a copy of *thing* without the keys *without*; objects inside it keep all their keys."""
     return {key: value for key, value in thing.items() if key not in without}
 
 
@@ -73,7 +73,7 @@ def assert_ends_alike(written: Document, recorded: Document) -> None:
 
 @pytest.mark.parametrize("name", recordings.ALL)
 def test_a_replayed_run_leaves_the_files_that_were_recorded(name: str, rpa_data: Path) -> None:
-    """Every entry and the last snapshot are the same, whatever the deployed robot does at its end."""
+    """A replayed run has the recorded entries and the recorded last snapshot, however the deployed robot ended it."""
     recorded = recordings.ALL[name]
     session_id = recorded["session_id"]
     replay(recorded, session_id)
@@ -83,7 +83,7 @@ def test_a_replayed_run_leaves_the_files_that_were_recorded(name: str, rpa_data:
 
 @pytest.mark.parametrize("name", SAMPLE_NAMES)
 def test_a_replayed_sample_leaves_the_files_of_the_deployed_robot(name: str | None, rpa_data: Path) -> None:
-    """This replays the robot's own files, if they are available."""
+    """Replaying a real recording, if there is one, writes the deployed robot's entries and last snapshot again."""
     if name is None:
         pytest.skip(f"{SAMPLES} is not there")
     recorded = read(SAMPLES / name)
@@ -97,7 +97,7 @@ def test_a_replayed_sample_leaves_the_files_of_the_deployed_robot(name: str | No
 
 @pytest.mark.parametrize("name", recordings.ALL)
 def test_a_replayed_run_can_be_replayed_again(name: str, rpa_data: Path) -> None:
-    """What our tracker writes is a recording like any other."""
+    """A history that our tracker wrote can be replayed like a deployed robot's, with the same result."""
     first = replay(recordings.ALL[name], "first")
     written = read(rpa_data / "history_first.json")
     second = replay(written, "second")
@@ -106,7 +106,7 @@ def test_a_replayed_run_can_be_replayed_again(name: str, rpa_data: Path) -> None
 
 
 def test_every_kind_of_call_survives_recording_and_replaying(rpa_data: Path) -> None:
-    """Calls that the deployed robot never makes are included."""
+    """Every kind of tracker call, even those that deployed robots never make, is replayed as it was recorded."""
     estimates = {"coberturas_detalhadas": [{"nome_cobertura": "Ampla"}]}
     tracker = ProgressTracker(session_id="first", tipo="json")
     tracker.update_progress(1, "um", {"placa": "AAA0A00"})
@@ -125,7 +125,7 @@ def test_every_kind_of_call_survives_recording_and_replaying(rpa_data: Path) -> 
 
 @pytest.mark.parametrize("name", recordings.ALL)
 def test_steps_come_in_order_and_at_their_time(name: str) -> None:
-    """Times are counted from the first entry, to the microsecond."""
+    """Each step has a text and its seconds since the first entry; the seconds never decrease."""
     document = recordings.ALL[name]
     steps = recording.parse(safejson.dumps(document)).steps
     times = [step.at_s for step in steps]
@@ -136,7 +136,7 @@ def test_steps_come_in_order_and_at_their_time(name: str) -> None:
 
 
 def test_one_call_that_made_two_entries_is_one_step() -> None:
-    """finalizar() with an error text records the error first."""
+    """finalizar() with an error text writes an error and the end; the two entries are replayed as one call."""
     document = recordings.ALL["manual"]
     steps = recording.parse(safejson.dumps(document)).steps
     errors = [entry for entry in document["historico"] if entry["etapa"] == "erro"]
@@ -144,7 +144,7 @@ def test_one_call_that_made_two_entries_is_one_step() -> None:
 
 
 class Listener:
-    """Keeps the calls."""
+    """Stands in for a tracker and records the calls made on it."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[Any, ...]] = []
@@ -166,7 +166,7 @@ class Listener:
 
 
 def calls(entries: list[Document]) -> list[tuple[Any, ...]]:
-    """Return the calls that made *entries*."""
+    """Return the tracker calls that a recording of *entries* makes."""
     document = {"timestamp_inicio": "2026-01-15T09:30:00", "historico": entries}
     listener = Listener()
     for step in recording.parse(safejson.dumps(document)).steps:
@@ -180,7 +180,7 @@ def entry(etapa: Any, **more: Any) -> Document:
 
 
 def test_an_error_of_its_own_before_the_end_is_a_call_of_its_own() -> None:
-    """Only an error that the end itself reported belongs to the end."""
+    """An error right before the end is a separate call unless the end has the same error text."""
     assert calls([entry("erro", erro="x", contexto="c"), entry("final", erro=None)]) == [
         ("error", "x", "c"),
         ("end", "s", None, None),
@@ -189,12 +189,12 @@ def test_an_error_of_its_own_before_the_end_is_a_call_of_its_own() -> None:
 
 
 def test_an_error_without_a_text_before_the_end_is_not_swallowed() -> None:
-    """Two missing texts do not count as the same text."""
+    """If neither an error nor the end after it has an error text, the error is still a separate call."""
     assert calls([entry("erro", mensagem="Erro: x"), entry("final")])[0] == ("error", "Erro: x", "")
 
 
 def test_estimates_that_came_with_a_step_are_one_call() -> None:
-    """The step has the estimates, and the entry after it repeats them."""
+    """A step with estimates and the entry after it that repeats them are replayed as one call."""
     estimates: Document = {"coberturas_detalhadas": []}
     with_estimates = entry(5, estimativas=estimates)
     assert calls([with_estimates, entry("estimativas", dados_extra=estimates), entry(6)]) == [
@@ -213,19 +213,19 @@ def test_estimates_that_came_with_a_step_are_one_call() -> None:
     ],
 )  # fmt: skip
 def test_what_is_no_recording_is_a_bad_document(data: bytes) -> None:
-    """The exception is one sentence for users."""
+    """Bytes that are not a valid history with at least one entry raise BadDocument."""
     with pytest.raises(BadDocument):
         recording.parse(data)
 
 
 def test_a_progress_document_is_no_recording() -> None:
-    """The progress document lies next to the right file."""
+    """A progress document, which a user may take for the history beside it, raises BadDocument."""
     with pytest.raises(BadDocument):
         recording.parse(safejson.dumps(recordings.progress_of(recordings.ALL["success"])))
 
 
 def test_times_with_and_without_a_zone_are_taken() -> None:
-    """Robots of other systems write either kind of time."""
+    """Times with a zone are read like times without one: the zone is ignored."""
     entries = [entry(1, timestamp="2026-01-15T09:30:00Z"), entry(2, timestamp="2026-01-15T09:30:01.5+00:00")]
     document = {"timestamp_inicio": "2026-01-15T09:30:00", "historico": [*entries, entry(3)]}
     steps = recording.parse(safejson.dumps(document)).steps
@@ -235,7 +235,7 @@ def test_times_with_and_without_a_zone_are_taken() -> None:
 @settings(deadline=None)
 @given(any_entries, st.sampled_from([None, "s1", 5, []]))
 def test_any_history_is_a_recording_or_a_bad_document(entries: list[Document], session_id: Any) -> None:
-    """Every step of such a recording can be reported."""
+    """A history with entries is a recording, each of whose steps makes one call; an empty one raises BadDocument."""
     document = {"timestamp_inicio": "t", "session_id": session_id, "historico": entries}
     before = copy.deepcopy(document)
     try:
@@ -254,13 +254,13 @@ def test_any_history_is_a_recording_or_a_bad_document(entries: list[Document], s
 @settings(deadline=None)
 @given(st.binary(max_size=100))
 def test_any_bytes_are_a_recording_or_a_bad_document(data: bytes) -> None:
-    """No other exception is raised."""
+    """Arbitrary bytes raise BadDocument and no other exception."""
     with pytest.raises(BadDocument):
         recording.parse(data)
 
 
 def test_the_demonstration_is_a_recording() -> None:
-    """The demonstration's recording ships with the package."""
+    """The demonstration in the package is a recording of 15 steps that lasts 30 to 60 s."""
     recorded = recording.parse(RECORDING.read_bytes())
     assert recorded.session_id == "demo"
     assert recorded.total == 15

@@ -35,7 +35,7 @@ STATE_KEYS = ("etapa_atual", "total_etapas", "percentual", "status", "mensagem",
 
 
 def stored(stack: Stack, session_id: str) -> dict[str, Any]:
-    """Return the snapshot that the robot left behind."""
+    """Return the snapshot that the replayed robot stored, from Redis or else from its file."""
     if stack.redis is None:
         raw = (stack.data_dir / f"progress_{session_id}.json").read_bytes()
     else:
@@ -56,7 +56,7 @@ def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 class Poller(PollWatcher):
-    """Polls until it has *expected* updates; a robot may report more after the end."""
+    """Polls until it has *expected* updates: a robot may report more after the final one."""
 
     expected = 0
 
@@ -66,7 +66,7 @@ class Poller(PollWatcher):
 
 
 class Played(NamedTuple):
-    """The result of a command."""
+    """Exit status and output of a ``replay`` command."""
 
     status: int | None
     output: str
@@ -74,7 +74,7 @@ class Played(NamedTuple):
 
     @property
     def sentences(self) -> list[str]:
-        """Return the lines for the user of the command; the rest is the log."""
+        """Return the lines on standard error that are for users; the others are the log."""
         return [line for line in self.errors.splitlines() if line.startswith("rpa-server: ")]
 
 
@@ -131,7 +131,7 @@ class Audience:
         return all(len(watcher.updates) >= self.count for watcher in self.watchers)
 
     async def final_state(self, http: aiohttp.ClientSession) -> dict[str, Any]:
-        """Return the stored snapshot after checking that every watcher saw the whole run."""
+        """Check that every watcher got the whole run in order; return the snapshot, which equals the stored one."""
         address = f"{self.stack.server.url}/api/sessions/{self.session_id}"
         async with http.get(address, params={"after": "0"}) as response:
             answer: dict[str, Any] = await response.json()
@@ -173,7 +173,7 @@ def document_of(path: Path) -> dict[str, Any]:
 
 
 async def test_demonstration_reaches_every_transport_whole_and_in_order(stack: Stack) -> None:
-    """Every update is seen once, in order, with the same contents over WebSocket, SSE and poll."""
+    """The demonstration's updates arrive once, in order and with the same contents over WebSocket, SSE and poll."""
     history = document_of(DEMO)
     entries = history["historico"]
     arguments = (DEMO, "--speed", 50, "--session", "demo-50")
@@ -198,7 +198,7 @@ async def test_demonstration_reaches_every_transport_whole_and_in_order(stack: S
 
 @pytest.mark.parametrize("name", ["success", "manual", "five_steps"])
 async def test_recording_ends_in_the_state_that_was_recorded(stack: Stack, tmp_path: Path, name: str) -> None:
-    """Replaying a run's history restores its progress document."""
+    """A replayed run ends in the state that the recorded robot's progress document has."""
     history = recordings.ALL[name]
     path = tmp_path / "history_x.json"
     path.write_text(json.dumps(history))
@@ -224,7 +224,7 @@ async def test_samples_of_production_end_in_the_state_that_was_recorded(stack: S
 
 
 def unusable_files(directory: Path) -> list[Path]:
-    """Create files that are not recordings, and name two that can't even be read."""
+    """Create files that are not recordings; return their paths, and those of a directory and of a missing file."""
     demo = DEMO.read_bytes()
     history = document_of(DEMO)
     first = history["historico"][0]
@@ -270,7 +270,7 @@ def alone(data_dir: Path) -> dict[str, str]:
 async def test_each_file_that_is_no_recording_costs_one_sentence_and_the_others_still_run(
     tmp_path: Path, data_dir: Path, alone: dict[str, str]
 ) -> None:
-    """The exit status is 1, with one sentence per bad file; the recordings between them are played."""
+    """Each file that is no recording costs one sentence, and makes the status 1; the recordings among them play."""
     unusable = unusable_files(tmp_path)
     middle = len(unusable) // 2
     for name in ("one", "two"):
@@ -289,7 +289,7 @@ async def test_each_file_that_is_no_recording_costs_one_sentence_and_the_others_
 
 
 async def test_file_full_of_mistakes_costs_one_sentence_too(tmp_path: Path, alone: dict[str, str]) -> None:
-    """The first mistakes are listed, the others counted."""
+    """A file with a thousand mistakes costs one sentence of less than a thousand characters, and status 1."""
     path = tmp_path / "history_wrong.json"
     path.write_text(json.dumps({**document_of(DEMO), "historico": [1] * 1000}))
     played = await replay(alone, "--speed", 100_000, path)
@@ -300,7 +300,7 @@ async def test_file_full_of_mistakes_costs_one_sentence_too(tmp_path: Path, alon
 async def test_recording_without_a_usable_session_asks_for_one(
     tmp_path: Path, data_dir: Path, alone: dict[str, str]
 ) -> None:
-    """A session id from a file is checked like any other; --session replaces it."""
+    """A recording whose session id is invalid is not played: the error names ``--session``, which overrides the id."""
     path = tmp_path / "history_x.json"
     path.write_text(json.dumps({**document_of(DEMO), "session_id": "../../etc/passwd"}))
     played = await replay(alone, "--speed", 100_000, path)
@@ -313,7 +313,7 @@ async def test_recording_without_a_usable_session_asks_for_one(
 
 
 async def test_several_files_with_one_session_are_a_usage_error(data_dir: Path, alone: dict[str, str]) -> None:
-    """Two runs can't share a session: the exit status is 2, nothing is played."""
+    """``--session`` with several files is status 2 and plays nothing, since two runs can't share a session."""
     played = await replay(alone, "--session", "x", DEMO, DEMO)
     assert played.status == 2
     assert "--session" in played.errors
@@ -321,7 +321,7 @@ async def test_several_files_with_one_session_are_a_usage_error(data_dir: Path, 
 
 
 async def test_bad_session_id_is_a_usage_error(data_dir: Path, alone: dict[str, str]) -> None:
-    """The exit status is 2 with one sentence, nothing is played."""
+    """An invalid ``--session`` is status 2 with one sentence, and plays nothing."""
     bad = ("../x", "", "a" * 129)
     for played in await asyncio.gather(*(replay(alone, f"--session={session_id}", DEMO) for session_id in bad)):
         assert played.status == 2

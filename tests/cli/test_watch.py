@@ -23,7 +23,7 @@ from tests.support.sessions import SESSION, Robot
 
 @pytest.fixture(autouse=True)
 def short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The time between the final update and the end of streams, short enough to wait for."""
+    """Shorten the time between the final update and the end of streams from 2 s to 0.5 s."""
     monkeypatch.setattr(session, "GRACE_S", 0.5)
 
 
@@ -44,7 +44,7 @@ def watcher_of(client: Client, session_id: str = SESSION) -> Watcher:
 
 @contextlib.asynccontextmanager
 async def server_at(port: int, data_dir: Path) -> AsyncIterator[web.Application]:
-    """Serve at *port* for the duration of the block."""
+    """Serve the application on files at *port* for the duration of the block; yield the application."""
     app = build(Settings(redis_url=None, data_dir=str(data_dir)))
     runner = web.AppRunner(app, shutdown_timeout=1.0)
     await runner.setup()
@@ -64,7 +64,7 @@ async def server_at(port: int, data_dir: Path) -> AsyncIterator[web.Application]
      ("timeout", None, "expirado")],
 )  # fmt: skip
 async def test_a_run_is_shown_to_its_end(serve: Serve, status: str, error: str | None, estado: str) -> None:
-    """The watcher sees a run that begins later, follows it, ends with it, and knows how it ended."""
+    """A watcher that starts before its run follows the run, ends with it, and has its ``estado``."""
     client = await serve()
     watcher = watcher_of(client)
     async with watching(watcher) as task:
@@ -92,7 +92,7 @@ async def test_a_finished_run_is_shown_and_done(serve: Serve, data_dir: Path) ->
 
 
 async def test_how_far_it_is_is_on_the_screen(serve: Serve, capsys: pytest.CaptureFixture[str]) -> None:
-    """The state of the run is printed as it changes."""
+    """Without a terminal the run's ``estado`` is printed on a line whenever it changes."""
     client = await serve()
     watcher = watcher_of(client)
     async with watching(watcher):
@@ -103,7 +103,7 @@ async def test_how_far_it_is_is_on_the_screen(serve: Serve, capsys: pytest.Captu
 
 
 def test_a_line_is_short_and_commands_no_terminal() -> None:
-    """The line has the step, the number of steps and the robot's text; control characters in it become blanks."""
+    """line() has the step, the number of steps and the text in at most 60 characters, none a control character."""
     shown = {"etapa": 5.5, "total_etapas": 15, "mensagem": "\x1b[2J\nTela 5\r\x07 concluída"}
     assert line(shown) == "5.5/15  [2J Tela 5   concluída"
     assert len(line({"etapa_atual": 3, "total_etapas": 15, "mensagem": "x" * 500})) == 60
@@ -119,7 +119,7 @@ def test_a_line_is_short_and_commands_no_terminal() -> None:
 async def test_the_last_line_is_the_price_or_the_reason(
     serve: Serve, capsys: pytest.CaptureFixture[str], body: dict[str, Any], last: str
 ) -> None:
-    """The last line is right for a live run and for one that had ended before."""
+    """The last line is the price or the error, both for a run that is followed live and for one that has ended."""
     client = await serve()
     live, late = watcher_of(client), watcher_of(client)
     async with watching(live) as task:
@@ -135,14 +135,14 @@ async def test_the_last_line_is_the_price_or_the_reason(
 
 
 def test_what_says_neither_price_nor_reason_is_empty() -> None:
-    """The cases are plans without a price, errors that are not errors, and nothing at all."""
+    """For a state without any price, or without a valid error, first_price() and reason() return an empty text."""
     for state in ({}, {"resultado": None}, {"resultado": {"plano_recomendado": {"valor": "N/A"}}},
                   {"resultado": {"plano_recomendado": None}}, {"erros": ["x", {}]}, {"erro": None}):  # fmt: skip
         assert (first_price(state), reason(state)) == ("", "")
 
 
 async def test_a_new_run_is_followed(serve: Serve) -> None:
-    """If a robot starts over before streams end, the watcher stays with it."""
+    """If a robot begins a new run before the streams of the old one end, the watcher follows the new run to its end."""
     client = await serve()
     await post(client, etapa=3)
     watcher = watcher_of(client)
@@ -178,7 +178,7 @@ async def test_a_restart_is_survived(data_dir: Path) -> None:
 
 
 async def test_a_server_that_is_not_there_yet_is_waited_for(data_dir: Path) -> None:
-    """A watcher may be started before the server."""
+    """A watcher that is started before its server follows the run once the server is up."""
     port = free_port()
     robot = Robot(steps=3)
     robot.finish()
@@ -193,14 +193,14 @@ async def test_a_server_that_is_not_there_yet_is_waited_for(data_dir: Path) -> N
 
 
 async def another_server(aiohttp_client: Connect, answer: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> Client:
-    """Serve something else at the address."""
+    """Serve *answer* at every address, as a server that is not an rpa-server would."""
     app = web.Application()
     app.router.add_get("/{path:.*}", answer)
     return await aiohttp_client(app)
 
 
 async def test_a_full_server_is_not_besieged(aiohttp_client: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
-    """To a full server the watcher comes back more and more rarely."""
+    """If the server is full the watcher counts every attempt as a failure, so that the waits grow."""
 
     async def full(request: web.Request) -> web.StreamResponse:
         stream = web.WebSocketResponse(protocols=["rpa.v1"])
@@ -224,7 +224,7 @@ async def test_a_full_server_is_not_besieged(aiohttp_client: Connect, monkeypatc
 
 
 async def test_what_is_no_rpa_server_is_told(aiohttp_client: Connect) -> None:
-    """If something else answers at the address, the watcher ends with one sentence, instead of waiting for ever."""
+    """If the address is answered 404 the watcher ends with one sentence that names the session, and does not retry."""
 
     async def missing(request: web.Request) -> web.StreamResponse:
         raise web.HTTPNotFound
@@ -247,7 +247,7 @@ async def test_what_is_no_rpa_server_is_told(aiohttp_client: Connect) -> None:
      b'{"epoch": "x"}', b'{"epoch": [], "seq": {}}', b'{"mensagem": "\\u001b[2J"}'],
 )  # fmt: skip
 async def test_a_message_of_another_program_does_no_harm(serve: Serve, raw: bytes) -> None:
-    """Whatever another program publishes on the channel, the watcher follows the run to its end."""
+    """Whatever the message of another writer contains, the watcher follows the run to its end."""
     client = await serve()
     await post(client, etapa=1)
     watcher = watcher_of(client)

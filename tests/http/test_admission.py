@@ -43,12 +43,12 @@ JSON = {"Content-Type": "application/json", "Content-Length": "2"}
 
 
 class Answer(NamedTuple):
-    """What came back.
+    """What a server answered to one request.
 
     Attributes:
         status: the status of the HTTP response.
         headers: all except Date, by their names in lower case.
-        frames: for a WebSocket, opcode and payload of each frame; for an event stream, the text of each event.
+        frames: for a WebSocket, opcode and payload of each frame; for an event stream, 1 and the line of each message.
         body: the body of any other response.
     """
 
@@ -74,7 +74,7 @@ def get(path: str, *changes: dict[str, str] | dict[str, None], method: str = "GE
     return request(path, PLAIN_GET, *changes, method=method, rest=rest)
 
 
-#: Name → the request, the status, and what else to check: an error's code, or a stream's first message.
+#: Name → the request, the status, and what the error's code, the stream's first message or the body contains.
 Table = dict[str, tuple[bytes, int, str]]
 
 SYNC = '"type":"sync"'
@@ -181,7 +181,7 @@ READS: Table = {
     "list through a proxy": (get("/api/sessions", {"X-Forwarded-For": "127.0.0.1"}), 403, "forbidden"),
     "list through a proxy, bad wait": (get("/api/sessions?wait=x", {"Forwarded": "for=x"}), 403, "forbidden"),
     "list, bad wait": (get("/api/sessions?wait=x"), 400, "bad_request"),
-    # deployed addresses whose answers have no time in them
+    # deployed addresses, but only those whose answer contains no time, which would differ between the two servers
     "deployed stream": (get("/progress_sse.php?session_id=s1"), 200, '"status":"starting"'),
     "deployed stream, bad id": (get("/progress_sse.php?session_id=.s1"), 200, '"status":"error"'),
     "deployed stream, id before cursor": (get("/progress_sse.php?session_id=.s1&after=x"), 200, '"status":"error"'),
@@ -277,7 +277,7 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
 
 
 async def exchange(server: Server, sent: bytes, messages: int) -> Answer:
-    """Send a request and read the answer: for a stream the first *messages*; with 0 none may come."""
+    """Send a request and read the answer: of a stream the first *messages*, with 0 whatever comes within QUIET_S."""
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     try:
         writer.write(sent)
@@ -324,12 +324,12 @@ def frames(data: bytes) -> list[tuple[int, bytes]]:
 
 
 def events(data: bytes) -> list[tuple[int, bytes]]:
-    """Parse the messages of an event stream, without ``retry``, which differs on purpose."""
+    """Parse the messages of an event stream, without ``retry``, which is random."""
     return [(1, line) for line in data.split(b"\n")[:-1] if line.startswith(b"data: ")]
 
 
 def first_word(answer: Answer) -> str:
-    """Return the essence of an answer: an error's code, a stream's first message, or the body."""
+    """Return an error's code, a stream's first message, or else the body of an answer."""
     if answer.frames:
         return answer.frames[0][1].decode()
     if answer.status >= 400 and answer.body:
@@ -347,14 +347,14 @@ async def same_answer(servers: Servers, sent: bytes, messages: int = 1) -> Answe
 
 
 def test_the_table_is_long_enough() -> None:
-    """The table has at least sixty handshakes, and other requests."""
+    """The table has at least sixty handshakes, and each case has a name of its own."""
     assert len(SOCKETS) >= 60
     assert len(CASES) == len(SOCKETS) + len(READS) + len(WRITES)
 
 
 @pytest.mark.parametrize("name", CASES)
 async def test_both_ways_of_starting_the_server_give_the_same_answer(servers: Servers, name: str) -> None:
-    """Status, headers, error code and first message are the same, and are those in the table."""
+    """Both servers give the same status, headers and error code or first message, and those that the table says."""
     sent, status, says = CASES[name]
     answer = await same_answer(servers, sent, 0 if says == NOTHING else 1)
     assert answer.status == status
@@ -370,7 +370,7 @@ async def test_both_ways_of_starting_the_server_give_the_same_answer(servers: Se
 
 
 async def test_only_allowed_pages_may_read_a_stream(servers: Servers) -> None:
-    """Anybody gets the stream; only pages on the list get the header that lets them read it."""
+    """A page of any origin gets the stream; only an allowed one gets the CORS header that lets it read the stream."""
     for origin, allowed in ((EVIL, None), (ALLOWED, ALLOWED["Origin"])):
         answer = await same_answer(servers, get("/events/s1", origin))
         assert answer.headers.get("access-control-allow-origin") == allowed
@@ -378,7 +378,7 @@ async def test_only_allowed_pages_may_read_a_stream(servers: Servers) -> None:
 
 @pytest.mark.parametrize("name", FULL)
 async def test_a_full_server_gives_the_same_answer_both_ways(full: Servers, name: str) -> None:
-    """A WebSocket is opened and gets the error in a frame, then close code 1013; anything else gets a 503."""
+    """A full server opens a WebSocket to send an error and 1013, and answers 503 to a stream or a waiting poll."""
     sent, status, says = FULL[name]
     answer = await same_answer(full, sent, 2 if status == 101 else 1)  # an error frame, then a close frame
     assert answer.status == status
@@ -390,10 +390,10 @@ async def test_a_full_server_gives_the_same_answer_both_ways(full: Servers, name
         assert answer.headers["retry-after"] == "5"
 
 
-# -- the decision alone
+# -- admit() without a server
 
 BAD_WAITS = ["", "x", "-1", "nan", "inf"]
-#: Headers by which a proxy on this machine is known.
+#: Headers that show that a request came through a proxy.
 FORWARDED = ["x-forwarded-for", "x-real-ip", "forwarded", "cf-connecting-ip"]
 
 
@@ -402,7 +402,7 @@ def rules(refusal: RequestError | None = None) -> Rules:
 
 
 def at(address: str) -> Callable[[], str]:
-    """Return what tells the address of a peer there."""
+    """Return a function for Request.peer that returns *address*."""
     return lambda: address
 
 
@@ -413,7 +413,7 @@ def asked(action: Action, **changes: Any) -> Request:
 
 
 def test_what_may_be_served_is_returned() -> None:
-    """The result has the id, the cursor, and for a WebSocket the answer to its key."""
+    """admit() returns the session id, the cursor, the wait, and for a WebSocket the value of Sec-WebSocket-Accept."""
     for action in (Action.POLL, Action.STREAM):
         assert admit(asked(action, query={"after": "aaaa:1"}), rules()) == Admitted("s1", Cursor("aaaa", 1))
     assert admit(asked(Action.POLL, query={"wait": "2.5"}), rules()) == Admitted("s1", wait_s=2.5)
@@ -439,14 +439,14 @@ def test_what_may_be_served_is_returned() -> None:
     ],
 )
 def test_what_may_not_be_served_is_an_error(action: Action, changes: dict[str, Any], error: type[RequestError]) -> None:
-    """The error is the same whether there is room or not, because room is checked last."""
+    """A request that breaks a rule raises the same error whether the server is full or not: room is checked last."""
     for refusal in (None, ServerFull("full")):
         with pytest.raises(error):
             admit(asked(action, **changes), rules(refusal))
 
 
 def test_room_is_needed_by_what_stays_open() -> None:
-    """A stream and a poll that waits are refused, a WebSocket behind its handshake; nothing else needs room."""
+    """If the server is full a stream and a waiting poll are errors; a WebSocket is admitted and refused in a frame."""
     full = ServerFull("full")
     for stays in (asked(Action.STREAM), asked(Action.POLL, query={"wait": "0.1"})):
         with pytest.raises(ServerFull):
@@ -458,27 +458,27 @@ def test_room_is_needed_by_what_stays_open() -> None:
 
 
 def test_a_mere_read_has_neither_cursor_nor_patience() -> None:
-    """Deployed pages may send parameters of these names; nothing of them counts."""
+    """A READ ignores ``after``, ``wait`` and ``Last-Event-ID``: deployed pages may use these names for other things."""
     read = asked(Action.READ, query={"after": "x", "wait": "x"}, headers={"last-event-id": "aaaa:1"})
     assert admit(read, rules()) == Admitted("s1")
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.0.0.2", "::1"])
 def test_a_program_on_this_machine_is_local(address: str) -> None:
-    """By any address of the loopback interface."""
+    """A caller with any address of the loopback interface is local."""
     assert asked(Action.LIST, peer=at(address)).is_local
 
 
 def test_reserved_names_are_session_ids_elsewhere() -> None:
-    """Under ``/rpa`` they belong to the deployed API; the router decides which address is meant."""
+    """admit() accepts reserved names as session ids; only the router sends those below ``/rpa`` to the deployed API."""
     for name in RESERVED:
         assert admit(asked(Action.READ, session_id=name), rules()).session_id == name
 
 
 def test_admission_loads_no_web_framework() -> None:
-    """Admission decides from text alone."""
+    """Importing admission.py loads neither aiohttp nor asyncio nor socket: it decides from text alone."""
     program = (
-        "import sys; before = set(sys.modules); import rpa_server.http.admission; "  # loaded by coverage itself
+        "import sys; before = set(sys.modules); import rpa_server.http.admission; "  # coverage may have loaded some
         "print({'aiohttp', 'asyncio', 'socket'} & (sys.modules.keys() - before))"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, capture_output=True, text=True, timeout=30)

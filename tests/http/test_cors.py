@@ -54,7 +54,7 @@ def own(client: Client, port: int | None = None) -> str:
     [EVIL, "null", "https://good.com.evil", "https://xgood.com", "https://good.com:8443", "https://GOOD.com", ""],
 )
 async def test_a_page_of_another_site_is_refused_before_the_upgrade(serve: Serve, path: str, origin: str) -> None:
-    """The refusal is a 403 as JSON in either dialect; cookies change nothing."""
+    """A WebSocket handshake of an origin that is not allowed gets 403 as JSON, in either dialect, even with cookies."""
     client = await serve(allowed_origins=LIST)
     for protocols in ((), ("rpa.v1",)):
         with pytest.raises(WSServerHandshakeError) as caught:
@@ -66,7 +66,7 @@ async def test_a_page_of_another_site_is_refused_before_the_upgrade(serve: Serve
 
 @pytest.mark.parametrize("path", SOCKETS)
 async def test_allowed_pages_own_pages_and_programs_connect(serve: Serve, path: str) -> None:
-    """These are listed origins, pages of the server's own host, and programs, which send no Origin."""
+    """Allowed origins, pages of the server's own host, and programs, which send no Origin, may open a WebSocket."""
     client = await serve(allowed_origins=LIST)
     for origin in (GOOD, "https://good.com", own(client), None):
         async with client.ws_connect(path, origin=origin) as socket:
@@ -75,7 +75,7 @@ async def test_allowed_pages_own_pages_and_programs_connect(serve: Serve, path: 
 
 
 async def test_without_a_list_every_page_connects(serve: Serve) -> None:
-    """This is the default, for sites that nobody has listed yet."""
+    """Without ``RPA_ALLOWED_ORIGINS`` pages of every origin may open a WebSocket."""
     client = await serve()
     for origin in (EVIL, "null"):
         async with client.ws_connect("/rpa/a", origin=origin):
@@ -83,7 +83,7 @@ async def test_without_a_list_every_page_connects(serve: Serve) -> None:
 
 
 async def test_with_an_empty_list_own_pages_alone_connect(serve: Serve) -> None:
-    """With ``none`` the server's own page still works."""
+    """If no other origin is allowed (``none``), only pages of the server's own host and port may open a WebSocket."""
     client = await serve(allowed_origins=())
     async with client.ws_connect("/rpa/a", origin=own(client)):
         pass
@@ -93,7 +93,7 @@ async def test_with_an_empty_list_own_pages_alone_connect(serve: Serve) -> None:
 
 @pytest.mark.parametrize("path", SHARED)
 async def test_everyone_may_read_by_default(serve: Serve, path: str) -> None:
-    """Every origin gets the same ``*``, so caches need no ``Vary``."""
+    """By default every origin is answered the same ``*``, so that caches need no ``Vary``."""
     client = await serve()
     await publish(client, "a", STEP)
     for origin in (GOOD, "null"):
@@ -107,7 +107,7 @@ async def test_everyone_may_read_by_default(serve: Serve, path: str) -> None:
 @pytest.mark.parametrize("path", SHARED)
 @pytest.mark.parametrize("method", ["GET", "OPTIONS"])
 async def test_a_list_is_answered_with_the_origin_itself(serve: Serve, path: str, method: str) -> None:
-    """Allowed pages get their own origin, others no header; ``Vary`` keeps caches from mixing the responses."""
+    """The CORS header repeats an allowed origin, others get none; ``Vary`` keeps caches from mixing the answers."""
     client = await serve(allowed_origins=LIST)
     await publish(client, "a", STEP)
     headers = await answered(client, method, path, GOOD)
@@ -122,7 +122,7 @@ async def test_a_list_is_answered_with_the_origin_itself(serve: Serve, path: str
 
 
 async def test_errors_and_304_can_be_read_too(serve: Serve) -> None:
-    """A page must be able to tell an unknown session from a broken network."""
+    """Errors and 304 have CORS headers, too: a page must be able to tell an unknown session from a broken network."""
     client = await serve(max_connections=1)
     await publish(client, "a", STEP)
     tag = (await answered(client, "GET", "/api/sessions/a", GOOD))["ETag"]
@@ -138,7 +138,7 @@ async def test_errors_and_304_can_be_read_too(serve: Serve) -> None:
 
 @pytest.mark.parametrize("path", NATIVE)
 async def test_a_preflight_opens_reading(serve: Serve, path: str) -> None:
-    """The answer is 204 without a body: the methods, the headers that pages send, and how long they may be cached."""
+    """A preflight is answered 204 with the methods, the headers that pages send, and how long to cache that."""
     client = await serve(allowed_origins=LIST)
     asked = {"Origin": GOOD, "Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": "if-none-match"}
     async with client.options(path, headers=asked) as response:
@@ -153,7 +153,7 @@ async def test_a_preflight_opens_reading(serve: Serve, path: str) -> None:
 
 
 async def test_a_preflight_opens_no_stream(serve: Serve) -> None:
-    """A preflight does not count as a connection, whatever the session."""
+    """A preflight for a stream is answered even if the server is full, since it takes up no connection."""
     client = await serve(max_connections=1)
     async with client.ws_connect("/rpa/a"), client.options("/events/a", headers={"Origin": GOOD}) as response:
         assert response.status == 204
@@ -161,7 +161,7 @@ async def test_a_preflight_opens_no_stream(serve: Serve) -> None:
 
 @pytest.mark.parametrize("path", CLOSED)
 async def test_nothing_else_is_shared(serve: Serve, path: str) -> None:
-    """Other routes have no CORS headers; otherwise any site could read the list of sessions through a local browser."""
+    """Other routes have no CORS headers; with them any site could read the session list through a local browser."""
     client = await serve()
     assert "Access-Control-Allow-Origin" not in await answered(client, "GET", path, GOOD)
     async with client.options(path, headers={"Origin": GOOD}) as response:
@@ -170,7 +170,7 @@ async def test_nothing_else_is_shared(serve: Serve, path: str) -> None:
 
 
 async def test_pages_of_other_sites_never_publish(serve: Serve) -> None:
-    """Their preflight gets 405, a request without one 403; programs and pages of this host may publish."""
+    """Pages of other sites can't publish: a preflight gets 405, a POST 403; pages of the server's own host can."""
     client = await serve(allowed_origins=("*",))
     path = "/api/sessions/a/events"
     async with client.options(path, headers={"Origin": GOOD, "Access-Control-Request-Method": "POST"}) as response:

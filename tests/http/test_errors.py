@@ -1,4 +1,4 @@
-"""Handlers that raise unexpected exceptions; errors that requests deserve are in test_hardening."""
+"""Handlers that fail; the errors that requests cause are in tests/contract/test_hardening.py."""
 
 
 import pytest
@@ -10,7 +10,7 @@ from tests.support.application import Serve
 
 
 class Misfortune(RpaError):
-    """A permanent failure."""
+    """A failure of the server that trying again does not cure."""
 
     status = 500
     code = "misfortune"
@@ -23,7 +23,7 @@ class Misfortune(RpaError):
 async def test_a_handler_that_fails_answers_in_json(
     serve: Serve, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception, code: str
 ) -> None:
-    """A bug in a handler is answered 500 with the error object and no details; the traceback is logged."""
+    """A failing handler is answered 500 with an error object; only the log has a bug's details and its traceback."""
     client = await serve()
     assert isinstance(client.app, web.Application)
 

@@ -21,12 +21,12 @@ PLAIN = f"/rpa_progress_sse.php?session_id={SESSION}"
 
 @pytest.fixture
 def short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The time between the final update and the end of streams, short enough to wait for."""
+    """Shorten the time between the final update and the end of streams from 2 s to 0.5 s."""
     monkeypatch.setattr(session, "GRACE_S", 0.5)
 
 
 class Event(NamedTuple):
-    """One event of the stream."""
+    """What one block of the stream has: id, message, retry (each None if missing), and whether it has a comment."""
 
     id: str | None
     message: dict[str, Any] | None
@@ -35,7 +35,7 @@ class Event(NamedTuple):
 
 
 def parse(block: str) -> Event:
-    """Parse one event as the HTML standard says, and no field that it does not know."""
+    """Parse one block of the stream as the HTML standard says; an unknown field fails the test."""
     fields: dict[str, str] = {}
     for line in block.split("\n"):
         name, _, value = line.partition(":")
@@ -47,13 +47,13 @@ def parse(block: str) -> Event:
 
 
 class Stream:
-    """An open event stream."""
+    """An open event stream, read block by block."""
 
     def __init__(self, response: ClientResponse) -> None:
         self.response = response
 
     async def next(self) -> Event:
-        """Read the next event; raises EOFError at the end."""
+        """Read the next block, which may be only a comment; raises EOFError at the end."""
         async with asyncio.timeout(30):
             block = await self.response.content.readuntil(b"\n\n")
         if not block:
@@ -72,7 +72,7 @@ class Stream:
         return message
 
     async def rest(self) -> list[Event]:
-        """Read to the end."""
+        """Read all blocks up to the end of the stream."""
         found = []
         with contextlib.suppress(EOFError):
             while True:
@@ -89,12 +89,12 @@ async def listen(client: Client, address: str = EVENTS, last: str | None = None,
         yield Stream(response)
 
 
-# -- the form
+# -- headers and events
 
 
 @pytest.mark.parametrize("address", [EVENTS, PLAIN])
 async def test_the_headers_keep_proxies_from_delaying_the_stream(serve: Serve, address: str) -> None:
-    """The content type is that of an event stream; nothing may cache, change or buffer it."""
+    """The headers announce an event stream of unknown length that nothing may store, change or buffer."""
     async with listen(await serve(), address) as stream:
         headers = stream.response.headers
         assert headers["Content-Type"].partition(";")[0] == "text/event-stream"
@@ -139,7 +139,7 @@ async def test_updates_carry_their_position(serve: Serve) -> None:
 
 
 async def test_a_quiet_stream_has_a_heartbeat(serve: Serve) -> None:
-    """A comment comes with every heartbeat, so that nobody takes an idle connection for a dead one."""
+    """A comment comes with every heartbeat, so that no proxy takes an idle connection for a dead one."""
     async with listen(await serve(heartbeat_s=0.1)) as stream:
         await stream.event()
         assert [(await stream.next()).comment for _ in range(3)] == [True, True, True]
@@ -150,7 +150,7 @@ async def test_a_quiet_stream_has_a_heartbeat(serve: Serve) -> None:
 
 @pytest.mark.parametrize("way", ["header", "parameter", "header before parameter"])
 async def test_a_stream_is_resumed(serve: Serve, data_dir: Path, way: str) -> None:
-    """Every update after ``Last-Event-ID`` or ``after`` follows; EventSource repeats the latter, so the former wins."""
+    """Every update after ``Last-Event-ID`` or ``after`` comes; the header wins, since EventSource repeats ``after``."""
     stored(data_dir, Robot(steps=5))
     client = await serve()
     last = None if way == "parameter" else "aaaa:3"
@@ -173,7 +173,7 @@ async def test_after_0_is_the_whole_run(serve: Serve, data_dir: Path) -> None:
 
 @pytest.mark.parametrize("last", ["", "x", "bbbb:3", "aaaa:99", "5"])
 async def test_an_odd_last_event_id_counts_as_unknown(serve: Serve, data_dir: Path, last: str) -> None:
-    """A browser sends the id of another server's stream by itself; the answer is then the snapshot."""
+    """A ``Last-Event-ID`` that is not of this run, perhaps another server's, is ignored: the snapshot comes."""
     stored(data_dir, Robot(steps=3))
     async with listen(await serve(), last=last) as stream:
         message = await stream.message()
@@ -194,7 +194,7 @@ async def test_an_odd_parameter_is_refused(serve: Serve, address: str) -> None:
 @pytest.mark.usefixtures("short_grace")
 @pytest.mark.parametrize("address", [EVENTS, PLAIN])
 async def test_the_stream_ends_behind_the_final_update(serve: Serve, address: str) -> None:
-    """The final update and what the robot adds at once come; then the response ends properly."""
+    """The final update comes, and what the robot adds right after it; then the response ends."""
     client = await serve()
     await post(client, etapa=14)
     async with listen(client, address) as stream:
@@ -207,7 +207,7 @@ async def test_the_stream_ends_behind_the_final_update(serve: Serve, address: st
 
 @pytest.mark.parametrize("address", [EVENTS, PLAIN])
 async def test_the_reconnect_that_has_everything_is_answered_204(serve: Serve, data_dir: Path, address: str) -> None:
-    """EventSource reconnects after the end, with its original parameters; only 204 makes it stop."""
+    """A client that has everything of an ended run gets 204, on which alone EventSource stops reconnecting."""
     robot = Robot(steps=3)
     robot.finish()
     stored(data_dir, robot)
@@ -220,7 +220,7 @@ async def test_the_reconnect_that_has_everything_is_answered_204(serve: Serve, d
 
 @pytest.mark.usefixtures("short_grace")
 async def test_the_reconnect_that_lacks_something_gets_it(serve: Serve, data_dir: Path) -> None:
-    """After the end, too, a client that is behind gets the updates that it lacks, and then the end."""
+    """A client that lacks updates of an ended run gets them, and then the end of the response."""
     robot = Robot(steps=3)
     robot.finish()
     stored(data_dir, robot)
@@ -229,14 +229,14 @@ async def test_the_reconnect_that_lacks_something_gets_it(serve: Serve, data_dir
 
 
 async def test_a_running_run_is_never_answered_204(serve: Serve, data_dir: Path) -> None:
-    """A client that has everything of an unfinished run stays connected."""
+    """A client that has everything of a run that goes on gets a stream, not 204."""
     stored(data_dir, Robot(steps=3))
     async with listen(await serve(), last="aaaa:3") as stream:
         assert (await stream.message())["recovered"] is True
 
 
 async def test_a_restart_ends_the_response(serve: Serve) -> None:
-    """A server that stops ends the response properly; EventSource reconnects by itself."""
+    """A server that stops ends the response without another event; EventSource then reconnects."""
     client = await serve()
     async with listen(client) as stream:
         await stream.event()
@@ -248,7 +248,7 @@ async def test_a_restart_ends_the_response(serve: Serve) -> None:
 async def test_a_restart_while_the_store_is_slow_ends_everything(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A stream whose state is still being read delays neither the end of the others nor that of the server."""
+    """A stream whose session is still being read delays neither the end of other streams nor that of the server."""
     client = await serve()
     hub = hub_of(client)
     async with listen(client, "/events/other") as stream:
@@ -271,7 +271,7 @@ async def test_a_restart_while_the_store_is_slow_ends_everything(
 
 
 async def raw(client: Client, request: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """Write a request to a plain socket."""
+    """Send a request over a plain socket."""
     reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
     writer.write(request.encode())
     return reader, writer
@@ -279,7 +279,7 @@ async def raw(client: Client, request: str) -> tuple[asyncio.StreamReader, async
 
 @pytest.mark.usefixtures("short_grace")
 async def test_an_http_1_0_client_gets_the_stream_unchunked(serve: Serve) -> None:
-    """An old proxy gets the plain bytes of the stream; its connection is closed at the end."""
+    """An HTTP/1.0 client, an old proxy for one, gets the stream without chunks; its connection is closed at the end."""
     client = await serve()
     await post(client, etapa=14)
     reader, writer = await raw(client, f"GET {EVENTS} HTTP/1.0\r\n\r\n")
@@ -298,7 +298,7 @@ async def test_an_http_1_0_client_gets_the_stream_unchunked(serve: Serve) -> Non
 
 @pytest.mark.usefixtures("short_grace")
 async def test_the_end_of_the_connection_is_the_end_of_the_stream(serve: Serve) -> None:
-    """Updates and heartbeats come without a length or chunks, since closing the connection ends the response."""
+    """The response has neither a length nor chunks: it ends when the server closes the connection."""
     client = await serve(heartbeat_s=0.1)
     await post(client, etapa=14)
     reader, writer = await raw(client, f"GET {EVENTS} HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -321,7 +321,7 @@ async def test_the_end_of_the_connection_is_the_end_of_the_stream(serve: Serve) 
 
 @pytest.mark.parametrize("address", [EVENTS, PLAIN])
 async def test_a_head_request_has_no_body(serve: Serve, address: str) -> None:
-    """A HEAD request is answered at once and without an event, and leaves nothing behind."""
+    """A HEAD request is answered at once, without an event, and leaves no connection registered."""
     client = await serve()
     await post(client, etapa=1)
     reader, writer = await raw(client, f"HEAD {address} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
@@ -333,7 +333,7 @@ async def test_a_head_request_has_no_body(serve: Serve, address: str) -> None:
 
 
 async def test_the_plans_script_gets_updates_alone(serve: Serve, data_dir: Path) -> None:
-    """``/rpa_progress_sse.php`` sends the stored state as an update, then the updates; neither sync nor reset."""
+    """``/rpa_progress_sse.php`` sends the stored state as an update and then the updates, without a sync."""
     stored(data_dir, Robot(steps=3))
     client = await serve()
     for address in (PLAIN, f"/rpa_progress_sse.php?session={SESSION}"):
@@ -350,14 +350,14 @@ async def test_the_plans_script_gets_updates_alone(serve: Serve, data_dir: Path)
 
 @pytest.mark.parametrize("query", ["", "?session_id=", "?session_id=../x", "?session_id=%00", "?sid=x"])
 async def test_the_plans_script_must_name_a_session(serve: Serve, query: str) -> None:
-    """A request without a valid session id is answered 400 ``bad_session_id``."""
+    """Without a valid session id ``/rpa_progress_sse.php`` answers 400 ``bad_session_id``."""
     async with (await serve()).get("/rpa_progress_sse.php" + query) as response:
         assert response.status == 400
         assert (await response.json())["code"] == "bad_session_id"
 
 
 async def test_a_full_server_says_so(serve: Serve) -> None:
-    """Beyond the limit the answer is 503 ``full`` with a Retry-After."""
+    """Beyond ``max_connections`` a stream is answered 503 ``full`` with a Retry-After."""
     client = await serve(max_connections=1)
     async with listen(client) as stream:
         await stream.event()
@@ -369,7 +369,7 @@ async def test_a_full_server_says_so(serve: Serve) -> None:
 
 
 async def test_who_leaves_is_forgotten(serve: Serve) -> None:
-    """Clients that disconnect, properly or not, leave nothing behind within a second."""
+    """Clients that close or reset their connections are unregistered within a second, and so are their sessions."""
     client = await serve()
     for abort in (False, True):
         writers = []

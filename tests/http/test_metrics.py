@@ -1,4 +1,4 @@
-"""The figures, for Prometheus and as one JSON object."""
+"""Metrics: the server's figures as a dict and in the Prometheus text format."""
 
 import time
 
@@ -8,14 +8,14 @@ from rpa_server.http.metrics import Metrics
 
 
 class Count:
-    """Something that counts."""
+    """A number that a figure reads, as the server's figures read counters."""
 
     def __init__(self) -> None:
         self.number = 0
 
 
 def test_a_figure_is_read_when_it_is_asked_for() -> None:
-    """Figures are read at the time of the scrape, not copied before."""
+    """A figure is read at each call of values(), not when it is added."""
     count, metrics = Count(), Metrics()
     metrics.add("updates_delivered", "Updates written to clients", lambda: count.number)
     assert metrics.values()["updates_delivered"] == 0
@@ -25,7 +25,7 @@ def test_a_figure_is_read_when_it_is_asked_for() -> None:
 
 
 def test_both_forms_have_the_same_figures() -> None:
-    """What Prometheus scrapes and what /status shows are the same figures."""
+    """The Prometheus text has the figures of values() and no others, with the same values."""
     metrics = Metrics()
     metrics.add("connections", "Open streams", lambda: 3, counter=False)
     metrics.add("resets", "Resets", lambda: 4)
@@ -48,7 +48,7 @@ def test_a_figure_has_its_kind() -> None:
 
 
 def test_the_start_is_a_figure() -> None:
-    """The start time lets a scraper notice restarts."""
+    """The time at which the server started is a figure, by which a scraper notices restarts."""
     assert abs(Metrics().values()["start_time_seconds"] - time.time()) < 5
 
 

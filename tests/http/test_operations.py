@@ -29,9 +29,9 @@ async def figures(client: Client) -> dict[str, float]:
 
 
 async def becomes(client: Client, address: str, name: str, value: object) -> tuple[int, dict[str, Any]]:
-    """Repeat the request until the answer has a value; return the answer."""
+    """Repeat the request until the field *name* of the answer is *value*; return the status and the answer."""
     async with asyncio.timeout(8):
-        while (answer := await ask(client, address))[1][name] != value:  # noqa: ASYNC110 - it is far away
+        while (answer := await ask(client, address))[1][name] != value:  # noqa: ASYNC110 - HTTP has no event to await
             await asyncio.sleep(0.01)
     return answer
 
@@ -40,23 +40,23 @@ async def becomes(client: Client, address: str, name: str, value: object) -> tup
 
 
 async def test_a_running_server_is_alive(serve: Serve) -> None:
-    """``/health/live`` is 200 whatever Redis does."""
+    """``/health/live`` is 200 even if Redis can't be reached."""
     assert await ask(await serve(redis_url="redis://127.0.0.1:1/0"), "/health/live") == (200, {"status": "ok"})
 
 
 async def test_on_files_alone_it_is_ready(serve: Serve) -> None:
-    """Without Redis in the settings the server is ready without one."""
+    """``/health/ready`` is 200 ``ok`` if the settings name no Redis."""
     assert await ask(await serve(), "/health/ready") == (200, {"status": "ok", "redis": "none"})
 
 
 async def test_with_redis_it_is_ready(serve: Serve, redis_process: RedisServer) -> None:
-    """The port opens once the subscription is active, and the server is ready then."""
+    """The server is ready at the first request: start-up waits for the subscription to Redis."""
     client = await serve(redis_url=redis_process.url)
     assert await ask(client, "/health/ready") == (200, {"status": "ok", "redis": "ok"})
 
 
 async def test_without_its_redis_it_is_degraded(serve: Serve, redis_process: RedisServer) -> None:
-    """While Redis is down files are served: 200 ``degraded`` with the reason; when it is back, ``ok``."""
+    """While Redis is down ``/health/ready`` is 200 ``degraded`` with the reason; once Redis is back it is ``ok``."""
     client = await serve(redis_url=redis_process.url)
     redis_process.kill()
     status, body = await becomes(client, "/health/ready", "status", "degraded")
@@ -69,7 +69,7 @@ async def test_without_its_redis_it_is_degraded(serve: Serve, redis_process: Red
 async def test_refused_by_redis_it_is_not_ready(
     serve: Serve, redis_process: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A wrong password does not go away: 503 ``misconfigured`` with the reason, which is logged once."""
+    """If Redis requires a password we lack, ``/health/ready`` is 503 ``misconfigured``; one warning is logged."""
     with redis_process.client() as connection:
         connection.config_set("requirepass", "secret")
     client = await serve(redis_url=redis_process.url)
@@ -83,7 +83,7 @@ async def test_refused_by_redis_it_is_not_ready(
 async def test_where_redis_forbids_scripts_it_is_not_ready(
     serve: Serve, redis_process: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The answer is 503 ``misconfigured``, and the reason is logged once; published updates go to files."""
+    """If Redis forbids scripts, ``/health/ready`` is 503 ``misconfigured``, but an update can still be published."""
     with redis_process.client() as connection:
         connection.execute_command("ACL", "SETUSER", "default", "-@scripting")
     client = await serve(redis_url=redis_process.url)
@@ -98,7 +98,7 @@ async def test_where_redis_forbids_scripts_it_is_not_ready(
 
 
 async def test_the_password_is_never_shown(serve: Serve, redis_process: RedisServer) -> None:
-    """The reason why Redis refuses the server does not contain the password."""
+    """The reason in ``/health/ready`` why Redis refuses the server does not contain the password."""
     url = redis_process.url.replace("redis://", "redis://:hush@")
     with redis_process.client() as connection:
         connection.config_set("requirepass", "other")
@@ -109,7 +109,7 @@ async def test_the_password_is_never_shown(serve: Serve, redis_process: RedisSer
 async def test_a_redis_that_may_drop_live_sessions_is_reported_at_start(
     serve: Serve, redis_process: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The operator reads that in the log before the first session is gone."""
+    """If Redis may evict sessions that are still running, a warning is logged when the server starts."""
     with redis_process.client() as connection:
         connection.config_set("maxmemory-policy", "allkeys-lru")
         connection.config_set("maxmemory", "8mb")
@@ -138,7 +138,7 @@ async def test_both_forms_have_the_same_figures(serve: Serve) -> None:
 
 
 async def test_the_figures_follow_what_happens(serve: Serve, redis_process: RedisServer) -> None:
-    """Connections, sessions, updates, messages of deployed robots and broken messages are counted where they happen."""
+    """``/status`` counts connections, watched sessions, delivered updates and messages: all, unnumbered and garbage."""
     client = await serve(redis_url=redis_process.url)
     assert (await figures(client))["connections"] == 0
     async with native(client) as one, native(client) as other:
@@ -174,7 +174,7 @@ async def test_a_reset_is_counted(serve: Serve) -> None:
 
 
 async def test_tasks_and_descriptors_are_counted(serve: Serve) -> None:
-    """Ten open streams add ten descriptors at each end and no task, a waiting poll adds a task; all go away again."""
+    """Ten streams add at least 18 descriptors, both ends counted, and no task; a waiting poll adds a task."""
     client = await serve()
     before = await figures(client)
     async with contextlib.AsyncExitStack() as stack:
@@ -192,7 +192,7 @@ async def test_tasks_and_descriptors_are_counted(serve: Serve) -> None:
 
 
 def test_without_a_descriptor_left_the_limit_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    """If no descriptor is left for counting the open ones, the scrape shows the limit instead of failing."""
+    """If no descriptor is left to count the open ones with, open_descriptors() returns the limit."""
 
     def exhausted(self: Path) -> list[Path]:
         raise OSError(errno.EMFILE, "Too many open files")
@@ -202,7 +202,7 @@ def test_without_a_descriptor_left_the_limit_is_shown(monkeypatch: pytest.Monkey
 
 
 async def test_a_broken_file_is_counted(serve: Serve, data_dir: Path) -> None:
-    """A read that finds no usable file is counted."""
+    """A read that finds no usable file is counted in ``files_broken``."""
     client = await serve()
     await until(data_dir.is_dir)
     (data_dir / f"progress_{SESSION}.json").write_text("{")

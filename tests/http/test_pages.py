@@ -22,7 +22,7 @@ ASSETS = sorted(path.name for path in (ROOT / "web").glob("*") if path.suffix in
 
 
 class Elements(HTMLParser):
-    """Every element with its attributes."""
+    """Every element of a page with its attributes, and the text inside its scripts and styles."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ async def elements_of(serve: Serve, address: str) -> Elements:
 
 @pytest.mark.parametrize("address", ["/", "/?session=2d4c17d1", "/?session=../x"])
 async def test_the_page_is_served_whatever_session_it_is_to_show(serve: Serve, address: str) -> None:
-    """The page is one file; only its script reads the session in the address."""
+    """The page is the same whatever session the address names: only the page's script reads that."""
     async with (await serve()).get(address) as response:
         assert response.status == 200
         assert response.content_type == "text/html"
@@ -56,7 +56,7 @@ async def test_the_page_is_served_whatever_session_it_is_to_show(serve: Serve, a
 
 @pytest.mark.parametrize("address", PAGES)
 async def test_the_page_may_run_its_own_script_only(serve: Serve, address: str) -> None:
-    """The policy allows the page's own files and connections, no framing, no inline code, no text as markup."""
+    """The policy allows scripts and styles of this server only: no inline code, no framing, no text as markup."""
     async with (await serve()).get(address) as response:
         headers = response.headers
     policy = dict(part.strip().partition(" ")[::2] for part in headers["Content-Security-Policy"].split(";"))
@@ -84,7 +84,7 @@ async def test_the_page_holds_nothing_that_its_policy_forbids(serve: Serve, addr
 
 @pytest.mark.parametrize("address", PAGES)
 async def test_everything_the_page_names_is_served(serve: Serve, address: str) -> None:
-    """Every file that the page refers to exists."""
+    """Every file of the server that the page refers to is served."""
     client = await serve()
     elements = await elements_of(serve, address)
     names = {attributes.get("src") or attributes.get("href") for _, attributes in elements.found}
@@ -118,7 +118,7 @@ async def test_a_file_that_is_known_is_not_sent_again(serve: Serve, name: str) -
 
 @pytest.mark.parametrize("address", [*PAGES, *(f"/static/{name}" for name in ASSETS)])
 async def test_a_head_request_is_the_same_without_the_body(serve: Serve, address: str) -> None:
-    """HEAD is answered with the headers of GET."""
+    """HEAD is answered 200 with the Content-Length of GET and no body."""
     client = await serve()
     async with client.get(address) as response:
         length = response.headers["Content-Length"]
@@ -130,7 +130,7 @@ async def test_a_head_request_is_the_same_without_the_body(serve: Serve, address
 
 @pytest.mark.parametrize("address", [*PAGES, *(f"/static/{name}" for name in ASSETS)])
 async def test_a_new_release_is_seen_at_once(serve: Serve, address: str) -> None:
-    """Browsers revalidate every file at every visit, so a page never runs with another release's script."""
+    """Browsers revalidate every file at every visit (``no-cache``): no page runs with another release's script."""
     async with (await serve()).get(address) as response:
         assert response.headers.get("Cache-Control") == "no-cache"
 
@@ -144,7 +144,7 @@ async def test_what_is_no_file_of_the_pages_is_not_there(serve: Serve, name: str
 
 @pytest.mark.parametrize("address", PAGES)
 async def test_the_page_loads_the_widget_of_its_own_release(serve: Serve, address: str) -> None:
-    """The widget's address changes with its content, so no cache can combine the page with another release's."""
+    """The page names the widget by version and hash, so that no cache supplies another release's widget for it."""
     client = await serve()
     elements = await elements_of(serve, address)
     [script] = [a["src"] for tag, a in elements.found if tag == "script" and "rpa-progress" in (a.get("src") or "")]
@@ -160,7 +160,7 @@ async def test_the_page_loads_the_widget_of_its_own_release(serve: Serve, addres
 
 
 async def test_the_snippet_that_comes_first_survives_every_update(serve: Serve) -> None:
-    """That snippet names no version and no hash, so pages that nobody edits again keep working after updates."""
+    """The first snippet on /embed names no version and no hash, so that it works on after updates of the server."""
     client = await serve()
     async with client.get("/embed") as response:
         text = html.unescape(await response.text())
@@ -172,7 +172,7 @@ async def test_the_snippet_that_comes_first_survives_every_update(serve: Serve) 
 
 
 async def test_the_snippet_names_this_server_this_version_and_its_hash(serve: Serve) -> None:
-    """A snippet copied from the page loads from this server, and the browser accepts it."""
+    """The snippet with a hash names this server and version, and its hash is that of the script served there."""
     client = await serve()
     async with client.get("/embed") as response:
         assert response.status == 200
@@ -194,7 +194,7 @@ async def test_the_snippet_names_this_server_this_version_and_its_hash(serve: Se
     ("forwarded", "scheme"), [("https", "https"), ("https, http", "https"), ("http", "http"), ("x", "http")]
 )
 async def test_behind_tls_the_snippet_is_https_without_javascript_too(serve: Serve, forwarded: str, scheme: str) -> None:
-    """A browser that runs no script still shows an address that pages on https may load."""
+    """Behind a proxy with TLS the snippets have https addresses, even in a browser that runs no script."""
     headers = {"Host": "rpa.example.com", "X-Forwarded-Proto": forwarded}
     async with (await serve()).get("/embed", headers=headers) as response:
         text = html.unescape(await response.text())

@@ -18,14 +18,14 @@ PUBLISH = f"/api/sessions/{SESSION}/events"
 
 @pytest.fixture(params=["files", "redis"])
 async def client(request: pytest.FixtureRequest, serve: Serve) -> Client:
-    """The application on each kind of store."""
+    """A client of the application: each test runs with files alone and with Redis."""
     if request.param == "files":
         return await serve()
     return await serve(redis_url=request.getfixturevalue("redis_process").url)
 
 
 async def refused(client: Client, status: int, code: str, **request: Any) -> str:
-    """Check that a request is refused; return the message."""
+    """Check that a request is refused and nothing is stored; return the error's message."""
     async with client.post(PUBLISH, **request) as response:
         assert response.status == status, await response.text()
         body = await response.json()
@@ -48,7 +48,7 @@ async def test_the_answer_names_the_position(client: Client) -> None:
 
 
 async def test_a_step_is_seen_at_once(client: Client) -> None:
-    """A step reaches the page with everything that the robot passed."""
+    """A published step reaches an open page with everything that the robot passed."""
     await post(client, etapa=1, total_etapas=5)
     async with native(client) as stream:
         await receive(stream)
@@ -62,7 +62,7 @@ async def test_a_step_is_seen_at_once(client: Client) -> None:
 
 
 async def test_estimates_are_seen(client: Client) -> None:
-    """Estimates reach the page with their step, and stay in the snapshot."""
+    """Published estimates reach a page with their step and as an update of their own, and stay in the snapshot."""
     await post(client, etapa=4)
     async with native(client) as stream:
         await receive(stream)
@@ -76,7 +76,7 @@ async def test_estimates_are_seen(client: Client) -> None:
 
 
 async def test_an_error_is_seen_and_ends_nothing(client: Client) -> None:
-    """An error reaches the page as text; the run continues."""
+    """A published error reaches a page as text, and the run continues."""
     await post(client, etapa=2)
     async with native(client) as stream:
         await receive(stream)
@@ -89,7 +89,7 @@ async def test_an_error_is_seen_and_ends_nothing(client: Client) -> None:
 
 @pytest.mark.parametrize(("status", "estado"), [("success", "sucesso"), ("error", "erro"), ("timeout", "expirado")])
 async def test_the_end_is_seen(client: Client, status: str, estado: str) -> None:
-    """The end reaches the page with its meaning and its result."""
+    """A published end reaches a page with its ``estado`` and with the plans as its result."""
     await post(client, etapa=14)
     plans = {"plano_recomendado": {"valor": "R$ 1"}, "plano_alternativo": {"valor": "R$ 2"}}
     async with native(client) as stream:
@@ -101,7 +101,7 @@ async def test_the_end_is_seen(client: Client, status: str, estado: str) -> None
 
 
 async def test_the_error_of_the_end_is_seen_before_it(client: Client) -> None:
-    """An end with an error text makes two updates, the error and the end."""
+    """An end with an error text reaches a page as two updates: first the error, then the end."""
     await post(client, etapa=14)
     async with native(client) as stream:
         await receive(stream)
@@ -112,7 +112,7 @@ async def test_the_error_of_the_end_is_seen_before_it(client: Client) -> None:
 
 
 async def test_a_new_run_behind_the_end_is_a_reset(client: Client) -> None:
-    """Step 0 after the end begins a new run: pages are reset, and its updates follow."""
+    """Step 0 after the end begins a new run: a page gets a reset, and then the updates of the new run."""
     old = await post(client, status_final="success")
     async with native(client) as stream:
         await receive(stream)
@@ -142,7 +142,7 @@ async def test_posts_at_once_never_collide(client: Client) -> None:
 
 
 async def test_posts_over_two_servers_never_collide(data_dir: Path, redis_process: RedisServer) -> None:
-    """Twenty simultaneous posts to two servers on one Redis get consecutive numbers, too; both servers show all."""
+    """Twenty posts, nineteen at once, to two servers on one Redis get consecutive numbers; both servers show all."""
     servers = [Server(data_dir.with_name(name), redis_process.url) for name in ("one", "two")]
     watchers = [SocketWatcher(server.url, SESSION, "0") for server in servers]
     with running(servers[0]), running(servers[1]):
@@ -188,25 +188,25 @@ async def test_a_body_that_is_no_object_is_refused(client: Client, body: bytes) 
     ids=lambda body: json.dumps(body)[:40],
 )  # fmt: skip
 async def test_an_object_that_is_no_update_is_refused(client: Client, body: dict[str, Any]) -> None:
-    """A body that is not exactly a step, an error or an end is answered 400 ``bad_request`` with what is wrong."""
+    """A body that is not exactly one valid step, error or end is answered 400 ``bad_request``."""
     message = await refused(client, 400, "bad_request", json=body)
     assert len(message) < 500
 
 
 async def test_the_message_names_what_is_wrong(client: Client) -> None:
-    """The message names the wrong key."""
+    """The message of a 400 names the key that is wrong."""
     assert "total_etapas" in await refused(client, 400, "bad_request", json={"etapa": 1, "total_etapas": 0})
     assert "unknown" in await refused(client, 400, "bad_request", json={"etapa": 1, "unknown": 1})
 
 
 def step_of(size: int) -> bytes:
-    """Make the body of a step with *size* bytes."""
+    """Return the body of a step, exactly *size* bytes long."""
     begin, end = b'{"etapa": 1, "dados_extra": {"x": "', b'"}}'
     return begin + b"x" * (size - len(begin) - len(end)) + end
 
 
 async def test_a_body_of_64_kib_is_taken(client: Client) -> None:
-    """The largest body is 64 KiB."""
+    """A body of exactly 64 KiB, the largest allowed, is accepted."""
     body = step_of(MAX_BODY)
     assert len(body) == MAX_BODY == 64 * 1024
     async with client.post(PUBLISH, data=body, headers={"Content-Type": "application/json"}) as response:
@@ -215,7 +215,7 @@ async def test_a_body_of_64_kib_is_taken(client: Client) -> None:
 
 @pytest.mark.parametrize("chunked", [False, True])
 async def test_a_larger_body_is_refused(client: Client, chunked: bool) -> None:
-    """One more byte is answered 413 ``too_large``, with or without a Content-Length."""
+    """A body of one byte more than 64 KiB is answered 413 ``too_large``, with or without a Content-Length."""
     body = step_of(MAX_BODY + 1)
 
     async def stream() -> Any:
@@ -232,7 +232,7 @@ async def test_another_type_is_refused(client: Client, kind: str) -> None:
 
 
 async def test_a_session_of_another_robot_is_refused(client: Client, data_dir: Path) -> None:
-    """While a deployed robot is writing the answer is 409; its file stays unchanged."""
+    """While a deployed robot is writing the session a post is answered 409, and the robot's file stays unchanged."""
     data_dir.mkdir(exist_ok=True)
     document = {key: value for key, value in Robot(steps=3).run.snapshot.items() if key not in ("estado", "final")}
     file = data_dir / f"progress_{SESSION}.json"
@@ -246,14 +246,14 @@ async def test_a_session_of_another_robot_is_refused(client: Client, data_dir: P
 
 
 async def test_the_type_may_have_parameters(client: Client) -> None:
-    """The type may be followed by a character set."""
+    """A Content-Type of ``application/json`` may be followed by a character set."""
     headers = {"Content-Type": "application/json; charset=utf-8"}
     async with client.post(PUBLISH, data=b'{"etapa": 1}', headers=headers) as response:
         assert response.status == 201
 
 
 async def test_without_any_store_the_answer_is_503(serve: Serve, data_dir: Path) -> None:
-    """If nothing can be stored the answer is 503 ``storage_unavailable``, which is temporary."""
+    """If no store can be written a post is answered 503 ``storage_unavailable``, which is temporary."""
     client = await serve()
     await until(data_dir.is_dir)
     data_dir.rmdir()

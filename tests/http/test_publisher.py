@@ -1,4 +1,4 @@
-"""Updates published over HTTP: numbered as the tracker would do it, by whichever server gets them."""
+"""Publisher: updates over HTTP are numbered as the tracker would number them, by whichever server gets them."""
 
 import asyncio
 import contextlib
@@ -43,7 +43,7 @@ async def redis_store(server: RedisServer) -> AsyncIterator[RedisStore]:
 
 @pytest.fixture(params=["files", "redis"])
 async def store(request: pytest.FixtureRequest, data_dir: Path) -> AsyncIterator[Store]:
-    """A store of each kind."""
+    """A FileStore and a RedisStore: each test runs with both."""
     if request.param == "files":
         yield FileStore(data_dir)
         return
@@ -58,7 +58,7 @@ async def state(store: Store) -> SessionState:
 
 
 async def test_the_first_step_begins_a_run(store: Store) -> None:
-    """A session that nobody has written begins with ``inicio``; the step follows it."""
+    """For a session that nobody has written the first step is stored after an ``inicio``."""
     cursor = await Publisher(store).publish(SESSION, publication(etapa=1, mensagem="Tela 1", total_etapas=5))
     current = await state(store)
     assert current.cursor == cursor
@@ -68,7 +68,7 @@ async def test_the_first_step_begins_a_run(store: Store) -> None:
 
 
 async def test_numbering_goes_on(store: Store) -> None:
-    """Each publication follows the previous one, in one run."""
+    """Publications one after the other get consecutive numbers in one run."""
     publisher = Publisher(store)
     cursors = [await publisher.publish(SESSION, publication(etapa=number)) for number in range(1, 6)]
     assert [cursor.seq for cursor in cursors] == [2, 3, 4, 5, 6]
@@ -77,14 +77,14 @@ async def test_numbering_goes_on(store: Store) -> None:
 
 
 async def test_another_server_goes_on_where_this_one_was(store: Store) -> None:
-    """Nothing is kept between two publications, so any server can handle the next one."""
+    """Two publishers that take turns number one run: neither keeps anything between two publications."""
     one, other = Publisher(store), Publisher(store)
     cursors = [await (one if number % 2 else other).publish(SESSION, publication(etapa=number)) for number in range(6)]
     assert [cursor.seq for cursor in cursors] == [2, 3, 4, 5, 6, 7]
 
 
 async def test_two_servers_take_turns_on_the_same_files(data_dir: Path) -> None:
-    """A server sees what another one wrote to the files, although it had read them before."""
+    """Two servers that take turns on the same files number one run: each sees what the other has written."""
     one, other = Publisher(FileStore(data_dir)), Publisher(FileStore(data_dir))
     cursors = [await (one if number % 2 else other).publish(SESSION, publication(etapa=number)) for number in range(8)]
     assert [cursor.seq for cursor in cursors] == list(range(2, 10))
@@ -103,7 +103,7 @@ async def test_publications_at_once_never_collide(store: Store) -> None:
 
 
 async def test_two_servers_at_once_never_collide_on_redis(redis_process: RedisServer) -> None:
-    """Twenty simultaneous publications over two servers on one Redis get consecutive numbers, too."""
+    """Twenty simultaneous publications over two servers on one Redis get consecutive numbers in one run."""
     async with redis_store(redis_process) as first, redis_store(redis_process) as second:
         publishers = (Publisher(first), Publisher(second))
         await publishers[0].publish(SESSION, publication(etapa=0))
@@ -140,7 +140,7 @@ async def test_a_step_with_estimates_tells_of_both(store: Store) -> None:
 
 
 async def test_an_error_does_not_end_the_run(store: Store) -> None:
-    """An error is in the snapshot with its context; the run goes on."""
+    """An error is recorded in the snapshot with its context, and does not end the run."""
     publisher = Publisher(store)
     await publisher.publish(SESSION, publication(etapa=2))
     await publisher.publish(SESSION, publication(erro="Placa recusada", contexto="tela 2"))
@@ -151,7 +151,7 @@ async def test_an_error_does_not_end_the_run(store: Store) -> None:
 
 @pytest.mark.parametrize(("status", "estado"), [("success", "sucesso"), ("error", "erro"), ("cancelado", "cancelado")])
 async def test_the_end_is_final(store: Store, status: str, estado: str) -> None:
-    """The end is recorded with its meaning and its result."""
+    """The end is stored with the ``estado`` of its status and with its plans as the result."""
     publisher = Publisher(store)
     await publisher.publish(SESSION, publication(etapa=1))
     plans = {"plano_recomendado": {"valor": "R$ 1"}}
@@ -162,7 +162,7 @@ async def test_the_end_is_final(store: Store, status: str, estado: str) -> None:
 
 
 async def test_the_error_of_the_end_comes_before_it(store: Store) -> None:
-    """An end with an error text records the error, then the end; the answer has the position of the end."""
+    """An end with an error text records the error, then the end; publish() returns the position of the end."""
     publisher = Publisher(store)
     cursor = await publisher.publish(SESSION, publication(status_final="error", erro_final="Cotação manual"))
     current = await state(store)
@@ -251,7 +251,7 @@ async def test_a_run_longer_than_its_history_goes_on(data_dir: Path, redis_proce
 
 
 def deployed_run(data_dir: Path, redis: RedisServer | None, status: str, history: bool = False) -> dict[str, bytes]:
-    """Write a run as a deployed robot does, into Redis if given, else into files; return everything stored, by name."""
+    """Write a run as a deployed robot does, into Redis if given, else into files; return what stored() returns."""
     document = {"etapa_atual": 3, "total_etapas": 15, "status": status, "mensagem": "x", "percentual": 20.0,
                 "timestamp_inicio": "2025-10-09T19:19:39", "timestamp_atualizacao": "2025-10-09T19:20:39",
                 "dados_extra": {}, "erros": []}  # fmt: skip
@@ -267,7 +267,7 @@ def deployed_run(data_dir: Path, redis: RedisServer | None, status: str, history
 
 
 def stored(data_dir: Path, redis: RedisServer | None) -> dict[str, bytes]:
-    """Return the contents of the store."""
+    """Return everything in the files, or else in Redis, by file name or key."""
     if redis is None:
         return {path.name: path.read_bytes() for path in data_dir.iterdir()}
     with redis.client() as connected:
@@ -279,7 +279,7 @@ def stored(data_dir: Path, redis: RedisServer | None) -> dict[str, bytes]:
 async def test_what_another_robot_is_writing_is_left_to_it(
     data_dir: Path, redis_process: RedisServer, kind: str, body: dict[str, Any]
 ) -> None:
-    """A session that a deployed robot is writing is never overwritten, whatever is published."""
+    """Publishing anything to a session that a deployed robot is writing raises Conflict and changes nothing stored."""
     redis = redis_process if kind == "redis" else None
     before = deployed_run(data_dir, redis, "executando", history=kind == "history")
     async with contextlib.AsyncExitStack() as stack:
@@ -320,7 +320,7 @@ class Contested:
 
 
 async def test_a_session_that_others_keep_writing_is_given_up() -> None:
-    """If another writer is faster at every attempt, the caller gets a temporary error."""
+    """If another writer is faster at every attempt, publish() gives up and raises StorageUnavailable."""
     contested = Contested()
     with pytest.raises(StorageUnavailable):
         async with asyncio.timeout(30):
@@ -350,7 +350,7 @@ async def test_sessions_do_not_wait_for_each_other() -> None:
 
 
 async def test_nothing_is_kept_of_a_session() -> None:
-    """A server that handles updates of a million sessions keeps none of them."""
+    """After publications to many sessions the publisher has no lock of any session left."""
 
     class Accepting(Contested):
         async def append(self, run: Run) -> bool:

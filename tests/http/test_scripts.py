@@ -30,7 +30,7 @@ PLAIN = {"Accept-Encoding": "identity"}
 
 @pytest.mark.parametrize("file", FILES)
 def test_a_file_has_its_bytes_and_their_hash(file: str) -> None:
-    """The hash is that of the bytes, and unpacking the packed form gives the same bytes."""
+    """read() returns a file's bytes, their SHA-384 hash, and a packed form that unpacks to the same bytes."""
     found = scripts.read(file)
     assert found is not None
     assert found.body == (DIST / file).read_bytes()
@@ -40,7 +40,7 @@ def test_a_file_has_its_bytes_and_their_hash(file: str) -> None:
 
 @pytest.mark.parametrize("file", FILES)
 def test_a_file_has_a_newest_and_a_fixed_address(file: str) -> None:
-    """Both addresses lead to the same file; only the one with a version has its content for ever."""
+    """The addresses with and without the version lead to the same file; only the first means that content for ever."""
     stem, _, kind = file.rpartition(".")
     newest, fixed = scripts.find(file), scripts.find(f"{stem}-{__version__}.{kind}")
     assert newest == (scripts.read(file), False)
@@ -53,12 +53,12 @@ def test_a_file_has_a_newest_and_a_fixed_address(file: str) -> None:
      "rpa-other.js", "rpa-progress.js/..", "../rpa-progress.js", "rpa-progress", "", "index.html"],
 )  # fmt: skip
 def test_any_other_address_names_nothing(name: str) -> None:
-    """Another version's address is never answered with this version's content."""
+    """find() returns None for any other name or version, never this version's content."""
     assert scripts.find(name) is None
 
 
 def test_a_script_names_its_fixed_address() -> None:
-    """find() recognises the address in a snippet as a fixed one."""
+    """The address that versioned() returns, for snippets, is one that find() reports as fixed."""
     path = scripts.versioned("rpa-progress")
     found = scripts.find(path.removeprefix("/static/"))
     assert found is not None
@@ -84,7 +84,7 @@ def test_what_is_served_is_what_was_there_at_the_start(monkeypatch: pytest.Monke
 
 
 def test_packing_is_the_same_on_every_server() -> None:
-    """Servers behind one load balancer send the same bytes under the same ETag."""
+    """Reading a file twice packs it into the same bytes, so that servers behind one load balancer share its ETag."""
     found = scripts.read("rpa-progress.js")
     assert found is not None
     scripts.read.cache_clear()
@@ -98,7 +98,7 @@ def test_packing_is_the_same_on_every_server() -> None:
 
 @pytest.mark.parametrize(("address", "file"), [*FIXED.items(), *NEWEST.items()])
 async def test_any_site_may_load_a_file(serve: Serve, address: str, file: str) -> None:
-    """Every file comes completely, with its type, to pages of every origin."""
+    """Pages of every origin can load every file, completely and with its type."""
     async with (await serve()).get(address) as response:
         assert response.status == 200
         assert response.content_type == TYPES[Path(file).suffix]
@@ -111,21 +111,21 @@ async def test_any_site_may_load_a_file(serve: Serve, address: str, file: str) -
 
 @pytest.mark.parametrize("address", FIXED)
 async def test_a_fixed_address_is_kept_for_ever(serve: Serve, address: str) -> None:
-    """The content of an address with a version never changes, so it is cached for ever."""
+    """An address with a version, whose content never changes, is cached for a year as immutable."""
     async with (await serve()).get(address) as response:
         assert response.headers["Cache-Control"] == "public, max-age=31536000, immutable"
 
 
 @pytest.mark.parametrize("address", NEWEST)
 async def test_the_newest_is_asked_for_again_soon(serve: Serve, address: str) -> None:
-    """An address without a version follows releases within minutes."""
+    """An address without a version is cached for five minutes, so that pages soon get a new release."""
     async with (await serve()).get(address) as response:
         assert response.headers["Cache-Control"] == "public, max-age=300, stale-while-revalidate=86400"
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "identity"])
 async def test_a_file_that_is_known_is_not_sent_again(serve: Serve, encoding: str) -> None:
-    """A browser that already has a file gets 304, packed or not, and other sites are still allowed."""
+    """A browser that has a file gets 304, packed or not, with the header that lets other sites load the file."""
     client = await serve()
     headers = {"Accept-Encoding": encoding}
     async with client.get("/static/rpa-progress.js", headers=headers) as response:
@@ -140,7 +140,7 @@ async def test_a_file_that_is_known_is_not_sent_again(serve: Serve, encoding: st
 
 
 async def test_a_file_is_packed_for_who_can_unpack_it(serve: Serve) -> None:
-    """Clients that accept gzip get it, and the two forms have different ETags."""
+    """A client that accepts gzip gets the packed file; the two forms have different ETags."""
     client = await serve()
     async with client.get("/static/rpa-progress.js", headers=PLAIN) as response:
         plain = response.headers
@@ -155,7 +155,7 @@ async def test_a_file_is_packed_for_who_can_unpack_it(serve: Serve) -> None:
 
 @pytest.mark.parametrize("address", [*FIXED, *NEWEST])
 async def test_a_head_request_is_the_same_without_the_body(serve: Serve, address: str) -> None:
-    """HEAD is answered with the headers of GET."""
+    """HEAD is answered 200 with the Content-Length of GET."""
     client = await serve()
     async with client.get(address, headers=PLAIN) as response:
         length = response.headers["Content-Length"]
@@ -172,7 +172,7 @@ async def test_another_version_is_not_there(serve: Serve, address: str) -> None:
 
 
 async def test_a_kept_release_is_served_for_ever(serve: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A page that named an older release with its hash keeps working after an update of the server."""
+    """An older release whose files are kept is served at its own address, so that pages which name it keep working."""
     for file in FILES:
         (tmp_path / file).write_text("new")
         (tmp_path / file.replace(".", "-0.9.0.")).write_text("old")

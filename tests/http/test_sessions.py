@@ -40,7 +40,7 @@ def seqs(body: dict[str, Any]) -> list[int]:
 
 
 async def test_a_poll_is_the_whole_state(serve: Serve, data_dir: Path) -> None:
-    """Without a cursor the snapshot comes, with its position, and no updates."""
+    """A poll without a cursor gets the snapshot with its position and an ETag, and no updates."""
     robot = stored(data_dir, Robot(steps=3))
     status, body, etag = await poll(await serve())
     assert status == 200
@@ -54,7 +54,7 @@ async def test_a_poll_is_the_whole_state(serve: Serve, data_dir: Path) -> None:
 
 
 async def test_a_poll_is_stored_by_no_cache(serve: Serve, data_dir: Path) -> None:
-    """No proxy may store an answer."""
+    """The headers of a poll's answer forbid caches to store it and browsers to guess its type."""
     stored(data_dir, Robot(steps=3))
     async with (await serve()).get(POLL) as response:
         assert "no-store" in response.headers["Cache-Control"]
@@ -66,7 +66,7 @@ async def test_a_poll_is_stored_by_no_cache(serve: Serve, data_dir: Path) -> Non
 async def test_behind_a_cursor_come_its_updates(
     serve: Serve, data_dir: Path, after: str, expected: list[int]
 ) -> None:
-    """Every update after the cursor comes, each once, in order."""
+    """A poll with a cursor gets every update after it, each once and in order."""
     stored(data_dir, Robot(steps=3))
     status, body, _ = await poll(await serve(), after=after)
     assert (status, body["recovered"], seqs(body)) == (200, True, expected)
@@ -74,7 +74,7 @@ async def test_behind_a_cursor_come_its_updates(
 
 @pytest.mark.parametrize("after", ["bbbb:1", "aaaa:4"])
 async def test_a_cursor_that_proves_nothing_gets_the_state(serve: Serve, data_dir: Path, after: str) -> None:
-    """A cursor of another run or from the future is not recovered."""
+    """For a cursor of another run, or beyond the last update, a poll is not recovered and gets no updates."""
     stored(data_dir, Robot(steps=3))
     status, body, _ = await poll(await serve(), after=after)
     assert (status, body["recovered"], body["updates"], body["seq"]) == (200, False, [], 3)
@@ -111,7 +111,7 @@ async def test_what_is_known_is_304(serve: Serve, data_dir: Path) -> None:
 
 @pytest.mark.parametrize("etag", ["", "*", '"x"', 'W/"bbbb:1"', "aaaa:2", 'W/"aaaa:99"', 'W/"aaaa:1", W/"aaaa:2"'])
 async def test_another_tag_is_answered_in_full(serve: Serve, data_dir: Path, etag: str) -> None:
-    """An outdated ETag, or one that is not ours, is not an error."""
+    """A poll with an outdated ETag, or one that is not ours, is answered 200 with the state."""
     stored(data_dir, Robot(steps=3))
     status, body, _ = await poll(await serve(), etag)
     assert (status, body["seq"]) == (200, 3)
@@ -149,7 +149,7 @@ async def test_a_wait_ends_when_the_session_appears(serve: Serve) -> None:
 
 
 async def test_a_wait_ends_with_the_time(serve: Serve, data_dir: Path) -> None:
-    """Without a change the answer comes when the time is up: nothing new, or still unknown."""
+    """Without a change a poll is answered when its wait is over: 404, 200 without updates, or 304."""
     client = await serve()
     began = time.monotonic()
     assert (await poll(client, wait="0.1"))[0] == 404
@@ -162,7 +162,7 @@ async def test_a_wait_ends_with_the_time(serve: Serve, data_dir: Path) -> None:
 
 @pytest.mark.parametrize("after", [None, "aaaa:1", "bbbb:1", "0"])
 async def test_what_there_is_is_not_waited_for(serve: Serve, data_dir: Path, after: str | None) -> None:
-    """A poll is answered at once if there is something new."""
+    """A poll with ``wait`` is answered at once if there is anything that the client lacks."""
     stored(data_dir, Robot(steps=3))
     client = await serve()
     query = {"after": after} if after else {}
@@ -174,7 +174,7 @@ async def test_what_there_is_is_not_waited_for(serve: Serve, data_dir: Path, aft
 async def test_behind_the_end_nobody_waits_for_long(
     serve: Serve, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """For a finished run a poll waits no longer than streams stay open, in case robots add a line or two."""
+    """A poll of a finished run is answered without waiting, even if the client has everything."""
     monkeypatch.setattr(session_module, "GRACE_S", 0.1)
     robot = Robot(steps=3)
     robot.finish()
@@ -186,13 +186,13 @@ async def test_behind_the_end_nobody_waits_for_long(
 
 @pytest.mark.parametrize("wait", ["x", "", "-1", "nan", "inf", "1e999", "5s", "0x5", "١x"])
 async def test_a_wait_that_is_no_time_is_refused(serve: Serve, wait: str) -> None:
-    """An invalid number of seconds is answered 400 ``bad_request``."""
+    """A ``wait`` that is not a number of seconds is answered 400 ``bad_request``."""
     status, body, _ = await poll(await serve(), wait=wait)
     assert (status, body["code"]) == (400, "bad_request")
 
 
 async def test_a_longer_wait_is_shortened(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A wait longer than allowed is not an error: it is shortened."""
+    """A ``wait`` longer than MAX_WAIT_S, 25 s, is shortened and no error."""
     assert admission.MAX_WAIT_S == 25
     monkeypatch.setattr(admission, "MAX_WAIT_S", 0.1)
     async with asyncio.timeout(10):
@@ -200,7 +200,7 @@ async def test_a_longer_wait_is_shortened(serve: Serve, monkeypatch: pytest.Monk
 
 
 async def test_waiting_polls_count_as_connections(serve: Serve) -> None:
-    """Beyond the limit a waiting poll is answered 503 ``full``; one that does not wait is served."""
+    """Beyond ``max_connections`` a waiting poll is answered 503 ``full``; one that does not wait is served."""
     client = await serve(max_connections=1)
     waiting = asyncio.create_task(poll(client, wait="20"))
     await until(lambda: hub_of(client).connections == 1)
@@ -212,7 +212,7 @@ async def test_waiting_polls_count_as_connections(serve: Serve) -> None:
 
 
 async def test_who_hangs_up_is_forgotten(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A client that gives up its waiting poll leaves nothing behind but the session, which is kept for a while."""
+    """After a client has given up a waiting poll its connection is released, and after LINGER_S its session."""
     monkeypatch.setattr(hub, "LINGER_S", 0.1)
     client = await serve()
     reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
@@ -225,7 +225,7 @@ async def test_who_hangs_up_is_forgotten(serve: Serve, monkeypatch: pytest.Monke
 
 
 async def test_a_polled_session_survives_a_store_that_loses_it(serve: Serve, data_dir: Path) -> None:
-    """A state that was returned once is returned again, even if the store was emptied meanwhile."""
+    """A state that a poll got is returned again by the next poll, even if the files were deleted in between."""
     stored(data_dir, Robot(steps=3))
     client = await serve()
     assert (await poll(client))[0] == 200
@@ -236,7 +236,7 @@ async def test_a_polled_session_survives_a_store_that_loses_it(serve: Serve, dat
 
 
 async def test_a_restart_answers_waiting_polls(serve: Serve) -> None:
-    """A server that stops answers the waiting polls."""
+    """A server that stops answers waiting polls with what it has, here 404."""
     client = await serve()
     waiting = asyncio.create_task(poll(client, wait="20"))
     await until(lambda: hub_of(client).connections == 1)
@@ -249,19 +249,19 @@ async def test_a_restart_answers_waiting_polls(serve: Serve) -> None:
 
 
 async def listed(client: Client, **headers: str) -> list[dict[str, Any]]:
-    # Without a wait it is what could be read in 20 ms, and a garbage collection of the tests' process takes 60.
+    # Without a wait the list has what was read within 20 ms, and a garbage collection in this process takes 60 ms.
     async with client.get("/api/sessions", params={"wait": "5"}, headers=headers) as response:
         assert response.status == 200
         return list((await response.json())["sessions"])
 
 
 async def test_an_empty_list_is_a_list(serve: Serve) -> None:
-    """Without sessions the list is empty."""
+    """Without any sessions the list is empty, not an error."""
     assert await listed(await serve()) == []
 
 
 async def test_the_list_shows_the_newest_first(serve: Serve) -> None:
-    """The list has every session with the brief keys, the most recently changed one first."""
+    """The session list has the brief keys of every session, the most recently changed session first."""
     client = await serve()
     assert client.app is not None
     for name in ("first", "second", "third", "first"):
@@ -288,7 +288,7 @@ async def test_the_list_is_of_the_last_day(serve: Serve, data_dir: Path) -> None
 
 
 async def test_a_broken_session_does_not_spoil_the_list(serve: Serve, data_dir: Path) -> None:
-    """A file that can't be read is left out, and so is one that does not belong to a session."""
+    """Files that can't be read, and files that belong to no session, are left out of the list."""
     stored(data_dir, Robot(steps=3))
     (data_dir / "progress_broken.json").write_text("{")
     (data_dir / "progress_.json").write_text("{}")
@@ -297,21 +297,21 @@ async def test_a_broken_session_does_not_spoil_the_list(serve: Serve, data_dir: 
 
 
 async def test_the_list_merges_both_stores(serve: Serve, data_dir: Path, redis_process: RedisServer) -> None:
-    """With Redis the list has its sessions and those that are only in files, each once."""
+    """With Redis the list has the sessions in Redis and those only in files, each once."""
     client = await serve(redis_url=redis_process.url)
     await post(client, etapa=1)
     store = Robot(steps=3)
     store.run.session_id = "other"
     store.run.snapshot["session_id"] = "other"
     json_files.write_all(data_dir, "other", store.run.documents())
-    async with client.get("/api/sessions", params={"wait": "10"}) as response:  # until both are read
+    async with client.get("/api/sessions", params={"wait": "10"}) as response:  # long enough to read both
         sessions = (await response.json())["sessions"]
     assert sorted(session["session_id"] for session in sessions) == [SESSION, "other"]
 
 
 @pytest.mark.parametrize("header", ["X-Forwarded-For", "X-Real-IP", "Forwarded", "CF-Connecting-IP", "x-forwarded-for"])
 async def test_the_list_is_for_this_machine_alone(serve: Serve, header: str) -> None:
-    """A caller behind a proxy on this machine does not count as local: 403 ``forbidden``."""
+    """The list is 403 ``forbidden`` for a request through a proxy, even if the proxy is on this machine."""
     async with (await serve()).get("/api/sessions", headers={header: "127.0.0.1"}) as response:
         assert response.status == 403
         body = await response.json()

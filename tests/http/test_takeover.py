@@ -1,4 +1,4 @@
-"""What we use of aiohttp without documentation: it exists, and behaves as it did in the versions below."""
+"""The undocumented parts of aiohttp that takeover.py uses: they exist and behave as in the versions below."""
 
 import asyncio
 import importlib.metadata
@@ -26,7 +26,7 @@ PING = b"\x81\x8f\x00\x00\x00\x00" + b'{"type":"ping"}'
 
 
 def test_this_version_of_aiohttp_was_checked() -> None:
-    """A private API may change in any release, so a new one must be checked before it is trusted."""
+    """The installed aiohttp is in CHECKED: any release may change the private API that takeover.py uses."""
     version = importlib.metadata.version("aiohttp")
     assert version in CHECKED, (
         f"http/takeover.py was checked with aiohttp {', '.join(CHECKED)}, not with {version}: "
@@ -35,7 +35,7 @@ def test_this_version_of_aiohttp_was_checked() -> None:
 
 
 def private_uses() -> Iterator[str]:
-    """Yield where something of aiohttp's is used that has an underscore, or that its documentation does not name."""
+    """Yield ``file: name`` for each private or undocumented name of aiohttp that the package uses."""
     of_aiohttp = re.compile(
         r"\b(request|protocol|server|runner|handler|response|app)\._[a-z]\w*|_message_tail|_manager\b"
         r"|aiohttp\.http_exceptions|\b_?server\.connections\b|\brequest\.protocol\b"
@@ -47,7 +47,7 @@ def private_uses() -> Iterator[str]:
 
 
 def test_private_api_is_used_in_one_module() -> None:
-    """For a new aiohttp only takeover.py has to be checked."""
+    """Only takeover.py uses names that are private to aiohttp, so that one file is checked with a new aiohttp."""
     assert {use.partition(": ")[0] for use in private_uses()} == {"rpa_server/http/takeover.py"}
     assert {use.partition(": ")[2] for use in private_uses()} == {
         "_manager", "_message_tail", "aiohttp.http_exceptions", "request.protocol", "server.connections",
@@ -56,7 +56,7 @@ def test_private_api_is_used_in_one_module() -> None:
 
 
 async def test_what_comes_with_the_handshake_is_read(serve: Serve) -> None:
-    """A client may send before it is answered; complete and partial messages reach the stream, in order."""
+    """Messages that a client sends along with its handshake, even half a one, reach the stream in order."""
     client = await serve()
     reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
     writer.write(HANDSHAKE + PING + PING[:5])
@@ -68,7 +68,7 @@ async def test_what_comes_with_the_handshake_is_read(serve: Serve) -> None:
 
 
 async def test_aiohttp_forgets_the_connection(serve: Serve) -> None:
-    """Neither a task nor a protocol of the request is left, and the stream is still served."""
+    """After the takeover aiohttp has neither a task nor the connection any more, and the stream is still served."""
     client = await serve()
     before = len(asyncio.all_tasks())
     runner: Any = client.server.runner
@@ -87,7 +87,7 @@ async def test_aiohttp_forgets_the_connection(serve: Serve) -> None:
 async def test_a_connection_that_is_taken_over_outlives_the_keepalive(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """aiohttp's timers don't end a connection that it no longer has."""
+    """aiohttp's keepalive timeout does not end a connection that was taken over."""
     client = await serve()
     runner: Any = client.server.runner
     runner.server._kwargs["keepalive_timeout"] = 0.05
@@ -99,7 +99,7 @@ async def test_a_connection_that_is_taken_over_outlives_the_keepalive(
 
 
 async def test_every_new_connection_is_reported(aiohttp_client: Connect) -> None:
-    """By the server of a request, with the object that its requests have, too, and that has a transport."""
+    """on_connection() reports each new connection as the object that connections() and connection_of() return."""
     servers: list[object] = []
     connections: list[Any] = []
     reported: list[Any] = []
@@ -130,7 +130,7 @@ async def test_every_new_connection_is_reported(aiohttp_client: Connect) -> None
 
 
 def test_what_the_parser_refuses_has_a_reason() -> None:
-    """An error of any other kind has none."""
+    """parse_failure() returns the text of an error of aiohttp's HTTP parser, and None for any other error."""
     assert takeover.parse_failure(http_exceptions.BadStatusLine("GET / HTTP/9")) == "Bad status line 'GET / HTTP/9'"
     assert takeover.parse_failure(ValueError("x")) is None
     assert takeover.parse_failure(None) is None

@@ -38,7 +38,7 @@ from tests.support.timing import within
 
 
 async def test_an_unknown_session_is_synced_with_nothing(serve: Serve) -> None:
-    """A page that comes before its robot gets an empty sync, and then the run from its first update."""
+    """A page of a session that nobody has written gets an empty sync, and then the run from its first update."""
     client = await serve(heartbeat_s=7.0)
     async with native(client) as stream:
         assert stream.protocol == "rpa.v1"
@@ -58,7 +58,7 @@ async def test_an_unknown_session_is_synced_with_nothing(serve: Serve) -> None:
 
 
 async def test_a_known_session_is_synced_with_its_snapshot(serve: Serve, data_dir: Path) -> None:
-    """A page that comes later gets the whole state at once."""
+    """A page that opens a stored session gets the whole snapshot in the sync, and nothing else."""
     stored(data_dir, Robot(steps=5))
     async with native(await serve()) as stream:
         message = await receive(stream)
@@ -71,7 +71,7 @@ async def test_a_known_session_is_synced_with_its_snapshot(serve: Serve, data_di
 
 @pytest.mark.parametrize(("after", "seqs"), [("aaaa:3", [4, 5]), ("aaaa:5", []), ("0", [1, 2, 3, 4, 5])])
 async def test_a_cursor_is_continued(serve: Serve, data_dir: Path, after: str, seqs: list[int]) -> None:
-    """After the cursor's updates, each once, in order, the live ones follow."""
+    """A client with a cursor gets the updates after it, each once and in order, and then the live ones."""
     stored(data_dir, Robot(steps=5))
     client = await serve()
     async with native(client, after=after) as stream:
@@ -85,7 +85,7 @@ async def test_a_cursor_is_continued(serve: Serve, data_dir: Path, after: str, s
 
 @pytest.mark.parametrize("after", ["bbbb:3", "aaaa:6", "aaaa:9999999999999999", "0:0"])
 async def test_a_cursor_that_proves_nothing_gets_the_snapshot(serve: Serve, data_dir: Path, after: str) -> None:
-    """A cursor of another run or from the future is not recovered."""
+    """For a cursor of another run, or beyond the last update, the sync is not recovered but has the snapshot."""
     stored(data_dir, Robot(steps=5))
     async with native(await serve(), after=after) as stream:
         message = await receive(stream)
@@ -125,7 +125,7 @@ async def test_a_ping_is_answered(serve: Serve) -> None:
              '{"type": "progress_update", "etapa": 1}', '{"type": null}', '{"type": ["ping"]}', "[" * 30_000]
 )  # fmt: skip
 async def test_nonsense_is_answered_with_an_error_frame(serve: Serve, text: str) -> None:
-    """An unknown message is answered ``bad_message``; the connection stays."""
+    """A text message that is not a ping is answered ``bad_message``; the connection stays open."""
     async with native(await serve()) as stream:
         await receive(stream)
         await stream.send_str(text)
@@ -137,7 +137,7 @@ async def test_nonsense_is_answered_with_an_error_frame(serve: Serve, text: str)
 
 
 async def test_binary_is_answered_with_an_error_frame(serve: Serve) -> None:
-    """A binary frame is answered ``bad_message``; the connection stays."""
+    """A binary message is answered ``bad_message``; the connection stays open."""
     async with native(await serve()) as stream:
         await receive(stream)
         await stream.send_bytes(b"\x00\xff")
@@ -146,7 +146,7 @@ async def test_binary_is_answered_with_an_error_frame(serve: Serve) -> None:
 
 
 async def test_what_one_client_sends_reaches_no_other(serve: Serve) -> None:
-    """In neither dialect can a client forge an update for the others."""
+    """Whatever a client sends, in either dialect, no other client receives it: nobody can forge an update."""
     client = await serve()
     forged = {"etapa": 9, "mensagem": "falso"}
     async with native(client) as watcher, native(client) as sender, plain(client) as plain_sender:
@@ -160,7 +160,7 @@ async def test_what_one_client_sends_reaches_no_other(serve: Serve) -> None:
 
 
 async def test_an_oversized_frame_closes_with_1009(serve: Serve) -> None:
-    """A message beyond 64 KiB ends the connection with 1009; one of 64 KiB does not."""
+    """A message of more than 64 KiB ends the connection with 1009; a smaller one does not."""
     async with native(await serve()) as stream:
         await receive(stream)
         await stream.send_str("x" * 65_000)
@@ -183,7 +183,7 @@ async def test_a_plain_get_is_asked_to_upgrade(serve: Serve, path: str) -> None:
 
 
 async def test_an_unknown_websocket_version_is_refused(serve: Serve) -> None:
-    """A handshake with an unknown protocol version is refused."""
+    """A handshake with an unknown WebSocket version is answered with an error object."""
     headers = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "99", "Sec-WebSocket-Key": "x"}
     async with (await serve()).get(NATIVE, headers=headers) as response:
         assert response.status in (400, 426)
@@ -209,7 +209,7 @@ async def test_compression_is_not_agreed_on(serve: Serve) -> None:
 
 
 async def test_a_full_server_says_so(serve: Serve) -> None:
-    """Beyond the limit an error frame says why and the close code is 1013; once a client has left, a new one gets in."""
+    """Beyond ``max_connections`` a client gets an error frame and code 1013, until another client has left."""
     client = await serve(max_connections=1)
     async with native(client) as first:
         await receive(first)
@@ -229,13 +229,13 @@ async def test_a_full_server_says_so(serve: Serve) -> None:
 
 @pytest.fixture
 def short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Shorten the time between the final update and the close frame, so that a test can wait for it."""
+    """Shorten the time between the final update and the end of streams from 2 s to 0.5 s."""
     monkeypatch.setattr(session, "GRACE_S", 0.5)
 
 
 @pytest.mark.usefixtures("short_grace")
 async def test_a_finished_run_closes_with_4410_behind_everything(serve: Serve) -> None:
-    """The final update comes first, then the close frame that says not to reconnect."""
+    """A native client gets the final update, and then close code 4410, which means not to reconnect."""
     client = await serve()
     await post(client, etapa=14)
     async with native(client) as stream:
@@ -250,7 +250,7 @@ async def test_a_finished_run_closes_with_4410_behind_everything(serve: Serve) -
 
 @pytest.mark.usefixtures("short_grace")
 async def test_who_comes_behind_the_end_is_closed_too(serve: Serve, data_dir: Path) -> None:
-    """A page that opens a finished run gets its state, and then the close frame."""
+    """A client that opens a finished run gets its snapshot, and then close code 4410."""
     robot = Robot(steps=3)
     robot.finish()
     stored(data_dir, robot)
@@ -261,7 +261,7 @@ async def test_who_comes_behind_the_end_is_closed_too(serve: Serve, data_dir: Pa
 
 
 async def close_frames(client: Client, headers: str = "Sec-WebSocket-Protocol: rpa.v1\r\n") -> bytes:
-    """Connect, close the hub, never answer; return every byte that came after the handshake."""
+    """Connect, close the hub, never answer its close frame; return every byte that came after the handshake."""
     reader, writer = await raw(client, headers)
     await asyncio.sleep(0.05)
     await hub_of(client).close()
@@ -283,7 +283,7 @@ async def raw(client: Client, headers: str) -> tuple[asyncio.StreamReader, async
 
 
 async def test_a_socket_is_answered_once_its_session_was_read(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A client that connects and vanishes a thousand times a second waits for the store each time, so nothing piles up."""
+    """The handshake is answered only once the session was read, so that clients which reconnect wait for the store."""
     client = await serve()
     read = asyncio.Event()
 
@@ -301,7 +301,7 @@ async def test_a_socket_is_answered_once_its_session_was_read(serve: Serve, monk
 
 
 async def test_a_restart_closes_native_clients_with_1012(serve: Serve) -> None:
-    """A server that stops says so, to a client that is strict about the protocol."""
+    """A server that stops closes native clients with 1012, in a way that a strict WebSocket library accepts."""
     client = await serve()
     address = f"ws://127.0.0.1:{client.port}{NATIVE}"
     async with connect_strictly(address, subprotocols=[Subprotocol("rpa.v1")]) as stream:
@@ -353,7 +353,7 @@ async def test_sigterm_ends_a_busy_server_quickly(data_dir: Path) -> None:
 async def test_who_stays_behind_the_end_does_not_hold_up_a_restart(
     serve: Serve, data_dir: Path, headers: str
 ) -> None:
-    """A client that is still connected after its run has ended, and sends nothing, is dropped like any other."""
+    """A client that stays connected after its run has ended, and sends nothing, delays a restart by less than 5 s."""
     robot = Robot(steps=3)
     robot.finish()
     stored(data_dir, robot)
@@ -368,11 +368,11 @@ async def test_who_stays_behind_the_end_does_not_hold_up_a_restart(
     writer.close()
 
 
-# -- whoever leaves
+# -- clients that leave, or do not read
 
 
 async def test_who_leaves_is_forgotten(serve: Serve) -> None:
-    """A client that closes, disconnects, or disconnects in the middle of a message leaves nothing behind."""
+    """A client that closes, disconnects, or sends a ping and disconnects is unregistered within a second."""
     client = await serve()
     for end in ("close", "drop", "speak and drop"):
         reader, writer = await raw(client, "Sec-WebSocket-Protocol: rpa.v1\r\n")
@@ -387,7 +387,7 @@ async def test_who_leaves_is_forgotten(serve: Serve) -> None:
 
 
 async def test_who_leaves_in_mid_sentence_is_no_error(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
-    """A client that sends a thousand requests and leaves without reading causes no error in the log."""
+    """A client that sends a thousand pings and leaves without reading the answers causes no warning in the log."""
     client = await serve()
     for _ in range(10):
         _, writer = await raw(client, "Sec-WebSocket-Protocol: rpa.v1\r\n")
@@ -411,7 +411,7 @@ async def test_a_silent_client_is_dropped(serve: Serve) -> None:
 async def test_a_stalled_client_is_dropped_and_the_others_are_served(
     serve: Serve, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A client that accepts no data is dropped after a while; meanwhile the others get everything in time."""
+    """A client that accepts no data for STALL_S is aborted; meanwhile another client gets every update."""
     monkeypatch.setattr(audience, "STALL_S", 0.3)
     robot = stored(data_dir, Robot(steps=1))
     client = await serve()
@@ -459,7 +459,7 @@ async def test_a_slow_client_gets_everything_in_order(serve: Serve, data_dir: Pa
 
 @pytest.mark.parametrize("path", PLAIN)
 async def test_the_plain_dialect_begins_with_the_stored_state(serve: Serve, data_dir: Path, path: str) -> None:
-    """Without the subprotocol the stored state comes first, as an update; neither sync nor reset ever comes."""
+    """Without the subprotocol the stored state comes first, as an update and without a sync; then updates follow."""
     stored(data_dir, Robot(steps=5))
     client = await serve()
     async with plain(client, path) as stream:
@@ -473,7 +473,7 @@ async def test_the_plain_dialect_begins_with_the_stored_state(serve: Serve, data
 
 @pytest.mark.parametrize("path", PLAIN)
 async def test_the_plain_dialect_says_nothing_of_an_unknown_session(serve: Serve, path: str) -> None:
-    """Without a stored state nothing comes before the first update."""
+    """Without the subprotocol nothing comes for an unknown session before its first update."""
     client = await serve()
     async with plain(client, path) as stream:
         assert await silent(stream)
@@ -483,7 +483,7 @@ async def test_the_plain_dialect_says_nothing_of_an_unknown_session(serve: Serve
 
 @pytest.mark.parametrize("path", PLAIN)
 async def test_the_plain_dialect_sends_estimates_twice(serve: Serve, path: str) -> None:
-    """An update with estimates is followed by a frame with them, in which every item has ``nome``."""
+    """Without the subprotocol each update with estimates is followed by a frame of these alone, each with ``nome``."""
     client = await serve()
     await post(client, etapa=4)
     async with plain(client, path) as stream:
@@ -500,7 +500,7 @@ async def test_the_plain_dialect_sends_estimates_twice(serve: Serve, path: str) 
 
 @pytest.mark.parametrize("path", PLAIN)
 async def test_the_plain_dialect_echoes_to_the_sender_alone(serve: Serve, path: str) -> None:
-    """An untyped object is returned to its sender unchanged, and to nobody else."""
+    """Without the subprotocol an object without ``type`` is returned to its sender unchanged, and to nobody else."""
     client = await serve()
     async with plain(client, path) as sender, plain(client, path) as other:
         await sender.send_str('{"etapa": 1,  "mensagem": "olá"}')
@@ -515,7 +515,7 @@ async def test_the_plain_dialect_echoes_to_the_sender_alone(serve: Serve, path: 
 
 @pytest.mark.usefixtures("short_grace")
 async def test_the_plain_dialect_stays_open_behind_the_end(serve: Serve) -> None:
-    """The plan's page closes the socket itself; what a robot adds after the end still reaches it."""
+    """The server leaves a plain socket open after the end, so that the page gets what the robot adds afterwards."""
     client = await serve()
     await post(client, etapa=14)
     async with plain(client) as stream:
@@ -531,7 +531,7 @@ async def test_the_plain_dialect_stays_open_behind_the_end(serve: Serve) -> None
 
 
 async def test_a_robot_on_redis_is_followed_live(serve: Serve, redis_process: RedisServer) -> None:
-    """Updates of a tracker reach both dialects through Redis, and so does a message without a position."""
+    """Updates of a tracker reach both dialects through Redis, and so does another writer's unnumbered message."""
     client = await serve(redis_url=redis_process.url)
     async with native(client) as modern, plain(client) as old:
         await receive(modern)

@@ -1,4 +1,4 @@
-"""The JSON files of a session."""
+"""Reading and writing the JSON files and the journal of a session."""
 
 import asyncio
 import errno
@@ -31,7 +31,7 @@ def names(directory: Path) -> list[str]:
 
 
 def test_a_document_is_read_back_as_it_was_written(tmp_path: Path) -> None:
-    """A document is UTF-8, indented for people, and nothing else is in the directory."""
+    """A document is written as UTF-8 without escapes and read back unchanged; no other file stays in the directory."""
     path = tmp_path / "progress_s1.json"
     json_files.write(path, {"mensagem": "Tela 5 concluída", "n": [1, 2.5, None]})
     assert json_files.read(path) == {"mensagem": "Tela 5 concluída", "n": [1, 2.5, None]}
@@ -42,7 +42,7 @@ def test_a_document_is_read_back_as_it_was_written(tmp_path: Path) -> None:
 @settings(deadline=None)
 @given(json_objects)
 def test_any_document_can_be_read_back(document: dict[str, Any]) -> None:
-    """This holds for anything that a robot may attach."""
+    """Any JSON object that a robot may attach is written as valid JSON and can be read back."""
     import tempfile
 
     with tempfile.TemporaryDirectory() as directory:
@@ -53,7 +53,7 @@ def test_any_document_can_be_read_back(document: dict[str, Any]) -> None:
 
 @given(json_objects, st.lists(json_objects, max_size=4))
 def test_a_history_of_encoded_entries_is_the_same_document(head: dict[str, Any], entries: list[dict[str, Any]]) -> None:
-    """Encoding each entry only once changes nothing but the line breaks."""
+    """A history made of entries that are already encoded equals the history encoded as a whole, but for line breaks."""
     head = {**head, "session_id": "s1"}
     data = json_files.encode_history(head, [safejson.dumps(entry) for entry in entries])
     expected = {**head, "historico": entries}
@@ -61,14 +61,14 @@ def test_a_history_of_encoded_entries_is_the_same_document(head: dict[str, Any],
 
 
 def test_a_file_that_is_not_there_is_none(tmp_path: Path) -> None:
-    """Without a file, or without the directory, nothing is known of the session."""
+    """read() returns None if the file, or its directory, does not exist."""
     assert json_files.read(tmp_path / "progress_s1.json") is None
     assert json_files.read(tmp_path / "nowhere" / "progress_s1.json") is None
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b'{"a": 1', b"[]", b"null", b"\xff\xfe", b'{"a": NaN}', b"\0" * 100])
 def test_an_empty_or_torn_file_is_a_bad_document(tmp_path: Path, data: bytes) -> None:
-    """The deployed writers truncate their files before they write."""
+    """An empty, torn or invalid file raises BadDocument: deployed robots truncate their files before they write."""
     path = tmp_path / "progress_s1.json"
     path.write_bytes(data)
     with pytest.raises(BadDocument):
@@ -76,7 +76,7 @@ def test_an_empty_or_torn_file_is_a_bad_document(tmp_path: Path, data: bytes) ->
 
 
 def test_what_cannot_be_read_is_a_bad_document(tmp_path: Path) -> None:
-    """The cases are a directory of that name, and a file where the directory should be."""
+    """A directory with the file's name, and a file where the directory should be, raise BadDocument."""
     (tmp_path / "progress_s1.json").mkdir()
     with pytest.raises(BadDocument, match=r"progress_s1\.json"):
         json_files.read(tmp_path / "progress_s1.json")
@@ -87,7 +87,7 @@ def test_what_cannot_be_read_is_a_bad_document(tmp_path: Path) -> None:
 
 @pytest.mark.timeout(5)
 def test_a_pipe_is_a_bad_document_and_is_not_waited_for(tmp_path: Path) -> None:
-    """A named pipe without a writer, under any of our file names, must not block the reader."""
+    """A named pipe without a writer does not block a reader: for a document and for a journal it raises BadDocument."""
     path = tmp_path / "progress_s1.json"
     os.mkfifo(path)
     for read in (json_files.read, json_files.last_lines):
@@ -96,7 +96,7 @@ def test_a_pipe_is_a_bad_document_and_is_not_waited_for(tmp_path: Path) -> None:
 
 
 def test_a_file_too_large_is_a_bad_document(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No stranger's file can fill the memory; a file of exactly the limit is read."""
+    """A file of MAX_BYTES is read, one byte more raises BadDocument, so that no program's file can fill the memory."""
     monkeypatch.setattr(json_files, "MAX_BYTES", 100)
     path = tmp_path / "progress_s1.json"
     path.write_bytes(b'{"a": "' + b"x" * 91 + b'"}')
@@ -107,7 +107,7 @@ def test_a_file_too_large_is_a_bad_document(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_a_file_far_too_large_is_not_read(tmp_path: Path) -> None:
-    """The size is known before reading, so refusing such a file costs neither time nor memory."""
+    """A file larger than MAX_BYTES is refused by its size alone, without reading it into memory."""
     path = tmp_path / "progress_s1.json"
     with path.open("wb") as file:
         file.truncate(json_files.MAX_BYTES + 1)
@@ -150,7 +150,7 @@ def test_readers_see_the_old_document_or_the_new_one(tmp_path: Path) -> None:
 def test_a_failed_write_leaves_the_old_document_and_no_litter(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
-    """If the disk is full the caller gets the exception."""
+    """If the disk is full, write() raises OSError, the old document stays, and no temporary file is left."""
     path = tmp_path / "progress_s1.json"
     json_files.write(path, {"n": 1})
 
@@ -165,7 +165,7 @@ def test_a_failed_write_leaves_the_old_document_and_no_litter(
 
 
 def test_two_writers_of_one_file_do_not_take_each_others_half(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two threads, or two containers with the same process number, may write one session at the same time."""
+    """Two writers of one file at the same time use different temporary files: the result is one complete document."""
     path = tmp_path / "progress_s1.json"
     replace = os.replace
     others = [{"n": 2}]
@@ -182,7 +182,7 @@ def test_two_writers_of_one_file_do_not_take_each_others_half(tmp_path: Path, mo
 
 
 def test_the_temporary_file_is_no_file_of_a_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Programs that watch the directory ignore it."""
+    """The name of a temporary file belongs to no session, so that watchers of the directory ignore it."""
     seen: list[str] = []
     replace = os.replace
 
@@ -197,7 +197,7 @@ def test_the_temporary_file_is_no_file_of_a_session(tmp_path: Path, monkeypatch:
 
 
 def litter(directory: Path, monkeypatch: pytest.MonkeyPatch, age_s: float) -> Path:
-    """Leave behind what a killed writer leaves before it replaces the document; return the temporary file."""
+    """Return the temporary file, *age_s* seconds old, of a writer that was killed before it replaced the document."""
 
     class Killed(BaseException):
         pass
@@ -215,7 +215,7 @@ def litter(directory: Path, monkeypatch: pytest.MonkeyPatch, age_s: float) -> Pa
 
 
 def test_what_killed_writers_left_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only old temporary files, with names that this package's writers use, are removed."""
+    """remove_abandoned() deletes only temporary files that are old and have a name that our writers use."""
     litter(tmp_path, monkeypatch, json_files.ABANDONED_S + 5)
     json_files.remove_abandoned(tmp_path)
     assert names(tmp_path) == []
@@ -230,7 +230,7 @@ def test_what_killed_writers_left_is_removed(tmp_path: Path, monkeypatch: pytest
 
 
 def test_who_begins_to_work_in_a_directory_sweeps_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A robot does so at its first write, and so does a server when it starts to watch."""
+    """A robot's first write and a server's first watch of a directory delete abandoned temporary files in it."""
     litter(tmp_path, monkeypatch, json_files.ABANDONED_S + 5)
     FileWriter(tmp_path).write(Run("s2", "e", datetime(2026, 1, 1), 15))
     assert not list(tmp_path.glob(".*"))
@@ -244,14 +244,14 @@ def test_who_begins_to_work_in_a_directory_sweeps_it(tmp_path: Path, monkeypatch
 
 
 def test_the_longest_session_id_makes_a_file_name_that_fits(tmp_path: Path) -> None:
-    """File systems allow 255 bytes for a name, and the temporary name is the longest."""
+    """With a session id of 128 characters the temporary file's name, the longest, still fits into 255 bytes."""
     session_id = "s" * 128
     json_files.write_all(tmp_path, session_id, {"progress": {}, "history": {}})
     assert json_files.read(tmp_path / file_name("progress", session_id)) == {}
 
 
 def test_the_snapshot_is_written_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A reader of the new snapshot also finds the history, the result and the session document that belong to it."""
+    """The snapshot is written last, so that its reader also finds the history, result and session document of it."""
     order: list[str] = []
     monkeypatch.setattr(json_files, "write", lambda path, document: order.append(Path(path).name))
     json_files.write_all(tmp_path / "new", "s1", {kind: {} for kind in KINDS})
@@ -261,7 +261,7 @@ def test_the_snapshot_is_written_last(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_the_directory_is_made_when_it_is_needed(tmp_path: Path) -> None:
-    """Parent directories are created, too, and an existing directory is not an error."""
+    """write_all() creates the directory with its parents, and accepts an existing one."""
     directory = tmp_path / "a" / "b"
     for _ in range(2):
         json_files.write_all(directory, "s1", {"progress": {"n": 1}})
@@ -269,7 +269,7 @@ def test_the_directory_is_made_when_it_is_needed(tmp_path: Path) -> None:
 
 
 def test_removing_takes_every_file_of_the_session_and_no_other(tmp_path: Path) -> None:
-    """The journal is removed, too; a missing file is not an error."""
+    """remove_all() deletes a session's documents and journal, and no other session's; a missing file is no error."""
     for session_id in ("s1", "s10"):
         json_files.write_all(tmp_path, session_id, {kind: {} for kind in KINDS})
         json_files.append_lines(tmp_path / journal_name(session_id), [b"{}"])
@@ -283,7 +283,7 @@ def test_removing_takes_every_file_of_the_session_and_no_other(tmp_path: Path) -
 
 
 def test_lines_are_read_back_in_order(tmp_path: Path) -> None:
-    """Each call appends after the existing lines."""
+    """append_lines() adds lines at the end; last_lines() returns all lines in order, none if there is no file."""
     path = tmp_path / "updates_s1.jsonl"
     assert json_files.last_lines(path) == []
     json_files.append_lines(path, [b'{"n":1}', b'{"n":2}'])
@@ -293,7 +293,7 @@ def test_lines_are_read_back_in_order(tmp_path: Path) -> None:
 
 
 def test_a_line_that_is_still_being_written_is_left_out(tmp_path: Path) -> None:
-    """Only a line that ends with a line feed is complete."""
+    """last_lines() leaves out a last line without a line feed, since it is still being written."""
     path = tmp_path / "updates_s1.jsonl"
     path.write_bytes(b'{"n":1}\n{"n":2')
     assert json_files.last_lines(path) == [b'{"n":1}']
@@ -302,7 +302,7 @@ def test_a_line_that_is_still_being_written_is_left_out(tmp_path: Path) -> None:
 @settings(deadline=None)
 @given(st.lists(st.integers(0, 60), max_size=12))
 def test_of_a_long_journal_only_whole_lines_of_its_end_are_read(lengths: list[int]) -> None:
-    """As many lines are read as fit, never a part of one."""
+    """Of a long journal the last lines that together take less than JOURNAL_BYTES are read, and no part of a line."""
     import tempfile
 
     lines = [b"%d" % number + b"x" * length for number, length in enumerate(lengths)]
@@ -321,7 +321,7 @@ def test_of_a_long_journal_only_whole_lines_of_its_end_are_read(lengths: list[in
 
 
 def test_a_journal_that_cannot_be_read_is_a_bad_document(tmp_path: Path) -> None:
-    """The journal's name belongs to a directory here."""
+    """A directory with the journal's name raises BadDocument."""
     path = tmp_path / "updates_s1.jsonl"
     path.mkdir()
     with pytest.raises(BadDocument):
@@ -329,7 +329,7 @@ def test_a_journal_that_cannot_be_read_is_a_bad_document(tmp_path: Path) -> None
 
 
 def test_half_a_line_is_taken_back_or_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """If the disk was full or a writer was killed, the next append still begins on a new line."""
+    """Half a line is removed at once if the disk is full, and ended by the next append if its writer was killed."""
     path = tmp_path / "updates_s1.jsonl"
     json_files.append_lines(path, [b"one"])
     pieces = iter([2, OSError(errno.ENOSPC, "No space left on device")])

@@ -1,4 +1,4 @@
-"""The file store reads whatever robots leave behind, and notices when they write more."""
+"""FileStore reads whatever files robots leave, broken ones included, and reports when they change."""
 
 import asyncio
 import contextlib
@@ -53,12 +53,12 @@ def path(data_dir: Path, kind: str, session_id: str = SESSION) -> Path:
 
 
 def write(data_dir: Path, robot: Robot) -> None:
-    """Write a run as our tracker does."""
+    """Write the documents of the robot's run, as our tracker does."""
     json_files.write_all(data_dir, SESSION, robot.run.documents())
 
 
 def put(data_dir: Path, **documents: Any) -> None:
-    """Write documents by kind, as the deployed robots do: over the existing file."""
+    """Write documents by kind, as the deployed robots do: they truncate the file and rewrite it."""
     data_dir.mkdir(exist_ok=True)
     for kind, document in documents.items():
         path(data_dir, kind).write_text(json.dumps(document, ensure_ascii=False, indent=2), encoding="utf-8")
@@ -74,7 +74,7 @@ async def known(store: FileStore) -> SessionState:
 
 
 async def test_what_our_tracker_wrote_is_read(store: FileStore, data_dir: Path) -> None:
-    """Cursor, snapshot and every update are read back as the run had them."""
+    """The cursor, snapshot and updates that our tracker wrote are read back unchanged."""
     robot = Robot(steps=5)
     write(data_dir, robot)
     state = await known(store)
@@ -84,7 +84,7 @@ async def test_what_our_tracker_wrote_is_read(store: FileStore, data_dir: Path) 
 
 
 async def test_a_run_of_any_length_is_read(store: FileStore) -> None:
-    """A run longer than a history document keeps its position, its snapshot and its last updates."""
+    """A run longer than HISTORY keeps its position, its snapshot and at least its last HISTORY updates."""
     robot = Robot()
     for count in (HISTORY - 1, 1, 1, 50, HISTORY):
         run = Run.resume(SESSION, robot.state()) if robot.run.seq else robot.run
@@ -101,7 +101,7 @@ async def test_a_run_of_any_length_is_read(store: FileStore) -> None:
 
 @pytest.mark.parametrize("kinds", [["progress"], ["history"], ["progress", "history"]], ids="+".join)
 async def test_what_deployed_robots_wrote_is_read(store: FileStore, data_dir: Path, kinds: list[str]) -> None:
-    """A snapshot alone, a history alone and both are read; every server derives the same cursor."""
+    """A snapshot alone, a history alone and both are read; two stores derive the same cursor from them."""
     put(data_dir, **{kind: {"progress": OLD_PROGRESS, "history": OLD_HISTORY}[kind] for kind in kinds})
     state = await known(store)
     assert state.snapshot["etapa_atual"] == 2
@@ -111,7 +111,7 @@ async def test_what_deployed_robots_wrote_is_read(store: FileStore, data_dir: Pa
 
 
 async def test_nothing_is_none(store: FileStore, data_dir: Path) -> None:
-    """A session without files, or without a directory, is unknown; nothing is created for it."""
+    """For a session without files, or without a directory, read() returns None and creates nothing."""
     assert await store.read(SESSION) is None
     data_dir.rmdir()
     assert await store.read(SESSION) is None
@@ -120,7 +120,7 @@ async def test_nothing_is_none(store: FileStore, data_dir: Path) -> None:
 
 
 async def test_a_file_of_another_session_is_not_taken(store: FileStore, data_dir: Path) -> None:
-    """The name of a file decides to which session it belongs."""
+    """One session's files are not read for another session whose id is one character shorter or longer."""
     write(data_dir, Robot(steps=2))
     assert await store.read(SESSION[:-1]) is None
     assert await store.read(SESSION + "0") is None
@@ -154,7 +154,7 @@ async def test_a_file_may_be_cut_off_anywhere(store: FileStore, data_dir: Path, 
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("kind", ["progress", "history"])
 async def test_a_server_may_start_over_a_cut_off_file(data_dir: Path, kind: str) -> None:
-    """Without a last good state a cut-off file raises nothing either; the other file suffices."""
+    """A store that has read nothing before reads the state from the other file while one of the two is cut off."""
     write(data_dir, Robot(steps=2))
     whole = path(data_dir, kind).read_bytes()
     for size in range(0, len(whole.rstrip()), 7):
@@ -164,7 +164,7 @@ async def test_a_server_may_start_over_a_cut_off_file(data_dir: Path, kind: str)
 
 @pytest.mark.usefixtures("quick")
 async def test_without_a_good_file_a_session_is_unknown(store: FileStore, data_dir: Path) -> None:
-    """If nothing can be read and nothing was read before, the session is unknown, and the read is counted."""
+    """If the only file is cut off and nothing was read before, read() returns None and ``broken`` counts the read."""
     put(data_dir, progress=OLD_PROGRESS)
     whole = path(data_dir, "progress").read_bytes()
     for size in range(len(whole) - 1):
@@ -176,10 +176,7 @@ async def test_without_a_good_file_a_session_is_unknown(store: FileStore, data_d
 async def test_what_has_been_broken_for_a_while_is_looked_at_once(
     store: FileStore, data_dir: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is read again only when it changes, so old broken files cost nothing; the last good state is returned.
-
-    The log says why, but not once per file.
-    """
+    """A file that stays broken is read once, the last good state is returned, and two such files log one warning."""
     put(data_dir, progress=OLD_PROGRESS)
     good = await known(store)
     (file := path(data_dir, "progress")).write_bytes(b'{"etapa_atual": 5')
@@ -207,7 +204,7 @@ async def test_what_has_been_broken_for_a_while_is_looked_at_once(
 
 
 def broken_files() -> dict[str, Callable[[Path], object]]:
-    """Return a function that makes a file unreadable."""
+    """Return functions that make a file unreadable, by the name of what each of them writes."""
 
     def huge(file: Path) -> None:
         with file.open("wb") as opened:
@@ -237,7 +234,7 @@ def broken_files() -> dict[str, Callable[[Path], object]]:
 async def test_an_unreadable_file_raises_nothing(
     store: FileStore, data_dir: Path, kind: str, spoil: Callable[[Path], object]
 ) -> None:
-    """Whatever is where a file should be, the session is unknown, or in its last readable state."""
+    """An unreadable file raises nothing: the last good state is returned, None if there is none."""
     file = path(data_dir, kind)
     spoil(file)
     assert await store.read(SESSION) is None
@@ -257,7 +254,7 @@ async def test_an_unreadable_file_raises_nothing(
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("target", ["nothing", f"progress_{SESSION}.json"])
 async def test_a_link_that_leads_nowhere_is_no_file(store: FileStore, data_dir: Path, target: str) -> None:
-    """A link to nothing, or to itself, raises nothing: the session is unknown."""
+    """A link to nothing, or to itself, raises nothing: read() returns None."""
     path(data_dir, "progress").symlink_to(target)
     assert await store.read(SESSION) is None
 
@@ -278,7 +275,7 @@ async def test_an_unchanged_file_is_not_read_again(
 
 
 async def test_a_history_that_stays_torn_does_not_stop_the_session(store: FileStore, data_dir: Path) -> None:
-    """If its writer was killed in mid-write, or the disk is full, the snapshot counts from then on."""
+    """If the history has been torn for 2 s, by a killed writer or a full disk, the state is read from the snapshot."""
     put(data_dir, progress=OLD_PROGRESS, history=OLD_HISTORY)
     await known(store)
     torn = path(data_dir, "history")
@@ -289,7 +286,7 @@ async def test_a_history_that_stays_torn_does_not_stop_the_session(store: FileSt
 
 
 async def test_a_history_of_an_earlier_run_does_not_hide_a_later_snapshot(store: FileStore, data_dir: Path) -> None:
-    """Otherwise one customer would see another's quote."""
+    """A snapshot of a later run wins over the history of an earlier run, which may have another customer's quote."""
     put(data_dir, progress=OLD_PROGRESS, history=OLD_HISTORY)
     await known(store)
     begins = "2027-01-01T10:00:00"
@@ -300,7 +297,7 @@ async def test_a_history_of_an_earlier_run_does_not_hide_a_later_snapshot(store:
 
 @pytest.mark.parametrize("way", ["replaced", "truncated", "truncated, same size", "shorter", "with an old time"])
 async def test_a_changed_file_is_read_again(store: FileStore, data_dir: Path, way: str) -> None:
-    """A change is noticed whatever way the file was changed."""
+    """A changed file is read again, whether it was replaced or truncated, and whatever its new size and time."""
     put(data_dir, progress=OLD_PROGRESS)
     await known(store)
     text = {"shorter": "x", "truncated, same size": "Tela 3 concluída"}.get(way, "something longer than it was before")
@@ -319,7 +316,7 @@ async def test_a_changed_file_is_read_again(store: FileStore, data_dir: Path, wa
 
 
 async def test_deleted_files_are_forgotten(store: FileStore, data_dir: Path) -> None:
-    """A session whose files were deleted is unknown."""
+    """After a session's files were deleted read() returns None, although the state was cached."""
     write(data_dir, Robot(steps=2))
     await known(store)
     json_files.remove_all(data_dir, SESSION)
@@ -337,7 +334,7 @@ async def test_a_new_run_replaces_the_old_one(store: FileStore, data_dir: Path) 
 async def test_only_so_many_states_are_kept(
     store: FileStore, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A server that was asked for many sessions caches only the last of them."""
+    """Only the sessions that were read last are cached; an earlier one is read from its files again."""
     monkeypatch.setattr(store_module, "_KEPT", 3)
     for number in range(5):
         path(data_dir, "progress", f"s{number}").write_text(json.dumps(OLD_PROGRESS))
@@ -357,7 +354,7 @@ async def test_only_so_many_states_are_kept(
 
 
 async def test_many_reads_at_once_agree(store: FileStore, data_dir: Path) -> None:
-    """A hundred readers during a robot's writes all see one of its states, and none goes back to an older one."""
+    """Each of a hundred reads during a robot's writes returns a state; after the last write the newest is returned."""
     robot = Robot(steps=1)
     write(data_dir, robot)
     seen = []
@@ -374,7 +371,7 @@ async def test_many_reads_at_once_agree(store: FileStore, data_dir: Path) -> Non
 
 
 async def test_sessions_are_listed_newest_first(store: FileStore, data_dir: Path) -> None:
-    """The session whose files changed last comes first; each session comes once."""
+    """sessions() returns each session once, the last changed first, and none older than *newer_than_s*."""
     for age, (kind, name) in enumerate(
         [("history", "c"), ("progress", "b"), ("history", "a"), ("progress", "a"), ("progress", "c")]
     ):
@@ -387,7 +384,7 @@ async def test_sessions_are_listed_newest_first(store: FileStore, data_dir: Path
 
 
 async def test_only_sessions_are_listed(store: FileStore, data_dir: Path) -> None:
-    """Other files, half-written ones, directories with such names and invalid ids are left out."""
+    """sessions() leaves out other programs' files, temporary files, session documents alone and invalid ids."""
     path(data_dir, "progress").write_text("{}")
     for name in ("notes.txt", "progress_.json", "progress_x.txt", "progress_..x.json", ".progress_x.json.5.tmp",
                  "progress_a b.json", "session_only.json", "xprogress_x.json"):  # fmt: skip
@@ -396,12 +393,12 @@ async def test_only_sessions_are_listed(store: FileStore, data_dir: Path) -> Non
 
 
 async def test_a_missing_directory_has_no_sessions(data_dir: Path) -> None:
-    """Before the first robot has written there is nothing to list."""
+    """If the directory does not exist yet, sessions() returns nothing."""
     assert await FileStore(data_dir).sessions(10) == []
 
 
 async def test_a_directory_that_is_none_is_told(data_dir: Path) -> None:
-    """If the directory is a file, neither reading nor writing works, and both raise StorageUnavailable."""
+    """If the directory is a file, sessions() and append() raise StorageUnavailable, and read() returns None."""
     data_dir.write_text("")
     store = FileStore(data_dir)
     with pytest.raises(StorageUnavailable):
@@ -415,7 +412,7 @@ async def test_a_directory_that_is_none_is_told(data_dir: Path) -> None:
 
 
 async def test_what_is_appended_is_read(data_dir: Path) -> None:
-    """An appended run is stored with its result, in a directory that is created for it."""
+    """append() creates the directory and writes all four documents of an ended run, which read() returns."""
     store, robot = FileStore(data_dir), Robot(steps=2)
     robot.finish()
     assert await store.append(robot.run)
@@ -426,7 +423,7 @@ async def test_what_is_appended_is_read(data_dir: Path) -> None:
 
 
 async def test_numbers_that_are_taken_are_refused(store: FileStore) -> None:
-    """If another writer continued the session meanwhile, nothing is written and the caller gets False."""
+    """If another writer has continued the run in between, append() returns False and writes nothing."""
     robot = Robot(steps=2)
     assert await store.append(robot.run)
     mine, theirs = Run.resume(SESSION, robot.state()), Run.resume(SESSION, robot.state())
@@ -442,13 +439,13 @@ async def test_numbers_that_are_taken_are_refused(store: FileStore) -> None:
 
 @pytest.fixture
 def looked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Check an unchanged directory more often than in production."""
+    """Check every 50 ms, not every second, whether the path still leads to the watched directory."""
     monkeypatch.setattr(store_module, "_LOOK_MS", 50)
 
 
 @contextlib.asynccontextmanager
 async def changes(data_dir: Path) -> AsyncIterator[list[set[str]]]:
-    """Collect the changes that a store reports, beginning when its watch is active."""
+    """Yield a list to which every report of FileStore.changes() is added; it has the first report already."""
     found: list[set[str]] = []
 
     async def collect() -> None:
@@ -467,7 +464,7 @@ async def changes(data_dir: Path) -> AsyncIterator[list[set[str]]]:
 
 @pytest.mark.usefixtures("looked")
 async def test_changes_are_noticed_by_session(data_dir: Path) -> None:
-    """Each change of a session's files is reported with its id, no other file is; the first report means "read all"."""
+    """The first report means "read all"; later ones have the ids of sessions whose files changed, and no other name."""
     async with changes(data_dir) as found:
         assert found == [set()]
         (data_dir / "notes.txt").write_text("x")
@@ -483,7 +480,7 @@ async def test_changes_are_noticed_by_session(data_dir: Path) -> None:
 
 @pytest.mark.usefixtures("looked")
 async def test_a_change_in_place_is_noticed(data_dir: Path) -> None:
-    """A robot that truncates its file is noticed as well."""
+    """A file that a robot truncates and rewrites is reported."""
     put(data_dir, progress=OLD_PROGRESS)
     async with changes(data_dir) as found:
         put(data_dir, progress={**OLD_PROGRESS, "mensagem": "x"})
@@ -492,7 +489,7 @@ async def test_a_change_in_place_is_noticed(data_dir: Path) -> None:
 
 @pytest.mark.usefixtures("looked")
 async def test_the_directory_may_be_missing(data_dir: Path) -> None:
-    """A directory that does not exist yet is created and watched."""
+    """changes() creates a directory that does not exist yet, and watches it."""
     async with changes(data_dir / "deeper") as found:
         path(data_dir / "deeper", "progress").write_text("{}")
         await until(lambda: {SESSION} in found)
@@ -501,7 +498,7 @@ async def test_the_directory_may_be_missing(data_dir: Path) -> None:
 @pytest.mark.usefixtures("looked")
 @pytest.mark.parametrize("way", ["removed and made anew", "exchanged"])
 async def test_the_directory_may_be_replaced(data_dir: Path, way: str) -> None:
-    """A directory that is replaced while it is watched is watched again; changes in between are read."""
+    """If the watched directory is replaced the new one is watched, and files written in between are reported."""
     async with changes(data_dir) as found:
         count = len(found)
         if way == "exchanged":
@@ -518,7 +515,7 @@ async def test_the_directory_may_be_replaced(data_dir: Path, way: str) -> None:
 
 @pytest.mark.usefixtures("looked")
 async def test_what_was_missed_is_read_however_busy_the_new_directory_is(data_dir: Path) -> None:
-    """After a directory was replaced "read all" comes even if other sessions change at once."""
+    """A file written while the directory was replaced is reported even if another session changes all the time."""
     async with changes(data_dir) as found:
         count = len(found)
         data_dir.rename(data_dir.with_name("old"))

@@ -1,4 +1,4 @@
-"""The one Redis script, on a real redis-server."""
+"""append.lua, the only Redis script, and append.py, which builds its calls: both on a real redis-server."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -33,13 +33,13 @@ def empty(client: redis.Redis) -> None:
 
 
 def put(client: redis.Redis, call: append.Call) -> Answer:
-    """Run the script."""
+    """Run the script with the keys and arguments of *call* and return its answer."""
     reply: Any = client.eval(append.SCRIPT, len(call.keys), *call.keys, *call.args)
     return append.answer(reply)
 
 
 def make(updates: int, epoch: str = "aaaa", end: bool = False) -> Run:
-    """Return a run with *updates* updates."""
+    """Return a run with *updates* updates; with *end* the last of them ends the run as a success."""
     made = Run("s1", epoch, BEGAN)
     for number in range(1, updates + (not end)):
         made.step(number % 15, f"Passo {number}", BEGAN + timedelta(seconds=number))
@@ -73,7 +73,7 @@ def snapshot(client: redis.Redis) -> dict[str, Any]:
 
 
 def test_updates_are_stored_under_their_numbers(client: redis.Redis) -> None:
-    """The stream has the writer's bytes, and the snapshot is the one after the last of them."""
+    """The stream has each update byte by byte, with the id ``<seq>-0``, and the snapshot is the one after the last."""
     made = make(5)
     assert put(client, call(made, 1, 3)) == Answer(False, 3)
     assert put(client, call(made, 4, 4)) == Answer(False, 4)
@@ -82,7 +82,7 @@ def test_updates_are_stored_under_their_numbers(client: redis.Redis) -> None:
 
 
 def test_a_repeated_call_changes_nothing(client: redis.Redis) -> None:
-    """After a timeout nobody knows whether the call was executed, so it is simply repeated."""
+    """A repeated call changes no key: after a timeout a writer repeats a call that Redis may have executed."""
     made = make(5)
     put(client, call(made, 1, 3))
     before: Any = {key: client.dump(key) for key in (STREAM, PROGRESS, names.SESSIONS_KEY)}
@@ -91,7 +91,7 @@ def test_a_repeated_call_changes_nothing(client: redis.Redis) -> None:
 
 
 def test_a_late_repetition_does_not_take_the_snapshot_back(client: redis.Redis) -> None:
-    """Older updates are skipped, and so are their documents."""
+    """A repeated call whose updates are all stored writes neither these updates nor their older snapshot."""
     made = make(5)
     put(client, call(made, 1, 5))
     assert put(client, call(made, 1, 2)) == Answer(False, 5)
@@ -100,7 +100,7 @@ def test_a_late_repetition_does_not_take_the_snapshot_back(client: redis.Redis) 
 
 
 def test_of_updates_that_overlap_only_the_new_ones_are_added(client: redis.Redis) -> None:
-    """A tracker repeats everything after the last update that it knows to be in Redis."""
+    """Stored updates are skipped, newer ones added: a tracker repeats whatever Redis has not confirmed."""
     made = make(6)
     put(client, call(made, 1, 3))
     assert put(client, call(made, 2, 6)) == Answer(False, 6)
@@ -108,7 +108,7 @@ def test_of_updates_that_overlap_only_the_new_ones_are_added(client: redis.Redis
 
 
 def test_a_gap_is_refused_and_nothing_is_written(client: redis.Redis) -> None:
-    """The answer says what Redis has, so that the caller can send what is missing."""
+    """A call after a gap writes nothing and returns the last stored seq: the caller can then send what is missing."""
     made = make(6)
     put(client, call(made, 1, 2))
     assert put(client, call(made, 4, 6)) == Answer(True, 2)
@@ -120,7 +120,7 @@ def test_a_gap_is_refused_and_nothing_is_written(client: redis.Redis) -> None:
 
 
 def test_over_a_gap_the_history_starts_again(client: redis.Redis) -> None:
-    """Redis lost earlier updates, and the writer does not have them any more."""
+    """Mode ``over`` stores updates after a gap, which the writer can't fill, and deletes the stored ones before it."""
     made = make(6)
     put(client, call(made, 1, 2))
     assert put(client, call(made, 4, 6, "over")) == Answer(False, 6)
@@ -132,7 +132,7 @@ def test_over_a_gap_the_history_starts_again(client: redis.Redis) -> None:
 
 
 def test_over_drops_nothing_where_there_is_no_gap(client: redis.Redis) -> None:
-    """Without a gap ``over`` works like ``repeat``."""
+    """Without a gap mode ``over`` works like ``repeat`` and deletes no stored update."""
     made = make(6)
     put(client, call(made, 1, 4))
     assert put(client, call(made, 3, 6, "over")) == Answer(False, 6)
@@ -142,7 +142,7 @@ def test_over_drops_nothing_where_there_is_no_gap(client: redis.Redis) -> None:
 
 
 def test_exact_refuses_a_number_that_somebody_else_took(client: redis.Redis) -> None:
-    """Two servers resumed the same run: the second one has to read again."""
+    """Of two servers that resumed one run, mode ``exact`` refuses the second: it has to read the run again."""
     mine, theirs = make(3), make(3)
     theirs.step(9, "outro", BEGAN)
     mine.step(8, "meu", BEGAN)
@@ -154,7 +154,7 @@ def test_exact_refuses_a_number_that_somebody_else_took(client: redis.Redis) -> 
 
 
 def test_exact_refuses_a_gap(client: redis.Redis) -> None:
-    """``exact`` accepts only the very next number."""
+    """Mode ``exact`` refuses updates that do not begin right after the last stored one."""
     made = make(6)
     put(client, call(made, 1, 2))
     assert put(client, call(made, 4, 4, "exact")) == Answer(True, 2)
@@ -164,7 +164,7 @@ def test_exact_refuses_a_gap(client: redis.Redis) -> None:
 
 @pytest.mark.parametrize("mode", ["repeat", "exact", "over"])
 def test_another_run_starts_the_history_over(client: redis.Redis, mode: Mode) -> None:
-    """A robot was started again with the same session; the old run's updates are deleted."""
+    """If a robot starts a new run in the same session, each of these modes deletes the old run's updates."""
     old, new = make(6), make(2, "bbbb")
     put(client, call(old, 1, 6))
     assert put(client, call(new, 1, 2, mode)) == Answer(False, 2)
@@ -173,7 +173,7 @@ def test_another_run_starts_the_history_over(client: redis.Redis, mode: Mode) ->
 
 
 def test_the_middle_of_another_run_is_a_gap(client: redis.Redis) -> None:
-    """Even if the numbers fit, they belong to another run."""
+    """Updates 4 and 5 of a new run don't continue updates 1 to 3 of the old run: only mode ``over`` stores them."""
     old, new = make(3), make(5, "bbbb")
     put(client, call(old, 1, 3))
     for mode in ("repeat", "exact"):
@@ -184,7 +184,7 @@ def test_the_middle_of_another_run_is_a_gap(client: redis.Redis) -> None:
 
 
 def test_a_long_run_keeps_at_least_its_newest_updates_and_not_many_more(client: redis.Redis) -> None:
-    """Redis trims whole nodes of a hundred entries."""
+    """The stream keeps HISTORY to HISTORY + 100 updates, because Redis trims it by whole nodes of 100 entries."""
     made = Run("s1", "aaaa", BEGAN)
     for number in range(1, 1201):
         made.step(number % 15, f"Passo {number}", BEGAN)
@@ -197,7 +197,7 @@ def test_a_long_run_keeps_at_least_its_newest_updates_and_not_many_more(client: 
 
 
 def test_every_key_is_gone_a_day_after_the_last_update(client: redis.Redis) -> None:
-    """The expiry is set by the first update, by every tenth, and when several are stored at once."""
+    """Updates 1, 11, 21 … of a run, and each call with several updates, renew the expiry of every key to a day."""
     made = make(24, end=True)
     for first, last in ((1, 1), (2, 10), (11, 11), (12, 13), (14, 20), (21, 21)):
         put(client, append.call("s1", part(made, first, last), made.documents(), NOW_S))
@@ -210,7 +210,7 @@ def test_every_key_is_gone_a_day_after_the_last_update(client: redis.Redis) -> N
 
 
 def test_result_and_session_are_stored_under_the_deployed_names(client: redis.Redis) -> None:
-    """The stream is the history; no other key repeats it."""
+    """Snapshot, result and session document have the deployed keys; the stream is the only key with the history."""
     made = make(3, end=True)
     put(client, append.call("s1", part(made, 1, 3), made.documents(), NOW_S))
     keys: Any = client.keys("*")
@@ -223,7 +223,7 @@ def test_result_and_session_are_stored_under_the_deployed_names(client: redis.Re
 
 
 def test_the_sorted_set_lists_the_sessions_of_a_day_by_their_last_update(client: redis.Redis) -> None:
-    """Older sessions are removed when a new one is added."""
+    """Sessions are scored by the time of their last update; adding one removes those older than a day."""
     for number, session_id in enumerate(("old", "edge", "s1", "s2")):
         made = Run(session_id, "aaaa", BEGAN)
         made.start(BEGAN)
@@ -234,7 +234,7 @@ def test_the_sorted_set_lists_the_sessions_of_a_day_by_their_last_update(client:
 
 
 def published(listener: Any) -> list[bytes]:
-    """Return what was published to *listener* so far: everything before a marker of our own."""
+    """Return what *listener* received up to the message ``mark``, which the test publishes last."""
     found = []
     while (message := listener.get_message(timeout=30.0)) is not None and message["data"] != b"mark":
         if message["type"] == "message":
@@ -245,7 +245,7 @@ def published(listener: Any) -> list[bytes]:
 
 
 def test_every_update_is_published_once_and_in_order(client: redis.Redis) -> None:
-    """Repeated updates are not published again; refused ones never are."""
+    """Each update is published once, when it is stored; a repeated or refused update is not published."""
     made, other = make(6), make(2, "bbbb")
     with client.pubsub() as listener:
         listener.subscribe(names.channel("s1"), "marks")
@@ -266,7 +266,7 @@ def test_every_update_is_published_once_and_in_order(client: redis.Redis) -> Non
 
 
 def test_a_payload_of_any_bytes_arrives_as_it_was(client: redis.Redis) -> None:
-    """Quotes, line ends, NUL and umlauts mean nothing to the script."""
+    """An update with quotes, line ends, NUL, accents and ``%d`` in its text is stored byte by byte."""
     made = make(0)
     made.step(1, "aspas \" ' \\ %d %s \0 \r\n ção $ KEYS[1]", BEGAN)
     put(client, append.call("s1", list(made.updates), made.documents(), NOW_S))
@@ -275,7 +275,7 @@ def test_a_payload_of_any_bytes_arrives_as_it_was(client: redis.Redis) -> None:
 
 @pytest.mark.parametrize("seq", [2**31, 2**32 + 1, 10**14])
 def test_large_numbers_are_kept_exactly(client: redis.Redis, seq: int) -> None:
-    """The run was resumed from a writer that counts microseconds."""
+    """A seq of up to 10**14 is stored exactly: a resumed run of a deployed robot is numbered in microseconds."""
     raw = b'{"type":"progress_update","epoch":"s1","seq":%d,"final":false,"x":1}'
     updates = [Update(raw % number, "s1", number, False) for number in (seq, seq + 1)]
     documents: dict[str, dict[str, Any]] = {"progress": {"seq": seq}}
@@ -285,7 +285,7 @@ def test_large_numbers_are_kept_exactly(client: redis.Redis, seq: int) -> None:
 
 
 def test_a_call_leaves_out_the_history_and_takes_documents_in_a_fixed_order() -> None:
-    """Keys and arguments correspond by position."""
+    """call() builds keys and documents in the same order, and leaves out the history, which the stream replaces."""
     made = make(3, end=True)
     built = append.call("s1", part(made, 2, 3), made.documents(), 5.25, "exact")
     assert built.keys == [STREAM, names.SESSIONS_KEY, PROGRESS, names.result_key("s1"), names.session_key("s1")]
@@ -302,13 +302,13 @@ def test_a_call_leaves_out_the_history_and_takes_documents_in_a_fixed_order() ->
      (["gap", b"3"], Answer(True, 3))],
 )  # fmt: skip
 def test_an_answer_is_read_from_bytes_and_from_text(reply: list[Any], answer: Answer) -> None:
-    """A robot's client may decode replies."""
+    """answer() accepts a reply as bytes and as text, since a robot's Redis client may decode replies."""
     assert append.answer(reply) == answer
 
 
 @pytest.mark.parametrize("rule", ["-eval", "-evalsha", "-@scripting"])
 def test_a_redis_that_forbids_scripts_is_recognised(client: redis.Redis, rule: str) -> None:
-    """A forbidding Redis is recognised by its real answers to the probes; one that allows scripts executes them."""
+    """If an ACL forbids scripts, the error of a probe shows that; otherwise the only error is NOSCRIPT."""
     client.execute_command("ACL", "SETUSER", "robot", "reset", "on", "nopass", "~*", "&*", "+@all", rule)
     settings_of: dict[str, Any] = client.connection_pool.connection_kwargs
     with redis.Redis(host=settings_of["host"], port=settings_of["port"], username="robot", password="x") as robot:
@@ -318,7 +318,7 @@ def test_a_redis_that_forbids_scripts_is_recognised(client: redis.Redis, rule: s
 
 
 def refusals(client: redis.Redis) -> list[redis.ResponseError]:
-    """Return the errors with which the probes are answered."""
+    """Return the error replies to the probes of append.py."""
     found = []
     for probe in append.PROBES:
         try:
@@ -329,7 +329,7 @@ def refusals(client: redis.Redis) -> list[redis.ResponseError]:
 
 
 def test_a_renamed_command_counts_as_forbidden() -> None:
-    """Commands are renamed in redis.conf by lines such as ``rename-command EVALSHA ""``."""
+    """A Redis that disables EVALSHA by ``rename-command EVALSHA ""`` is recognised as one that forbids scripts."""
     server = RedisServer().start("--rename-command", "EVALSHA", "")
     try:
         with server.client() as client:
@@ -349,12 +349,12 @@ def test_a_renamed_command_counts_as_forbidden() -> None:
     ],
 )
 def test_another_failure_is_not_taken_for_forbidden_scripts(error: Exception) -> None:
-    """A full or unreachable Redis is not reported as one that forbids scripts."""
+    """NOSCRIPT, and the errors of a full, misused or unreachable Redis, are not taken for forbidden scripts."""
     assert not append.forbids_scripts(error)
 
 
 def test_a_key_that_belongs_to_another_program_is_left_alone(client: redis.Redis) -> None:
-    """A string where the stream should be is an error, and nothing is written, not even partially."""
+    """If the stream's key is another program's string, the call raises ResponseError and writes nothing."""
     client.set(STREAM, "mine")
     with pytest.raises(redis.ResponseError):
         put(client, call(make(1), 1, 1))
@@ -363,7 +363,7 @@ def test_a_key_that_belongs_to_another_program_is_left_alone(client: redis.Redis
 
 
 def test_a_number_refuses_what_somebody_else_numbered(client: redis.Redis) -> None:
-    """Stored updates up to that number are skipped; a later stored one was numbered by another writer."""
+    """With a number as mode updates stored up to it are skipped; if a later one is stored the call is refused."""
     made = make(6)
     assert put(client, call(made, 1, 2)) == Answer(False, 2)
     assert put(client, call(made, 1, 4, 3)) == Answer(False, 4)

@@ -1,4 +1,4 @@
-"""One deadline over all trips of a call, on a real Redis and on peers that answer late, in pieces or never."""
+"""BoundedConnection, on a real Redis and on peers that answer late, in pieces or with nonsense."""
 
 import asyncio
 import contextlib
@@ -19,15 +19,15 @@ from rpa_server.backends.redis.connection import TIMEOUT_S, BoundedConnection, s
 from tests.support.server import ROOT, RedisServer
 from tests.support.timing import within
 
-#: The versions of redis-py with whose private attributes connection.py was checked.
+#: The versions of redis-py whose private attributes connection.py was checked with.
 CHECKED = {"8.1.0"}
-#: How long a call may exceed its deadline on a busy machine.
+#: How many seconds later than its deadline a call may end on a busy machine.
 SLACK_S = 0.25
 
 
 @contextmanager
 def slow_redis(pause_s: float) -> Iterator[int]:
-    """Answer every command with OK, each batch after a pause; yields the port."""
+    """Run a server that answers every command with OK, *pause_s* after it arrived; yield the server's port."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve() -> None:
@@ -55,14 +55,14 @@ def soon(seconds: float = TIMEOUT_S) -> float:
 
 
 def test_replies_come_in_the_order_of_the_commands(redis_process: RedisServer) -> None:
-    """One trip carries several commands to Redis."""
+    """ask_all() sends several commands in one round trip and returns their replies in the same order."""
     connection = opened(redis_process.port)
     assert connection.ask_all(soon(), [("SET", "a", "1"), ("GET", "a"), ("PING",)]) == [b"OK", b"1", b"PONG"]
     connection.close()
 
 
 def test_a_refused_command_is_raised_and_the_connection_goes_on(redis_process: RedisServer) -> None:
-    """The replies after the refusal are read, so the next call gets its own."""
+    """After a refused command the call's other replies are still read, so that the next call gets its own reply."""
     connection = opened(redis_process.port)
     with pytest.raises(redis.ResponseError):
         connection.ask_all(soon(), [("SET", "a", "1"), ("XADD", "a", "1-0", "b", "c"), ("GET", "a")])
@@ -71,7 +71,7 @@ def test_a_refused_command_is_raised_and_the_connection_goes_on(redis_process: R
 
 
 def test_one_deadline_holds_for_all_trips() -> None:
-    """Several trips that each stay within a limit can't add up to more than the deadline."""
+    """One deadline of 0.5 s ends the third of several round trips that take 0.2 s each."""
     with slow_redis(0.2) as port:
         connection = opened(port)
         began = time.monotonic()
@@ -86,7 +86,7 @@ def test_one_deadline_holds_for_all_trips() -> None:
 
 
 def test_a_late_reply_is_never_taken_for_another_ones() -> None:
-    """After a timeout the connection is closed, and nothing reopens it in the robot's thread."""
+    """After a timeout the connection is closed and the next call fails, so that it can't read the late reply."""
     with slow_redis(0.1) as port:
         connection = opened(port)
         with pytest.raises(redis.TimeoutError):
@@ -97,7 +97,7 @@ def test_a_late_reply_is_never_taken_for_another_ones() -> None:
 
 @pytest.mark.parametrize("answer", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"+OK\r\n"])
 def test_what_is_no_redis_any_more_is_a_lost_connection(answer: bytes) -> None:
-    """The peer sends nonsense or closes in the middle of a reply; the tracker goes on with files."""
+    """If the peer sends nonsense, or closes after one of two replies, this call and the next raise ConnectionError."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve() -> None:
@@ -116,7 +116,7 @@ def test_what_is_no_redis_any_more_is_a_lost_connection(answer: bytes) -> None:
 
 
 def test_a_reply_that_drips_ends_at_the_deadline() -> None:
-    """Each byte arrives in time, but all of them together would not."""
+    """A reply that arrives byte by byte, 50 ms apart, is given up at the deadline of 0.3 s."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve() -> None:
@@ -139,7 +139,7 @@ def test_a_reply_that_drips_ends_at_the_deadline() -> None:
 
 
 def test_a_passed_deadline_sends_nothing(redis_process: RedisServer) -> None:
-    """A command that was not sent can't have been executed."""
+    """After its deadline a command is not sent at all, so Redis can't have executed it."""
     connection = opened(redis_process.port)
     with pytest.raises(redis.TimeoutError):
         connection.ask(time.monotonic() - 1, "SET", "a", "1")
@@ -148,7 +148,7 @@ def test_a_passed_deadline_sends_nothing(redis_process: RedisServer) -> None:
 
 
 def test_asking_never_connects(redis_process: RedisServer) -> None:
-    """Resolving an address may take longer than a robot may wait."""
+    """ask() never connects, since resolving a host may take longer than a robot may wait; only open() does."""
     connection = BoundedConnection(redis.Redis(port=redis_process.port).connection_pool)
     with pytest.raises(redis.ConnectionError):
         connection.ask(soon(), "PING")
@@ -163,7 +163,7 @@ def test_asking_never_connects(redis_process: RedisServer) -> None:
 
 
 def test_a_forked_robot_does_not_use_its_parents_socket(redis_process: RedisServer) -> None:
-    """Two processes on one socket would read each other's replies."""
+    """A forked child must open a socket of its own: on a shared one each would read the other's replies."""
     connection = opened(redis_process.port)
     child = os.fork()
     if child == 0:
@@ -182,7 +182,7 @@ def test_a_forked_robot_does_not_use_its_parents_socket(redis_process: RedisServ
 
 
 def test_this_redis_py_was_checked() -> None:
-    """Another release may rename attributes that begin with an underscore."""
+    """The installed redis-py is in CHECKED: another release may rename the private attributes that we use."""
     assert redis.__version__ in CHECKED, (
         f"redis-py {redis.__version__} is not among {sorted(CHECKED)}: "
         "run this file's tests with it, read its changes to _sock and _writer, then add it to CHECKED"
@@ -190,7 +190,7 @@ def test_this_redis_py_was_checked() -> None:
 
 
 def test_the_socket_is_the_one_that_leads_to_redis(redis_process: RedisServer) -> None:
-    """For blocking clients; the result is None before connecting, and for a client without a socket."""
+    """socket_of() returns a blocking client's socket; None before it connects, and for fakeredis, which has none."""
     with redis.Redis(port=redis_process.port) as client:
         connection = client.connection_pool.make_connection()
         assert socket_of(connection) is None
@@ -205,7 +205,7 @@ def test_the_socket_is_the_one_that_leads_to_redis(redis_process: RedisServer) -
 
 
 async def test_the_transport_can_be_given_another_protocol(redis_process: RedisServer) -> None:
-    """For asyncio: what is written to the transport reaches Redis, and its replies reach the new protocol."""
+    """What is written to transport_of() an asyncio client reaches Redis; the replies reach the protocol set on it."""
     answered: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
 
     class Reader(asyncio.Protocol):
@@ -225,7 +225,7 @@ async def test_the_transport_can_be_given_another_protocol(redis_process: RedisS
 
 
 def test_no_other_module_uses_a_private_attribute_of_redis_py() -> None:
-    """So only one file has to be checked with a new release."""
+    """Only connection.py uses private attributes of redis-py, so that one file is checked with a new release."""
     private = re.compile(r"\b(?:_?connection|_?client|_?pool|connection_pool|source|redis|pipeline)\._\w+")
     folder = ROOT / "rpa_server" / "backends" / "redis"
     users = {path.name for path in folder.glob("*.py") if private.search(path.read_text(encoding="utf-8"))}

@@ -1,4 +1,4 @@
-"""The Redis store, on a real redis-server."""
+"""RedisStore on a real redis-server."""
 
 import asyncio
 import contextlib
@@ -35,7 +35,7 @@ async def store(redis_process: RedisServer) -> AsyncIterator[RedisStore]:
 
 
 async def fill(store: RedisStore, robot: Robot) -> Robot:
-    """Store a run in Redis."""
+    """Append the robot's run to *store* and return the robot."""
     assert await store.append(robot.run)
     return robot
 
@@ -48,7 +48,7 @@ def resumed(robot: Robot) -> Run:
 
 
 async def test_what_was_appended_is_read(store: RedisStore) -> None:
-    """Cursor, snapshot and every update are read back as the run had them."""
+    """The cursor, snapshot and updates of an appended run are read back unchanged."""
     robot = await fill(store, Robot(steps=5))
     state = await store.read(SESSION)
     assert state is not None
@@ -58,14 +58,14 @@ async def test_what_was_appended_is_read(store: RedisStore) -> None:
 
 
 async def test_nothing_is_none(store: RedisStore) -> None:
-    """A session that nobody has written is unknown."""
+    """For a session that nobody has written read() returns None, and positions() and sessions() return nothing."""
     assert await store.read(SESSION) is None
     assert await store.positions([SESSION]) == {}
     assert await store.sessions(10) == []
 
 
 async def test_a_long_run_keeps_its_position_and_its_last_updates(store: RedisStore) -> None:
-    """For a run longer than the stream the snapshot is complete and the last updates are there."""
+    """Of a run longer than the stream, position, snapshot and at least the last HISTORY updates are read."""
     robot = Robot()
     for _ in range(4):
         run = resumed(robot) if robot.run.seq else robot.run
@@ -81,7 +81,7 @@ async def test_a_long_run_keeps_its_position_and_its_last_updates(store: RedisSt
 
 
 async def test_an_evicted_snapshot_is_rebuilt(store: RedisStore, redis_process: RedisServer) -> None:
-    """If Redis evicted the snapshot for lack of memory, the history restores it."""
+    """If Redis evicted the snapshot for lack of memory, it is rebuilt from the updates in the stream."""
     robot = await fill(store, Robot(steps=5))
     with redis_process.client() as connection:
         connection.delete(KEYS["progress"])
@@ -91,7 +91,7 @@ async def test_an_evicted_snapshot_is_rebuilt(store: RedisStore, redis_process: 
 
 
 async def test_an_evicted_history_leaves_the_snapshot(store: RedisStore, redis_process: RedisServer) -> None:
-    """Without the history the state is known, but no earlier update."""
+    """If Redis evicted the stream, position and snapshot are read, but no update."""
     robot = await fill(store, Robot(steps=5))
     with redis_process.client() as connection:
         connection.delete(KEYS["history"])
@@ -103,14 +103,14 @@ async def test_an_evicted_history_leaves_the_snapshot(store: RedisStore, redis_p
 
 @pytest.mark.parametrize("garbage", [b"", b"{", b"[]", b"\xff\xfe", b'{"etapa_atual": "x"}', b'{"a":' * 10_000])
 async def test_a_broken_snapshot_is_nothing(store: RedisStore, redis_process: RedisServer, garbage: bytes) -> None:
-    """An invalid snapshot raises nothing: the session is unknown to the Redis store."""
+    """An invalid snapshot raises nothing: read() returns None."""
     with redis_process.client() as connection:
         connection.set(KEYS["progress"], garbage)
     assert await store.read(SESSION) is None
 
 
 async def test_a_broken_stream_is_left_out(store: RedisStore, redis_process: RedisServer) -> None:
-    """Entries of a stream that are not updates are left out; the snapshot counts."""
+    """Entries of the stream that are not updates are ignored; position and snapshot come from the snapshot's key."""
     robot = await fill(store, Robot(steps=3))
     with redis_process.client() as connection:
         connection.xadd(KEYS["history"], {"data": b"garbage"})
@@ -121,7 +121,7 @@ async def test_a_broken_stream_is_left_out(store: RedisStore, redis_process: Red
 
 
 async def test_a_key_of_another_kind_spoils_no_other_session(store: RedisStore, redis_process: RedisServer) -> None:
-    """If another program uses our key for something else, that session can't be read, but the next one can."""
+    """If another program uses a session's key for another type, that session can't be read, but the others can."""
     await fill(store, Robot(steps=5))
     with redis_process.client() as connection:
         connection.rpush(progress_key("one"), "x")
@@ -134,14 +134,14 @@ async def test_a_key_of_another_kind_spoils_no_other_session(store: RedisStore, 
 
 
 async def test_positions_are_read_in_one_go(store: RedisStore) -> None:
-    """The last cursor of each session in Redis is returned; unknown sessions are left out."""
+    """positions() returns the newest cursor of each session in Redis and leaves out unknown sessions."""
     await fill(store, Robot(steps=5))
     assert await store.positions([SESSION, "unknown"]) == {SESSION: Cursor("aaaa", 5)}
 
 
 @pytest.mark.parametrize("old", [False, True], ids=["", "before 6.2"])
 async def test_times_of_writing_are_read_in_one_go(store: RedisStore, redis_process: RedisServer, old: bool) -> None:
-    """Known sessions have a time; for others it is None."""
+    """written() returns when each session was last written, None if unknown; it also works before Redis 6.2."""
     await fill(store, Robot(steps=3))
     if old:
         with redis_process.client() as connected:
@@ -153,7 +153,7 @@ async def test_times_of_writing_are_read_in_one_go(store: RedisStore, redis_proc
 
 
 async def test_sessions_are_listed_newest_first(store: RedisStore, redis_process: RedisServer) -> None:
-    """The most recently written session comes first; invalid session ids are left out."""
+    """sessions() returns the most recently written session first, and leaves out invalid ids."""
     for name in ("a", "b", "c", "a"):
         robot = Robot(f"run{time.monotonic_ns()}", steps=1)
         robot.run.session_id = name
@@ -179,7 +179,7 @@ async def test_updates_are_published_as_they_are_stored(store: RedisStore, redis
 
 
 async def test_every_key_expires(store: RedisStore, redis_process: RedisServer) -> None:
-    """Nothing of a session stays for longer than a day."""
+    """Every key that append() writes expires within a day."""
     robot = Robot(steps=2)
     robot.finish()
     await fill(store, robot)
@@ -191,7 +191,7 @@ async def test_every_key_expires(store: RedisStore, redis_process: RedisServer) 
 
 
 async def test_numbers_that_are_taken_are_refused(store: RedisStore) -> None:
-    """If another writer continued the session meanwhile, nothing is written and the caller gets False."""
+    """If another writer has continued the run in between, append() returns False and writes nothing."""
     robot = await fill(store, Robot(steps=2))
     mine, theirs = resumed(robot), resumed(robot)
     for run in (mine, theirs):
@@ -216,7 +216,7 @@ async def test_writers_at_once_take_each_number_once(redis_process: RedisServer)
 
 
 async def test_where_scripts_are_forbidden_reading_goes_on(store: RedisStore, redis_process: RedisServer) -> None:
-    """Appending is refused with the reason, and nothing is written, not even partially; stored data can be read."""
+    """If Redis forbids scripts, append() raises StorageUnavailable and writes nothing; reading still works."""
     robot = await fill(store, Robot(steps=2))
     with redis_process.client() as connection:
         connection.execute_command("ACL", "SETUSER", "default", "-evalsha")
@@ -230,7 +230,7 @@ async def test_where_scripts_are_forbidden_reading_goes_on(store: RedisStore, re
 
 
 async def test_a_server_without_the_command_script_can_append(redis_process: RedisServer) -> None:
-    """EVAL and EVALSHA are all that is needed."""
+    """append() needs EVAL and EVALSHA, but not the command SCRIPT, which an ACL may forbid."""
     with redis_process.client() as connection:
         connection.execute_command("ACL", "SETUSER", "default", "-script")
     async with contextlib.aclosing(RedisStore(client(redis_process.url))) as store:
@@ -238,7 +238,7 @@ async def test_a_server_without_the_command_script_can_append(redis_process: Red
 
 
 async def test_an_address_changes_no_bound(redis_process: RedisServer) -> None:
-    """Options in the address don't change the options that the store relies on."""
+    """Options in the Redis URL, ``socket_timeout`` for one, don't override the ones that the store relies on."""
     url = f"{redis_process.url}?socket_timeout=60&protocol=3&decode_responses=1&health_check_interval=1"
     async with contextlib.aclosing(RedisStore(client(url))) as store:
         await fill(store, Robot(steps=2))
@@ -254,7 +254,7 @@ async def test_an_address_changes_no_bound(redis_process: RedisServer) -> None:
 
 
 async def test_scripts_may_be_flushed(store: RedisStore, redis_process: RedisServer) -> None:
-    """A Redis that lost the script, by a restart for example, gets it again."""
+    """If Redis lost the cached script, by SCRIPT FLUSH or a restart, append() sends it again."""
     robot = await fill(store, Robot(steps=2))
     with redis_process.client() as connection:
         connection.script_flush()
@@ -267,7 +267,7 @@ async def test_scripts_may_be_flushed(store: RedisStore, redis_process: RedisSer
 
 
 async def refused(store: RedisStore) -> float:
-    """Check that every call raises StorageUnavailable; return the seconds that the slowest took."""
+    """Check that each method below raises StorageUnavailable; return the seconds that the slowest call took."""
     robot = Robot(steps=1)
     slowest = 0.0
     for call in (store.read(SESSION), store.sessions(5), store.positions([SESSION]), store.append(robot.run)):
@@ -280,7 +280,7 @@ async def refused(store: RedisStore) -> float:
 
 
 async def test_a_redis_that_is_gone_is_told_at_once(store: RedisStore, redis_process: RedisServer) -> None:
-    """Without Redis every call fails at once; when it is back the next calls work."""
+    """Without Redis reading and appending fail within 0.5 s; once Redis is back, reading works again."""
     await fill(store, Robot(steps=2))
     redis_process.kill()
     assert await refused(store) < 0.5
@@ -294,7 +294,7 @@ async def test_a_redis_that_is_gone_is_told_at_once(store: RedisStore, redis_pro
 
 
 async def test_a_redis_that_hangs_costs_a_second_once(store: RedisStore, redis_process: RedisServer) -> None:
-    """A Redis that does not answer costs one timeout; calls after that are refused at once."""
+    """If Redis hangs, the first call fails after the timeout of 1 s and the next one at once."""
     await fill(store, Robot(steps=2))
     redis_process.signal(signal.SIGSTOP)
     try:
@@ -311,7 +311,7 @@ async def test_a_redis_that_hangs_costs_a_second_once(store: RedisStore, redis_p
 
 
 async def test_a_redis_that_refuses_is_told(redis_process: RedisServer) -> None:
-    """A wrong password has the same effect as a missing Redis."""
+    """If Redis requires a password that the URL lacks, reading and appending fail within 0.5 s."""
     with redis_process.client() as connection:
         connection.config_set("requirepass", "secret")
     async with contextlib.aclosing(RedisStore(client(redis_process.url))) as store:
@@ -331,18 +331,18 @@ async def test_a_redis_that_evicts_live_sessions_is_warned_of(
     megabytes: int,
     warned: bool,
 ) -> None:
-    """A warning is logged for a Redis that may evict any key, with its policy's name, and for no other."""
+    """Only if Redis may evict any key (allkeys-* and a memory limit) a warning with the policy's name is logged."""
     with redis_process.client() as connection:
         connection.config_set("maxmemory-policy", policy)
         connection.config_set("maxmemory", f"{megabytes}mb")
     await store.warn_of_eviction()
     assert [policy in record.getMessage() for record in caplog.records] == ([True] if warned else [])
     redis_process.kill()
-    await store.warn_of_eviction()  # there is no server to ask
+    await store.warn_of_eviction()  # an unreachable Redis is no error here: nothing is raised
 
 
 async def test_closing_never_fails(redis_process: RedisServer) -> None:
-    """A store can be closed whether Redis is there or not, used or not, and repeatedly."""
+    """aclose() raises nothing if Redis is down, if the store was never used, or if it is called twice."""
     used, unused = RedisStore(client(redis_process.url)), RedisStore(client("redis://127.0.0.1:1/0"))
     await used.read(SESSION)
     redis_process.kill()

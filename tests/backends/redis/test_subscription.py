@@ -18,7 +18,7 @@ CHANNEL = names.channel(SESSION).encode()
 
 
 class Subscription:
-    """A running subscriber, and what it delivered."""
+    """A running Subscriber: each message that it delivered, and when each subscription became active."""
 
     def __init__(self, url: str) -> None:
         self.messages: list[tuple[bytes, bytes]] = []
@@ -40,7 +40,7 @@ async def subscribed(url: str) -> AsyncIterator[Subscription]:
 
 
 async def test_messages_are_delivered_in_order(redis_process: RedisServer) -> None:
-    """Every message on our channels is delivered, in order; other channels and our own probe are not."""
+    """Messages on ``rpa_progress:*`` are delivered in order; those on other channels, our probe included, are not."""
     async with subscribed(redis_process.url) as made:
         await until(lambda: made.active)
         assert made.subscriber.active.is_set()
@@ -57,14 +57,14 @@ async def test_messages_are_delivered_in_order(redis_process: RedisServer) -> No
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Return a subscriber that gives up on a silent Redis much sooner."""
+    """Shorten the timeouts of subscription.py to 0.3 s and less, so that a silent Redis is noticed sooner."""
     for name, seconds in (("TIMEOUT_S", 0.3), ("IDLE_S", 0.15), ("ECHO_S", 0.3)):
         monkeypatch.setattr(subscription, name, seconds)
 
 
 @pytest.mark.usefixtures("impatient")
 async def test_a_quiet_line_is_kept(redis_process: RedisServer) -> None:
-    """If nothing is published for long, the watchdog receives its own message and keeps the connection."""
+    """While nobody else publishes, the watchdog receives its own messages and keeps the connection."""
     with redis_process.client() as connection:
 
         def spoken() -> int:
@@ -81,7 +81,7 @@ async def test_a_quiet_line_is_kept(redis_process: RedisServer) -> None:
 async def test_a_redis_that_forbids_scripts_is_named(
     redis_process: RedisServer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Updates still arrive; the reason is logged once, even over reconnections, and goes away with its cause."""
+    """While Redis forbids scripts updates still arrive, and over all reconnections one warning is logged."""
     monkeypatch.setattr(subscription, "SCRIPTS_PERIOD_S", 0.1)
     with redis_process.client() as connection:
         connection.execute_command("ACL", "SETUSER", "default", "-evalsha")
@@ -101,7 +101,7 @@ async def test_a_redis_that_forbids_scripts_is_named(
 
 
 async def test_a_lost_redis_is_subscribed_again(redis_process: RedisServer) -> None:
-    """When Redis returns the subscription does, too, and the functions that read again are called."""
+    """After Redis was killed and restarted the subscription resumes and the ``resubscribed`` functions are called."""
     async with subscribed(redis_process.url) as made:
         await until(lambda: made.active)
         redis_process.kill()
@@ -115,7 +115,7 @@ async def test_a_lost_redis_is_subscribed_again(redis_process: RedisServer) -> N
 
 
 async def test_a_connection_that_was_killed_is_made_anew(redis_process: RedisServer) -> None:
-    """If an operator kills our connection it is replaced within a moment."""
+    """If an operator kills the subscribed connection, a new one is subscribed within 3 s."""
     async with subscribed(redis_process.url) as made:
         await until(lambda: made.active)
         with redis_process.client() as connection:
@@ -125,7 +125,7 @@ async def test_a_connection_that_was_killed_is_made_anew(redis_process: RedisSer
 
 @pytest.mark.usefixtures("impatient")
 async def test_a_line_that_went_deaf_is_made_anew(redis_process: RedisServer) -> None:
-    """A hanging Redis is noticed although nothing fails; when it goes on there is a new connection."""
+    """A Redis that hangs is noticed although its connection stays open; once Redis goes on, a new one is subscribed."""
     async with subscribed(redis_process.url) as made:
         await until(lambda: made.active)
         redis_process.signal(signal.SIGSTOP)
@@ -137,7 +137,7 @@ async def test_a_line_that_went_deaf_is_made_anew(redis_process: RedisServer) ->
 
 
 async def test_a_redis_that_is_not_there_yet_is_waited_for(redis_process: RedisServer) -> None:
-    """A server may be started before its Redis."""
+    """A subscriber that is started before its Redis subscribes once Redis is up."""
     redis_process.kill()
     async with subscribed(redis_process.url) as made:
         await until(lambda: made.subscriber.reason not in ("", "not connected yet"))
@@ -146,7 +146,7 @@ async def test_a_redis_that_is_not_there_yet_is_waited_for(redis_process: RedisS
 
 
 async def test_a_cancelled_subscription_leaves_no_connection(redis_process: RedisServer) -> None:
-    """After the end no connection of ours to Redis is left."""
+    """Cancelling the subscriber's task closes all its connections to Redis."""
     with redis_process.client() as connection:
 
         def ours() -> int:
