@@ -19,7 +19,7 @@ from tests.support.sessions import SESSION, Robot
 #: Routes without a session; any other route must have it in its path or be listed below.
 WITHOUT_SESSION = {"/", "/embed", "/static/{name}", "/webflow_progress_tracker{rest}", "/api/sessions", "/health/live",
                    "/health/ready", "/metrics", "/status"}  # fmt: skip
-#: Routes that take the session as a parameter, and in which form.
+#: Routes that take the session id in the query → what may stand before the id there.
 IN_QUERY = {"/rpa_progress_sse.php": ["?session_id=", "?session="]}
 DEPLOYED_IN_QUERY = {"/progress_sse.php": "?session_id=", "/get_progress.php": "?session=",
                      "/get_progress_completo.php": "?session=", "/get_progress_fixed.php": "?session="}  # fmt: skip

@@ -108,7 +108,7 @@ def test_the_package_is_whole(installed: Path) -> None:
 
 
 def test_the_defaults_are_found(elsewhere: Path, environment: dict[str, str]) -> None:
-    """Without any setting the packaged settings file is read."""
+    """Without any setting the packaged settings file is read, and its values are the defaults."""
     code = "from rpa_server import config; print(config.load({}) == config.Settings())"
     assert output("-c", code, cwd=elsewhere, env=environment) == "True\n"
 

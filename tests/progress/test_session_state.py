@@ -132,7 +132,7 @@ def test_merging_keeps_what_one_store_alone_knows() -> None:
 
 
 def left(step: int, written_s: float | None, minute: int = 0, **changes: object) -> SessionState:
-    """Return the state from a deployed robot's snapshot, without a history, at *step* of a run begun at *minute*."""
+    """Return a state from a deployed robot's snapshot, *step* seconds into a run that began at minute *minute*."""
     at = (BEGAN + timedelta(minutes=minute, seconds=step)).isoformat()
     document = {
         "etapa_atual": step, "total_etapas": 15, "percentual": step / 15 * 100, "status": "executando",

@@ -107,7 +107,7 @@ HEAD_OF_7 = b'{"type":"progress_update","epoch":"a1","seq":7,"final":false,'
     ],
 )
 def test_an_update_of_somebody_elses_is_not_taken_for_ours(raw: bytes) -> None:
-    """own_update() returns None unless the bytes have exactly our head and end as one line of JSON."""
+    """own_update() returns None unless the bytes begin with exactly our tracker's head and end as one line of JSON."""
     assert own_update(raw) is None
 
 
