@@ -1,4 +1,4 @@
-"""Where the non-Python files are."""
+"""Where the directories ``web`` and ``conf`` are found, in a checkout and in an installed package."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from tests.support.server import ROOT
 
 @pytest.mark.parametrize(("name", "file"), [("web", "index.html"), ("web", "page.js"), ("conf", "redis.conf")])
 def test_in_a_checkout_they_lie_beside_the_package(name: str, file: str) -> None:
-    """A checkout uses its own files, so that an edit shows at once."""
+    """In a checkout the directory beside the package is used, so that an edit of its files shows at once."""
     assert assets.directory(name) == ROOT / name
     assert (assets.directory(name) / file).is_file()
 

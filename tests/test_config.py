@@ -43,17 +43,17 @@ def refused(environ: dict[str, str]) -> str:
 
 
 def test_without_anything_the_defaults_hold() -> None:
-    """The packaged file has the same values as the class."""
+    """Without variables the packaged file is read, which sets every field to its default."""
     assert load({}) == Settings()
 
 
 def test_the_plans_file_is_valid_as_it_stands(tmp_path: Path) -> None:
-    """Settings that the plan's file does not have keep their defaults."""
+    """The plan's own file is valid, and the settings that it lacks keep their defaults."""
     assert load(settings_file(tmp_path, PLAN)) == Settings()
 
 
 def test_an_empty_object_is_a_valid_file(tmp_path: Path) -> None:
-    """Nothing is required."""
+    """A file with an empty object is valid: no setting is required."""
     assert load(settings_file(tmp_path, {})) == Settings()
 
 
@@ -112,7 +112,7 @@ def _assert_all_differ(found: Settings) -> None:
     ],
 )
 def test_the_environment_beats_the_file(tmp_path: Path, variable: str, text: str, field: str, value: object) -> None:
-    """A variable leaves the file's other settings unchanged."""
+    """A variable overrides its setting in the file and leaves the other settings unchanged."""
     content = {**PLAN, "server": {**PLAN["server"], "heartbeat_s": 99}, "data_dir": "from_file"}
     named = settings_file(tmp_path, content)
     before, after = load(named), load({**named, variable: text})
@@ -121,7 +121,7 @@ def test_the_environment_beats_the_file(tmp_path: Path, variable: str, text: str
 
 
 def test_every_variable_is_tested_here() -> None:
-    """A new variable needs a valid case and a wrong case above."""
+    """This list has every variable; a new one also needs a valid and a wrong value in the other tests."""
     assert set(config.ENVIRONMENT) == {
         "RPA_HOST", "RPA_PORT", "RPA_MAX_CONNECTIONS", "RPA_HEARTBEAT_S", "RPA_DATA_DIR", "RPA_REDIS_URL",
         "RPA_ALLOWED_ORIGINS",
@@ -131,12 +131,12 @@ def test_every_variable_is_tested_here() -> None:
 
 @pytest.mark.parametrize("variable", [*config.ENVIRONMENT, "RPA_CONFIG"])
 def test_an_empty_variable_counts_as_not_set(variable: str) -> None:
-    """Compose files pass empty variables on."""
+    """An empty variable counts as unset, since compose files pass empty variables on."""
     assert load({variable: ""}) == Settings()
 
 
 def test_other_variables_are_not_looked_at() -> None:
-    """HOST and PORT belong to other programs."""
+    """Variables without a setting are ignored: HOST and PORT belong to other programs."""
     assert load({"HOST": "x", "PORT": "x", "RPA_SOMETHING": "x", "SESSION_ID": "x"}) == Settings()
 
 
@@ -175,7 +175,7 @@ def test_other_variables_are_not_looked_at() -> None:
     ],
 )
 def test_a_wrong_variable_is_one_sentence_that_names_it(variable: str, text: str) -> None:
-    """No wrong value is corrected silently."""
+    """A wrong value is refused in one sentence that names its variable, and never corrected silently."""
     assert variable in refused({variable: text})
 
 
@@ -187,12 +187,12 @@ def test_a_wrong_variable_is_one_sentence_that_names_it(variable: str, text: str
      "rediss://localhost?ssl_cert_reqs=CERT_NONE"],
 )  # fmt: skip
 def test_an_address_that_redis_py_refuses_is_refused_here(url: str) -> None:
-    """Otherwise there would be a traceback later, or a server that never finds its Redis."""
+    """An address that redis-py refuses, or would silently change, is refused before the server starts."""
     assert "RPA_REDIS_URL" in refused({"RPA_REDIS_URL": url})
 
 
 def test_a_wrong_option_is_named() -> None:
-    """The message contains no password, wherever somebody put it."""
+    """A wrong option of the address is named, but no password, in whichever part of the address it stands."""
     assert "'passwort'" in refused({"RPA_REDIS_URL": "redis://localhost?passwort=segredo"})
     for url in ("redis://localhost:segredo", "redis://:segredo@localhost?db=x", "http://:segredo@localhost",
                 "redis://:segredo@localhost?passwort=segredo"):  # fmt: skip
@@ -201,7 +201,7 @@ def test_a_wrong_option_is_named() -> None:
 
 @pytest.mark.parametrize("host", ["a b", "a/b", "a@b", "redis://localhost", "a?b", "a#b"])
 def test_a_redis_host_that_is_no_host_is_refused(host: str) -> None:
-    """As part of an address it would mean something else."""
+    """A REDIS_HOST that is no host name is refused, since in an address it would mean something else."""
     assert "REDIS_HOST" in refused({"REDIS_HOST": host})
 
 
@@ -212,18 +212,18 @@ def test_a_redis_host_that_is_no_host_is_refused(host: str) -> None:
      "rediss://host?ssl_check_hostname=no&ssl_cert_reqs=none", "rediss://host?ssl_ca_certs=/etc/ca.pem"],
 )  # fmt: skip
 def test_addresses_of_redis_pass_untouched(url: str) -> None:
-    """What redis-py understands."""
+    """An address that redis-py accepts becomes the setting unchanged."""
     assert load({"RPA_REDIS_URL": url}).redis_url == url
 
 
 @pytest.mark.parametrize("text", ["none", "NONE", " none "])
 def test_none_means_files_only(text: str) -> None:
-    """That starts the server without a Redis."""
+    """With ``none``, in any case and with spaces around it, the server starts without Redis."""
     assert load({"RPA_REDIS_URL": text}).redis_url is None
 
 
 def test_no_redis_in_the_file_means_files_only(tmp_path: Path) -> None:
-    """A variable can set the address again."""
+    """If ``redis`` is null in the file there is no Redis, unless a variable gives a host or a port."""
     named = settings_file(tmp_path, {"redis": None})
     assert load(named).redis_url is None
     assert load({**named, "RPA_PORT": "1", "RPA_DATA_DIR": "elsewhere"}).redis_url is None
@@ -233,7 +233,7 @@ def test_no_redis_in_the_file_means_files_only(tmp_path: Path) -> None:
 
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=20))
 def test_any_password_arrives_as_it_was(password: str) -> None:
-    """Passwords may contain slashes, at signs and umlauts."""
+    """Any password, also with slashes, at signs or umlauts, reaches redis-py unchanged."""
     import redis
 
     url = load({"REDIS_PASSWORD": password, "REDIS_HOST": "::1", "REDIS_DB": "3"}).redis_url
@@ -275,7 +275,7 @@ def test_any_password_arrives_as_it_was(password: str) -> None:
     ],
 )
 def test_a_wrong_file_is_one_sentence_that_names_file_and_key(tmp_path: Path, content: Any, named: str) -> None:
-    """An unknown key is usually a misspelt one."""
+    """A broken file, an unknown key and a wrong value are each refused in one sentence with file and key."""
     environ = settings_file(tmp_path, content)
     text = refused(environ)
     assert named in text
@@ -284,12 +284,12 @@ def test_a_wrong_file_is_one_sentence_that_names_file_and_key(tmp_path: Path, co
 
 @pytest.mark.parametrize("key", ["port", "max_connections"])
 def test_a_broken_whole_number_in_the_file_is_refused(tmp_path: Path, key: str) -> None:
-    """8080.7 is not a port, and must not become one silently."""
+    """A fraction for a whole number in the file is refused, not rounded."""
     assert f"server.{key}" in refused(settings_file(tmp_path, {"server": {key: 80.7}}))
 
 
 def test_two_wrong_keys_are_told_in_one_sentence(tmp_path: Path) -> None:
-    """So both can be corrected at once."""
+    """Two wrong keys are named in one sentence, so that both can be corrected at once."""
     text = refused(settings_file(tmp_path, {"server": {"port": "x"}, "redis": {"db": "x"}}))
     assert "server.port" in text
     assert "redis.db" in text
@@ -297,14 +297,14 @@ def test_two_wrong_keys_are_told_in_one_sentence(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", ["/nowhere/settings.json", "/", "/dev/null/x"])
 def test_a_file_that_cannot_be_read_is_one_sentence_that_names_the_variable(path: str) -> None:
-    """The variable asked for that file, so the defaults are no substitute."""
+    """A file that can't be read is refused by its name and RPA_CONFIG; the defaults are not used instead."""
     text = refused({"RPA_CONFIG": path})
     assert path in text
     assert "RPA_CONFIG" in text
 
 
 def test_the_packaged_file_is_the_one_in_conf() -> None:
-    """The file that people read and change is the one that is used."""
+    """conf/websocket_config.json is the file that is read by default, and it has the plan's values."""
     content = json.loads((ROOT / "conf" / "websocket_config.json").read_bytes())
     assert load({"RPA_CONFIG": str(ROOT / "conf" / "websocket_config.json")}) == load({})
     assert {key: content["server"][key] for key in PLAN["server"]} == PLAN["server"]
@@ -312,6 +312,6 @@ def test_the_packaged_file_is_the_one_in_conf() -> None:
 
 
 def test_settings_cannot_be_changed() -> None:
-    """Settings are one frozen object, built once."""
+    """Setting a field of the Settings raises FrozenInstanceError."""
     with pytest.raises(dataclasses.FrozenInstanceError):
         Settings().port = 1  # type: ignore[misc]

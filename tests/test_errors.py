@@ -1,4 +1,4 @@
-"""The tree of errors, and the object that describes one."""
+"""The tree of errors, and the error object that clients get."""
 
 import inspect
 import re
@@ -31,26 +31,26 @@ TABLE = {
 
 
 def test_every_error_has_its_status_code_and_hope() -> None:
-    """Programs decide by status, code and ``temporary``."""
+    """Every error has the status, code and ``temporary`` of TABLE, by which programs decide."""
     assert {error.__name__: (error.status, error.code, error.temporary) for error in CLASSES} == TABLE
 
 
 @pytest.mark.parametrize("error", CLASSES, ids=lambda error: error.__name__)
 def test_every_code_is_in_the_contract_with_its_status(error: type[errors.RpaError]) -> None:
-    """The list of statuses in docs/api.rst names every code."""
+    """The list of statuses in docs/api.rst names every error's code under its status."""
     statuses = (ROOT / "docs" / "api.rst").read_text(encoding="utf-8").rpartition("\nStatuses\n")[2]
     groups = dict(re.findall(r"(\d{3}) (.*?)(?=; \d{3}|;\s\d{3}|\.\s*$|$)", statuses.replace("\n", " ")))
     assert f"``{error.code}``" in groups[str(error.status)]
 
 
 def test_the_tree_in_the_docstring_names_every_error() -> None:
-    """The tree in the docstring matches the classes."""
+    """The tree in the docstring of errors.py has every class and no other."""
     drawn = re.findall(r"[├└]── (\w+)", errors.__doc__ or "")
     assert sorted([*drawn, "RpaError"]) == sorted(error.__name__ for error in CLASSES)
 
 
 def test_the_callers_mistakes_are_below_500_and_only_they() -> None:
-    """A full server is nobody's mistake: it has a status of 503."""
+    """Every RequestError except ServerFull has a status below 500, every other error one of 500 or more."""
     for error in CLASSES:
         if issubclass(error, errors.RequestError) and error is not errors.ServerFull:
             assert 400 <= error.status < 500
@@ -59,21 +59,21 @@ def test_the_callers_mistakes_are_below_500_and_only_they() -> None:
 
 
 def test_a_full_server_says_when_to_come_back() -> None:
-    """The 503 has Retry-After, the 426 has the protocol's name in Upgrade."""
+    """ServerFull has the header Retry-After, UpgradeRequired has Upgrade, and BadRequest has none."""
     assert errors.ServerFull.headers == {"Retry-After": "5"}
     assert errors.UpgradeRequired.headers["Upgrade"] == "websocket"
     assert errors.BadRequest.headers == {}
 
 
 def test_a_refused_websocket_is_closed_with_a_code_that_browsers_may_get() -> None:
-    """A full server asks to come back; whatever else is refused is against its rules."""
+    """A full server closes with 1013, try again later; every other refusal closes with 1008, policy violation."""
     for error in CLASSES:
         if issubclass(error, errors.RequestError):
             assert error.close_code == (1013 if error is errors.ServerFull else 1008)
 
 
 def test_the_error_object_has_the_contracts_shape() -> None:
-    """HTTP bodies and frames use the same object."""
+    """body() makes the object of HTTP bodies and WebSocket frames, with exactly the four keys of the API."""
     body = errors.body("full", "Cheio, não dá.", temporary=True)
     assert safejson.loads(safejson.dumps(body)) == {
         "type": "error",
@@ -94,5 +94,5 @@ def test_the_error_object_has_the_contracts_shape() -> None:
     ],
 )
 def test_mistakes_are_put_into_one_sentence(messages: object, text: str) -> None:
-    """Each mistake has the path of its field; three at most are listed."""
+    """explain() gives each mistake the path of its field, lists three at most, and counts the rest."""
     assert errors.explain(messages) == text

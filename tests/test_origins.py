@@ -45,7 +45,7 @@ def allowed(origin: str, *entries: str) -> bool:
     ],
 )
 def test_what_only_looks_like_an_allowed_origin_is_not_let_in(origin: str) -> None:
-    """Scheme, host and port are compared completely, as browsers write them."""
+    """An origin is allowed only if scheme, host and port equal the entry's, written as browsers write them."""
     assert not allowed(origin, "https://good.com")
 
 
@@ -72,7 +72,7 @@ def test_what_only_looks_like_an_allowed_origin_is_not_let_in(origin: str) -> No
     ],
 )
 def test_an_entry_lets_in_what_it_says(entry: str, origin: str) -> None:
-    """Entries may have capitals and default ports; an entry without a scheme means https."""
+    """An entry allows its origin; capitals and the default port are ignored, and the default scheme is https."""
     assert allowed(origin, "https://other.example", entry) if entry != "*" else allowed(origin, entry)
 
 
@@ -94,7 +94,7 @@ def test_an_entry_lets_in_what_it_says(entry: str, origin: str) -> None:
     ],
 )
 def test_a_pattern_lets_in_hosts_below_it_alone(origin: str) -> None:
-    """The star stands for whole labels in front; scheme and port are compared as in an exact entry."""
+    """A pattern allows subdomains of its host with the same scheme and port, and not the host itself."""
     assert not allowed(origin, "https://*.good.com")
 
 
@@ -128,26 +128,26 @@ def test_a_pattern_lets_in_hosts_below_it_alone(origin: str) -> None:
     ],
 )
 def test_an_entry_that_is_none_is_refused(entry: str) -> None:
-    """Such an entry would allow nobody, or more than was meant."""
+    """An entry that is no origin is refused, since it would allow nobody, or more than was meant."""
     with pytest.raises(ValueError, match=r"no origin|stands alone"):
         parse(entry.split(","))
 
 
 def test_nobody_else_is_on_an_empty_list() -> None:
-    """``none`` allows nobody; an empty text would count as not set."""
+    """An empty list, ``none`` and empty texts all allow no origin."""
     assert parse([]) == parse(["none"]) == parse(["", " "]) == ()
     assert not allowed("https://good.com")
     assert not allowed("")
 
 
 def test_an_entry_is_kept_once() -> None:
-    """Duplicates are removed, even if they are written differently."""
+    """Entries that mean the same origin are parsed into one, even if they are written differently."""
     assert parse(["https://a.example", "A.example ", "https://a.example:443"]) == ("https://a.example",)
 
 
 @given(HOSTS, HOSTS)
 def test_an_exact_entry_is_equality(entry: str, host: str) -> None:
-    """For whatever hosts."""
+    """An exact entry for one of any two hosts allows the other only if they are equal."""
     assert allowed(f"https://{host}", entry) == (host == entry)
 
 
@@ -160,14 +160,14 @@ def test_a_pattern_is_a_whole_suffix(base: str, host: str) -> None:
 
 @given(HOSTS, st.integers(1, 65535), st.sampled_from(["http", "https"]))
 def test_reading_what_was_read_changes_nothing(host: str, port: int, scheme: str) -> None:
-    """What parse() returns is a valid allow-list itself."""
+    """Parsing what parse() returned gives the same list."""
     once = parse([f"{scheme}://{host}:{port}"])
     assert parse(once) == once
 
 
 @given(st.text(max_size=40))
 def test_any_text_is_answered(text: str) -> None:
-    """No text raises an exception, and only the entry itself is allowed."""
+    """Any text can be checked without an exception, and only the entry itself is allowed."""
     assert allowed(text, "https://good.com") == (text == "https://good.com")
 
 
@@ -194,5 +194,5 @@ def test_any_text_is_answered(text: str) -> None:
     ],
 )
 def test_a_page_of_the_same_host_is_known(origin: str, host: str, same: bool) -> None:
-    """The port is compared, the scheme is not: a server behind a proxy does not know it."""
+    """same_host() compares host and port, not the scheme, which a server behind a proxy does not know."""
     assert same_host(origin, host) is same

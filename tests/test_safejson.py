@@ -1,4 +1,4 @@
-"""What may be sent as JSON, whatever a robot passes in or a stranger sends."""
+"""Encoding whatever a robot passes in, and decoding whatever anybody sends."""
 
 import datetime as dt
 import enum
@@ -19,7 +19,7 @@ from tests.support.server import ROOT
 
 
 class Raising:
-    """A robot's object that can't even be printed."""
+    """An object whose ``__str__`` raises."""
 
     def __str__(self) -> str:
         raise RuntimeError("no text")
@@ -74,7 +74,7 @@ ANYTHING = st.recursive(st.one_of(json_values, OBJECTS), containers, max_leaves=
 @example("\ud800")
 @example(_with_itself({}))
 def test_dumps_never_raises_and_what_it_makes_always_parses(value: Any) -> None:
-    """A robot may pass in anything; pages get one line of JSON."""
+    """Any value is encoded, without an exception, as one line of JSON in UTF-8 that loads() accepts."""
     data = safejson.dumps(value)
     data.decode("utf-8", "strict")
     safejson.loads(data)
@@ -84,13 +84,13 @@ def test_dumps_never_raises_and_what_it_makes_always_parses(value: Any) -> None:
 
 @given(json_values)
 def test_json_passes_unchanged(value: Any) -> None:
-    """What JSON can express is unchanged; only a lone surrogate, which UTF-8 can't express, becomes a question mark."""
+    """What JSON can express is unchanged; a lone surrogate, which UTF-8 can't express, becomes a question mark."""
     text = json.dumps(value, ensure_ascii=False).encode("utf-8", "replace").decode()
     assert safejson.loads(safejson.dumps(value)) == json.loads(text)
 
 
 def test_what_json_cannot_hold_is_replaced() -> None:
-    """Not-a-number becomes null, an object its text, tuples and sets become lists."""
+    """NaN and infinity become null, sets and tuples lists, other objects their text, or null if they have none."""
     value = {
         "nan": float("nan"),
         "infinity": [float("inf"), float("-inf")],
@@ -114,26 +114,26 @@ def test_what_json_cannot_hold_is_replaced() -> None:
 
 
 def test_umlauts_travel_as_utf8_and_without_spaces() -> None:
-    """Frames are as short as possible."""
+    """JSON has unescaped letters and no spaces, so that frames are short."""
     assert safejson.dumps({"mensagem": "Tela 5 concluída", "n": [1, 2]}) == (
         '{"mensagem":"Tela 5 concluída","n":[1,2]}'.encode()
     )
 
 
 def test_a_key_without_a_text_does_not_stop_an_update() -> None:
-    """A robot's object may do anything in __str__, as a key too."""
+    """A key whose ``__str__`` raises does not make dumps() fail."""
     assert isinstance(safejson.loads(safejson.dumps({Raising(): 1, "b": 2})), dict)
 
 
 class RaisingDict(dict[str, Any]):
-    """A mapping that loads its content when it is iterated, and fails."""
+    """A mapping that fails when its items are read, as one that loads its content lazily may."""
 
     def items(self) -> Any:
         raise RuntimeError("gone")
 
 
 class RaisingList(list[Any]):
-    """A sequence that does the same."""
+    """A sequence that fails when it is iterated."""
 
     def __iter__(self) -> Any:
         raise RuntimeError("gone")
@@ -141,24 +141,24 @@ class RaisingList(list[Any]):
 
 @pytest.mark.parametrize("value", [RaisingDict(a=1), {"b": RaisingList([1]), "nan": float("nan")}])
 def test_a_container_that_cannot_be_looked_into_does_not_stop_an_update(value: Any) -> None:
-    """A robot's own container classes may raise anything when they are iterated."""
+    """A container that raises when it is iterated, as a robot's own class may, does not make dumps() fail."""
     safejson.loads(safejson.dumps(value))
 
 
 def test_a_number_too_long_to_print_does_not_stop_an_update() -> None:
-    """Python refuses to print more than 4300 digits."""
+    """An integer of over 4,300 digits, which Python refuses to print, does not make dumps() fail."""
     safejson.loads(safejson.dumps({"n": 10**5000}))
 
 
 def test_a_key_has_one_name_whatever_else_the_object_holds() -> None:
-    """A bad value elsewhere must not change the keys."""
+    """Keys that are no texts get the same names whether or not another value needs the encoder's slow path."""
     good: dict[Any, Any] = {None: 1, True: 2, 1.5: 3}
     spoilt = {**good, "x": float("nan")}
     assert [*safejson.loads(safejson.dumps(good)), "x"] == list(safejson.loads(safejson.dumps(spoilt)))
 
 
 def test_what_contains_itself_twice_is_encoded_at_once() -> None:
-    """A container that contains itself is cut there: following both references 50 levels deep would never end."""
+    """A container inside itself becomes null: following two such references 50 levels deep would never end."""
     program = (
         "import resource\n"
         "resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))\n"
@@ -171,7 +171,7 @@ def test_what_contains_itself_twice_is_encoded_at_once() -> None:
 
 
 def nested(depth: int) -> Any:
-    """Return a list in a list in a list …"""
+    """Return null within *depth* lists, each the only item of the next."""
     value: Any = None
     for _ in range(depth):
         value = [value]
@@ -180,7 +180,7 @@ def nested(depth: int) -> Any:
 
 @pytest.mark.parametrize("depth", [51, 60, 500])
 def test_what_is_nested_deeper_than_50_levels_becomes_null(depth: int) -> None:
-    """A parser that is already deep in its own stack can still handle it."""
+    """A list within 50 others becomes null, so that parsers with little stack left can read the result."""
     assert safejson.plain(nested(depth)) == nested(50)
 
 
@@ -194,7 +194,7 @@ def test_what_is_nested_deeper_than_50_levels_becomes_null(depth: int) -> None:
 @example(b'{"a":')
 @example(b"\xef\xbb\xbf{}")
 def test_loads_raises_only_bad_document(data: bytes | str) -> None:
-    """Any bytes are either JSON or BadDocument with one sentence."""
+    """Any bytes or text are decoded or raise BadDocument with a short message, no other exception."""
     try:
         safejson.loads(data)
     except BadDocument as error:
@@ -204,7 +204,7 @@ def test_loads_raises_only_bad_document(data: bytes | str) -> None:
 
 @pytest.mark.parametrize("data", [b"NaN", b"[Infinity]", b'{"a":-Infinity}'])
 def test_what_pythons_json_takes_beyond_json_is_refused(data: bytes) -> None:
-    """No browser's parser accepts NaN."""
+    """NaN and Infinity, which Python's json accepts but no browser's parser does, raise BadDocument."""
     with pytest.raises(BadDocument):
         safejson.loads(data)
 
@@ -213,18 +213,18 @@ def test_what_pythons_json_takes_beyond_json_is_refused(data: bytes) -> None:
     "data", [b'"\xff"', b'"\xed\xa0\x80"', b'"\xc0\xaf"', '{"a":1}'.encode("utf-16-le"), '{"a":1}'.encode("utf-32")]
 )
 def test_bytes_that_are_not_utf8_are_refused(data: bytes) -> None:
-    """All bodies are UTF-8; Python's json would guess other encodings and accept surrogates."""
+    """Bytes that are not UTF-8 raise BadDocument; Python's json would guess other encodings."""
     with pytest.raises(BadDocument):
         safejson.loads(data)
 
 
 @pytest.mark.parametrize("data", [b"[]", b"null", b"5", b'"text"', b"true"])
 def test_an_object_is_asked_for_and_nothing_else_is_taken(data: bytes) -> None:
-    """JSON that is not an object is refused."""
+    """load_object() refuses JSON that is not an object."""
     with pytest.raises(BadDocument, match="not an object"):
         safejson.load_object(data)
 
 
 def test_an_object_is_returned() -> None:
-    """Bytes and text are both accepted."""
+    """load_object() returns the object of a text as well as of bytes."""
     assert safejson.load_object(b'{"a":1}') == safejson.load_object('{"a":1}') == {"a": 1}

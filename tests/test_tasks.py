@@ -1,4 +1,4 @@
-"""Tasks that live as long as the application."""
+"""Tasks that live as long as the application and are restarted when they fail."""
 
 import asyncio
 import logging
@@ -13,7 +13,7 @@ from tests.support.server import until
 
 @pytest.fixture
 def delays(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Collects the attempt numbers for which a delay was requested; the delays themselves are short."""
+    """The attempt numbers for which a delay was requested; every delay is 1 ms."""
     asked: list[int] = []
 
     def delay(attempt: int, *_: object) -> float:
@@ -25,7 +25,7 @@ def delays(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def failing(calls: list[str], result: Callable[[], None]) -> Callable[[], "asyncio.Future[None]"]:
-    """Return work that records its call and then does *result*."""
+    """Return work that appends to *calls* and then calls *result*."""
 
     async def work() -> None:
         calls.append("called")
@@ -95,7 +95,7 @@ async def test_a_failing_block_ends_the_work_and_its_failure_goes_on() -> None:
 
 
 async def test_work_that_was_just_failing_is_cancelled_all_the_same(caplog: pytest.LogCaptureFixture) -> None:
-    """A block that ends during the pause before a restart does not wait for that."""
+    """A block that ends during the pause before a restart does not wait for the restart."""
     calls: list[str] = []
     async with asyncio.timeout(1), background(failing(calls, fail), "test"):
         await until(lambda: caplog.records)

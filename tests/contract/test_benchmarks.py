@@ -27,7 +27,7 @@ _WS, _SSE = load.Way("ws", "/{}"), load.Way("sse", "/{}")
 
 
 def chunk(payload: bytes) -> bytes:
-    """Wrap *payload* in one chunk of HTTP/1.1's chunked coding, which peers use."""
+    """Wrap *payload* in one chunk of HTTP/1.1's chunked coding, as some servers in the comparison do."""
     return b"%x\r\n%b\r\n" % (len(payload), payload)
 
 
@@ -38,7 +38,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @contextlib.contextmanager
 def _serving(answer: Callable[[socket.socket], None]) -> Iterator[int]:
-    """Accept one connection in a thread, read its request and pass the socket to *answer*."""
+    """Accept one connection in a thread, read its request and pass the socket to *answer*; yield the port."""
 
     def serve() -> None:
         with listener.accept()[0] as peer:
@@ -88,7 +88,7 @@ def test_a_lost_and_a_repeated_message_are_counted(program: Path) -> None:
 
 
 def test_a_first_message_that_is_missing_is_a_gap(program: Path) -> None:
-    """load.c knows the first number of a run, so a stream that begins later has a gap."""
+    """load.c counts the missing messages before the first one it gets as gaps: it knows a run's first number."""
     assert _counted(program, _WS, _UPGRADE + ws_text(_update(4)), 1)["gaps"] == 4 - messages.FIRST
 
 
@@ -118,7 +118,7 @@ def test_events_need_no_chunks(program: Path) -> None:
 
 
 def test_the_delay_is_the_time_since_sending(program: Path) -> None:
-    """A message whose timestamp is 100 ms old is reported with a delay of 100 ms."""
+    """A message whose timestamp is 100 ms old is reported with a delay of 100 to 200 ms."""
     counted = _counted(program, _WS, _UPGRADE + ws_text(_update(2, age_s=0.1)), 1)
     delay = counted["latency_us"]
     assert isinstance(delay, dict)
@@ -127,7 +127,7 @@ def test_the_delay_is_the_time_since_sending(program: Path) -> None:
 
 
 def test_pings_are_answered(program: Path) -> None:
-    """load.c answers a ping with a masked pong; servers close connections that don't."""
+    """load.c answers a ping with a masked pong, since servers close the connections of clients that don't."""
     answers: list[bytes] = []
 
     def answer(peer: socket.socket) -> None:
@@ -141,7 +141,7 @@ def test_pings_are_answered(program: Path) -> None:
 
 
 def test_socket_io_is_joined_before_it_counts_as_open(program: Path) -> None:
-    """The client joins the namespace when the engine is open, answers pings, and receives events."""
+    """Over Socket.IO load.c joins the namespace once the engine is open, answers pings, and counts events."""
     answers: list[bytes] = []
 
     def answer(peer: socket.socket) -> None:
@@ -158,7 +158,7 @@ def test_socket_io_is_joined_before_it_counts_as_open(program: Path) -> None:
 
 
 def test_a_refused_connection_is_an_error(program: Path) -> None:
-    """Load fails where a connection is refused: figures of fewer viewers than asked for mean nothing."""
+    """Load raises if a connection is refused: figures of fewer viewers than intended would mean nothing."""
 
     def answer(peer: socket.socket) -> None:
         peer.sendall(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n")
@@ -179,7 +179,7 @@ def test_a_stream_that_ends_is_told(program: Path) -> None:
 
 
 def test_polls_are_answered_ones(program: Path) -> None:
-    """A poll counts once its body is complete and its status is 200 or 304."""
+    """A poll counts as delivered when a 200 with its whole body, or a 304, has arrived; a 404 counts as refused."""
 
     def answer(peer: socket.socket) -> None:
         body = b"x" * 1000
@@ -263,7 +263,7 @@ def test_nothing_is_lost_where_nothing_is_lost(program: Path, tmp_path: Path) ->
     """A whole measurement with a real Redis and server (5 sessions, 20 viewers, 50 updates) reports no loss."""
     small = bench.Bench(program, tmp_path, quick=True)
     with bench.scene(small, "rpa-uvloop", "ws", viewers=20, sessions=5) as scene:
-        scene.warm_up(100, 20)  # a viewer that joins without a cursor gets what came before with its first state
+        scene.warm_up(100, 20)  # a viewer without a cursor gets earlier updates in its first message only
         figures = scene.measure(lambda: scene.publisher.burst(50))
     assert (figures["lost"], figures["duplicated"]) == (0, 0)
     assert figures["cpu_us"] > 0

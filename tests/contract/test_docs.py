@@ -111,7 +111,7 @@ def test_every_close_code_is_in_the_api_document_and_no_other() -> None:
 
 
 def test_every_status_is_in_the_api_document_and_no_other() -> None:
-    """docs/api.rst ends with the statuses that the server answers with."""
+    """The list at the end of docs/api.rst has every status that the server sends, and no other."""
     documented = set(map(int, re.findall(r"[;-] +(\d{3})\b", API.rpartition("\nStatuses\n")[2].replace("\n", " "))))
     sources = [path.read_text() for path in (ROOT / "rpa_server").rglob("*.py")]
     sent = {int(code) for text in sources for code in re.findall(r"(?:status=|HTTP/1\.1 |answer\(.*, )(\d{3})\b", text)}
@@ -121,23 +121,23 @@ def test_every_status_is_in_the_api_document_and_no_other() -> None:
 
 ARCHITECTURE = DOCUMENTS["architecture.rst"]
 _PATH = re.compile(r"``((?:[a-z_-]+/)*[a-z_.-]+\.(?:py|js|ts|lua|json|conf|php|cfg|css))``")
-#: Named as new on the page, and not there yet.
+#: Files that docs/architecture.rst names as new ones to be made; they don't exist.
 _NEW = {"http/commands.py"}
 
 
 def _file(path: str) -> Path:
-    """Return the file of the package, or of the checkout, that the page of the architecture calls *path*."""
+    """Return the file that docs/architecture.rst calls *path*: in the package, else in the checkout."""
     inside = ROOT / "rpa_server" / path
     return inside if inside.exists() else ROOT / path
 
 
 def test_every_file_of_the_architecture_is_there() -> None:
-    """A page that names files which moved would send its reader astray."""
+    """Every file that docs/architecture.rst names exists, except for those in _NEW."""
     assert [path for path in _PATH.findall(ARCHITECTURE) if path not in _NEW and not _file(path).exists()] == []
 
 
 def test_every_name_of_the_architecture_is_there() -> None:
-    """Classes and methods of both ways stand in the file beside them, the others somewhere in the package."""
+    """Names in the numbered steps of docs/architecture.rst are in the step's file, other classes in the package."""
     steps = re.findall(r"^ ?\d+ +``(\S+\.py)`` +(.+)$", ARCHITECTURE, re.MULTILINE)
     assert len(steps) == 23
     for path, words in steps:
@@ -149,7 +149,7 @@ def test_every_name_of_the_architecture_is_there() -> None:
 
 
 def test_no_change_touches_more_than_four_files() -> None:
-    """Tests and documents aside; else the layout is wrong."""
+    """No change in the last table of docs/architecture.rst needs more than four files, without tests and documents."""
     table = ARCHITECTURE.partition("To change …")[2]
     rows = re.split(r"\n   \* - ", table)[2:]
     assert len(rows) >= 15

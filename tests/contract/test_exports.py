@@ -21,7 +21,7 @@ def test_the_package_exports_the_application_and_its_version() -> None:
 
 
 def test_the_tracker_exports_the_names_that_robots_import() -> None:
-    """The exports are those of the plan and those of the deployed module."""
+    """The tracker exports the names of the plan and of the deployed module, each with a docstring."""
     assert sorted(tracker.__all__) == [
         "ProgressTracker",
         "RedisProgressTracker",
@@ -35,7 +35,7 @@ def test_the_tracker_exports_the_names_that_robots_import() -> None:
 
 @pytest.mark.parametrize("module", ["rpa_server", "rpa_server.tracker"])
 def test_a_star_import_brings_the_exported_names_and_no_other(module: str) -> None:
-    """Every name in ``__all__`` exists."""
+    """``from … import *`` brings exactly the names in ``__all__``."""
     program = (
         f"import {module} as module\n"
         "names = {}\n"
@@ -75,19 +75,19 @@ def test_a_method_is_called_as_robots_call_it(method: str) -> None:
 
 
 def test_there_is_no_public_method_but_those() -> None:
-    """A new attribute must be listed here; ``backend`` and ``lost`` are figures, ``session_id`` the session's id."""
+    """The class has the public methods in SIGNATURES, ``backend`` and ``lost``; a new one must be listed here."""
     public = {name for name, _ in inspect.getmembers(ProgressTracker) if not name.startswith("_")}
     assert public == (set(SIGNATURES) - {"__init__"}) | {"backend", "lost"}
 
 
 def test_the_tracker_is_a_context_manager() -> None:
-    """Leaving the block ends a run that was not ended in it."""
+    """The tracker has the methods of a context manager, with their usual parameters."""
     assert parameters(ProgressTracker.__enter__) == "self"
     assert len(inspect.signature(ProgressTracker.__exit__).parameters) == 4
 
 
 def test_the_plans_name_is_the_same_tracker() -> None:
-    """``RedisProgressTracker(session_id, redis_client)``."""
+    """RedisProgressTracker, the plan's name, is a subclass of ProgressTracker that adds nothing."""
     assert issubclass(RedisProgressTracker, ProgressTracker)
     own = {name for name in vars(RedisProgressTracker) if not name.startswith("__")}
     assert own == set()
@@ -102,5 +102,5 @@ def test_the_plans_name_is_the_same_tracker() -> None:
     ],
 )
 def test_a_helper_is_called_as_robots_call_it(function: Any, expected: str) -> None:
-    """The deployed module has them."""
+    """The helper functions have the parameters and defaults that they have in the deployed module."""
     assert parameters(function) == expected

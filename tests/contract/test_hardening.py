@@ -1,4 +1,4 @@
-"""Attacks: one kind a test, each tried on every route that it applies to."""
+"""Attacks, one kind for each test, which tries it on every route that it applies to."""
 
 import asyncio
 import json
@@ -19,11 +19,11 @@ from tests.support.sessions import SESSION, Robot
 #: Routes without a session; any other route must have it in its path or be listed below.
 WITHOUT_SESSION = {"/", "/embed", "/static/{name}", "/webflow_progress_tracker{rest}", "/api/sessions", "/health/live",
                    "/health/ready", "/metrics", "/status"}  # fmt: skip
-#: Routes that take the session as a parameter, and in which form.
+#: Routes that take the session id in the query → what may stand before the id there.
 IN_QUERY = {"/rpa_progress_sse.php": ["?session_id=", "?session="]}
 DEPLOYED_IN_QUERY = {"/progress_sse.php": "?session_id=", "/get_progress.php": "?session=",
                      "/get_progress_completo.php": "?session=", "/get_progress_fixed.php": "?session="}  # fmt: skip
-#: Addresses where the deployed system takes a session; those that answer every method use the deployed API's own words.
+#: Deployed addresses that take a session id, here ``{}``; they refuse a bad one in the deployed system's words.
 DEPLOYED = ["/api/rpa/progress/{}", "/rpa/progress/{}", "/progress/{}",
             *(path + query + "{}" for path, query in DEPLOYED_IN_QUERY.items())]  # fmt: skip
 DEPLOYED_WITHOUT_SESSION = {"/health{path}"}
@@ -61,7 +61,7 @@ def addresses(bad: str) -> list[tuple[str, str]]:
 
 
 class Answer(NamedTuple):
-    """A response as received."""
+    """A response as it was received; status 0 if there was none."""
 
     status: int
     headers: dict[str, str]
@@ -69,7 +69,7 @@ class Answer(NamedTuple):
 
     @property
     def error(self) -> dict[str, Any]:
-        """Return the error object that the body must be."""
+        """The body, checked to be an error object."""
         assert self.headers["content-type"].partition(";")[0] == "application/json", self
         error = json.loads(self.body)
         assert error.keys() == {"type", "code", "message", "temporary"}
@@ -117,7 +117,7 @@ def request(method: str, path: str, headers: str = "", body: bytes = b"") -> byt
 
 
 def attempt(method: str, path: str) -> bytes:
-    """Make the request that a route would serve, but for its bad session id."""
+    """Build the request that a route would serve but for its bad session id."""
     if method == "POST":
         return request(method, path, body=b'{"etapa": 1}')
     return request(method, path, HANDSHAKE if path.startswith(("/rpa/", "/ws/", "/session/")) else "")
@@ -140,8 +140,8 @@ def _note(event: str, arguments: tuple[Any, ...]) -> None:
 
 @pytest.fixture
 def opened() -> Iterator[list[str]]:
-    """Every file and directory that this process opens during the test."""
-    global _opened  # noqa: PLW0603 - audit hooks stay for good
+    """The paths of all files and directories that this process opens during the test."""
+    global _opened  # noqa: PLW0603 - an audit hook can't be removed, so the one hook reads this name
     if not _hooks:
         sys.addaudithook(_note)
         _hooks.append(_note)
@@ -196,7 +196,7 @@ BAD_IDS = {
 async def test_a_bad_session_id_is_refused_on_every_route(
     serve: Serve, data_dir: Path, backend: RedisServer, opened: list[str], bad: str
 ) -> None:
-    """An invalid id is answered 400 or 404 with an error object; no file outside is opened and no key is touched."""
+    """An invalid id is 400 or 404 with an error object; no file is opened and no key of Redis is touched."""
     client = await serve(redis_url=backend.url)
     await until(data_dir.is_dir)
     assert await alive(client)
@@ -229,7 +229,7 @@ async def test_a_bad_session_id_is_refused_on_every_route(
 
 @pytest.mark.parametrize("good", ["a", "_", "A-b_c.9", "a" * 128, "%61", SESSION])
 async def test_a_good_session_id_is_taken_on_every_route(serve: Serve, good: str) -> None:
-    """A valid session id is accepted everywhere, percent-encoded or not."""
+    """A valid session id is accepted on every route that takes one, percent-encoded or not."""
     client = await serve()
     for method, path in addresses(good):
         answer = await send(client, attempt(method, path))
@@ -237,7 +237,7 @@ async def test_a_good_session_id_is_taken_on_every_route(serve: Serve, good: str
 
 
 def test_no_route_is_forgotten() -> None:
-    """Every route has the session in its path, or is listed as taking it as a parameter or not at all."""
+    """Every route has the session in its path, or is listed as having it in the query or not at all."""
     for method, path in EVERY_ROUTE:
         known = WITHOUT_SESSION
         if method == "*":
@@ -257,7 +257,7 @@ def test_no_route_is_forgotten() -> None:
     ids=lambda path: path[:30],
 )  # fmt: skip
 async def test_an_unknown_address_is_404(serve: Serve, path: str) -> None:
-    """An unknown address is 404 ``not_found``, for every method."""
+    """An unknown address is 404 ``not_found``, for GET and for POST."""
     client = await serve()
     for method in ("GET", "POST"):
         answer = await send(client, request(method, path))
@@ -266,7 +266,7 @@ async def test_an_unknown_address_is_404(serve: Serve, path: str) -> None:
 
 @pytest.mark.parametrize("path", PATHS)
 async def test_a_wrong_method_is_405_with_allow(serve: Serve, path: str) -> None:
-    """A method that an address does not support is 405, with the supported ones."""
+    """A method that a route does not support is 405, and ``Allow`` lists exactly the supported ones."""
     client = await serve()
     taken = {method for method, known in EVERY_ROUTE if known == path}
     for method in METHODS:
@@ -279,7 +279,7 @@ async def test_a_wrong_method_is_405_with_allow(serve: Serve, path: str) -> None
 
 @pytest.mark.parametrize("method", ["FOO", "get", "G" * 1000, "PROPFIND"])
 async def test_an_unknown_method_is_refused(serve: Serve, method: str) -> None:
-    """An unknown method is refused like any other wrong one."""
+    """An unknown method is refused with a status of 4xx on every route, and the server goes on."""
     client = await serve()
     for path in PATHS:
         answer = await send(client, request(method, good_address(path)))
@@ -315,7 +315,7 @@ async def test_a_head_request_is_answered_without_a_body(serve: Serve, path: str
     ids=lambda path: path[:40],
 )  # fmt: skip
 async def test_nothing_but_the_files_of_the_page_is_served(serve: Serve, path: str) -> None:
-    """No trick leads out of the directory, and the directory itself is not listed."""
+    """No path leads out of the directory of static files, and the directory itself is not listed."""
     answer = await send(await serve(), request("GET", path))
     assert 400 <= answer.status < 500, answer
     assert answer.error["code"] in ("not_found", "forbidden")
@@ -324,7 +324,7 @@ async def test_nothing_but_the_files_of_the_page_is_served(serve: Serve, path: s
 
 
 async def test_no_answer_may_be_guessed_at(serve: Serve, data_dir: Path) -> None:
-    """Every answer of every route carries ``X-Content-Type-Options: nosniff``."""
+    """Every answer of every route, errors included, carries ``X-Content-Type-Options: nosniff``."""
     stored(data_dir, Robot(steps=1))
     client = await serve()
     missing = []
@@ -352,7 +352,7 @@ async def test_no_answer_may_be_guessed_at(serve: Serve, data_dir: Path) -> None
     ids=lambda body: repr(body[:24]),
 )  # fmt: skip
 async def test_a_poisoned_body_is_400(serve: Serve, data_dir: Path, body: bytes) -> None:
-    """JSON that is cut off, too deep, or has NaN in it is 400 ``bad_request``; nothing is stored."""
+    """A body that is broken JSON, nested too deeply or not valid is 400 ``bad_request``, and nothing is stored."""
     client = await serve()
     answer = await send(client, request("POST", f"/api/sessions/{SESSION}/events", body=body))
     assert (answer.status, answer.error["code"]) == (400, "bad_request")
@@ -361,7 +361,7 @@ async def test_a_poisoned_body_is_400(serve: Serve, data_dir: Path, body: bytes)
 
 @pytest.mark.parametrize("size", [64 * 1024 + 1, 10 * 1024 * 1024])
 async def test_a_huge_body_is_413(serve: Serve, size: int) -> None:
-    """A body over 64 KiB is 413 ``too_large``, answered before ten megabytes of it were read."""
+    """A body of 64 KiB and one byte, or of 10 MiB, is 413 ``too_large``, and the server goes on."""
     client = await serve()
     body = b'{"mensagem": "' + b"x" * size + b'"}'
     answer = await send(client, request("POST", f"/api/sessions/{SESSION}/events", body=body))
@@ -370,7 +370,7 @@ async def test_a_huge_body_is_413(serve: Serve, size: int) -> None:
 
 
 async def test_a_length_that_is_a_lie_holds_nothing_up(serve: Serve) -> None:
-    """A client that announces a body and disconnects leaves no connection or task behind."""
+    """A client that announces a body and disconnects stores nothing, and the server goes on answering."""
     client = await serve()
     with socket.create_connection(("127.0.0.1", client.port)) as connection:
         connection.sendall(
@@ -390,7 +390,7 @@ async def test_a_body_on_a_get_is_ignored(serve: Serve, path: str) -> None:
 
 
 async def test_what_a_robot_writes_comes_back_as_it_was(serve: Serve) -> None:
-    """Markup, control characters and lone surrogates in a robot's texts are unchanged on every transport."""
+    """Markup and control characters in a text come back unchanged as JSON; a lone surrogate stops no later read."""
     client = await serve()
     text = "<script>alert(1)</script>\u2028\u0000\x1b[31m'\"`"
     await post(client, etapa=1, mensagem=text, dados_extra={text: text})
@@ -406,7 +406,7 @@ async def test_what_a_robot_writes_comes_back_as_it_was(serve: Serve) -> None:
 
 
 async def test_a_header_of_10_kb_is_no_failure(serve: Serve) -> None:
-    """A header of 10 kB (a large cookie of another program on this host) does no harm on any route."""
+    """A header of 10 kB, such as another program's cookie, makes no route answer with a status of 5xx."""
     client = await serve()
     for name in ("Cookie", "X-Long", "Last-Event-ID", "If-None-Match", "Referer"):
         for path in PATHS:
@@ -452,7 +452,7 @@ NONSENSE = {
 
 @pytest.mark.parametrize("sent", NONSENSE.values(), ids=NONSENSE.keys())
 async def test_nonsense_on_the_line_does_no_harm(serve: Serve, sent: bytes) -> None:
-    """Bytes that are hardly HTTP are refused or ignored, without internals in the answer; the server goes on."""
+    """Bytes that are hardly HTTP get no status of 5xx and no internals in the answer, and the server goes on."""
     client = await serve()
     answer = await send(client, sent)
     assert answer.status < 500, answer

@@ -1,6 +1,6 @@
-"""The built package: installed by pip without the checkout, it has all files and its programs run.
+"""The package as setup.py builds it: used without the checkout, it has all files and its programs run.
 
-Built without a registry, on top of the packages that are installed here; test_layers checks the list of requirements.
+No registry is needed: the requirements are taken from this Python, and test_layers checks that the list is complete.
 """
 
 import json
@@ -19,7 +19,7 @@ import pytest
 from rpa_server.assets import __version__
 from tests.support.server import ROOT, free_port, get, wait_until
 
-#: The script rpa-server as pip writes it.
+#: What the script ``rpa-server`` does that pip would write.
 PROGRAM = """
 import sys
 from importlib.metadata import distribution
@@ -31,7 +31,7 @@ sys.exit(script.load()())
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with nothing but the package and its metadata."""
+    """The directory of a build: the package, its metadata and nothing else."""
     directory = tmp_path_factory.mktemp("install")
     source, built = directory / "source", directory / "built"
     listed = subprocess.run(
@@ -50,7 +50,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def environment(installed: Path) -> dict[str, str]:
-    """The environment of somebody who has only installed the package."""
+    """The environment variables of somebody who has only installed the package."""
     not_ours = ("RPA_", "REDIS_", "PYTHON", "COV")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(not_ours)}
     return {**kept, "PYTHONPATH": str(installed)}
@@ -65,7 +65,7 @@ def elsewhere(tmp_path: Path) -> Path:
 
 
 def output(*arguments: str, cwd: Path, env: dict[str, str]) -> str:
-    """Run Python, which must succeed; return its output."""
+    """Run Python, which must end with status 0; return its output."""
     done = subprocess.run([sys.executable, *arguments], cwd=cwd, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -73,7 +73,7 @@ def output(*arguments: str, cwd: Path, env: dict[str, str]) -> str:
 
 @contextmanager
 def started(*arguments: str, cwd: Path, env: dict[str, str]) -> Iterator["subprocess.Popen[str]"]:
-    """Run a server for the duration of the block."""
+    """Run a server for the duration of the block; SIGTERM must then end it with status 0 within 10 s."""
     process = subprocess.Popen(
         [sys.executable, *arguments], cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )
@@ -95,7 +95,7 @@ def test_the_program_is_there(installed: Path, elsewhere: Path, environment: dic
 
 
 def test_the_package_is_whole(installed: Path) -> None:
-    """It contains its types, its page, its settings and its demonstration, and no file lies beside it."""
+    """The package has its types, pages, settings, demonstration and modules, and no file lies beside it."""
     package = installed / "rpa_server"
     for name in ("py.typed", "cli/demo_history.json", "conf/websocket_config.json", "conf/redis.conf"):
         assert (package / name).is_file(), name
@@ -108,7 +108,7 @@ def test_the_package_is_whole(installed: Path) -> None:
 
 
 def test_the_defaults_are_found(elsewhere: Path, environment: dict[str, str]) -> None:
-    """Without any setting the packaged settings file is read."""
+    """Without any setting the packaged settings file is read, and its values are the defaults."""
     code = "from rpa_server import config; print(config.load({}) == config.Settings())"
     assert output("-c", code, cwd=elsewhere, env=environment) == "True\n"
 

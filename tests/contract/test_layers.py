@@ -1,4 +1,4 @@
-"""Who may import whom: the contracts in setup.cfg, each of them broken once on purpose, and what they can't say."""
+"""Who may import whom: the contracts in setup.cfg, each broken once on purpose, and rules that they can't express."""
 
 import ast
 import configparser
@@ -24,7 +24,7 @@ CONTRACTS = ["floors", "no circles", "tracker", "threads", "aiohttp", "redis", "
 
 #: Modules that may read the environment; all others get settings as arguments.
 ENVIRONMENT = {"app", "cli.commands", "cli.demo", "tracker.tracker"}
-#: No clock, socket, file or randomness of their own. A name stands for everything below it, too.
+#: Modules without a clock, socket, file or randomness of their own; a package's name includes its modules.
 PURE = [
     "progress", "delivery.wire", "legacy.php_json", "legacy.progress_answer", "legacy.reader_answer",
     "legacy.sse_messages", "legacy.last_seen", "backends.redis.names", "backends.files.names",
@@ -41,7 +41,7 @@ MODULES = {_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
 
 
 def graph() -> grimp.ImportGraph:
-    """Return who imports whom, for the type checker alone and inside functions included."""
+    """Return the graph of imports, with those in functions and those for the type checker alone."""
     return grimp.build_graph("rpa_server", include_external_packages=True, cache_dir=None)
 
 
@@ -50,18 +50,18 @@ def graph() -> grimp.ImportGraph:
 
 @pytest.fixture(autouse=True)
 def logging_stays(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep import-linter from configuring logging: that would silence our loggers for the tests that follow."""
+    """Keep import-linter from configuring logging, which would silence our loggers for the tests that follow."""
     monkeypatch.setattr("logging.config.dictConfig", lambda config: None)
 
 
 def lint(capsys: pytest.CaptureFixture[str]) -> str:
-    """Check the ``rpa_server`` that ``sys.path`` finds first; return the report."""
+    """Check the contracts of setup.cfg on the ``rpa_server`` that ``sys.path`` finds first; return the report."""
     importlinter.cli.lint_imports(config_filename=str(SETUP), no_cache=True, no_logo=True)
     return re.sub(r"\x1b\[[\d;]*m", "", capsys.readouterr().out)
 
 
 def test_the_package_keeps_every_contract(capsys: pytest.CaptureFixture[str]) -> None:
-    """Floors, circles, the tracker's imports, and who may import aiohttp, redis, watchfiles and click."""
+    """The package breaks no contract in setup.cfg, and these are all contracts that are checked."""
     report = lint(capsys)
     assert re.findall(r"^(.+) (?:KEPT|BROKEN)$", report, re.M) == CONTRACTS
     assert "BROKEN" not in report, report
@@ -71,7 +71,7 @@ class Breach(NamedTuple):
     """One import that a contract forbids.
 
     Attributes:
-        contract: the one that must be reported as broken.
+        contract: the name of the contract that must be reported as broken.
         importer: a module of ours, to the end of whose file *line* is appended.
         imported: what the report must name beside the importer.
         line: the import statement.
@@ -123,7 +123,7 @@ BREACHES = [
 
 @pytest.fixture(scope="module")
 def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with a copy of the package."""
+    """A directory with a copy of the package, which tests may change."""
     directory = tmp_path_factory.mktemp("copied")
     shutil.copytree(PACKAGE, directory / "rpa_server", ignore=shutil.ignore_patterns("__pycache__"))
     return directory
@@ -131,7 +131,7 @@ def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def copy(copied: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The copied package, which import-linter finds instead of the real one."""
+    """The copy of the package, which import-linter finds instead of the original."""
     for name in [name for name in sys.modules if name.partition(".")[0] == "rpa_server"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.chdir(copied)
@@ -141,7 +141,7 @@ def copy(copied: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("breach", BREACHES, ids=lambda breach: f"{breach.importer} imports {breach.imported}")
 def test_a_breach_is_reported(copy: Path, capsys: pytest.CaptureFixture[str], breach: Breach) -> None:
-    """Each contract reports an import that it forbids, and names both ends of it."""
+    """A forbidden import is reported as a breach of its contract, with both modules or the circle's package."""
     file = copy / MODULES[breach.importer].relative_to(PACKAGE)
     sound = file.read_text(encoding="utf-8")
     file.write_text(f"{sound}\n{breach.line}\n", encoding="utf-8")
@@ -159,13 +159,13 @@ def test_a_breach_is_reported(copy: Path, capsys: pytest.CaptureFixture[str], br
 
 
 def _common_package(breach: Breach) -> str:
-    """Return the smallest package that holds both ends, which is the one that such a report names."""
+    """Return the smallest package with both modules in it, which a report about a circle names."""
     ends = (name.split(".")[:-1] for name in (breach.importer, breach.imported))
     return ".".join(["rpa_server", *(one for one, other in zip(*ends, strict=False) if one == other)])
 
 
 def test_a_package_without_a_floor_is_reported(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A new module in the package's root needs a line of its own."""
+    """A new module in the package's root is reported until setup.cfg lists it on a floor."""
     new = copy / "new_room.py"
     new.touch()
     try:
@@ -175,7 +175,7 @@ def test_a_package_without_a_floor_is_reported(copy: Path, capsys: pytest.Captur
 
 
 def circle(imports: grimp.ImportGraph) -> list[str]:
-    """Return the modules of one circle, first and last the same; empty where there is none."""
+    """Return the modules of one circle of imports, first and last the same; empty if there is none."""
     ours = {name for name in imports.modules if name.partition(".")[0] == "rpa_server"}
     try:
         graphlib.TopologicalSorter(
@@ -187,7 +187,7 @@ def circle(imports: grimp.ImportGraph) -> list[str]:
 
 
 def test_no_module_is_in_a_circle_with_its_package() -> None:
-    """The contract looks at siblings; this looks at a package's ``__init__`` and its modules, too."""
+    """There is no circle of imports, not even through a package's ``__init__``, which the contract does not see."""
     imports = graph()
     assert circle(imports) == []
     imports.add_import(importer="rpa_server.errors", imported="rpa_server")
@@ -212,7 +212,7 @@ def _touches_environment(module: ast.Module) -> bool:
 
 
 def test_only_the_edges_touch_the_environment() -> None:
-    """Everything else gets settings as arguments."""
+    """Only the modules in ENVIRONMENT use the process's environment; all others get settings as arguments."""
     assert _environment_users(MODULES) <= ENVIRONMENT
 
 
@@ -221,7 +221,7 @@ def test_only_the_edges_touch_the_environment() -> None:
     ["import os\nos.environ['A']", "import os as o\nx = o.getenv('A')", "from os import environ as e"],
 )
 def test_reading_the_environment_is_noticed(tmp_path: Path, text: str) -> None:
-    """However it is spelled."""
+    """Access to the environment is found in every spelling: ``os.environ``, an alias, and an import of a name."""
     (tmp_path / "module.py").write_text(text)
     assert _environment_users({"module": tmp_path / "module.py"}) == {"module"}
 
@@ -248,13 +248,13 @@ def _below(prefixes: list[str]) -> list[str]:
 
 @pytest.mark.parametrize("name", _below(PURE))
 def test_a_pure_module_imports_no_clock_socket_or_file(name: str) -> None:
-    """They take times and random numbers as arguments."""
+    """A pure module uses no clock, socket, file or randomness; it takes times and numbers as arguments."""
     assert _impurities(MODULES[name].read_text(encoding="utf-8")) == []
 
 
 @pytest.mark.parametrize("source", ["import time", "from os import path", "datetime.now()", "def f(): import asyncio.log"])
 def test_an_impure_module_is_noticed(source: str) -> None:
-    """At the top or inside a function."""
+    """Each of these sources is found to be impure, whether by an import, in a function or by a call."""
     assert len(_impurities(source)) == 1
 
 
@@ -277,7 +277,7 @@ def loaded(program: str) -> set[str]:
 
 
 def test_importing_the_tracker_loads_no_web_server() -> None:
-    """A robot pays for what it uses."""
+    """Importing the tracker loads no web server, no command line and no package that only the server uses."""
     modules = loaded("import rpa_server.tracker")
     assert "rpa_server.tracker.tracker" in modules
     heavy = {"aiohttp", "watchfiles", "click", "rich", "prometheus_client", "uvloop"}
@@ -287,7 +287,7 @@ def test_importing_the_tracker_loads_no_web_server() -> None:
 
 
 def test_importing_the_package_loads_nothing_heavy() -> None:
-    """``import rpa_server`` comes before everything else."""
+    """``import rpa_server`` loads no module of ours but rpa_server.assets."""
     modules = loaded("import rpa_server")
     assert {name for name in modules if name.startswith("rpa_server")} == {"rpa_server", "rpa_server.assets"}
 
@@ -311,13 +311,13 @@ print("all")
 
 
 def test_every_module_can_be_imported_first() -> None:
-    """Each in a fresh fork: no circle that only works when something else was imported before."""
+    """Each module can be imported before all others, in a fork of its own, so no circle depends on an order."""
     names = [f"rpa_server.{name}".rstrip(".") for name in MODULES if name != "__main__"]
     assert run(_IMPORT_EACH.format(names=names)) == "all\n"
 
 
 def test_every_package_that_is_imported_is_required() -> None:
-    """pip installs what is imported, and nothing more but what makes it faster."""
+    """install_requires lists exactly the imported packages, apart from those in the extra ``speed``."""
     setup = configparser.ConfigParser()
     setup.read(SETUP, encoding="utf-8")
     required = [re.findall(r"[\w-]+", line.split(">")[0]) for line in setup["options"]["install_requires"].split()]
@@ -333,7 +333,7 @@ def test_every_package_that_is_imported_is_required() -> None:
 
 
 def _imported_by(path: Path) -> set[str]:
-    """Return the modules that a test's file names in import statements."""
+    """Return the modules that a file of the tests imports; fail for a relative import."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_bytes())):
         if isinstance(node, ast.Import):
@@ -345,7 +345,7 @@ def _imported_by(path: Path) -> set[str]:
 
 
 def test_no_test_module_imports_another() -> None:
-    """What two of them need is in tests/support or a fixture of a conftest."""
+    """No test module imports another one or a conftest; what two of them need is in tests/support or a fixture."""
     for path in sorted((ROOT / "tests").rglob("*.py")):
         for name in _imported_by(path):
             parts = name.split(".")
@@ -353,12 +353,12 @@ def test_no_test_module_imports_another() -> None:
                 assert not [part for part in parts if part.startswith("test_") or part == "conftest"], path
 
 
-#: What many tests need is written once.
+#: Functions and classes that many tests need, each defined in one file of tests/ only.
 ONCE = ["serve", "Robot", "Viewer", "Site", "Stack"]
 
 
 def test_what_many_tests_need_is_written_once() -> None:
-    """A test module that needs something else gives it another name."""
+    """Each name in ONCE is defined once in tests/; a test module that needs another thing names it otherwise."""
     found = [
         node.name
         for path in (ROOT / "tests").rglob("*.py")
@@ -372,13 +372,13 @@ def test_what_many_tests_need_is_written_once() -> None:
 
 
 def test_the_root_holds_a_dozen_files() -> None:
-    """Everything else has a package."""
+    """The package's root has 12 modules at most; everything else is in a package."""
     assert len(list(PACKAGE.glob("*.py"))) <= 12
 
 
 @pytest.mark.parametrize("name", MODULES)
 def test_modules_and_functions_stay_short(name: str) -> None:
-    """No module over 300 lines, no function over 50."""
+    """No module is longer than 300 lines, no function longer than 50."""
     source = MODULES[name].read_text(encoding="utf-8")
     assert len(source.splitlines()) <= 300
     functions = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]

@@ -37,7 +37,7 @@ def unit() -> Parser:
 
 @pytest.mark.skipif(ANALYZE is None, reason="no systemd on this machine")
 def test_systemd_takes_the_unit(tmp_path: Path) -> None:
-    """systemd-analyze verifies the unit without a warning and rates its sandbox as good."""
+    """systemd-analyze verifies the unit without a warning and rates its exposure at 2.0 of 10 at most."""
     installed = tmp_path / "rpa-server.service"
     installed.write_text(UNIT.read_text().replace("/opt/rpa-server/bin/rpa-server", "/bin/true"))
     done = subprocess.run(
@@ -52,7 +52,7 @@ def test_systemd_takes_the_unit(tmp_path: Path) -> None:
 
 
 def test_it_starts_the_command_line(unit: Parser) -> None:
-    """It is the command that the README gives."""
+    """The unit starts ``rpa-server serve``, the command in the README, by an absolute path."""
     assert re.fullmatch(r"/\S+/bin/rpa-server serve", unit["Service"]["ExecStart"])
 
 
@@ -63,12 +63,12 @@ def test_redis_is_not_required(unit: Parser) -> None:
 
 
 def test_there_are_descriptors_for_the_default_number_of_viewers(unit: Parser) -> None:
-    """LimitNOFILE covers RPA_MAX_CONNECTIONS with room for a few more servers."""
+    """LimitNOFILE covers the default RPA_MAX_CONNECTIONS and the descriptors that the server reserves."""
     assert int(unit["Service"]["LimitNOFILE"]) >= 1000 + _RESERVED
 
 
 def test_systemd_waits_longer_than_a_shutdown_takes(unit: Parser, data_dir: Path) -> None:
-    """SIGTERM ends the server by itself, long before systemd would kill it."""
+    """KillSignal ends the server with status 0 in less than half of TimeoutStopSec."""
     server = Server(data_dir)
     command = [sys.executable, "-m", "rpa_server", "serve", "--host", "127.0.0.1", "--port", str(server.port)]
     with subprocess.Popen(command, env=server.environ, cwd=ROOT, stdout=subprocess.DEVNULL) as process:

@@ -1,4 +1,4 @@
-"""The shapes of progress/shapes.py and the members of Estado, compared with everything that must agree with them."""
+"""The TypedDicts in progress/shapes.py and the members of Estado, compared with all that must agree with them."""
 
 import importlib
 import json
@@ -60,7 +60,7 @@ def interface(name: str) -> dict[str, tuple[bool, str]]:
 
 
 def words(name: str) -> set[str]:
-    """Return the members of a union of strings."""
+    """Return the strings in the union that is the type or the field *name*."""
     text = re.search(rf"\b{name}\b[?]?\s*[=:]([^;]*);", TYPES)
     assert text is not None
     return set(re.findall(r"'(\w+)'", text[1]))
@@ -70,10 +70,10 @@ def words(name: str) -> set[str]:
 
 
 class Pair(NamedTuple):
-    """An interface, and the shapes that a page may get as one.
+    """An interface in TypeScript, and the shapes in Python of which a page may get one as that interface.
 
     Attributes:
-        fields: those of the interface.
+        fields: the interface's fields, as declared() returns them.
         any_of: the shapes; a field is optional if one of them may lack it.
         lenient: fields that are optional in the interface though every shape has them.
         strict: fields that the interface promises though a shape may lack them.
@@ -86,7 +86,7 @@ class Pair(NamedTuple):
 
 
 def inline(of: str, field: str) -> dict[str, tuple[bool, str]]:
-    """Return the fields of an object type written inside an interface."""
+    """Return the fields of an object type that is written inside the interface *of*, at *field*."""
     return declared(block(interface(of)[field][1]).rstrip("; ") + ";")
 
 
@@ -112,14 +112,14 @@ PAIRS = {
 
 @pytest.mark.parametrize("name", PAIRS)
 def test_an_interface_has_the_fields_of_its_shape(name: str) -> None:
-    """A field added or removed on one side only is reported."""
+    """An interface has exactly the fields of its shapes: one that is added on one side only is reported."""
     pair = PAIRS[name]
     assert set(pair.fields) == set().union(*(shape.__annotations__ for shape in pair.any_of))
 
 
 @pytest.mark.parametrize("name", PAIRS)
 def test_a_field_is_optional_where_a_page_may_not_get_it(name: str) -> None:
-    """TypeScript then makes the page check before it reads."""
+    """A field is optional if a shape may lack it, so that TypeScript makes pages check it; Pair lists exceptions."""
     pair = PAIRS[name]
     always = set.intersection(*(set(shape.__required_keys__) for shape in pair.any_of))
     optional = {field for field, (may_be_missing, _) in pair.fields.items() if may_be_missing}
@@ -127,7 +127,7 @@ def test_a_field_is_optional_where_a_page_may_not_get_it(name: str) -> None:
 
 
 def test_events_are_the_same_everywhere() -> None:
-    """The type, the entries' words and the pages' type have the same values."""
+    """shapes.Evento, the events of entries and ``evento`` in TypeScript have the same values."""
     assert words("evento") == set(get_args(shapes.Evento)) == {*EVENTS, "progresso"}
 
 
@@ -140,7 +140,7 @@ def assert_shaped(made: Mapping[str, Any], shape: Any) -> None:
 
 @pytest.mark.parametrize("name", recordings.ALL)
 def test_what_our_own_writer_makes_has_its_shape(name: str) -> None:
-    """Casts in the code could hide a missing or an additional key."""
+    """All that a Run makes has the keys of its TypedDict; casts in the code could hide a missing or extra one."""
     history = recordings.ALL[name]
     run = Run("s1", "a1", datetime(2026, 1, 15), history["total_etapas"])
     run.start(datetime(2026, 1, 15))
@@ -193,7 +193,7 @@ class Reporter:
 
 @pytest.mark.parametrize("name", recordings.ALL)
 def test_what_is_read_of_a_deployed_robot_has_its_shape(name: str) -> None:
-    """This is checked with a history and without."""
+    """What from_files() makes of a deployed robot's files, with a history and without, has the keys of its shape."""
     history = recordings.ALL[name]
     for files in ((None, history), (recordings.progress_of(history), None)):
         state = from_files("s1", *files)
@@ -205,7 +205,7 @@ def test_what_is_read_of_a_deployed_robot_has_its_shape(name: str) -> None:
 
 
 def test_the_documented_update_is_the_shape() -> None:
-    """The example in docs/api.rst has every required key."""
+    """The example of an update in docs/api.rst has exactly the required keys of UpdateMessage."""
     text = (ROOT / "docs" / "api.rst").read_text(encoding="utf-8")
     example = json.loads(block(text[text.index("``progress_update``, one step") :]).join("{}"))
     assert set(example) == shapes.UpdateMessage.__required_keys__
@@ -228,13 +228,13 @@ TABLES = dict(tables())
 
 
 def test_the_deployed_answers_are_one_table() -> None:
-    """Which the test below finds, as it finds any other one that is made."""
+    """legacy/ has one table that is keyed by Estado, legacy.outcomes._TABLE, and tables() finds it."""
     assert "rpa_server.legacy.outcomes._TABLE" in TABLES
     assert {name for name in TABLES if ".legacy." in name} == {"rpa_server.legacy.outcomes._TABLE"}
 
 
 def test_every_column_of_that_table_says_of_each_outcome_whether_the_run_is_over() -> None:
-    """A page must not wait for a run that another page takes for ended."""
+    """All deployed words of an outcome agree: the run goes on or is over, and it is a success or not."""
     running = {Estado.AGUARDANDO, Estado.EXECUTANDO}
     for estado in Estado:
         words = deployed_words(estado)
@@ -245,23 +245,23 @@ def test_every_column_of_that_table_says_of_each_outcome_whether_the_run_is_over
 
 @pytest.mark.parametrize("name", TABLES)
 def test_every_table_knows_every_outcome(name: str) -> None:
-    """A new member fails here once for each table that lacks it."""
+    """Every table that is keyed by Estado has every member; a new one fails here for each table that lacks it."""
     assert set(TABLES[name]) == set(Estado)
 
 
 def test_every_outcome_that_ends_a_run_has_a_rule() -> None:
-    """An outcome that no rule gives could never happen."""
+    """Every outcome that ends a run is the result of some rule; without a rule it could never happen."""
     running = {Estado.AGUARDANDO, Estado.EXECUTANDO}
     assert {estado for _, estado in outcome._RULES} == set(Estado) - running
 
 
 def test_pages_have_a_type_for_every_outcome() -> None:
-    """``RPAEstado`` in web/rpa-progress.d.ts."""
+    """``RPAEstado`` in web/rpa-progress.d.ts has exactly the members of Estado."""
     assert words("RPAEstado") == set(Estado)
 
 
 def exported(module: str) -> dict[str, dict[str, dict[str, str]]]:
-    """Return the tables that a module of web/ exports."""
+    """Return the tables that a module of web/ exports, by name."""
     program = f"import * as all from './{module}'; console.log(JSON.stringify(all));"
     node = shutil.which("node")
     assert node, "node is not installed"
@@ -275,7 +275,7 @@ OUTCOMES = "src/outcome.js"
 
 
 def test_pages_have_a_record_for_every_outcome() -> None:
-    """Words, colour, error and English. web/tests/words.test.mjs looks at what is in them."""
+    """web/src/outcome.js has a record of every outcome with these keys; words.test.mjs checks what is in them."""
     tables = exported(OUTCOMES)
     assert set(tables["OUTCOMES"]) == set(tables["LOADED"]) == set(Estado)
     for record in tables["OUTCOMES"].values():
@@ -284,20 +284,20 @@ def test_pages_have_a_record_for_every_outcome() -> None:
 
 
 def test_the_list_of_sessions_was_built_of_the_same_records() -> None:
-    """It lacks an outcome until ``npm run build`` was run."""
+    """web/page-outcomes.js has every outcome; a new one is missing until ``npm run build`` was run."""
     assert set(exported("page-outcomes.js")["OUTCOMES"]) == set(Estado)
 
 
 @pytest.mark.parametrize(("file", "selector"), [("src/style.css", ".{}"), ("page.css", '[data-kind="{}"]')])
 def test_every_colour_of_an_outcome_is_in_the_styles(file: str, selector: str) -> None:
-    """Without one of its own a run that goes on has the page's accent."""
+    """Every colour of an outcome has a rule in the styles, except ``running``, which has the page's accent."""
     style = (WEB / file).read_text(encoding="utf-8")
     kinds = {record["_kind"] for record in exported(OUTCOMES)["OUTCOMES"].values()} - {"running"}
     assert {kind for kind in kinds if f"\n{selector.format(kind)}" not in style} == set()
 
 
 def test_no_other_script_or_style_names_the_outcomes() -> None:
-    """Those that set one alone apart may: what is said while nothing is known, and the demonstration's end."""
+    """Except for outcome.js and its build, scripts and styles name no outcome but ``erro`` and three others."""
     apart = {Estado.AGUARDANDO, Estado.EXECUTANDO, Estado.SUCESSO}
     known = {WEB / OUTCOMES, WEB / "page-outcomes.js"}
     for path in sorted({*(WEB / "src").iterdir(), *WEB.glob("*.js"), *WEB.glob("*.css")} - known):
@@ -307,7 +307,7 @@ def test_no_other_script_or_style_names_the_outcomes() -> None:
 
 
 def test_no_module_writes_an_outcome_as_text() -> None:
-    """A comparison with a word goes on when the word does not; ``erro`` is also a key and an event."""
+    """Only outcome.py has outcomes as strings; ``erro`` and ``executando``, which mean other things, too, may occur."""
     names = set(Estado) - {Estado.ERRO, Estado.EXECUTANDO}
     for path in sorted((ROOT / "rpa_server").rglob("*.py")):
         if path.name != "outcome.py":
@@ -316,14 +316,14 @@ def test_no_module_writes_an_outcome_as_text() -> None:
 
 
 def test_every_word_that_means_an_end_is_one() -> None:
-    """A robot's word that a rule of outcome() knows ends the run of a robot that writes no history, too."""
+    """is_end() is true for every word that outcome() knows, except for the ambiguous ones."""
     sets = [value for value in vars(outcome).values() if isinstance(value, frozenset)]
     assert len(sets) >= 6
     assert {word for word in frozenset().union(*sets) - outcome._AMBIGUOUS if not outcome.is_end(word)} == set()
 
 
 def test_every_outcome_is_documented() -> None:
-    """The document has its word in the list of fields, and what leads to it in the table of rules."""
+    """docs/api.rst has every outcome in its list of fields and in its table of rules."""
     text = (ROOT / "docs" / "api.rst").read_text(encoding="utf-8")
     listed = text[text.index("``estado``         what it means") : text.index("``final``          true")]
     rules = text[text.index("What the robot did") : text.index("*Ended* means")]

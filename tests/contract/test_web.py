@@ -23,10 +23,10 @@ from tests.support.scripts import WEB, run
 from tests.support.server import ROOT, Server, until
 
 DIST = WEB / "dist"
-#: The limits of what a page loads, in bytes as compressed by gzip -9: each script and its headers fit the first flight of
+#: The most bytes of each script, compressed by gzip -9: with its headers it then fits the first flight of
 #: a TCP connection, ten packets.
 LIMITS = {"rpa-client.js": 7_000, "rpa-progress.js": 14_000}
-#: Functions that turn a string into markup or code; Trusted Types forbid them all.
+#: Functions and properties that turn a string into markup or code; Trusted Types forbid them all.
 SINKS = re.compile(
     r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function|createContextualFragment|srcdoc"
     r"|DOMParser|setHTML|setAttribute\(['\"](on|style)|setTimeout\(['\"]|javascript:"
@@ -42,7 +42,7 @@ def test_the_scripts_own_tests_pass(tools: Path, name: str) -> None:
 
 
 def test_the_types_fit_how_a_page_uses_them(tools: Path) -> None:
-    """tsc accepts the hand-written types and a page that uses them, and rejects the misuses marked in it."""
+    """tsc accepts the hand-written types and a page that uses them, and rejects that page's marked misuses."""
     run("node", str(tools / "typescript" / "bin" / "tsc"), "--project", "tests/tsconfig.json")
 
 
@@ -57,13 +57,13 @@ def test_the_built_files_are_what_the_sources_make(tools: Path, tmp_path: Path) 
 
 @pytest.mark.parametrize("name", sorted(LIMITS))
 def test_a_script_stays_small(name: str) -> None:
-    """The client is at most 7,000 bytes, with the widget at most 14,000, compressed."""
+    """Compressed, the client alone is at most 7,000 bytes, and with the widget at most 14,000."""
     size = len(gzip.compress((DIST / name).read_bytes(), 9))
     assert size <= LIMITS[name], f"{name}: {size} bytes"
 
 
 def test_all_that_a_page_loads_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    """Beside its script the widget loads style and texts once, at most 4 KB more; prints all sizes."""
+    """rpa-progress.json, which the widget loads once, is at most 4 KiB compressed; all sizes are printed."""
     sizes = {path.name: len(gzip.compress(path.read_bytes(), 9)) for path in sorted(DIST.iterdir())}
     with capsys.disabled():
         print("\ncompressed:", ", ".join(f"{name} {size}" for name, size in sizes.items()))
@@ -71,7 +71,7 @@ def test_all_that_a_page_loads_is_told(capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_the_script_vouches_for_the_file_beside_it() -> None:
-    """rpa-progress.js contains the hash of rpa-progress.json, so that its own integrity covers both."""
+    """rpa-progress.js contains the hash of rpa-progress.json, so that the script's integrity covers both files."""
     digest = hashlib.sha256((DIST / "rpa-progress.json").read_bytes()).digest()
     assert f"sha256-{base64.b64encode(digest).decode()}" in (DIST / "rpa-progress.js").read_text(encoding="utf-8")
 
@@ -97,7 +97,7 @@ def test_no_script_makes_markup_or_code_of_a_string() -> None:
 
 
 def test_the_runs_for_the_scripts_tests_are_the_servers() -> None:
-    """web/tests/fixtures/runs.json is what the server's rules give today."""
+    """web/tests/fixtures/runs.json is what tests/support/web_runs.py makes with the server's rules today."""
     assert web_runs.FILE.read_text(encoding="utf-8") == web_runs.text()
 
 
@@ -119,19 +119,19 @@ class Page:
         return [line for line in self.lines if line[0] == kind]
 
     async def read(self) -> None:
-        """Read until it prints nothing more."""
+        """Read its output until it ends."""
         assert self._process.stdout is not None
         async for line in self._process.stdout:
             self.lines.append(json.loads(line))
 
     async def until(self, kind: str, count: int) -> None:
-        """Wait until it has printed *kind* so many times."""
+        """Wait until it has printed at least *count* lines of this *kind*."""
         await until(lambda: len(self.said(kind)) >= count, 20)
 
 
 @asynccontextmanager
 async def pages(url: str, session_id: str, *transports: list[str]) -> AsyncIterator[list[Page]]:
-    """Open one page for each list of transports; they are closed after the block."""
+    """Open one page for each list of transports; after the block wait up to 30 s until all have ended."""
     node = shutil.which("node")
     assert node, "node is not installed"
     processes = [
@@ -191,7 +191,7 @@ async def test_every_update_reaches_every_page_once_though_the_server_is_killed_
 
 
 def _names(declaration: str, pattern: str) -> set[str]:
-    """Return the matches of *pattern* in the part of the types that begins with *declaration*."""
+    """Return the matches of *pattern* in the part of rpa-progress.d.ts that begins with *declaration*."""
     types = (WEB / "rpa-progress.d.ts").read_text(encoding="utf-8")
     part = types.split(declaration, 1)[1]
     return set(re.findall(pattern, re.split(r"\n}\n|;\n\n", part)[0]))
@@ -210,7 +210,7 @@ def _names(declaration: str, pattern: str) -> set[str]:
     ],
 )
 def test_the_document_tells_everything_that_the_types_have(declaration: str, pattern: str) -> None:
-    """docs/javascript.rst has every option, event, error code, method and count."""
+    """docs/javascript.rst names every option, callback, event, statistic, error code, state and method."""
     document = (ROOT / "docs" / "javascript.rst").read_text(encoding="utf-8")
     names = _names(declaration, pattern) - {"constructor", "sessionId", "addEventListener", "removeEventListener"}
     assert len(names) > 4
@@ -218,7 +218,7 @@ def test_the_document_tells_everything_that_the_types_have(declaration: str, pat
 
 
 def test_every_error_code_of_the_sources_is_one_of_the_types() -> None:
-    """The types have each error code that the client uses."""
+    """The type RPAErrorCode has every error code that the sources in web/src use."""
     known = _names("type RPAErrorCode =", r"'(\w+)'")
     texts = [path.read_text(encoding="utf-8") for path in (WEB / "src").glob("*.js")]
     made = {code for text in texts for code in re.findall(r"new RPAError\('(\w+)'", text)}

@@ -1,4 +1,4 @@
-"""The clients of a session, tested alone: no store, no timeline."""
+"""Audience, tested alone: no store, no timeline."""
 
 from collections.abc import Callable
 from typing import Any, cast
@@ -36,7 +36,7 @@ def counting(calls: list[Update]) -> Callable[[Update], bytes]:
 
 
 def test_an_update_is_encoded_once_for_all_clients_of_a_kind() -> None:
-    """Five viewers of two kinds need two encodings, and every viewer gets the update."""
+    """An update for five viewers of two kinds is encoded twice, and every viewer gets it."""
     encoded: dict[str, list[Update]] = {"one": [], "other": []}
 
     class One(Viewer):
@@ -55,7 +55,7 @@ def test_an_update_is_encoded_once_for_all_clients_of_a_kind() -> None:
 
 
 def test_nothing_is_encoded_where_nobody_listens() -> None:
-    """When the last client of a kind leaves, its group is removed."""
+    """After the last client of a kind has left, updates are no longer encoded for that kind."""
     calls: list[Update] = []
 
     class One(Viewer):
@@ -70,7 +70,7 @@ def test_nothing_is_encoded_where_nobody_listens() -> None:
 
 
 def test_whoever_lags_is_named_and_reads_on_in_order() -> None:
-    """Catching up begins with the first frame that the client did not accept."""
+    """deliver() is True when a client begins to lag; catch_up() sends every update from the refused one on."""
     audience, counters = make()
     slow, quick, robot = begin(audience, Viewer()), begin(audience, Viewer()), Robot()
     slow.pending = 10
@@ -85,7 +85,7 @@ def test_whoever_lags_is_named_and_reads_on_in_order() -> None:
 
 
 def test_a_joiner_gets_what_came_without_a_number_meanwhile() -> None:
-    """Numbered updates are in the store; unnumbered ones are nowhere else."""
+    """begin() sends the unnumbered updates since join(), and no numbered ones, which the store has."""
     audience, _ = make()
     viewer, robot = Viewer(), Robot()
     audience.join(viewer)

@@ -1,4 +1,4 @@
-"""The clients of a session as bytes on a transport: no HTTP, no aiohttp."""
+"""Every kind of stream, and the waiting poll: what each of them writes to its transport or does instead."""
 
 from collections.abc import Callable
 from typing import Any
@@ -30,7 +30,7 @@ def stream_names() -> pytest.MarkDecorator:
 
 
 def push(client: Stream, update: Update) -> bool:
-    """Give *client* one update as Audience does."""
+    """Write one update to *client* as Audience does; tell whether it was accepted."""
     return client.write(client.encode(update))
 
 
@@ -46,7 +46,7 @@ async def known(robot: Robot) -> Session:
 
 @stream_names()
 def test_a_stream_that_is_behind_takes_nothing(name: str) -> None:
-    """From the high-water mark until everything is accepted, updates are not written, and the caller is informed."""
+    """Above HIGH_WATER pending bytes write() writes nothing and returns False, until all bytes are accepted."""
     wire = Wire(unsent=HIGH_WATER + 1)
     client = STREAMS[name](wire)
     assert wire.limits == (0, HIGH_WATER)
@@ -60,7 +60,7 @@ def test_a_stream_that_is_behind_takes_nothing(name: str) -> None:
 
 @stream_names()
 def test_a_stream_takes_an_update_in_one_write(name: str) -> None:
-    """An update is written at once, in one piece."""
+    """An update is written at once, with a single write()."""
     wire = Wire()
     assert push(STREAMS[name](wire), Robot().step()) is True
     assert len(wire.written) == 1
@@ -68,7 +68,7 @@ def test_a_stream_takes_an_update_in_one_write(name: str) -> None:
 
 @stream_names()
 def test_gone_is_called_once_when_the_connection_is_lost(name: str) -> None:
-    """That holds however often and for whatever reason the connection is lost."""
+    """``gone`` is called once, however often and for whatever reason connection_lost() is called."""
     calls: list[bool] = []
     client = STREAMS[name](Wire())
     client.gone = lambda: calls.append(True)
@@ -79,7 +79,7 @@ def test_gone_is_called_once_when_the_connection_is_lost(name: str) -> None:
 
 @stream_names()
 def test_a_batch_is_one_write(name: str) -> None:
-    """The updates that a client catches up with are written in one piece; without any nothing is written."""
+    """send() writes all its updates with a single write(), and nothing for an empty list."""
     wire = Wire(unsent=HIGH_WATER + 1)
     client = STREAMS[name](wire)
     client.send([])
@@ -90,7 +90,7 @@ def test_a_batch_is_one_write(name: str) -> None:
 
 @stream_names()
 def test_aborting_drops_the_connection(name: str) -> None:
-    """A stalled client's connection is dropped without a close frame."""
+    """abort() drops the connection and writes nothing, no close frame either."""
     wire = Wire()
     STREAMS[name](wire).abort()
     assert wire.aborted
@@ -112,7 +112,7 @@ async def test_a_native_socket_gets_updates_untouched() -> None:
 
 
 async def test_a_native_socket_is_synced_with_the_whole_state() -> None:
-    """The sync message has the position, the snapshot and the heartbeat."""
+    """The sync message has exactly these keys: position, snapshot, heartbeat and whether it is recovered."""
     wire, robot = Wire(), Robot(steps=3)
     session = await known(robot)
     NativeSocket(wire).sync(session.welcome())
@@ -129,7 +129,7 @@ async def test_a_native_socket_is_synced_with_the_whole_state() -> None:
 
 
 async def test_a_recovered_sync_names_the_position_that_updates_follow_on() -> None:
-    """If the updates follow, the sync has the client's own position and no snapshot."""
+    """A recovered sync has the client's own position, which the updates follow, and no snapshot."""
     wire = Wire()
     NativeSocket(wire).sync((await known(Robot(steps=3))).welcome(Cursor("aaaa", 1)))
     (message,) = wire.frames()
@@ -137,7 +137,7 @@ async def test_a_recovered_sync_names_the_position_that_updates_follow_on() -> N
 
 
 async def test_a_sync_of_an_unknown_session_is_empty() -> None:
-    """If nothing is known, snapshot and epoch are null and seq is 0."""
+    """The sync of an unknown session has null as epoch and snapshot, and 0 as seq."""
     wire = Wire()
     NativeSocket(wire).sync(make_hub(SlowStore()).session(SESSION).welcome())
     (message,) = wire.frames()
@@ -155,7 +155,7 @@ async def test_a_native_reset_has_the_whole_state() -> None:
 
 @pytest.mark.parametrize(("end", "code"), [("finish", FINISHED), ("restart", RESTART)])
 async def test_a_native_socket_is_closed_with_the_reason_in_the_code(end: str, code: int) -> None:
-    """The end of the run has code 4410, a restart 1012; the first code stays."""
+    """The end of the run closes with code 4410, a restart with 1012; a second close changes nothing."""
     wire = Wire()
     client = NativeSocket(wire)
     getattr(client, end)()
@@ -181,21 +181,21 @@ async def test_a_plain_socket_gets_the_stored_state_as_a_first_update() -> None:
 
 
 async def test_a_plain_socket_that_continues_gets_no_snapshot() -> None:
-    """If the updates follow, nothing is sent before them."""
+    """A plain socket whose cursor was recovered gets nothing before the updates."""
     wire = Wire()
     PlainSocket(wire).sync((await known(Robot(steps=3))).welcome(Cursor("aaaa", 1)))
     assert wire.written == []
 
 
 async def test_a_plain_socket_of_an_unknown_session_stays_silent() -> None:
-    """If nothing is stored, nothing is sent."""
+    """A plain socket of an unknown session gets no first message."""
     wire = Wire()
     PlainSocket(wire).sync(make_hub(SlowStore()).session(SESSION).welcome())
     assert wire.written == []
 
 
 async def test_estimates_are_followed_by_their_own_frame() -> None:
-    """An update with estimates is followed by a frame with them, in which every item has ``nome``."""
+    """An update with estimates is followed by a frame with them, in which every coverage has ``nome``."""
     wire, robot = Wire(), Robot()
     update = robot.run.estimates({"coberturas_detalhadas": [{"nome_cobertura": "Compreensiva"}, "x"]}, robot.run_time())
     push(PlainSocket(wire), update)
@@ -209,7 +209,7 @@ async def test_estimates_are_followed_by_their_own_frame() -> None:
 
 
 async def test_a_stored_state_with_estimates_is_followed_by_their_frame() -> None:
-    """A client that comes after step 5 gets the estimates like those that were there before."""
+    """A client that joins after the estimates gets them in a frame of their own, behind the stored state."""
     wire, robot = Wire(), Robot()
     robot.run.estimates({"coberturas_detalhadas": [{"nome_cobertura": "Compreensiva"}]}, robot.run_time())
     PlainSocket(wire).sync((await known(robot)).welcome())
@@ -220,7 +220,7 @@ async def test_a_stored_state_with_estimates_is_followed_by_their_frame() -> Non
 
 
 def test_a_plain_socket_is_never_closed_cleanly() -> None:
-    """The plan's page never reconnects after a clean close: at the end it stays open, a restart drops it."""
+    """A plain socket stays open at the end and is aborted by a restart, so that its page reconnects."""
     wire = Wire()
     client = PlainSocket(wire)
     client.finish()
@@ -234,7 +234,7 @@ def test_a_plain_socket_is_never_closed_cleanly() -> None:
 
 
 async def test_an_event_has_its_cursor_as_id() -> None:
-    """Every update is an unnamed event with its position as id."""
+    """A numbered update is an unnamed event with its cursor as id; an unnumbered one has no id."""
     wire, robot = Wire(), Robot()
     updates = robot.steps(2)
     client = EventStream(wire)
@@ -248,7 +248,7 @@ async def test_an_event_has_its_cursor_as_id() -> None:
 
 
 async def test_the_id_never_runs_ahead_of_the_updates() -> None:
-    """A sync has an id only if it has the snapshot: otherwise a lost connection would skip the updates that follow."""
+    """The id of a sync is never ahead of what the client has, else a lost connection would skip updates."""
     session = await known(Robot(steps=3))
     ahead, behind = Wire(), Wire()
     EventStream(ahead).sync(session.welcome())
@@ -258,7 +258,7 @@ async def test_the_id_never_runs_ahead_of_the_updates() -> None:
 
 
 async def test_a_reset_event_has_the_new_position() -> None:
-    """After a reset the id is the position of the new state."""
+    """The id of a reset is the position of the snapshot in it."""
     wire, session = Wire(), await known(Robot(steps=3))
     EventStream(wire).reset(session.welcome())
     ((cursor, message),) = wire.events()
@@ -277,7 +277,7 @@ async def test_a_plain_event_stream_gets_updates_alone() -> None:
 
 @pytest.mark.parametrize("end", ["finish", "restart"])
 async def test_an_event_stream_ends_with_its_connection(end: str) -> None:
-    """The end of the run and a restart both close it without a message: the browser reconnects by itself."""
+    """The end of the run and a restart close the connection without a message; the browser reconnects by itself."""
     wire = Wire()
     getattr(EventStream(wire), end)()
     assert wire.data == b""
@@ -285,7 +285,7 @@ async def test_an_event_stream_ends_with_its_connection(end: str) -> None:
 
 
 def test_the_heartbeat_of_an_event_stream_is_a_comment() -> None:
-    """A comment carries no data, and is left out if the client is behind anyway."""
+    """A ping is a comment, left out while writing is paused, and expire() does nothing."""
     wire = Wire()
     client = EventStream(wire)
     client.ping()
@@ -300,7 +300,7 @@ def test_the_heartbeat_of_an_event_stream_is_a_comment() -> None:
 
 @pytest.mark.parametrize("happens", ["write", "send", "reset", "finish", "restart", "abort"])
 async def test_a_waiting_poll_wakes_whatever_happens(happens: str) -> None:
-    """Any message to the client ends the wait."""
+    """Updates, a reset, the end, a restart and an abort each wake a waiting poll."""
     woken: list[bool] = []
     client = Waiter(lambda: woken.append(True))
     robot = Robot()
@@ -314,7 +314,7 @@ async def test_a_waiting_poll_wakes_whatever_happens(happens: str) -> None:
 
 
 async def test_a_waiting_poll_sleeps_on_when_there_is_nothing() -> None:
-    """Beginning to wait is nothing new, and neither is an empty batch."""
+    """Neither sync(), with which a poll begins to wait, nor an empty list of updates wakes it."""
     woken: list[bool] = []
     client = Waiter(lambda: woken.append(True))
     await watch(make_hub(SlowStore(Robot(steps=1).state())).session(SESSION), client, Cursor("aaaa", 1))
@@ -324,13 +324,13 @@ async def test_a_waiting_poll_sleeps_on_when_there_is_nothing() -> None:
 
 
 async def test_the_plain_snapshot_of_nothing_is_nothing() -> None:
-    """A session that nobody has written has no plain snapshot."""
+    """plain_message() is None for a session that nobody has written."""
     assert plain_message(make_hub(SlowStore()).session(SESSION).welcome()) is None
 
 
 @given(st.text())
 def test_any_text_survives_every_framing(text: str) -> None:
-    """No text of a robot breaks a frame or an event."""
+    """Any text in an update is read back unchanged from a WebSocket frame and from an event."""
     robot, socket, stream = Robot(), Wire(), Wire()
     update = robot.step(text.encode("utf-8", "replace").decode())
     push(NativeSocket(socket), update)

@@ -1,4 +1,4 @@
-"""The heartbeat of many streams; time is the number of ticks, of which a period has as many as there are groups."""
+"""Heartbeat with many streams; time is counted in ticks, of which a period has as many as there are groups."""
 
 import asyncio
 
@@ -41,7 +41,7 @@ def tick(heartbeat: Heartbeat, ticks: list[None], count: int) -> None:
 
 
 def test_every_stream_is_pinged_once_a_period_and_asked_in_between() -> None:
-    """However many streams there are, each gets its ping, and its answer is checked half a period later."""
+    """Each of 100 streams is pinged once a period, and its answer is checked half a period after the ping."""
     heartbeat, streams, ticks = make(100)
     tick(heartbeat, ticks, 3 * GROUPS)
     for stream in streams:
@@ -52,17 +52,17 @@ def test_every_stream_is_pinged_once_a_period_and_asked_in_between() -> None:
 
 
 def test_the_pings_are_spread_over_the_period() -> None:
-    """Thousands of writes at once would delay everything else."""
+    """Of 60 streams at most 3 are pinged in one tick, since many writes at once would delay everything else."""
     heartbeat, streams, ticks = make(60)
     tick(heartbeat, ticks, GROUPS)
     first = sorted(stream.pings[0] for stream in streams)
     assert max(first.count(number) for number in first) <= 3
-    assert first[0] > GROUPS // 6  # a new client is known to be alive, so its first ping comes later
+    assert first[0] > GROUPS // 6  # a new client has just connected, so its first ping can wait
     assert first[-1] - first[0] > GROUPS // 2
 
 
 def test_a_stream_that_left_is_left_alone() -> None:
-    """A removed stream gets no more pings; removing one that was never added is not an error."""
+    """A removed stream is neither pinged nor checked any more, and removing it again is no error."""
     heartbeat, (gone,), ticks = make(1)
     heartbeat.remove(gone)
     heartbeat.remove(gone)
@@ -72,7 +72,7 @@ def test_a_stream_that_left_is_left_alone() -> None:
 
 @pytest.mark.parametrize(("period_s", "least"), [(0.3, 5), (3.0, 2)])
 async def test_it_ticks_by_itself(period_s: float, least: int) -> None:
-    """As often as there are groups in a period."""
+    """run() calls tick() again and again, for a short and for a long period."""
     heartbeat, _, ticks = make(0)
     heartbeat = Heartbeat(period_s)
     heartbeat.tick = lambda: ticks.append(None)  # type: ignore[method-assign]

@@ -1,4 +1,4 @@
-"""The registry of watched sessions: which clients are admitted, what is left after them, how it closes."""
+"""The hub: which clients are admitted, what is left after they have gone, and how it closes."""
 
 import asyncio
 import gc
@@ -18,7 +18,7 @@ class Guest(Viewer):
     """A viewer that is connected for as long as a handler would serve it.
 
     Args:
-        obedient: it leaves when restart() asks it to, like a handler whose stream ends.
+        obedient: if True it leaves at restart(), like a handler whose stream ends; if False only at abort() or go().
     """
 
     def __init__(self, obedient: bool = True) -> None:
@@ -39,7 +39,7 @@ class Guest(Viewer):
         self._gone.set()
 
     async def stay(self, hub: Hub, session_id: str = SESSION) -> None:
-        """Do what a handler does, until the stream ends."""
+        """Watch the session as a handler does, until the stream ends."""
         with hub.visit(session_id, self) as session:
             await session.load()
             session.begin(self, None)
@@ -92,7 +92,7 @@ async def test_nothing_is_left_where_a_viewer_left_during_the_read() -> None:
 
 
 async def test_the_session_lives_as_long_as_somebody_watches() -> None:
-    """If one of two viewers leaves, the other one keeps its session and its updates."""
+    """If one of two viewers leaves, the other one keeps the session and gets its updates."""
     robot = Robot(steps=2)
     hub = make_hub(SlowStore(robot.state()))
     leaving, staying = Guest(), Guest()
@@ -121,7 +121,7 @@ async def test_what_nobody_watches_costs_nothing() -> None:
 
 
 async def test_an_update_reaches_its_own_session_only() -> None:
-    """Viewers of another session get nothing of it."""
+    """An update reaches the viewers of its session and no viewer of another one."""
     robot = Robot()
     store = SlowStore()
     hub = make_hub(store)
@@ -139,7 +139,7 @@ async def test_an_update_reaches_its_own_session_only() -> None:
 
 
 async def test_all_changed_reads_every_watched_session() -> None:
-    """After a gap in the subscription every watched session is read again."""
+    """all_changed() reads every watched session again, for messages that a broken subscription missed."""
     robot = Robot(steps=1)
     store = SlowStore(robot.state())
     hub = make_hub(store)
@@ -159,7 +159,7 @@ async def test_all_changed_reads_every_watched_session() -> None:
 
 
 async def test_a_full_server_refuses() -> None:
-    """One connection more than allowed is refused and leaves nothing; when one leaves, the next is admitted."""
+    """A connection beyond the limit is refused and creates no session; after one has left, the next is admitted."""
     hub = make_hub(SlowStore(), most=2)
     with hub.visit("a", Viewer()), hub.visit("a", Viewer()):
         with pytest.raises(ServerFull), hub.visit("b", Viewer()):
@@ -172,7 +172,7 @@ async def test_a_full_server_refuses() -> None:
 
 
 async def test_a_handler_that_fails_gives_its_room_back() -> None:
-    """However a handler ends, its connection no longer counts and its client is removed."""
+    """If a handler raises, its connection no longer counts, and its client has left the session."""
     hub = make_hub(SlowStore())
     kept: list[Session] = []
     with pytest.raises(ZeroDivisionError), hub.visit(SESSION, Viewer()) as session:
@@ -198,7 +198,7 @@ async def test_a_task_that_fails_is_logged(caplog: pytest.LogCaptureFixture) -> 
 
 
 async def test_a_store_that_is_down_is_logged_now_and_then(caplog: pytest.LogCaptureFixture) -> None:
-    """A store that fails for every viewer makes one line in the log, not one per viewer."""
+    """A store that fails for 50 sessions makes one line in the log, not one per session."""
     store = SlowStore()
     store.failing = True
     hub = make_hub(store)
@@ -239,7 +239,7 @@ async def test_a_bug_in_one_read_stops_no_other(caplog: pytest.LogCaptureFixture
 
 
 async def test_closing_tells_everyone_to_come_back() -> None:
-    """Closing restarts every stream, in whatever state it is, once; afterwards nobody is admitted."""
+    """close() calls restart() once on every client, lagging ones included; afterwards no client is admitted."""
     robot = Robot(steps=1)
     store = SlowStore(robot.state())
     hub = make_hub(store)
@@ -260,7 +260,7 @@ async def test_closing_tells_everyone_to_come_back() -> None:
 
 
 async def test_closing_reaches_who_is_still_joining() -> None:
-    """A viewer whose state is still being read does not delay the closing."""
+    """A viewer whose state is still being read does not delay close()."""
     store = SlowStore(Robot(steps=1).state())
     hub = make_hub(store)
     store.hold()
@@ -274,7 +274,7 @@ async def test_closing_reaches_who_is_still_joining() -> None:
 
 
 async def test_who_stays_is_aborted() -> None:
-    """A stream that does not end when it is asked to is dropped after a second."""
+    """A client that does not leave after restart() is aborted within 2 s."""
     hub = make_hub(SlowStore())
     guest = Guest(obedient=False)
     task = asyncio.create_task(guest.stay(hub))
@@ -286,7 +286,7 @@ async def test_who_stays_is_aborted() -> None:
 
 
 async def test_closing_twice_is_closing_once() -> None:
-    """A second close, at once or later, does nothing more and does not fail."""
+    """A second close(), at the same time or later, does nothing and does not fail."""
     hub = make_hub(SlowStore())
     guest = Guest()
     task = asyncio.create_task(guest.stay(hub))
@@ -298,13 +298,13 @@ async def test_closing_twice_is_closing_once() -> None:
 
 
 async def test_closing_an_unused_hub_is_quick() -> None:
-    """Without viewers closing takes no time."""
+    """Without viewers close() takes less than 0.1 s."""
     async with asyncio.timeout(0.1):
         await make_hub(SlowStore()).close()
 
 
 async def test_nothing_is_sent_behind_the_goodbye() -> None:
-    """A client that was disconnected gets no more updates: they would follow its close frame."""
+    """After restart() a client gets no more updates, which would follow its close frame."""
     robot = Robot(steps=1)
     hub = make_hub(SlowStore(robot.state()))
     guest = Guest(obedient=False)
@@ -320,7 +320,7 @@ async def test_nothing_is_sent_behind_the_goodbye() -> None:
 
 
 async def test_the_figures_count_what_happened() -> None:
-    """Delivered updates are counted once for each client that got them, early or late."""
+    """``delivered`` counts each update once for each client that got it, at once or after lagging."""
     robot = Robot(steps=1)
     hub = make_hub(SlowStore(robot.state()))
     quick, slow = Guest(), Guest()

@@ -1,4 +1,4 @@
-"""One session: what each client sees of a run, whatever messages and the store do."""
+"""One session: what each client gets of a run, whatever happens to messages, reads and clients."""
 
 import asyncio
 from typing import Any
@@ -21,7 +21,7 @@ from tests.support.sessions import SESSION, ManualClock, Robot, SlowStore, Viewe
 
 
 async def test_a_joiner_gets_what_is_published_while_the_store_is_read() -> None:
-    """A client gets what is published between join() and begin(), once."""
+    """A client gets each update published between join() and begin() exactly once."""
     robot = Robot(steps=2)
     store = SlowStore(robot.state())
     session = make_hub(store).session(SESSION)
@@ -39,7 +39,7 @@ async def test_a_joiner_gets_what_is_published_while_the_store_is_read() -> None
 
 
 async def test_a_joiner_gets_unnumbered_updates_that_come_while_the_store_is_read() -> None:
-    """A client gets an unnumbered update published between join() and begin(), once."""
+    """A client gets each unnumbered update published between join() and begin() exactly once."""
     store = SlowStore(Robot(steps=2).state())
     session = make_hub(store).session(SESSION)
     store.hold()
@@ -80,14 +80,14 @@ async def test_a_joiner_that_is_cancelled_does_not_stop_the_read_of_the_others()
 
 
 async def test_an_unknown_session_is_synced_with_nothing() -> None:
-    """Before anybody has written there is no position and nothing is recovered."""
+    """Before anybody has written a session, its first message has no position and is not recovered."""
     viewer = await watch(make_hub(SlowStore()).session(SESSION), Viewer(), START)
     assert viewer.got == [("sync", None)]
     assert viewer.recovered is False
 
 
 async def test_the_first_update_reaches_who_waits_for_it() -> None:
-    """A viewer of a session that does not exist yet gets its run from the first update."""
+    """A viewer of a session that does not exist yet gets every update of its run from the first one on."""
     robot, store = Robot(), SlowStore()
     session = make_hub(store).session(SESSION)
     viewer = await watch(session, Viewer())
@@ -100,7 +100,7 @@ async def test_the_first_update_reaches_who_waits_for_it() -> None:
 
 @pytest.mark.parametrize("seq", range(6))
 async def test_a_known_cursor_is_continued(seq: int) -> None:
-    """Every update after the cursor follows, each once, in order."""
+    """After a known cursor the client gets every later update, each once, in order."""
     store = SlowStore(Robot(steps=5).state())
     cursor = Cursor("aaaa", seq) if seq else START
     viewer = await watch(make_hub(store).session(SESSION), Viewer(), cursor)
@@ -119,7 +119,7 @@ async def test_a_cursor_that_proves_nothing_gets_the_snapshot(cursor: Cursor) ->
 
 
 async def join_in_vain(session: Session, store: SlowStore) -> Viewer:
-    """Let a viewer join while no store answers."""
+    """Let a viewer join, and load the session, while no store answers; return the viewer."""
     store.failing = True
     viewer = Viewer()
     session.join(viewer)
@@ -129,7 +129,7 @@ async def join_in_vain(session: Session, store: SlowStore) -> Viewer:
 
 
 async def test_a_store_that_fails_is_told_and_asked_again() -> None:
-    """While no store answers load() raises StorageUnavailable; the next attempt reads again."""
+    """While no store answers load() raises StorageUnavailable; the next load() reads again."""
     store = SlowStore(Robot(steps=2).state())
     session = make_hub(store).session(SESSION)
     viewer = await join_in_vain(session, store)
@@ -152,7 +152,7 @@ async def test_who_began_without_a_store_gets_the_state_once_it_answers() -> Non
 
 
 async def test_who_comes_back_while_no_store_answers_is_told_once_one_does() -> None:
-    """A page whose first message was empty would take every update for new, so that message waits for the store."""
+    """A client with a cursor gets nothing until a store answers: an empty start would make old updates look new."""
     robot = Robot(steps=5)
     store = SlowStore(robot.state())
     session = make_hub(store).session(SESSION)
@@ -167,7 +167,7 @@ async def test_who_comes_back_while_no_store_answers_is_told_once_one_does() -> 
 
 @pytest.mark.parametrize("returns", [True, False])
 async def test_who_comes_back_to_a_run_that_redis_lost_waits_a_while_for_it(returns: bool) -> None:
-    """The robot is about to store the run again; if it does not, the page is sent an empty first message."""
+    """A client whose run no store has waits PATIENCE_S for the robot to store it again, then gets an empty start."""
     clock = ManualClock()
     robot = Robot(steps=5)
     store = SlowStore()
@@ -188,7 +188,7 @@ async def test_who_comes_back_to_a_run_that_redis_lost_waits_a_while_for_it(retu
 
 
 async def test_updates_are_delivered_once_and_in_order() -> None:
-    """Every update reaches every client, once, in order, without another read of the store."""
+    """Every update reaches every client once, in order, without another read of the store."""
     robot = Robot(steps=2)
     store = SlowStore(robot.state())
     hub = make_hub(store)
@@ -216,7 +216,7 @@ async def test_a_duplicate_is_dropped() -> None:
 
 
 async def test_a_hole_is_filled_from_the_store() -> None:
-    """A lost message is read from the store: nothing is lost, doubled or out of order."""
+    """If a message was lost, its update is read from the store, and every client gets all updates in order."""
     robot = Robot(steps=1)
     store = SlowStore(robot.state())
     session = make_hub(store).session(SESSION)
@@ -231,7 +231,7 @@ async def test_a_hole_is_filled_from_the_store() -> None:
 
 
 async def test_what_comes_while_a_hole_is_filled_follows_it() -> None:
-    """Updates that arrive while the store answers slowly are kept and delivered after the missing ones."""
+    """Updates that arrive while the store is read because of a gap are delivered after the missing ones."""
     robot = Robot(steps=1)
     store = SlowStore(robot.state())
     session = make_hub(store).session(SESSION)
@@ -272,7 +272,7 @@ async def test_a_hole_stays_known_while_the_store_is_down() -> None:
 
 
 async def test_a_read_that_is_overtaken_changes_nothing() -> None:
-    """A read that began before updates arrived takes nobody back: no reset, no step twice."""
+    """A read that began before updates arrived causes neither a reset nor a repeated update."""
     robot = Robot(steps=3)
     store = SlowStore(robot.state())
     session = make_hub(store).session(SESSION)
@@ -301,7 +301,7 @@ async def test_an_update_that_no_store_ever_holds_does_not_read_for_ever(stored:
 
 
 async def test_an_update_that_no_store_holds_keeps_nobody_from_joining() -> None:
-    """A viewer that joins while such an update is pending is synced nevertheless."""
+    """A viewer that joins while an update that no store has is pending is synced nevertheless."""
     store = SlowStore(None)
     session = make_hub(store).session(SESSION)
     store.hold()
@@ -317,7 +317,7 @@ async def test_an_update_that_no_store_holds_keeps_nobody_from_joining() -> None
 
 
 async def test_a_late_update_of_the_run_before_is_dropped() -> None:
-    """Updates of a run that is over are neither delivered nor a reason to read for ever."""
+    """An update of the previous run is not delivered, and causes a few reads at most, not a loop."""
     old, new = Robot(steps=4), Robot("bbbb", steps=2, minute=5)
     store = SlowStore(new.state())
     session = make_hub(store).session(SESSION)
@@ -330,7 +330,7 @@ async def test_a_late_update_of_the_run_before_is_dropped() -> None:
 
 
 async def test_a_new_run_is_one_reset() -> None:
-    """A new epoch resets every client once; its updates follow the reset."""
+    """A new run resets every client once; the run's updates follow the reset."""
     old, new = Robot(steps=4), Robot("bbbb", minute=5)
     store = SlowStore(old.state())
     session = make_hub(store).session(SESSION)
@@ -361,7 +361,7 @@ async def test_a_gap_in_the_history_is_one_reset() -> None:
 
 
 async def test_snapshots_without_a_history_are_updates() -> None:
-    """For a writer that keeps only a snapshot every newer snapshot is the next update; gaps don't count."""
+    """For a writer without a history each newer snapshot is the next update, however far its number jumps."""
 
     def snapshot(seq: int) -> SessionState:
         robot = Robot("s123", steps=1)
@@ -379,7 +379,7 @@ async def test_snapshots_without_a_history_are_updates() -> None:
 
 
 async def test_more_updates_than_are_kept_may_come_while_the_store_is_read() -> None:
-    """If more updates arrive at once than memory keeps, those that the store still has are not lost."""
+    """If more updates arrive during a read than are kept, the client reaches the last one without a silent gap."""
     robot, store = Robot(steps=1), SlowStore()
     store.stored = robot.state()
     session = make_hub(store).session(SESSION)
@@ -427,7 +427,7 @@ async def test_a_resumed_client_needs_no_store() -> None:
 
 
 async def test_a_lagging_client_catches_up_in_order() -> None:
-    """A lagging client gets everything once it has accepted what is pending; others are served meanwhile."""
+    """A lagging client gets every update once it has accepted what is pending; others are served meanwhile."""
     robot = Robot(steps=1)
     hub = make_hub(SlowStore(robot.state()))
     session = hub.session(SESSION)
@@ -447,7 +447,7 @@ async def test_a_lagging_client_catches_up_in_order() -> None:
 
 
 async def test_a_client_that_lags_too_far_is_reset_once() -> None:
-    """A client that is further behind than the kept updates gets one reset, and then what follows."""
+    """A client that lags further than the kept updates reach gets one reset, and then the following updates."""
     robot = Robot(steps=1)
     hub = make_hub(SlowStore(robot.state()))
     session = hub.session(SESSION)
@@ -463,7 +463,7 @@ async def test_a_client_that_lags_too_far_is_reset_once() -> None:
 
 
 async def test_a_stalled_client_is_aborted() -> None:
-    """A client that accepts nothing for STALL_S is dropped, not a moment earlier; the others go on."""
+    """A client that accepts nothing for STALL_S is aborted, not 0.1 s earlier; the others get their updates."""
     robot = Robot(steps=1)
     clock = ManualClock()
     hub = make_hub(SlowStore(robot.state()), clock=clock)
@@ -481,7 +481,7 @@ async def test_a_stalled_client_is_aborted() -> None:
 
 
 async def test_a_slow_client_is_not_a_stalled_one() -> None:
-    """A client that accepts a little now and then is kept for as long as it needs."""
+    """A lagging client that accepts some bytes within every STALL_S is never aborted, however long it takes."""
     robot = Robot(steps=1)
     clock = ManualClock()
     hub = make_hub(SlowStore(robot.state()), clock=clock)
@@ -500,7 +500,7 @@ async def test_a_slow_client_is_not_a_stalled_one() -> None:
 
 
 async def test_the_hub_aborts_who_stalls() -> None:
-    """A stalled client is found even if nobody publishes."""
+    """The hub's own task aborts a stalled client, even if nothing more is published."""
     robot = Robot(steps=1)
     clock = ManualClock()
     hub = make_hub(SlowStore(robot.state()), clock=clock)
@@ -510,13 +510,13 @@ async def test_the_hub_aborts_who_stalls() -> None:
     session.publish(robot.step())
     clock.now_s += STALL_S
     async with asyncio.timeout(1):
-        while not hub.counters.aborted:  # noqa: ASYNC110 - the hub's own task does it
+        while not hub.counters.aborted:  # noqa: ASYNC110 - the hub's own task aborts it
             await asyncio.sleep(0.005)
     assert session.clients() == []
 
 
 async def test_who_lags_gets_what_a_read_found() -> None:
-    """Updates found by a re-read reach lagging clients too, even if all clients lag."""
+    """Updates that a read found reach lagging clients, too, even if all clients lag."""
     robot = Robot(steps=1)
     store = SlowStore(robot.state())
     session = make_hub(store).session(SESSION)
@@ -578,7 +578,7 @@ async def test_a_client_may_leave_in_any_state() -> None:
 
 
 async def test_a_client_may_leave_while_an_update_is_delivered() -> None:
-    """A client whose write makes another one leave disturbs nobody."""
+    """A client that leaves while an update is written to it keeps no other client from getting updates."""
     robot = Robot(steps=1)
     session = make_hub(SlowStore(robot.state())).session(SESSION)
     last = Viewer()
@@ -600,7 +600,7 @@ async def test_a_client_may_leave_while_an_update_is_delivered() -> None:
 
 
 async def test_streams_end_a_grace_behind_the_final_update() -> None:
-    """Updates shortly after the final one are still delivered, then every stream ends."""
+    """Updates within GRACE_S after the final one are still delivered; then every stream ends."""
     clock = ManualClock()
     robot = Robot(steps=1)
     session = make_hub(SlowStore(robot.state()), clock=clock).session(SESSION)
@@ -615,7 +615,7 @@ async def test_streams_end_a_grace_behind_the_final_update() -> None:
 
 
 async def test_who_comes_behind_the_end_gets_the_state_and_then_the_end() -> None:
-    """A viewer of a finished run gets its state and a moment later the end."""
+    """A client that joins after the end gets what it lacks, and GRACE_S later the end of its stream."""
     clock = ManualClock()
     robot = Robot(steps=1)
     robot.finish()
@@ -642,7 +642,7 @@ async def test_a_final_state_that_a_read_found_ends_streams_too() -> None:
 
 
 async def test_a_new_run_within_the_grace_keeps_streams_open() -> None:
-    """A robot that starts over at once does not lose its viewers."""
+    """A new run that begins within GRACE_S after the final update keeps every stream open."""
     clock = ManualClock()
     old, new = Robot(steps=1), Robot("bbbb", steps=1, minute=5)
     store = SlowStore(old.state())
@@ -659,7 +659,7 @@ async def test_a_new_run_within_the_grace_keeps_streams_open() -> None:
 
 
 async def test_who_stays_behind_the_end_sees_the_next_run() -> None:
-    """A client that stays connected after the end gets what follows; one that ended gets nothing more."""
+    """A client that stays connected after the end gets the next run; one whose stream ended gets nothing more."""
     clock = ManualClock()
     old, new = Robot(steps=1), Robot("bbbb", steps=1, minute=5)
     store = SlowStore(old.state())
@@ -678,7 +678,7 @@ async def test_who_stays_behind_the_end_sees_the_next_run() -> None:
 
 
 async def test_who_lags_is_ended_behind_everything() -> None:
-    """A client that lags at the end is ended only when everything was sent to it."""
+    """The stream of a client that lags at the end is ended only after every update was sent to it."""
     clock = ManualClock()
     robot = Robot(steps=1)
     session = make_hub(SlowStore(robot.state()), clock=clock).session(SESSION)
@@ -700,7 +700,7 @@ async def test_who_lags_is_ended_behind_everything() -> None:
 
 
 class Schedule:
-    """A random sequence of events, and the invariants that must be true at its end."""
+    """A random sequence of events around one session, and the checks that must hold after it."""
 
     def __init__(self) -> None:
         self.robot = Robot()
@@ -724,7 +724,7 @@ class Schedule:
         await self.end()
 
     def record(self, count: int) -> None:
-        """The robot reports; as with Redis, the store has an update before it is published."""
+        """Let the robot report; as with Redis, the store has an update before it is published."""
         for _ in range(1 + count % 4):
             step = self.robot.step() if count % 3 else self.robot.run.error(f"erro {count}", "", self.robot.run_time())
             self.wire.append(step)
@@ -737,7 +737,7 @@ class Schedule:
         self.record(1)
 
     def look(self, _: int) -> None:
-        """A client that joins now gets the robot's state at that position."""
+        """Check that the first message of a client joining now has the robot's state at that message's position."""
         welcome = self.session.welcome()
         if welcome.snapshot is not None:
             assert welcome.at is not None
@@ -793,11 +793,11 @@ class Schedule:
         self.store.release()
 
     def wait(self, seconds: int) -> None:
-        """Time passes: waiting for the store ends, and clients that accept nothing are aborted at the next check."""
+        """Advance the clock: PATIENCE_S and STALL_S may pass, so that clients stop waiting or are aborted."""
         self.clock.advance(seconds)
 
     def pause(self, _: int) -> None:
-        """Let tasks run, see play()."""
+        """Do nothing here: play() lets other tasks run after this event."""
 
     async def end(self) -> None:
         self.store.release()
@@ -834,7 +834,7 @@ _EVENTS: dict[str, Any] = {name: name for name in (
 @settings(max_examples=examples(300), deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(sorted(_EVENTS)), st.integers(0, 11)), max_size=40))
 def test_whatever_happens_nothing_is_lost_doubled_or_out_of_order(events: list[tuple[str, int]]) -> None:
-    """Despite loss, repetition, disorder, lag and slow reads every client sees each run once, in order."""
+    """Despite loss, repetition, disorder, lag and slow reads every client gets each run's updates once, in order."""
     asyncio.run(_play(events))
 
 

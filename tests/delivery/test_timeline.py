@@ -1,4 +1,4 @@
-"""The known state of one session, tested alone: no store, no clients, no loop."""
+"""Timeline, tested alone: no store, no clients, no event loop."""
 
 from collections.abc import Callable
 from typing import Any
@@ -30,7 +30,7 @@ def damaged(seq: int) -> Update:
 
 
 def test_the_very_next_update_is_taken_by_its_bytes() -> None:
-    """Once the position moved, the head of the next update is known, and nothing of that update is parsed."""
+    """Once an update was accepted, offer() recognises the next one by its first bytes, without parsing it."""
     robot = Robot(steps=2)
     timeline = known(robot)
     assert timeline.accept(robot.step()) is Verdict.NEXT
@@ -43,7 +43,7 @@ def test_the_very_next_update_is_taken_by_its_bytes() -> None:
 
 @pytest.mark.parametrize("steps", [-1, 0, 2])
 def test_what_is_not_the_next_update_is_left_alone(steps: int) -> None:
-    """Neither a seen update, nor one ahead, nor half of the next one changes anything."""
+    """offer() returns None for a seen update, one ahead, and half of the next one, and changes nothing."""
     robot = Robot(steps=2)
     timeline = known(robot)
     timeline.accept(robot.step())
@@ -54,7 +54,7 @@ def test_what_is_not_the_next_update_is_left_alone(steps: int) -> None:
 
 
 def test_every_update_has_its_verdict() -> None:
-    """The cases are: next, known, of another run, after a gap, without a number."""
+    """accept() tells apart: next, seen, unnumbered, and ahead, which includes another run and an empty timeline."""
     robot = Robot(steps=2)
     timeline = known(robot)
     following = robot.steps(3)
@@ -68,7 +68,7 @@ def test_every_update_has_its_verdict() -> None:
 
 
 def test_an_update_that_can_not_be_folded_is_reported_once() -> None:
-    """Its position counts, its content does not; take_damage() says that the store must be read."""
+    """An update that can't be folded moves the position; take_damage() returns the reason once, after the fold."""
     timeline = known(Robot(steps=2))
     assert timeline.accept(damaged(3)) is Verdict.NEXT
     assert timeline.take_damage() is None  # it has not been folded yet
@@ -78,7 +78,7 @@ def test_an_update_that_can_not_be_folded_is_reported_once() -> None:
 
 
 def test_what_is_kept_is_bounded_and_the_snapshot_has_it_all() -> None:
-    """Updates are folded before they are dropped."""
+    """A timeline keeps fewer than 2 * HISTORY updates, and its snapshot includes those that were dropped."""
     robot = Robot(steps=1)
     timeline = known(robot)
     timeline.accept(robot.run.error("Placa recusada", "", robot.run_time()))
@@ -94,7 +94,7 @@ def test_what_is_kept_is_bounded_and_the_snapshot_has_it_all() -> None:
 
 
 def test_a_read_that_brings_nothing_new_is_no_change() -> None:
-    """The read finds nothing, the same, or less than messages brought meanwhile."""
+    """adopt() is None for a read that finds nothing, the known state, or an earlier one."""
     robot = Robot(steps=2)
     timeline, before = known(robot), robot.state()
     timeline.accept(robot.step())
@@ -103,7 +103,7 @@ def test_a_read_that_brings_nothing_new_is_no_change() -> None:
 
 
 def test_a_read_names_what_clients_lack_or_that_nobody_can_tell() -> None:
-    """The result is the updates after the position; None for another run and for a history that is too short."""
+    """``missed`` has the updates after the position; it is None for another run or too short a history."""
     robot = Robot(steps=2)
     timeline = known(robot)
     robot.steps(3)
@@ -122,7 +122,7 @@ def test_a_read_names_what_clients_lack_or_that_nobody_can_tell() -> None:
 
 
 def test_a_crowd_shares_one_welcome_until_something_moves() -> None:
-    """Welcomes are shared within FRESH_S; an update or a read makes a new one, and a lone client leaves none."""
+    """A shared Welcome serves all clients that join within FRESH_S until an update arrives; others are not kept."""
     robot = Robot(steps=2)
     timeline = known(robot)
     alone = timeline.welcome(None, 0.0, 0.0)
@@ -137,7 +137,7 @@ def test_a_crowd_shares_one_welcome_until_something_moves() -> None:
 
 
 def test_a_welcome_tells_the_silence() -> None:
-    """The snapshot has its meaning at that moment: a run whose robot has been silent for long has expired."""
+    """The snapshot of a Welcome has the ``estado`` of that moment: after a long silence the run has expired."""
     robot = Robot(steps=2)
     state = robot.state()
     state.written_s = 1000.0
@@ -149,7 +149,7 @@ def test_a_welcome_tells_the_silence() -> None:
 
 
 def test_a_cursor_that_says_from_the_beginning_is_given_its_run() -> None:
-    """The position that updates follow names the run, even if the client's cursor did not."""
+    """The Welcome for the cursor START has position 0 of the current run, so that the client learns its epoch."""
     welcome = known(Robot(steps=2)).welcome(START, 0.0, 0.0)
     assert (welcome.at, welcome.snapshot, welcome.recovered) == (Cursor("aaaa", 0), None, True)
 
@@ -158,7 +158,7 @@ def test_a_cursor_that_says_from_the_beginning_is_given_its_run() -> None:
 
 
 class Course:
-    """A random sequence of updates and reads, and a client that believes the timeline."""
+    """A random sequence of updates and reads, and the position of a client that follows the timeline's results."""
 
     def __init__(self) -> None:
         self.robot, self.runs = Robot(), 1
@@ -169,7 +169,7 @@ class Course:
         self.at: Cursor | None = None
 
     def record(self, count: int) -> None:
-        """The robot reports; a store may have any of the states in between when it is read."""
+        """Let the robot report; a later read may find any of the states in between."""
         for _ in range(1 + count % 4):
             self.wire.append(self.robot.step())
             self.stored.append(self.robot.state())
@@ -215,7 +215,7 @@ class Course:
         self.at = update.cursor
 
     def check(self) -> None:
-        """The client is at the timeline's position, the state is the robot's at that position, and since() is exact."""
+        """Check that position and state are those of the client and the robot, and that since() is exact."""
         assert self.timeline.cursor == self.at
         state = self.timeline.state
         assert self.timeline.take_damage() is None

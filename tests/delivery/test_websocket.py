@@ -1,4 +1,4 @@
-"""What WebSocket clients send, and what they are answered: frames in, frames out, no connection."""
+"""Sockets of both dialects: which frames answer a client's frames; the transport only keeps what is written."""
 
 import json
 
@@ -18,7 +18,7 @@ def frame(opcode: int, payload: bytes = b"") -> bytes:
 
 
 def said(socket: Socket, *frames: bytes) -> Wire:
-    """Let the client send frames; return the answers to it."""
+    """Feed the client's frames to *socket*; return the transport with the answers."""
     wire = socket.transport
     assert isinstance(wire, Wire)
     for each in frames:
@@ -28,7 +28,7 @@ def said(socket: Socket, *frames: bytes) -> Wire:
 
 @DIALECTS
 def test_a_ping_is_answered(kind: type[NativeSocket | PlainSocket]) -> None:
-    """The ping may be JSON, as pages send it, or a frame, as browsers do."""
+    """Both a JSON message of type ``ping`` and a ping frame are answered; a pong frame is not."""
     wire = said(kind(Wire()), frame(TEXT, b'{"type":"ping"}'))
     assert wire.frames() == [{"type": "pong"}]
     assert said(kind(Wire()), frame(PING, b"x")).data == bytes((0x80 | PONG, 1)) + b"x"
@@ -42,14 +42,14 @@ def test_a_ping_is_answered(kind: type[NativeSocket | PlainSocket]) -> None:
     ids=["no JSON", "no object", "a reset", "binary"],
 )
 def test_what_is_not_known_is_complained_of(kind: type[NativeSocket | PlainSocket], message: bytes) -> None:
-    """The client gets an error, and the connection stays."""
+    """A binary frame or an unknown message is answered with ``bad_message``, and the connection stays open."""
     wire = said(kind(Wire()), message)
     assert [(answer["type"], answer["code"]) for answer in wire.frames()] == [("error", "bad_message")]
     assert not wire.closed
 
 
 def test_an_untyped_object_is_echoed_in_the_plans_dialect_alone() -> None:
-    """The sender gets the same bytes back."""
+    """The plan's dialect echoes an object without ``type`` byte for byte; the native one answers ``bad_message``."""
     text = json.dumps({"etapa": 1, "mensagem": "Teste é"}).encode()
     assert text in said(PlainSocket(Wire()), frame(TEXT, text)).data
     assert said(NativeSocket(Wire()), frame(TEXT, text)).frames()[0]["code"] == "bad_message"
@@ -57,7 +57,7 @@ def test_an_untyped_object_is_echoed_in_the_plans_dialect_alone() -> None:
 
 @DIALECTS
 async def test_a_close_is_answered_and_the_connection_ended(kind: type[NativeSocket | PlainSocket]) -> None:
-    """The answer has the peer's own code; anything after the close frame is not answered."""
+    """A close frame is answered with the same code, a later frame is not answered, and the connection is closed."""
     socket = kind(Wire())
     wire = said(socket, frame(CLOSE, b"\x03\xe9going") + frame(PING))
     assert wire.data == b"\x88\x02\x03\xe9"
@@ -66,7 +66,7 @@ async def test_a_close_is_answered_and_the_connection_ended(kind: type[NativeSoc
 
 
 async def test_the_answer_to_our_close_ends_the_connection() -> None:
-    """No second close frame is sent: that would be a protocol error."""
+    """The answer to our close frame closes the connection; a second close frame would be a protocol error."""
     socket = NativeSocket(Wire())
     socket.finish()
     wire = said(socket, frame(TEXT, b'{"type":"ping"}'), frame(CLOSE, b"\x11\x3a"))
@@ -76,7 +76,7 @@ async def test_the_answer_to_our_close_ends_the_connection() -> None:
 
 
 async def test_a_peer_that_never_answers_our_close_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In bounded time."""
+    """A peer that does not answer our close frame within CLOSING_S is aborted."""
     import asyncio
 
     from rpa_server.delivery import stream
@@ -90,7 +90,7 @@ async def test_a_peer_that_never_answers_our_close_is_dropped(monkeypatch: pytes
 
 @DIALECTS
 async def test_who_breaks_the_protocol_is_told_how_and_dropped(kind: type[NativeSocket | PlainSocket]) -> None:
-    """A message that is too big is one example."""
+    """After a protocol violation, here too big a message, the client gets a close frame and is disconnected."""
     wire = said(kind(Wire()), frame(TEXT, b"x" * (MAX_MESSAGE + 1)))
     assert wire.data[0] == 0x80 | CLOSE
     assert int.from_bytes(wire.data[2:4], "big") == TOO_BIG
@@ -98,7 +98,7 @@ async def test_who_breaks_the_protocol_is_told_how_and_dropped(kind: type[Native
 
 
 async def test_who_floods_is_dropped() -> None:
-    """This includes pings; after a heartbeat a client may send as many again."""
+    """A client that sends more than _MOST_FRAMES frames, pings included, between two heartbeats is disconnected."""
     socket = NativeSocket(Wire())
     most = websocket._MOST_FRAMES
     said(socket, *[frame(PING)] * most)
@@ -111,14 +111,14 @@ async def test_who_floods_is_dropped() -> None:
 
 
 def test_a_client_that_does_not_read_gets_no_answers() -> None:
-    """Answers would pile up in the server's memory."""
+    """While writing is paused a client's messages get no answers, which would pile up in memory."""
     socket = PlainSocket(Wire())
     socket.pause_writing()
     assert said(socket, frame(TEXT, b'{"etapa":1}'), frame(PING)).data == b""
 
 
 def test_a_client_that_answers_the_ping_stays() -> None:
-    """Anything that it sends counts as an answer."""
+    """A client that has sent a pong since the ping is not aborted."""
     socket = NativeSocket(Wire())
     socket.ping()
     wire = said(socket, frame(PONG))
@@ -128,7 +128,7 @@ def test_a_client_that_answers_the_ping_stays() -> None:
 
 
 def test_a_client_that_was_sent_no_ping_need_not_answer_one() -> None:
-    """It was reading slowly when others were pinged, and has caught up since."""
+    """A client that got no ping, because its writing was paused, is not aborted for lack of an answer."""
     socket = NativeSocket(Wire())
     socket.pause_writing()
     socket.ping()
@@ -138,7 +138,7 @@ def test_a_client_that_was_sent_no_ping_need_not_answer_one() -> None:
 
 
 def test_a_handshake_that_was_not_answered_ends_without_a_frame() -> None:
-    """Before the answer to the handshake a frame would not be HTTP."""
+    """Before the handshake is answered a restart aborts the connection: a frame would corrupt the HTTP response."""
     socket = NativeSocket(Wire())
     socket.handshake_done = False
     socket.restart()
@@ -148,7 +148,7 @@ def test_a_handshake_that_was_not_answered_ends_without_a_frame() -> None:
 
 
 def test_a_client_that_does_not_answer_the_ping_is_dropped() -> None:
-    """Its connection is dead, even if the kernel has not noticed."""
+    """A client that has sent nothing since the ping is aborted, even if the kernel still sees it as connected."""
     socket = NativeSocket(Wire())
     socket.expire()
     assert not said(socket).aborted

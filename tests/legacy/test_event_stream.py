@@ -1,4 +1,4 @@
-"""A client that is sent the messages of the deployed ``progress_sse.php``."""
+"""DeployedEventStream: which messages of the deployed ``progress_sse.php`` a page gets, and when its stream ends."""
 
 import asyncio
 from typing import Any
@@ -15,7 +15,7 @@ from tests.support.wire import Wire
 
 
 class Page:
-    """A stream on a transport that collects what is written, and counts how often the stream was ended."""
+    """A DeployedEventStream on a Wire, which keeps what is written and counts how often it was closed."""
 
     def __init__(self, silence_s: float = 0.0) -> None:
         self.wire = Wire()
@@ -26,7 +26,7 @@ class Page:
         return self.wire.closes
 
     async def watch(self, store: SlowStore) -> Session:
-        """Join the session that *store* contains."""
+        """Let the stream join a session that is read from *store*, as the handler does; return the session."""
         session = make_hub(store).session(SESSION)
         self.stream = DeployedEventStream(session, self._silence_s, lambda: "2026-01-15 09:30:00", self.wire)
         session.join(self.stream)
@@ -41,7 +41,7 @@ class Page:
 
 
 async def test_a_run_is_told_from_starting_to_completed() -> None:
-    """``started`` comes with the robot's first report, one message with each change, nothing after the last one."""
+    """``started`` comes with the robot's first report, a message with each update, and nothing after the last one."""
     robot, page = Robot(), Page()
     store = SlowStore()
     session = await page.watch(store)
@@ -62,7 +62,7 @@ async def test_a_run_is_told_from_starting_to_completed() -> None:
 
 
 async def test_only_the_last_message_has_an_id() -> None:
-    """A page that reconnects with that id gets a 204; one that reconnects before the end must get the rest."""
+    """Only the last message has an id: with it a reconnecting page gets 204; without one it gets the rest."""
     robot, page = Robot(steps=3), Page()
     robot.run.finish("success", robot.run_time(), plans())
     await page.watch(SlowStore(robot.state()))
@@ -72,7 +72,7 @@ async def test_only_the_last_message_has_an_id() -> None:
 
 
 async def test_who_comes_after_a_long_silence_is_told_at_once() -> None:
-    """Otherwise the page would wait for a robot that is gone."""
+    """A page that connects after SILENCE_S without a report gets ``timeout`` at once, and its stream is closed."""
     page = Page(silence_s=outcome.SILENCE_S)
     await page.watch(SlowStore(Robot(steps=3).state()))
     assert page.said == ["starting", "started", "timeout"]
@@ -81,7 +81,7 @@ async def test_who_comes_after_a_long_silence_is_told_at_once() -> None:
 
 @pytest.mark.parametrize("known", [False, True])
 async def test_a_silence_ends_the_stream(monkeypatch: pytest.MonkeyPatch, known: bool) -> None:
-    """Both a session that nobody writes and a run whose robot stops reporting end with a message."""
+    """The stream ends with ``timeout`` if no robot ever writes, and if the robot of a run stops reporting."""
     monkeypatch.setattr(outcome, "SILENCE_AT_START_S", 0.02)
     monkeypatch.setattr(outcome, "SILENCE_S", 0.02)
     page = Page()
@@ -93,7 +93,7 @@ async def test_a_silence_ends_the_stream(monkeypatch: pytest.MonkeyPatch, known:
 
 
 async def test_a_word_from_the_robot_breaks_the_silence(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The silence is counted from the robot's last report."""
+    """The silence is measured from the last report, so a robot that keeps reporting gets no ``timeout``."""
     monkeypatch.setattr(outcome, "SILENCE_S", 0.25)
     robot, page = Robot(steps=3), Page()
     session = await page.watch(SlowStore(robot.state()))
@@ -105,7 +105,7 @@ async def test_a_word_from_the_robot_breaks_the_silence(monkeypatch: pytest.Monk
 
 
 async def test_a_closed_stream_says_nothing_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither an update nor a silence is written to a page that has left."""
+    """After the connection is lost neither an update nor a silence writes anything or closes the stream."""
     monkeypatch.setattr(outcome, "SILENCE_S", 0.02)
     robot, page = Robot(steps=3), Page()
     session = await page.watch(SlowStore(robot.state()))
@@ -118,7 +118,7 @@ async def test_a_closed_stream_says_nothing_more(monkeypatch: pytest.MonkeyPatch
 
 
 async def test_a_page_that_takes_nothing_gets_the_newest_state_later() -> None:
-    """The states in between are left out, not queued."""
+    """A page that accepted nothing for a while gets only the newest state; the states in between are left out."""
     robot, page = Robot(steps=3), Page()
     session = await page.watch(SlowStore(robot.state()))
     page.wire.unsent = HIGH_WATER + 1
@@ -136,7 +136,7 @@ async def test_a_page_that_takes_nothing_gets_the_newest_state_later() -> None:
 
 
 async def test_a_new_run_of_the_session_is_told_like_an_update() -> None:
-    """There is no message for a reset: the state contains everything."""
+    """A new run of the session is reported by a progress message: this stream has no message for a reset."""
     page = Page()
     store = SlowStore(Robot(steps=9).state())
     session = await page.watch(store)

@@ -37,7 +37,7 @@ def put(directory: Path, kind: str, session_id: str, document: Document | str) -
 
 
 async def body_of(response: Any) -> Document:
-    """Check what all answers have in common; return the body."""
+    """Check the headers and the layout that all answers share; return the parsed body."""
     assert response.headers.getall("Access-Control-Allow-Origin") == ["*"]
     assert response.headers["Content-Type"] == "application/json; charset=utf-8"
     text = (await response.read()).decode()
@@ -60,7 +60,7 @@ async def get(client: Client, path: str, status: int = 200, **more: Any) -> Docu
 async def test_progress_is_served_with_and_without_its_prefix(
     serve: Serve, data_dir: Path, prefix: str, slash: str
 ) -> None:
-    """A proxy may strip ``/api``; an older page uses no prefix at all."""
+    """The answer is the same under ``/api/rpa``, ``/rpa`` and no prefix, whatever slashes follow the id."""
     client = await serve()
     put(data_dir, "history", "s1", {**recordings.ALL["success"], "session_id": "s1"})
     body = await get(client, f"{prefix}s1{slash}")
@@ -70,7 +70,7 @@ async def test_progress_is_served_with_and_without_its_prefix(
 
 @pytest.mark.parametrize("prefix", PREFIXES)
 async def test_an_unknown_session_is_waiting(serve: Serve, prefix: str) -> None:
-    """The answer is never a 404, because several pages stop for good on one."""
+    """An unknown session gets the deployed answer with 200, since several pages stop for good on a 404."""
     body = await get(await serve(), f"{prefix}nobody")
     theirs = deployed.progress("nobody", {}, body["timestamp"])
     assert {key: body[key] for key in ("success", "session_id", "timestamp")} == {
@@ -81,7 +81,7 @@ async def test_an_unknown_session_is_waiting(serve: Serve, prefix: str) -> None:
 
 @pytest.mark.parametrize("bad", ["a%2Fb", "a/b", "..%2Fx", ".x", "-x", "a..b", "%C3%A9", "a%20b", "a%0A", "*", "a" * 200])
 async def test_a_bad_id_is_refused_in_the_deployed_words(serve: Serve, bad: str) -> None:
-    """The status is 200, and the text stands under both names that pages look for."""
+    """An invalid id gets 200 with the deployed text, under both names by which pages look for it."""
     body = await get(await serve(), f"/api/rpa/progress/{bad}")
     assert (body["success"], body["code"]) == (False, 400)
     assert body["error"] == body["message"] == "Session ID inválido"
@@ -93,7 +93,7 @@ async def test_a_bad_id_is_refused_in_the_deployed_words(serve: Serve, bad: str)
 async def test_parameters_of_the_native_addresses_mean_nothing(
     serve: Serve, data_dir: Path, path: str, query: str
 ) -> None:
-    """Deployed pages are never refused for them."""
+    """``after`` and ``wait``, which only native addresses use, are ignored, even with values invalid there."""
     client = await serve()
     put(data_dir, "history", "s1", {**recordings.ALL["success"], "session_id": "s1"})
     assert (await get(client, path + query))["success"] is True
@@ -102,7 +102,7 @@ async def test_parameters_of_the_native_addresses_mean_nothing(
 async def test_whatever_admission_refuses_is_said_in_the_deployed_shape(
     serve: Serve, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With a 200, and before anything of the session is read; the stream's page stops on any other status."""
+    """What admission refuses gets 200 in the deployed shape, on the event stream 403, and the session is not read."""
     client = await serve()
     assert isinstance(client.app, web.Application)
 
@@ -123,7 +123,7 @@ async def test_whatever_admission_refuses_is_said_in_the_deployed_shape(
 
 
 async def test_an_id_with_dots_is_served(serve: Serve, data_dir: Path) -> None:
-    """One generation of the deployed start page makes such ids, but the deployed progress address refuses them."""
+    """An id with dots, made by one generation of the start page, is served, though the deployed address refuses it."""
     name = "rpa_v6.9.0_20251009_101010_ab12cd34"
     client = await serve()
     put(data_dir, "history", name, recordings.ALL["stuck"])
@@ -131,7 +131,7 @@ async def test_an_id_with_dots_is_served(serve: Serve, data_dir: Path) -> None:
 
 
 async def test_the_bytes_are_laid_out_as_php_does(serve: Serve, data_dir: Path) -> None:
-    """JSON is indented by four spaces, letters are unescaped, slashes escaped."""
+    """The answer's JSON is indented by four spaces, with unescaped letters and escaped slashes."""
     client = await serve()
     history = recordings.prefixes(recordings.ALL["success"])[6]
     history["historico"][-1]["mensagem"] = "Cotação 1/2"
@@ -141,7 +141,7 @@ async def test_the_bytes_are_laid_out_as_php_does(serve: Serve, data_dir: Path) 
 
 
 async def test_a_torn_file_is_waited_out(serve: Serve, data_dir: Path) -> None:
-    """Here the deployed reader would report a failure, and four kinds of page would stop for good."""
+    """While a file is torn the answer stays the same, or "waiting"; the deployed reader would report a failure."""
     client = await serve()
     whole = json.dumps(recordings.ALL["success"])
     put(data_dir, "history", "s1", whole)
@@ -158,7 +158,7 @@ async def test_a_torn_file_is_waited_out(serve: Serve, data_dir: Path) -> None:
 async def test_a_store_that_does_not_answer_is_waited_out(
     serve: Serve, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The answer is made from the last seen state."""
+    """While no store answers, the answer is that of the last seen state, or "waiting" if none was seen."""
     client = await serve()
     put(data_dir, "history", "s1", recordings.prefixes(recordings.ALL["success"])[20])
     before = await get(client, "/api/rpa/progress/s1")
@@ -173,7 +173,7 @@ async def test_a_store_that_does_not_answer_is_waited_out(
 
 
 async def test_a_run_that_nobody_writes_any_more_is_told_as_such(serve: Serve, data_dir: Path) -> None:
-    """The silence is measured by file times, since robots' times have no zone; it ends when the robot goes on."""
+    """A run whose file was last written over SILENCE_S ago is answered as ``error``, until its robot writes again."""
     client = await serve()
     parts = recordings.prefixes(recordings.ALL["success"])
     path = put(data_dir, "history", "s1", parts[20])
@@ -189,7 +189,7 @@ async def test_a_run_that_nobody_writes_any_more_is_told_as_such(serve: Serve, d
 async def test_a_robot_of_ours_in_redis_is_answered_the_same_way(
     aiohttp_client: Connect, data_dir: Path, redis_process: RedisServer
 ) -> None:
-    """The pages need not know where a robot writes."""
+    """A run published over HTTP and stored in Redis is answered like one that a robot wrote into files."""
     client = await starter(aiohttp_client, data_dir)(redis_url=redis_process.url)
     await post(client, etapa=5, mensagem="Tela 5 concluída", estimativas={"coberturas_detalhadas": []})
     body = await get(client, f"/api/rpa/progress/{SESSION}")
@@ -207,7 +207,7 @@ async def test_a_robot_of_ours_in_redis_is_answered_the_same_way(
 async def test_the_older_readers_answer_for_the_session_that_was_asked_for(
     serve: Serve, data_dir: Path, path: str
 ) -> None:
-    """The deployed get_progress.php answers with the newest file of all, which is another customer's."""
+    """The older readers answer for the given session, not for the newest file as the deployed get_progress.php does."""
     client = await serve()
     put(data_dir, "history", "aaaa", recordings.ALL["success"])
     put(data_dir, "history", "zzzz", recordings.ALL["manual"])
@@ -221,7 +221,7 @@ async def test_the_older_readers_answer_for_the_session_that_was_asked_for(
 
 @pytest.mark.parametrize(("path", "status"), list(zip(FULL, [200, 400, 400], strict=True)))
 async def test_the_older_readers_ask_for_a_session_as_they_did(serve: Serve, path: str, status: int) -> None:
-    """The older readers keep their parameters and statuses."""
+    """Without a session, get_progress.php answers with 200 and the other two with 400, as the deployed ones do."""
     body = await get(await serve(), path, status)
     assert body["message"] == body["error"] == "Session ID obrigatório"
 
@@ -254,7 +254,7 @@ async def test_the_older_readers_ask_for_a_session_as_they_did(serve: Serve, pat
 async def test_what_is_not_served_is_refused_in_the_deployed_words(
     serve: Serve, data_dir: Path, method: str, path: str, error: str
 ) -> None:
-    """The status is 200; no session is started or stopped, and nothing of the request is stored."""
+    """An address or method that is not served gets 200 with the deployed text, and nothing of it is stored."""
     client = await serve()
     put(data_dir, "history", "s1", recordings.ALL["success"])
     data = b'{"cpf":"11144477735"}' if method == "POST" else None
@@ -268,7 +268,7 @@ async def test_what_is_not_served_is_refused_in_the_deployed_words(
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
 @pytest.mark.parametrize("path", [*(f"{path}?session=s1" for path in FULL), "/progress_sse.php?session_id=s1"])
 async def test_the_older_addresses_are_read_and_nothing_else(serve: Serve, path: str, method: str) -> None:
-    """Other methods get 405 with the allowed ones, and nothing about the session."""
+    """POST, PUT, PATCH and DELETE get 405 with the allowed methods, and nothing about the session."""
     client = await serve()
     response = await client.request(method, path)
     assert (response.status, (await response.json())["code"]) == (405, "method_not_allowed")
@@ -277,7 +277,7 @@ async def test_the_older_addresses_are_read_and_nothing_else(serve: Serve, path:
 
 @pytest.mark.parametrize("path", ["/api/rpa/progress/s1", "/rpa/start", "/progress/s1", *FULL, "/progress_sse.php"])
 async def test_a_preflight_is_answered_as_the_deployed_server_does(serve: Serve, path: str) -> None:
-    """A preflight gets 200 without a body, with one ``Access-Control-Allow-Origin``."""
+    """A preflight gets 200, no body, the deployed headers and one ``Access-Control-Allow-Origin``."""
     headers = {"Origin": "https://www.example.com", "Access-Control-Request-Method": "GET"}
     response = await (await serve()).options(path, headers=headers)
     assert response.status == 200
@@ -288,7 +288,7 @@ async def test_a_preflight_is_answered_as_the_deployed_server_does(serve: Serve,
 
 
 async def test_the_native_addresses_are_where_they_were(serve: Serve, data_dir: Path) -> None:
-    """A session whose id is also a deployed address's name is reached under ``/ws``."""
+    """The native addresses still work; a session called ``health``, like a deployed address, is under ``/ws/rpa``."""
     client = await serve()
     json_files.write_all(data_dir, "health", Robot(steps=2).run.documents())
     for path in ("/ws/rpa/health", f"/rpa/{SESSION}"):
@@ -309,7 +309,7 @@ def _texts(value: Any) -> list[str]:
 
 @pytest.mark.parametrize("prefix", ["/api/rpa", "/rpa", ""])
 async def test_health_and_metrics_are_true_and_name_nobody(serve: Serve, data_dir: Path, prefix: str) -> None:
-    """Health and metrics have the deployed shapes."""
+    """Health and metrics have the deployed keys and measured values, and contain no session id."""
     client = await serve()
     for name in ("success", "hiccup", "manual", "stuck"):
         put(data_dir, "history", name, recordings.ALL[name])
@@ -329,14 +329,14 @@ async def test_health_and_metrics_are_true_and_name_nobody(serve: Serve, data_di
 
 
 async def test_without_sessions_the_figures_are_empty_lists(serve: Serve) -> None:
-    """PHP writes an empty array as ``[]``."""
+    """Without sessions ``by_status`` and ``performance`` are ``[]``, as PHP writes an empty array."""
     metrics = (await get(await serve(), "/api/rpa/metrics"))["metrics"]
     assert metrics["sessions"] == {"total": 0, "by_status": []}
     assert metrics["performance"] == []
 
 
 async def test_a_directory_that_is_gone_is_unhealthy(serve: Serve, data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The server is unhealthy if the data directory can be neither read nor written."""
+    """The health is ``unhealthy`` if the server may not write to the data directory."""
     client = await serve()
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     health = (await get(client, "/api/rpa/health"))["health"]
@@ -345,7 +345,7 @@ async def test_a_directory_that_is_gone_is_unhealthy(serve: Serve, data_dir: Pat
 
 
 async def test_a_redis_that_is_away_degrades(aiohttp_client: Connect, data_dir: Path, redis_process: RedisServer) -> None:
-    """While Redis is down the server is degraded and serves files."""
+    """While Redis is down the health is ``degraded``, and its check of Redis says ``warning``."""
     client = await starter(aiohttp_client, data_dir)(redis_url=redis_process.url)
     assert (await get(client, "/api/rpa/health"))["health"]["status"] == "healthy"
     redis_process.kill()
@@ -361,14 +361,14 @@ async def test_a_redis_that_is_away_degrades(aiohttp_client: Connect, data_dir: 
 
 
 async def messages(response: aiohttp.ClientResponse) -> list[Document]:
-    """Read a stream to its end."""
+    """Read a stream to its end; return its messages."""
     async with asyncio.timeout(10):
         text = (await response.read()).decode()
     return [json.loads(line.removeprefix("data: ")) for line in text.split("\n") if line.startswith("data: ")]
 
 
 async def test_the_event_stream_starts_nothing(serve: Serve, data_dir: Path) -> None:
-    """The stream follows a run from before its beginning to its end, and writes no file."""
+    """The stream follows a run from before its beginning to its end, starts no robot and writes no file."""
     client = await serve(heartbeat_s=0.2)
     data_dir.mkdir(parents=True, exist_ok=True)
     response = await client.get("/progress_sse.php", params={"session_id": "s1"})
@@ -390,7 +390,7 @@ async def test_the_event_stream_starts_nothing(serve: Serve, data_dir: Path) -> 
 
 
 async def test_a_page_that_comes_back_behind_the_end_is_sent_away(serve: Serve, data_dir: Path) -> None:
-    """A browser reconnects some seconds after a stream has ended; 204 stops it."""
+    """A browser that reconnects after the end sends the last message's id and gets 204, which stops it."""
     client = await serve()
     put(data_dir, "history", "s1", recordings.ALL["success"])
     response = await client.get("/progress_sse.php", params={"session_id": "s1"})
@@ -403,7 +403,7 @@ async def test_a_page_that_comes_back_behind_the_end_is_sent_away(serve: Serve, 
 
 
 async def test_a_run_that_nobody_writes_any_more_ends_its_stream(serve: Serve, data_dir: Path) -> None:
-    """The stream ends at once if the silence has lasted long enough already."""
+    """A stream opened when the robot has been silent for over SILENCE_S ends at once with ``timeout``."""
     client = await serve()
     path = put(data_dir, "history", "s1", recordings.prefixes(recordings.ALL["success"])[20])
     long_ago = time.time() - SILENCE_S - 1
@@ -414,16 +414,16 @@ async def test_a_run_that_nobody_writes_any_more_ends_its_stream(serve: Serve, d
 
 @pytest.mark.parametrize("query", ["", "?session_id=", "?session_id=../x"])
 async def test_a_stream_of_no_session_is_an_error_and_ends(serve: Serve, query: str) -> None:
-    """The deployed script makes up an id and starts a robot; ours sends an error."""
+    """Without a valid id the stream is one ``error``; the deployed script makes up an id and starts a robot."""
     received = await messages(await (await serve()).get(f"/progress_sse.php{query}"))
     assert [message["status"] for message in received] == ["error"]
 
 
-# -- the form
+# -- personal data of the visitor's form
 
 
 async def test_no_answer_holds_anything_of_the_form(serve: Serve, data_dir: Path) -> None:
-    """Form data never leave, whether a robot attached them to a step, put them into a text, or into its result."""
+    """No answer contains form data that a robot attached to a step, put into a text, or wrote into its result."""
     client = await serve()
     form = {"cpf": "111.444.777-35", "nome": "Maria de Teste", "telefone": "(11) 98765-4321", "email": "maria@example.com"}
     robot_says = "Erro: CPF 111.444.777-35 de maria@example.com recusado"
@@ -453,7 +453,7 @@ async def test_no_answer_holds_anything_of_the_form(serve: Serve, data_dir: Path
 
 
 async def test_the_list_tells_a_silence_too(serve: Serve, data_dir: Path) -> None:
-    """The list follows the same rules for a silence; only the robot sets ``final``."""
+    """In the list of sessions a silence of 30 s after a failure gives ``erro``, and ``final`` stays false."""
     client = await serve()
     path = put(data_dir, "history", "s1", recordings.ALL["failed_without_end"])
     half_a_minute_ago = time.time() - SILENCE_AFTER_FAILURE_S - 1

@@ -19,7 +19,7 @@ def state_of(length: int, written_s: float | None = None, **more: Any) -> Sessio
 
 
 def test_a_silence_is_counted_from_the_last_change_that_was_seen() -> None:
-    """This applies if no store knows the time of writing; the robot's own times have no zone and can't be used."""
+    """If the store can't tell when a session was written, its silence begins when its state is first seen."""
     last_seen = LastSeen()
     for now_s, length, silence_s in [(1000.0, 3, 0.0), (1400.0, 3, 400.0), (1500.0, 4, 0.0), (1501.0, 4, 1.0)]:
         seen = last_seen.record("s1", state_of(length), now_s)
@@ -28,7 +28,7 @@ def test_a_silence_is_counted_from_the_last_change_that_was_seen() -> None:
 
 
 def test_the_time_of_the_files_is_believed_where_there_is_one() -> None:
-    """That holds even when this process sees the session for the first time; a time in the future counts as now."""
+    """If the store tells when a session was written, its silence is measured from then; a future time counts as now."""
     seen = LastSeen().record("s1", state_of(3, written_s=100.0), 1000.0)
     assert seen is not None
     assert seen.silence_s(1000.0) == 900.0
@@ -38,7 +38,7 @@ def test_the_time_of_the_files_is_believed_where_there_is_one() -> None:
 
 
 def test_a_file_that_is_only_touched_is_no_news() -> None:
-    """A file whose content is unchanged is not newer."""
+    """A later time of writing without a new position does not shorten the silence."""
     last_seen = LastSeen()
     last_seen.record("s1", state_of(3, written_s=100.0), 1000.0)
     seen = last_seen.record("s1", state_of(3, written_s=990.0), 1000.0)
@@ -47,7 +47,7 @@ def test_a_file_that_is_only_touched_is_no_news() -> None:
 
 
 def test_what_was_seen_stands_in_while_no_store_answers() -> None:
-    """No page may be answered "nothing is known" in the middle of a run; after SILENCE_S the state is forgotten."""
+    """While the store returns nothing, record() returns the last seen state, until that is SILENCE_S old."""
     last_seen = LastSeen()
     assert last_seen.record("s1", None, 1000.0) is None
     last_seen.record("s1", state_of(5), 1000.0)
@@ -59,7 +59,7 @@ def test_what_was_seen_stands_in_while_no_store_answers() -> None:
 
 
 def test_a_store_that_has_less_takes_nothing_back() -> None:
-    """A lagging replica or an evicted snapshot may make a store go back."""
+    """A store that goes back, such as a lagging replica, does not replace the newer state that was seen."""
     last_seen = LastSeen()
     last_seen.record("s1", state_of(9), 1000.0)
     seen = last_seen.record("s1", state_of(4), 1001.0)
@@ -69,7 +69,7 @@ def test_a_store_that_has_less_takes_nothing_back() -> None:
 
 
 def test_another_run_replaces_the_one_before() -> None:
-    """A run that began later replaces it; a run last seen long ago is replaced by whatever the store has now."""
+    """A run that began later replaces the seen one; an earlier one does so only when the seen one is SILENCE_S old."""
     last_seen = LastSeen()
     last_seen.record("s1", state_of(9), 1000.0)
     seen = last_seen.record("s1", state_of(2, timestamp_inicio="2026-01-16T00:00:00"), 1001.0)
@@ -84,7 +84,7 @@ def test_another_run_replaces_the_one_before() -> None:
 
 
 def test_a_robot_without_a_history_takes_nothing_back() -> None:
-    """After a caught exception such a robot's snapshot has step 0, but the answer does not go back."""
+    """The percentage of a robot without a history never falls, though an exception sets its snapshot to step 0."""
     history, last_seen = recordings.ALL["interrupted"], LastSeen()
     percents = []
     for number, part in enumerate(recordings.prefixes(history)):
@@ -97,7 +97,7 @@ def test_a_robot_without_a_history_takes_nothing_back() -> None:
 
 
 def test_the_longest_unasked_is_dropped_first() -> None:
-    """Memory stays bounded."""
+    """A cache for two sessions drops the least recently requested one when a third is recorded."""
     last_seen = LastSeen(kept=2)
     for session_id in ("s1", "s2", "s1", "s3"):
         last_seen.record(session_id, state_of(3), 1000.0)

@@ -219,19 +219,19 @@ def claimed(case: Case) -> Counter[str]:
 
 @pytest.mark.parametrize("name", CASES)
 def test_every_answer_is_the_deployed_one_but_for_the_corrections(name: str) -> None:
-    """Compared after every entry of every history, with and without the history document."""
+    """After every entry, with and without a history, only listed corrections differ from the deployed answer."""
     for case in CASES[name]:
         claimed(case)
 
 
 @pytest.mark.parametrize("case", ODD, ids=lambda case: case.name)
 def test_what_no_recording_shows_is_the_deployed_answer_but_for_the_corrections(case: Case) -> None:
-    """The same comparison for rare cases."""
+    """In the cases of ODD, too, the answer differs from the deployed one only by listed corrections."""
     claimed(case)
 
 
 def test_every_correction_corrects_something() -> None:
-    """The recordings made for the tests suffice to show each correction."""
+    """Each correction claims at least one difference in the recordings or in ODD; the real samples are not needed."""
     count: Counter[str] = Counter()
     for name in recordings.ALL:
         for case in CASES[name]:
@@ -242,7 +242,7 @@ def test_every_correction_corrects_something() -> None:
 
 
 def test_the_corrections_are_those_of_the_document() -> None:
-    """docs/migrating.rst names every correction and nothing else."""
+    """The table in docs/migrating.rst names every correction and nothing else."""
     text = (ROOT / "docs" / "migrating.rst").read_text(encoding="utf-8")
     table = text.partition("\nCorrections\n")[2].partition("\nWhat a client")[0]
     assert sorted(re.findall(r"^``([a-z-]+)``", table, re.MULTILINE)) == sorted({**CORRECTIONS, **BEHAVIOUR})
@@ -250,14 +250,14 @@ def test_the_corrections_are_those_of_the_document() -> None:
 
 @pytest.mark.parametrize("name", BEHAVIOUR)
 def test_a_correction_that_no_single_answer_shows_has_its_test(name: str) -> None:
-    """That test exists under the name given in BEHAVIOUR."""
+    """Every test that BEHAVIOUR names exists."""
     module, _, function = BEHAVIOUR[name].partition(".")
     source = (ROOT / "tests" / f"{module}.py").read_text(encoding="utf-8")
     assert f"def {function}(" in source
 
 
 def test_the_deployed_keys_come_in_the_deployed_order_and_first() -> None:
-    """The order is the same so that people can compare the answers."""
+    """The deployed keys come first, in the deployed order, so that people can compare the answers."""
     for case in [*CASES["success"], *ODD]:
         theirs, mine = deployed.progress("s1", case.files, NOW), ours(case)
         assert list(mine)[: len(theirs)] == list(theirs)
@@ -269,14 +269,14 @@ def test_the_deployed_keys_come_in_the_deployed_order_and_first() -> None:
 
 @pytest.mark.parametrize("page", pages.PAGES, ids=lambda page: page.__name__)
 def test_no_page_tells_a_success_before_there_is_a_quote(page: Callable[[Document], pages.Shown]) -> None:
-    """Every page shows the success once there is a quote."""
+    """Every page shows a success exactly for the answers of a run that has ended with a quote."""
     for case, answer in answered():
         assert (page(answer).verdict == "success") is case.quote, case.name
 
 
 @pytest.mark.parametrize("page", [page for page, fails in pages.PAGES.items() if fails], ids=lambda page: page.__name__)
 def test_no_page_tells_a_failure_before_the_robot_did(page: Callable[[Document], pages.Shown]) -> None:
-    """No page shows a failure in a run that ends well; every page shows one once a run has ended without a quote."""
+    """A page shows a failure only after the robot reported one, and always once a run ended without a quote."""
     for case, answer in answered():
         shown = page(answer)
         assert shown.verdict != "failure" or case.gave_up, case.name
@@ -286,28 +286,28 @@ def test_no_page_tells_a_failure_before_the_robot_did(page: Callable[[Document],
 
 @pytest.mark.parametrize("page", pages.PAGES, ids=lambda page: page.__name__)
 def test_no_page_prints_nothing_for_a_quote(page: Callable[[Document], pages.Shown]) -> None:
-    """``R$ 0,00`` and ``N/A`` are never shown as prices."""
+    """No page shows ``R$ 0,00`` or ``N/A`` as a price of a quote that has plans."""
     for case, answer in answered():
         if case.quote and case.plans:
             assert not {pages.NOTHING, "N/A"} & set(page(answer).prices), case.name
 
 
 def test_a_page_that_drops_the_cents_elsewhere_prints_them() -> None:
-    """Only this page reads ``valor_total``; the price there has no dot that it would take for a decimal point."""
+    """``valor_total`` has no dot, which modal-progress-v6.3.0.js takes for a decimal point: it shows whole prices."""
     answer = ours(CASES["success"][-1])
     assert pages.modal_v63(answer).prices == ("R$ 3.210,98", "R$ 2.109,87")
 
 
 @pytest.mark.parametrize("name", recordings.ALL)
 def test_a_page_that_looks_for_other_names_shows_the_step(name: str) -> None:
-    """With the deployed answers that page shows "Fase 0 de 16" from the beginning to the end."""
+    """modal-progress-v6.3.0.js finds the step; in the deployed answers it finds none and shows "Fase 0 de 16"."""
     for case in CASES[name]:
         answer = ours(case)
         assert pages.modal_v63_phase(answer) == answer["progress"]["etapa_atual"]
 
 
 def test_the_deployed_answers_mislead_these_pages() -> None:
-    """The checks above can fail: they find the known defects in the deployed answers."""
+    """The checks of what pages show can fail: they find the known defects of the deployed answers."""
     misled: dict[str, set[str]] = {}
     for name in recordings.ALL:
         for case in CASES[name]:
@@ -337,7 +337,7 @@ def _walk(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
 
 
 def test_what_confuses_a_page_is_not_in_the_answer() -> None:
-    """Each of these names would make some page behave wrongly."""
+    """``progress`` lacks the keys that mislead a page; its percentage and status are among the expected values."""
     for progress in [answer["progress"] for _, answer in answered()] + [ours(case)["progress"] for case in ODD]:
         assert not {"dados_extra", "fase_atual", "progress", "error_code", "status_code"} & set(progress)
         assert 0 <= progress["percentual"] <= 100
@@ -345,7 +345,7 @@ def test_what_confuses_a_page_is_not_in_the_answer() -> None:
 
 
 def test_every_coverage_and_every_plan_has_both_of_its_names() -> None:
-    """Pages look for different names."""
+    """Coverages, plans and the price have every name under which some page looks for them."""
     answer = ours(CASES["success"][-1])
     items = answer["progress"]["estimativas"]["dados"]["coberturas_detalhadas"]
     assert [item["nome"] for item in items] == [item["nome_cobertura"] for item in items] == ["Básica", "Média", "Ampla"]
@@ -357,14 +357,14 @@ def test_every_coverage_and_every_plan_has_both_of_its_names() -> None:
 
 @pytest.mark.parametrize("estado", ["", "sucesso", "cotacao_manual", "erro"])
 def test_the_top_level_says_what_the_page_that_looks_there_expects(estado: str) -> None:
-    """The top-level ``status`` knows three ends."""
+    """The top-level ``status`` tells quotes, manual quotations and failures apart, for the one page that reads it."""
     name = {"": "stuck", "sucesso": "success", "cotacao_manual": "manual", "erro": "interrupted"}[estado]
     word = {"": "iniciando", "sucesso": "success", "cotacao_manual": "manual_quotation", "erro": "error"}[estado]
     assert ours(Case(name, {"history": recordings.ALL[name]}))["status"] == word
 
 
 def test_texts_made_here_hold_no_word_that_a_page_takes_for_a_failure() -> None:
-    """A page that finds "erro" in a text gives up on a run that is still going on."""
+    """Except for refusals no text in these two modules has a word, such as "erro", that a page takes for a failure."""
     texts = [*_texts("progress_answer"), *_texts("reader_answer")]
     made = {text for text in texts if " " in text and text[0].isupper()}
     assert {progress_answer.WAITING, "Cotação manual necessária", "Sem notícias do robô há mais de "} <= made
@@ -382,7 +382,7 @@ def _texts(name: str) -> Iterator[str]:
 
 
 def test_a_silent_run_is_told_as_such_and_taken_back() -> None:
-    """Once the robot reports again the answer is the ordinary one."""
+    """After SILENCE_S the answer reports the silence as an error; once the robot reports again it is as before."""
     history = recordings.ALL["success"]
     part = recordings.prefixes(history)[20]
     silent = ours(Case("silent", {"history": part}, stale_s=SILENCE_S))
@@ -393,7 +393,7 @@ def test_a_silent_run_is_told_as_such_and_taken_back() -> None:
 
 
 def test_a_pause_of_a_healthy_run_is_no_silence() -> None:
-    """The longest recorded pause of a healthy run is 336 s."""
+    """After 336 s, the longest recorded pause of a healthy run, the answer still is ``executando``."""
     part = recordings.prefixes(recordings.ALL["success"])[-4]
     assert ours(Case("pause", {"history": part}, stale_s=336.0))["progress"]["status"] == "executando"
 
@@ -404,7 +404,7 @@ def test_a_pause_of_a_healthy_run_is_no_silence() -> None:
 @settings(deadline=None, max_examples=examples(200))
 @given(recordings.any_entries, st.sampled_from([1, 5, 15]), st.floats(0, 1000))
 def test_any_run_is_answered_in_the_deployed_shape(entries: list[Document], total: int, silence_s: float) -> None:
-    """Keys and types are the same for any run of a robot."""
+    """For any run keys and types are the deployed ones, and status, percentage and result agree."""
     document = {"timestamp_inicio": "2026-01-15T09:30:00", "total_etapas": total, "historico": entries}
     try:
         state = from_history("s1", document)
@@ -438,7 +438,7 @@ _strange = _anything(
 
 
 def _forged(content: Document, seq: int) -> bytes:
-    """Return an update that has the head of our tracker's and arbitrary content."""
+    """Return an update that has the head of our tracker's updates and arbitrary content."""
     head = f'{{"type":"progress_update","epoch":"aaaa","seq":{seq},"final":false,'
     return head.encode() + safejson.dumps({"evento": "progresso", **content})[1:]
 
@@ -452,7 +452,7 @@ def _forged(content: Document, seq: int) -> bytes:
 def test_what_only_looks_like_ours_is_answered_all_the_same(
     snapshot: Document, seq: int, contents: list[Document]
 ) -> None:
-    """Other programs share the Redis; what they write must not break a poll or a stream."""
+    """Arbitrary content behind our tracker's head, as other programs may write it, breaks no answer and no message."""
     stream = [_forged(content, number) for number, content in enumerate(contents, 1)]
     try:
         state = from_redis("s1", safejson.dumps({**snapshot, "epoch": "aaaa", "seq": seq}), stream)

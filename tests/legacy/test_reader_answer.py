@@ -18,7 +18,7 @@ from tests.support.examples import examples
 from tests.support.recordings import Document
 
 NOW = datetime(2026, 1, 15, 9, 30)
-#: The keys of ``get_progress_completo.php``, in order.
+#: The keys under ``data`` in the answer of ``get_progress_completo.php``, in order.
 KEYS = [
     "etapa_atual", "total_etapas", "percentual", "status", "mensagem", "timestamp_inicio", "timestamp_atualizacao",
     "dados_extra", "erros", "session_id", "historico", "timeline", "historico_count", "estimativas", "resultados_finais",
@@ -31,25 +31,25 @@ PLAN = [
 
 
 def ours(case: Case) -> Document:
-    """Return the answer that the server would give."""
+    """Return the server's answer for a case, decoded from its bytes."""
     answer: Document = json.loads(php_json.pretty(reader_answer.progress("s1", states(case), case.stale_s, NOW)))
     return answer
 
 
 def last(name: str) -> Document:
-    """Return the answer for a complete recorded run."""
+    """Return ``data`` of the answer for a complete recorded run."""
     data: Document = ours(Case(name, {"history": recordings.ALL[name]}))["data"]
     return data
 
 
 def test_the_keys_are_the_deployed_ones_in_their_order() -> None:
-    """Two more keys follow: ``tempo_decorrido``, which a page reads, and the time of the answer."""
+    """``data`` has the deployed keys in their order, then ``tempo_decorrido``, which a page reads, and the time."""
     for case in CASES["success"]:
         assert list(ours(case)["data"]) == [*KEYS, "tempo_decorrido", "timestamp"]
 
 
 def test_a_session_that_nobody_has_written_is_waiting() -> None:
-    """The shape is the same except for the count of entries."""
+    """An unknown session is "waiting"; the answer has its time beside ``data`` and no count of entries."""
     answer = ours(Case("nothing", {}))
     assert (answer["success"], answer["timestamp"]) == (True, "2026-01-15 09:30:00")
     assert set(answer["data"]) == {*KEYS, "tempo_decorrido"} - {"historico_count"}
@@ -59,13 +59,13 @@ def test_a_session_that_nobody_has_written_is_waiting() -> None:
 
 @pytest.mark.parametrize("page", pages.FULL_PAGES, ids=lambda page: page.__name__)
 def test_no_page_of_this_shape_tells_a_success_before_there_is_a_quote(page: Callable[[Document], pages.Shown]) -> None:
-    """One page takes 100 % for a success, the other one the last step; neither knows of failures."""
+    """Pages that take 100 % or the last step for a success show one exactly for a run that has ended with a quote."""
     for case, _ in answered():
         assert (page(ours(case)).verdict == "success") is case.quote, case.name
 
 
 def test_step_percentage_and_status_are_told_while_the_robot_works() -> None:
-    """The deployed reader reports step 0 and 0 % from the beginning to the end."""
+    """Step and percentage grow with the run; the deployed reader reports step 0 and 0 % from beginning to end."""
     steps = [ours(case)["data"] for case in CASES["success"] if "history" in case.files]
     assert [data["etapa_atual"] for data in steps] == sorted(data["etapa_atual"] for data in steps)
     assert {data["etapa_atual"] for data in steps} == {*range(15), 15}
@@ -74,7 +74,7 @@ def test_step_percentage_and_status_are_told_while_the_robot_works() -> None:
 
 
 def test_estimates_are_told_in_this_readers_words_and_in_the_robots() -> None:
-    """Under ``estimativas`` coverages have ``nome``; where another page looks they are as the robot wrote them."""
+    """Coverages have ``nome`` under ``estimativas``, and the robot's ``nome_cobertura`` under ``dados_extra``."""
     data = last("success")
     found = data["estimativas"]
     assert (found["capturadas"], found["encontradas"]) == (True, True)
@@ -86,7 +86,7 @@ def test_estimates_are_told_in_this_readers_words_and_in_the_robots() -> None:
 
 
 def test_the_plans_of_a_quote_are_told_in_this_readers_words() -> None:
-    """The plans are called ``recomendado`` and ``alternativo``, with their fields in groups."""
+    """The plans are called ``recomendado`` and ``alternativo``, with their fields in the deployed reader's groups."""
     results = last("success")["resultados_finais"]
     assert (results["rpa_finalizado"], results["status_final"]) == (True, "success")
     assert results["arquivo_resultado"] == "result_s1.json"
@@ -100,14 +100,14 @@ def test_the_plans_of_a_quote_are_told_in_this_readers_words() -> None:
 
 @pytest.mark.parametrize(("name", "word"), [("stuck", "running"), ("manual", "error"), ("unpriced", "error")])
 def test_a_run_without_a_quote_has_no_result(name: str, word: str) -> None:
-    """That holds for a run that goes on and for one that has ended."""
+    """Without a quote there are no plans and ``rpa_finalizado`` is false, during the run and after its end."""
     results = last(name)["resultados_finais"]
     assert (results["rpa_finalizado"], results["status_final"], results["dados"]) == (False, word, None)
     assert (results["timestamp_fim"] is None) is (word == "running")
 
 
 def test_the_time_that_has_passed_is_a_number() -> None:
-    """Without a number a page prints "NaNs"."""
+    """``tempo_decorrido`` is the run's duration in seconds; without a number a page would print "NaNs"."""
     assert last("success")["tempo_decorrido"] == pytest.approx(219.5, abs=10)
     assert last("stuck")["tempo_decorrido"] < 1
 
@@ -115,7 +115,7 @@ def test_the_time_that_has_passed_is_a_number() -> None:
 @settings(deadline=None, max_examples=examples(100))
 @given(recordings.any_entries, st.sampled_from([1, 5, 15]))
 def test_any_run_is_answered_in_this_shape(entries: list[Any], total: int) -> None:
-    """Keys and types are the same for any run of a robot."""
+    """For any run the keys are the same, and step and percentage stay between 0 and their maximum."""
     try:
         state = from_history("s1", {"timestamp_inicio": "2026-01-15T09:30:00", "total_etapas": total, "historico": entries})
     except BadDocument:

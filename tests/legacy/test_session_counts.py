@@ -1,4 +1,4 @@
-"""How many sessions there are, by ``estado``."""
+"""SessionCounts: how many sessions there are, by ``estado``."""
 
 import asyncio
 
@@ -15,8 +15,8 @@ class Shelf:
 
     Attributes:
         states: the stored states, by session.
-        reads: how many sessions were read.
-        pause_s: how long one read takes.
+        reads: how often a session was read.
+        pause_s: seconds that one read takes.
         away: if True every call fails.
     """
 
@@ -52,7 +52,7 @@ class Clock:
 
 
 async def test_every_session_is_counted_by_what_became_of_it() -> None:
-    """A robot that has been silent for too long does not count as running."""
+    """Sessions are counted by ``estado``; a run silent for too long is not counted as ``executando``."""
     shelf, clock = Shelf("success", "hiccup", "manual", "interrupted", "stuck", "failed_without_end"), Clock()
     shelf.states["stuck"].written_s = clock.now_s - 10
     shelf.states["failed_without_end"].written_s = clock.now_s - 31
@@ -61,7 +61,7 @@ async def test_every_session_is_counted_by_what_became_of_it() -> None:
 
 
 async def test_asking_often_costs_nothing() -> None:
-    """A dashboard asks every five seconds, and there may be many dashboards."""
+    """Within 10 s a count is returned again without a read, since many dashboards ask every five seconds."""
     shelf, clock = Shelf("success", "manual"), Clock()
     counts = SessionCounts(shelf, clock)
     for _ in range(5):
@@ -73,7 +73,7 @@ async def test_asking_often_costs_nothing() -> None:
 
 
 async def test_nobody_waits_for_a_long_count() -> None:
-    """During the first count callers get its partial result, later ones that of the last complete count."""
+    """While a count takes long, callers get its partial result if it is the first, else the last complete count."""
     shelf, clock = Shelf("success", "manual", "stuck"), Clock()
     shelf.pause_s = 0.02
     counts = SessionCounts(shelf, clock)
@@ -88,7 +88,7 @@ async def test_nobody_waits_for_a_long_count() -> None:
 
 
 async def test_the_last_count_stands_while_no_store_answers() -> None:
-    """Before the first count there are no figures."""
+    """While no store answers, count() returns the last complete count, or nothing if there was none."""
     shelf, clock = Shelf("success"), Clock()
     shelf.away = True
     counts = SessionCounts(shelf, clock)
@@ -100,7 +100,7 @@ async def test_the_last_count_stands_while_no_store_answers() -> None:
 
 
 async def test_closing_ends_a_count_and_can_be_done_twice() -> None:
-    """No task outlives the server."""
+    """close() ends a running count, so that no task outlives the server; a second close() does nothing."""
     shelf = Shelf("success")
     shelf.pause_s = 10.0
     counts = SessionCounts(shelf, Clock())

@@ -1,4 +1,4 @@
-"""The messages of the deployed event stream."""
+"""The messages of the deployed ``progress_sse.php``, as built from the state of a session."""
 
 import json
 from typing import Any
@@ -29,7 +29,7 @@ def whole(name: str, **more: Any) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("name", recordings.ALL)
 def test_the_page_tells_what_happened_and_not_before_it_did(name: str) -> None:
-    """The page shows a success once there is a quote, and a failure once the robot ended without one."""
+    """The page shows a success exactly if there is a quote, a failure exactly if the run ended without one."""
     for case in CASES[name]:
         verdicts = [pages.tracker(message).verdict for message in messages_of(case)]
         assert ("success" in verdicts) is case.quote, case.name
@@ -38,7 +38,7 @@ def test_the_page_tells_what_happened_and_not_before_it_did(name: str) -> None:
 
 
 def test_completed_carries_the_progress_with_the_plans() -> None:
-    """Without ``progresso`` the page fails before it closes the stream, and reconnects for ever."""
+    """``completed`` has the progress and plans under ``progresso``, without which the page reconnects for ever."""
     progress, completed = whole("success")
     assert completed["message"] == "Cotação concluída com sucesso"
     assert completed["progresso"] == progress
@@ -47,7 +47,7 @@ def test_completed_carries_the_progress_with_the_plans() -> None:
 
 
 def test_a_progress_message_has_the_keys_of_a_progress_file() -> None:
-    """From step 5 on the message also has the estimates where this page looks for them."""
+    """A progress message has the keys of a progress file, the time, and ``details``, where the page finds estimates."""
     message = messages_of(CASES["success"][30])[0]
     assert list(message) == [
         "etapa_atual", "total_etapas", "percentual", "status", "mensagem", "timestamp_inicio", "timestamp_atualizacao",
@@ -58,13 +58,13 @@ def test_a_progress_message_has_the_keys_of_a_progress_file() -> None:
 
 
 def test_a_failure_is_told_with_the_robots_words() -> None:
-    """The page shows the robot's last text; no progress message is sent before it."""
+    """A run without a quote is one ``error`` with the robot's text or "Cotação manual necessária", and no progress."""
     assert whole("manual") == [{"status": "error", "session_id": "s1", "message": "RPA error"}]
     assert whole("unpriced")[0]["message"] == "Cotação manual necessária"
 
 
 def test_a_silence_is_a_timeout() -> None:
-    """Before the first step that is after 300 s; a silence after a failure is an error."""
+    """300 s of silence before the first step are a ``timeout``, 30 s after a failure an ``error``."""
     assert [message["status"] for message in whole("stuck", stale_s=299.0)] == ["iniciando"]
     assert [message["status"] for message in whole("stuck", stale_s=300.0)] == ["timeout"]
     silent = whole("failed_without_end", stale_s=SILENCE_AFTER_FAILURE_S)
@@ -72,7 +72,7 @@ def test_a_silence_is_a_timeout() -> None:
 
 
 def test_the_first_messages_are_the_deployed_ones() -> None:
-    """They are compared byte by byte."""
+    """``starting`` has the deployed bytes, ``started`` the deployed text, and LAST has the three words of an end."""
     assert sse_messages.encode(sse_messages.starting("s1")) == (
         b'data: {"status":"starting","session_id":"s1","message":"Iniciando cota\\u00e7\\u00e3o..."}\n\n'
     )

@@ -1,4 +1,4 @@
-"""What the deployed robot's documents mean."""
+"""How the deployed robot's snapshots and end documents, of all its generations, are interpreted."""
 
 from typing import Any, cast
 
@@ -44,7 +44,7 @@ def snapshot(**more: Any) -> Snapshot:
 
 
 def test_todays_snapshot_is_left_as_it_is() -> None:
-    """Only older shapes are converted."""
+    """A snapshot in today's shape is returned unchanged; only older shapes are converted."""
     document = recordings.progress_of(recordings.ALL["success"])
     assert deployed.in_todays_shape(document) is document
     assert deployed.in_todays_shape({"etapa_atual": 1}) == {"etapa_atual": 1}
@@ -52,7 +52,7 @@ def test_todays_snapshot_is_left_as_it_is() -> None:
 
 @pytest.mark.parametrize("document", [V350, V340, PLAIN], ids=["v3.5.0", "v3.4.0", "neither status nor percentage"])
 def test_an_older_snapshot_says_the_same_in_todays_words(document: Document) -> None:
-    """Text, percentage and time of change are taken over, but no end: these robots write any text into ``status``."""
+    """An older snapshot keeps its text, percentage and time, but is not final, whatever its ``status`` says."""
     found = from_files("s1", document, None)
     assert found is not None
     view = found.view()
@@ -63,14 +63,14 @@ def test_an_older_snapshot_says_the_same_in_todays_words(document: Document) -> 
 
 
 def test_the_plans_of_the_oldest_are_found_where_it_put_them() -> None:
-    """Under ``details.planos``."""
+    """The plans of v3.4.0, found under ``details.planos``, become keys of ``dados_extra``."""
     found = deployed.in_todays_shape(V340)["dados_extra"]
     assert found["plano_recomendado"] == {"valor": "R$ 1.234,56"}
     assert found["outro"] == 1
 
 
 def test_what_v350_calls_created_is_the_time_of_its_last_change() -> None:
-    """If it were taken for the beginning, every snapshot would be a run of its own."""
+    """Two snapshots of v3.5.0 with different ``created_at``, the time of the last change, belong to one run."""
     changed = {"timestamp": V350["timestamp"] + 0.25, "created_at": "2025-09-24T21:08:47.25"}
     later = {**V350, **changed, "tempo_decorrido": 12.7503}
     first, second = from_files("s1", V350, None), from_files("s1", later, None)
@@ -81,7 +81,7 @@ def test_what_v350_calls_created_is_the_time_of_its_last_change() -> None:
 
 
 def test_the_end_of_v350_is_understood() -> None:
-    """The result of that version has other keys, and its snapshot never says that the run has ended."""
+    """A result document of v3.5.0, with keys of its own, ends the run and supplies its plans."""
     found = from_files("s1", V350, None, result=RESULT350)
     assert found is not None
     assert found.view()["estado"] == "sucesso"
@@ -90,7 +90,7 @@ def test_the_end_of_v350_is_understood() -> None:
 
 
 def test_a_session_document_ends_a_run_whose_result_is_lost() -> None:
-    """The session document has the status, but not the plans."""
+    """Without a result, a session document ends the run, without plans, unless its status is ``running``."""
     ended = {"version": "v3.5.0", "status": "success", "finished_at": "2099-01-01T00:00:00"}
     running = {**ended, "status": "running"}
     del running["finished_at"]
@@ -115,7 +115,7 @@ def test_a_session_document_ends_a_run_whose_result_is_lost() -> None:
     ],
 )
 def test_an_end_is_one_only_with_its_word_and_behind_the_beginning(result: Document | None, found: bool) -> None:
-    """A broken document is not an end, nor is one older than the run."""
+    """A result document is an end only if its status means one and its time is not before the run began."""
     end = deployed.end_of(result, None, "2026-01-15T09:30:00")
     assert (end is not None) is found
     assert end is None or isinstance(end.data, dict)
@@ -136,14 +136,14 @@ def test_an_end_is_one_only_with_its_word_and_behind_the_beginning(result: Docum
     ],
 )
 def test_a_snapshot_has_ended_where_the_robot_ended_it(status: str, errors: list[Any], final: bool, estado: str) -> None:
-    """The deployed robot goes on writing after its end; the error with which it ended stays."""
+    """A snapshot is final if its status means an end or ``erros`` has the error that ended the run."""
     concluded = snapshot(status=status, erros=errors)
     deployed.conclude(concluded, None)
     assert (concluded["final"], concluded["estado"]) == (final, estado)
 
 
 def test_concluding_twice_is_concluding_once() -> None:
-    """An end document that is found later is merged in."""
+    """A second conclude() changes nothing; with an end document that was found later it ends the run."""
     concluded = snapshot(percentual=250.0, etapa_atual=20)
     deployed.conclude(concluded, None)
     once = concluded.copy()
@@ -159,7 +159,7 @@ def test_concluding_twice_is_concluding_once() -> None:
 def test_nothing_that_was_seen_goes_back(
     was_final: bool, is_final: bool, percent: float, later_percent: float, step: int, later_step: int
 ) -> None:
-    """Percentage, end and milestones stay; step 0 after another step comes from the robot's exception handler."""
+    """keep_seen() keeps the earlier end, milestones and higher percentage, and the step if the new one is 0."""
     seen = {"estimativas_tela_5": {"a": 1}}
     before = snapshot(final=was_final, estado="erro", percentual=percent, etapa_atual=step, dados_extra=seen)
     after = snapshot(final=is_final, estado="executando", percentual=later_percent, etapa_atual=later_step)
@@ -172,7 +172,7 @@ def test_nothing_that_was_seen_goes_back(
 
 
 def test_a_snapshot_is_numbered_by_how_long_its_run_has_lasted() -> None:
-    """The number is in microseconds; it is 1 if the times can't be parsed."""
+    """seq_of() is 1 plus the run's duration in microseconds, and 1 if the times can't be parsed."""
     changed = snapshot(timestamp_atualizacao="2026-01-15T09:30:00.000007")
     assert deployed.seq_of(changed, False) == 8
     assert deployed.seq_of(changed, True) > 10**14

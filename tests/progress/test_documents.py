@@ -34,7 +34,7 @@ def stored(made: Run) -> dict[str, Document]:
 
 
 def test_cursor_of_a_writer_that_keeps_no_history_is_recovered_only_at_the_end() -> None:
-    """Nobody knows what happened between two of such a writer's snapshots."""
+    """Without a history only the last snapshot's cursor is recovered: what came before it is unknown."""
     found = from_files("s1", recordings.progress_of(recordings.ALL["success"]), None)
     assert found is not None
     assert found.sparse
@@ -45,13 +45,13 @@ def test_cursor_of_a_writer_that_keeps_no_history_is_recovered_only_at_the_end()
 
 @pytest.mark.parametrize("epoch", ["é", "²", "١", "a b", "", "a:b", "a" * 65, 5, None])
 def test_an_epoch_that_no_cursor_can_carry_is_not_ours(epoch: Any) -> None:
-    """A cursor that was given to a client must be accepted when it comes back."""
+    """An epoch that parse_cursor() would refuse is not our tracker's: clients send cursors back."""
     assert documents.own_cursor({"epoch": epoch, "seq": 1}) is None
 
 
 @pytest.mark.parametrize("seq", [0, -1, 1.0, True, "1", None, 10**16])
 def test_a_number_that_no_cursor_can_carry_is_not_ours(seq: Any) -> None:
-    """The numbers of updates are 1, 2, 3 …"""
+    """A ``seq`` that is not an integer of at most 16 digits, from 1 on, is not our tracker's."""
     assert documents.own_cursor({"epoch": "aaaa", "seq": seq}) is None
 
 
@@ -60,7 +60,7 @@ def test_a_number_that_no_cursor_can_carry_is_not_ours(seq: Any) -> None:
 
 @pytest.mark.parametrize("name", recordings.ALL)
 def test_a_deployed_history_is_numbered_by_position(name: str) -> None:
-    """Every server derives the same cursor, after a restart as well."""
+    """A deployed history's ``seq`` is its number of entries, and every read derives the same cursor."""
     history = recordings.ALL[name]
     found = from_files("s1", None, copy.deepcopy(history))
     again = from_files("s1", recordings.progress_of(history), copy.deepcopy(history))
@@ -74,7 +74,7 @@ def test_a_deployed_history_is_numbered_by_position(name: str) -> None:
 
 
 def test_of_an_endless_deployed_history_the_last_updates_are_kept() -> None:
-    """A robot in a loop must not fill the memory or every poll: the last HISTORY updates are kept."""
+    """Of a long history only the last HISTORY updates are kept, so that a robot in a loop can't fill memory."""
     history = recordings.ALL["success"]
     steps = [{**history["historico"][3], "mensagem": f"Passo {number}"} for number in range(3 * HISTORY)]
     found = from_history("s1", {**history, "historico": [*history["historico"][:3], *steps]})
@@ -86,7 +86,7 @@ def test_of_an_endless_deployed_history_the_last_updates_are_kept() -> None:
 
 
 def test_a_growing_deployed_history_stays_in_its_epoch() -> None:
-    """A cursor from a minute ago is recovered from the file as it is now."""
+    """A cursor derived from any part of a growing history is recovered from the complete one."""
     history = recordings.ALL["success"]
     for length in range(1, len(history["historico"]) + 1):
         found = from_history("s1", {**history, "historico": history["historico"][:length]})
@@ -95,7 +95,7 @@ def test_a_growing_deployed_history_stays_in_its_epoch() -> None:
 
 
 def test_another_run_of_a_deployed_session_is_another_epoch() -> None:
-    """Two runs of a session are distinguished by when they began."""
+    """Deployed histories that differ in their beginning or their session have different epochs."""
     history = recordings.ALL["success"]
     other = {**history, "timestamp_inicio": "2026-01-16T08:00:00"}
     assert from_history("s1", history).epoch != from_history("s1", other).epoch
@@ -104,7 +104,7 @@ def test_another_run_of_a_deployed_session_is_another_epoch() -> None:
 
 @pytest.mark.parametrize("name", recordings.ALL)
 def test_a_deployed_snapshot_alone_gives_the_same_picture(name: str) -> None:
-    """A robot that keeps no history is shown like any other."""
+    """A snapshot alone gives the same step, percentage, texts, data and ``estado`` as the complete history."""
     history = recordings.ALL[name]
     progress = recordings.progress_of(history)
     full, brief = from_files("s1", None, history), from_files("s1", copy.deepcopy(progress), None)
@@ -117,7 +117,7 @@ def test_a_deployed_snapshot_alone_gives_the_same_picture(name: str) -> None:
 
 
 def test_a_later_deployed_snapshot_has_a_higher_number() -> None:
-    """It is numbered by its time of change, so the next snapshot is the next update."""
+    """A deployed snapshot is numbered by its time of change: one changed 1 µs later has the next number."""
     progress = recordings.progress_of(recordings.ALL["failed_without_end"])
     first = from_files("s1", progress, None)
     changed = datetime.fromisoformat(progress["timestamp_atualizacao"]) + timedelta(microseconds=1)
@@ -129,7 +129,7 @@ def test_a_later_deployed_snapshot_has_a_higher_number() -> None:
 
 
 def test_a_failure_that_looks_finished_is_not_final() -> None:
-    """The snapshot is at step 15 of 15, 100 %, "concluido", with the text "Tela 15 falhou"."""
+    """Step 15 of 15 with "concluido", 100 % and "Tela 15 falhou" is shown at 99 % and is not final."""
     progress = {**recordings.progress_of(recordings.ALL["success"]), "status": "concluido", "mensagem": "Tela 15 falhou"}
     found = from_files("s1", progress, None)
     assert found is not None
@@ -140,7 +140,7 @@ def test_a_failure_that_looks_finished_is_not_final() -> None:
 
 @pytest.mark.parametrize("name", recordings.RUNS)
 def test_behind_every_entry_a_snapshot_alone_is_true(name: str) -> None:
-    """Even without a history ``final`` stays from the robot's first end on, and percentage and step never go back."""
+    """Read after every entry, a snapshot alone is final exactly from the robot's first end on; nothing goes back."""
     history = recordings.RUNS[name]
     before: SessionState | None = None
     ended = False
@@ -165,7 +165,7 @@ def test_behind_every_entry_a_snapshot_alone_is_true(name: str) -> None:
 
 @pytest.mark.parametrize("name", recordings.RUNS)
 def test_a_snapshot_alone_is_as_final_to_who_comes_late(name: str) -> None:
-    """This also holds without earlier reads: the error with which the robot ended stays in the snapshot."""
+    """Once a run has ended, each later snapshot is final if read alone: the error that ended the run stays in it."""
     history = recordings.RUNS[name]
     ended = False
     for part in recordings.prefixes(history):
@@ -176,7 +176,7 @@ def test_a_snapshot_alone_is_as_final_to_who_comes_late(name: str) -> None:
 
 
 def test_a_result_has_the_plans_that_a_snapshot_lacks() -> None:
-    """The plans count as an update, so that a page which has the snapshot gets them."""
+    """Plans that only the result document has count as an update, so that pages with the snapshot get them."""
     history = recordings.ALL["success"]
     progress, result = recordings.progress_of(history), recordings.result_of(history)
     bare = {**progress, "dados_extra": {}}
@@ -194,7 +194,7 @@ def test_a_result_has_the_plans_that_a_snapshot_lacks() -> None:
 
 
 def test_a_result_has_the_plans_that_a_history_lacks() -> None:
-    """Some robots write the plans only into the result file."""
+    """Plans that a history lacks come from the result document, the only one into which some robots write them."""
     history = copy.deepcopy(recordings.ALL["success"])
     result = recordings.result_of(history)
     history["historico"][-1]["dados_extra"] = None
@@ -206,7 +206,7 @@ def test_a_result_has_the_plans_that_a_history_lacks() -> None:
 
 
 def test_a_result_ends_a_run_whose_snapshot_does_not() -> None:
-    """Older robots did not update the snapshot at the end."""
+    """A result document ends a run whose snapshot goes on, since older robots did not write a last snapshot."""
     history = recordings.ALL["success"]
     progress = {**recordings.progress_of(history), "status": "concluido", "percentual": 99.0}
     found = from_files("s1", progress, None, result=recordings.result_of(history))
@@ -218,7 +218,7 @@ def test_a_result_ends_a_run_whose_snapshot_does_not() -> None:
 
 @pytest.mark.parametrize("kept", ["progress", "history"])
 def test_the_result_of_an_earlier_run_is_not_this_ones(kept: str) -> None:
-    """Robots without an id share the session ``default``: no customer may see the quote of an earlier one."""
+    """A result older than the run is ignored, since all robots without an id share the session ``default``."""
     history = recordings.ALL["stuck"]
     earlier = {**(recordings.result_of(recordings.ALL["success"]) or {}), "timestamp_fim": "2026-01-15T10:59:59.999999"}
     progress = recordings.progress_of(history) if kept == "progress" else None
@@ -230,7 +230,7 @@ def test_the_result_of_an_earlier_run_is_not_this_ones(kept: str) -> None:
 
 
 def test_a_result_alone_is_an_end() -> None:
-    """The deployed host deletes snapshots after a day, but never results."""
+    """End documents alone make an ended run, since the deployed host deletes snapshots after a day but no results."""
     history = recordings.ALL["success"]
     session = {"timestamp_inicio": history["timestamp_inicio"], "total_etapas": 15, "status": "success"}
     found = from_files("s1", None, None, result=recordings.result_of(history), session=session)
@@ -243,14 +243,14 @@ def test_a_result_alone_is_an_end() -> None:
 
 
 def test_no_document_is_no_state() -> None:
-    """A session without documents is unknown."""
+    """Without any document there is no state: the session is unknown."""
     assert from_files("s1", None, None) is None
 
 
 @settings(deadline=None)
 @given(st.integers(0, 5), st.integers(0, 5))
 def test_our_own_files_give_the_further_position(old: int, new: int) -> None:
-    """The two files are written one after the other, so either may be ahead; nothing goes back."""
+    """The further of history and snapshot gives the state, since our tracker writes one after the other."""
     history, progress = stored(make(old))["history"], stored(make(new))["progress"]
     found = from_files("s1", progress, history)
     assert found is not None
@@ -260,21 +260,21 @@ def test_our_own_files_give_the_further_position(old: int, new: int) -> None:
 
 
 def test_a_new_runs_snapshot_beats_the_old_runs_history() -> None:
-    """Between the two writes of a run's first update the old history still exists."""
+    """A new run's snapshot beats the old history, which still exists between the first update's two writes."""
     found = from_files("s1", stored(make(0, "bbbb", minute=5))["progress"], stored(make(9))["history"])
     assert found is not None
     assert found.cursor == ("bbbb", 1)
 
 
 def test_a_new_runs_history_beats_the_old_runs_snapshot() -> None:
-    """The new history may also be there before the new snapshot."""
+    """A new run's history beats the snapshot of the run before, if the history was written first."""
     found = from_files("s1", stored(make(9))["progress"], stored(make(0, "bbbb", minute=5))["history"])
     assert found is not None
     assert found.cursor == ("bbbb", 1)
 
 
 def test_a_long_run_has_its_history_from_the_journal() -> None:
-    """The history document of a long run no longer has the first update."""
+    """A run of over HISTORY updates is read with its journal, since its history document lacks the first ones."""
     made = make(900)
     journal = [update.raw for update in made.updates]
     found = from_files("s1", stored(made)["progress"], stored(made)["history"], journal)
@@ -286,7 +286,7 @@ def test_a_long_run_has_its_history_from_the_journal() -> None:
 
 
 def test_a_journal_ahead_of_the_snapshot_wins() -> None:
-    """The journal is written first."""
+    """Updates in the journal that the snapshot lacks are applied to it, since the journal is written first."""
     made, before = make(600), make(598)
     journal = [update.raw for update in made.updates]
     found = from_files("s1", stored(before)["progress"], stored(before)["history"], journal)
@@ -297,7 +297,7 @@ def test_a_journal_ahead_of_the_snapshot_wins() -> None:
 
 
 def test_two_journal_lines_that_were_torn_into_one_are_none() -> None:
-    """Such a line begins and ends like an update but is not JSON, so no page may get it."""
+    """A line joined of two torn ones begins and ends like an update but is no JSON, so it is dropped."""
     made = make(600)
     journal = [update.raw for update in made.updates][-8:]
     journal[3:5] = [journal[3][:200] + journal[4]]
@@ -309,7 +309,7 @@ def test_two_journal_lines_that_were_torn_into_one_are_none() -> None:
 
 @pytest.mark.parametrize("torn", [0, 3, 7])
 def test_a_torn_journal_line_leaves_the_rest(torn: int) -> None:
-    """The updates begin after the gap."""
+    """A torn journal line is dropped, and only the updates behind it remain."""
     made = make(600)
     journal = [update.raw for update in made.updates][-8:]
     journal[torn] = journal[torn][:40]
@@ -325,7 +325,7 @@ def test_a_torn_journal_line_leaves_the_rest(torn: int) -> None:
 @settings(deadline=None)
 @given(st.integers(0, 12), st.integers(0, 13))
 def test_snapshot_and_stream_give_the_state(steps: int, kept: int) -> None:
-    """The state has as many updates as the stream still has."""
+    """The state has the snapshot's position and as many updates as the stream still has."""
     made = make(steps)
     stream = [update.raw for update in made.updates][made.seq - min(kept, made.seq) :]
     found = from_redis("s1", safejson.dumps(made.documents()["progress"]), stream)
@@ -337,7 +337,7 @@ def test_snapshot_and_stream_give_the_state(steps: int, kept: int) -> None:
 
 
 def test_a_stream_of_another_run_is_no_history() -> None:
-    """Updates before a gap are not used either."""
+    """Updates of another run are not used as history, nor are those before a gap in the stream."""
     made, other = make(5), make(5, "bbbb")
     raw = safejson.dumps(made.documents()["progress"])
     found = from_redis("s1", raw, [update.raw for update in other.updates])
@@ -350,7 +350,7 @@ def test_a_stream_of_another_run_is_no_history() -> None:
 
 
 def test_an_evicted_snapshot_is_rebuilt_from_a_whole_stream_only() -> None:
-    """A partial stream does not say what came before it."""
+    """An evicted snapshot is rebuilt from the stream only if the stream begins with the run's first update."""
     made = make(5)
     stream = [update.raw for update in made.updates]
     found = from_redis("s1", None, stream)
@@ -362,7 +362,7 @@ def test_an_evicted_snapshot_is_rebuilt_from_a_whole_stream_only() -> None:
 
 
 def test_a_deployed_snapshot_in_redis_is_understood() -> None:
-    """It has the deployed robot's own shape, under the same key."""
+    """A deployed robot's snapshot under the same Redis key is read as a state without a history."""
     progress = recordings.progress_of(recordings.ALL["manual"])
     found = from_redis("s1", safejson.dumps(progress), [])
     assert found is not None
@@ -373,16 +373,16 @@ def test_a_deployed_snapshot_in_redis_is_understood() -> None:
 
 @pytest.mark.parametrize("raw", [b"", b"[]", b"{", b'{"total_etapas":0}', b'{"dados_extra":5}'])
 def test_a_snapshot_that_is_none_is_a_bad_document(raw: bytes) -> None:
-    """The reader counts it and drops it."""
+    """A value in Redis that is not JSON, no object or not a valid snapshot raises BadDocument."""
     with pytest.raises(BadDocument):
         from_redis("s1", raw, [])
 
 
-# -- anything at all
+# -- arbitrary documents
 
 
 def _document(keys: dict[str, st.SearchStrategy[Any]]) -> st.SearchStrategy[Document]:
-    """Return documents in which any key may be missing, valid, or anything else."""
+    """Return a strategy for documents in which any key may be missing, plausible, or any JSON value."""
     optional: Any = {key: plausible | json_values for key, plausible in keys.items()}
     return st.fixed_dictionaries({}, optional=optional)
 
@@ -450,7 +450,7 @@ def _marked(document: Document | None) -> bool:
 def test_any_json_object_is_a_state_or_a_bad_document(
     progress: Document | None, history: Document | None, journal: list[bytes]
 ) -> None:
-    """A file may contain anything; the reader expects either BadDocument or a valid state."""
+    """Whatever JSON objects the files contain, from_files() returns a sound state or raises BadDocument."""
     try:
         found = from_files("s1", progress, history, journal)
     except BadDocument:
@@ -462,7 +462,7 @@ def test_any_json_object_is_a_state_or_a_bad_document(
 @settings(deadline=None, max_examples=examples(200))
 @given(PROGRESSES.map(safejson.dumps) | st.binary(max_size=20) | st.none(), JOURNALS)
 def test_any_value_in_redis_is_a_state_or_a_bad_document(raw: bytes | None, stream: list[bytes]) -> None:
-    """Other programs share the Redis and may write anything."""
+    """Whatever other programs wrote into Redis, from_redis() returns a sound state or raises BadDocument."""
     try:
         found = from_redis("s1", raw, stream)
     except BadDocument:
@@ -493,7 +493,7 @@ STEP = {"etapa": 5.5, "timestamp": "t", "status": "executando", "mensagem": "m"}
          "empty", "empty but numbered", "less than no steps, empty", "less than no steps"],
 )  # fmt: skip
 def test_a_strange_history_is_a_state_or_a_bad_document(history: Document) -> None:
-    """The same promise, with one strange value at a time."""
+    """A history with one strange value gives updates whose step is a number, or raises BadDocument."""
     try:
         found = from_files("s1", None, history)
     except BadDocument:
@@ -522,7 +522,7 @@ def test_a_strange_history_is_a_state_or_a_bad_document(history: Document) -> No
     ids=["late", "never", "early", "surrogate", "endless total", "too much", "too little", "epoch", "number", "long ago"],
 )
 def test_a_strange_snapshot_is_a_state_or_a_bad_document(progress: Document) -> None:
-    """The same promise for a snapshot alone."""
+    """A snapshot with one strange value gives a sound state or raises BadDocument."""
     try:
         found = from_files("s1", progress, None)
     except BadDocument:
@@ -533,7 +533,7 @@ def test_a_strange_snapshot_is_a_state_or_a_bad_document(progress: Document) -> 
 
 @pytest.mark.parametrize("content", [b'"x":1}', b'"evento":"final"}', b'"evento":5}', b"}", b'"x":}'])
 def test_a_forged_update_is_dropped_or_a_bad_document(content: bytes) -> None:
-    """Such an update begins like one of our tracker's but lacks the rest."""
+    """An update that only begins like one of our tracker's is dropped or raises BadDocument, nothing else."""
     line = b'{"type":"progress_update","epoch":"aaaa","seq":1,"final":false,' + content
     ahead = line.replace(b'"seq":1', b'"seq":2')
     try:
@@ -543,7 +543,7 @@ def test_a_forged_update_is_dropped_or_a_bad_document(content: bytes) -> None:
         pass
 
 
-# -- the form
+# -- personal data of the visitor's form
 
 _FORM = {"cpf": "111.444.777-35", "nome": "Maria de Teste", "placa": "ABC1D23"}
 _SAID = "CPF 111.444.777-35, placa ABC1D23"
@@ -555,7 +555,7 @@ def _texts_of(state: SessionState | None) -> str:
 
 
 def test_nothing_of_the_form_is_taken_from_a_deployed_robots_files() -> None:
-    """That holds for every generation, for attached data and texts: the native addresses return all that is read."""
+    """Form data in any generation's documents, as data or in texts, reaches neither the view nor an update."""
     history: Document = json.loads(json.dumps(recordings.ALL["hiccup"]))
     for entry in history["historico"]:
         entry["mensagem"] += _SAID

@@ -1,4 +1,4 @@
-"""What a run means: the words, how a run ends, what a silence means."""
+"""Estado: its words, the rules for an end, and the meaning of a silence."""
 
 from typing import Any
 
@@ -15,19 +15,19 @@ UNPRICED = {"plano_recomendado": {"valor": "N/A"}, "plano_alternativo": {"valor"
 
 @pytest.mark.parametrize("estado", Estado)
 def test_an_outcome_is_its_word_on_the_wire(estado: Estado) -> None:
-    """Members equal their word in comparisons, lookups, prints and every encoding."""
+    """A member of Estado equals its word in comparisons, lookups, prints and every encoding."""
     word = estado.value
     assert type(word) is str
     assert estado == word
     assert hash(estado) == hash(word)
     assert f"{estado}" == str(estado) == "%s" % estado == word  # noqa: UP031
     for encode in (safejson.dumps, safejson.dumps_lines, php_json.pretty, php_json.compact):
-        for nan in (1.0, float("nan")):  # a text that UTF-8 can't encode uses the slow path of the encoder
+        for nan in (1.0, float("nan")):  # NaN makes safejson take its slow path
             assert encode({"estado": estado, estado: nan}) == encode({"estado": word, word: nan})
 
 
 def test_a_word_of_a_newer_writer_is_passed_on() -> None:
-    """A tracker may be upgraded before the server: pages get its word, though this version does not know it."""
+    """An unknown word becomes an Estado with that word, so that pages get what a newer tracker wrote."""
     estado = Estado("pausado")
     assert safejson.dumps([estado]) == b'["pausado"]'
     assert estado == "pausado"
@@ -56,24 +56,24 @@ def test_a_word_of_a_newer_writer_is_passed_on() -> None:
     ],
 )
 def test_the_end_means_what_its_word_and_its_errors_say(status: str, error: object, errors: list[Any], estado: str) -> None:
-    """A word that is not known to mean success means an error."""
+    """The robot's word and the error texts decide ``estado``; an unknown or empty word means ``erro``."""
     assert outcome(status, error, errors) == estado
 
 
 @pytest.mark.parametrize("status", ["success", "warning"])
 def test_a_success_without_a_price_is_none(status: str) -> None:
-    """Three recorded successes of the deployed robot have "N/A" for every price: no quote exists."""
+    """A "success" with prices of "N/A" only, or with the error "Cotação manual" and no plans, is no quote."""
     assert outcome(status, None, [], UNPRICED) == "cotacao_manual"
     assert outcome(status, MANUAL, []) == "cotacao_manual"
 
 
 def test_a_price_is_worth_more_than_an_error_on_the_way() -> None:
-    """A plan with a price is a quote, whatever went wrong before."""
+    """A "success" with a priced plan means ``sucesso``, even if an error said "Cotação manual"."""
     assert outcome("success", MANUAL, [{"erro": MANUAL}], PRICED) == "sucesso"
 
 
 def test_a_success_that_brings_no_plans_is_believed() -> None:
-    """The robot with five screens ends with only the estimates."""
+    """A "success" without plans means ``sucesso``, since the robot with five screens ends without them."""
     assert outcome("success", None, [], {"outro": 1}) == "sucesso"
     assert outcome("success", None, [], {"plano_recomendado": {}, "plano_alternativo": None}) == "sucesso"
 
@@ -84,7 +84,7 @@ def test_a_success_that_brings_no_plans_is_believed() -> None:
      (None, None), (True, None), ([1], None)],
 )  # fmt: skip
 def test_a_price_is_what_has_a_digit_other_than_zero(value: object, found: str | None) -> None:
-    """A price is returned as the robot wrote it."""
+    """price() returns a text or number with a digit other than 0, as a text, and None for anything else."""
     assert price({"valor": value}) == found
 
 
@@ -95,7 +95,7 @@ def test_a_price_is_what_has_a_digit_other_than_zero(value: object, found: str |
      ("RPA concluído com sucesso", False), ("", False)],
 )  # fmt: skip
 def test_a_snapshot_has_ended_by_a_word_that_nothing_else_uses(status: str, ends: bool) -> None:
-    """``concluido`` means the beginning of the last step, ``completed`` the estimates."""
+    """is_end() is true for words of an end, not for ``concluido`` and ``completed``, which robots write in mid-run."""
     assert is_end(status) is ends
 
 
@@ -103,13 +103,13 @@ def test_a_snapshot_has_ended_by_a_word_that_nothing_else_uses(status: str, ends
     "text", ["Tela 2 falhou", "Processo 15 falhou", "Tela Zero KM falhou", "Erro: x", "RPA interrompido por erro: x"]
 )
 def test_a_failure_is_known_by_its_text(text: str) -> None:
-    """The deployed robot has no other sign of a failure."""
+    """says_failure() recognises every text with which the deployed robot reports a failure."""
     assert says_failure(text)
 
 
 @pytest.mark.parametrize("text", ["Tela 2 concluída", "Tela 14 pulada", "", "Definição do Corretor", "Mais um após erro"])
 def test_no_other_text_is_a_failure(text: str) -> None:
-    """That includes texts that mention an error on the way."""
+    """says_failure() is false for other texts, even for one that mentions an error on the way."""
     assert not says_failure(text)
 
 
@@ -130,5 +130,5 @@ def test_no_other_text_is_a_failure(text: str) -> None:
 def test_a_silence_means_something_once_it_is_longer_than_any_healthy_one(
     etapa: float, text: str, errors: list[Any], silence_s: float, estado: str | None
 ) -> None:
-    """Recorded healthy runs pause for up to 336 s, and begin within 14 s."""
+    """A silence means something from 900 s on, before the first step from 300 s, after a failure from 30 s."""
     assert silent(etapa, text, errors, silence_s) == estado

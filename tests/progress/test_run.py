@@ -1,4 +1,4 @@
-"""A run from its writer's side."""
+"""Run: the numbering of updates, the status words, the documents to store, and resuming a stored run."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -38,7 +38,7 @@ def state_of(made: Run) -> SessionState:
 
 
 def test_updates_are_numbered_from_one_without_a_hole() -> None:
-    """Every call makes one update; an end with an error text makes two."""
+    """Every call makes one update with the next number; an end with an error text makes two."""
     made = Run("s1", "a1b2", BEGAN)
     made.start(at(0))
     made.step(5, "m", at(1), estimates=ESTIMATES)
@@ -55,7 +55,7 @@ def test_updates_are_numbered_from_one_without_a_hole() -> None:
 
 
 def test_every_update_is_read_back_as_our_own() -> None:
-    """The server routes updates by their head, without parsing them."""
+    """own_update() recognises every update of a Run, since the server routes updates by their head alone."""
     for update in make(20).updates:
         read = own_update(update.raw)
         assert read is not None
@@ -63,7 +63,7 @@ def test_every_update_is_read_back_as_our_own() -> None:
 
 
 def test_the_writers_words_are_the_deployed_ones() -> None:
-    """Other programs read these words in the files."""
+    """Each kind of entry has the deployed robot's ``status`` and ``mensagem``, which other programs read."""
     made = Run("s1", "a1b2", BEGAN)
     made.start(at(0))
     made.step(0, "Iniciando RPA", at(0))
@@ -86,7 +86,7 @@ def test_the_writers_words_are_the_deployed_ones() -> None:
      ("nan", 3)],
 )  # fmt: skip
 def test_a_step_that_is_no_number_leaves_the_step_where_it_is(etapa: Any, number: float) -> None:
-    """Whatever the robot passes as a step, the update gets a number."""
+    """A step becomes the number that float() makes of it; NaN and any other value leave the step unchanged."""
     update = make(3).step(etapa, "m", at(9))
     assert update.data["etapa"] == number
     assert is_number(update.data["etapa"])
@@ -94,7 +94,7 @@ def test_a_step_that_is_no_number_leaves_the_step_where_it_is(etapa: Any, number
 
 @pytest.mark.parametrize("etapa", [float("inf"), float("-inf"), "inf", "1e999"])
 def test_a_step_without_end_leaves_the_step_where_it_is(etapa: Any) -> None:
-    """JSON has no infinity; the update gets a number all the same."""
+    """For an infinite step, which JSON can't express, update and history get a finite number."""
     made = make(3)
     update = made.step(etapa, "m", at(9))
     assert is_number(update.data["etapa"])
@@ -103,14 +103,14 @@ def test_a_step_without_end_leaves_the_step_where_it_is(etapa: Any) -> None:
 
 @pytest.mark.parametrize("total", [0, -5])
 def test_there_is_at_least_one_step(total: int) -> None:
-    """A total of 0 steps must not cause a division by zero."""
+    """A total below 1 counts as 1, so that no percentage divides by zero."""
     made = make(3, total)
     assert made.snapshot["total_etapas"] == 1
     assert made.snapshot["percentual"] == 99.0
 
 
 def test_documents_have_the_deployed_shapes_plus_the_cursor() -> None:
-    """The documents have everything that the PHP readers look for."""
+    """Snapshot and history have every deployed key and beside them only the cursor, ``estado`` and ``final``."""
     made = make(3)
     documents = made.documents()
     assert set(documents) == {"progress", "history"}
@@ -126,7 +126,7 @@ def test_documents_have_the_deployed_shapes_plus_the_cursor() -> None:
 
 
 def test_result_and_session_come_with_the_end() -> None:
-    """Result and session have the deployed shapes."""
+    """From the end on there are a result document with the plans and a session document, both with the status."""
     made = make(3)
     made.finish("success", at(9), recordings.plans())
     documents = made.documents()
@@ -140,7 +140,7 @@ def test_result_and_session_come_with_the_end() -> None:
 
 
 def test_documents_are_not_changed_by_what_comes_later() -> None:
-    """The documents may still be waiting to be written."""
+    """Later reports don't change returned documents, which may still be waiting to be written."""
     made = make(3)
     before = safejson.dumps(made.documents())
     documents = made.documents()
@@ -150,7 +150,7 @@ def test_documents_are_not_changed_by_what_comes_later() -> None:
 
 
 def test_a_resumed_run_counts_on_where_it_was() -> None:
-    """A resumed run has the same epoch, the next number, and the same snapshot."""
+    """A resumed run has the same epoch and snapshot, and its first update has the next number."""
     made = make(7)
     resumed = Run.resume("s1", state_of(made))
     assert resumed.snapshot == made.snapshot
@@ -163,7 +163,7 @@ def test_a_resumed_run_counts_on_where_it_was() -> None:
 
 @pytest.mark.parametrize("ends", [0, 1, 2])
 def test_resuming_from_stored_documents_loses_nothing(ends: int) -> None:
-    """A run resumed from its files has the same documents, including the result, as if its writer had never stopped."""
+    """A run resumed from its files makes the same documents, result included, as its first writer did."""
     made = make(4)
     made.error("Placa recusada", "tela 2", at(5))
     made.estimates(ESTIMATES, at(5))
@@ -176,7 +176,7 @@ def test_resuming_from_stored_documents_loses_nothing(ends: int) -> None:
 
 
 def test_resuming_leaves_the_stored_state_as_it_was() -> None:
-    """The server keeps that state for its viewers."""
+    """Resuming a run and reporting to it does not modify the stored state, which the server keeps for viewers."""
     before = state_of(make(7))
     snapshot, updates = before.snapshot.copy(), list(before.updates)
     resumed = Run.resume("s1", before)
@@ -187,13 +187,13 @@ def test_resuming_leaves_the_stored_state_as_it_was() -> None:
 
 @pytest.mark.parametrize("started", ["", "ontem", "2026-01-15T09:30:00Z", "2026-13-45", "1758748127.1"])
 def test_a_run_whose_start_is_no_time_is_resumed_all_the_same(started: str) -> None:
-    """Another program may have written anything as the start before the robot publishes over HTTP."""
+    """A run is resumed whatever text another program stored as its start, even if that is no time."""
     found = from_history("s1", {"timestamp_inicio": started, "historico": recordings.ALL["stuck"]["historico"]})
     assert Run.resume("s1", found).step(1, "m", at(9)).seq == 3
 
 
 def test_memory_and_history_are_bounded() -> None:
-    """A robot that never stops needs no more memory than the last HISTORY updates."""
+    """A run keeps only its last HISTORY updates and entries, however long it lasts."""
     made = make(HISTORY + 100)
     assert made.seq == HISTORY + 101
     assert len(made.updates) == len(made.entries) == HISTORY
@@ -203,7 +203,7 @@ def test_memory_and_history_are_bounded() -> None:
 
 @pytest.mark.parametrize("name", recordings.ALL)
 def test_a_recorded_run_is_recorded_alike(name: str) -> None:
-    """The same calls make the same entries as the deployed robot's."""
+    """A recorded run's calls make the same entries, apart from times, that the deployed robot made of them."""
     deployed = recordings.ALL[name]
     made = Run("s1", "a1b2", BEGAN, deployed["total_etapas"])
     made.start(at(0))

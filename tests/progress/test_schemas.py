@@ -1,4 +1,4 @@
-"""Validation of external data."""
+"""Validation of messages, documents and request bodies that other programs make."""
 
 import contextlib
 import copy
@@ -30,7 +30,7 @@ PLAN = {"etapa": 5, "mensagem": "Tela 5 concluída", "timestamp": "2026-01-15T09
     ],
 )
 def test_a_message_in_the_plans_shape_passes_untouched(message: Document) -> None:
-    """Other writers may add keys of their own."""
+    """A message in the plan's shape is returned unchanged, with missing keys and with keys of its writer's own."""
     before = copy.deepcopy(message)
     assert schemas.unnumbered_update(message) is message
     assert message == before
@@ -45,7 +45,7 @@ def test_a_message_in_the_plans_shape_passes_untouched(message: Document) -> Non
     ],
 )  # fmt: skip
 def test_a_message_of_another_shape_is_a_bad_document(message: object) -> None:
-    """A message that a page could not show is dropped."""
+    """A message that is no object, or has a field of another type than in the plan, raises BadDocument."""
     with pytest.raises(BadDocument):
         schemas.unnumbered_update(message)
 
@@ -53,7 +53,7 @@ def test_a_message_of_another_shape_is_a_bad_document(message: object) -> None:
 @settings(deadline=None)
 @given(json_values)
 def test_a_message_without_a_position_is_taken_or_a_bad_document(message: Any) -> None:
-    """No other exception is raised, whatever was published."""
+    """Any published JSON value is returned as it is or raises BadDocument, no other exception."""
     with contextlib.suppress(BadDocument):
         assert schemas.unnumbered_update(message) is message
 
@@ -63,7 +63,7 @@ def test_a_message_without_a_position_is_taken_or_a_bad_document(message: Any) -
 
 @pytest.mark.parametrize("name", recordings.ALL)
 def test_deployed_documents_pass(name: str) -> None:
-    """Nothing in the deployed documents is lost."""
+    """Every recorded history and snapshot passes validation unchanged."""
     history = recordings.ALL[name]
     progress = recordings.progress_of(history)
     assert schemas.history(history) == history
@@ -71,7 +71,7 @@ def test_deployed_documents_pass(name: str) -> None:
 
 
 def test_what_older_writers_leave_out_is_filled_in() -> None:
-    """Callers need not check whether a key exists."""
+    """Keys that older writers omit are filled in, so that callers need not check whether they exist."""
     assert schemas.progress({}) == {
         "etapa_atual": 0.0,
         "total_etapas": 15,
@@ -90,7 +90,7 @@ def test_what_older_writers_leave_out_is_filled_in() -> None:
 
 
 def test_what_is_filled_in_is_not_shared() -> None:
-    """Extra data of one document never appear in another."""
+    """Each document gets filled-in containers of its own: changing one document never changes another."""
     first, second = schemas.progress({}), schemas.progress({})
     first["dados_extra"]["a"] = 1
     first["erros"].append({"erro": "x", "contexto": "", "timestamp": "t"})
@@ -121,7 +121,7 @@ ENTRY = {"etapa": 1, "timestamp": "t", "status": "s"}
     ],
 )
 def test_a_broken_history_is_a_bad_document(document: Document) -> None:
-    """Everything that a replay needs must exist."""
+    """A history that lacks a key that a replay needs, or has one of a wrong type, raises BadDocument."""
     with pytest.raises(BadDocument):
         schemas.history(document)
 
@@ -135,7 +135,7 @@ def test_a_broken_history_is_a_bad_document(document: Document) -> None:
     ],
 )  # fmt: skip
 def test_a_broken_snapshot_is_a_bad_document(document: Document) -> None:
-    """Pages calculate with these values."""
+    """A snapshot with a value of a wrong type or out of range raises BadDocument."""
     with pytest.raises(BadDocument):
         schemas.progress(document)
 
@@ -143,7 +143,7 @@ def test_a_broken_snapshot_is_a_bad_document(document: Document) -> None:
 @settings(deadline=None)
 @given(json_objects)
 def test_a_document_is_taken_or_a_bad_document(document: Document) -> None:
-    """No other exception is raised, whatever a file contains."""
+    """Whatever JSON object a file contains, it passes or raises BadDocument, no other exception."""
     for check in (schemas.history, schemas.progress):
         with contextlib.suppress(BadDocument):
             check(document)
@@ -164,7 +164,7 @@ def test_a_document_is_taken_or_a_bad_document(document: Document) -> None:
     ],
 )
 def test_the_bodies_of_the_contract_pass(body: Document) -> None:
-    """Omitted keys are filled in."""
+    """A valid body keeps its values, and omitted keys that have a default are filled in."""
     found = schemas.publication(body)
     assert {key: found[key] for key in body} == body
     assert {"mensagem", "dados_extra", "estimativas", "total_etapas", "contexto", "dados_finais", "erro_final"} <= set(
@@ -200,7 +200,7 @@ def test_the_bodies_of_the_contract_pass(body: Document) -> None:
     ],
 )
 def test_a_wrong_body_is_a_bad_request_that_names_what_is_wrong(body: Document, named: str) -> None:
-    """The message is one line, for the robot's log."""
+    """The message of BadRequest is one line, for the robot's log, and names the field or rule that was broken."""
     with pytest.raises(BadRequest) as caught:
         schemas.publication(body)
     text = str(caught.value)
@@ -212,19 +212,19 @@ def test_a_wrong_body_is_a_bad_request_that_names_what_is_wrong(body: Document, 
 @settings(deadline=None)
 @given(json_objects | st.fixed_dictionaries({"etapa": json_values}, optional={"dados_extra": json_values}))
 def test_a_body_is_taken_or_a_bad_request(body: Document) -> None:
-    """No other exception is raised, whatever was posted."""
+    """Whatever JSON object was posted, it passes or raises BadRequest, no other exception."""
     with contextlib.suppress(BadRequest):
         schemas.publication(body)
 
 
 def test_a_broken_entry_is_named_by_its_index() -> None:
-    """So whoever wrote the file can find the entry."""
+    """The message about a broken history entry has its index and field, so that its author can find it."""
     with pytest.raises(BadDocument, match=r"historico\.1\.status"):
         schemas.history({"timestamp_inicio": "t", "historico": [ENTRY, {"etapa": 1, "timestamp": "t"}]})
 
 
 def test_ten_thousand_broken_entries_make_a_short_message() -> None:
-    """The message is a log line, not a megabyte."""
+    """The message about 10,000 broken entries is shorter than 2,000 characters, since it goes into the log."""
     with pytest.raises(BadDocument) as caught:
         schemas.history({"timestamp_inicio": "t", "historico": [{}] * 10_000})
     assert len(str(caught.value)) < 2000

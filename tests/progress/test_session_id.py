@@ -1,4 +1,4 @@
-"""Session ids, and the names that are built from them."""
+"""Session ids, and the keys, channels and file names that are built from them."""
 
 import pytest
 from hypothesis import example, given
@@ -19,7 +19,7 @@ from rpa_server.errors import BadSessionId
 from rpa_server.progress.session_id import check_session_id, is_session_id
 
 IDS = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}", fullmatch=True).filter(lambda text: ".." not in text)
-#: Characters and parts of hostile ids, and harmless characters between them.
+#: Texts of the characters that hostile ids contain (slashes, dots, globs, NUL), mixed with arbitrary characters.
 MIXED = st.text(st.sampled_from("aZ0._-/\\*?[]:\0\n ~%é") | st.characters(), max_size=140)
 
 
@@ -54,18 +54,18 @@ def test_no_path_glob_or_option_passes_for_a_session_id(text: str) -> None:
     "text", ["2d4c17d1", "teste_php", "rpa_v4_20251009_191930_ab12cd34", "TESTE_LOCAL_20250109", "_", "a.b-c", "a" * 128]
 )
 def test_ids_as_seen_in_production_are_session_ids(text: str) -> None:
-    """Ids of the deployed kinds are accepted."""
+    """Ids of every form seen in production are accepted unchanged, and so are ids of 1 and of 128 characters."""
     assert check_session_id(text) == text
 
 
 @pytest.mark.parametrize("thing", [None, 5, b"2d4c17d1", ["a"], True])
 def test_what_is_no_text_is_no_session_id(thing: object) -> None:
-    """A JSON number or bytes are refused, not converted."""
+    """A number, bytes, a list, null or true is no session id: nothing is converted to text."""
     assert not is_session_id(thing)
 
 
 def test_keys_channel_and_files_have_the_deployed_names() -> None:
-    """Other programs read and write these names."""
+    """Keys, channels and files have exactly these names, since other programs read and write them."""
     assert progress_key("s1") == "rpa:progress:s1"
     assert history_key("s1") == "rpa:history:s1"
     assert result_key("s1") == "rpa:result:s1"
@@ -79,19 +79,19 @@ def test_keys_channel_and_files_have_the_deployed_names() -> None:
 
 @given(IDS)
 def test_a_channel_names_its_session(session_id: str) -> None:
-    """A session's channel leads back to the session."""
+    """session_of_channel() returns the session id that channel() was given."""
     assert session_of_channel(channel(session_id).encode()) == session_id
 
 
 @given(IDS, st.sampled_from(KINDS))
 def test_a_file_name_names_its_kind_and_session(session_id: str, kind: str) -> None:
-    """A file name leads back to its kind and session."""
+    """session_of_file() returns the kind and the session id that file_name() was given."""
     assert session_of_file(file_name(kind, session_id)) == (kind, session_id)
 
 
 @given(IDS)
 def test_a_journal_names_its_session(session_id: str) -> None:
-    """A journal is not taken for a document."""
+    """session_of_file() returns the kind ``updates`` for a journal, so it is not taken for a document."""
     assert session_of_file(journal_name(session_id)) == ("updates", session_id)
 
 
@@ -99,13 +99,13 @@ def test_a_journal_names_its_session(session_id: str) -> None:
     "name", [b"rpa_progress:", b"rpa_progress:../x", b"rpa_progress:a:b", b"rpa_progress:\xff", b"rpa_progress:a*"]
 )
 def test_a_channel_with_a_bad_session_id_is_no_sessions(name: bytes) -> None:
-    """A stranger may publish on any channel with the prefix."""
+    """A channel with the prefix but an invalid id belongs to no session: anybody may publish on it."""
     assert session_of_channel(name) is None
 
 
 @pytest.mark.parametrize("name", [b"rpa_probe:0123456789abcdef", b"another_prefix:2d4c17d1", b"0123456789abcdef0123"])
 def test_a_channel_without_the_prefix_is_no_sessions(name: bytes) -> None:
-    """A part of another channel's name is never taken for a session id."""
+    """A channel without ``rpa_progress:`` belongs to no session, even if the rest of its name is a valid id."""
     assert session_of_channel(name) is None
 
 
@@ -117,11 +117,11 @@ def test_a_channel_without_the_prefix_is_no_sessions(name: bytes) -> None:
     ],
 )  # fmt: skip
 def test_another_file_is_no_sessions(name: str) -> None:
-    """Temporary files, those of other programs, and hostile names are ignored."""
+    """Temporary files, files of other programs, and names with an invalid session id belong to no session."""
     assert session_of_file(name) is None
 
 
 @pytest.mark.parametrize("name", ["progress_a.jsonl", "updates_a.json"])
 def test_each_kind_of_file_has_one_suffix_only(name: str) -> None:
-    """A name that is never written does not count as a session's file."""
+    """A document ends with ``.json``, a journal with ``.jsonl``; with the other suffix it belongs to no session."""
     assert session_of_file(name) is None

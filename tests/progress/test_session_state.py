@@ -1,4 +1,4 @@
-"""The state of a session: what follows a cursor, merging two stores, and reading it again."""
+"""SessionState: the updates after a cursor, merging the states of two stores, and advancing to a fresh read."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -16,7 +16,7 @@ from tests.support.states import BEGAN, assert_sound, make, seqs
 
 
 def state_of(made: Run, kept: int | None = None) -> SessionState:
-    """Return the state of a store that has the last *kept* updates of a run; all of them for None."""
+    """Return the state in a store that has the run's last *kept* updates; None for all of them."""
     updates = list(made.updates)
     return SessionState(made.epoch, made.seq, made.snapshot, updates if kept is None else updates[len(updates) - kept :])
 
@@ -27,7 +27,7 @@ def state_of(made: Run, kept: int | None = None) -> SessionState:
 @settings(deadline=None)
 @given(st.integers(0, 8), st.integers(0, 9), st.sampled_from(["", "aaaa", "bbbb"]), st.integers(0, 12))
 def test_since_is_exactly_the_missing_suffix_or_nothing(steps: int, kept: int, epoch: str, seq: int) -> None:
-    """The result is every update after the cursor, each once, in order, or None."""
+    """since() returns every update after the cursor, once and in order, or None if that can't be proved."""
     made = make(steps)
     found = state_of(made, min(kept, made.seq))
     cursor = START if epoch == "" else Cursor(epoch, seq)
@@ -38,20 +38,20 @@ def test_since_is_exactly_the_missing_suffix_or_nothing(steps: int, kept: int, e
 
 
 def test_cursor_of_another_epoch_is_never_recovered() -> None:
-    """The numbers of two runs can't be compared."""
+    """since() returns None for a cursor of another run, since the numbers of two runs can't be compared."""
     found = state_of(make(5))
     assert [found.since(Cursor("bbbb", seq)) for seq in range(8)] == [None] * 8
 
 
 def test_cursor_ahead_of_what_is_known_is_never_recovered() -> None:
-    """Either the store lost something, or the client made the cursor up."""
+    """since() returns None for a cursor ahead of the state: the store lost updates, or the client made it up."""
     found = state_of(make(5))
     assert found.since(Cursor("aaaa", 6)) == []
     assert found.since(Cursor("aaaa", 7)) is None
 
 
 def test_cursor_before_what_is_kept_is_never_recovered() -> None:
-    """A client must not miss updates without knowing it."""
+    """since() returns None if an update after the cursor is not kept, so that no client misses one silently."""
     found = state_of(make(5), 2)
     assert seqs(found.since(Cursor("aaaa", 4))) == [5, 6]
     assert found.since(Cursor("aaaa", 3)) is None
@@ -80,7 +80,7 @@ STATES = st.builds(
 @settings(deadline=None)
 @given(STATES | st.none(), STATES | st.none())
 def test_merging_two_stores_does_not_depend_on_their_order(one: SessionState | None, other: SessionState | None) -> None:
-    """Every server gets the same position, whichever store it reads first."""
+    """later() gives the same position whichever of the two stores is read first."""
     first, second = later(one, other), later(other, one)
     assert (first and first.cursor) == (second and second.cursor)
 
@@ -88,7 +88,7 @@ def test_merging_two_stores_does_not_depend_on_their_order(one: SessionState | N
 @settings(deadline=None)
 @given(STATES, STATES)
 def test_merging_two_stores_never_goes_back(one: SessionState, other: SessionState) -> None:
-    """Within a run the further position wins, and its history is contiguous."""
+    """Of two states of a run the further position wins, with a contiguous history; of two runs the later one."""
     found = later(one, other)
     assert found is not None
     if one.epoch == other.epoch:
@@ -103,14 +103,14 @@ def test_merging_two_stores_never_goes_back(one: SessionState, other: SessionSta
 @settings(deadline=None)
 @given(STATES, STATES)
 def test_merging_leaves_both_states_as_they_were(one: SessionState, other: SessionState) -> None:
-    """The stores keep the states that they returned."""
+    """later() modifies neither of the two states that it is given."""
     before = [(each.seq, list(each.updates), dict(each.snapshot)) for each in (one, other)]
     later(one, other)
     assert before == [(each.seq, list(each.updates), dict(each.snapshot)) for each in (one, other)]
 
 
 def test_histories_that_touch_are_joined() -> None:
-    """One store has the beginning of the run, the other the end."""
+    """If one store has the beginning of a run and the other the end, the merged state has the whole history."""
     whole = make(9)
     beginning = state_of(make(4))
     ending = state_of(whole, 5)
@@ -120,7 +120,7 @@ def test_histories_that_touch_are_joined() -> None:
 
 
 def test_merging_keeps_what_one_store_alone_knows() -> None:
-    """Only files have a time of writing and a result document; Redis may be at a further position."""
+    """The merged state keeps a result document and a time of writing that only the state behind has."""
     ahead, behind = state_of(make(5)), state_of(make(3))
     behind.end, behind.written_s = End("success", "t", {}), 100.0
     found = later(ahead, behind)
@@ -132,7 +132,7 @@ def test_merging_keeps_what_one_store_alone_knows() -> None:
 
 
 def left(step: int, written_s: float | None, minute: int = 0, **changes: object) -> SessionState:
-    """Return the state of a robot that keeps no history."""
+    """Return a state from a deployed robot's snapshot, *step* seconds into a run that began at minute *minute*."""
     at = (BEGAN + timedelta(minutes=minute, seconds=step)).isoformat()
     document = {
         "etapa_atual": step, "total_etapas": 15, "percentual": step / 15 * 100, "status": "executando",
@@ -143,7 +143,7 @@ def left(step: int, written_s: float | None, minute: int = 0, **changes: object)
 
 
 def test_a_program_that_only_looked_does_not_hide_the_robot() -> None:
-    """The deployed class begins "a new run" for a program that only reads; the robot continues the old one."""
+    """When the robot writes again its run is current, though a program that only read the session began a newer one."""
     known = advance(left(7, 10.0), left(0, 20.0, minute=5))
     assert (known.started, known.snapshot["etapa_atual"]) == ((BEGAN + timedelta(minutes=5)).isoformat(), 0)
     known = advance(known, left(8, 30.0))
@@ -152,7 +152,7 @@ def test_a_program_that_only_looked_does_not_hide_the_robot() -> None:
 
 
 def test_what_was_seen_of_a_run_stays_seen() -> None:
-    """Step 0 after a caught exception, or "executando" after the end, takes nothing back; each counts as an update."""
+    """Step 0 after a caught exception, or "executando" after the end, takes nothing back, in snapshot or update."""
     known = advance(left(10, 10.0), left(0, 11.0, timestamp_atualizacao=(BEGAN + timedelta(seconds=11)).isoformat()))
     assert (known.snapshot["etapa_atual"], round(known.snapshot["percentual"])) == (10, 67)
     assert known.updates[0].data["etapa"] == 10
@@ -166,7 +166,7 @@ def test_what_was_seen_of_a_run_stays_seen() -> None:
 
 @pytest.mark.parametrize("second", [5, 3], ids=["stands", "goes back"])
 def test_a_change_that_the_robots_clock_does_not_tell_is_an_update(second: int) -> None:
-    """The deployed add_error does not change the time, and clocks may be set back."""
+    """A changed snapshot is an update even if its time is the same, as after the deployed add_error, or earlier."""
     known, at = left(5, 10.0), (BEGAN + timedelta(seconds=second)).isoformat()
     fresh = left(5, 11.0, timestamp_atualizacao=at, erros=[{"erro": "Placa recusada"}])
     advanced = advance(known, fresh)
@@ -178,13 +178,13 @@ def test_a_change_that_the_robots_clock_does_not_tell_is_an_update(second: int) 
 
 @pytest.mark.parametrize("written_s", [None, 11.0])
 def test_what_is_read_again_is_nothing_new(written_s: float | None) -> None:
-    """This holds although Redis may report the time of writing a millisecond later than before."""
+    """A snapshot with the same content is nothing new, even if the store now reports a later time of writing."""
     known = left(5, written_s and 10.0)
     assert advance(known, left(5, written_s)) is known
 
 
 def test_of_runs_of_ours_the_later_one_stays_whatever_was_written_last() -> None:
-    """After Redis was emptied an old file may be found."""
+    """Of two runs of our tracker the later-begun one stays, even if the other's file was written later."""
     known, old = state_of(make(3, minute=5)), replace(state_of(make(9, "bbbb")), written_s=99.0)
     assert advance(replace(known, written_s=10.0), old).epoch == "aaaa"
     assert advance(state_of(make(2)), state_of(make(3))).seq == 4

@@ -43,7 +43,7 @@ def replay(entries: list[Entry], total: int = 15) -> list[Snapshot]:
 @settings(deadline=None)
 @given(any_entries, TOTALS)
 def test_percentual_never_falls_and_is_100_only_at_the_end(entries: list[Entry], total: int) -> None:
-    """A bar that goes back, or is full while the robot works, would mislead."""
+    """``percentual`` never falls, and stays at 99 or below until ``final`` is true."""
     replayed = replay(entries, total)
     for before, after in itertools.pairwise(replayed):
         assert before["percentual"] <= after["percentual"]
@@ -54,7 +54,7 @@ def test_percentual_never_falls_and_is_100_only_at_the_end(entries: list[Entry],
 @settings(deadline=None)
 @given(any_entries, TOTALS)
 def test_final_and_its_meaning_never_go_back(entries: list[Entry], total: int) -> None:
-    """The deployed robot goes on writing after its end, and ends twice."""
+    """Once ``final`` is true, it and ``estado`` stay, since the deployed robot writes on and may end twice."""
     replayed = replay(entries, total)
     for before, after in itertools.pairwise(replayed):
         if before["final"]:
@@ -65,7 +65,7 @@ def test_final_and_its_meaning_never_go_back(entries: list[Entry], total: int) -
 @settings(deadline=None)
 @given(any_entries, TOTALS)
 def test_the_step_stays_between_nothing_and_the_total(entries: list[Entry], total: int) -> None:
-    """Step 5.5 of 5 counts as the last one."""
+    """``etapa_atual`` stays between 0 and the total, whatever step is reported."""
     for snapshot in replay(entries, total):
         assert 0 <= snapshot["etapa_atual"] <= total
 
@@ -73,7 +73,7 @@ def test_the_step_stays_between_nothing_and_the_total(entries: list[Entry], tota
 @settings(deadline=None)
 @given(any_entries)
 def test_a_milestone_stays_once_it_was_seen(entries: list[Entry]) -> None:
-    """Once seen, estimates and result are always shown."""
+    """Once a view has estimates or a result, every later view of the run has them, too."""
     views = [snapshots.view(snapshot, "a1", 1) for snapshot in replay(entries)]
     for before, after in itertools.pairwise(views):
         for milestone in ("estimativas", "resultado"):
@@ -83,7 +83,7 @@ def test_a_milestone_stays_once_it_was_seen(entries: list[Entry]) -> None:
 @pytest.mark.parametrize("spoiling", [None, "indisponível", 0, []])
 @pytest.mark.parametrize("etapa", [6, "final"])
 def test_a_milestone_is_not_taken_back_by_extra_data_of_its_name(etapa: Any, spoiling: Any) -> None:
-    """Pages get the estimates as an object or null, and keep them once they have them."""
+    """Extra data under the estimates' key that is no object does not replace the known estimates."""
     estimates: dict[str, Any] = {"coberturas_detalhadas": []}
     last = replay([entry("estimativas", dados_extra=estimates), entry(etapa, dados_extra={"estimativas_tela_5": spoiling})])
     assert snapshots.view(last[-1], "a1", 2)["estimativas"] == estimates
@@ -92,7 +92,7 @@ def test_a_milestone_is_not_taken_back_by_extra_data_of_its_name(etapa: Any, spo
 @settings(deadline=None)
 @given(any_entries)
 def test_estado_tells_waiting_from_working_from_over(entries: list[Entry]) -> None:
-    """``estado`` has one of two values until the end, and one of five after it."""
+    """``estado`` is ``aguardando`` until the first report, then ``executando``, and one of five after the end."""
     for number, snapshot in enumerate(replay(entries)):
         if snapshot["final"]:
             assert snapshot["estado"] in {"sucesso", "cotacao_manual", "erro", "expirado", "cancelado"}
@@ -105,7 +105,7 @@ def test_estado_tells_waiting_from_working_from_over(entries: list[Entry]) -> No
 @settings(deadline=None)
 @given(any_entries)
 def test_reducing_leaves_what_it_was_given_as_it_was(entries: list[Entry]) -> None:
-    """Other tasks use the same snapshot."""
+    """reduce() modifies neither the snapshot nor the entry that it is given."""
     snapshot = begin()
     for each in entries:
         before, given_entry = copy.deepcopy(snapshot), copy.deepcopy(each)
@@ -117,7 +117,7 @@ def test_reducing_leaves_what_it_was_given_as_it_was(entries: list[Entry]) -> No
 
 @pytest.mark.parametrize("kind", ENTRIES)
 def test_an_update_reduces_to_what_its_entry_reduces_to(kind: str) -> None:
-    """A server that follows the updates gets the same snapshot that the tracker stored."""
+    """A server that folds updates gets the same snapshot as the tracker, which folds the entries."""
 
     @settings(deadline=None)
     @given(any_entries, ENTRIES[kind])
@@ -133,7 +133,7 @@ def test_an_update_reduces_to_what_its_entry_reduces_to(kind: str) -> None:
 @settings(deadline=None)
 @given(any_entries)
 def test_an_update_survives_the_wire_on_its_way_to_the_snapshot(entries: list[Entry]) -> None:
-    """Updates parsed from their bytes lead to the same step, percentage, words and end."""
+    """Updates parsed from their bytes lead to the same step, percentage, ``status``, ``estado`` and ``final``."""
     snapshot = followed = begin()
     for seq, each in enumerate(entries, 1):
         snapshot = snapshots.reduce(snapshot, each)
@@ -146,7 +146,7 @@ def test_an_update_survives_the_wire_on_its_way_to_the_snapshot(entries: list[En
 @settings(deadline=None)
 @given(any_entries, TOTALS)
 def test_an_update_says_what_the_contract_says(entries: list[Entry], total: int) -> None:
-    """Keys, types and ranges are those of docs/api.rst, whatever the robot did."""
+    """An update's first keys, its event and the types of its values are those of docs/api.rst in any run."""
     snapshot = begin(total)
     for seq, each in enumerate(entries, 1):
         snapshot = snapshots.reduce(snapshot, each)
@@ -173,7 +173,7 @@ def test_an_update_says_what_the_contract_says(entries: list[Entry], total: int)
                                     (5.5, 5, 99.0), (-3, 15, 0.0), (99, 15, 99.0)],
 )  # fmt: skip
 def test_percentual_is_the_share_of_steps_and_99_at_most(etapa: float, total: int, percent: float) -> None:
-    """At the last step the run has not ended yet."""
+    """A step's percentage is its share of the total, from 0 to 99: at the last step the run has not ended."""
     assert replay([entry(etapa)], total)[-1]["percentual"] == pytest.approx(percent, abs=0.001)
 
 
@@ -183,12 +183,12 @@ def test_percentual_is_the_share_of_steps_and_99_at_most(etapa: float, total: in
      (15, 15, "concluido"), (5, 5, "concluido"), (5.5, 5, "concluido"), (5.5, 15, "executando")],
 )  # fmt: skip
 def test_the_status_word_of_a_step_is_the_deployed_one(etapa: float, total: int, word: str) -> None:
-    """``concluido`` means that the last step began."""
+    """A step has the ``status`` that the deployed robot writes; ``concluido`` means that the last step began."""
     assert snapshots.status_of(etapa, total) == word
 
 
 def test_concluido_does_not_mean_finished() -> None:
-    """Step 15 of 15, "concluido", "Tela 15 falhou": this failure looks like an end."""
+    """Step 15 of 15 with "concluido" ends nothing: robots write it with the text "Tela 15 falhou", too."""
     last = replay([entry(15, status="concluido", mensagem="Tela 15 falhou")])[-1]
     assert last["status"] == "concluido"
     assert last["final"] is False
@@ -196,14 +196,14 @@ def test_concluido_does_not_mean_finished() -> None:
 
 
 def test_a_second_end_changes_the_status_and_not_the_meaning() -> None:
-    """The first end decides the meaning of the run."""
+    """A second end changes ``status`` but not ``estado``: the first end decides what the run means."""
     *_, first, second = replay([entry("final", status="success"), entry("final", status="error", erro="tarde")])
     assert first["estado"] == second["estado"] == "sucesso"
     assert second["status"] == "error"
 
 
 def test_a_step_of_zero_does_not_take_the_run_back() -> None:
-    """The deployed robot's exception handler writes step 0, however far the run has come."""
+    """Step 0 leaves ``etapa_atual`` as it is: the deployed robot's exception handler writes it in mid-run."""
     last = replay([entry(7), entry(0, mensagem="RPA interrompido por erro: x")])[-1]
     assert last["etapa_atual"] == 7
     assert last["mensagem"] == "RPA interrompido por erro: x"
@@ -211,12 +211,12 @@ def test_a_step_of_zero_does_not_take_the_run_back() -> None:
 
 @pytest.mark.parametrize(("given", "shown"), [(20, 15), (-1, 0), (5.5, 5.5)])
 def test_a_step_beyond_the_scale_is_put_on_it(given: float, shown: float) -> None:
-    """The deployed robot limits the step only at the top."""
+    """A step above the total becomes the total, a negative one becomes 0, and a fraction stays."""
     assert replay([entry(given)])[-1]["etapa_atual"] == shown
 
 
 def test_a_success_whose_plans_have_no_price_is_none() -> None:
-    """This holds whether the last entry brought the plans or an earlier one."""
+    """A success whose plans have no price means ``cotacao_manual``, whichever entry brought the plans."""
     unread = {"plano_recomendado": {"valor": "N/A"}}
     at_the_end = replay([entry("final", dados_extra=unread)])[-1]
     before = replay([entry(15, dados_extra=unread), entry("final")])[-1]
@@ -226,7 +226,7 @@ def test_a_success_whose_plans_have_no_price_is_none() -> None:
 @settings(deadline=None)
 @given(any_entries, st.floats(0, 1e6))
 def test_silence_is_told_and_ends_nothing(entries: list[Entry], silence_s: float) -> None:
-    """Only the robot sets ``final``; the meaning of a silence is withdrawn when the robot reports again."""
+    """A long silence changes ``estado`` in the view of an unfinished run, never ``final`` or ``percentual``."""
     for snapshot in replay(entries):
         view = snapshots.view(snapshot, "a1", 1, silence_s)
         assert view["final"] is snapshot["final"]
@@ -238,7 +238,7 @@ def test_silence_is_told_and_ends_nothing(entries: list[Entry], silence_s: float
 
 
 def test_an_error_is_kept_with_its_context_and_ends_nothing() -> None:
-    """Only ``finalizar`` ends a run."""
+    """An error is added to ``erros`` with its context and time; it changes neither ``final`` nor ``mensagem``."""
     last = replay([entry("erro", mensagem="Erro: x", erro="x", contexto="tela 2", timestamp="t9")])[-1]
     assert last["erros"] == [{"erro": "x", "contexto": "tela 2", "timestamp": "t9"}]
     assert last["final"] is False
@@ -246,7 +246,7 @@ def test_an_error_is_kept_with_its_context_and_ends_nothing() -> None:
 
 
 def test_extra_data_is_merged_and_estimates_keep_their_key() -> None:
-    """``dados_extra`` has everything attached so far; a later value replaces an earlier one."""
+    """``dados_extra`` collects everything attached, the estimates under their key; a later value wins."""
     last = replay([
         entry(1, dados_extra={"a": 1, "b": 1}),
         entry("estimativas", dados_extra={"coberturas_detalhadas": [1]}),
@@ -262,7 +262,7 @@ def test_extra_data_is_merged_and_estimates_keep_their_key() -> None:
 
 
 def test_estimates_that_came_with_a_step_are_estimates() -> None:
-    """Both ways to report estimates lead to the same milestone."""
+    """Estimates reported with a step lead to the same view as estimates reported alone."""
     estimates: dict[str, Any] = {"coberturas_detalhadas": []}
     alone = replay([entry("estimativas", dados_extra=estimates)])[-1]
     carried = replay([entry(5, estimativas=estimates)])[-1]
@@ -271,18 +271,18 @@ def test_estimates_that_came_with_a_step_are_estimates() -> None:
 
 @pytest.mark.parametrize("etapa", [True, False, float("nan"), None, "5", [5]])
 def test_what_is_no_number_is_no_step(etapa: object) -> None:
-    """True, NaN, and a number as text are no steps."""
+    """Booleans, NaN, null, texts and lists are not step numbers."""
     assert not snapshots.is_number(etapa)
 
 
 @pytest.mark.parametrize("etapa", [float("inf"), float("-inf")])
 def test_infinity_is_no_step(etapa: float) -> None:
-    """JSON has no infinity, so the update would have no step at all."""
+    """Infinity is not a step number: JSON has no infinity, so the update would have no step at all."""
     assert not snapshots.is_number(etapa)
 
 
 def test_a_result_is_shown_only_when_the_run_has_ended() -> None:
-    """Plans that a step attached before the end are not shown as an offer yet."""
+    """Plans that a step attached are shown as the result only once the run has ended."""
     plans = recordings.plans()
     on_the_way, ended = replay([entry(15, dados_extra=plans), entry("final")])[1:]
     assert snapshots.view(on_the_way, "a1", 1)["resultado"] is None
@@ -290,7 +290,7 @@ def test_a_result_is_shown_only_when_the_run_has_ended() -> None:
 
 
 def test_a_view_has_the_keys_of_the_contract() -> None:
-    """``snapshot`` in docs/api.rst."""
+    """A view has exactly the keys that docs/api.rst gives for ``snapshot``."""
     assert set(snapshots.view(begin(), None, 0)) == {
         "session_id", "etapa_atual", "total_etapas", "percentual", "status", "mensagem", "timestamp_inicio",
         "timestamp_atualizacao", "dados_extra", "erros", "epoch", "seq", "estado", "final", "estimativas", "resultado",
@@ -302,7 +302,7 @@ def test_a_view_has_the_keys_of_the_contract() -> None:
 
 @pytest.mark.parametrize("name", recordings.ALL)
 def test_a_recorded_run_adds_up_to_the_robots_own_snapshot(name: str) -> None:
-    """The keys that the deployed robot's last progress document also has are compared."""
+    """Folding a recorded history gives step, percentage, texts, data and errors of the robot's own last snapshot."""
     history = recordings.ALL[name]
     last = replay(history["historico"], history["total_etapas"])[-1]
     expected = recordings.progress_of(history)
@@ -318,7 +318,7 @@ def test_a_recorded_run_adds_up_to_the_robots_own_snapshot(name: str) -> None:
      ("unpriced", True, "cotacao_manual"), ("hiccup", True, "sucesso")],
 )  # fmt: skip
 def test_a_recorded_run_means_what_it_meant(name: str, final: bool, estado: str) -> None:
-    """The recordings are quotes, manual quotations, failures, and runs that nobody ended."""
+    """Each recording ends with the ``final`` and ``estado`` that the run had: quote, failure or no end at all."""
     history = recordings.ALL[name]
     last = replay(history["historico"], history["total_etapas"])[-1]
     assert (last["final"], last["estado"]) == (final, estado)
@@ -326,7 +326,7 @@ def test_a_recorded_run_means_what_it_meant(name: str, final: bool, estado: str)
 
 @pytest.mark.parametrize("name", recordings.RUNS)
 def test_behind_every_entry_of_a_recorded_run_the_state_is_true(name: str) -> None:
-    """``final`` stays from the robot's first end on; the percentage never goes back, and is 100 % only at the end."""
+    """A recorded run is final and at 100 % exactly from the robot's first end on, and its step never falls."""
     history = recordings.RUNS[name]
     snapshots = replay(history["historico"], history["total_etapas"])[1:]
     ended = False
@@ -340,7 +340,7 @@ def test_behind_every_entry_of_a_recorded_run_the_state_is_true(name: str) -> No
 
 
 def test_the_demonstrations_recording_ends_well() -> None:
-    """What ``rpa-server demo`` shows has estimates and both plans."""
+    """The recording that ``rpa-server demo`` replays ends with a quote, estimates and both plans."""
     from rpa_server.cli.demo import RECORDING
 
     history: Document = json.loads(RECORDING.read_bytes())

@@ -1,4 +1,4 @@
-"""Cursors, and updates as bytes."""
+"""Cursors as text, and updates as bytes."""
 
 import contextlib
 
@@ -19,12 +19,12 @@ SEQS = st.integers(1, 10**16 - 1)
 
 @given(st.builds(Cursor, EPOCHS, st.integers(0, 10**16 - 1)))
 def test_a_cursor_that_was_handed_out_is_read_back_as_it_was(cursor: Cursor) -> None:
-    """Encoding and parsing are inverse."""
+    """parse_cursor() is the inverse of str(), for every cursor that the server may hand out."""
     assert parse_cursor(str(cursor)) == cursor
 
 
 def test_zero_is_the_beginning_of_whatever_run_is_current() -> None:
-    """This is the only cursor that a client makes up itself."""
+    """The text ``0`` is parsed as START, the only cursor that a client makes up itself."""
     assert parse_cursor("0") is START
     assert START.epoch == ""
     assert START.seq == 0
@@ -44,7 +44,7 @@ def test_zero_is_the_beginning_of_whatever_run_is_current() -> None:
 @example("a:12345678901234567")
 @example("a" * 65 + ":1")
 def test_anything_else_is_a_bad_cursor(text: str) -> None:
-    """An accepted text is written back unchanged; no other exception is raised."""
+    """Any text is parsed into its epoch and number, or raises BadCursor, no other exception."""
     try:
         cursor = parse_cursor(text)
     except BadCursor:
@@ -58,7 +58,7 @@ def test_anything_else_is_a_bad_cursor(text: str) -> None:
 @settings(deadline=None)
 @given(st.one_of(*ENTRIES.values()), EPOCHS, SEQS)
 def test_what_state_describes_is_read_back_as_our_own(entry: Entry, epoch: str, seq: int) -> None:
-    """Cursor, final and data come out of the bytes as they went in."""
+    """own_update() reads the cursor, ``final`` and data that update_of() encoded."""
     after = reduce(begin("s1", "2026-01-15T09:30:00", 15), entry)
     data = describe(after, entry, epoch, seq)
     made = update_of(after, entry, epoch, seq)
@@ -72,7 +72,7 @@ def test_what_state_describes_is_read_back_as_our_own(entry: Entry, epoch: str, 
 
 
 def test_an_update_with_not_a_number_is_still_our_own() -> None:
-    """The slow encoding keeps the order of the keys, too."""
+    """An update with NaN takes the slow path of the encoder, and own_update() still recognises its head."""
     extra = {"n": float("nan")}
     entry: Entry = {"etapa": 1, "timestamp": "t", "status": "executando", "mensagem": "m", "dados_extra": extra}
     after = reduce(begin("s1", "t", 15), entry)
@@ -107,13 +107,13 @@ HEAD_OF_7 = b'{"type":"progress_update","epoch":"a1","seq":7,"final":false,'
     ],
 )
 def test_an_update_of_somebody_elses_is_not_taken_for_ours(raw: bytes) -> None:
-    """Only the exact head that our tracker writes is recognised."""
+    """own_update() returns None unless the bytes begin with exactly our tracker's head and end as one line of JSON."""
     assert own_update(raw) is None
 
 
 @given(st.binary(max_size=80) | st.binary(max_size=20).map(lambda tail: HEAD_OF_7 + tail + b"}"))
 def test_reading_our_own_never_raises(raw: bytes) -> None:
-    """Only the head of the bytes is parsed; damage behind it shows when the data are parsed."""
+    """own_update() never raises: damage behind the head raises BadDocument only when ``data`` is read."""
     update = own_update(raw)
     if update is None:
         return
@@ -124,7 +124,7 @@ def test_reading_our_own_never_raises(raw: bytes) -> None:
 
 
 def test_the_bytes_of_the_writer_are_kept_untouched() -> None:
-    """What our tracker published is relayed, not encoded again."""
+    """An update keeps the bytes that the tracker published, so that they are relayed without a new encoding."""
     raw = HEAD_OF_7 + b'"mensagem":"\\u00e9  \\/"}'
     update = own_update(raw)
     assert update is not None
@@ -133,12 +133,12 @@ def test_the_bytes_of_the_writer_are_kept_untouched() -> None:
 
 
 def test_an_update_without_a_number_has_no_cursor() -> None:
-    """A message without a position has no cursor."""
+    """The cursor of an update from a writer that does not number is None."""
     update = Update(b'{"type":"progress_update","etapa":5}', None, 0, False)
     assert update.cursor is None
 
 
 def test_an_update_prints_its_cursor_and_not_its_content() -> None:
-    """Prices and names don't belong in a log."""
+    """The repr of an update has its cursor and size; prices and names don't belong in a log."""
     assert repr(Update(b"{}", "a1", 7, True)) == "<Update a1:7 final, 2 bytes>"
     assert str(Cursor("a1", 7)) == "a1:7"

@@ -29,11 +29,11 @@ from tests.support.timing import within
 
 _T = TypeVar("_T")
 
-#: The limit for any call of a robot.
+#: The most seconds that any call of a robot may take.
 LIMIT_S = 1.0
-#: One timeout: calls that don't have to wait must stay below it, all of them together.
+#: Seconds of one timeout of Redis: calls that need not wait for Redis must stay below it, all of them together.
 TIMEOUT_S = 0.5
-#: How long a tracker may take to notice that Redis is back.
+#: Seconds within which a tracker must use Redis again after Redis is back.
 BACK_S = 10.0
 SID = "s"
 
@@ -43,20 +43,20 @@ pytestmark = pytest.mark.usefixtures("robot_alone")
 
 @pytest.fixture
 def mortal(redis_process: RedisServer, monkeypatch: pytest.MonkeyPatch) -> RedisServer:
-    """A redis-server of this test's own, which trackers find by RPA_REDIS_URL."""
+    """A redis-server for this test alone, to be killed or stopped; trackers find it by RPA_REDIS_URL."""
     monkeypatch.setenv("RPA_REDIS_URL", redis_process.url)
     return redis_process
 
 
 def _queued_s() -> float:
-    """Return how long this thread has waited for a CPU so far: other programs' load is not the tracker's fault."""
+    """Return the seconds that this thread has waited for a CPU, which are not the tracker's fault; 0 if unknown."""
     with contextlib.suppress(OSError):
         return int(Path("/proc/thread-self/schedstat").read_text().split()[1]) / 1e9
     return 0.0
 
 
 class Stopwatch:
-    """Times calls, by name: the longest, and all together."""
+    """Times calls, grouped by name: the longest of each group, and the sum of each group."""
 
     def __init__(self) -> None:
         self.longest_s: dict[str, float] = defaultdict(float)
@@ -74,7 +74,7 @@ class Stopwatch:
             self.total_s[name] += took_s
 
     def check(self, what: str) -> None:
-        """Print the longest call and fail if it is too long."""
+        """Print the longest call; raise TooSlow if it took longer than LIMIT_S."""
         name = max(self.longest_s, key=self.longest_s.__getitem__)
         print(f"{what}: longest of {self.calls} calls {self.longest_s[name]:.3f} s ({name})")
         within(self.longest_s[name], LIMIT_S)
@@ -89,7 +89,7 @@ def documents(directory: Path, session_id: str = SID) -> dict[str, Any]:
 
 
 def stream(connected: redis.Redis, session_id: str = SID) -> list[dict[str, Any]]:
-    """Return the updates in a session's stream, whose ids are their numbers."""
+    """Return the updates in a session's stream; check that the id of each entry is the update's number."""
     entries: Any = connected.xrange(f"rpa:history:{session_id}")
     updates = []
     for number, fields in entries:
@@ -120,7 +120,7 @@ class Listener:
         assert self._pubsub.get_message(timeout=2) is not None
 
     def heard(self, count: int, timeout_s: float = 5.0) -> list[dict[str, Any]]:
-        """Return *count* messages and whatever follows them immediately."""
+        """Return at least *count* messages, unless *timeout_s* passes first, and those that follow within 0.1 s."""
         updates: list[dict[str, Any]] = []
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
@@ -152,7 +152,7 @@ def full_run(tracker: ProgressTracker) -> int:
 
 
 def test_published_updates_carry_their_cursor_and_what_they_mean(client: redis.Redis) -> None:
-    """Messages are flat JSON with epoch, seq, estado and final; each comes once, in order, as in the stream."""
+    """Each update is published once, in order, as in the stream, with its cursor, ``estado`` and ``final`` first."""
     with Listener(client) as listener:
         count = full_run(ProgressTracker(session_id=SID, redis_client=client))
         heard = listener.heard(count)
@@ -172,7 +172,7 @@ def test_published_updates_carry_their_cursor_and_what_they_mean(client: redis.R
 
 
 def test_keys_of_a_run_are_the_deployed_ones_and_expire(client: redis.Redis) -> None:
-    """The keys are snapshot, stream, result, session and the list of sessions; each expires after a day."""
+    """A run's keys are snapshot, stream, result, session and the list of sessions; each expires after a day."""
     count = full_run(ProgressTracker(session_id=SID, redis_client=client))
     keys: Any = client.keys("*")
     assert {key.decode() for key in keys} == {
@@ -189,7 +189,7 @@ def test_keys_of_a_run_are_the_deployed_ones_and_expire(client: redis.Redis) -> 
 
 
 def test_next_run_of_a_session_starts_over(client: redis.Redis) -> None:
-    """The next run has another epoch and numbers from 1; nothing is left of the previous run."""
+    """The next run has another epoch and numbers from 1; stream and snapshot have nothing of the run before."""
     full_run(ProgressTracker(session_id=SID, redis_client=client))
     before = snapshot(client)["epoch"]
     ProgressTracker(session_id=SID, redis_client=client).update_progress(2)
@@ -202,7 +202,7 @@ def test_next_run_of_a_session_starts_over(client: redis.Redis) -> None:
 def test_client_of_any_kind_is_used_with_its_own_address_and_credentials(
     kind: str, redis_process: RedisServer, tmp_path: Path
 ) -> None:
-    """The tracker uses the client's address and credentials, but not its timeouts."""
+    """A run is written and loaded with any kind of client, by that client's address and credentials."""
     port = redis_process.port
     with redis_process.client() as admin:
         kinds: dict[str, dict[str, Any]] = {
@@ -237,7 +237,7 @@ def test_client_of_any_kind_is_used_with_its_own_address_and_credentials(
 
 
 def test_client_made_by_fakeredis_works_too(data_dir: Path) -> None:
-    """Robots' own tests pass such a client: with Lua the reports are in it, without Lua they are in files."""
+    """Reports to a fakeredis client, as in robots' own tests, are in it if it has Lua, else in files."""
     given = fakeredis.FakeRedis()
     count = full_run(ProgressTracker(session_id=SID, redis_client=given))
     lua = importlib.util.find_spec("lupa") is not None
@@ -255,7 +255,7 @@ def test_client_made_by_fakeredis_works_too(data_dir: Path) -> None:
 
 
 def test_two_threads_number_without_holes(client: redis.Redis, data_dir: Path) -> None:
-    """One tracker may be used from any thread of the robot, with Redis and with files."""
+    """Two threads that share a tracker get numbers without a gap, each in its own order, in Redis and in files."""
     for given in (client, None):
         tracker = ProgressTracker(session_id=SID, redis_client=given)
         barrier = threading.Barrier(2)
@@ -278,7 +278,7 @@ def test_two_threads_number_without_holes(client: redis.Redis, data_dir: Path) -
             assert mine == [f"{name}:{number}" for number in range(60)]
 
 
-# -- a session that is loaded
+# -- loading a session
 
 
 def _files(directory: Path) -> dict[str, tuple[bytes, int, int]]:
@@ -289,7 +289,7 @@ def _files(directory: Path) -> dict[str, tuple[bytes, int, int]]:
 
 @pytest.mark.parametrize("ended", [False, True])
 def test_loading_a_session_changes_no_file_and_goes_on_counting(data_dir: Path, ended: bool) -> None:
-    """The deployed tracker destroyed what it loaded."""
+    """Loading changes no file; the next update continues the numbers, data, errors and start of the loaded run."""
     first = ProgressTracker(7, session_id=SID)
     first.update_progress(3, "Tela 3", {"a": 1})
     first.add_error("x", "y")
@@ -314,7 +314,7 @@ def test_loading_a_session_changes_no_file_and_goes_on_counting(data_dir: Path, 
 
 @pytest.mark.parametrize("ended", [False, True])
 def test_loading_a_session_changes_no_key_and_goes_on_counting(client: redis.Redis, data_dir: Path, ended: bool) -> None:
-    """Redis has the same bytes afterwards, with the same time to live."""
+    """Loading changes no key or expiry and publishes nothing; the next update continues the loaded run."""
     first = ProgressTracker(7, session_id=SID, redis_client=client)
     first.update_progress(3, "Tela 3", {"a": 1})
     first.add_error("x", "y")
@@ -342,7 +342,7 @@ def test_loading_a_session_changes_no_key_and_goes_on_counting(client: redis.Red
 
 
 def test_loaded_session_ends_like_any_other(data_dir: Path) -> None:
-    """As a context manager an unfinished session ends as an error, a finished one stays as it was."""
+    """Leaving the block of a loaded session ends an unfinished run as an error; a finished one stays as it was."""
     ProgressTracker(session_id=SID).update_progress(3)
     loaded = ProgressTracker.carregar_sessao(SID)
     assert loaded is not None
@@ -359,7 +359,7 @@ def test_loaded_session_ends_like_any_other(data_dir: Path) -> None:
 
 
 def test_session_of_a_deployed_robot_is_loaded_and_goes_on(data_dir: Path) -> None:
-    """Its documents have no numbers: the position in the history is the number."""
+    """A loaded run of a deployed robot, whose entries have no numbers, goes on with the number after its last entry."""
     data_dir.mkdir()
     history = json.loads((ROOT / "rpa_server" / "cli" / "demo_history.json").read_bytes())
     history["historico"] = history["historico"][:20]
@@ -379,7 +379,7 @@ def test_session_of_a_deployed_robot_is_loaded_and_goes_on(data_dir: Path) -> No
 
 @pytest.mark.parametrize("content", [None, b"", b'{"etapa_atual": 3', b"\xff\x00", b"[]", b"null"])
 def test_loading_what_is_not_there_or_not_whole_returns_none(data_dir: Path, content: bytes | None) -> None:
-    """Nothing is created, nothing is repaired."""
+    """Loading a session with no file or broken ones returns None, and neither creates nor repairs a file."""
     if content is not None:
         data_dir.mkdir()
         for kind in ("progress", "history"):
@@ -392,7 +392,7 @@ def test_loading_what_is_not_there_or_not_whole_returns_none(data_dir: Path, con
 
 
 def test_session_loaded_from_redis_goes_on_in_files_when_redis_dies(mortal: RedisServer, data_dir: Path) -> None:
-    """The files then have the whole run, not only the later part."""
+    """If Redis dies after a session was loaded from it, the files get the whole run, not only the later part."""
     ProgressTracker(session_id=SID).update_progress(1, "Tela 1")
     loaded = ProgressTracker.carregar_sessao(SID)
     mortal.kill()
@@ -402,11 +402,11 @@ def test_session_loaded_from_redis_goes_on_in_files_when_redis_dies(mortal: Redi
     assert [(entry["seq"], entry["mensagem"]) for entry in history["historico"]][1:] == [(2, "Tela 1"), (3, "Tela 2")]
 
 
-# -- a session that is deleted
+# -- deleting a session
 
 
 def test_deleting_removes_every_file_of_the_session_alone(data_dir: Path) -> None:
-    """This includes the history, which the deployed tracker left behind, and the journal of a long run."""
+    """limpar_dados deletes all files of its session, with history and journal, and none of another session."""
     full_run(ProgressTracker(session_id="other"))
     others = _files(data_dir)
     tracker = ProgressTracker(session_id=SID)
@@ -421,7 +421,7 @@ def test_deleting_removes_every_file_of_the_session_alone(data_dir: Path) -> Non
 
 
 def test_deleting_removes_every_key_of_the_session_alone(client: redis.Redis) -> None:
-    """The list of sessions no longer has it either."""
+    """limpar_dados deletes all keys of its session and its entry in the list of sessions, and nothing else."""
     full_run(ProgressTracker(session_id="other", redis_client=client))
     keys: Any = client.keys("*")
     tracker = ProgressTracker(session_id=SID, redis_client=client)
@@ -435,7 +435,7 @@ def test_deleting_removes_every_key_of_the_session_alone(client: redis.Redis) ->
 
 
 def test_what_was_deleted_while_redis_was_dead_does_not_come_back(mortal: RedisServer, data_dir: Path) -> None:
-    """The tracker does not write a deleted run into the returning Redis."""
+    """A run that was deleted while Redis was dead is not written into Redis when Redis returns."""
     tracker = ProgressTracker(session_id=SID)
     mortal.kill()
     tracker.update_progress(1)
@@ -450,7 +450,7 @@ def test_what_was_deleted_while_redis_was_dead_does_not_come_back(mortal: RedisS
 
 
 def test_what_was_deleted_while_redis_was_frozen_is_gone_when_it_goes_on(mortal: RedisServer, data_dir: Path) -> None:
-    """limpar_dados removes everything, including what it could not reach at first."""
+    """What limpar_dados could not delete in a frozen Redis is deleted once Redis answers again."""
     tracker = ProgressTracker(session_id=SID)
     tracker.update_progress(1)
     mortal.signal(signal.SIGSTOP)
@@ -471,7 +471,7 @@ def test_what_was_deleted_while_redis_was_frozen_is_gone_when_it_goes_on(mortal:
 def test_disk_that_refuses_costs_updates_and_no_exception(
     data_dir: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Lost updates are counted and logged once; when the obstacle is gone the whole run is stored."""
+    """Lost updates are counted, and logged once per tracker; once files can be written they have the whole run."""
     data_dir.write_text("a file where the directory should be")
     tracker = ProgressTracker(session_id=SID)
     for number in range(20):
@@ -506,8 +506,8 @@ print(tracker.lost)
 
 
 def test_full_disk_leaves_the_last_good_documents_and_no_rubbish(data_dir: Path) -> None:
-    """A document that does not fit replaces nothing and leaves no temporary file."""
-    # without coverage's variables: its own writes would fail, too
+    """A document beyond the limit on file sizes replaces nothing and leaves no temporary file."""
+    # coverage would write its data under the same limit and fail, so its variables are left out
     environ = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
     done = subprocess.run(
         [sys.executable, "-c", _FULL_DISK],
@@ -533,7 +533,7 @@ def test_full_disk_leaves_the_last_good_documents_and_no_rubbish(data_dir: Path)
 def test_error_of_the_file_system_in_mid_run_is_survived(
     data_dir: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    """Updates reported meanwhile are stored with the next one that can be."""
+    """Updates that could not be written to files count as lost, but are stored with the next one that can be."""
     tracker = ProgressTracker(session_id=SID)
 
     def fails(path: Path, document: dict[str, Any]) -> None:
@@ -577,7 +577,7 @@ print(codes)
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 def test_robot_that_forks_while_it_reports_does_not_hang(data_dir: Path) -> None:
-    """The child does not have the thread that owns the lock, so nothing there would release it."""
+    """A child forked during a report can report: its locks are new, as no thread there would release the old ones."""
     done = subprocess.run(
         [sys.executable, "-c", _FORKING], check=False, cwd=ROOT, capture_output=True, text=True, timeout=150
     )
@@ -585,13 +585,13 @@ def test_robot_that_forks_while_it_reports_does_not_hang(data_dir: Path) -> None
     assert done.stdout.split() == ["[0,", *["0,"] * 18, "0]"]
 
 
-# -- a Redis that refuses, dies, returns
+# -- a Redis that dies, returns or refuses
 
 
 def test_redis_that_dies_in_mid_run_hands_over_to_files_and_takes_the_run_back(
     mortal: RedisServer, data_dir: Path
 ) -> None:
-    """From the failing call on files are used; then Redis gets what it lacks, in order, once, and the files go."""
+    """From the first failing call on files are used; a returned Redis gets what it lacks, and the files are deleted."""
     watch = Stopwatch()
     tracker = watch("new", ProgressTracker, session_id=SID)
     watch("update", tracker.update_progress, 1, "com Redis")
@@ -621,7 +621,7 @@ def test_redis_that_dies_in_mid_run_hands_over_to_files_and_takes_the_run_back(
 
 
 def test_run_that_ends_while_redis_is_dead_gets_there_when_it_returns(mortal: RedisServer, data_dir: Path) -> None:
-    """No further call of the robot is needed."""
+    """A run that ended while Redis was dead is stored in it when Redis returns, without another call of the robot."""
     tracker = ProgressTracker(session_id=SID)
     mortal.kill()
     count = full_run(tracker)
@@ -637,7 +637,7 @@ def test_run_that_ends_while_redis_is_dead_gets_there_when_it_returns(mortal: Re
 def test_redis_that_comes_after_the_tracker_gets_the_whole_run(
     monkeypatch: pytest.MonkeyPatch, data_dir: Path
 ) -> None:
-    """A tracker that started on files switches over as soon as there is a Redis."""
+    """A tracker that began with files changes to Redis once there is one, and stores the whole run there."""
     late = RedisServer()
     monkeypatch.setenv("RPA_REDIS_URL", late.url)
     tracker = ProgressTracker(session_id=SID)
@@ -655,7 +655,7 @@ def test_redis_that_comes_after_the_tracker_gets_the_whole_run(
 
 @pytest.mark.parametrize("fault", ["restart", "flush", "script_flush", "stream_lost", "snapshot_lost", "cut"])
 def test_redis_that_forgets_between_two_calls_gets_the_run_again(mortal: RedisServer, fault: str) -> None:
-    """The tracker replays from its own memory what Redis lost; no file is needed."""
+    """What Redis lost between two calls is stored again from the tracker's memory; a cut connection loses nothing."""
     tracker = ProgressTracker(session_id=SID)
     tracker.update_progress(1)
     tracker.update_progress(2)
@@ -682,7 +682,7 @@ def test_redis_that_forgets_between_two_calls_gets_the_run_again(mortal: RedisSe
 
 @pytest.mark.parametrize("fault", ["full", "forbidden", "wrong_type"])
 def test_redis_that_refuses_writes_is_done_without(mortal: RedisServer, data_dir: Path, fault: str) -> None:
-    """Refusals are failures like any other: the run goes to files, and to Redis once that accepts writes."""
+    """While Redis refuses writes the run goes to files, and all of it to Redis once Redis accepts writes."""
     refusals: dict[str, tuple[Callable[[redis.Redis], object], Callable[[redis.Redis], object]]] = {
         "full": (lambda r: r.config_set("maxmemory", 1), lambda r: r.config_set("maxmemory", 0)),
         "forbidden": (
@@ -716,7 +716,7 @@ def test_redis_that_refuses_writes_is_done_without(mortal: RedisServer, data_dir
 def test_redis_that_forbids_scripts_is_named_in_one_sentence(
     mortal: RedisServer, data_dir: Path, caplog: pytest.LogCaptureFixture, rule: str, when: str
 ) -> None:
-    """Meanwhile the run goes to files; once scripts are allowed Redis gets all of it."""
+    """A Redis that forbids scripts is logged once; the run goes to files, and to Redis once scripts are allowed."""
     with mortal.client() as connected:
         if when == "at the start":
             connected.execute_command("ACL", "SETUSER", "default", rule)
@@ -739,7 +739,7 @@ def test_redis_that_forbids_scripts_is_named_in_one_sentence(
 
 
 def test_redis_that_forbids_scripts_is_not_available(mortal: RedisServer) -> None:
-    """It does not count as available, since nothing could be written to it."""
+    """A Redis that forbids scripts counts as not available, since no run could be written to it."""
     assert verificar_redis_disponivel()
     with mortal.client() as connected:
         connected.execute_command("ACL", "SETUSER", "default", "-evalsha")
@@ -747,7 +747,7 @@ def test_redis_that_forbids_scripts_is_not_available(mortal: RedisServer) -> Non
 
 
 def test_call_that_timed_out_and_was_done_all_the_same_counts_once(mortal: RedisServer) -> None:
-    """After a timeout nobody knows whether Redis stored the update; repeating the call must not double it."""
+    """An update that Redis stored after its call had timed out is neither stored nor published a second time."""
     watch = Stopwatch()
     tracker = ProgressTracker(session_id=SID)
     with mortal.client() as connected, Listener(connected) as listener:
@@ -762,7 +762,7 @@ def test_call_that_timed_out_and_was_done_all_the_same_counts_once(mortal: Redis
 
 
 def test_outage_longer_than_the_history_leaves_its_end_in_redis(mortal: RedisServer, data_dir: Path) -> None:
-    """After more than 500 missed updates, the stored ones are contiguous and reach to the last one."""
+    """After an outage of 530 updates Redis has at least the last 500, without a gap up to the last one."""
     watch = Stopwatch()
     tracker = ProgressTracker(session_id=SID)
     mortal.kill()
@@ -782,7 +782,7 @@ def test_outage_longer_than_the_history_leaves_its_end_in_redis(mortal: RedisSer
 
 
 def test_run_longer_than_its_history_goes_on_in_files_and_stays_cheap(data_dir: Path) -> None:
-    """The stored run can be read, continued and ended; the files don't grow with it."""
+    """A run of 800 updates can be loaded and ended from files, whose history stays below 500 kB."""
     watch = Stopwatch()
     tracker = ProgressTracker(session_id=SID)
     for number in range(800):
@@ -802,7 +802,7 @@ def test_run_longer_than_its_history_goes_on_in_files_and_stays_cheap(data_dir: 
 
 
 def every_call(watch: Stopwatch, given: redis.Redis | None) -> None:
-    """Make every kind of call, some of them often."""
+    """Make every kind of call with a client whose Redis does not answer; check that no update is lost."""
     tracker = watch("new", ProgressTracker, session_id=SID, redis_client=given)
     assert tracker.backend == "json"
     for number in range(20):
@@ -824,14 +824,14 @@ def every_call(watch: Stopwatch, given: redis.Redis | None) -> None:
 
 @contextlib.contextmanager
 def silent_peer() -> Iterator[int]:
-    """Accept connections and never answer."""
+    """Listen without ever answering; yield the port."""
     with socket.create_server(("127.0.0.1", 0), backlog=128) as listener:
         yield listener.getsockname()[1]
 
 
 @contextlib.contextmanager
 def full_peer() -> Iterator[int]:
-    """Listen with a full queue: connections are not even accepted."""
+    """Listen with a full queue, so that connections are not even accepted; yield the port."""
     with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
         address = listener.getsockname()
         waiting = []
@@ -848,7 +848,7 @@ def full_peer() -> Iterator[int]:
 
 
 class Peer:
-    """A server in its own thread that handles each connection by *serve*."""
+    """A server in its own thread that handles each connection by *serve*; entering it returns the port."""
 
     def __init__(self, serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Any]) -> None:
         self._serve = serve
@@ -873,7 +873,7 @@ class Peer:
     def __exit__(self, *_: object) -> None:
         async def end() -> None:
             self._server.close()
-            while others := asyncio.all_tasks() - {asyncio.current_task()}:  # also connections that were just accepted
+            while others := asyncio.all_tasks() - {asyncio.current_task()}:  # again: one may just have been accepted
                 for task in others:
                     task.cancel()
                 await asyncio.gather(*others, return_exceptions=True)
@@ -886,18 +886,18 @@ class Peer:
 
 
 async def _hangs_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Close at the first byte."""
+    """Close the connection at the first byte."""
     await reader.read(1)
 
 
 async def _speaks_http(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Be another kind of server, as on a wrong port."""
+    """Answer as an HTTP server does, for a robot that was given a wrong port."""
     while await reader.read(4096):
         writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
 
 
 async def _loads(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Be a Redis that is loading its data from disk."""
+    """Answer as a Redis does that is loading its data from disk."""
     while data := await reader.read(4096):
         writer.write(b"-LOADING Redis is loading the dataset in memory\r\n" * max(1, data.count(b"*")))
 
@@ -924,8 +924,8 @@ PEERS: dict[str, Callable[[], contextlib.AbstractContextManager[int]]] = {
 def test_no_call_blocks_beside_a_redis_that_does_not_answer(
     peer: str, monkeypatch: pytest.MonkeyPatch, data_dir: Path
 ) -> None:
-    """Whatever listens there and whatever the robot's client has for timeouts: one wait, then files at once."""
-    monkeypatch.setattr(failover, "_GREETING_S", 0.2)  # another test checks the real value
+    """Whatever answers instead of Redis, only creating and loading wait, each at most once, despite long timeouts."""
+    monkeypatch.setattr(failover, "_GREETING_S", 0.2)  # the test with the silent peer uses the real value
     watch = Stopwatch()
     limits: dict[str, Any] = {"socket_timeout": 60, "socket_connect_timeout": 60}
     with PEERS[peer]() as port, redis.Redis(host="127.0.0.1", port=port, **limits) as given:
@@ -936,7 +936,7 @@ def test_no_call_blocks_beside_a_redis_that_does_not_answer(
 
 
 def test_no_call_takes_a_second_beside_a_redis_that_is_silent(data_dir: Path) -> None:
-    """This is the tracker with a client as most robots make it, which by itself would retry for a minute."""
+    """With a peer that never answers no call takes 1 s, though the client by itself would retry for a minute."""
     watch = Stopwatch()
     with silent_peer() as port, redis.Redis(host="127.0.0.1", port=port) as given:
         every_call(watch, given)
@@ -944,7 +944,7 @@ def test_no_call_takes_a_second_beside_a_redis_that_is_silent(data_dir: Path) ->
 
 
 def test_asking_for_redis_is_answered_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """verificar_redis_disponivel must be as quick as any other call."""
+    """verificar_redis_disponivel returns False within 2 s if the peer's answer never ends."""
     with Peer(_drips) as port:
         monkeypatch.setenv("RPA_REDIS_URL", f"redis://127.0.0.1:{port}/0")
         answers: list[bool] = []
@@ -957,7 +957,7 @@ def test_asking_for_redis_is_answered_in_time(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_no_call_blocks_when_redis_freezes_in_mid_run(mortal: RedisServer, data_dir: Path) -> None:
-    """There is one timeout, then files are used; after SIGCONT the run is complete."""
+    """A frozen Redis costs one timeout, then files are used at once; after SIGCONT Redis gets the run."""
     watch = Stopwatch()
     with redis.Redis(host="127.0.0.1", port=mortal.port, socket_timeout=60) as given:
         tracker = watch("new", ProgressTracker, session_id=SID, redis_client=given)
@@ -973,7 +973,7 @@ def test_no_call_blocks_when_redis_freezes_in_mid_run(mortal: RedisServer, data_
         finally:
             mortal.signal(signal.SIGCONT)
         until_s = time.monotonic() + BACK_S
-        while tracker.backend != "redis":  # calls continue while the tracker changes over
+        while tracker.backend != "redis":  # calls continue while the tracker returns to Redis
             assert time.monotonic() < until_s
             watch("update after SIGCONT", tracker.update_progress, 3)
             time.sleep(0.01)
@@ -989,11 +989,11 @@ def test_no_call_blocks_when_redis_freezes_in_mid_run(mortal: RedisServer, data_
 
 
 class SlowLine:
-    """A relay to a Redis that passes on commands at once, and replies after the configured delay.
+    """A relay to a Redis that passes commands on at once, and replies with the configured delays.
 
     Attributes:
-        delay_s: delay of each reply.
-        drip_s: pause between the bytes of a reply.
+        delay_s: seconds before each reply.
+        drip_s: seconds after each byte of a reply; at 0 a reply is passed on in one piece.
     """
 
     def __init__(self, port: int) -> None:
@@ -1017,7 +1017,7 @@ class SlowLine:
 
 @pytest.fixture
 def line(backend: RedisServer) -> Iterator[tuple[SlowLine, redis.Redis]]:
-    """A slow connection to the shared Redis, and the robot's client at its other end."""
+    """A SlowLine to the shared Redis, and a robot's client that connects through it."""
     slow = SlowLine(backend.port)
     with Peer(slow) as port, redis.Redis(host="127.0.0.1", port=port) as given:
         yield slow, given
@@ -1026,7 +1026,7 @@ def line(backend: RedisServer) -> Iterator[tuple[SlowLine, redis.Redis]]:
 def test_no_call_blocks_on_a_slow_line(
     line: tuple[SlowLine, redis.Redis], client: redis.Redis, data_dir: Path
 ) -> None:
-    """Each reply comes within its limit, but there are several: still no call takes a second."""
+    """With 0.4 s before each reply no call takes 1 s, though some calls wait for several replies."""
     watch = Stopwatch()
     slow, given = line
     tracker = watch("new", ProgressTracker, session_id=SID, redis_client=given)
@@ -1052,7 +1052,7 @@ def test_no_call_blocks_on_a_slow_line(
 def test_no_call_blocks_on_a_line_that_begins_to_drip(
     line: tuple[SlowLine, redis.Redis], client: redis.Redis, data_dir: Path
 ) -> None:
-    """A byte now and then keeps a read from timing out; the call must end nevertheless."""
+    """No call takes 1 s, though a byte every 0.2 s keeps each single read from timing out."""
     watch = Stopwatch()
     slow, given = line
     tracker = watch("new", ProgressTracker, session_id=SID, redis_client=given)
@@ -1069,7 +1069,7 @@ def test_no_call_blocks_on_a_line_that_begins_to_drip(
 
 
 def test_a_refused_password_is_named(redis_process: RedisServer, data_dir: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """"Not available" would send the robot's programmer in the wrong direction; files are used."""
+    """A password that Redis refuses is named as the reason in the log, once, without the password itself."""
     with redis_process.client() as client:
         client.config_set("requirepass", "segredo")
     wrong = redis.Redis(port=redis_process.port, password="errada")

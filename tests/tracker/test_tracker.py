@@ -1,4 +1,4 @@
-"""ProgressTracker for robots: both styles of call, how a run ends, lines in the log, and unsuitable objects."""
+"""ProgressTracker: both styles of call, how a run ends, its lines in the log, and arguments of any type."""
 
 import json
 import logging
@@ -37,7 +37,7 @@ pytestmark = pytest.mark.usefixtures("robot_alone")
 
 
 def stored(directory: Path, kind: str, session_id: str = "s") -> dict[str, Any]:
-    """Parse a JSON file of a session strictly."""
+    """Return a JSON file of a session; fail if it is not UTF-8 or contains NaN or Infinity."""
 
     def refuse(word: str) -> Any:
         raise AssertionError(f"{word} is not JSON")
@@ -67,7 +67,7 @@ STYLES: dict[str, Callable[[redis.Redis], ProgressTracker]] = {
 
 @pytest.mark.parametrize("style", list(STYLES))
 def test_every_style_with_a_client_reports_into_its_redis(client: redis.Redis, data_dir: Path, style: str) -> None:
-    """The plan's calls and production's lead to the same keys."""
+    """Every style of call with a client writes to the same keys of its Redis, and no files."""
     tracker = STYLES[style](client)
     tracker.update_progress(3, "Tela 3 concluída")
     assert (tracker.session_id, tracker.backend, tracker.lost) == ("s", "redis", 0)
@@ -95,7 +95,7 @@ FILE_STYLES: dict[str, tuple[Callable[[], ProgressTracker | None], int]] = {
 
 @pytest.mark.parametrize("style", list(FILE_STYLES))
 def test_every_style_without_redis_reports_into_files(data_dir: Path, style: str) -> None:
-    """The deployed file names appear, with the given number of steps."""
+    """Every style of call without Redis writes the deployed files, with the given number of steps."""
     make, total = FILE_STYLES[style]
     tracker = make()
     assert tracker is not None
@@ -106,7 +106,7 @@ def test_every_style_without_redis_reports_into_files(data_dir: Path, style: str
 
 
 def test_positional_and_keyword_arguments_of_every_method_mean_the_same(data_dir: Path) -> None:
-    """The documents differ only in their times and epochs."""
+    """Positional and keyword arguments lead to the same documents, apart from times, epochs and session ids."""
     extra, estimates = {"placa": "x"}, {"coberturas_detalhadas": [{"nome_cobertura": "A", "valores": {"de": "1"}}]}
     one, two = ProgressTracker(session_id="one"), ProgressTracker(session_id="two")
     one.update_progress(1, "a", extra)
@@ -132,7 +132,7 @@ def test_positional_and_keyword_arguments_of_every_method_mean_the_same(data_dir
 
 
 def test_defaults_of_every_method_are_those_of_the_plan(data_dir: Path) -> None:
-    """``mensagem`` is ``Etapa <n>``, ``status_final`` is success, everything else is empty."""
+    """``mensagem`` defaults to ``Etapa <n>``, ``status_final`` to ``success``, every other argument to nothing."""
     tracker = ProgressTracker(session_id="s")
     tracker.update_progress(4)
     tracker.update_progress_with_estimativas(5)
@@ -145,7 +145,7 @@ def test_defaults_of_every_method_are_those_of_the_plan(data_dir: Path) -> None:
 
 
 def test_documents_have_the_deployed_shapes_and_the_cursor(data_dir: Path) -> None:
-    """Every program that reads the deployed files can read these."""
+    """The documents have every key of the deployed files; snapshot and history have the cursor as well."""
     tracker = ProgressTracker(session_id="s")
     tracker.update_progress(5.5, "Processando Zero KM")
     tracker.finalizar("success", {"plano_recomendado": {"valor": "R$ 1"}})
@@ -165,7 +165,7 @@ def test_documents_have_the_deployed_shapes_and_the_cursor(data_dir: Path) -> No
 
 
 def test_estimates_are_returned_once_they_were_reported() -> None:
-    """get_estimativas is None at first and the object afterwards, whichever call reported it."""
+    """get_estimativas() is None until estimates were reported, alone or with a step, and then returns them."""
     estimates = {"coberturas_detalhadas": [{"nome_cobertura": "A"}]}
     reports: list[Callable[[ProgressTracker], object]] = [
         lambda tracker: tracker.add_estimativas(estimates),
@@ -179,7 +179,7 @@ def test_estimates_are_returned_once_they_were_reported() -> None:
 
 
 def test_what_the_robot_changes_afterwards_changes_nothing(data_dir: Path) -> None:
-    """The tracker copies the objects it is given, and returns copies of its own."""
+    """The tracker copies the objects that it is given, and returns copies of what it keeps."""
     tracker = ProgressTracker(session_id="s")
     extra: dict[str, Any] = {"list": [1]}
     tracker.update_progress(1, "a", extra)
@@ -195,7 +195,7 @@ def test_what_the_robot_changes_afterwards_changes_nothing(data_dir: Path) -> No
 def test_kind_of_tracker_decides_where_it_writes(
     client: redis.Redis, data_dir: Path, monkeypatch: pytest.MonkeyPatch, backend: RedisServer, tipo: str
 ) -> None:
-    """``json`` does not use a working Redis, ``none`` writes nothing."""
+    """With ``tipo="json"`` a working Redis is not used, with ``tipo="none"`` nothing is written."""
     monkeypatch.setenv("RPA_REDIS_URL", backend.url)
     tracker = ProgressTracker(session_id="s", tipo=tipo, redis_client=client)
     tracker.update_progress(1)
@@ -206,7 +206,7 @@ def test_kind_of_tracker_decides_where_it_writes(
 
 
 def test_tracker_that_is_off_says_nothing_of_lost_updates(caplog: pytest.LogCaptureFixture) -> None:
-    """``tipo="none"`` is what the robot asked for, not a failure."""
+    """With ``tipo="none"`` no warning is logged: the robot asked for a tracker that stores nothing."""
     with ProgressTracker(session_id="s", tipo="none") as tracker:
         tracker.update_progress(1)
         tracker.finalizar()
@@ -216,7 +216,7 @@ def test_tracker_that_is_off_says_nothing_of_lost_updates(caplog: pytest.LogCapt
 def test_redis_is_found_by_the_variables_of_production(
     client: redis.Redis, monkeypatch: pytest.MonkeyPatch, backend: RedisServer
 ) -> None:
-    """REDIS_HOST, REDIS_PORT and REDIS_DB give the address if RPA_REDIS_URL does not."""
+    """Without RPA_REDIS_URL the tracker takes the address from REDIS_HOST, REDIS_PORT and REDIS_DB."""
     monkeypatch.delenv("RPA_REDIS_URL")
     monkeypatch.setenv("REDIS_HOST", "127.0.0.1")
     monkeypatch.setenv("REDIS_PORT", str(backend.port))
@@ -231,7 +231,7 @@ def test_redis_is_found_by_the_variables_of_production(
 
 
 def test_importing_the_tracker_loads_no_server() -> None:
-    """A robot's process loads neither aiohttp nor the server."""
+    """Importing the tracker loads neither aiohttp, watchfiles, click nor the server's application."""
     code = (
         "import sys, rpa_server.tracker\n"
         "print(sorted({'aiohttp', 'watchfiles', 'click', 'rpa_server.app', 'rpa_server.hub'} & set(sys.modules)))"
@@ -246,7 +246,7 @@ def test_importing_the_tracker_loads_no_server() -> None:
 def test_session_comes_from_the_call_then_the_environment_then_chance(
     monkeypatch: pytest.MonkeyPatch, data_dir: Path
 ) -> None:
-    """SESSION_ID is used if no id is given; without both the id is a UUID."""
+    """The id is the given one, else SESSION_ID, and a random UUID if that is unset or empty."""
     monkeypatch.setenv("SESSION_ID", "from-env")
     assert ProgressTracker().session_id == "from-env"
     assert RedisProgressTracker().session_id == "from-env"
@@ -298,7 +298,7 @@ def test_bad_session_id_stores_nothing_and_says_so(
     session_id: str,
     through: str,
 ) -> None:
-    """No file is opened, no key written, nothing published; one sentence is logged."""
+    """With an invalid id no file, key or message is written; an error without a traceback is logged."""
     if through == "environment" and ("\x00" in session_id or "\ud800" in session_id):
         pytest.skip("no environment can hold it")
     elsewhere = tmp_path / "working" / "directory"
@@ -334,7 +334,7 @@ def test_bad_session_id_stores_nothing_and_says_so(
 
 
 def test_exception_in_the_block_ends_the_run_as_an_error_and_goes_on(data_dir: Path) -> None:
-    """The caller gets its own exception, pages see the run's end."""
+    """An exception in the block ends the run as an error with its text, and reaches the caller."""
     error = RuntimeError("o navegador caiu")
     with pytest.raises(RuntimeError) as caught, ProgressTracker(session_id="s") as tracker:
         tracker.update_progress(3)
@@ -348,21 +348,21 @@ def test_exception_in_the_block_ends_the_run_as_an_error_and_goes_on(data_dir: P
 
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit, GeneratorExit])
 def test_interruption_of_the_robot_ends_the_run_as_an_error(data_dir: Path, kind: type[BaseException]) -> None:
-    """Ctrl-C and exit() end the run, too, and are not swallowed."""
+    """KeyboardInterrupt, SystemExit and GeneratorExit in the block end the run as an error and propagate."""
     with pytest.raises(kind), ProgressTracker(session_id="s"):
         raise kind
     assert stored(data_dir, "progress")["estado"] == "erro"
 
 
 def test_exception_without_a_text_is_named(data_dir: Path) -> None:
-    """``raise ValueError`` is reported as ValueError, not as an empty text."""
+    """An exception without a text is reported by the name of its class."""
     with pytest.raises(ValueError), ProgressTracker(session_id="s"):
         raise ValueError
     assert "ValueError" in stored(data_dir, "progress")["erros"][-1]["erro"]
 
 
 def test_exception_that_cannot_be_printed_is_the_one_that_goes_on(data_dir: Path) -> None:
-    """Whatever its __str__ does, the caller gets the robot's exception."""
+    """An exception whose ``__str__`` raises ends the run as an error, and is the one that the caller gets."""
 
     class Unprintable(Exception):
         def __str__(self) -> str:
@@ -374,7 +374,7 @@ def test_exception_that_cannot_be_printed_is_the_one_that_goes_on(data_dir: Path
 
 
 def test_block_left_without_finalizar_ends_as_an_error(data_dir: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """No quote is known in that case."""
+    """A run whose block is left without finalizar ends as an error, and a line in the log names finalizar."""
     with ProgressTracker(session_id="s") as tracker:
         tracker.update_progress(15, "Aguardando cálculo completo")
     progress = stored(data_dir, "progress")
@@ -384,7 +384,7 @@ def test_block_left_without_finalizar_ends_as_an_error(data_dir: Path, caplog: p
 
 @pytest.mark.parametrize(("word", "estado"), [("success", "sucesso"), ("warning", "sucesso"), ("error", "erro")])
 def test_explicit_end_is_kept(data_dir: Path, word: str, estado: str) -> None:
-    """Leaving the block adds nothing to a run that has ended."""
+    """Leaving the block adds nothing to a run that finalizar has ended, whatever its status."""
     with ProgressTracker(session_id="s") as tracker:
         tracker.update_progress(15)
         tracker.finalizar(word, {"plano_recomendado": {"valor": "R$ 1"}})
@@ -394,7 +394,7 @@ def test_explicit_end_is_kept(data_dir: Path, word: str, estado: str) -> None:
 
 
 def test_exception_behind_an_explicit_end_changes_nothing(data_dir: Path) -> None:
-    """A browser that fails to close does not undo a quote."""
+    """An exception after finalizar, as from a browser that fails to close, does not undo the quote."""
     with pytest.raises(OSError), ProgressTracker(session_id="s") as tracker:
         tracker.finalizar("success")
         raise OSError("close failed")
@@ -402,7 +402,7 @@ def test_exception_behind_an_explicit_end_changes_nothing(data_dir: Path) -> Non
 
 
 def test_finalizar_that_failed_is_no_end(data_dir: Path) -> None:
-    """If finalizar could not report, leaving the block still ends the run."""
+    """finalizar with a status that can't be printed ends the run, at the latest when the block is left."""
     with ProgressTracker(session_id="s") as tracker:
         tracker.finalizar(Unfriendly())  # type: ignore[arg-type]
     assert stored(data_dir, "progress")["final"] is True
@@ -417,7 +417,7 @@ def _said(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 def test_words_with_redis(client: redis.Redis, caplog: pytest.LogCaptureFixture) -> None:
-    """Connected, then activated."""
+    """With Redis the tracker logs that Redis is connected, then that it is ready, in the plan's words."""
     caplog.set_level(logging.INFO, "rpa_server")
     ProgressTracker(session_id="s", redis_client=client)
     assert _said(caplog) == [ONLINE, READY]
@@ -425,7 +425,7 @@ def test_words_with_redis(client: redis.Redis, caplog: pytest.LogCaptureFixture)
 
 @pytest.mark.parametrize("url", ["none", "dead"])
 def test_words_without_redis(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
-    """The log has a warning that everybody sees, and does not claim real time."""
+    """Without Redis the tracker logs the plan's line about files, as a warning, and nothing of real time."""
     monkeypatch.setenv("RPA_REDIS_URL", "none" if url == "none" else f"redis://127.0.0.1:{free_port()}/0")
     caplog.set_level(logging.INFO, "rpa_server")
     tracker = ProgressTracker(session_id="words")
@@ -438,7 +438,7 @@ def test_words_without_redis(caplog: pytest.LogCaptureFixture, monkeypatch: pyte
 def test_wrong_setting_costs_a_line_in_the_log_and_no_exception(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path, variable: str
 ) -> None:
-    """The robot goes on with the usable settings; its files stay where they should be."""
+    """A wrong setting is named in the log and raises nothing; the tracker uses the default settings."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(variable, "no-such://thing")
     tracker = ProgressTracker(session_id="s", tipo="json")
@@ -447,11 +447,11 @@ def test_wrong_setting_costs_a_line_in_the_log_and_no_exception(
     assert any(variable in record.getMessage() for record in caplog.records)
 
 
-# -- what no robot should pass
+# -- arguments that no robot should pass
 
 
 class Unfriendly:
-    """Raises an exception in every method."""
+    """An object whose methods raise, except ``__hash__``."""
 
     def __str__(self) -> str:
         raise RuntimeError("no text")
@@ -567,7 +567,7 @@ def check_stored(directory: Path, session_id: str = "s") -> None:
 
 
 def _end(client: redis.Redis, session_id: str) -> None:
-    """Check that the stream is numbered without a gap, and that its updates have the types that pages expect."""
+    """Check that the stream has no gap, ends with "depois", and has the types that pages expect."""
     entries: Any = client.xrange(f"rpa:history:{session_id}")
     updates = [json.loads(fields[b"data"]) for _, fields in entries]
     assert [update["seq"] for update in updates] == list(range(1, len(updates) + 1))
@@ -583,7 +583,7 @@ def _end(client: redis.Redis, session_id: str) -> None:
 def test_no_method_raises_and_the_next_step_is_stored_whatever_was_passed(
     data_dir: Path, client: redis.Redis, odd: str
 ) -> None:
-    """A strange object may lose its own content, never the rest of the run, in files and in Redis."""
+    """A strange argument may lose its own content but not the rest of the run, in files and in Redis."""
     problems = []
     for method, call in METHODS.items():
         try:
@@ -609,7 +609,7 @@ def test_no_method_raises_and_the_next_step_is_stored_whatever_was_passed(
 
 @pytest.mark.parametrize("odd", list(ODD))
 def test_step_counts_whatever_is_attached_to_it(data_dir: Path, odd: str) -> None:
-    """``dados_extra`` may be anything: values that JSON can't express are replaced, the step is reported."""
+    """A step is stored whatever ``dados_extra`` is; values that JSON can't express are replaced."""
     tracker = ProgressTracker(session_id="s")
     tracker.update_progress(1, "passo", ODD[odd]())
     assert steps(data_dir) == ["inicio", 1]
@@ -635,7 +635,7 @@ CONSTRUCTIONS: dict[str, Callable[[Any], object]] = {
 
 @pytest.mark.parametrize("construction", list(CONSTRUCTIONS))
 def test_no_construction_raises(tmp_path: Path, data_dir: Path, construction: str) -> None:
-    """A tracker that can't be set up is created all the same and reports nothing."""
+    """No constructor and no helper raises for a strange argument, and no file appears outside the data directory."""
     ProgressTracker(session_id="s")
     problems = []
     for odd, make in ODD.items():
@@ -652,7 +652,7 @@ def test_no_construction_raises(tmp_path: Path, data_dir: Path, construction: st
 
 @pytest.mark.parametrize("odd", ["object", "text", "list", "exception"])
 def test_client_that_is_none_costs_redis_and_not_the_files(data_dir: Path, odd: str) -> None:
-    """If the given client can't be used, the run goes to files."""
+    """If the given Redis client can't be used, the run goes to files."""
     tracker = ProgressTracker(session_id="s", redis_client=ODD[odd]())
     tracker.update_progress(1, "x")
     assert (tracker.backend, tracker.lost) == ("json", 0)
@@ -691,7 +691,7 @@ def _made(value: Any) -> Any:
 )
 @given(calls=st.lists(st.tuples(st.sampled_from(sorted(METHODS)), _anything), min_size=1, max_size=6))
 def test_any_sequence_of_odd_calls_leaves_a_sound_run(calls: list[tuple[str, Any]]) -> None:
-    """Any arguments in any order lead to no exception, no gap and valid documents, and the next step is stored."""
+    """Any calls with any arguments raise nothing and leave valid documents without a gap, and the run ends."""
     with tempfile.TemporaryDirectory() as directory, pytest.MonkeyPatch.context() as patch:
         patch.setenv("RPA_DATA_DIR", directory)
         with ProgressTracker(session_id="s") as tracker:

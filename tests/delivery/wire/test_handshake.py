@@ -1,4 +1,4 @@
-"""The opening handshake: compared with the digest of the websockets library; and requests that are not quite one."""
+"""The opening handshake, with the websockets library as reference, and requests that parse() leaves to aiohttp."""
 
 import base64
 
@@ -21,7 +21,7 @@ GOOD = {
 
 
 def test_a_handshake_is_answered() -> None:
-    """The answer has the digest that the client expects."""
+    """accept() returns the same digest for a key as the websockets library."""
     assert accept(CIMultiDict(GOOD)) == accept_key(KEY)
 
 
@@ -40,14 +40,14 @@ def test_a_handshake_is_answered() -> None:
     ],
 )
 def test_what_is_no_handshake_is_not_answered(name: str, value: str | None) -> None:
-    """In each case a header is missing or wrong."""
+    """A handshake with one missing or wrong header gets no digest."""
     headers = {**GOOD, name: value}
     assert accept(CIMultiDict({key: text for key, text in headers.items() if text is not None})) is None
 
 
 @pytest.mark.parametrize("offered", ["rpa.v1", "other, rpa.v1", "rpa.v1,other"])
 def test_our_own_protocol_is_taken(offered: str) -> None:
-    """The answer names it; without an offer it names none."""
+    """The answer names the subprotocol ``rpa.v1`` if the client offers it, and none otherwise."""
     headers = {"sec-websocket-protocol": offered}
     assert native(headers)
     assert b"\r\nSec-WebSocket-Protocol: rpa.v1\r\n" in answer("x", headers)
@@ -59,7 +59,7 @@ def test_our_own_protocol_is_taken(offered: str) -> None:
 
 
 def test_a_browsers_handshake_is_read() -> None:
-    """The result has the session, the cursor, and every header."""
+    """parse() reads the session, the cursor and all 13 headers of Chromium's handshake."""
     opening = parse(CHROMIUM)
     assert opening is not None
     assert (opening.session_id, opening.after) == ("s1", "abc:5")
@@ -70,7 +70,7 @@ def test_a_browsers_handshake_is_read() -> None:
 
 @pytest.mark.parametrize("path", ["/rpa/s1", "/ws/rpa/s1", "/session/s1"])
 def test_all_addresses_of_a_socket_are_known(path: str) -> None:
-    """The cursor may be missing."""
+    """parse() reads the session from each address of a WebSocket; without ``after`` the cursor is None."""
     opening = parse(CHROMIUM.replace(b"/rpa/s1?after=abc:5", path.encode()))
     assert opening is not None
     assert (opening.session_id, opening.after) == ("s1", None)
@@ -101,14 +101,14 @@ def test_all_addresses_of_a_socket_are_known(path: str) -> None:
     ],
 )
 def test_what_is_not_quite_usual_is_left_to_others(usual: bytes, odd: bytes) -> None:
-    """A complete HTTP parser is aiohttp's job."""
+    """parse() returns None for a request with one unusual detail, which aiohttp's complete parser then reads."""
     assert usual in CHROMIUM
     assert parse(CHROMIUM.replace(usual, odd, 1)) is None
 
 
 @given(st.binary(max_size=300), st.integers(0, len(CHROMIUM)), st.integers(0, len(CHROMIUM)))
 def test_any_bytes_are_a_handshake_or_none(noise: bytes, start: int, end: int) -> None:
-    """No bytes raise an exception, and parsed values contain no line ends."""
+    """No bytes make parse() raise, and the headers that it returns contain no line ends."""
     opening = parse(CHROMIUM[: min(start, end)] + noise + CHROMIUM[max(start, end) :])
     if opening is not None:
         assert not any(character in text for text in opening.headers.values() for character in "\r\n")

@@ -27,7 +27,7 @@ from rpa_server.delivery.wire.incoming import (
 from tests.support.server import ROOT
 
 LIMIT = 70_000
-#: The versions of wsproto with which this module's tests have passed. Run it with another one before that is added.
+#: The versions of wsproto with which this module's tests have passed. Run them with a new version before adding it.
 CHECKED = ("1.3.0", "1.3.1", "1.3.2")
 
 
@@ -37,7 +37,7 @@ def frame(opcode: int, payload: bytes = b"", final: bool = True, mask: bool = Tr
 
 
 def raw(first: int, payload: bytes = b"") -> bytes:
-    """Make a frame that no encoder makes; the mask is all zeros."""
+    """Make a masked frame that no encoder makes; the mask is zero, so the payload is readable."""
     return bytes((first, 0x80 | len(payload))) + bytes(4) + payload
 
 
@@ -62,7 +62,7 @@ messages = st.lists(
 
 @given(messages, st.data())
 def test_what_a_client_sends_is_read_however_it_arrives(sent: list[tuple[int, bytes]], data: st.DataObject) -> None:
-    """However the bytes are cut, with fragmented messages and control frames in between, the same messages come out."""
+    """However bytes and messages are cut, and with pings between the fragments, the same messages come out."""
     wire, expected = b"", []
     for opcode, payload in sent:
         if opcode in (PING, PONG) or not data.draw(st.booleans()):
@@ -82,7 +82,7 @@ def test_what_a_client_sends_is_read_however_it_arrives(sent: list[tuple[int, by
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 65535, 65536, LIMIT])
 def test_every_form_of_length_is_read(size: int) -> None:
-    """The lengths are up to 125 bytes, in 16 bits and in 64 bits; byte by byte as well."""
+    """A frame with a length in 7, 16 or 64 bits is read in one piece and with its first 20 bytes one by one."""
     payload = os.urandom(size)
     wire = frame(BINARY, payload)
     assert Reader(LIMIT).feed(wire) == [Message(BINARY, payload)]
@@ -93,7 +93,7 @@ def test_every_form_of_length_is_read(size: int) -> None:
 
 @pytest.mark.parametrize("payload", [b"", b"\x03\xe8", b"\x0f\xa0bye", b"\x0b\xb8" + "é".encode()])
 def test_a_close_frame_is_handed_on(payload: bytes) -> None:
-    """A close frame may have a code and a reason, or neither."""
+    """A close frame is returned as a message, whether empty, with a code, or with a code and a reason."""
     assert Reader(LIMIT).feed(frame(CLOSE, payload)) == [Message(CLOSE, payload)]
 
 
@@ -117,7 +117,7 @@ def test_a_close_frame_is_handed_on(payload: bytes) -> None:
     ids=lambda pair: pair[0],
 )
 def test_a_broken_frame_is_a_protocol_error(wire: tuple[str, bytes]) -> None:
-    """The frame is refused whether it comes in one piece or byte by byte."""
+    """A frame that breaks RFC 6455 is refused with 1002, in one piece and byte by byte."""
     assert violation(wire[1]) == PROTOCOL_ERROR
     assert violation(*(bytes([byte]) for byte in wire[1])) == PROTOCOL_ERROR
 
@@ -128,17 +128,17 @@ def test_a_broken_frame_is_a_protocol_error(wire: tuple[str, bytes]) -> None:
     ids=["in one frame", "over two"],
 )
 def test_text_that_is_none_is_refused(wire: bytes) -> None:
-    """Text must be UTF-8, even if a fragment ends within a character."""
+    """Text that is not UTF-8 is refused with 1007, even if only a character across two fragments is broken."""
     assert violation(wire) == BAD_TEXT
 
 
 def test_a_close_reason_that_is_no_text_is_refused() -> None:
-    """The reason in a close frame must be UTF-8 as well."""
+    """A close frame whose reason is not UTF-8 is refused with 1007."""
     assert violation(frame(CLOSE, b"\x03\xe8\xff")) == BAD_TEXT
 
 
 def test_a_message_too_big_is_refused_before_it_arrives() -> None:
-    """The length in the header counts, even of a gigabyte that never comes, and so does the sum of the fragments."""
+    """A message over the limit is refused as soon as a header announces it, in one frame or as a sum of fragments."""
     assert violation(b"\x82\xff" + (1 << 30).to_bytes(8, "big") + b"\0\0\0\0") == TOO_BIG
     assert violation(frame(BINARY, b"x" * 101), limit=100) == TOO_BIG
     parts = frame(BINARY, b"x" * 60, final=False), frame(CONTINUATION, b"x" * 41)
@@ -151,7 +151,7 @@ def test_a_message_too_big_is_refused_before_it_arrives() -> None:
     ids=["pings", "messages", "fragments without payload"],
 )
 def test_frames_are_counted_whatever_they_carry(wire: bytes) -> None:
-    """Frames are read up to the limit, until the caller resets the count; the first one too many ends the reading."""
+    """Frames of any kind are read up to the limit, until the caller resets the count; the next one raises."""
     reader = Reader(LIMIT, 10)
     if wire[0] & 0x0F == CONTINUATION:
         reader.feed(frame(TEXT, b"", final=False))
@@ -168,13 +168,13 @@ def test_frames_are_counted_whatever_they_carry(wire: bytes) -> None:
 
 @pytest.mark.parametrize("size", [5, 300, 65_000])
 def test_a_length_in_more_bytes_than_it_needs_is_refused(size: int) -> None:
-    """RFC 6455 requires the shortest form."""
+    """A length that is not in its shortest form is refused with 1002, as RFC 6455 requires."""
     longer = b"\xfe" + size.to_bytes(2, "big") if size < 126 else b"\xff" + size.to_bytes(8, "big")
     assert violation(b"\x82" + longer + bytes(4)) == PROTOCOL_ERROR
 
 
 def test_nothing_is_kept_between_messages() -> None:
-    """A page sends a few bytes twice a minute; between them no decoder stays in memory."""
+    """A Reader keeps decoders only while a message is incomplete: a page sends a few bytes twice a minute."""
     reader = Reader(LIMIT)
     for piece in (frame(TEXT, b"{}"), frame(PING, b"x"), frame(TEXT, b"a", final=False) + frame(CONTINUATION, b"b")):
         reader.feed(piece)
@@ -188,7 +188,7 @@ def test_nothing_is_kept_between_messages() -> None:
 
 
 def test_this_version_of_wsproto_was_checked() -> None:
-    """Its decoders may change in any release, so a new one is looked at before it is trusted."""
+    """The installed wsproto is a checked one, since its undocumented decoders may change in any release."""
     version = importlib.metadata.version("wsproto")
     assert version in CHECKED, (
         f"delivery/wire/incoming.py was checked with wsproto {', '.join(CHECKED)}, not with {version}: "
@@ -197,13 +197,13 @@ def test_this_version_of_wsproto_was_checked() -> None:
 
 
 def test_wsproto_is_used_in_one_module() -> None:
-    """Whoever moves to a new wsproto looks at incoming.py alone."""
+    """incoming.py alone imports wsproto, so that a new version concerns one module."""
     users = [path.name for path in (ROOT / "rpa_server").rglob("*.py") if "from wsproto" in path.read_text("utf-8")]
     assert users == ["incoming.py"]
 
 
 def test_the_decoders_say_what_they_wait_for() -> None:
-    """A header apart from its payload, bytes that are no header yet, and the kind of the message under way."""
+    """wsproto's decoders show, as incoming.py needs, whether a header, a payload or a fragment is missing."""
     frames, message = FrameDecoder(client=False), MessageDecoder()
     assert (frames.header, len(frames.buffer), message.opcode) == (None, 0, None)
     wire = frame(TEXT, b"ab", final=False)
@@ -228,7 +228,7 @@ def test_the_decoders_say_what_they_wait_for() -> None:
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_messages_or_a_violation(wire: bytes) -> None:
-    """No other exception is raised, whatever a stranger sends."""
+    """Any bytes are parsed into messages or raise ProtocolViolation, no other exception."""
     reader = Reader(LIMIT)
     try:
         for message in reader.feed(wire):

@@ -1,4 +1,4 @@
-"""Messages as bytes on a socket, parsed by other libraries."""
+"""Frames, read by the websockets library, and events, read by the rules of the HTML standard."""
 
 import json
 from typing import Any
@@ -20,7 +20,7 @@ SIZES = [0, 1, 125, 126, 127, 65535, 65536, 70000]
 
 
 def received(data: bytes) -> list[Frame]:
-    """Return the frames that another library's client reads."""
+    """Return the frames that the websockets library's client reads from *data*."""
     client = Protocol(Side.CLIENT, max_size=None)
     client.receive_data(data)
     frames = [frame for frame in client.events_received() if isinstance(frame, Frame)]
@@ -31,7 +31,7 @@ def received(data: bytes) -> list[Frame]:
 
 @pytest.mark.parametrize("size", SIZES)
 def test_a_text_frame_of_any_size_is_read_back_whole(size: int) -> None:
-    """The three forms of the length change exactly where RFC 6455 says."""
+    """Text frames with lengths in 7, 16 and 64 bits are read back whole by the websockets library."""
     payload = b"x" * size
     (frame,) = received(ws_text(payload))
     assert frame.opcode is Opcode.TEXT
@@ -42,14 +42,14 @@ def test_a_text_frame_of_any_size_is_read_back_whole(size: int) -> None:
 
 @pytest.mark.parametrize("size", SIZES)
 def test_a_text_frame_is_what_another_library_writes(size: int) -> None:
-    """The length has its shortest form, byte for byte."""
+    """A text frame has the bytes that the websockets library writes, with the length in its shortest form."""
     payload = b"x" * size
     assert ws_text(payload) == Frame(Opcode.TEXT, payload).serialize(mask=False)
 
 
 @given(st.lists(st.binary(max_size=200), max_size=5))
 def test_frames_in_a_row_come_apart_again(payloads: list[bytes]) -> None:
-    """A lagging client gets many frames in one write."""
+    """Frames that a lagging client gets in one write are read back one by one."""
     read = received(b"".join(map(ws_text, payloads)))
     assert [frame.data for frame in read] == payloads
 
@@ -85,7 +85,7 @@ UPDATE: dict[str, Any] = {
 
 
 def test_an_event_is_unnamed_and_its_id_is_the_cursor() -> None:
-    """EventSource passes the event to onmessage and sends the id when it reconnects."""
+    """An update is an event without a name, for EventSource's onmessage, and its id is the cursor."""
     update = make_update(UPDATE)
     ((name, data, last_id),) = events(update_event(update))
     assert name == "message"
@@ -94,7 +94,7 @@ def test_an_event_is_unnamed_and_its_id_is_the_cursor() -> None:
 
 
 def test_an_event_without_a_cursor_leaves_the_last_id_alone() -> None:
-    """An unnumbered update must not make the client forget its position."""
+    """An event without a cursor has no id, so that the client keeps its last position."""
     numbered = event(b'{"a":1}', Cursor("a1", 7))
     bare = event(b'{"b":2}', None)
     assert events(numbered + bare) == [("message", '{"a":1}', "a1:7"), ("message", '{"b":2}', "a1:7")]
@@ -107,12 +107,12 @@ def messages(data: bytes) -> list[dict[str, Any]]:
 
 
 def test_an_update_without_estimates_is_one_plain_frame() -> None:
-    """Nothing is added to such an update."""
+    """An update without estimates is one frame in the plan's dialect."""
     assert messages(plain_frames(make_update(UPDATE))) == [UPDATE]
 
 
 def test_an_update_with_estimates_is_followed_by_a_frame_of_them_with_names() -> None:
-    """Pages of the plan print ``nome``, the deployed robot writes ``nome_cobertura``."""
+    """Behind an update with estimates a frame has them with both ``nome`` and ``nome_cobertura``."""
     estimates = {
         "coberturas_detalhadas": [
             {"nome_cobertura": "Ampla", "valores": {"de": "R$ 1,00", "ate": "R$ 2,00"}},
@@ -136,7 +136,7 @@ def test_an_update_with_estimates_is_followed_by_a_frame_of_them_with_names() ->
 
 @pytest.mark.parametrize("estimates", [None, [], "text", 5, {"coberturas_detalhadas": "none"}, {}])
 def test_strange_estimates_never_stop_an_update(estimates: Any) -> None:
-    """The update itself is sent in any case, followed by at most one frame with an object."""
+    """An update with strange estimates is sent, followed by a frame of them only if they are an object."""
     update = make_update({**UPDATE, "estimativas": estimates})
     first, *more = messages(plain_frames(update))
     assert first["estimativas"] == estimates
@@ -144,27 +144,27 @@ def test_strange_estimates_never_stop_an_update(estimates: Any) -> None:
 
 
 def test_estimates_named_inside_something_else_are_no_estimates() -> None:
-    """Only the update's own key counts."""
+    """A key ``estimativas`` inside ``dados_extra`` makes no frame of estimates."""
     update = make_update({**UPDATE, "dados_extra": {"estimativas": {"coberturas_detalhadas": []}}})
     assert len(messages(plain_frames(update))) == 1
 
 
 def test_adding_names_leaves_the_given_estimates_as_they_were() -> None:
-    """The estimates are part of the session's state."""
+    """with_names() does not modify the estimates that it is given, which are part of the session's state."""
     estimates = {"coberturas_detalhadas": [{"nome_cobertura": "Ampla"}]}
     with_names(estimates)
     assert estimates == {"coberturas_detalhadas": [{"nome_cobertura": "Ampla"}]}
 
 
 def test_an_unnumbered_update_is_framed_by_its_bytes() -> None:
-    """Without a cursor there is no id; the frame contains what was published."""
+    """An unnumbered update is framed with the published bytes, and its event has no id."""
     update = Update(b'{"type":"progress_update","etapa":5}', None, 0, False)
     assert received(update_frame(update))[0].data == update.raw
     assert events(update_event(update)) == [("message", update.raw.decode(), "")]
 
 
 def test_clients_that_share_a_first_message_share_its_bytes() -> None:
-    """A crowd that joins at once costs one encoding; a reset of the same state is another message."""
+    """A Welcome is encoded once as a sync and once as a reset, however many clients share it."""
     welcome = Welcome("s1", 15_000, Cursor("a1", 7), None)
     assert sync_message(welcome) is sync_message(welcome)
     assert reset_message(welcome) is reset_message(welcome)
