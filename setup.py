@@ -2,7 +2,7 @@
 
 from setuptools import find_packages, setup
 
-# Data package → directory of the checkout. There it is beside rpa_server; once installed it is inside.
+# Package of data → its directory in the checkout, where it is beside rpa_server; once installed it is inside.
 DATA = {"rpa_server.web": "web", "rpa_server.conf": "conf"}
 # Of web/: what pages load, the types and the PHP proxy. The scripts' sources, their build and their tests stay out.
 FILES = {

@@ -67,8 +67,9 @@ class Scene:
 
         Returns:
             ``cpu_us`` and ``redis_us`` are the CPU of the server and of Redis for each update that reached a viewer;
-            ``p50_us`` and ``p99_us`` the times from sending to reading; ``per_s`` the deliveries a second; ``load``,
-            ``busy`` and ``robot`` the shares of a core that the load generator, the server and publishing used.
+            ``p50_us`` and ``p99_us`` percentiles of the time from sending to reading; ``per_s`` the deliveries a
+            second; ``load``, ``busy`` and ``robot`` the shares of a core that the load generator, the server and
+            publishing used.
         """
         cpu, redis = self.deployment.server.cpu_us(), self.deployment.redis_us()
         sent = publish()

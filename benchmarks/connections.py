@@ -110,7 +110,7 @@ def _level(under_load: Scene, stretches: int) -> Figures:
     """Measure at the present number of idle connections.
 
     ``upkeep`` is the CPU that the updates do not account for, in microseconds a second. A stretch with updates lasts
-    longer than one without, since it ends when the viewer has them all; so CPU per second is compared.
+    longer than one without, since it ends when the viewer has them all. So CPU per second is compared.
     """
     server, updates = under_load.deployment.server, round(_GROWTH_PER_S * _STRETCH_S)
     busy, quiet, lengths, lost = [], [], [], 0.0

@@ -12,7 +12,7 @@ from pathlib import Path
 from .peers.nchan import MODULE
 
 _PACKAGES = ("rpa-server", "aiohttp", "redis", "hiredis", "uvloop", "websockets", "python-socketio")
-#: Debian's package → a function that tells whether what is needed of it is there.
+#: Debian package → a function that tells whether the needed part of the package is installed.
 _NEEDED = {
     "gcc": lambda: bool(shutil.which("cc") or shutil.which("gcc")),
     "libc6-dev": lambda: Path("/usr/include/stdio.h").exists(),

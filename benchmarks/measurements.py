@@ -15,7 +15,7 @@ def _nothing() -> str | None:
 
 
 _STREAMS = ("nchan", "plan", "socketio", "aiohttp", "rpa", "rpa-uvloop")
-#: With the bare relay: the least that a server in Python can cost shows how much of ours is avoidable.
+#: These and the bare relay, which costs the least that a server in Python can: the floor of our own figures.
 _WITH_FLOOR = (*_STREAMS, "relay")
 _BOTH = ("nchan", "rpa", "rpa-uvloop")
 

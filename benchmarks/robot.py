@@ -60,7 +60,7 @@ def _setex(client: Any, body: bytes) -> Callable[[], object]:
 
 
 def _replace(directory: Path, body: bytes) -> Callable[[], object]:
-    """Return a function that writes *body* to a temporary file and renames it over the last one."""
+    """Return a function that writes *body* to a temporary file and renames that to bare.json."""
     path, temporary = directory / "bare.json", directory / "bare.json.tmp"
 
     def write() -> None:

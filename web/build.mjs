@@ -24,7 +24,7 @@ const target = process.argv[2] ?? join(here, 'dist');
 const read = (name) => readFileSync(join(here, name), 'utf8');
 const write = (name, text) => writeFileSync(join(target, name), text);
 
-/** Build *entry* as one function, so that only defineGlobals() makes global names; *known* has constants for it. */
+/** Build *entry* as one function, so that it defines no globals but by defineGlobals(); *known*: constants for it. */
 async function buildScript(entry, known) {
   const bundled = await build({
     absWorkingDir: here,

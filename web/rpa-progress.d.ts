@@ -265,7 +265,7 @@ interface RPAProgressElement extends HTMLElement {
   readonly shadowRoot: ShadowRoot;
   setAttribute<K extends keyof RPAProgressAttributes>(name: K, value: RPAProgressAttributes[K]): void;
   setAttribute(name: string, value: string): void;
-  /** Stop the present run, and begin the one that the attributes ask for. */
+  /** Stop following, and follow the run that the attributes ask for. */
   restart(): void;
 }
 

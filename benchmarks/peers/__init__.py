@@ -1,4 +1,4 @@
-"""The servers that are compared, each in one process (``rpa-2`` in two) with its usual settings, but raised limits.
+"""The servers that are compared, each in one process (``rpa-2``: two workers), with default settings but raised limits.
 
 A Peer supplies the command that starts its server, the requests by which viewers connect, and the connection on which
 robots publish. It measures nothing.

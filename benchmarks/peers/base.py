@@ -60,7 +60,7 @@ class Peer:
         raise NotImplementedError
 
     def seed(self, deployment: Deployment, sessions: int, *, first: int = 0, updates: int = 1) -> None:
-        """Store *sessions* sessions, from number *first* on, with *updates* updates each; here nothing is stored."""
+        """Store *sessions* sessions, from number *first* on, with *updates* updates each; by default, nothing."""
 
     @contextlib.contextmanager
     def running(self, directory: Path) -> Iterator[Deployment]:

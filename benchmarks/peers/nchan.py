@@ -15,8 +15,8 @@ from .base import Deployment, Peer
 
 MODULE = Path("/usr/lib/nginx/modules/ngx_nchan_module.so")
 
-# It keeps 500 messages, as rpa-server does. A viewer of /state or /poll is sent the newest one first; a viewer of /ws
-# or /sse gets only messages that are published after it joined.
+# Each session keeps 500 messages, as with rpa-server. A viewer of /state or /poll is sent the newest one first; a
+# viewer of /ws or /sse gets only messages that are published after it joined.
 _CONFIG = """
 {user}
 load_module {module};

@@ -44,7 +44,7 @@ class _Viewer(asyncio.Protocol):
 
 
 class _Messages(asyncio.Protocol):
-    """Sends every published message to the viewers of its session; it must have 126 to 65,535 bytes (16-bit length)."""
+    """Sends every published message to its session's viewers; a message must have 126 to 65,535 bytes."""
 
     def __init__(self) -> None:
         self._reader = hiredis.Reader()

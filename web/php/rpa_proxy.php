@@ -377,8 +377,8 @@ function read($socket): string
 }
 
 /**
- * Answer in place of rpa-server, which does not: with an error; on a stream, with the time after which to reconnect; to
- * a deployed poll, as if nothing were known of the session yet, since such a page stops for good on an error.
+ * Answer if rpa-server does not: with an error; on a stream, with the time after which to reconnect; on a deployed
+ * poll, as if nothing were known of the session yet, since such a page stops for good on an error.
  */
 function fail(Asked $asked): void
 {

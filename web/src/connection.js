@@ -122,7 +122,7 @@ export class Connection {
       if (now - this._lastArrival >= client.heartbeatInterval) this._ping();
       timers._after(this._watchTimer, Math.min(deadline - now, client.heartbeatInterval / 3), () => this._watch());
     } else if (!this._askedAt) {
-      this._askForLife(); // messages that came while the page slept may still be queued
+      this._askForLife(); // not over yet: messages that came while the page slept may still be queued
     } else {
       const code = this._hasDelivered ? 'stale' : 'connect_timeout';
       this._end(new RPAError(code, '', { _tryNextTransport: !this._hasDelivered || this._hangs }));

@@ -150,9 +150,9 @@ class FollowedRun {
  *
  * @param {string} sessionId empty for a demonstration.
  * @param {(name: string) => string | undefined} get returns an option that the page set: lang, steps, base-url etc.
- * @param {EventTarget} target receives the client's events, which the page may cancel.
- * @param {(view: object) => void} draw called after changes, never synchronously, and once a second while the run goes
- *   on. The view is that of view.js, with log, lang, onRetry and contact added.
+ * @param {EventTarget} target receives the client's events; the page may cancel result and error.
+ * @param {(view: object) => void} draw called after changes, never synchronously, and once a second until the run has
+ *   ended. The view is that of view.js, with log, lang, onRetry and contact added.
  * @param {() => void} succeed called when the run ends with a quote, unless the page canceled the result event.
  * @returns {() => void} stops following.
  */

@@ -17,7 +17,7 @@ const EVENT_PREFIX = 'event:';
 const DATA_TRIES = 2; // in addition to the first one
 const PATIENCE_MS = 3000; // how long to wait for the data file; then the widget begins without it
 const script = document.currentScript; // read now: null once the script has run
-let current; // the function that stops the latest run; the page's bound elements show that run
+let current; // stops following the latest run; the page's bound elements show that run
 
 /** Copy the script tag's data-rpa-* attributes to *node*, except those that *node* has itself. */
 function inheritAttributes(node) {
@@ -37,7 +37,7 @@ function listenForSession(node, type) {
   });
 }
 
-/** Begin the run that an element asks for and return a function that stops it; undefined if it asks for none. */
+/** Follow the run that an element asks for, and return a function that stops that; undefined if it asks for none. */
 function begin(node, draw) {
   inheritAttributes(node);
   const get = (name) => node.getAttribute(name) ?? undefined;

@@ -7,7 +7,7 @@ import { element } from './dom.js';
 import { Painter } from './painter.js';
 import { loaded } from './words.js';
 
-const WATCHED = ['session-id', 'base-url', 'token', 'lang', 'demo']; // changing one of these begins a new run
+const WATCHED = ['session-id', 'base-url', 'token', 'lang', 'demo']; // a change of one of these begins anew
 
 /** Return a function that applies the style loaded so far to *root*. */
 const createDresser = (root) => {
@@ -28,8 +28,8 @@ const createDresser = (root) => {
 /**
  * Create the element's class.
  *
- * @param {(element: HTMLElement, draw: (view: object) => void) => (() => void) | undefined} begin begins the run that
- *   the element's attributes ask for; returns a function that stops it, undefined if there is nothing to show.
+ * @param {(element: HTMLElement, draw: (view: object) => void) => (() => void) | undefined} begin follows the run that
+ *   the element's attributes ask for; returns a function that stops that, undefined if there is nothing to show.
  */
 const makeElement = (begin) => class extends HTMLElement {
   static get observedAttributes() {
@@ -52,7 +52,7 @@ const makeElement = (begin) => class extends HTMLElement {
       if (!this.stop) root.replaceChildren(element('slot'));
       this.dress();
     };
-    /** Stop the current run and begin the one that the attributes ask for, once all of them are set. */
+    /** Stop following, and follow the run that the attributes ask for, once all of them are set. */
     this.restart = () => {
       if (!isDue) queueMicrotask(beginAnew);
       isDue = true;

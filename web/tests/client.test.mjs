@@ -16,7 +16,7 @@ function assertGone(world, client) {
   assert.equal(world.waiting.size, 0);
 }
 
-// -- what a page sees
+// -- events, callbacks, done() and the iterator
 
 test('a page that comes late gets the whole state first, then each update', async () => {
   const world = new World();
@@ -773,7 +773,7 @@ test('a token that can\'t be had is reported as auth and asked for again', async
   assert.equal(client.state, 'open');
 });
 
-// -- across reloads
+// -- reloads of the page
 
 function storage() {
   const items = new Map();

@@ -425,7 +425,7 @@ test('trap 10: close() while a token is being fetched never connects', async () 
   assert.equal(world.open, 0);
 });
 
-// -- what the browser adds
+// -- policies, mixed content, network state and visibility
 
 test('a WebSocket that the page\'s policy blocks, which never says close, is left at once', async () => {
   const world = new World();
@@ -598,7 +598,7 @@ test('after close() the page\'s events reach nothing of the client', async () =>
   assert.equal(listening.size, 0);
 });
 
-// -- seven tabs
+// -- many tabs of one browser
 
 /** The navigator.locks that all tabs of one browser share. */
 class Locks {
@@ -669,7 +669,7 @@ test('a page that allows streams alone has one, whatever its tabs', async () => 
   tabs.forEach((client) => client.disconnect());
 });
 
-// -- how soon
+// -- how soon a page has data
 
 test('a proxy that swallows answers that are delayed costs 20 s once, and 2 s from then on', async () => {
   const world = new World();
