@@ -1,10 +1,10 @@
-"""Packaging that setup.cfg cannot say: the top-level web/ and conf/ ship inside rpa_server as data."""
+"""What setup.cfg cannot express: the top-level web/ and conf/ are installed inside rpa_server, as data."""
 
 from setuptools import find_packages, setup
 
-# In a checkout the package finds these two next to itself, in a wheel inside itself.
+# Package of data → its directory in the checkout, where it is beside rpa_server; once installed it is inside.
 DATA = {"rpa_server.web": "web", "rpa_server.conf": "conf"}
-# Of web/ only what pages load: its sources and their tools stay behind.
+# Of web/: what pages load, the types and the PHP proxy. The scripts' sources, their build and their tests stay out.
 FILES = {
     "rpa_server": ["py.typed"],
     "rpa_server.cli": ["*.json"],
@@ -17,6 +17,6 @@ setup(
     packages=[*find_packages(include=["rpa_server", "rpa_server.*"]), *DATA],
     package_dir=DATA,
     package_data=FILES,
-    # Without a manifest, package_data alone decides what goes into the wheel and into the sdist.
+    # There is no MANIFEST.in: package_data alone decides which data files go into the wheel and into the sdist.
     include_package_data=False,
 )

@@ -1,5 +1,5 @@
-"""What it costs to bring an update to a page, here and elsewhere: ``python -m benchmarks``.
+"""What it costs to bring an update to a page, with rpa-server and with other servers: ``python -m benchmarks``.
 
-Not part of the package: it starts servers of several makes as processes of their own, loads all of them in the same
-way, and asks the operating system what they used.
+Not part of the installed package. Each server runs as a process of its own and gets the same load; the CPU time and the
+memory that it used are read from the kernel.
 """

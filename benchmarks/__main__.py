@@ -50,7 +50,7 @@ def _subjects(measurement: Measurement, peers: str | None) -> list[str]:
 
 
 def _measure(bench: Bench, measurement: Measurement, subjects: Sequence[str], rounds: int) -> dict[str, list[Any]]:
-    """Run all rounds; each begins with another subject, so that none always runs behind the same one."""
+    """Run all rounds; each begins with the next subject, so that no subject is the first one in every round."""
     taken: dict[str, list[Any]] = {name: [] for name in subjects}
     for count in range(rounds):
         start = count % len(subjects)
@@ -88,7 +88,7 @@ def _run(options: argparse.Namespace, directory: Path) -> dict[str, Any]:
 
 
 def _add(results: dict[str, Any], output: Path) -> None:
-    """Put the measurements of an earlier run beside those of this one."""
+    """Add to *results* those measurements of the earlier run in *output* that this run has not repeated."""
     earlier = json.loads((output / "results.json").read_text())
     for part in ("measurements", "skipped"):
         results[part] = {**earlier[part], **results[part]}
@@ -114,14 +114,14 @@ def _write(results: dict[str, Any], output: Path, *, docs: bool) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Measure; the status is 2 where something is missing."""
+    """Measure and write the results; return the exit status, 2 if a Debian package is missing."""
     options = _arguments(sys.argv[1:] if argv is None else argv)
     if packages := machine.missing():
         print(f"benchmarks: missing; as root: apt-get install -y {' '.join(packages)}", file=sys.stderr)
         return 2
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    # Directly under /tmp: nginx's worker does not run as root and must be able to enter it.
+    # Only this user may enter the directory; nginx's worker can, since it runs as the same user (see Nchan.argv).
     with tempfile.TemporaryDirectory(prefix="rpa-bench-") as name:
         results = _run(options, Path(name))
     if options.add and (options.output / "results.json").exists():

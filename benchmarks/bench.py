@@ -1,7 +1,7 @@
 """What every measurement needs: a working directory, durations and counts, and one server under load.
 
-A measurement is a function of a Bench and a subject (a peer's name, mostly) that returns figures by name; it starts the
-server anew, so that no run inherits memory or sockets from another.
+A measurement is a function of a Bench and of a subject: the name of a peer or, for ``robot``, of a store. It returns
+figures by name. Each call starts the servers that it needs, so that no run inherits memory or sockets from another.
 """
 
 import contextlib
@@ -17,19 +17,19 @@ from .publishers import Published, Publisher
 
 Figures = dict[str, float]
 
-#: Descriptors that a server needs for other things than viewers.
+#: Descriptors that are left for what is not a viewer's connection: logs, Redis, the listener.
 _SPARE = 2000
 _QUIET_S = 3.0
 
 
 @dataclass(frozen=True)
 class Bench:
-    """How to measure.
+    """The settings of one run of the benchmarks.
 
     Attributes:
-        load: the compiled load generator.
-        directory: for whatever the servers write.
-        quick: shorter and smaller, to see whether it works rather than how fast.
+        load: path of the compiled load generator.
+        directory: where the servers write their configuration, logs and data.
+        quick: measure shorter and with fewer connections, which shows that everything works, not how fast it is.
     """
 
     load: Path
@@ -37,21 +37,25 @@ class Bench:
     quick: bool
 
     def seconds(self, usual: float) -> float:
-        """Return how long to publish."""
+        """Return for how many seconds to load a server: *usual*, with ``quick`` a third of it but at least 1."""
         return max(1.0, usual / 3) if self.quick else usual
 
     def count(self, usual: int) -> int:
-        """Return how many connections or calls to make."""
+        """Return a number of connections or repetitions: *usual*, with ``quick`` a quarter of it but at least 1."""
         return max(1, usual // 4) if self.quick else usual
 
     def most_viewers(self, wanted: int) -> int:
-        """Return *wanted*, or as many viewers as a server has descriptors for."""
+        """Return *wanted*, or fewer if a server may not open so many descriptors."""
         return min(wanted, resource.getrlimit(resource.RLIMIT_NOFILE)[1] - _SPARE)
 
 
 @dataclass
 class Scene:
-    """A running server, its viewers, and the robot that publishes."""
+    """A running server, the viewers connected to it, and what publishes to it.
+
+    Attributes:
+        viewers_each: number of viewers of each session.
+    """
 
     deployment: Deployment
     load: Load
@@ -59,10 +63,13 @@ class Scene:
     viewers_each: int
 
     def measure(self, publish: Callable[[], Published]) -> Figures:
-        """Publish, wait until all of it has arrived, and return the cost and the delays.
+        """Publish, wait until every viewer has everything or nothing came for 3 s, and return the cost and the delays.
 
-        ``cpu_us`` and ``redis_us`` are per update that a viewer got; ``load`` is the share of a core that the load
-        generator used; ``busy`` that of the server.
+        Returns:
+            ``cpu_us`` and ``redis_us`` are the CPU of the server and of Redis for each update that reached a viewer;
+            ``p50_us`` and ``p99_us`` percentiles of the time from sending to reading; ``per_s`` the deliveries a
+            second; ``load``, ``busy`` and ``robot`` the shares of a core that the load generator, the server and
+            publishing used.
         """
         cpu, redis = self.deployment.server.cpu_us(), self.deployment.redis_us()
         sent = publish()
@@ -86,13 +93,13 @@ class Scene:
         }
 
     def warm_up(self, rate: float, updates: int) -> None:
-        """Publish without measuring."""
+        """Publish and wait for the viewers as measure() does, without measuring."""
         sent = self.publisher.steady(rate, updates)
         self.load.report(sent.updates * self.viewers_each, quiet_s=_QUIET_S)
 
 
 def peer(name: str) -> Peer:
-    """Return the peer of that name."""
+    """Return the peer called *name*."""
     return PEERS[name]
 
 
@@ -101,7 +108,9 @@ def scene(bench: Bench, name: str, way: str, *, viewers: int, sessions: int, **o
     """Run the peer *name* with *viewers* viewers spread over *sessions* sessions.
 
     Args:
-        options: for Load.
+        way: how the viewers connect: a key of ``Peer.ways``.
+        viewers: a multiple of *sessions*.
+        options: further arguments of Load.
     """
     made = peer(name)
     with made.running(bench.directory) as deployment:

@@ -1,4 +1,4 @@
-"""What an open connection costs: when it is opened and kept, when it joins late, and while others are updated."""
+"""What connections cost: opening and keeping idle ones, joining a session late, and updates beside many idle ones."""
 
 import contextlib
 import statistics
@@ -20,9 +20,9 @@ _STRETCHES, _STRETCH_S = 6, 1.0
 
 
 def idle(bench: Bench, name: str, *, each: bool = False) -> Figures:
-    """Open connections that are never sent an update, all on one session, or *each* on its own.
+    """Open connections that are never sent an update, all on one session or, with *each*, each on its own session.
 
-    What the first few cost the server once is left out.
+    Before that 50 connections are opened and closed, so that what a server does only once is not measured.
     """
     count = bench.count(_IDLE)
     sessions = count if each else 1
@@ -50,7 +50,10 @@ def idle_each(bench: Bench, name: str) -> Figures:
 
 
 def late(bench: Bench, name: str) -> Figures:
-    """Join sessions with HISTORY updates behind them: one after the other, each another one; then many, all the same."""
+    """Join sessions that already have HISTORY updates.
+
+    First one viewer at a time, each on a session of its own; then many viewers at once, all on one session.
+    """
     count, crowd = bench.count(_JOINING), bench.count(_CROWD)
     made = peer(name)
     with made.running(bench.directory) as deployment:
@@ -75,8 +78,9 @@ def late(bench: Bench, name: str) -> Figures:
 def growth(bench: Bench, name: str) -> Figures:
     """Update one session 500 times a second while 100, 1,000 and 10,000 other connections are open and idle.
 
-    Stretches with updates and without alternate. ``net`` is the CPU of an update by the difference between the medians of
-    both kinds; ``gross`` is all CPU of the server divided by all updates.
+    At each number, seconds with updates and seconds without alternate. ``net_<number>`` is the CPU of an update, from
+    the difference between the medians of both kinds; ``gross_<number>`` is all CPU of the server per update. ``net``
+    and ``gross`` are the ratios of the figure at 10,000 to that at 100.
     """
     figures: Figures = {"lost": 0.0}
     with contextlib.ExitStack() as stack:
@@ -103,9 +107,10 @@ def growth(bench: Bench, name: str) -> Figures:
 
 
 def _level(under_load: Scene, stretches: int) -> Figures:
-    """Measure at one number of other connections; ``upkeep`` is in microseconds a second.
+    """Measure at the present number of idle connections.
 
-    The two kinds of stretch differ in length, so their shares of a core are compared.
+    ``upkeep`` is the CPU that the updates do not account for, in microseconds a second. A stretch with updates lasts
+    longer than one without, since it ends when the viewer has them all. So CPU per second is compared.
     """
     server, updates = under_load.deployment.server, round(_GROWTH_PER_S * _STRETCH_S)
     busy, quiet, lengths, lost = [], [], [], 0.0

@@ -1,11 +1,11 @@
-"""How long an update takes from the robot's call to an open WebSocket, and how long the call itself takes.
+"""How long it takes from the robot's call until a client has the update over WebSocket, and how long the call takes.
 
 Run from the root with the test dependencies installed and redis-server on the path::
 
     python -m benchmarks.latency
 
-Starts a redis-server and a server of its own, opens 100 connections on 100 sessions, and prints one line for Redis and
-one for files.
+For Redis, then for files, it starts a server (and a redis-server), opens 100 connections to 100 sessions, and prints
+one line.
 """
 
 import asyncio
@@ -61,7 +61,7 @@ def _line(name: str, values: list[float]) -> str:
 
 
 def main() -> None:
-    """Measure both stores."""
+    """Measure with Redis as the store, then with files."""
     for store in ("redis", "files"):
         with ExitStack() as stack:
             data_dir = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "rpa_data"

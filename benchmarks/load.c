@@ -1,14 +1,15 @@
-/* Opens many streams to one server, counts what arrives on each of them and how late it is.
+/* Opens many streams to one server, counts the messages that arrive on each of them and measures their delay.
  *
- * One thread, level-triggered epoll, one recv() a readiness: it must cost far less than any server it measures, and
- * reports its own CPU. It knows no server: a message is any text frame or event that holds "progress_update", its
- * number stands behind "seq":, its time of sending, microseconds since 1970, behind "t":.
+ * One thread, level-triggered epoll, one recv() for each readable socket: it must cost far less than any server that it
+ * measures, and it reports its own CPU. The server's make does not matter: a message is any text frame or event that
+ * contains "progress_update"; after "seq": it has its number, after "t": its time of sending, microseconds since 1970.
  *
  *   load --port 8080 --mode ws --path '/rpa/bench-{}' --connections 1000 --sessions 1
  *
- * Prints one JSON object once every connection is open or failed. For each line "EXPECTED QUIET_MS LIMIT_MS" on standard
- * input it prints another about what came since the last one, as soon as EXPECTED different messages are there, nothing
- * came for QUIET_MS, or LIMIT_MS passed (0 leaves a condition out). Ends with standard input.
+ * Prints one JSON object once every connection is open or has failed. For each line "EXPECTED QUIET_MS LIMIT_MS" on
+ * standard input it prints another one, as soon as EXPECTED different messages are there, none came for QUIET_MS, or
+ * LIMIT_MS has passed (0 leaves a condition out): what came since the last object or, with --mode poll, since the line.
+ * It exits at the end of standard input.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -30,7 +31,7 @@
 
 enum { RAW = 256 << 10, WORK = 2 << 20, EVENTS = 1024 };
 
-/* Microseconds in buckets of 1/64: 0 to 127 exactly, above that within 1.6 %. */
+/* Counts of microseconds: 0 to 127 exactly, above that 64 buckets for each power of two, so within 1.6 %. */
 enum { FINE = 64, BUCKETS = FINE * 60 };
 struct histogram { uint64_t count, max, bucket[BUCKETS]; };
 
@@ -44,10 +45,10 @@ struct connection {
     enum phase phase;
     enum chunk chunk;
     bool settled, chunked;
-    uint64_t left;         /* of the current chunk */
+    uint64_t left;         /* bytes of the current chunk that are still to come */
     uint64_t next;         /* the number that the next message should have, 0 = any */
-    uint64_t began_us;     /* connecting, or, of a poll, asking */
-    char *tail;            /* the beginning of something whose end is still to come */
+    uint64_t began_us;     /* when it began to connect or, of a poll, sent the request */
+    char *tail;            /* received bytes of a head, frame, event or answer that is not complete yet */
     size_t tail_size;
 };
 
@@ -57,8 +58,8 @@ static struct {
     int port, sources;
     uint32_t connections, sessions, first, window;
     double rate;
-    bool state;            /* a connection is open only when its first message is there */
-    useconds_t rest_us;    /* between two looks at the open connections: late, but at less cost to who shares the machine */
+    bool state;            /* a connection counts as open only after its first message */
+    useconds_t rest_us;    /* pause before each read, once all are open: adds delay, but leaves CPU to others */
     uint64_t next;
 } option = {.mode = WS, .path = "/", .headers = "", .sources = 1, .connections = 1, .sessions = 1, .window = 64};
 
@@ -67,7 +68,7 @@ static int poller;
 static uint32_t begun, settled, opened, failed;
 static struct histogram handshakes, states, latencies;
 static uint64_t delivered, duplicated, lost, other, closed, refused, first_us, last_us;
-static uint64_t wall_us, steady_us;              /* now, by both clocks */
+static uint64_t wall_us, steady_us;              /* now, by CLOCK_REALTIME and by CLOCK_MONOTONIC */
 static uint64_t marked_us, marked_cpu_us;
 static struct { bool waiting; uint64_t expected, quiet_us, limit_us, since_us; } command;
 static char raw[RAW], work[WORK];
@@ -136,7 +137,7 @@ static void print_histogram(const char *name, const struct histogram *of)
 
 static void put(struct connection *c, const void *data, size_t size)
 {
-    /* A few bytes on an idle connection fit, or the connection is lost and the next recv() tells. */
+    /* So few bytes always fit into an idle socket's buffer. If the connection is lost, the next recv() says so. */
     ssize_t sent = send(c->fd, data, size, MSG_NOSIGNAL);
     (void)sent;
 }
@@ -280,7 +281,7 @@ static void message(struct connection *c, const char *data, size_t size)
         other++;
 }
 
-/* Socket.IO in a nutshell: "0" engine open, "40" joined, "2" ping, "42" an event. */
+/* Packets of Socket.IO: "0" engine open (answered with "40", join), "40" joined, "2" ping (with "3"), "42" an event. */
 static void packet(struct connection *c, const char *data, size_t size)
 {
     if (size > 1 && data[0] == '4' && data[1] == '2')
@@ -464,7 +465,7 @@ static void readable(struct connection *c)
             keep(c, work, size + fresh);
             return;
         }
-        /* What came behind the head is the end of raw. */
+        /* The bytes after the head are the last ones of raw, since the tail had no complete head. */
         from = raw + fresh - (size + fresh - used);
         fresh = size + fresh - used;
         size = 0;

@@ -1,6 +1,6 @@
-"""The viewers' side of a measurement: load.c, compiled and driven.
+"""The viewers of a measurement: compiles load.c and drives it.
 
-What it reports is passed on as it comes, see load.c.
+Its reports are returned unchanged; report_opened() and report() in load.c have their fields.
 """
 
 import json
@@ -20,12 +20,12 @@ _ANSWER_S = 240.0
 
 @dataclass(frozen=True)
 class Way:
-    """How a server is asked for a stream.
+    """How a viewer asks a server for a session.
 
     Attributes:
         mode: ``ws``, ``sse``, ``sio`` (Socket.IO) or ``poll``.
-        path: with ``{}`` where the session's number belongs.
-        headers: more of them, each ended with CR LF.
+        path: of the request, with ``{}`` where the session's number goes (six digits).
+        headers: further request headers, each ended with CR LF.
     """
 
     mode: str
@@ -34,7 +34,7 @@ class Way:
 
 
 def build(directory: Path) -> Path:
-    """Compile load.c into *directory* and return the program."""
+    """Compile load.c into *directory* and return the path of the program."""
     program = directory / "load"
     compiler = shutil.which("cc") or shutil.which("gcc")
     assert compiler, "there is no C compiler"
@@ -43,20 +43,24 @@ def build(directory: Path) -> Path:
 
 
 class Load:
-    """Open connections to one server; a context manager.
+    """Viewers that are connected to one server; a context manager that closes them.
 
     Args:
-        program: from build().
+        program: the path that build() returned.
+        port: of 127.0.0.1, where the server listens.
         connections: how many, spread over *sessions* sessions from number *first* on.
         window: how many may be opening at once.
         rate: how many may begin to open in a second, 0 = no limit.
-        sources: how many addresses 127.0.0.x they come from.
-        state: wait for the first message of each.
-        rest_ms: pause between two looks at the open connections: where rates alone count and the generator shares the
-            server's cores, it reads more at once and costs less.
+        sources: number of client addresses, from 127.0.0.1 on, that the connections are spread over.
+        state: a connection is not open before its first message has come.
+        rest_ms: pause before each read of the open connections, in ms. It adds to delays, but the load generator reads
+            more at once and leaves more CPU to a server on the same cores: for measurements of the rate alone.
 
     Attributes:
-        opened: what load.c said when all were open.
+        opened: what load.c reported when all connections were open.
+
+    Raises:
+        RuntimeError: a connection could not be opened.
     """
 
     def __init__(
@@ -98,14 +102,18 @@ class Load:
         return answer
 
     def report(self, expected: int = 0, *, quiet_s: float = 0.0, limit_s: float = _ANSWER_S) -> dict[str, Any]:
-        """Wait for *expected* messages since the last report, or *quiet_s* without any, or *limit_s*; tell what came."""
+        """Return what load.c has counted since the last report; of polls, since this call.
+
+        It reports as soon as *expected* different messages are there, none came for *quiet_s*, or *limit_s* has passed;
+        0 leaves a condition out.
+        """
         assert self._process.stdin
         self._process.stdin.write(f"{expected} {round(quiet_s * 1000)} {round(limit_s * 1000)}\n")
         self._process.stdin.flush()
         return self._read()
 
     def close(self) -> None:
-        """Close all connections."""
+        """Close all connections and end load.c."""
         if self._process.stdin:
             self._process.stdin.close()
         if self._process.stdout:

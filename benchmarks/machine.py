@@ -1,4 +1,4 @@
-"""Facts that a table of figures needs: the machine, its system, and the version of everything measured."""
+"""What a table of figures has to state: the machine, its system, and the version of everything that is measured."""
 
 import os
 import platform
@@ -12,7 +12,7 @@ from pathlib import Path
 from .peers.nchan import MODULE
 
 _PACKAGES = ("rpa-server", "aiohttp", "redis", "hiredis", "uvloop", "websockets", "python-socketio")
-#: Debian's package → what of it must be there.
+#: Debian package → a function that tells whether the needed part of the package is installed.
 _NEEDED = {
     "gcc": lambda: bool(shutil.which("cc") or shutil.which("gcc")),
     "libc6-dev": lambda: Path("/usr/include/stdio.h").exists(),
@@ -23,12 +23,12 @@ _NEEDED = {
 
 
 def missing() -> list[str]:
-    """Return the Debian packages that measuring needs and that are not there."""
+    """Return the Debian packages that the benchmarks need and that are not installed."""
     return [package for package, there in _NEEDED.items() if not there()]
 
 
 def facts() -> dict[str, str]:
-    """Return what the machine is, by name."""
+    """Return the machine's facts and the versions: name → value."""
     return {
         "cores": str(os.cpu_count()),
         "processor": _first(r"model name\s*:\s*(.+)", _read("/proc/cpuinfo")) or platform.machine(),

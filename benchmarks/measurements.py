@@ -1,4 +1,4 @@
-"""Every measurement: what is run, for whom, and which of its figures go into the table."""
+"""The list of measurements: the function of each, the subjects that it is run for, and the columns of its table."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,26 +10,26 @@ from .bench import Bench, Figures
 
 
 def _nothing() -> str | None:
-    """Say that nothing is missing."""
+    """Return None: there is no reason not to run the measurement."""
     return None
 
 
 _STREAMS = ("nchan", "plan", "socketio", "aiohttp", "rpa", "rpa-uvloop")
-#: The cost of other servers in Python explains where ours is dearer than nchan.
+#: These and the bare relay, which costs the least that a server in Python can: the floor of our own figures.
 _WITH_FLOOR = (*_STREAMS, "relay")
 _BOTH = ("nchan", "rpa", "rpa-uvloop")
 
 
 @dataclass(frozen=True)
 class Column:
-    """A figure in a table.
+    """A column of a table: one figure of each subject.
 
     Attributes:
-        key: its name in Figures.
-        heading: with its unit.
-        scale: what it is multiplied with.
-        digits: behind the point.
-        ratio: the table also tells how many times the first subject's it is.
+        key: the figure's name in Figures.
+        heading: head of the column, with the unit.
+        scale: factor from the figure to that unit.
+        digits: number of digits after the decimal point.
+        ratio: whether a second column has the ratio to the first subject's figure.
     """
 
     key: str
@@ -41,13 +41,15 @@ class Column:
 
 @dataclass(frozen=True)
 class Measurement:
-    """One of them.
+    """One kind of work that several subjects are measured at.
 
     Attributes:
-        name: a word, for the command line.
+        name: how ``--only`` names it.
+        title: the heading of its table.
         run: measures one subject once.
-        subjects: whom; ratios are to the first one.
-        missing: tells why it can't be run, None where it can.
+        subjects: the names of the subjects; ratios are to the first one.
+        columns: of its table.
+        missing: returns why the measurement can't be run, None if it can.
     """
 
     name: str

@@ -1,6 +1,6 @@
-"""What is published: the tracker's own bytes, with a number and the time of sending in them.
+"""The messages that are published: the bytes of a tracker's update, with a sequence number and the time of sending.
 
-Pure. All sessions share one epoch word, so that one template serves them all.
+Pure. All sessions have the same epoch, so that one template serves them all.
 """
 
 from datetime import datetime
@@ -8,7 +8,7 @@ from datetime import datetime
 from rpa_server.progress.run import Run
 
 EPOCH = "5f0c9a1be2d34c77"
-#: The number of the first message; the update before it is stored by whoever stores, see stored().
+#: Sequence number of the first published message. Number 1 is the start of the run, which stored() returns.
 FIRST = 2
 
 _BEGAN = datetime(2025, 10, 9, 19, 19, 39, 930000)
@@ -17,7 +17,7 @@ _TEXT = "Selecionando tipo de veículo"
 
 
 def session_id(number: int) -> str:
-    """Name a session; load.c writes the same six digits."""
+    """Return the id of session *number*; load.c puts the same six digits into its paths."""
     return f"bench-{number:06d}"
 
 
@@ -41,5 +41,9 @@ _TEMPLATE = _template()
 
 
 def message(name: bytes, number: int, sent_us: int) -> bytes:
-    """Build update *number* of a session: about 400 bytes."""
+    """Return update *number* of the session *name*: about 400 bytes.
+
+    Args:
+        sent_us: the time of sending, in microseconds since 1970.
+    """
     return _TEMPLATE % (number, name, sent_us)

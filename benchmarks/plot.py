@@ -1,4 +1,4 @@
-"""The figures that matter most as one picture: times of nchan's CPU, by kind of work."""
+"""The most important figures as one plot: each subject's CPU as a multiple of nchan's, by kind of work."""
 
 import statistics
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ _COLORS = ("#e8a33d", "#c9504c", "#7aa874", "#7fb2e5", "#1f6fb2", "#8a8a8a")
 
 
 def draw(results: Results, titles: Mapping[str, str], path: Path) -> bool:
-    """Write the picture to *path*; False where nothing in it was measured."""
+    """Write the plot to *path* and return True; False without one if nchan was not measured at anything in it."""
     compared = {name: results["measurements"][name] for name in _BARS if name in results["measurements"]}
     compared = {name: rounds for name, rounds in compared.items() if "nchan" in rounds}
     if not compared:

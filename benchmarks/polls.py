@@ -1,4 +1,4 @@
-"""How many polls a second a server answers: viewers whose proxy lets no stream through."""
+"""How many polls a second a server answers; pages poll where a proxy lets no stream through."""
 
 from rpa_server.progress.update import HISTORY
 
@@ -9,7 +9,7 @@ _CONNECTIONS = 16
 
 
 def polls(bench: Bench, name: str) -> Figures:
-    """Ask for a session of HISTORY updates over 16 connections that stay open, each as soon as it was answered."""
+    """Poll a session of HISTORY updates over 16 connections that stay open; each polls again once it is answered."""
     made = peer(name)
     with made.running(bench.directory) as deployment:
         made.seed(deployment, 1, updates=HISTORY)

@@ -1,7 +1,7 @@
-"""Processes that are measured: started on a free port, looked at through the operating system, ended by their own id.
+"""Server processes that are measured: their start, the CPU and memory that the kernel counts for them, their end.
 
-Knows nothing of what a process serves. CPU is user plus system time of the process and all its descendants, in
-nanoseconds from the scheduler, not in ticks.
+Independent of what a process serves. CPU is user plus system time of the process and of its running descendants, from
+the scheduler's clocks: these count nanoseconds, /proc only ticks of 10 ms.
 """
 
 import contextlib
@@ -16,12 +16,13 @@ from pathlib import Path
 from tests.support.server import free_port, wait_until
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+#: CPUCLOCK_SCHED of Linux: cpu_us() makes the id of a process's CPU clock as clock_getcpuclockid() does.
 _CPU_CLOCK = 2
 _START_S = 20.0
 
 
 def family(pid: int) -> list[int]:
-    """Return *pid* and its descendants that live now."""
+    """Return *pid* and the ids of its descendants that are running now."""
     children: dict[int, list[int]] = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
@@ -34,22 +35,22 @@ def family(pid: int) -> list[int]:
 
 
 def cpu_us(pid: int) -> float:
-    """Return the CPU that one process has used, in microseconds."""
+    """Return the CPU time that one process has used, in microseconds."""
     return time.clock_gettime((~pid << 3) | _CPU_CLOCK) * 1e6
 
 
 def resident(pid: int) -> int:
-    """Return the bytes of a process that are in memory."""
+    """Return the resident memory of one process, in bytes."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE
 
 
 class Process:
-    """A server as a process of its own.
+    """A server as a process of its own; the constructor waits until it listens.
 
     Args:
         argv: its command, which makes it listen on *port* of 127.0.0.1.
         environ: its whole environment.
-        log: the file that takes what it prints.
+        log: the file to which its output is appended.
     """
 
     def __init__(self, argv: Sequence[str], port: int, environ: Mapping[str, str], log: Path) -> None:
@@ -74,19 +75,19 @@ class Process:
 
     @property
     def pid(self) -> int:
-        """The id of the process that was started; it may have children."""
+        """The id of the process that was started; its workers have other ids."""
         return self._process.pid
 
     def cpu_us(self) -> float:
-        """Return the CPU that it and its descendants have used, in microseconds."""
+        """Return the CPU time that the server and its running descendants have used, in microseconds."""
         return sum(map(cpu_us, family(self.pid)))
 
     def resident(self) -> int:
-        """Return how many bytes of it and its descendants are in memory."""
+        """Return the resident memory of the server and its descendants, in bytes; shared pages count once for each."""
         return sum(map(resident, family(self.pid)))
 
     def stop(self) -> None:
-        """End it and its descendants at once: nothing that is measured comes behind this."""
+        """Kill the server and its descendants with SIGKILL: nothing is measured during a clean shutdown."""
         for pid in family(self.pid):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)

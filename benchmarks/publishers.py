@@ -1,7 +1,7 @@
-"""The robots' side of a measurement: messages on a raw socket, on a schedule or as fast as possible.
+"""The robots of a measurement: they send messages on a raw socket, at a fixed rate or as fast as possible.
 
-A wire knows the protocol; the publisher knows numbers and times. No message waits for the answer to the one before it,
-and every answer is counted in the end.
+A Wire encodes messages and counts their answers; a Publisher numbers them and decides when they are sent. Messages are
+pipelined, with at most about 1,000 unanswered; publishing is over when all are answered.
 """
 
 import select
@@ -19,10 +19,11 @@ _ANSWER_S = 60.0
 
 
 class Wire:
-    """A connection that takes messages.
+    """A connection on which messages are published.
 
     Args:
-        mark: what every answer holds exactly once, and nothing else does.
+        port: of 127.0.0.1.
+        mark: bytes that every answer contains exactly once; they are counted instead of parsing the answers.
     """
 
     def __init__(self, port: int, mark: bytes) -> None:
@@ -37,7 +38,14 @@ class Wire:
         raise NotImplementedError
 
     def send(self, data: bytes, count: int) -> None:
-        """Send *count* encoded messages, taking the answers that are there."""
+        """Send *data*, which is *count* encoded messages, and read the answers that have come.
+
+        Blocks while more than 1,000 messages are unanswered.
+
+        Raises:
+            TimeoutError: no answer came for 60 s.
+            ConnectionError: the connection was closed.
+        """
         self._socket.sendall(data)
         self._open += count
         while self._open and self._take(block=self._open > _ON_THE_WAY):
@@ -61,7 +69,7 @@ class Wire:
         return True
 
     def settle(self) -> None:
-        """Wait until everything sent is answered."""
+        """Wait until every message is answered; raises what send() raises."""
         while self._open:
             self._take(block=True)
 
@@ -80,7 +88,7 @@ class RedisWire(Wire):
         return self.publish(CHANNEL_PREFIX.encode() + name, raw)
 
     def publish(self, channel: bytes, raw: bytes) -> bytes:
-        """Return the command."""
+        """Return the ``PUBLISH`` command for *raw* on *channel*."""
         return b"*3\r\n$7\r\nPUBLISH\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n" % (len(channel), channel, len(raw), raw)
 
 
@@ -108,12 +116,12 @@ class HttpWire(Wire):
 
 @dataclass(frozen=True)
 class Published:
-    """What publishing took.
+    """How much was published, and at what cost.
 
     Attributes:
-        updates: how many were sent.
-        seconds: from the first to the last answer.
-        cpu_us: this process's own CPU for it.
+        updates: number of messages.
+        seconds: from just before the first message until the last answer.
+        cpu_us: CPU time of this process meanwhile, in microseconds.
     """
 
     updates: int
@@ -122,7 +130,7 @@ class Published:
 
 
 class Publisher:
-    """Numbers the messages of *sessions* sessions and sends them in turn.
+    """Numbers the messages of *sessions* sessions and sends one to each session in turn.
 
     Args:
         first: the number of the first session.
@@ -142,7 +150,7 @@ class Publisher:
         return self._wire.encode(name, message(name, number, time.time_ns() // 1000))
 
     def steady(self, rate: float, updates: int) -> Published:
-        """Send *updates* messages, *rate* a second, each at its own time."""
+        """Send *updates* messages, *rate* a second; a message that is sent late does not delay those after it."""
         began, cpu = time.perf_counter(), time.process_time()
         for count in range(updates):
             ahead = began + count / rate - time.perf_counter()

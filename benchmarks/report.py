@@ -1,4 +1,4 @@
-"""From figures to text: medians over the rounds, and ratios taken round by round.
+"""Turns figures into text: medians over the rounds, and ratios within each round.
 
 Pure. A ratio compares two runs of the same round, minutes apart at most; its spread shows how far it can be trusted.
 """
@@ -9,22 +9,22 @@ from typing import Any
 
 from .measurements import MEASUREMENTS, Column, Measurement
 
-#: Measurement → subject → one set of figures a round.
+#: Of one measurement: subject → its figures in each round.
 Rounds = Mapping[str, Sequence[Mapping[str, float]]]
 Results = Mapping[str, Any]
 
 
 def ratios(figures: Sequence[Mapping[str, float]], base: Sequence[Mapping[str, float]], key: str) -> list[float]:
-    """Return how many times *base*'s a figure was, round by round; rounds where that is 0 are left out."""
+    """Return the figure *key* divided by that of *base*, for each round but those in which *base* has 0."""
     return [ours[key] / theirs[key] for ours, theirs in zip(figures, base, strict=False) if theirs[key]]
 
 
 def text(results: Results, titles: Mapping[str, str]) -> str:
-    """Return everything as text of fixed width.
+    """Return the facts and the tables of all measurements, as text for a fixed-width font.
 
     Args:
-        results: what __main__ writes as JSON.
-        titles: of the subjects, by name.
+        results: what __main__ writes as results.json.
+        titles: subject → its title in the tables.
     """
     parts = [_facts(results)]
     for measurement in MEASUREMENTS:
@@ -69,14 +69,14 @@ def _cells(column: Column, figures: Sequence[Mapping[str, float]], base: Sequenc
 
 
 def spread(values: Sequence[float]) -> str:
-    """Return median, least and greatest."""
+    """Return the median and, in brackets, the least and the greatest of *values*; ``-`` if there are none."""
     if not values:
         return "-"
     return f"{statistics.median(values):.2f} ({min(values):.2f}..{max(values):.2f})"
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:
-    """Return rows under each other: the first column to the left, the others to the right; the first row is the head."""
+    """Return *rows*, the head first, as lines of aligned columns: the first to the left, the others to the right."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = []
     for row in rows:

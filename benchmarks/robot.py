@@ -1,6 +1,7 @@
-"""What reporting a step costs the robot, beside the least that storing its state costs.
+"""What ``update_progress`` costs the robot, compared with one bare write to the same store.
 
-Both calls alternate in one process, so that both meet the same machine. A run has 30 updates, as real ones have.
+Both calls alternate in one process, so that the machine is equally busy for both. A run has 30 updates, as real runs
+have.
 """
 
 import os
@@ -23,7 +24,7 @@ _UPDATES = 30
 
 
 def robot(bench: Bench, store: str) -> Figures:
-    """Time ``update_progress`` and its bare counterpart; *store* is ``redis`` or ``files``."""
+    """Time ``update_progress``, and one SETEX (*store* is ``redis``) or one file replaced (``files``)."""
     ours: list[float] = []
     bare: list[float] = []
     data = bench.directory / "rpa_data"
@@ -59,7 +60,7 @@ def _setex(client: Any, body: bytes) -> Callable[[], object]:
 
 
 def _replace(directory: Path, body: bytes) -> Callable[[], object]:
-    """Return a call that replaces a file in one step and does no more."""
+    """Return a function that writes *body* to a temporary file and renames that to bare.json."""
     path, temporary = directory / "bare.json", directory / "bare.json.tmp"
 
     def write() -> None:
@@ -71,7 +72,7 @@ def _replace(directory: Path, body: bytes) -> Callable[[], object]:
 
 @contextmanager
 def _environment(**variables: str) -> Iterator[None]:
-    """Set variables for the length of the block."""
+    """Set environment variables for the length of the block."""
     before: Mapping[str, str] = dict(os.environ)
     os.environ.update(variables)
     try:

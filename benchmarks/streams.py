@@ -1,4 +1,4 @@
-"""Updates to many viewers of one session, and to one viewer each of many."""
+"""What updates cost: to one session with many viewers, and to many sessions with one viewer each."""
 
 import statistics
 
@@ -13,19 +13,19 @@ _WIDE_PER_S = 1.0
 
 
 def broadcast(bench: Bench, name: str, way: str = "ws") -> Figures:
-    """One session, 1,000 viewers, 20 updates a second."""
+    """Publish 20 updates a second to one session with 1,000 viewers."""
     with scene(bench, name, way, viewers=VIEWERS, sessions=1) as under_load:
         under_load.warm_up(_PER_S, 10)
         return under_load.measure(lambda: under_load.publisher.steady(_PER_S, round(_PER_S * bench.seconds(4))))
 
 
 def broadcast_events(bench: Bench, name: str) -> Figures:
-    """Do the same over server-sent events."""
+    """Run ``broadcast`` over server-sent events."""
     return broadcast(bench, name, "sse")
 
 
 def wide(bench: Bench, name: str, way: str = "ws") -> Figures:
-    """One session, as many viewers as there are descriptors for, an update a second."""
+    """Publish one update a second to one session with 18,000 viewers, or as many as the descriptors allow."""
     viewers = bench.most_viewers(bench.count(_WIDE))
     with scene(bench, name, way, viewers=viewers, sessions=1) as under_load:
         under_load.warm_up(_WIDE_PER_S, 1)
@@ -35,12 +35,15 @@ def wide(bench: Bench, name: str, way: str = "ws") -> Figures:
 
 
 def wide_events(bench: Bench, name: str) -> Figures:
-    """Do the same over server-sent events."""
+    """Run ``wide`` over server-sent events."""
     return wide(bench, name, "sse")
 
 
 def unicast(bench: Bench, name: str, way: str = "ws") -> Figures:
-    """1,000 sessions, one viewer each: 1,000 updates a second, then 20,000 as fast as they go, three times."""
+    """Publish to 1,000 sessions with one viewer each: 1,000 updates a second, then bursts of 20,000 at full speed.
+
+    The figures ``burst_*`` are medians of three bursts.
+    """
     with scene(bench, name, way, viewers=VIEWERS, sessions=VIEWERS) as under_load:
         under_load.warm_up(VIEWERS, VIEWERS)
         figures = under_load.measure(lambda: under_load.publisher.steady(VIEWERS, round(VIEWERS * bench.seconds(4))))
@@ -51,5 +54,5 @@ def unicast(bench: Bench, name: str, way: str = "ws") -> Figures:
 
 
 def unicast_events(bench: Bench, name: str) -> Figures:
-    """Do the same over server-sent events."""
+    """Run ``unicast`` over server-sent events."""
     return unicast(bench, name, "sse")

@@ -1,7 +1,7 @@
-"""What a second worker process brings: deliveries as fast as possible, to the same viewers.
+"""What a second worker process gains: deliveries as fast as possible, to the same number of viewers.
 
-On a machine with as many cores as workers the load generator takes CPU from them; so besides the measured rate there is
-the rate that the busiest process would reach alone on its core.
+On a machine with only as many cores as workers, the load generator takes CPU from them. So besides the measured rate
+there is ``ideal_per_s``: the rate at which the busiest process would use all of a core.
 """
 
 import subprocess
@@ -17,14 +17,18 @@ _REST_MS = 20
 
 
 def missing() -> str | None:
-    """Tell why it can't be measured, None where it can."""
+    """Return why this measurement can't be run, None if it can."""
     argv = [sys.executable, "-m", "rpa_server", "serve", "--help"]
     help_text = subprocess.run(argv, capture_output=True, text=True, check=True)
     return None if "--workers" in help_text.stdout else "rpa-server serve has no option --workers"
 
 
 def workers(bench: Bench, name: str) -> Figures:
-    """Publish 2,000 updates at once to 4 sessions of 250 viewers; *name* ends with the number of workers."""
+    """Publish 2,000 updates as fast as possible to 4 sessions with 250 viewers each.
+
+    Args:
+        name: of a peer, ``rpa-1`` or ``rpa-2``, after its number of workers.
+    """
     with scene(bench, name, "ws", viewers=VIEWERS, sessions=_MANY, rest_ms=_REST_MS) as under_load:
         under_load.warm_up(20, 20)
         before = _by_process(under_load)

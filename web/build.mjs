@@ -1,9 +1,9 @@
-// Makes what pages load: `node build.mjs [directory]` writes the scripts, and the data file that the widget loads from
-// beside its own, into dist/, and page-outcomes.js beside page.js; or all of them into another directory.
+// Builds what pages load. `node build.mjs` writes the scripts and the widget's data file to dist/, and page-outcomes.js
+// beside page.js; `node build.mjs DIRECTORY` writes all of them to DIRECTORY.
 //
-// esbuild bundles, and shortens property names that begin with an underscore: those are internal, no page, message or
-// browser has one. So such a name may be as long as it reads best. terser shortens the rest: its output is 4 % smaller
-// when compressed. Both are pinned, so the same sources make the same bytes everywhere.
+// esbuild bundles, and shortens property names that begin with an underscore. No page, message or browser uses such
+// names, so they may be as long as reads best. terser then minifies the bundle, which makes it 4 % smaller when
+// compressed. Both have pinned versions, so that the same sources make the same bytes everywhere.
 
 import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -14,7 +14,7 @@ import { minify } from 'terser';
 import * as loadedData from './src/loaded-data.js';
 import { OUTCOMES } from './src/outcome.js';
 
-/** Script → its entry. */
+/** Script → the module that it is built from. */
 const ENTRIES = {
   'rpa-client': 'src/rpa-client.js', // the clients
   'rpa-progress': 'src/rpa-progress.js', // the clients, the widget and the bindings
@@ -24,7 +24,7 @@ const target = process.argv[2] ?? join(here, 'dist');
 const read = (name) => readFileSync(join(here, name), 'utf8');
 const write = (name, text) => writeFileSync(join(target, name), text);
 
-/** Build *entry* as one function, so that no names reach the page but those of globals.js; *known* are constants for it. */
+/** Build *entry* as one function, so that it defines no globals but by defineGlobals(); *known*: constants for it. */
 async function buildScript(entry, known) {
   const bundled = await build({
     absWorkingDir: here,
@@ -50,7 +50,7 @@ async function buildScript(entry, known) {
 }
 
 mkdirSync(target, { recursive: true });
-// Style and words. The script has their hash, so that a page that pins the script pins them, too.
+// The data file: style and words. The script has its hash, so that a page that pins the script pins the file, too.
 const { code: css } = await transform(read('src/style.css'), { loader: 'css', minify: true });
 const data = JSON.stringify({ css, ...loadedData });
 write('rpa-progress.json', data);
@@ -58,7 +58,7 @@ const known = {
   VERSION: JSON.parse(read('package.json')).version,
   INTEGRITY: `sha256-${createHash('sha256').update(data).digest('base64')}`,
 };
-// page.js is served as it is written, so it imports this instead of the sources.
+// page.js is served unbuilt and cannot import the sources, so it imports this file.
 const outcomes = Object.entries(OUTCOMES)
   .map(([name, { _words, _kind }]) => `  ${name}: ${JSON.stringify({ words: _words, kind: _kind })},\n`);
 writeFileSync(

@@ -1,4 +1,4 @@
-// The page that shows how to embed the widget: the server's own address in the snippets, copying, a look at the widget.
+// The script of /embed: puts the server's address into the snippets, copies them, and changes the widget's look.
 
 const byId = (id) => document.getElementById(id);
 
@@ -11,7 +11,7 @@ async function copy(button) {
   const node = byId(button.dataset.copy);
   try {
     await navigator.clipboard.writeText(node.textContent);
-  } catch { // no permission, or no https: selected, it is copied by hand
+  } catch { // no permission, or no https: the snippet is selected, so that the visitor can copy it
     getSelection().selectAllChildren(node);
     byId('said').textContent = 'Selecionado: copie com Ctrl+C.';
     button.textContent = 'Copie com Ctrl+C';
@@ -32,6 +32,7 @@ for (const button of document.querySelectorAll('[data-copy]')) {
 
 byId('look').hidden = false;
 for (const name of ['theme', 'lang']) {
-  byId(name).value = byId('live').getAttribute(name); // what a reload left chosen is not what is shown
+  // A reload keeps what the visitor had chosen, but the widget begins with its default again.
+  byId(name).value = byId('live').getAttribute(name);
   byId(name).onchange = () => byId('live').setAttribute(name, byId(name).value);
 }

@@ -1,6 +1,6 @@
-// The plain page of the server: the list of sessions at "/", one live run at "/?session=<id>".
-// Everything a server sends is shown as text (textContent, text nodes), so nothing in it can become markup;
-// the page runs under a policy that would refuse markup anyway.
+// The script of the server's own page: the list of sessions at "/", one live run at "/?session=<id>".
+// Everything that a server sends is shown as text (textContent, text nodes), so nothing in it can become markup;
+// the page's Content-Security-Policy (Trusted Types) would refuse markup anyway.
 
 import { OUTCOMES } from './page-outcomes.js';
 
@@ -11,21 +11,21 @@ const element = (tag, className, ...kids) => {
   node.append(...kids);
   return node;
 };
-const setText = (node, words) => { // rewriting an alert with the same words would repeat it
+const setText = (node, words) => { // writing the same words to an alert again would make a screen reader repeat it
   if (node.textContent !== (words || '')) node.textContent = words || '';
   node.hidden = !words;
 };
 
-// ---- words of the list
+// ---- texts of the list
 
 const isObject = (value) => typeof value === 'object' && value !== null;
 const text = (value) => (value === undefined || value === null || isObject(value) ? '' : String(value).trim());
-const percentText = (percent) => `${Math.floor(percent)}%`; // 99.9 is not yet 100
-const stepText = (etapa, total) => { // half steps (5.5) are extra screens of the step before
+const percentText = (percent) => `${Math.floor(percent)}%`; // rounded down: 99.9 is not yet 100
+const stepText = (etapa, total) => { // rounded down: 5.5 is an extra screen of step 5
   if (!Number.isFinite(etapa)) return '';
   return etapa < 1 ? 'Preparação' : `Etapa ${Math.floor(etapa)}${total ? ` de ${text(total)}` : ''}`;
 };
-const clock = (stamp) => /T(\d\d:\d\d:\d\d)/.exec(text(stamp))?.[1] ?? ''; // no zone in it: cut, not converted
+const clock = (stamp) => /T(\d\d:\d\d:\d\d)/.exec(text(stamp))?.[1] ?? ''; // stamps have no zone: not converted
 const isSession = (id) => /^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/.test(id) && !id.includes('..');
 
 // ---- one run, shown by the widget
@@ -44,7 +44,8 @@ function follow(session) {
     wasLive ||= detail.connected;
     showConnection(detail.state, wasLive);
   });
-  widget.addEventListener('rpa:progress', ({ detail }) => requestAnimationFrame(() => { // by then it is drawn
+  // An animation frame later the widget has drawn the update.
+  widget.addEventListener('rpa:progress', ({ detail }) => requestAnimationFrame(() => {
     const words = widget.shadowRoot?.querySelector(detail.final ? '[part=state]' : '[part=percent]')?.textContent;
     if (words) document.title = `${words} · Cotação`;
   }));
@@ -59,7 +60,7 @@ function follow(session) {
 
 // ---- the list of sessions
 
-const rows = new Map(); // kept from one refresh to the next: focus and a click in progress survive
+const rows = new Map(); // session id → its row, kept between refreshes: focus and a click in progress survive
 
 function makeRow(id) {
   const names = ['pill', 'bar-fill', 'step', 'percent', 'time'];
@@ -109,7 +110,7 @@ async function refresh() {
   } catch {
     setText(byId('list-note'), 'Sem resposta do servidor. Tentando de novo…');
   }
-  // The next request waits for this answer, and for someone to look.
+  // The next request comes 2 s after this answer, and not before the page is visible.
   setTimeout(() => {
     if (document.hidden) document.addEventListener('visibilitychange', refresh, { once: true });
     else refresh();

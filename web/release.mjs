@@ -1,7 +1,8 @@
-// Pins a release: `node release.mjs [directory]` records the hashes of its files in dist/ in releases.json, for ever.
+// Pins a release: `node release.mjs [directory]`, by default for the directory of this file.
 //
-// Pages name a version and its hash. So before a new version is built, the files of the last one are kept in dist/ under
-// names with their version, and the server goes on serving them.
+// Pages name a version and its hash, so a version's files never change and go on being served. Run this twice: before
+// the build of a new version it copies the last version's files in dist/ to names with their version; after the build
+// it adds the hashes of the new files to releases.json.
 
 import { createHash } from 'node:crypto';
 import { copyFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';

@@ -1,11 +1,11 @@
 // Types of what rpa-client.js and rpa-progress.js define on a page. Written by hand, checked with tests/usage.ts.
 // The prose is in docs/javascript.rst; the names on the wire are those of docs/api.rst.
 
-/** What a run means, whatever word the robot wrote. */
+/** State or outcome of a run, whatever word the robot used for it. */
 type RPAEstado = 'aguardando' | 'executando' | 'sucesso' | 'cotacao_manual' | 'erro' | 'expirado' | 'cancelado';
 
 interface RPACobertura {
-  /** From 1. */
+  /** Number of the cover, from 1. */
   indice?: number;
   nome?: string;
   nome_cobertura?: string;
@@ -22,7 +22,7 @@ interface RPAEstimativas {
   [key: string]: unknown;
 }
 
-/** What the robot could not read is 'N/A', or false. */
+/** A field that the robot could not read is 'N/A', or false. */
 interface RPAPlano {
   plano?: string;
   valor?: string;
@@ -46,10 +46,10 @@ interface RPAResultado {
   plano_alternativo?: RPAPlano;
 }
 
-/** One step of the robot, or the whole state where the page could not have every step. */
+/** One update of the robot, or the whole state in the same form if the page did not get every update. */
 interface RPAUpdate {
   type: 'progress_update';
-  /** Missing where another program published the step. */
+  /** Missing if a program other than our tracker published the update. */
   epoch?: string | null;
   seq?: number;
   session_id?: string;
@@ -69,7 +69,7 @@ interface RPAUpdate {
   contexto?: string;
 }
 
-/** Everything that is known of the session. Never changed: what follows is a new object. */
+/** The state of the session after an update. A snapshot is never changed: the next update makes a new one. */
 interface RPASnapshot {
   readonly epoch: string | null | undefined;
   readonly seq: number;
@@ -102,11 +102,11 @@ declare class RPAError extends Error {
   readonly name: 'RPAError';
   readonly code: RPAErrorCode;
   readonly category: 'config' | 'access' | 'busy' | 'network' | 'job';
-  /** The client has stopped. */
+  /** Nothing is tried again: the client has stopped, or the run has ended. */
   readonly fatal: boolean;
-  /** Key for the page's own texts: the code. */
+  /** The code, as a key for texts of the page's own. */
   readonly messageKey: string;
-  /** When it tries again, ms since 1970. */
+  /** When the client tries again, ms since 1970. */
   readonly retryAt?: number;
   readonly status?: number;
   readonly closeCode?: number;
@@ -116,7 +116,7 @@ type RPATransport = 'websocket' | 'sse' | 'polling';
 
 interface RPAConnection {
   state: RPAConnectionState;
-  /** 'poll' is polling without holding the answer back; undefined when none is left. */
+  /** With 'poll' the server answers at once, with 'polling' when there is news; undefined when no transport is left. */
   transport: RPATransport | 'poll' | undefined;
   connected: boolean;
   error?: RPAError;
@@ -128,18 +128,18 @@ interface RPACallbacks {
   onProgressUpdate?: (data: RPAUpdate) => void;
   onEstimate?: (estimativas: RPAEstimativas) => void;
   onResult?: (resultado: RPAResultado) => void;
-  /** Called when it changes. */
+  /** Called when *connected* changes. */
   onConnectionChange?: (connected: boolean, detail: RPAConnection) => void;
   onStateChange?: (state: RPAConnectionState, detail: RPAConnection) => void;
-  /** *message* is Portuguese, for the visitor; *error* is for the program. */
+  /** *message* is a Portuguese text for the visitor. */
   onError?: (message: string, error: RPAError) => void;
 }
 
-/** All times in ms. */
+/** All times are in ms. */
 interface RPAOptions extends RPACallbacks {
-  /** Default: where the script was loaded from. */
+  /** The server's address; default: where the script was loaded from. */
   baseUrl?: string;
-  /** A link token, or what fetches one; asked for before each connection. */
+  /** A token for the server, or a function that returns one and is called before each connection. */
   token?: string | (() => string | Promise<string>);
   transports?: readonly (RPATransport | 'poll')[];
   minDelay?: number;
@@ -152,15 +152,15 @@ interface RPAOptions extends RPACallbacks {
   pollInterval?: number;
   upgradeAfter?: number;
   stallAfter?: number;
-  /** Begin with the first update of the run instead of the whole state. */
+  /** Report every update from the run's first one on, instead of beginning with the whole state. */
   replay?: boolean;
-  /** Default: the tab's sessionStorage; null keeps nothing. */
+  /** Keeps the state across reloads; default: the tab's sessionStorage; null: not kept. */
   resumeStore?: Pick<Storage, 'getItem' | 'setItem'> | null;
   /** Print every event to the console. */
   debug?: boolean;
-  /** The plan's name of maxAttempts. */
+  /** Another name of maxAttempts, used if that is not given. */
   maxReconnectAttempts?: number;
-  /** The plan's name of minDelay. */
+  /** Another name of minDelay, used if that is not given. */
   reconnectInterval?: number;
   WebSocket?: new (url: string, protocols?: string | string[]) => unknown;
   fetch?: typeof fetch;
@@ -176,26 +176,26 @@ interface RPAEventMap {
   'rpa:result': CustomEvent<RPAResultado>;
   'rpa:error': CustomEvent<RPAError>;
   'rpa:connection': CustomEvent<RPAConnection>;
-  /** Nothing came for stallAfter; the detail is the state. */
+  /** The run sent no update for stallAfter; the detail is the snapshot. */
   'rpa:stall': CustomEvent<RPASnapshot>;
   'rpa:done': CustomEvent<RPASnapshot>;
 }
 
 interface RPAStats {
-  /** Connections that were tried. */
+  /** Connections that were opened or tried. */
   connects: number;
-  /** Holes in the numbers that were met. */
+  /** Gaps in the numbers of updates; for each a second connection was opened. */
   gaps: number;
   /** Updates and snapshots that were reported. */
   updates: number;
-  /** Messages that had been seen before. */
+  /** Messages that were ignored, since the page had seen them before. */
   duplicates: number;
-  /** Times that continuity was lost. */
+  /** Snapshots that replaced what the page had, without the updates in between. */
   resets: number;
-  /** Failures since a connection lasted. */
+  /** Failures since a connection lasted for minUptime; undefined before connect(). */
   tries: number | undefined;
   live: 0 | 1;
-  /** A second connection is being tried. */
+  /** 1 while a second connection is tried. */
   probing: 0 | 1;
   timers: number;
 }
@@ -210,12 +210,12 @@ declare class RPAProgressClient extends EventTarget {
   readonly isConnected: boolean;
   readonly lastSeq: number;
   connect(): this;
-  /** Stop, and leave nothing behind. */
+  /** Stop; no timer, listener or connection is left. */
   disconnect(): void;
-  /** Try again now. */
+  /** Connect anew at once, even during a wait. */
   reconnect(): void;
   snapshot(): RPASnapshot | null;
-  /** The state at the end of the run; rejects with RPAError where it failed, or where the client stopped before. */
+  /** The snapshot at the end of the run; rejects with RPAError if the run failed, or if the client stopped before. */
   done(): Promise<RPASnapshot>;
   [Symbol.asyncIterator](): AsyncIterableIterator<RPAEventMap[keyof RPAEventMap]>;
   stats(): RPAStats;
@@ -229,25 +229,25 @@ declare class RPAProgressClient extends EventTarget {
     type: string, listener: EventListenerOrEventListenerObject | null, options?: boolean | EventListenerOptions): void;
 }
 
-/** The same client on a WebSocket alone, with the plan's defaults: 5 attempts, 5 s, a ping after 30 s. */
+/** The client on WebSocket alone, with other defaults: 5 attempts, a first wait of at most 5 s, a ping after 30 s. */
 declare class RPAWebSocketClient extends RPAProgressClient {
   readonly maxReconnectAttempts: number;
   readonly reconnectInterval: number;
   readonly heartbeatInterval: number;
 }
 
-/** What <rpa-progress> can be asked for, all of it optional; docs/webflow.rst says what it does. Names are also those of data-rpa-… */
+/** The attributes of <rpa-progress>, all optional: see docs/webflow.rst. The script tag has them as data-rpa-<name>. */
 interface RPAProgressAttributes {
   'session-id': string;
-  /** Name of the parameter of the page's address that has the session. */
+  /** Name of the query parameter in the page's address that has the session id. */
   'session-param': string;
-  /** 'event:name', of an event on the window that has the session. */
+  /** 'event:name': name of an event on the window whose detail has the session id. */
   'session-from': string;
   'base-url': string;
   token: string;
   lang: 'pt-BR' | 'en';
   theme: 'light' | 'dark' | 'auto';
-  /** Of bar, steps, eta, estimate, plans, log; with commas. */
+  /** Any of bar, steps, eta, estimate, plans and log, with commas between. */
   show: string;
   steps: string;
   transport: string;
@@ -259,13 +259,13 @@ interface RPAProgressAttributes {
   hidden: '';
 }
 
-/** The element of rpa-progress.js. Its events are those of the client, and bubble; those of result and error may be cancelled. */
+/** The element of rpa-progress.js. The client's events bubble from it; rpa:result and rpa:error may be cancelled. */
 interface RPAProgressElement extends HTMLElement {
-  /** Open, so that it can be read; style it by custom properties and ::part. */
+  /** An open root, so that a page can read it; it is styled by custom properties and ::part. */
   readonly shadowRoot: ShadowRoot;
   setAttribute<K extends keyof RPAProgressAttributes>(name: K, value: RPAProgressAttributes[K]): void;
   setAttribute(name: string, value: string): void;
-  /** Begin anew what the attributes ask for. */
+  /** Stop following, and follow the run that the attributes ask for. */
   restart(): void;
 }
 
@@ -275,7 +275,7 @@ interface HTMLElementTagNameMap {
 
 interface GlobalEventHandlersEventMap extends RPAEventMap {}
 
-/** The element's attributes under the names of a program: sessionId, baseUrl, contactUrl and so on. */
+/** The element's attributes with their names in camel case: contact-url is contactUrl. */
 interface RPAStart {
   sessionId?: string;
   sessionParam?: string;
@@ -301,6 +301,6 @@ interface Window {
   RPAProgressClient: typeof RPAProgressClient;
   RPAWebSocketClient: typeof RPAWebSocketClient;
   RPAError: typeof RPAError;
-  /** Commands, before the script is there and after: then what is pushed runs at once. */
+  /** A queue of commands: those pushed before the script starts run then, later ones at once. */
   RPAProgress?: RPACommand[];
 }

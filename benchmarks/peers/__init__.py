@@ -1,7 +1,7 @@
-"""The servers that are compared, each as its own makers would run it on one process.
+"""The servers that are compared, each in one process (``rpa-2``: two workers), with default settings but raised limits.
 
-A peer knows how its server is started, how a viewer asks it for a stream, and how a robot tells it of an update. It
-measures nothing.
+A Peer supplies the command that starts its server, the requests by which viewers connect, and the connection on which
+robots publish. It measures nothing.
 """
 
 from ..load import Way
@@ -17,7 +17,7 @@ _PLAIN = Way("ws", "/rpa/bench-{}")
 _SOCKET_IO = Way("sio", "/socket.io/?EIO=4&transport=websocket&session=bench-{}")
 _SERVE = ("-m", "rpa_server", "serve", "--host")
 
-#: By name.
+#: Name → peer.
 PEERS: dict[str, Peer] = {
     peer.name: peer
     for peer in (

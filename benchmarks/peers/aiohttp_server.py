@@ -1,6 +1,6 @@
 """The shortest server that works: aiohttp, and ``await send_str`` for one socket after the other.
 
-The text is passed on as it came. ``python -m benchmarks.peers.aiohttp_server PORT REDIS_URL``
+Messages are passed on unchanged. ``python -m benchmarks.peers.aiohttp_server PORT REDIS_URL``
 """
 
 import asyncio
@@ -49,7 +49,7 @@ async def _subscribed(app: web.Application) -> AsyncIterator[None]:
 
 
 def main(port: int, url: str) -> None:
-    """Serve until the process is ended."""
+    """Serve on *port* until the process is killed; *url* is that of Redis."""
     app = web.Application()
     app[_URL] = url
     sockets: defaultdict[str, set[web.WebSocketResponse]] = defaultdict(set)

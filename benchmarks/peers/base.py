@@ -1,4 +1,4 @@
-"""What all peers share: a running server with what it needs, and the interface that measurements use."""
+"""The interface of all peers, and a peer's server while it runs, together with its Redis."""
 
 import contextlib
 import os
@@ -15,10 +15,11 @@ from ..publishers import Wire
 
 @dataclass
 class Deployment:
-    """A running server, alone with what it needs.
+    """A running server, with a Redis that serves nothing else.
 
     Attributes:
         redis: None for a server that needs none.
+        redis_pid: 0 for a server that needs none.
     """
 
     server: Process
@@ -26,18 +27,19 @@ class Deployment:
     redis_pid: int = 0
 
     def redis_us(self) -> float:
-        """Return the CPU that Redis has used, in microseconds."""
+        """Return the CPU time that Redis has used, in microseconds; 0 without Redis."""
         return cpu_us(self.redis_pid) if self.redis_pid else 0.0
 
 
 class Peer:
-    """One make of server.
+    """A server that is compared: how it is started, connected to and published to.
 
     Attributes:
-        name: a word, for the command line.
-        title: for the tables.
-        needs_redis: it gets its updates from Redis.
-        ways: how it is asked, by ``ws``, ``sse``, ``poll`` and ``state`` (a stream that begins with the state).
+        name: how ``--peers`` names it.
+        title: in the tables.
+        needs_redis: whether it gets its updates from Redis.
+        ways: how viewers connect: ``ws``, ``sse``, ``poll``, ``state`` (a WebSocket that begins with the state); a peer
+            may have only some of them.
     """
 
     name: str
@@ -46,23 +48,23 @@ class Peer:
     ways: dict[str, Way]
 
     def argv(self, port: int, redis_url: str, directory: Path) -> Sequence[str]:
-        """Return the command that starts it; its files go to *directory*."""
+        """Return the command that starts the server on *port* of 127.0.0.1; its files go to *directory*."""
         raise NotImplementedError
 
     def environ(self, redis_url: str, directory: Path) -> dict[str, str]:
-        """Return variables of its own."""
+        """Return the environment variables that this server is configured with."""
         return {}
 
     def wire(self, deployment: Deployment) -> Wire:
-        """Return a new connection that takes updates."""
+        """Return a new connection on which updates are published to the server."""
         raise NotImplementedError
 
     def seed(self, deployment: Deployment, sessions: int, *, first: int = 0, updates: int = 1) -> None:
-        """Give the server *sessions* sessions with *updates* updates each, where it stores any."""
+        """Store *sessions* sessions, from number *first* on, with *updates* updates each; by default, nothing."""
 
     @contextlib.contextmanager
     def running(self, directory: Path) -> Iterator[Deployment]:
-        """Run the server, and its own Redis, for the length of the block."""
+        """Run the server, and a Redis if it needs one, for the length of the block."""
         with contextlib.ExitStack() as stack:
             redis = stack.enter_context(redis_server()) if self.needs_redis else None
             url = "none" if redis is None else redis.url

@@ -1,4 +1,4 @@
-"""nchan, nginx's module for event streams, from Debian's package: one worker, in memory, without an access log."""
+"""nchan, a publish/subscribe module of nginx, from Debian's package: one worker, in memory, without an access log."""
 
 import getpass
 import grp
@@ -15,7 +15,8 @@ from .base import Deployment, Peer
 
 MODULE = Path("/usr/lib/nginx/modules/ngx_nchan_module.so")
 
-# The same depth of history as ours. Whoever joins a stream of /state is sent the newest message first.
+# Each session keeps 500 messages, as with rpa-server. A viewer of /state or /poll is sent the newest one first; a
+# viewer of /ws or /sse gets only messages that are published after it joined.
 _CONFIG = """
 {user}
 load_module {module};
@@ -51,7 +52,7 @@ http {{
 
 
 class Nchan(Peer):
-    """nginx with nchan; robots publish by HTTP."""
+    """nginx with nchan; updates are published over HTTP."""
 
     needs_redis = False
 
@@ -67,7 +68,7 @@ class Nchan(Peer):
 
     def argv(self, port: int, redis_url: str, directory: Path) -> Sequence[str]:
         files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-        # As root nginx's workers change to this user; for others the line would only cause a warning.
+        # Started as root, nginx runs its workers as this user; otherwise the line would only cause a warning.
         user = f"user {getpass.getuser()} {grp.getgrgid(os.getgid()).gr_name};" if os.getuid() == 0 else ""
         config = directory / "nginx.conf"
         config.write_text(
@@ -81,7 +82,7 @@ class Nchan(Peer):
         return HttpWire(deployment.server.port)
 
     def seed(self, deployment: Deployment, sessions: int, *, first: int = 0, updates: int = 1) -> None:
-        """Publish the history; a single update is skipped, since nobody would receive it."""
+        """Publish *updates* messages to each session; a single one is left out: nchan needs no first state."""
         if updates == 1:
             return
         wire = self.wire(deployment)

@@ -1,4 +1,4 @@
-"""rpa-server, started in one of its two documented ways."""
+"""rpa-server, started in one of its two documented ways: ``python -m aiohttp.web`` or ``rpa-server serve``."""
 
 import sys
 import time
@@ -19,13 +19,13 @@ _AT_ONCE = 200
 
 
 class Ours(Peer):
-    """rpa-server.
+    """rpa-server, as the given command starts it.
 
     Args:
         name, title: see Peer.
-        arguments: Python's arguments up to the option for the address.
-        port_option: the option for the port.
-        more: options after that.
+        arguments: Python's arguments, up to and including the option whose value is the host.
+        port_option: the option whose value is the port.
+        more: further options.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Ours(Peer):
         return RedisWire(deployment.redis.port)
 
     def seed(self, deployment: Deployment, sessions: int, *, first: int = 0, updates: int = 1) -> None:
-        """Store runs as the tracker would, so that published updates follow on them."""
+        """Store runs in Redis as the tracker would, so that the first published update follows without a gap."""
         assert deployment.redis
         with deployment.redis.client() as client:
             client.script_load(append.SCRIPT)

@@ -1,7 +1,8 @@
-"""The plan's server: a dictionary of sets, ``json.dumps`` for every update, ``asyncio.gather`` over ``send``.
+"""The server that this project's first plan describes: a dictionary of sets, ``json.dumps``, ``gather`` over ``send``.
 
-Its pub/sub is read with redis.asyncio, since the plan's blocking ``listen()`` would stop the loop for ever, and by
-pattern, since a set of channels can't be empty. ``python -m benchmarks.peers.plan_server PORT REDIS_URL``
+Two things differ from the plan. Redis is read with redis.asyncio, since the plan's blocking ``listen()`` would stop the
+event loop for ever; and the subscription is a pattern, since one to channels can't begin without any channel.
+``python -m benchmarks.peers.plan_server PORT REDIS_URL``
 """
 
 import asyncio
@@ -22,7 +23,7 @@ class Server:
         self.connections: dict[str, set[ServerConnection]] = {}
 
     async def handle(self, socket: ServerConnection) -> None:
-        """Keep a socket in its session's set until it closes; what it says is echoed."""
+        """Keep a socket in its session's set until it closes; its messages are sent back to it."""
         assert socket.request
         session = self.connections.setdefault(socket.request.path.rpartition("/")[2], set())
         session.add(socket)
@@ -33,7 +34,7 @@ class Server:
             session.discard(socket)
 
     async def broadcast(self, session_id: str, data: dict[str, Any]) -> None:
-        """Send *data* to everyone who watches."""
+        """Send *data* to every socket of the session."""
         if session_id in self.connections:
             text = json.dumps(data)
             await asyncio.gather(
@@ -41,7 +42,7 @@ class Server:
             )
 
     async def listen(self, messages: "redis.asyncio.client.PubSub") -> None:
-        """Broadcast whatever is published, for ever."""
+        """Broadcast every message that is published, for ever."""
         async for message in messages.listen():
             if message["type"] == "pmessage":
                 channel = message["channel"].decode()
@@ -49,7 +50,7 @@ class Server:
 
 
 async def main(port: int, url: str) -> None:
-    """Serve until the process is ended."""
+    """Serve on *port* until the process is killed; *url* is that of Redis."""
     server = Server()
     messages = redis.asyncio.Redis.from_url(url).pubsub()
     await messages.psubscribe(_CHANNELS + "*")

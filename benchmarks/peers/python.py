@@ -1,4 +1,4 @@
-"""The servers of other makes in Python: each is a module beside this one, run as a process of its own."""
+"""The peers in Python other than rpa-server: each is a module beside this one, run as a process of its own."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -10,13 +10,13 @@ from .base import Deployment, Peer
 
 
 class Module(Peer):
-    """A server that is started with a port and the address of Redis.
+    """A server whose module is run with two arguments, a port and the URL of Redis.
 
     Args:
         name, title: see Peer.
-        module: its name beside this one.
-        way: how it is asked for a WebSocket.
-        wire: makes the connection on which updates are published to Redis, for a port.
+        module: the module's name in this package.
+        way: how viewers connect, over WebSocket or Socket.IO.
+        wire: makes the connection on which updates are published, from the port of Redis.
     """
 
     def __init__(self, name: str, title: str, module: str, way: Way, wire: Callable[[int], Wire]) -> None:

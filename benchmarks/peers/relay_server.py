@@ -1,4 +1,4 @@
-"""The least that a Python process on uvloop can do: pass bytes from Redis's socket to the viewers'.
+"""The least that a Python process on uvloop can do: pass bytes from Redis's socket to those of the viewers.
 
 No state, numbers, cursors, limits or heartbeats: no server in Python can cost less than this.
 ``python -m benchmarks.peers.relay_server PORT REDIS_URL``
@@ -22,7 +22,7 @@ _viewers: defaultdict[bytes, list[asyncio.Transport]] = defaultdict(list)
 
 
 class _Viewer(asyncio.Protocol):
-    """Answers the one request of a viewer; what it says afterwards is not read."""
+    """Answers a viewer's handshake; the frames that it sends later have no effect."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -44,7 +44,7 @@ class _Viewer(asyncio.Protocol):
 
 
 class _Messages(asyncio.Protocol):
-    """Passes on every message to whom it is for, in a frame of 126 to 65,535 bytes."""
+    """Sends every published message to its session's viewers; a message must have 126 to 65,535 bytes."""
 
     def __init__(self) -> None:
         self._reader = hiredis.Reader()
@@ -60,7 +60,7 @@ class _Messages(asyncio.Protocol):
 
 
 async def main(port: int, url: str) -> None:
-    """Serve until the process is ended."""
+    """Serve on *port* until the process is killed; *url* is that of Redis."""
     loop = asyncio.get_running_loop()
     redis, _ = await loop.create_connection(_Messages, "127.0.0.1", urlsplit(url).port or 6379)
     redis.write(b"PSUBSCRIBE " + _CHANNELS + b"*\r\n")

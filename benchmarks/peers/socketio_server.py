@@ -1,4 +1,4 @@
-"""python-socketio on aiohttp with its Redis manager, a room a session.
+"""python-socketio on aiohttp with its Redis manager; each session is a room.
 
 ``python -m benchmarks.peers.socketio_server PORT REDIS_URL``
 """
@@ -12,7 +12,7 @@ from aiohttp import web
 
 
 def main(port: int, url: str) -> None:
-    """Serve until the process is ended."""
+    """Serve on *port* until the process is killed; *url* is that of Redis."""
     server = socketio.AsyncServer(
         async_mode="aiohttp", client_manager=socketio.AsyncRedisManager(url), transports=["websocket"]
     )

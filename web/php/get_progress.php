@@ -1,4 +1,4 @@
 <?php
 
-// The address that deployed pages know; rpa_proxy.php tells it by this file's name.
+// Deployed pages ask for this address; rpa_proxy.php finds the route by this file's name in the request's path.
 require __DIR__ . '/rpa_proxy.php';

@@ -1,13 +1,14 @@
 <?php
 
 /**
- * Hands polls and event streams of rpa-server through a PHP host that has no other way to it.
+ * Passes polls and event streams of rpa-server on to pages, on a host where only PHP can reach rpa-server.
  *
- * One file, no dependencies, PHP 7.4 or later. It reads: GET, HEAD and OPTIONS of the addresses in ROUTES, the session
- * id, the cursor, and nothing else of what a visitor sends. What it answers is rpa-server's own answer, or, where that
- * is missing or looks like anybody else's, one of its own that says nothing about why; the why goes to PHP's error log.
+ * One file, no dependencies, PHP 7.4 or later. It takes GET, HEAD and OPTIONS of the addresses in ROUTES. Of a request
+ * it passes on the session id, the parameters after and wait, and the headers in requestHeaders(), nothing else. It
+ * answers with rpa-server's answer. If that is missing, or does not look like rpa-server's, it answers with one of its
+ * own, and the reason goes only to PHP's error log.
  *
- * Every stream holds one PHP process for as long as it lasts. A host with a handful of them should let its pages poll.
+ * Every stream occupies one PHP process for as long as it lasts. On a host that has only a few, pages should poll.
  */
 
 declare(strict_types=1);
@@ -20,13 +21,14 @@ const SERVER = 'http://127.0.0.1:8080';
 const CONNECT_S = 2;
 /** rpa-server may delay its answer to a poll by 25 s. */
 const POLL_S = 30;
-/** A stream without even a heartbeat (every 15 s) for this long is dead. */
+/** A stream that sends nothing for this long is dead: rpa-server sends a heartbeat every 15 s. */
 const SILENCE_S = 60;
-/** Then the stream ends, and the browser comes back by itself with its cursor: so PHP's processes turn over. */
+/** A stream is ended after this time, so that it frees its PHP process; the browser reconnects with its cursor. */
 const STREAM_S = 300;
 /**
- * Apache in front of PHP-FPM holds everything back, and notices nobody leave, until this many bytes have come together;
- * a comment fills them up behind every event. Null: there, and nowhere else.
+ * Apache in front of PHP-FPM sends nothing, and does not notice that a visitor has left, before it has this many bytes.
+ * So after each event a comment of that length is sent: always if PADDED is true, never if it is false; if it is null,
+ * only behind such an Apache.
  */
 const PADDING = 4096;
 const PADDED = null;
@@ -36,8 +38,8 @@ const MAX_HEAD = 16384;
 const SESSION_ID = '/^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/D';
 
 /**
- * What may be asked => what rpa-server calls it; the parameter that holds the session id, null where it is the rest of
- * the path; whether it is a stream; and whether it is a deployed page's, which knows no other status than 200.
+ * Pattern of a path => rpa-server's path; the query parameter with the session id, null if the id is the rest of the
+ * path; whether it is a stream; whether deployed pages use it, which understand no status but 200.
  */
 const ROUTES = [
     '~/events/(.*)$~s' => ['/events/%s', null, true, false],
@@ -50,7 +52,7 @@ const ROUTES = [
     '~/progress/(.*)$~s' => ['/api/rpa/progress/%s', null, false, true],
 ];
 
-/** Of rpa-server's answer. */
+/** The statuses and headers of rpa-server's answer that are passed on. */
 const STATUSES = [200, 204, 304, 400, 404, 503];
 const DEPLOYED_STATUSES = [200, 204];
 const PASSED_HEADERS = [
@@ -59,7 +61,7 @@ const PASSED_HEADERS = [
     'Access-Control-Max-Age',
 ];
 
-/** What is asked for: one of ROUTES, and a session id that is not checked yet. */
+/** What a request asks for: one of ROUTES, and a session id that is not checked yet. */
 final class Asked
 {
     public string $path;
@@ -74,7 +76,7 @@ final class Asked
         $this->session = $session;
     }
 
-    /** Tell an address of the deployed API, where every answer is a 200, from its older files. */
+    /** Tell whether this is an address of the deployed API, where every answer is a 200, not one of its older files. */
     public function isApi(): bool
     {
         return $this->deployed && $this->parameter === null;
@@ -90,7 +92,7 @@ final class Asked
         return preg_match(SESSION_ID, $this->session) === 1 && strpos($this->session, '..') === false;
     }
 
-    /** Return rpa-server's path and query; the id is checked, so that it needs no escaping. */
+    /** Return rpa-server's path and query. The session id must be valid: it is not escaped in the path. */
     public function target(): string
     {
         $query = $this->parameter === null ? [] : [$this->parameter => $this->session];
@@ -104,10 +106,10 @@ final class Asked
     }
 }
 
-/** rpa-server's answer as it comes in: a stream goes out piece by piece, anything else as a whole. */
+/** rpa-server's answer as it comes in: a stream is sent on piece by piece, anything else as a whole. */
 final class Answer
 {
-    /** Seconds that it may take. */
+    /** Seconds that the whole answer may take. */
     public int $limit;
     public int $status = 0;
     private bool $streams;
@@ -140,7 +142,7 @@ final class Answer
         }
     }
 
-    /** Take a piece of the body; return false when no more is wanted. */
+    /** Take a piece of the body; return false to end the answer: it is too long or late, or the visitor has left. */
     public function take(string $piece): bool
     {
         if (!$this->streams || !$this->isStream()) {
@@ -173,7 +175,7 @@ final class Answer
         return true;
     }
 
-    /** Tell whether a body of ours has come, and all of it. */
+    /** Tell whether a body as rpa-server sends it has come, and all of it. */
     private function isWhole(): bool
     {
         if ($this->status === 204 || $this->status === 304 || $this->method === 'OPTIONS') {
@@ -224,7 +226,7 @@ function main(): void
         return;
     }
     if ($method === 'OPTIONS') {
-        $asked->session = '0'; // a preflight is about the address: it needs no session, not even a valid one
+        $asked->session = '0'; // a preflight asks about the address, so any valid session id will do
     }
     if (!$asked->isValid()) {
         $mensagem = $asked->isMissing() ? 'Session ID obrigatório' : 'Session ID inválido';
@@ -239,12 +241,12 @@ function main(): void
     }
 }
 
-/** Let nothing but the answer out, and that at once. */
+/** Configure PHP to send nothing but the answer, without buffering or compressing it. */
 function quiet(): void
 {
     ini_set('display_errors', '0');
-    ini_set('default_mimetype', ''); // no type of PHP's on a 304
-    ini_set('default_charset', ''); // nor a charset after rpa-server's type
+    ini_set('default_mimetype', ''); // else PHP adds a type to a 304
+    ini_set('default_charset', ''); // else PHP adds a charset to rpa-server's type
     ini_set('zlib.output_compression', '0');
     while (ob_get_level() > 0 && ob_end_clean()) {
         continue;
@@ -252,19 +254,19 @@ function quiet(): void
     if (function_exists('set_time_limit')) {
         set_time_limit(0);
     }
-    ignore_user_abort(true); // else PHP leaves from within curl, which then keeps the connection; take() ends it
+    ignore_user_abort(true); // else PHP exits inside curl, with the connection to rpa-server open; take() ends it
     if (function_exists('apache_setenv')) {
         apache_setenv('no-gzip', '1');
     }
     if (function_exists('session_status') && session_status() === PHP_SESSION_ACTIVE) {
-        session_write_close(); // a visitor's next request would wait for this one's end
+        session_write_close(); // else the visitor's next request waits for the end of this one
     }
     header_remove('X-Powered-By');
     header('X-Content-Type-Options: nosniff');
     header('X-Accel-Buffering: no');
 }
 
-/** Return what is asked for, null where it is no address of ours. */
+/** Return what the request asks for, null if its address is not in ROUTES. */
 function asked(): ?Asked
 {
     $path = $_SERVER['PATH_INFO'] ?? '';
@@ -286,7 +288,7 @@ function server(): string
     return rtrim($set !== '' ? $set : SERVER, '/');
 }
 
-/** Return the header lines that rpa-server gets: the cursor, the page's origin, the visitor's address. */
+/** Return the header lines for rpa-server: the visitor's address, the cursor, If-None-Match and the page's origin. */
 function requestHeaders(): array
 {
     $lines = ['X-Forwarded-For: ' . ($_SERVER['REMOTE_ADDR'] ?? 'unknown')];
@@ -299,7 +301,7 @@ function requestHeaders(): array
     return $lines;
 }
 
-/** Ask rpa-server, feed its answer to $answer, and return what went wrong, for the log alone. */
+/** Request $url from rpa-server, feed its answer to $answer, and return what went wrong, for the log. */
 function fetch(string $method, string $url, array $headers, Answer $answer): string
 {
     return function_exists('curl_init')
@@ -334,7 +336,7 @@ function fetchByCurl(string $method, string $url, array $headers, Answer $answer
     return curl_error($curl);
 }
 
-/** By hand, since PHP's own "http://" is switched off on many hosts. HTTP/1.0 knows no chunks to put together. */
+/** On a plain socket: many hosts switch PHP's "http://" streams off. HTTP/1.0, since its answers are not chunked. */
 function fetchBySocket(string $method, string $url, array $headers, Answer $answer): string
 {
     $parts = parse_url($url);
@@ -368,15 +370,15 @@ function fetchBySocket(string $method, string $url, array $headers, Answer $answ
     return '';
 }
 
-/** Return what has come as soon as there is something; nothing at the end and after too long a silence. */
+/** Return data as soon as some is there; '' at the end of the answer, and after the socket's time limit. */
 function read($socket): string
 {
     return (string) fread($socket, 8192);
 }
 
 /**
- * Say that it can't be said now: as an error, as a stream that asks to come back, or, to a deployed page, which stops for
- * good on an error, as if nothing were known of the session yet.
+ * Answer if rpa-server does not: with an error; on a stream, with the time after which to reconnect; on a deployed
+ * poll, as if nothing were known of the session yet, since such a page stops for good on an error.
  */
 function fail(Asked $asked): void
 {
@@ -441,7 +443,7 @@ function waitingApi(string $session): array
     ];
 }
 
-/** The same in the shape of the older readers. */
+/** Return the body of the older readers (get_progress*.php) while nothing is known of the session. */
 function waitingReader(string $session): array
 {
     $estimates = ['capturadas' => false, 'encontradas' => false, 'dados' => null, 'status' => 'not_found'];
@@ -471,7 +473,7 @@ function waitingReader(string $session): array
     ];
 }
 
-/** Send an error: as rpa-server does, or as the deployed pages expect it, which is with status 200. */
+/** Send an error: as rpa-server does, or as deployed pages expect it, mostly with status 200. */
 function refuse(?Asked $asked, int $status, string $code, string $message, string $mensagem): void
 {
     header('Access-Control-Allow-Origin: *');
@@ -486,7 +488,7 @@ function refuse(?Asked $asked, int $status, string $code, string $message, strin
     }
     header('Content-Type: application/json; charset=utf-8');
     if ($deployed) {
-        // The reader that ignored its parameter had no such refusal; its successors did.
+        // Without an id the older readers answer 400, but get_progress.php 200: its deployed version ignored the id.
         http_response_code($asked->isMissing() && $asked->path !== '/get_progress.php' ? $status : 200);
         echo json_encode(deployedBody($asked, $status, $mensagem), JSON_PRETTY_PRINT | JSON_UNESCAPED_UNICODE);
         return;
@@ -495,7 +497,7 @@ function refuse(?Asked $asked, int $status, string $code, string $message, strin
     echo json_encode(['type' => 'error', 'code' => $code, 'message' => $message, 'temporary' => $status === 503]);
 }
 
-/** Return what the deployed API and the older reader said of an error. */
+/** Return the body with which the deployed API, or the older readers, answered an error. */
 function deployedBody(Asked $asked, int $status, string $mensagem): array
 {
     $at = date('Y-m-d H:i:s');

@@ -1,12 +1,13 @@
-// Finds the server's address from that of this script, and recognises addresses that a browser would refuse.
+// Derives the server's address from that of this script, and detects configurations that can't work.
 
 const scriptUrl = globalThis.document?.currentScript?.src; // read now: null once the script has run
 const page = globalThis.location;
 const HTTP = /^https?:\/\/\w/;
 const PLAIN_HTTP = /^http:/;
-const LOOPBACK = /^http:\/\/(localhost|127\.|\[)/; // browsers let pages on https connect to their own machine
+// From a page on https, browsers allow http to their own machine. Every IPv6 address is taken for one of these.
+const LOOPBACK = /^http:\/\/(localhost|127\.|\[)/;
 
-/** Return the server's address with a final slash: *baseUrl* if given, else the script's origin and prefix. */
+/** Return the server's address with a final slash: *baseUrl*, else the script's up to /static/ or to its file name. */
 export const serverAddress = (baseUrl) => {
   const address = baseUrl || scriptUrl?.replace(/(\/static\/.*|\/[^/]*)$/, '') || '';
   return address.endsWith('/') ? address : `${address}/`;

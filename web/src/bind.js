@@ -1,13 +1,13 @@
-// Elements that follow a run: those that the page's own designer drew, and the widget's parts.
+// Updates elements with data-rpa-* attributes to the state of a run: the page's own elements and the widget's parts.
 //
-//   data-rpa-text="mensagem"            the words, see view.js; before the run the page's own stay
-//   data-rpa-width="percent"            the width
-//   data-rpa-show="running stalled"     visible while one of the conditions is true; the page itself writes hidden
-//   data-rpa-class="is-late:stalled"    a class while a condition is true
-//   data-rpa-retry                      a click asks for the connection anew
+//   data-rpa-text="mensagem"            its text is a word of view.js; before the run the page's own text stays
+//   data-rpa-width="percent"            its width is the percentage
+//   data-rpa-show="running stalled"     visible while one of the conditions is true; the page should write hidden, too
+//   data-rpa-class="is-late:stalled"    has the class while the condition is true
+//   data-rpa-retry                      a click reconnects at once
 //
-// Words are set as text alone, so nothing that a server sends can become markup, and a page that enforces Trusted Types
-// has nothing to object to.
+// Words are only ever set as text, so nothing that a server sends can become markup, and pages that enforce Trusted
+// Types work.
 
 const SHOWN_TYPES = new Set(['string', 'number']); // a view also has lists, which are not words
 const SEPARATORS = /[\s,|]+/;
@@ -25,7 +25,7 @@ const setWords = (node, words, isWaiting) => {
 const setVisible = (node, isVisible) => {
   const { style } = node;
   node.hidden = !isVisible;
-  style.display = isVisible ? '' : 'none'; // because a page's own display overrules the attribute
+  style.display = isVisible ? '' : 'none'; // because a display in the page's style overrules the hidden attribute
   // Many designers hide an element by a class, not by the attribute: then removing the attribute is not enough.
   if (isVisible && getComputedStyle(node).display === 'none') style.display = 'block';
 };

@@ -1,7 +1,7 @@
-// RPAProgressClient: follows one session over whatever transport works, and tells the page.
+// RPAProgressClient: follows one session over whatever transport works, and reports its progress to the page.
 //
-// Here is what a page sees of it: options, properties, methods. coordinator.js does the work; what it keeps is out of the
-// page's reach.
+// This module has what a page may use: options, properties and methods. coordinator.js does the work; a page can't
+// access the coordinator's state.
 
 import { Coordinator } from './coordinator.js';
 import { Emitter } from './emitter.js';
@@ -49,7 +49,7 @@ const methods = (client, coordinator, emitter) => ({
   [Symbol.asyncIterator]: () => emitter._events(),
 });
 
-/** See docs/javascript.rst and rpa-progress.d.ts. */
+/** The client of one session. docs/javascript.rst describes it, rpa-progress.d.ts has its types. */
 export class RPAProgressClient extends EventTarget {
   constructor(sessionId, options = {}) {
     super();

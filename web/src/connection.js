@@ -1,7 +1,7 @@
-// One connection of a client, watched: it must deliver soon, and must not fall silent.
+// One connection of a client, with a watchdog: it ends if its first message is late, or if it is silent for too long.
 //
-// It knows nothing of other connections or of retries: messages and its end go to its owner. Silence is measured by the
-// clock, not by timers: those of hidden and sleeping pages come late.
+// Its owner decides about other connections and retries; it gets the messages and the end. Silence is measured by the
+// clock, not by counting timers, since those of hidden and sleeping pages fire late.
 
 import { RPAError } from './errors.js';
 import { BY_SNAPSHOT } from './known-run.js';
@@ -11,19 +11,19 @@ import { poll, polling, sse, websocket } from './transports.js';
 /** Transport name → function that opens a connection, see transports.js. */
 export const TRANSPORTS = { websocket, sse, polling, poll };
 
-const ANSWER_MS = 2000; // how long to wait for a requested sign of life
-const HEARTBEAT_SLACK_MS = 5000; // added to two of the server's heartbeats
+const ANSWER_MS = 2000; // how long to wait for any data after asking for it, see _askForLife()
+const HEARTBEAT_SLACK_MS = 5000; // two heartbeat intervals of the server and this are the longest silence allowed
 
 export class Connection {
   /**
-   * @param {Coordinator} owner has the client (its options and its clock), the timers and the addresses; is called with
-   *   what happens: _messageArrived, _garbageArrived, _connectionLasted (repeatedly), _connectionEnded.
+   * @param {Coordinator} owner supplies the client (options and clock), the timers, the URLs and the cursor. Its
+   *   methods _messageArrived, _garbageArrived, _connectionLasted (repeatedly) and _connectionEnded are called.
    * @param {object} plan
-   * @param {string} plan._transport
+   * @param {string} plan._transport a name in TRANSPORTS.
    * @param {number} plan._index index of that transport in the list of usable ones.
    * @param {number} plan._pollIndex index of plain polls in that list, -1 if they are not in it.
    * @param {number} plan._silenceLimit the first message must come within this many ms.
-   * @param {number} [plan._fillsGapBy] BY_UPDATES or BY_SNAPSHOT if it is opened because of a gap.
+   * @param {number} [plan._fillsGapBy] BY_UPDATES or BY_SNAPSHOT if the connection is opened to fill a gap.
    */
   constructor(owner, plan) {
     this._owner = owner;
@@ -31,13 +31,13 @@ export class Connection {
     this._pollIndex = plan._pollIndex;
     this._silenceLimit = plan._silenceLimit;
     this._fillsGapBy = plan._fillsGapBy;
-    this._serverError = {}; // the server's last error message; the following end of the connection carries only a number
+    this._serverError = {}; // the server's last error message: the WebSocket close that follows has only a code
     this._hasDelivered = false;
     this._isOver = false;
     this._openedAt = owner._client.now();
     this._lastArrival = this._openedAt;
-    this._askedAt = 0; // when a sign of life was requested; 0 once anything came
-    this._hangs = false; // set by a transport whose silence means that another one is better
+    this._askedAt = 0; // when _askForLife() was called; 0 once any data came after that
+    this._hangs = false; // set by a transport while silence would mean that another transport works better
     this._watchTimer = Symbol('watch');
     this._transportTimer = Symbol('transport');
     this._open(plan._transport).catch((error) => this._end(new RPAError('auth', error?.message)));
@@ -52,18 +52,18 @@ export class Connection {
 
   // -- for transports
 
-  /** Return the URL of *path* for this session, with the page's cursor and *query*. */
+  /** Return the URL of *path* for this session with *query* and, unless a gap is filled by snapshot, the cursor. */
   _url(path, query = '') {
     const cursor = this._fillsGapBy === BY_SNAPSHOT ? '' : this._owner._cursor();
     return `${this._owner._sessionUrl(path)}?${cursor && `after=${cursor}`}${query}`;
   }
 
-  /** Run *work* in *ms*, unless the connection is over by then; later if the page is hidden. */
+  /** Run *work* in *ms* (five times *ms* if the page is hidden), unless the connection is over by then. */
   _after(ms, work) {
     if (!this._isOver) this._owner._timers._after(this._transportTimer, slowWhileHidden(ms), work);
   }
 
-  /** Handle what came: a message, or nothing for a mere sign of life. */
+  /** Note that data came, and pass *message* on; without a message the data only shows that the connection is alive. */
   _receive(message) {
     this._lastArrival = this._owner._client.now();
     this._askedAt = 0;
@@ -78,14 +78,14 @@ export class Connection {
     }
   }
 
-  /** The connection is over; without an error, the run has ended and everything was received. */
+  /** Report that the connection is over; without an error, the run has ended and everything was received. */
   _end(error) {
     this._owner._connectionEnded(this, error);
   }
 
   // -- for the owner
 
-  /** Close it; whatever comes after that is ignored. */
+  /** Close the connection; whatever comes after that is ignored. */
   _drop() {
     const { _timers: timers } = this._owner;
     this._isOver = true;
@@ -99,7 +99,12 @@ export class Connection {
     this._silenceLimit = Math.max(this._owner._client.staleTimeout, 2 * ms + HEARTBEAT_SLACK_MS || 0);
   }
 
-  /** Check that it works, since the page woke up or the network changed. Only a WebSocket can be pinged at any time. */
+  /**
+   * Check the connection after the page woke up or the network changed: it must deliver something within ANSWER_MS.
+   *
+   * A WebSocket is pinged. Over HTTP nothing can be asked for, so only a connection that has already been silent for
+   * half of the limit is checked.
+   */
   _check() {
     if (!this._hasDelivered) return;
     const silence = this._owner._client.now() - this._lastArrival;
@@ -117,7 +122,7 @@ export class Connection {
       if (now - this._lastArrival >= client.heartbeatInterval) this._ping();
       timers._after(this._watchTimer, Math.min(deadline - now, client.heartbeatInterval / 3), () => this._watch());
     } else if (!this._askedAt) {
-      this._askForLife(); // messages that came while the page slept may still be queued
+      this._askForLife(); // not over yet: messages that came while the page slept may still be queued
     } else {
       const code = this._hasDelivered ? 'stale' : 'connect_timeout';
       this._end(new RPAError(code, '', { _tryNextTransport: !this._hasDelivered || this._hangs }));

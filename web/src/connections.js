@@ -4,9 +4,9 @@
 import { Connection, TRANSPORTS } from './connection.js';
 import { TransportChoice } from './transport-choice.js';
 
-const HURRIED = 0.4; // share of the connect timeout while nothing has worked yet and another transport is left
+const HURRIED = 0.4; // share of the connect timeout while nothing has worked yet and a further transport is left to try
 
-/** Return the usable transports of *transports*, a list or names with commas; polling includes plain polls. */
+/** Return the known names in *transports*, a list or a string with commas; polling adds poll (plain polls). */
 const allowed = (transports) => {
   const names = String(transports).replace('polling', 'polling,poll').split(',');
   return names.filter((name) => TRANSPORTS[name]);
@@ -22,7 +22,7 @@ export class Connections {
     this._hasDelivered = false; // whether any connection ever delivered data
   }
 
-  /** Begin with the best of *transports*, or with the one that last worked on this page. */
+  /** Use *transports*, the best one first; begin with *lastGood* if it is one of them (it worked before a reload). */
   _choose(transports, lastGood) {
     this._choice = new TransportChoice(allowed(transports), lastGood);
   }
@@ -84,7 +84,7 @@ export class Connections {
     return Boolean(this._probe?._fillsGapBy);
   }
 
-  /** Fetch missing updates over a second connection; the live one stays until that has caught up. */
+  /** Fetch missing updates over a second connection; the live one stays until the second one has caught up. */
   _fillGap(fillsGapBy) {
     this._probe?._drop();
     this._probe = this._open(this._live._index, 1, fillsGapBy);

@@ -1,10 +1,10 @@
 // Follows one session: decides what happens when a message comes, a connection ends, or the page wakes up.
 //
-// The connections (connections.js), what they bring (intake.js), when to try again (retry.js) and what the page gets to see
-// (reporter.js) are separate. Invariants: at most one connection is live, and only what it brings is shown; a second one
-// takes over once it has brought all that the page has seen; every update is reported once, in order; after _close() no
-// timer, no listener and no connection is left. A page may call the client in any of its functions, so the client may be
-// closed, or connected anew, after every report.
+// Modules of their own handle the connections (connections.js), their messages (intake.js), the time of the next
+// attempt (retry.js) and the reports to the page (reporter.js). Invariants: at most one connection is live, and only
+// its messages are reported; a second one takes over once it has brought all that the page has seen; every update is
+// reported once, in order; after _close() no timer, no listener and no connection is left. A page may call the client
+// from its callbacks, so the client may be closed, or connected anew, after every report.
 
 import { configurationError, serverAddress } from './address.js';
 import { Connections } from './connections.js';
@@ -16,7 +16,7 @@ import { ResumeStore } from './session-storage.js';
 import { Surroundings } from './surroundings.js';
 import { createTimers } from './timers.js';
 
-const WAKE_MS = 1000; // pages that wake up together try a better transport within this time
+const WAKE_MS = 1000; // pages that wake up together spread their tries of a better transport over this time
 
 export class Coordinator {
   /**
@@ -117,12 +117,12 @@ export class Coordinator {
     if (!connection._isOver) this._intake._takeIn(message, connection._fillsGapBy);
   }
 
-  /** A message made no sense: report and skip it. */
+  /** A message could not be parsed or handled: report that as a protocol error, and skip the message. */
   _garbageArrived(error) {
     this._reporter._error(new RPAError('protocol', error.message));
   }
 
-  /** **connection* has lasted longer than failing ones do. */
+  /** Note that *connection* has lasted for minUptime, longer than failing ones do: failures are counted anew. */
   _connectionLasted(connection) {
     if (connection !== this._connections._live) return;
     this._retry._reset();
@@ -130,7 +130,7 @@ export class Coordinator {
     this._store._saveTransport(this._client.transport);
   }
 
-  /** **connection* is over; without an error, the run has ended and everything was received. */
+  /** Handle the end of *connection*; without an error, the run has ended and everything was received. */
   _connectionEnded(connection, error) {
     const { _connections: connections, _retry: retry } = this;
     if (connection._isOver) return;
@@ -152,7 +152,7 @@ export class Coordinator {
     else this._close(error);
   }
 
-  // -- its own
+  // -- called only here
 
   _reportConnection(state, error) {
     this._reporter._connection(state, this._connections._transport, error);
@@ -195,7 +195,7 @@ export class Coordinator {
     else this._dialIn(this._retry._notBefore - this._client.now());
   }
 
-  /** The page's policy blocked *address*: don't wait for the connection to time out. */
+  /** The page's Content-Security-Policy blocked *address*: if that is ours, end the connection before it times out. */
   _blocked(address) {
     const { _live: live } = this._connections;
     if (live && !live._hasDelivered && `${address}/`.startsWith(this._base)) live._end(new RPAError('csp_blocked'));

@@ -1,11 +1,11 @@
-// A simulated run that needs no server: plays the messages that the data file has (loaded.demo), and stays at the first one
-// until that file has come.
+// A simulated run that needs no server: plays the messages of the data file (loaded.demo), and repeats the first one
+// until that file is loaded.
 //
-// It has the interface of the browser's WebSocket, so that nothing else knows the difference.
+// It has what the client uses of the browser's WebSocket, so that the client needs no code for the demonstration.
 
 import { loaded } from './words.js';
 
-/** A WebSocket that plays a run with a good end. */
+/** A WebSocket that plays a run that ends with a quote. */
 export class DemoSocket {
   constructor() {
     this._timer = setTimeout(() => this._play(0), 0);
@@ -19,7 +19,7 @@ export class DemoSocket {
     this._timer = setTimeout(() => this._play(loaded.demo[seq + 1] ? seq + 1 : seq), wait);
   }
 
-  send() {} // a ping has no answer: it is never needed here
+  send() {} // pings are not answered
 
   close() {
     clearTimeout(this._timer);

@@ -1,10 +1,10 @@
-// Delivers to the page: events, callbacks and the async iterator. An exception in the page's own function is printed and
-// stops nothing else.
+// Delivers events to the page: to its listeners, its callbacks and its async iterators. An exception in one of the
+// page's functions is printed and has no other effect.
 
 export class Emitter {
   /**
-   * @param {EventTarget} client its properties `onProgressUpdate` and so on are the page's callbacks; with `debug` events
-   *   are printed, too.
+   * @param {EventTarget} client its properties `onProgressUpdate` and so on are the page's callbacks; with `debug`
+   *   events are printed, too.
    */
   constructor(client) {
     this._client = client;

@@ -1,4 +1,4 @@
-// All errors as one class: what happened, whether it is final, and what a visitor may read.
+// The class of all errors: what happened, whether it is final, and the text for the visitor.
 
 export const GIVEN_UP = 'Máximo de tentativas de reconexão atingido';
 
@@ -17,13 +17,13 @@ const CODES = {
   1001: 'server_shutdown', 1012: 'server_shutdown', 1013: 'full',
 };
 const FIRST_CLOSE_CODE = 1000;
-const TOO_MANY_REQUESTS = 429; // this status and higher ones are temporary
+const TOO_MANY_REQUESTS = 429; // answers with this status or a higher one are temporary
 
 /**
  * An error of the client, see rpa-progress.d.ts for its codes.
  *
- * Properties for other modules: `_visitorText`, `_retryAfterMs` (the server asks to wait so long) and `_tryNextTransport`
- * (another transport is likely to work at once).
+ * Properties for other modules: `_visitorText`, `_retryAfterMs` (how long the server asks to wait) and
+ * `_tryNextTransport` (another transport is likely to work at once).
  */
 export class RPAError extends Error {
   constructor(code, message, fields) {
@@ -37,11 +37,11 @@ export class RPAError extends Error {
 /**
  * Build the error of an HTTP answer or of a WebSocket's close code.
  *
- * An error body of our server that is not temporary is final. Without one the answer may come from a proxy: then another
- * transport may still work, or this one later.
+ * An error body of our server with `temporary: false` makes the error final. Without such a body the answer may come
+ * from a proxy: then another transport may work, or the same one later.
  *
  * @param {number} number the status, or the close code.
- * @param {object} body the parsed body, {} if it is no object.
+ * @param {object} body the parsed body or the server's last error message, {} if there is none.
  * @param {object} fields further fields of the error.
  */
 export const refusal = (number, body, fields) => {

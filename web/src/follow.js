@@ -1,8 +1,8 @@
-// One session as the widget watches it: the client, what is made of its snapshot, and the state of the connection.
+// Follows one session for the widget: turns what the client reports into views, which also have the connection's state.
 //
-// Knows nothing of how it is shown. A run may be fine while its connection is down and the other way round, so the two
-// are shown apart; and where it can't be followed any more, that says nothing of the run. Once it is ended no timer is
-// left.
+// Independent of how a view is drawn. A run may go on while its connection is down, and the other way round, so a view
+// has the two separately; and when the run can't be followed any more, the view does not say that the run failed. After
+// the end of following no timer is left.
 
 import { RPAProgressClient } from './client.js';
 import { DemoSocket } from './demo-socket.js';
@@ -13,12 +13,12 @@ import { describe } from './view.js';
 import { loaded, translate } from './words.js';
 
 const OFFLINE_MS = 8000; // a shorter interruption is not mentioned
-const STALL_MS = 260_000; // steps are usually not silent for longer
+const STALL_MS = 260_000; // a longer silence is a stall: the longest step is late after this time (time-left.js)
 const KINDS = ['progress', 'estimate', 'result', 'error', 'connection', 'stall', 'done'];
 const CANCELABLE = new Set(['result', 'error']); // the page may cancel these to show them itself
 const DEMO = { WebSocket: DemoSocket, baseUrl: 'https://demo', resumeStore: null };
 
-/** Create the client of a session with the page's options. */
+/** Create the client of a session with the page's options; without a session id, that of the demonstration. */
 const makeClient = (sessionId, get) => new RPAProgressClient(sessionId || 'demo', {
   baseUrl: get('base-url'),
   token: get('token'),
@@ -38,10 +38,10 @@ class FollowedRun {
     this._lang = /^en/i.test(get('lang') || document.documentElement.lang) ? 'en' : 'pt-BR';
     this._steps = Number(get('steps')); // number of steps according to the page; NaN if it gives none
     this._model = {};
-    this._log = []; // [time, message] of each step
-    this._lostAt = NaN; // when the connection was lost
+    this._log = []; // [time, message] of each update of this run that the page saw
+    this._lostAt = NaN; // when the connection was lost, NaN while it is fine
     this._isLostForGood = false; // the run can't be followed any more
-    this._isErrorTaken = false; // the page shows the last error itself
+    this._isErrorTaken = false; // the page canceled the event of the last error, so as to show it itself
     this._isResultTaken = false;
     this._isQueued = false; // a redraw is scheduled
     this._client = makeClient(sessionId, get);
@@ -149,10 +149,10 @@ class FollowedRun {
  * Follow a session.
  *
  * @param {string} sessionId empty for a demonstration.
- * @param {(name: string) => string | undefined} get returns an option that the page set: lang, demo, base-url and so on.
- * @param {EventTarget} target receives the client's events, which the page may cancel.
- * @param {(view: object) => void} draw called after changes, never synchronously, and once a second while the run goes
- *   on. view is that of view.js.
+ * @param {(name: string) => string | undefined} get returns an option that the page set: lang, steps, base-url etc.
+ * @param {EventTarget} target receives the client's events; the page may cancel result and error.
+ * @param {(view: object) => void} draw called after changes, never synchronously, and once a second until the run has
+ *   ended. The view is that of view.js, with log, lang, onRetry and contact added.
  * @param {() => void} succeed called when the run ends with a quote, unless the page canceled the result event.
  * @returns {() => void} stops following.
  */

@@ -3,7 +3,7 @@
 
 import { KnownRun } from './known-run.js';
 
-const LINGER_MS = 3000; // robots add a line or two after the end
+const LINGER_MS = 3000; // how long to stay connected after the end: robots add a line or two
 
 export class Intake {
   /**
@@ -11,7 +11,7 @@ export class Intake {
    * @param {object} timers see timers.js.
    * @param {Reporter} reporter
    * @param {() => void} onGap called when updates are missing.
-   * @param {() => void} onEnd called when the run has ended and nothing came for a while after it.
+   * @param {() => void} onEnd called when the run has ended and LINGER_MS have passed without an update.
    */
   constructor(client, timers, reporter, onGap, onEnd) {
     this._client = client;
@@ -23,14 +23,14 @@ export class Intake {
     this._counts = { gaps: 0, updates: 0, duplicates: 0, resets: 0 };
   }
 
-  /** Begin with what the page knew before it was reloaded. */
+  /** Begin with the snapshot that *store* (a ResumeStore) has from before a reload of the page, and report it. */
   _resume(store) {
     this._store = store;
     this._run._snapshot ||= store._loadSnapshot();
     if (this._run._snapshot && !this._client.lastSeq) this._show(null);
   }
 
-  /** Handle a message; *fillsGapBy* is that of its connection. */
+  /** Handle a message; *fillsGapBy* says whether its connection was opened to fill a gap, and how (0: it was not). */
   _takeIn(message, fillsGapBy) {
     const { _run: run, _counts: counts } = this;
     const before = run._snapshot;
@@ -45,7 +45,7 @@ export class Intake {
     if (outcome !== 'position') this._show(outcome === 'next' ? message : null, before);
   }
 
-  /** Wait for lines that follow the end of the run. */
+  /** Call onEnd after LINGER_MS, unless the robot adds another update before. */
   _endLater() {
     this._timers._after('silence', LINGER_MS, this._onEnd);
   }

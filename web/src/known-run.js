@@ -1,4 +1,4 @@
-// What a client knows of its session: the snapshot, the cursor, and gaps in the numbers. Pure.
+// What a client knows of its session: the snapshot, the cursor, and gaps in the updates' numbers. No I/O.
 
 import { reduce } from './snapshot.js';
 
@@ -24,7 +24,11 @@ export class KnownRun {
     return replay ? '0' : '';
   }
 
-  /** Tell whether the page has already seen more than the state of *message*. */
+  /**
+   * Tell whether the page has seen more than *message* brings.
+   *
+   * Of another run, a sync brings more; a single update does not, since it does not show how far that run is.
+   */
   _isAheadOf(message) {
     const snapshot = this._snapshot;
     if (!snapshot) return false;

@@ -1,11 +1,11 @@
 // Loads the data file beside the script: style, words, English, demonstration (loaded-data.js).
 //
-// It may come late, or never: what is shown by then is brought up to date, and what can't be had is done without.
+// The file may come late: then what is already shown is updated. If it never comes, the widget works without it.
 
 import { loaded } from './words.js';
 
 const AGAIN_MS = 5000;
-const SCRIPT_URL = /(.+?)(-\d[^/]*)?\.js(\?|$)/; // the data file has the script's name without the version
+const SCRIPT_URL = /(.+?)(-\d[^/]*)?\.js(\?|$)/; // the data file's name begins as the script's, without a version
 
 /**
  * Load the file; the promise resolves after the first attempt, whatever its result.

@@ -1,6 +1,6 @@
-// The data that the script loads from the file beside it, rpa-progress.json; the build makes that of this module and the
-// style. Until it is loaded the widget shows only the most necessary words, in Portuguese, a plan as its price alone, and
-// no demonstration.
+// The data that the script loads from the file beside it, rpa-progress.json; the build makes the file from this module
+// and style.css. Until it is loaded the widget shows only the most necessary words, in Portuguese, of a plan only the
+// price, and no demonstration.
 
 import { LOADED, OUTCOMES } from './outcome.js';
 import { TYPICAL } from './time-left.js';
@@ -24,7 +24,7 @@ export const fields = [
   ['morte_invalidez', 'Morte ou invalidez'],
 ];
 
-/** Further sentences. First the hints, by condition of data-rpa-show: the first condition that is true counts. */
+/** Further sentences. Those before `left` are hints by condition of data-rpa-show: the first true one is shown. */
 export const words = {
   waiting: 'Assim que o robô começar, o andamento aparece aqui.',
   done: 'Os valores não foram informados.',
@@ -109,7 +109,7 @@ const PLAN = {
   morte_invalidez: 'R$ 5.000,00',
 };
 
-/** Messages of the demonstration, each with the ms until the next one: a run four times as fast as a real one. */
+/** Messages of the demonstration, each with the ms until the next: for a step, a quarter of its usual time and 700. */
 export const demo = [
   [0, { type: 'sync', recovered: true }],
   ...STEPS.map((mensagem, etapa) => [TYPICAL[etapa] * 250 + 700, {

@@ -22,7 +22,7 @@ export function parseMoney(value) {
   return PROGRAMS.test(digits) ? Number(digits) : NaN;
 }
 
-/** Format a price: "R$ 1.234,56" (with a no-break space) or "R$1,234.56"; other words stay, nothing becomes "". */
+/** Format a price: "R$ 1.234,56" (with a no-break space) or "R$1,234.56"; other text stays, no value becomes "". */
 export function sayMoney(value, lang) {
   const amount = parseMoney(value);
   return Number.isFinite(amount) ? amount.toLocaleString(lang, { style: 'currency', currency: 'BRL' }) : plainText(value);

@@ -1,12 +1,12 @@
-// The outcomes of a run, a record for each. Their names are those of `estado` in docs/api.rst; nothing else in web/ lists
-// them but the types. The build makes page-outcomes.js of the same records, for the list of sessions.
+// The outcomes of a run, a record for each. Their names are those of `estado` in docs/api.rst; in web/ only the types
+// and the built page-outcomes.js, which the list of sessions imports, have the whole list again.
 
 /**
  * The name on the wire → what a page makes of it:
  * - `_words`: what visitors read, in Portuguese.
- * - `_kind`: its colour in style.css and page.css: running, good, warn, bad or muted. Good says that there is a quote, so
- *   the bar is full.
- * - `_failure`: the code of the error that `done()` rejects with where a run ended so; '' where it did not fail.
+ * - `_kind`: its colour in style.css and page.css: running, good, warn, bad or muted. Good means that there is a quote,
+ *   so the bar is full.
+ * - `_failure`: the code of the error with which `done()` rejects after this outcome; '' if it is no failure.
  */
 export const OUTCOMES = {
   __proto__: null, // so that a server's word such as "constructor" finds nothing here
@@ -20,8 +20,8 @@ export const OUTCOMES = {
 };
 
 /**
- * What the scripts leave to their data file, see loaded-data.js: English; and a hint where the one for every end without a
- * quote, that it stopped before its end, would be wrong.
+ * The outcomes' words that are not in the scripts but in their data file (loaded-data.js): the English ones, and a hint
+ * for an outcome without a quote of which the general hint, that the quote stopped before its end, would be false.
  */
 export const LOADED = {
   aguardando: { english: 'Waiting to start' },
@@ -37,11 +37,11 @@ export const LOADED = {
   cancelado: { english: 'Quote cancelled' },
 };
 
-/** Return how an outcome looks; one of a newer server like a run that goes on. */
+/** Return the `_kind` of an outcome; 'running' for one that this script does not know. */
 export const kindOf = (estado) => OUTCOMES[estado]?._kind ?? 'running';
 
-/** Tell whether there is a quote. */
+/** Tell whether this outcome means that there is a quote. */
 export const isQuote = (estado) => kindOf(estado) === 'good';
 
-/** Return the code of the error that a run ended with, '' for none; an outcome of a newer server is a failure. */
+/** Return the `_failure` of an outcome; an outcome that this script does not know counts as `erro`. */
 export const failureCode = (estado) => (OUTCOMES[estado] ?? OUTCOMES.erro)._failure;

@@ -7,12 +7,12 @@ import { createSpeaker } from './speaker.js';
 import { fillSection, makeParts } from './widget-parts.js';
 import { loaded, translate } from './words.js';
 
-const STEP_PAUSE_MS = 10_000; // between announced steps
+const STEP_PAUSE_MS = 10_000; // shortest time from the last announcement to that of a step
 
 /** Join a title and items into sentences. */
 const asSentences = (title, items) => [title, ...items.map(([name, words]) => `${name}: ${words}`)].join('. ');
 
-/** Return the step and its current message, as text for announcements and for the bar. */
+/** Return the step with its message, name or state as text, for announcements and for the bar. */
 const stepWords = ({ passo, mensagem, nome, estado }) => [passo, mensagem || nome || estado].filter(Boolean).join(': ');
 
 export class Painter {
@@ -58,13 +58,13 @@ export class Painter {
   _announce({ on, estimate, aviso, lang }) {
     const { _drawn: drawn, _speak: speak } = this;
     if (estimate.length && !drawn.estimate.length) speak(asSentences(translate(lang, 'Estimativas iniciais'), estimate));
-    // The same notice in another language, once that is loaded, is not news.
+    // A notice is not announced again when only its language changes, which happens once English is loaded.
     if (aviso && (!drawn.aviso || on.offline !== drawn.on.offline)) speak(aviso);
-    // Not `!on.offline`: when the run is no longer followed, the connection is not back either.
+    // Not `!on.offline`: when the run can't be followed any more it is undefined, and the connection is not back.
     if (drawn.on.offline && on.offline === false) speak(translate(lang, loaded.words.back));
   }
 
-  /** Announce the end, or another step; at the end move the focus to the result if it is inside the widget. */
+  /** Announce the end, or another step. At the end a focus inside the widget (*focused*) moves to the result. */
   _announceStep(view, focused) {
     const { _drawn: drawn, _speak: speak } = this;
     if (view.on.final && !drawn.on.final) {

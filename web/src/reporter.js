@@ -12,7 +12,7 @@ const failureOf = ({ estado, erros, mensagem }) => {
   return new RPAError(code, words, { fatal: true });
 };
 
-/** Return a snapshot in the shape of an update, for a page that could not be given every update. */
+/** Return a snapshot in the shape of an update, for when a page gets the whole state instead of every update. */
 const asUpdate = (snapshot) => ({
   ...snapshot, type: 'progress_update', etapa: snapshot.etapa_atual, timestamp: snapshot.timestamp_atualizacao,
 });
@@ -27,7 +27,7 @@ export class Reporter {
   constructor(client, emitter) {
     this._client = client;
     this._emitter = emitter;
-    this._failure = null; // the error with which done() rejects
+    this._failure = null; // the error with which done() rejects, null for none
     this._endedEpoch = undefined; // epoch of the run whose end was reported
     this._outageCode = null; // code of the reported outage, null while connected
   }

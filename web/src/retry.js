@@ -3,14 +3,14 @@
 import { backoff } from './backoff.js';
 import { slowWhileHidden } from './surroundings.js';
 
-const SPREAD = 6700; // pages that lost the server at the same moment come back spread over this many ms
+const SPREAD = 6700; // pages that lost the server at the same moment reconnect spread over this many ms
 
 export class Retry {
   /** @param {object} client supplies the options, the clock and random numbers. */
   constructor(client) {
     this._client = client;
     this._failures = undefined; // failures since a connection lasted; a number once connect() was called
-    this._notBefore = 0; // ms since 1970: the server asked us not to return earlier
+    this._notBefore = 0; // ms since 1970: the server asked not to reconnect earlier
   }
 
   _reset() {

@@ -1,7 +1,8 @@
 // The script rpa-progress.js: the clients, the element <rpa-progress>, the bindings, and the queue of commands.
 //
-// Safe to load twice, late, early, and beside anything: the first one wins, a name that is taken is left alone. What a
-// command or the script tag asks for becomes attributes of the element, so those are the only options there are.
+// A page may load it early, late or twice: the first load wins, and a name that the page itself uses is left alone. The
+// options of commands and of the script tag are set as attributes of the element, so that options are read from these
+// alone.
 
 import { bind } from './bind.js';
 import { follow } from './follow.js';
@@ -14,11 +15,11 @@ const NAME = 'rpa-progress';
 const PREFIX = 'data-rpa-';
 const EVENT_PREFIX = 'event:';
 const DATA_TRIES = 2; // in addition to the first one
-const PATIENCE_MS = 3000; // to wait for the data file; after that the widget begins in plain Portuguese
+const PATIENCE_MS = 3000; // how long to wait for the data file; then the widget begins without it
 const script = document.currentScript; // read now: null once the script has run
-let current; // stops the latest run; bound elements follow that run
+let current; // stops following the latest run; the page's bound elements show that run
 
-/** Give *node* the script tag's attributes that it does not have itself. */
+/** Copy the script tag's data-rpa-* attributes to *node*, except those that *node* has itself. */
 function inheritAttributes(node) {
   for (const { name, value } of script?.attributes ?? []) {
     const own = name.slice(PREFIX.length);
@@ -26,7 +27,7 @@ function inheritAttributes(node) {
   }
 }
 
-/** Set the session when the window fires an event of this type, which the page chose. */
+/** Set the session of *node* whenever the window gets an event of *type*, which the page chose. */
 function listenForSession(node, type) {
   if (!type || node.listens === type) return;
   node.listens = type;
@@ -36,7 +37,7 @@ function listenForSession(node, type) {
   });
 }
 
-/** Begin the run that an element asks for and return what stops it; undefined without a session or outside the page. */
+/** Follow the run that an element asks for, and return a function that stops that; undefined if it asks for none. */
 function begin(node, draw) {
   inheritAttributes(node);
   const get = (name) => node.getAttribute(name) ?? undefined;
@@ -56,7 +57,7 @@ function begin(node, draw) {
   return end;
 }
 
-/** Run a command, ['start', {sessionId, …}], on the page's first element, or on a new one at the end of the page. */
+/** Run the command ['start', {sessionId, …}] on the page's first element, or on a new one at the end; ignore others. */
 function run([name, options]) {
   if (name !== 'start') return;
   const node = document.querySelector(NAME) ?? document.body.appendChild(document.createElement(NAME));
@@ -70,20 +71,20 @@ function start(queue) {
   queue.push = run;
   const { rpaSessionId, rpaSessionParam, rpaSessionFrom, rpaDemo } = script?.dataset ?? {};
   const isNamed = [rpaSessionId, rpaSessionParam, rpaSessionFrom, rpaDemo].some((value) => value !== undefined);
-  // Only the script tag names a session: a hidden element follows it for the page's own bound elements.
+  // If only the script tag names a session, a hidden element follows it for the page's own bound elements.
   if (isNamed && !document.querySelector(NAME)) run(['start', { hidden: '' }]);
 }
 
 /** Apply the loaded style to all existing elements. */
 const dressAll = () => document.querySelectorAll(NAME).forEach((node) => node.dress?.());
 
-/** Return the command queue; if the name belongs to something other than an array, it is somebody else's. */
+/** Return the command queue window.RPAProgress; an array of our own if the page uses that name for something else. */
 function commandQueue() {
   window.RPAProgress ??= [];
   return Array.isArray(window.RPAProgress) ? window.RPAProgress : [];
 }
 
-/** Start once the page is parsed and the first try to load the data file is over; wait for the latter only briefly. */
+/** Start once the page is parsed and the data file was tried once; wait at most PATIENCE_MS for the file. */
 async function startInTime(queue) {
   const isParsed = new Promise((resolve) => {
     addEventListener('DOMContentLoaded', resolve);
@@ -97,6 +98,6 @@ async function startInTime(queue) {
 
 const queue = commandQueue();
 if (!queue.isTaken) {
-  queue.isTaken = true; // taken by the first script of this name on the page
+  queue.isTaken = true; // a second load of this script then leaves the queue alone
   startInTime(queue);
 }

@@ -1,33 +1,34 @@
-// What the widget adds to a session's snapshot: the bar, and the time that the run takes.
+// What the widget adds to a session's snapshot: the position of the bar, the time elapsed and the time left.
 //
 // Pure: no clock, no DOM. Invariants: within one run the bar never goes back; another epoch is another run and starts
-// all over. Nothing that a server sends is trusted to have the right type.
+// from the beginning. Nothing that a server sends is trusted to have the right type.
 
 import { isQuote } from './outcome.js';
 import { plainText } from './text.js';
 import { pace, smooth } from './time-left.js';
 
-const PLAUSIBLE_MS = 900_000; // no step takes a quarter of an hour
-const STEP_IS_OVER = /.*(conclu|pulad|falh).*/; // "concluída", "pulada", "falhou" comment on a step and are not its name
+const PLAUSIBLE_MS = 900_000; // an older timestamp means that the clocks differ: no step takes a quarter of an hour
+const STEP_IS_OVER = /.*(conclu|pulad|falh).*/; // "concluída", "pulada" or "falhou" says how a step ended, not its name
 
 /**
  * Advance the model to a new snapshot.
  *
- * @param {object} previous the model so far, {} at first. Its times are ms by the robot's clock; `_clockSkew` is how far
- *   our clock is ahead of that.
+ * @param {object} previous the model so far, {} at first. Its times are ms by the robot's clock; `_clockSkew` is how
+ *   far the visitor's clock is ahead of that.
  * @param {object} snapshot as in docs/api.rst, plus `erro`: the error in the newest update.
  * @param {number} now ms since 1970, the visitor's clock.
  */
 export function applySnapshot(previous, snapshot, now) {
   const model = previous._epoch === snapshot.epoch ? { ...previous } : { _epoch: snapshot.epoch, _percent: 0 };
   model._error = plainText(snapshot.erro);
-  // Durations come from the robot's clock alone, since its timestamps have no zone. The age of its last timestamp counts
-  // only if the two clocks agree: an implausible age is ignored.
+  // The robot's timestamps have no zone, so durations are differences between them. The age of the last one is added
+  // only if it is plausible (below PLAUSIBLE_MS); otherwise the clocks differ, and the age is taken to be 0.
   model._lastStamp = Date.parse(snapshot.timestamp_atualizacao) || now;
   model._clockSkew = now - model._lastStamp;
   if (model._clockSkew > 0 && model._clockSkew < PLAUSIBLE_MS) model._clockSkew = 0;
   model._startStamp ??= Date.parse(snapshot.timestamp_inicio) || model._lastStamp;
-  // A robot reports its last step when it ends, wherever it stopped.
+  // When a run ends, the robot reports the last step, wherever it stopped. So a run without a quote stays at the step
+  // that it had reached.
   const isStopped = snapshot.final && !isQuote(snapshot.estado);
   const step = isStopped ? model._step ?? 0 : Math.floor(snapshot.etapa_atual);
   if (step !== model._step) beginStep(model, step, snapshot);
@@ -36,10 +37,10 @@ export function applySnapshot(previous, snapshot, now) {
 
 function beginStep(model, step, snapshot) {
   model._isRepeated = step < model._step;
-  model._hasPace = model._step >= 0; // an estimate needs at least some data
+  model._hasPace = model._step >= 0; // the time left is estimated from the second step on
   model._stepStamp = model._lastStamp;
   model._step = step;
-  // The first message of a step is the step's name.
+  // The first message of a step is the step's name, unless it says that the step is over.
   model._stepName = plainText(snapshot.mensagem).replace(STEP_IS_OVER, '');
 }
 

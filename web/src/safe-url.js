@@ -1,4 +1,4 @@
-// Filters addresses from attributes, which others may have written: only harmless ones may be followed.
+// Filters addresses from attributes, which others may have written: only those with a harmless scheme may be followed.
 
 const SAFE_PROTOCOLS = new Set(['http:', 'https:', 'tel:', 'mailto:']);
 

@@ -1,6 +1,6 @@
-// What a reload of the page must not lose, in the tab's own storage: the run as it was, and the transport that worked.
+// Keeps in the tab's storage what a reload of the page must not lose: the run's snapshot and the transport that worked.
 //
-// The storage may be forbidden, full, or hold what another program wrote; then the page goes on without it.
+// The storage may be forbidden or full, or contain values of another program; then the page goes on without it.
 
 /** Return what *work* returns, null if it throws. */
 export const attempt = (work) => {

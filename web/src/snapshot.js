@@ -1,4 +1,4 @@
-// What the messages of a session add up to: the snapshot of docs/api.rst, kept up to date.
+// Applies the messages of a session to its snapshot, which is that of docs/api.rst.
 //
 // Pure: one snapshot in, another out, none is changed. The rules are those of the server's snapshot, so that a page
 // that saw the updates and one that received the snapshot show the same. Invariants: within an epoch `seq` rises
@@ -19,8 +19,8 @@ const blank = (epoch, seq) => ({
  * @param {object} message sync, reset or progress_update.
  * @param {boolean} [isSparse] this run's numbers have gaps that nobody can fill, so they don't count as gaps.
  * @returns {[object | null, string]} the snapshot, and what the message was: 'next' (one more update) and 'reset' (a
- *   whole snapshot) are news, 'position' says where the stream begins, 'old' was seen before, 'gap' means that an earlier
- *   update is missing, '' that there is nothing new in it.
+ *   whole snapshot) are news, 'position' says where the stream begins, 'old' was seen before, 'gap' means that an
+ *   earlier update is missing, '' that there is nothing new in it.
  */
 export const reduce = (snapshot, message, isSparse) => {
   const sameRun = message.epoch && snapshot?.epoch === message.epoch ? snapshot : null;
@@ -40,14 +40,14 @@ export const reduce = (snapshot, message, isSparse) => {
   return isOld ? [snapshot, 'old'] : [message.snapshot, 'reset'];
 };
 
-/** Return *snapshot* with one *update* added; of keys that are not named here nothing is kept, as on the server. */
+/** Return *snapshot* with *update* applied; keys of the update that are not read here are dropped, as on the server. */
 const apply = (snapshot, update) => {
   const { evento = '', etapa, timestamp, erro, contexto = '', status, mensagem } = update;
   const extra = { ...snapshot.dados_extra, ...update.dados_extra, ...update.resultado };
   const estimativas = update.estimativas || extra.estimativas_tela_5 || snapshot.estimativas;
   if (estimativas) extra.estimativas_tela_5 = estimativas;
   const final = snapshot.final || update.final === true;
-  // What another program publishes may lack any of them.
+  // An update of another program may lack any of these.
   const { epoch, seq, session_id, total_etapas } = { ...snapshot, ...update };
   return {
     ...snapshot,

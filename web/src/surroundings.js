@@ -5,13 +5,14 @@ const EVENTS = ['visibilitychange', 'online', 'offline', 'pageshow', 'securitypo
 
 const HIDDEN_FACTOR = 5;
 
-/** Return *ms*, longer for a hidden page, since nobody looks at it. */
+/** Return *ms*, five times as long for a hidden page, since nobody looks at it. */
 export const slowWhileHidden = (ms) => (globalThis.document?.hidden ? ms * HIDDEN_FACTOR : ms);
 
 export class Surroundings {
   /**
    * @param {() => void} onWake called when connections should be checked, never while the page is hidden.
-   * @param {(address: string) => void} onBlocked called with an address, or just its origin, that the policy blocked.
+   * @param {(address: string) => void} onBlocked called with an address, or just its origin, that the page's
+   *   Content-Security-Policy blocked.
    */
   constructor(onWake, onBlocked) {
     this._listener = ({ blockedURI, disposition }) => {

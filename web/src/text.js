@@ -1,4 +1,4 @@
-// The one rule for what counts as text in robots' data.
+// The one rule for which values in a robot's data are text.
 
 const TEXT_TYPES = new Set(['string', 'number']);
 const NOTHING_READ = /^(N\/?A|-)$/i; // what robots write if they found nothing

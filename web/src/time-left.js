@@ -1,18 +1,19 @@
 // How far a run is and how long it will take, from what its steps typically take.
 //
 // Pure: seconds come in, numbers go out. A bar by step number would mislead: the last of the fifteen steps takes more
-// than half of the time. So steps count by their typical length, the bar moves within a step by the clock but never
-// over the step's end, and beyond what is usual there is no estimate at all, only that the step is late.
+// than half of the time. So steps are weighted by their typical length, and the bar moves within a step by the clock
+// but never past the step's end. A step that takes much longer than usual is late; no estimate is shown then
+// (run-model.js).
 
 /** Median seconds of each step of recorded runs; index 0 is the robot's start. */
 export const TYPICAL = [3, 1, 1, 0.1, 0.1, 8, 0.1, 6, 20, 4, 0.1, 0.1, 0.2, 8, 0.1, 80];
 
 const KNOWN_LENGTHS = new Set([15, 5]); // the robot's short run consists of the first five screens of its long one
-const EQUAL_STEP_S = 40; // weight of each step where the length is unknown
-const MOST_STEPS = 999; // limit of steps with weights, whatever the robot says
+const EQUAL_STEP_S = 40; // weight of each step in a run of unknown length
+const MOST_STEPS = 999; // a larger number of steps, which only a faulty robot gives, is cut to this
 const BLINK_S = 1; // added to every step's weight, so that each step moves the bar
 const STEP_END = 0.95; // share of a step that time alone can fill
-const PRIOR_S = 20; // seconds at the typical pace, assumed before the run shows its own
+const PRIOR_S = 20; // seconds at the typical pace that are added to the run's own, which says little at first
 const SLOWEST = 3; // limits of the factor by which a run's own pace stretches the estimate
 const FASTEST = 0.5;
 const HALF_LIFE_S = 15;
@@ -23,13 +24,14 @@ const sum = (numbers) => numbers.reduce((total, number) => total + number, 0);
 /**
  * Estimate how far a run is.
  *
- * @param {number} total number of steps. Only the robot's own two lengths are known: in any other run all steps have the
- *   same weight, and no time is given.
+ * @param {number} total number of steps. Only the robot's own two lengths are known: in any other run all steps have
+ *   the same weight, and no time is given.
  * @param {number} step the number of the current step.
  * @param {number} inStep seconds since it began.
  * @param {number} elapsed seconds since the run began.
  * @returns {{_percent: number, _isLate: boolean, _secondsLeft: number}} percent stays below 100, since only a result
- *   makes it 100; a step is late if it takes longer than nine of ten do; seconds left are above 0, or NaN if unknown.
+ *   makes it 100; a step is late if it takes longer than about nine of ten do; seconds left are above 0, or NaN if
+ *   unknown.
  */
 export function pace(total, step, inStep, elapsed) {
   const isKnown = KNOWN_LENGTHS.has(total);
@@ -50,8 +52,8 @@ export function pace(total, step, inStep, elapsed) {
 }
 
 /**
- * Smooth an estimate: it goes down with the clock, follows news with a half-life of 15 s, and does not rise by less than
- * a quarter.
+ * Smooth an estimate: it goes down with the clock, follows news with a half-life of 15 s, and does not rise by less
+ * than a quarter.
  *
  * @param {number | undefined} before the value returned *passed* seconds ago.
  * @param {number} estimate the newest one.

@@ -6,7 +6,7 @@
 // moves down again it tries another one.
 
 const FAILURES_TO_MOVE = 2;
-const SHORT_CONNECTION = 0.5; // counts as half a failure: it did deliver data
+const SHORT_CONNECTION = 0.5; // a short connection is half a failure: it did deliver data
 
 export class TransportChoice {
   /**
@@ -16,8 +16,8 @@ export class TransportChoice {
   constructor(transports, lastGood) {
     this._transports = transports;
     this._index = Math.max(0, transports.indexOf(lastGood)); // index of the transport in use
-    this._home = undefined; // index of the transport that lasted; undefined at first
-    this._lowest = this._index; // the furthest that it has moved down since
+    this._home = undefined; // index of the transport whose connection lasted; undefined until one has
+    this._lowest = this._index; // the lowest transport (highest index) tried since then
     this._failures = 0;
   }
 
@@ -44,7 +44,7 @@ export class TransportChoice {
    * Choose again after a connection has ended.
    *
    * @param {object} error see RPAError.
-   * @param {boolean} [hasDelivered] whether it delivered any data.
+   * @param {boolean} [hasDelivered] whether the connection delivered any data.
    * @returns {boolean} whether any transport is left.
    */
   _failed(error, hasDelivered) {

@@ -1,8 +1,9 @@
-// The four ways to receive a session: each opens one connection, hands over what comes, and says why it ended.
+// The four transports of a session. Each opens one connection, passes on what comes, and reports why the connection
+// ended.
 //
-// They know nothing of retries, cursors or other transports. Each takes a Connection (connection.js), a token and the
-// client (fetch, WebSocket, pollInterval, now), and returns what closes it: `_close()`, and for a WebSocket `_ping()`.
-// A WebSocket answers a ping; over HTTP nothing can be asked for.
+// Retries and cursors are handled elsewhere. Each takes a Connection (connection.js), a token and the client (fetch,
+// WebSocket, pollInterval, now), and returns an object with `_close()` and, for a WebSocket, `_ping()`: over HTTP
+// nothing can be asked for.
 
 import { RPAError, refusal } from './errors.js';
 import { createSseParser } from './sse-parser.js';
@@ -10,7 +11,7 @@ import { createSseParser } from './sse-parser.js';
 const POLL_WAIT_S = 10; // how long the server may delay its answer to a poll
 const DELAYED_MS = 5000; // a slower answer was delayed by the server, which shows that it supports waiting polls
 const PAUSE_MS = 250; // between polls that the server may delay
-const SEATS = 4; // of the browser's six connections to a host; the tabs share this many locks
+const SEATS = 4; // connections that all tabs together may keep open, a lock for each; a browser allows six to a host
 
 const CLOSED_FINISHED = 4410;
 const FIRST_FINAL_CLOSE_CODE = 4400; // close codes 4400 to 4499 are HTTP statuses plus 4000
@@ -65,10 +66,11 @@ const requester = (connection, token, client, signal) => async (path, query) => 
 };
 
 /**
- * Run *work* while keeping one of a few browser locks that all tabs of a host share, or *otherwise* if all are taken.
+ * Run *work* while keeping one of SEATS locks, which the browser shares between the tabs of an origin, or *otherwise*
+ * if none is free.
  *
- * With HTTP/1.1 a browser has six connections to a host for all its tabs: requests that keep one open must leave some for
- * the pages' own requests.
+ * With HTTP/1.1 a browser has six connections to a host for all its tabs: requests that keep one open must leave some
+ * for the pages' own requests.
  */
 const inSeat = (locks, seat, work, otherwise) => locks.request(`rpa${seat}`, { ifAvailable: true }, (lock) => {
   if (lock) return work();
@@ -91,14 +93,15 @@ const overHttp = (receive, occupies) => (connection, token, client) => {
   const locks = globalThis.navigator?.locks;
   const needsSeat = occupies && locks && connection._pollIndex > 0;
   const work = needsSeat ? inSeat(locks, SEATS - 1, start, startPolls) : start();
-  // A moment later, because the policy-violation event of the page comes separately and says more.
+  // A moment later: if the page's policy blocked the request, an event of its own says so, and that ends the
+  // connection.
   work.catch((error) => connection._after(0, () => {
     connection._end(error instanceof RPAError ? error : new RPAError('network'));
   }));
   return {
     _close() {
       abort.abort();
-      connection._endPause?.(); // otherwise its lock would stay taken
+      connection._endPause?.(); // else a transport that pauses between polls would keep its lock
     },
   };
 };
@@ -113,7 +116,7 @@ const pollAgainAndAgain = async (connection, get, client, delay) => {
     const { seq, updates = [] } = answer;
     connection._receive({ type: 'sync', ...answer, seq: seq - updates.length });
     for (const update of updates) connection._receive(update);
-    // Until one such request was answered, silence means that a proxy swallows requests that the server may delay.
+    // Until the server has answered a request that it may delay, silence means that a proxy swallows such requests.
     connection._hangs = Boolean(delay && !query);
     const isPaced = delay && (updates.length || client.now() - begun > DELAYED_MS);
     connection._silenceLimit = Infinity;
@@ -143,7 +146,7 @@ const readStream = async (connection, get) => {
   for (;;) {
     const { done, value } = await reader.read();
     if (done) throw new RPAError('server_shutdown');
-    connection._receive(); // a comment is a sign of life, too
+    connection._receive(); // even a comment shows that the stream is alive
     parse(value);
   }
 };

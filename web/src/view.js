@@ -14,16 +14,18 @@ const MONEY_FIELDS = new Set([
   'valor', 'valor_franquia', 'valor_mercado', 'danos_materiais', 'danos_corporais', 'danos_morais', 'morte_invalidez',
 ]);
 const FULL_STOP = /^RPA \w+$/; // "RPA success" and the like mark the end of a run, and mean nothing to a visitor
-const GLUED_DE = /(\p{Ll}|[A-Z]{2})De$/u; // the robot reads a cover's name and the "De" before its price as one word: "RCFDe"
+// The robot reads a cover's name and the "De" before its price as one word: "RCFDe".
+const GLUED_DE = /(\p{Ll}|[A-Z]{2})De$/u;
 
 /**
  * Describe a run in the words that the widget and data-rpa-text show; docs/webflow.rst lists their names.
  *
- * @param {object} model
+ * @param {object} model see run-model.js; {} while nothing is known.
  * @param {object} snapshot {} while nothing is known.
  * @param {string} lang pt-BR or en.
- * @returns {object} words by name; and on (the conditions of data-rpa-show), _kind (see outcome.js), value (the
- *   bar's, undefined while there is none), and estimate and plans, both of [title, words, rows of [title, words]].
+ * @returns {object} words by name; and on (the conditions of data-rpa-show), _kind (see outcome.js), value (the bar's,
+ *   undefined while there is none), estimate (a list of [title, words]) and plans (a list of [title, words, rows], each
+ *   row being [title, words]).
  */
 export function describe(model, snapshot, lang) {
   const say = (...words) => translate(lang, ...words);
@@ -31,7 +33,7 @@ export function describe(model, snapshot, lang) {
   const view = describeState(model, snapshot, say);
   describePlans(view, snapshot.resultado, say, money);
   describeEstimates(view, snapshot.estimativas, say, money);
-  // Hints are named after conditions, and come first in the words.
+  // Hints are named after conditions, and are the first entries of the words.
   const [, hint] = Object.entries(loaded.words).find(([name]) => view.on[name]) ?? [];
   const hasPrice = view.plans.some(([, price]) => price !== say(UNKNOWN));
   view.dica = hasPrice ? '' : say(hint);
@@ -79,7 +81,7 @@ function describeEstimates(view, estimates, say, money) {
   view['estimate.max'] = money(ascending(highs).pop());
 }
 
-/** Return the error text that the visitor may read. */
+/** Return the error text for the visitor; '' if there is none, or if the run went on or ended well after the error. */
 function sayError(model, snapshot) {
   const { estado, final, erros } = snapshot;
   const lastError = erros?.[erros.length - 1];
@@ -106,7 +108,7 @@ function describeState(model, snapshot, say) {
   const isDone = final && isQuote(estado);
   const value = isKnown ? Math.floor(model._percent) : undefined;
   const message = plainText(snapshot.mensagem);
-  // At the end the state or the error is enough.
+  // At the end the outcome or the error says everything: the last message is left out.
   const isSaid = final && (!failureCode(estado) || sayError(model, snapshot));
   return {
     on: {

@@ -1,4 +1,5 @@
-// RPAWebSocketClient, the plan's class: the same client, with WebSocket as its only transport and the plan's defaults.
+// RPAWebSocketClient, a class that this project's first plan names: the client on WebSocket alone, with the plan's
+// defaults.
 
 import { RPAProgressClient } from './client.js';
 

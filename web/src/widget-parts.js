@@ -3,7 +3,7 @@
 
 import { element, setAttributes } from './dom.js';
 
-// element, part, and the view's word for it if that has another name
+// each line: the tag, the part, and the name of its word in the view if that is another name
 const PARTS = `h2 title
 span state estado
 span percent

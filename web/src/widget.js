@@ -1,17 +1,17 @@
 // The element <rpa-progress>: a run drawn into an open shadow root.
 //
-// The parts are bound as any page's elements are (bind.js). Until there is a session to show, the element shows what the
-// page put into it.
+// The parts have data-rpa-* attributes, as a page's own elements may have (bind.js). Until there is a session, the
+// element shows what the page put into it.
 
 import { element } from './dom.js';
 import { Painter } from './painter.js';
 import { loaded } from './words.js';
 
-const WATCHED = ['session-id', 'base-url', 'token', 'lang', 'demo']; // changing one of these starts again
+const WATCHED = ['session-id', 'base-url', 'token', 'lang', 'demo']; // a change of one of these begins anew
 
 /** Return a function that applies the style loaded so far to *root*. */
 const createDresser = (root) => {
-  // A strict policy allows constructed sheets; Safari before 16.4 has none.
+  // A strict Content-Security-Policy allows constructed sheets only, not style elements; Safari before 16.4 has none.
   const hasSheets = Boolean(document.adoptedStyleSheets);
   const style = hasSheets ? new CSSStyleSheet() : element('style');
   return () => {
@@ -28,8 +28,8 @@ const createDresser = (root) => {
 /**
  * Create the element's class.
  *
- * @param {(element: HTMLElement, draw: (view: object) => void) => (() => void) | undefined} begin begins the run that the
- *   element's attributes ask for; returns a function that stops it, undefined if there is nothing to show.
+ * @param {(element: HTMLElement, draw: (view: object) => void) => (() => void) | undefined} begin follows the run that
+ *   the element's attributes ask for; returns a function that stops that, undefined if there is nothing to show.
  */
 const makeElement = (begin) => class extends HTMLElement {
   static get observedAttributes() {
@@ -46,13 +46,13 @@ const makeElement = (begin) => class extends HTMLElement {
       const base = element('div', { part: 'base' });
       const live = element('div', { 'aria-live': 'polite' });
       this.stop?.();
-      root.replaceChildren(base, live); // before begin(), because its first event may look for them
+      root.replaceChildren(base, live); // before begin(), because listeners of its first event may look for them
       const painter = new Painter(base, live);
       this.stop = begin(this, (view) => painter._draw(view));
       if (!this.stop) root.replaceChildren(element('slot'));
       this.dress();
     };
-    /** Stop the current run and begin the one that the attributes ask for, once all of them are set. */
+    /** Stop following, and follow the run that the attributes ask for, once all of them are set. */
     this.restart = () => {
       if (!isDue) queueMicrotask(beginAnew);
       isDue = true;

@@ -1,14 +1,15 @@
-// What visitors read. Sentences are written where they are used, in Brazilian Portuguese; here are the words for the names
-// of plans, and the way to English. English and what the script can do without come from the data file beside it.
+// What visitors read. Sentences are written where they are used, in Brazilian Portuguese; this module has the names of
+// the plans and the translation. The English texts, and what the script can do without, come from the data file beside
+// it.
 
 import { OUTCOMES } from './outcome.js';
 
 /** The names of plans → Portuguese; outcome.js has those of outcomes. */
 const PLANS = { __proto__: null, recomendado: 'Plano recomendado', alternativo: 'Plano alternativo' };
 
-/** The content of the data file (loaded-data.js); a minimum until it is loaded. `_isComplete`: nothing more comes. */
+/** The content of the data file (loaded-data.js); a minimum until then. `_isComplete`: no further try follows. */
 export const loaded = {
-  css: '[aria-live]{position:fixed;top:-99em}', // read out, but not visible
+  css: '[aria-live]{position:fixed;top:-99em}', // hides live regions, which are read out but not shown
   en: { __proto__: null },
   words: {},
   fields: [],

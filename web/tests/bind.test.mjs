@@ -1,4 +1,4 @@
-// Bindings, on nodes of a few lines: which attribute does what.
+// What each data-rpa-* attribute does, on stubs of elements.
 
 import assert from 'node:assert/strict';
 import { beforeEach, test } from 'node:test';
@@ -118,7 +118,7 @@ test('an empty or untidy list of classes stops nothing', () => {
   for (const { classList } of nodes) {
     const { toggle } = classList;
     classList.toggle = (name, isOn) => {
-      if (!name) throw new SyntaxError('The token provided must not be empty.'); // as browsers do
+      if (!name) throw new SyntaxError('The token provided must not be empty.'); // as browsers throw it
       toggle(name, isOn);
     };
   }

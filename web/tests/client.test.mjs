@@ -1,4 +1,4 @@
-// The client in a made-up world: what it shows, and how it fails.
+// The client in a simulated world (world.mjs): what it reports to a page, and how it recovers from failures.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -7,7 +7,7 @@ import { Page, World, connected, settle } from './world.mjs';
 
 const range = (from, to) => Array.from({ length: to - from + 1 }, (_, i) => from + i);
 
-/** Assert that nothing is left of *client*. */
+/** Assert that *client* has stopped, and that no connection, request or timer of it is left. */
 function assertGone(world, client) {
   assert.equal(client.state, 'closed');
   assert.deepEqual({ ...client.stats(), timers: undefined }, { ...client.stats(), live: 0, probing: 0, timers: undefined });
@@ -16,7 +16,7 @@ function assertGone(world, client) {
   assert.equal(world.waiting.size, 0);
 }
 
-// -- what a page sees
+// -- events, callbacks, done() and the iterator
 
 test('a page that comes late gets the whole state first, then each update', async () => {
   const world = new World();
@@ -773,7 +773,7 @@ test('a token that can\'t be had is reported as auth and asked for again', async
   assert.equal(client.state, 'open');
 });
 
-// -- across reloads
+// -- reloads of the page
 
 function storage() {
   const items = new Map();

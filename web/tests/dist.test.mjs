@@ -1,4 +1,4 @@
-// The built script, in a page of its own: a context that has what a page has and nothing of ours.
+// The built script, run in a context that has some globals of a page and none of the sources.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';

@@ -1,4 +1,4 @@
-// Errors: their category, and what a visitor reads.
+// Errors: their category, the text for the visitor, and which of them are final.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';

@@ -1,4 +1,4 @@
-// A run as the widget follows it: what is said while it goes on, where it can't be followed any more, and what the page takes over.
+// Views of a followed run: while it goes on, when it can't be followed any more, and when the page cancels an event.
 
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from 'node:test';
@@ -17,7 +17,7 @@ beforeEach(() => {
   world = new World();
   ends = [];
   const { clock } = world;
-  const again = new Map(); // intervals by id
+  const again = new Map(); // interval → the timer of its next run
   const repeat = (id, work, ms) => again.set(id, clock.setTimeout(() => {
     repeat(id, work, ms);
     work();
@@ -44,7 +44,7 @@ afterEach(() => {
   Object.assign(loaded, { words: {}, fields });
 });
 
-/** Follow the world's run; *heard* gets each event, and may cancel it. */
+/** Follow the world's run; *heard* gets each result and error event, and may cancel it. */
 function watch(options = {}, heard = () => {}) {
   const target = new EventTarget();
   const seen = { views: [], succeeded: 0, target };
@@ -77,7 +77,7 @@ test('a run that is forbidden in its middle stands still where it was seen last,
   world.cut(4403);
   await world.clock.run(500);
   const first = seen.view;
-  await world.clock.run(300_000); // far beyond what is late
+  await world.clock.run(300_000); // longer than any step may take without being late
   for (const view of [first, seen.view]) {
     assert.deepEqual([view.estado, view.erro, view.aviso, view.eta, view.dica, view.on.offline, view.on.running],
       ['Acompanhamento interrompido', 'Não foi possível acompanhar a cotação.', '', '', '', undefined, undefined]);

@@ -1,4 +1,4 @@
-// A thousand pages at once: what a server meets when it comes back.
+// A thousand pages at once: how their reconnections to a restarted server are spread.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -10,7 +10,7 @@ const PAGES = 1000;
 
 const read = (name) => readFileSync(new URL(`../${name}`, import.meta.url), 'utf8');
 
-/** The largest share of *times* within any second. */
+/** Return the largest share of *times* (ms) that lies within any one second. */
 function peak(times) {
   const sorted = [...times].sort((a, b) => a - b);
   let most = 0;

@@ -1,4 +1,4 @@
-// Random networks, random runs: whatever happens on the way, the page ends with the truth.
+// Random networks, random runs: whatever happens on the way, the page ends with the server's state.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -6,7 +6,7 @@ import { Page, World, seeded } from './world.mjs';
 
 const ROUNDS = 400;
 
-/** A network that drops, doubles and swaps messages of a stream. */
+/** Return a function for World.mangle that drops, doubles or delays a message with the probability *rate*. */
 function mangler(random, rate) {
   let delayed = [];
   return (message) => {
@@ -23,7 +23,7 @@ function mangler(random, rate) {
   };
 }
 
-/** One random life of a page; returns what is to be compared. */
+/** Simulate one page through a random run on a random network; return the world, the client and what the page saw. */
 async function life(seed) {
   const random = seeded(seed);
   const pick = (...choices) => choices[Math.floor(random() * choices.length)];
@@ -79,7 +79,7 @@ for (let block = 0; block < 4; block++) {
       const state = client.snapshot();
       assert.ok(state, label);
       assert.deepEqual([state.epoch, state.seq, state.final, state.estado], [truth.epoch, truth.seq, true, 'sucesso'], label);
-      // A run whose gap could not be filled is taken to have holes from then on.
+      // After a gap that could not be filled, the client accepts gaps in that run, and so may miss an update.
       if (!client.stats().resets) assert.equal(state.mensagem, truth.mensagem, label);
       assert.ok(rising, `${label} ${page.seqs.join(' ')}`);
       assert.ok(most <= 1, label);

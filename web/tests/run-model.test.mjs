@@ -1,4 +1,4 @@
-// The model of a run: its bar, its steps, its clock. What is said of them is in view.test.mjs.
+// The model of a run: its bar, its steps, its clock. The words for them are tested in view.test.mjs.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -1,4 +1,4 @@
-// The cases are those of the web platform tests' eventsource directory, by the names used there.
+// The cases called format-* are those of the web platform tests' eventsource directory, by the names used there.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -9,7 +9,7 @@ const percent = (...args) => pace(...args)._percent;
 const isLate = (...args) => pace(...args)._isLate;
 const left = (...args) => pace(...args)._secondsLeft;
 
-/** Play a run whose steps take *durations* seconds, a second at a time. */
+/** Yield, for every second of a run whose steps take *durations* seconds, the arguments of pace(). */
 function* play(durations) {
   let elapsed = 0;
   for (const [step, seconds] of durations.entries()) {
@@ -60,7 +60,7 @@ test('the estimate of a usual run is about right at every step', () => {
 
 test('a run that is twice as slow as usual has more time left', () => {
   assert.ok(left(15, 9, 0, 80) > 1.3 * left(15, 9, 0, 40));
-  assert.ok(left(15, 9, 0, 1e6) <= 3.01 * left(15, 9, 0, 40)); // but not beyond belief
+  assert.ok(left(15, 9, 0, 1e6) <= 3.01 * left(15, 9, 0, 40)); // but at most three times the usual
 });
 
 test('there is always something left until the end', () => {
@@ -78,7 +78,7 @@ test('of a run of unknown length the bar counts steps, and no time is given', ()
   assert.ok(Math.abs(percent(10, 5, 0, 0) - 100 * 5 / 11) < 1e-9);
   assert.ok(Number.isNaN(left(10, 5, 0, 0)));
   assert.ok(percent(10, 5, 1e6, 0) < percent(10, 6, 0, 0));
-  assert.ok(percent(1e9, 3, 0, 0) >= 0); // no such list is built
+  assert.ok(percent(1e9, 3, 0, 0) >= 0); // without a list of that length
 });
 
 test('the short run has the first steps of the long one', () => {
@@ -94,7 +94,7 @@ test('an estimate goes down with the clock and rises by a quarter or not at all'
   assert.ok(smooth(100, 200, 1) > 99);
   let estimate = 100;
   for (let second = 0; second < 15; second += 1) estimate = smooth(estimate, 40 - second, 1);
-  assert.ok(estimate > 40 - 14 && estimate < 60, estimate); // half of the way in 15 s
+  assert.ok(estimate > 40 - 14 && estimate < 60, estimate); // half of the way down in 15 s
 });
 
 test('minutes are round, and rounded up', () => {

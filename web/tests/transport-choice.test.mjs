@@ -9,7 +9,11 @@ const network = new RPAError('network');
 const blocked = new RPAError('csp_blocked');
 const next = new RPAError('connect_timeout', '', { _tryNextTransport: true });
 
-/** Let a new choice fail with each of *steps*, [error, hasDelivered]; return its index before and after each. */
+/**
+ * Apply *steps* to a new choice: [error, hasDelivered] is a failure, [null, index] a transport that lasts.
+ *
+ * Return the choice's index at the beginning and after each step.
+ */
 function walk(steps, list = [...ALL], begin = undefined) {
   const choice = new TransportChoice(list, begin);
   return [choice._index, ...steps.map(([error, delivered]) => {

@@ -1,13 +1,13 @@
-// What other clients were caught in. The numbers are those of the list of life-cycle traps in docs/javascript.rst.
+// Mistakes that other clients make. The numbers are those of the list of traps in docs/javascript.rst.
 
 import assert from 'node:assert/strict';
 import { afterEach, test } from 'node:test';
 import { Page, World, connected } from './world.mjs';
 
-const lent = new Set(); // names in the global scope that a test put there
+const lent = new Set(); // global names that a test defined
 afterEach(() => lent.forEach((name) => delete globalThis[name]));
 
-/** Put a browser's window and document into the global scope: only what the client listens to. */
+/** Define those globals of a browser that the client uses, *parts* among them; return functions that fire events. */
 function browser(parts = {}) {
   const events = new EventTarget();
   const document = { hidden: false };
@@ -68,7 +68,7 @@ test('trap 1: the better transport takes over only when it has brought what the 
   for (let n = 0; n < 5; n++) world.server.publish();
   await world.clock.run(500);
   assert.deepEqual([client.transport, client.lastSeq], ['sse', 5]);
-  let other; // another server, which is behind
+  let other; // the socket of another server, which has fewer updates
   world.ws = (socket) => { other = socket; };
   while (!other) await world.clock.run(1000);
   const say = (message) => other.onmessage({ data: JSON.stringify(message) });
@@ -293,7 +293,7 @@ test('trap 6: timers of a hidden tab, once a minute, do not make a healthy socke
   for (let minute = 0; minute < 10; minute++) {
     world.clock.sleep(60000);
     await world.clock.run(1);
-    await world.clock.run(200); // the answer comes, network events are not throttled
+    await world.clock.run(200); // the answer to a ping comes: network events are not throttled
   }
   assert.equal(client.state, 'open');
   assert.deepEqual(page.states, ['connecting', 'open']);
@@ -375,7 +375,7 @@ test('trap 9: a clock that is set back does no harm', async () => {
   const { client } = await connected(world);
   await world.clock.run(10000);
   world.clock.time -= 3600000;
-  for (const timer of world.clock.timers.values()) timer.at -= 3600000; // timers are steady
+  for (const timer of world.clock.timers.values()) timer.at -= 3600000; // timers ignore such a change
   await world.clock.run(60000);
   world.server.publish();
   await world.clock.run(100);
@@ -425,7 +425,7 @@ test('trap 10: close() while a token is being fetched never connects', async () 
   assert.equal(world.open, 0);
 });
 
-// -- what the browser adds
+// -- policies, mixed content, network state and visibility
 
 test('a WebSocket that the page\'s policy blocks, which never says close, is left at once', async () => {
   const world = new World();
@@ -504,7 +504,7 @@ for (const [name, disposition, blockedURI] of [
 }
 
 test('from a page on https a server on http is refused before anything is tried, but for this machine', async () => {
-  const { configurationError } = await import('../src/address.js?https'); // its own copy, with the location below
+  const { configurationError } = await import('../src/address.js?https'); // loaded before there is a location
   assert.equal(configurationError('s', 'https://a/', ['x']), undefined);
   browser({ location: { protocol: 'https:', origin: 'https://page.test' } });
   const fresh = await import('../src/address.js?location');
@@ -598,9 +598,9 @@ test('after close() the page\'s events reach nothing of the client', async () =>
   assert.equal(listening.size, 0);
 });
 
-// -- seven tabs
+// -- many tabs of one browser
 
-/** The locks of one browser, which its tabs share. */
+/** The navigator.locks that all tabs of one browser share. */
 class Locks {
   taken = new Set();
 
@@ -669,7 +669,7 @@ test('a page that allows streams alone has one, whatever its tabs', async () => 
   tabs.forEach((client) => client.disconnect());
 });
 
-// -- how soon
+// -- how soon a page has data
 
 test('a proxy that swallows answers that are delayed costs 20 s once, and 2 s from then on', async () => {
   const world = new World();

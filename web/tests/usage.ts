@@ -1,4 +1,4 @@
-// How a page uses the client, for the compiler. Lines marked as errors must be errors.
+// How a page uses the client, for the compiler. A line after @ts-expect-error must not compile.
 
 const client = new RPAProgressClient('cotacao-123', {
   baseUrl: 'https://rpa.example.com',

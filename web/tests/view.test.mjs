@@ -1,4 +1,4 @@
-// What is shown of a run: built from states as the client keeps them.
+// The words for a run, made from snapshots as the client has them.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -24,7 +24,7 @@ const state = (more) => ({
   resultado: null, ...more,
 });
 const ended = (estado, more) => state({ estado, final: true, etapa_atual: 15, percentual: 100, ...more });
-/** Take in states at their own time; return what is shown then. */
+/** Apply *states*, each at the time of its timestamp; return the view of the last one. */
 const show = (states, lang = 'pt-BR') => {
   let model = {};
   for (const s of states) model = applySnapshot(model, s, Date.parse(s.timestamp_atualizacao));

@@ -1,7 +1,7 @@
 // Follows a session of a real server with the built client, in Node: node watch.mjs URL SESSION [TRANSPORT...]
 //
-// Prints one line of JSON for each event, and at the end one with the statistics. The waits between tries are as short
-// as they may be, a third of the way from the least to the most.
+// Prints one line of JSON for each event, and at the end one with the statistics. Each wait between tries is 30 % of
+// the way from its shortest to its longest, so that a test does not depend on chance.
 
 import { WebSocket } from 'ws';
 import '../dist/rpa-client.js';

@@ -1,4 +1,4 @@
-// Words: both languages say the same things.
+// Words: every Portuguese text has an English one, and the other way round.
 
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
@@ -49,7 +49,8 @@ test('every outcome has its colour, its error, and words in both languages', () 
     assert.equal(data.en[_words], LOADED[estado].english);
     const { hint, englishHint } = LOADED[estado];
     if (hint) assert.deepEqual([data.words[estado], data.en[hint]], [hint, englishHint]);
-    // Without a hint of its own a run that ended without a quote is said to have stopped.
+    // An outcome without a quote that has no hint of its own gets the general one, that the quote stopped before its
+    // end: this must be a failure.
     assert.ok(hint || _failure || _kind === 'good', estado);
   }
   assert.deepEqual(Object.keys(LOADED), Object.keys(OUTCOMES));

@@ -3,14 +3,14 @@
 
 import { RPAProgressClient } from '../src/client.js';
 
-globalThis.CustomEvent ??= class extends Event { // Node 18
+globalThis.CustomEvent ??= class extends Event { // Node 18 has none
   constructor(type, options) {
     super(type, options);
     this.detail = options?.detail;
   }
 };
 
-/** A generator of numbers in [0, 1) that is the same for the same seed (mulberry32). */
+/** Return a function like Math.random that gives the same numbers for the same seed (mulberry32). */
 export function seeded(seed) {
   let a = seed >>> 0;
   return () => {
@@ -25,11 +25,11 @@ const isBefore = (one, other) => one.at < other.at || (one.at === other.at && on
 
 export const settle = () => new Promise((go) => setImmediate(go));
 
-/** Time that passes only in run(). Timers of a sleeping page are late, as in a browser. */
+/** Time that passes only in run() and sleep(). Timers that are due during sleep() run late, as in a browser. */
 export class Clock {
   constructor(start = 1_700_000_000_000) {
     this.time = start;
-    this.heap = []; // timers, the first one on top; one that was cleared has no work
+    this.heap = []; // a binary heap of timers, the next one on top; the work of a cleared one is null
     this.timers = new Map(); // the running ones by id
     this.ids = 0;
     this.now = () => this.time;
@@ -67,7 +67,7 @@ export class Clock {
     return top;
   }
 
-  /** The first running timer that is due by *end*, taken off; undefined where there is none. */
+  /** Remove the next running timer from the heap and return it; undefined if none is due by *end*. */
   due(end) {
     while (this.heap.length && (!this.heap[0].work || this.heap[0].at <= end)) {
       const timer = this.pop();
@@ -76,7 +76,7 @@ export class Clock {
     return undefined;
   }
 
-  /** Let *ms* pass, every timer at its time, what they promise in between. */
+  /** Let *ms* pass: run each timer at its time, and after each the promises that it resolved. */
   async run(ms) {
     const end = this.time + ms;
     await settle();
@@ -89,13 +89,13 @@ export class Clock {
     this.time = end;
   }
 
-  /** Let *ms* pass without running anything: the machine sleeps. Overdue timers run first thing at the next run(). */
+  /** Let *ms* pass without running anything: the machine sleeps. Overdue timers run when the next run() begins. */
   sleep(ms) {
     this.time += ms;
   }
 }
 
-/** The server: what it knows of one session, and who listens. Frames as in docs/api.rst. */
+/** The server: the updates of one session, and the streams that get them. Messages are as in docs/api.rst. */
 export class Server {
   constructor(history = 500) {
     this.history = history;
@@ -118,7 +118,7 @@ export class Server {
     return this.updates.some((update) => update.final);
   }
 
-  /** The robot reports; *more* goes into the update. */
+  /** Publish the robot's next update, with the fields of *more*; return it. */
   publish(more = {}) {
     const seq = this.sparse ? this.seq + 1000 : this.seq + 1;
     const update = {
@@ -149,7 +149,7 @@ export class Server {
     };
   }
 
-  /** What follows *cursor*, null where that can't be proven. */
+  /** Return the updates after *cursor*; null if the server can't tell that none is missing. */
   since(cursor) {
     if (!cursor || !this.updates.length) return null;
     const [epoch, text] = cursor === '0' ? [this.epoch, '0'] : cursor.split(':');
@@ -160,7 +160,7 @@ export class Server {
     return this.sparse || missed.length > this.history || missed[0].seq !== seq + 1 ? null : missed;
   }
 
-  /** The first messages of a stream. */
+  /** Return the first messages of a stream that begins at *cursor*. */
   greeting(cursor) {
     const missed = this.since(cursor);
     const at = missed ? { epoch: this.epoch, seq: this.seq - missed.length } : { epoch: this.updates.length ? this.epoch : null, seq: this.seq };
@@ -184,9 +184,12 @@ export class Server {
 /**
  * The network and the browser's side of it.
  *
- * `up`: the server answers, else everything is refused. `ws`, `sse`, `poll`: 'ok', 'refuse', 'hang' (nothing comes back),
- * 'mute' (opens, then silence), 'die' (delivers, then falls after `life` ms), a close code (WebSocket), a response to
- * give (the others), 'csp', an error to throw. `mangle(message)` turns each message on a stream into the list of those that arrive.
+ * `up`: the server answers, else everything is refused. `ws`, `sse`, `poll` say how a request ends: 'ok', 'refuse',
+ * 'hang' (nothing comes back), 'mute' (a stream opens, then silence) or 'die' (a stream delivers, then breaks after
+ * `life` ms). `ws` may also be a close code, 'full' (an error message, then close code 1013), 'csp' (blocked by the
+ * page's policy), an Error that the constructor throws, or a function that gets the open socket; `sse` and `poll` a
+ * function that returns the response to a URL. `mangle(message)` returns the list of messages that arrive on a stream
+ * instead of *message*.
  */
 export class World {
   constructor(seed = 1) {
@@ -197,12 +200,12 @@ export class World {
     this.up = true;
     this.ws = this.sse = this.poll = 'ok';
     this.life = 50;
-    this.finishes = true; // the server ends streams of a finished run
+    this.finishes = true; // whether the server ends streams of a finished run
     this.mangle = (message) => [message];
-    this.sockets = new Set(); // open
+    this.sockets = new Set(); // those that are open or opening
     this.streams = new Set();
     this.waiting = new Set(); // polls whose answer the server delays
-    this.attempts = []; // [time, kind]
+    this.attempts = []; // [time, kind] of each request
     this.pings = 0;
     const world = this;
     this.WebSocket = function Socket(...args) {
@@ -211,7 +214,7 @@ export class World {
     this.fetch = (url, options) => fetchFrom(world, url, options);
   }
 
-  /** Make a client in this world; *options* are added. */
+  /** Make a client in this world, with *options* added to those that it needs there. */
   client(options = {}) {
     const { clock, random, WebSocket, fetch } = this;
     return new RPAProgressClient('s', {
@@ -296,7 +299,7 @@ class FakeSocket {
     if (message.final) this.finish();
   }
 
-  /** "Finished, and everything was sent": no word of that where something was lost. */
+  /** Close the socket after the end of the run: with 4410 (everything was sent), or 1006 if mangle() dropped any. */
   finish() {
     if (this.world.finishes) this.world.later(2000, () => this.cut(this.isLossy ? 1006 : 4410));
   }
@@ -307,11 +310,11 @@ class FakeSocket {
     if (this.readyState === 1 && !this.frozen && JSON.parse(text).type === 'ping') this.send_({ type: 'pong' });
   }
 
-  /** The far end or the network ends it. */
+  /** The server or the network ends the connection. */
   cut(code) {
     if (this.readyState > 2) return;
     this.leave();
-    if (this.frozen) return; // nothing comes through, not even the end
+    if (this.frozen) return; // nothing reaches the page, not even the close event
     this.readyState = 3;
     if (code === 1006) this.onerror?.({});
     this.onclose?.({ code, reason: '', wasClean: code !== 1006 });
@@ -335,7 +338,7 @@ function fetchFrom(world, address, { signal }) {
   const kind = ROUTES[url.pathname.split('/')[1]];
   const wait = Number(url.searchParams.get('wait') ?? 0) * 1000;
   world.attempts.push([world.clock.time, kind === 'poll' && wait ? 'polling' : kind]);
-  const ended = new AbortController(); // takes this request's listeners off the signal
+  const ended = new AbortController(); // removes this request's listeners from the signal
   return new Promise((resolve, reject) => {
     const fail = () => reject(new TypeError('Failed to fetch'));
     if (signal.aborted) return fail();
@@ -343,7 +346,7 @@ function fetchFrom(world, address, { signal }) {
     const how = world.up ? world[kind] : 'refuse';
     if (how === 'hang') return undefined;
     return world.later(world.latency, () => {
-      if (signal.aborted) return; // the request never got there
+      if (signal.aborted) return; // the request never reached the server
       if (how === 'refuse') fail();
       else if (how instanceof Function) resolve(how(url));
       else if (kind === 'sse') resolve(streamOf(world, url, signal, how));
@@ -420,7 +423,7 @@ function answerPoll(world, url, wait, { signal, ended }, resolve, fail) {
   world.later(wait, () => world.waiting.has(delayed) && answer());
 }
 
-/** What a page saw of a client. */
+/** Records what a page sees of a client. */
 export class Page {
   constructor(client) {
     this.client = client;
@@ -428,7 +431,7 @@ export class Page {
     this.states = [];
     this.errors = [];
     this.events = [];
-    this.most = 0; // live connections at once
+    this.most = 0; // unused
     for (const type of ['progress', 'estimate', 'result', 'error', 'connection', 'stall', 'done']) {
       client.addEventListener(`rpa:${type}`, ({ detail }) => {
         this.events.push(type);
@@ -458,7 +461,7 @@ export class Page {
   }
 }
 
-/** Connect a client in *world* and give it time to open. */
+/** Connect a client in *world* and let 200 ms pass, in which it opens; return the client and its Page. */
 export async function connected(world, options) {
   const client = world.client(options);
   const page = new Page(client);
