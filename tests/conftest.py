@@ -67,7 +67,7 @@ def shared_redis() -> Iterator[RedisServer]:
 
 @pytest.fixture
 def backend(shared_redis: RedisServer) -> RedisServer:
-    """The shared redis-server, empty."""
+    """The shared redis-server, emptied before the test."""
     with shared_redis.client() as connected:
         connected.flushall()
     return shared_redis

@@ -34,8 +34,8 @@ KILL_S = 60.0
 CHURN_PER_S = 10
 ROBOTS = 20
 EVERY_S = 1.0
-#: The first quarter of a run is not judged, and of one that takes 20 minutes at least the first ten minutes: memory
-#: grows until each history has its 500 updates.
+#: The first quarter of a run is not judged, nor, in a run of 20 minutes or more, its first ten minutes: memory grows
+#: until each history has its 500 updates.
 WARM_UP, WARM_UP_S = 0.25, 600.0
 MOST_MB_PER_H = 1.0
 _TIMESTAMP = re.compile(r'"timestamp":"([^"]+)"')
@@ -64,7 +64,7 @@ class Sample:
 
 
 class Watching(LiveViewer):
-    """A viewer without events: it counts gaps and repetitions, and measures the age of every eighth update."""
+    """A viewer that records no events; it counts gaps and repetitions, and measures every eighth update's age."""
 
     ages_ms: list[float] = []  # noqa: RUF012 - one list for all viewers, like the counters
     deliveries = lost = duplicated = 0

@@ -215,7 +215,7 @@ def reached(process: psutil.Process, address: str) -> int:
 async def test_C3_vanished(
     tmp_path: Path, link: Link, record: Record, full: bool, name: str, request_of: bytes
 ) -> None:
-    """A client without network is dropped in 1.5 heartbeats, with SSE in one and 10 s; its descriptor is freed."""
+    """A client that lost its network is dropped in 1.5 heartbeats (SSE: one and 10 s), and its descriptor freed."""
     heartbeat_s = 15.0 if full else 2.0
     loop = asyncio.get_running_loop()
     with running(OpenServer(tmp_path / "rpa_data", RPA_HEARTBEAT_S=str(heartbeat_s))) as server:

@@ -151,7 +151,7 @@ class Spoiler:
     def _write(self, paths: dict[str, Path], documents: dict[str, bytes]) -> None:
         """Truncate and write, as the deployed robots do.
 
-        A document that is too large for the server is moved into place as a whole: the server might read its beginning.
+        A document that is too large for the server is moved there as a whole: else the server might read its beginning.
         """
         for kind, path in paths.items():
             if len(documents[kind]) < json_files.MAX_BYTES:
@@ -254,7 +254,7 @@ class Reader:
 
     Attributes:
         reads: how many documents it read.
-        torn: how many of them were no JSON object.
+        torn: how many of them were not a JSON object.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -329,7 +329,7 @@ class Asker:
 
 @pytest.mark.serial
 async def test_H4_read_while_written(tmp_path: Path, data_dir: Path, server: Server, record: Record, full: bool) -> None:
-    """While 500 updates a second are written, no reader finds half a document, and no poll gets an older state."""
+    """While 500 updates a second are written, no reader finds half a document, and no answer is older than the last."""
     length_s = 60.0 if full else 4.0
     sessions = [f"h4-{number}" for number in range(20)]
     robots = Robots(tmp_path, Plan(sessions, every_s=0.04), "none", data_dir)

@@ -78,7 +78,7 @@ def test_reset_within_history_counts_and_excuses_nothing() -> None:
 
 
 def test_reset_beyond_history_excuses_what_it_jumps_over() -> None:
-    """A reset excuses the updates it jumps over if the client was more than 500 (HISTORY) behind, not at 500."""
+    """A reset excuses what it jumps over if the client was over 500 updates (HISTORY) behind; at 500 it does not."""
     found = verdict(*got(1), state("reset", 502, 502.5), *got(503), updates=503)
     assert (found.lost, found.excused, found.resets) == (0, 500, 1)
     found = verdict(*got(1), state("reset", 501, 501.5), *got(502), updates=502)

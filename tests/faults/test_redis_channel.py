@@ -67,7 +67,7 @@ async def test_R16_unnumbered(
                     client.set(f"rpa:progress:{session_id}", unnumbered_snapshot(session_id, step, started), ex=86400)
                 client.publish(f"rpa_progress:{session_id}", json.dumps({"etapa": step, "mensagem": f"passo {step}"}))
                 await asyncio.sleep(0.1)
-            await asyncio.sleep(2.5)  # for a position check, which must send nothing again
+            await asyncio.sleep(2.5)  # time for a position check, which must send nothing again
             async with watching(*later), aiohttp.ClientSession() as http:
                 await until(lambda: all(watcher.messages for watcher in later))
                 async with http.get(f"{url}/api/sessions/{session_id}") as response:

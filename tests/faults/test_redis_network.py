@@ -210,7 +210,7 @@ async def post(server: Server, session_id: str) -> int:
 @pytest.mark.faults_full
 @pytest.mark.parametrize("how", ["killed", "frozen", "demoted"])
 async def test_R10_failover(tmp_path: Path, record: Record, how: str) -> None:
-    """When a replica becomes the master and new connections lead to it, server and robots use it within 10 s."""
+    """When a replica becomes master and new connections lead to it, all use it within 10 s, and nothing is lost."""
     with redis_server() as old, replica_of(old) as new, Proxy(old.port).running() as proxy:
         async with scene(tmp_path, proxy.url, near=2, far=4, viewers=30, every_s=0.2) as fleet:
             await asyncio.sleep(2.0)

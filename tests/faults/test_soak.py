@@ -16,7 +16,7 @@ from tests.support.faults.table import Row
 async def test_L5_soaked(
     tmp_path: Path, record: Callable[[Row], None], full: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While clients come and go and Redis cuts the subscription, each update comes once, and descriptors stay level."""
+    """While clients come and go, each update arrives once, and the numbers of descriptors and tasks stay level."""
     minutes, viewers = (5.0, 2000) if full else (0.5, 200)
     monkeypatch.setattr(soaking, "KILL_S", 10.0)
     # A sample may count one or two visitors that are just leaving; with many samples they do not change the median.

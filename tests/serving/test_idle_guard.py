@@ -40,7 +40,7 @@ async def test_a_refused_client_does_not_keep_its_connection(serve: Serve) -> No
 
 
 async def test_the_kernel_buffers_little_for_a_client_that_does_not_read(serve: Serve) -> None:
-    """The kernel keeps 128 kB for a client that does not read, and drops one that acknowledges nothing for 10 s."""
+    """The kernel keeps 128 KiB of unsent data for a client, and drops one that acknowledges nothing for 10 s."""
     client = await serve()
     async with native(client) as stream:
         await receive(stream)

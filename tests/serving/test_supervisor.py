@@ -133,7 +133,7 @@ def test_a_signal_ends_all_in_order(workers: Workers) -> None:
 
 
 def test_a_taken_port_is_an_error(data_dir: Path) -> None:
-    """A port of another program is not shared, or half of the pages would get that program's answers."""
+    """A port that another program uses is an error: if it were shared, half of the pages would get its answers."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         made = subprocess.run(

@@ -47,7 +47,7 @@ http {{
 
 
 class Process(Listener):
-    """A program in front of the server."""
+    """A program in front of the server, in a process group of its own; a context manager."""
 
     def _run(self, command: list[str], environ: dict[str, str] | None = None, cwd: Path | None = None) -> None:
         with self.log.open("ab") as log:
@@ -218,7 +218,7 @@ class Site:
 def behind_nginx(
     directory: Path, more: str = "", read_timeout_s: float | None = None, **environ: str
 ) -> Iterator[Site]:
-    """Run a server without Redis and PHP, and nginx in front of both.
+    """Run a server without Redis, a PHP site, and nginx in front of both.
 
     Args:
         directory: for the files of all three; created if missing.

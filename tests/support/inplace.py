@@ -1,4 +1,4 @@
-"""Writes a session's files as the deployed robot does: it truncates each file and writes it anew, in place.
+"""Writes a session's files as the deployed robot does: it truncates each file and writes it anew.
 
 Imports nothing of rpa_server. ``python -m tests.support.inplace DIRECTORY SESSION LENGTH_S KIND`` plays a run of 60
 entries in LENGTH_S seconds and meanwhile rewrites every file each 2 ms; KIND is ``history``, or ``snapshot`` for a

@@ -326,7 +326,7 @@ class PollWatcher(Watcher):
 
 
 class Watches(Protocol):
-    """A client that watching() can run: its run() receives from a server until it is over or is cancelled."""
+    """A client that watching() can run: its run() receives from a server until the stream ends or it is cancelled."""
 
     async def run(self, http: aiohttp.ClientSession) -> None: ...
 

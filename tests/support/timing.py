@@ -2,7 +2,7 @@
 
 A bound is never widened because the machine may be busy. Instead a test that exceeds one raises TooSlow and is run
 again, fixtures included, up to twice (``--reruns`` and ``--only-rerun`` in setup.cfg). Any other failure is final:
-whatever is lost, doubled or wrong must not happen once.
+whatever is lost, doubled or wrong must not happen even once.
 """
 
 

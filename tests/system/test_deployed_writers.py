@@ -1,4 +1,4 @@
-"""The server reads files that the deployed robot truncates and rewrites in place, and never removes."""
+"""The server reads files that the deployed robot truncates and rewrites, and never removes."""
 
 import asyncio
 import json
@@ -58,7 +58,7 @@ class StateChecker:
         raise NotImplementedError
 
     def parse(self, text: str | bytes) -> Document:
-        """Return the message as an object; if it is none, record that in ``wrong`` and return an empty one."""
+        """Return the message as an object; if it is not one, record that in ``wrong`` and return an empty object."""
         try:
             found = json.loads(text)
         except ValueError:
@@ -238,7 +238,7 @@ async def watching(viewers: list[StateChecker]) -> AsyncIterator[None]:
 async def test_nobody_sees_a_broken_or_an_older_state_while_files_are_written_in_place(
     data_dir: Path, server: Server, full: bool, kind: str
 ) -> None:
-    """While a run's files are rewritten in place every 2 ms, 20 clients get only whole states, each newer, to the end."""
+    """While files are truncated and rewritten every 2 ms, 20 clients get the end, and no broken or older state."""
     length_s = 30.0 if full else 6.0
     data_dir.mkdir(exist_ok=True)
     async with client() as http:

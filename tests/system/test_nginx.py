@@ -34,7 +34,7 @@ GOOD, EVIL = "https://www.example.com", "https://evil.example"
 STEP = {"etapa": 1, "mensagem": "Tela 1"}
 #: nginx's default for ``proxy_read_timeout``: after so many seconds without a byte it cuts a stream.
 NGINX_DEFAULT_S = 60.0
-#: By this the tests of idle streams divide heartbeat and read timeout: 90 s become 4.5 s.
+#: The tests of idle streams divide heartbeat and read timeout by this: 90 s become 4.5 s.
 FASTER = 20
 
 
@@ -243,7 +243,7 @@ ONE_HEADER = [
 
 @pytest.mark.parametrize("path", [*ONE_HEADER, "/api/rpa/start", "/executar_rpa.php"])
 async def test_there_is_one_cors_header(site: Site, http: aiohttp.ClientSession, path: str) -> None:
-    """An answer has one Access-Control-Allow-Origin: the server's own, or nginx's in place of PHP's two."""
+    """An answer has one Access-Control-Allow-Origin: the server's own, or one of nginx instead of PHP's two."""
     await publish(site.server, "cors", **STEP)
     async with http.get(path, headers={"Origin": GOOD}) as response:
         found = response.headers.getall("Access-Control-Allow-Origin")
@@ -381,7 +381,7 @@ AWAY = [path for path in POLLS if "bad" not in path]
 
 @pytest.mark.parametrize("hangs", [False, True], ids=["refuses", "hangs up"])
 async def test_while_the_server_is_away_no_deployed_page_stops(tmp_path: Path, hangs: bool) -> None:
-    """While the server is away nginx answers deployed polls as the server does for a session without state."""
+    """While the server is away nginx answers deployed polls as for an unknown session, so that no page stops."""
     async with contextlib.AsyncExitStack() as stack:
         port = free_port()
         if hangs:
@@ -404,7 +404,7 @@ async def test_while_the_server_is_away_no_deployed_page_stops(tmp_path: Path, h
 
 
 async def test_preflights_are_answered_while_the_server_is_away(tmp_path: Path) -> None:
-    """While the server is away preflights get a 204 that allows Content-Type: pages that send it need that to poll."""
+    """While the server is away preflights get a 204 that allows Content-Type, without which some pages can't poll."""
     with Nginx(tmp_path / "nginx", free_port()) as nginx:
         nginx.start()
         async with client(nginx) as http:
@@ -540,7 +540,7 @@ async def test_reloads_lose_nothing(tmp_path: Path) -> None:
 
 
 async def _publish_on(server: Server, session_id: str) -> None:
-    """Publish updates, 50 ms after one another, until cancelled."""
+    """Publish an update about every 50 ms until cancelled."""
     async with aiohttp.ClientSession(server.url) as http:
         while True:
             async with http.post(f"/api/sessions/{session_id}/events", json=STEP) as response:

@@ -422,7 +422,7 @@ STRANGE = {
 async def test_an_answer_that_is_not_the_servers_is_not_handed_on(
     http: aiohttp.ClientSession, tmp_path: Path, backend: str, kind: str
 ) -> None:
-    """Another program's answer is replaced by one that pages understand; none of its text is sent or logged."""
+    """An answer that is broken or another program's is replaced; none of its text is sent to pages or logged."""
     async with Upstream(STRANGE[kind]) as upstream, before(upstream.url, quick(tmp_path / "php"), backend) as url:
         await _assert_down(http, url)
     log = (tmp_path / "php" / "php.log").read_text()
@@ -435,7 +435,7 @@ async def test_an_answer_that_is_not_the_servers_is_not_handed_on(
 async def test_a_server_that_is_away_is_told_in_the_deployed_shape(
     http: aiohttp.ClientSession, tmp_path: Path, backend: str
 ) -> None:
-    """While the server is away a deployed poll waits, a native one gets 503, a stream a ``retry:`` line."""
+    """While the server is away a deployed poll gets "waiting", a native one 503, a stream a ``retry:`` line."""
     async with before(f"http://127.0.0.1:{free_port()}", quick(tmp_path / "php"), backend) as url:
         await _assert_down(http, url)
 

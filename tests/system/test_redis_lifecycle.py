@@ -396,7 +396,7 @@ def _own(epoch: str, seq: int, session_id: str, **more: Any) -> bytes:
 
 
 async def test_update_that_no_store_holds_does_not_make_the_server_spin(line: Line) -> None:
-    """Updates that Redis does not store, or no longer, cost few reads of Redis and little CPU time."""
+    """Updates that no store has cost few reads of Redis and little CPU time."""
     process = psutil.Process(line.server.pid)
     async with connect(line.address("evicted"), subprotocols=[Subprotocol("rpa.v1")]) as websocket:
         assert (await _next(websocket))["type"] == "sync"
@@ -421,7 +421,7 @@ async def test_update_that_no_store_holds_does_not_make_the_server_spin(line: Li
 
 
 async def test_what_only_looks_like_an_update_of_ours_reaches_no_page(line: Line) -> None:
-    """A message that begins like our tracker's update but is no JSON is never sent to a page."""
+    """A message that begins like our tracker's update but is not JSON is never sent to a page."""
     session_id = "forged"
     head = b'{"type":"progress_update","epoch":"e1","seq":%d,"final":false,'
     line.client.set(f"rpa:progress:{session_id}", _snapshot("e1", 1))

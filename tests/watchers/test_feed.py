@@ -68,7 +68,7 @@ _MESSAGES = [
 
 @given(st.lists(st.sampled_from(range(len(_MESSAGES))), max_size=12))
 def test_the_short_way_of_the_next_update_makes_no_difference(order: list[int]) -> None:
-    """Viewers, counters and state are the same with hub.take() as if every message were parsed by the feed."""
+    """Viewers, counters and state are the same whether hub.take() handles updates or the feed parses each one."""
 
     async def outcome(short: bool) -> tuple[Any, ...]:
         line = await Line().open()
@@ -115,7 +115,7 @@ async def test_what_comes_late_is_not_taken_for_the_next_update() -> None:
 
 
 async def test_who_joins_between_two_updates_is_told_the_last_one() -> None:
-    """The first message, which joining clients share, has the last update's text right after each update."""
+    """Right after each update, the first message that joining clients share has that update's text."""
     line = await Line().open()
     for _ in range(3):
         update = line.robot.step()

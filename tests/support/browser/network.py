@@ -36,7 +36,7 @@ class Network(Relay):
         mutes: the kind of requests of whose answer only the head is passed on.
         kills: the kind of requests whose connection is aborted 30 ms after they came.
         is_down: while True every new connection is aborted at once, as if no server were there.
-        open: the open connections, each with the head of its request, b"" unless that was passed on or is held.
+        open: the open connections, each with the head of its request; b"" before the rule has passed that on.
     """
 
     def __init__(self, target: int) -> None:

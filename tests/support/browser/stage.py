@@ -135,7 +135,7 @@ class EmbeddingSite:
 
     @property
     def policy(self) -> str:
-        """The page's Content-Security-Policy; it forbids inline styles, since the widget adopts a style sheet."""
+        """The page's Content-Security-Policy; it forbids inline styles, which the widget does not need."""
         return (
             f"default-src 'none'; script-src {self.server}; connect-src {self.connect}; "
             "base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'; trusted-types 'none'"

@@ -144,7 +144,7 @@ class Visit:
         return [transport for state, transport, _ in (await self.seen())["states"] if state == "open"]
 
     async def hide(self, state: str = "hidden") -> None:
-        """Make the page take its tab for hidden, or ``visible`` again: in headless Chromium that never happens."""
+        """Set the page's visibility and report the change, since a tab of headless Chromium is never hidden."""
         await self.page.evaluate(
             "(state) => { Object.defineProperty(document, 'visibilityState', {value: state, configurable: true});"
             " Object.defineProperty(document, 'hidden', {value: state === 'hidden', configurable: true});"

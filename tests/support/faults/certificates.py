@@ -41,7 +41,7 @@ class Authority:
         """Make a certificate for localhost; return the paths of the certificate and of its key.
 
         Args:
-            name: of the files, without their endings.
+            name: of the files, without suffix.
             days: for how many days it is valid; -1 for an expired one.
         """
         request, key, certificate = (self._directory / f"{name}.{kind}" for kind in ("csr", "key", "pem"))

@@ -149,7 +149,7 @@ class LiveViewer:
         self.final = self.final or final
 
     def _whole(self, message: dict[str, Any]) -> None:
-        """Record a sync or a reset; a sync that announces missed updates is no event of its own."""
+        """Record a sync or a reset; a sync after which the missed updates follow needs no event."""
         if "heartbeat_ms" in message:
             self.silence_s = SILENT_HEARTBEATS * message["heartbeat_ms"] / 1000
         if message["type"] == "sync" and message["recovered"]:
