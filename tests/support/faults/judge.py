@@ -174,7 +174,7 @@ class _Trial:
     def _jump(self, event: Event) -> None:
         """Classify the updates that a state jumps over.
 
-        They come before the first state of a run, or they are more than the history keeps, or they are lost.
+        They are older than the client's first state of a run, or more than the history keeps, or they are lost.
         """
         if (event.epoch, event.seq) not in self._called:
             self.unknown += 1
