@@ -1,11 +1,11 @@
 """Runs the whole suite as CI does.
 
     python -m tests                 everything
-    python -m tests -k name ...     pytest with these arguments, without the gate on coverage
+    python -m tests -k name ...     pytest with these arguments, without measuring coverage
 
-What can share the machine runs first, in several processes of pytest-xdist (many tests wait most of the time), with the
-gate on coverage. What measures how long something takes (marked ``serial``) runs behind it, alone and without coverage,
-which would slow down what is measured.
+First come the tests that can share the machine, in several processes of pytest-xdist (most of them wait most of the
+time); they fail if coverage is below the limit in setup.cfg. Tests that measure how long something takes (marked
+``serial``) follow, one at a time and without coverage, which would slow down what they measure.
 """
 
 import contextlib
@@ -14,21 +14,21 @@ import subprocess
 import sys
 import time
 
-#: On two cores, of which each test's servers need some, too.
+#: Processes of pytest-xdist, for a machine with two cores: more would delay the servers that each test starts.
 PROCESSES = "4"
-#: Of the tests that measure times, where the system permits it: other programs are not what they measure.
+#: The nice value of the tests that measure times, so that other programs delay them less; only root may set it.
 PRIORITY = -10
 
 
 def main(arguments: list[str]) -> int:
-    """Run pytest; return the first status that is not 0."""
+    """Run pytest; return its first exit status that is not 0, or 0 if all tests passed."""
     if arguments:
         return _pytest(*arguments)
     began = time.monotonic()
     together = ["-m", "not serial", "-n", PROCESSES, "--cov"]
     alone = ["-m", "serial"]
     status = _pytest(*together)
-    with contextlib.suppress(PermissionError):  # root may; others measure with whatever runs beside them
+    with contextlib.suppress(PermissionError):  # not root: they run with the usual priority
         os.setpriority(os.PRIO_PROCESS, 0, PRIORITY)
     status = _pytest(*alone) or status
     print(f"{time.monotonic() - began:.0f} s in all")

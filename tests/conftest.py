@@ -1,4 +1,4 @@
-"""Fixtures that several test modules share, and how the tests are dealt out to processes."""
+"""Fixtures that several test modules share, and the distribution of the tests among pytest-xdist's processes."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,15 +22,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let the fault scenarios come first: they take longest."""
+    """Run the fault scenarios first: they take longest."""
     items.sort(key=lambda item: _FAULTS not in item.path.parents)
 
 
 class ByModule(LoadScopeScheduling):  # type: ignore[misc]
-    """Gives each process of pytest-xdist whole modules, whose tests share what the module's fixtures start.
+    """Gives each process of pytest-xdist whole modules: the tests of a module share what its fixtures start.
 
-    The fault scenarios are two groups, each of which takes two minutes, waiting most of the time: so two processes work on
-    them, and the others on the rest.
+    All fault scenarios together form only two groups. Each group takes two minutes, most of which it waits, so two
+    processes run the scenarios while the others run all other modules.
     """
 
     def _split_scope(self, nodeid: str) -> str:
@@ -47,7 +47,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByModule:
 
 @pytest.fixture
 def full(pytestconfig: pytest.Config) -> bool:
-    """True if every scenario runs at its full length."""
+    """True if the fault scenarios run at their full length (``--faults-full``)."""
     return bool(pytestconfig.getoption("--faults-full"))
 
 
@@ -60,14 +60,14 @@ def redis_process() -> Iterator[RedisServer]:
 
 @pytest.fixture(scope="session")
 def shared_redis() -> Iterator[RedisServer]:
-    """One redis-server for all tests of a process that don't break it."""
+    """One redis-server for all tests of a pytest process that do not stop or break it."""
     with redis_server() as server:
         yield server
 
 
 @pytest.fixture
 def backend(shared_redis: RedisServer) -> RedisServer:
-    """The shared redis-server, empty."""
+    """The shared redis-server, emptied before the test."""
     with shared_redis.client() as connected:
         connected.flushall()
     return shared_redis
@@ -75,14 +75,14 @@ def backend(shared_redis: RedisServer) -> RedisServer:
 
 @pytest.fixture
 def client(backend: RedisServer) -> Iterator[redis.Redis]:
-    """A client of the shared Redis; modules about HTTP have another one of this name."""
+    """A blocking client of the shared Redis, which is emptied first; some modules define another ``client``."""
     with backend.client() as connected:
         yield connected
 
 
 @pytest.fixture(scope="session")
 def tools(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
-    """What npm installs: the directory."""
+    """The path of ``web/node_modules``, after npm has installed everything in it."""
     own = tmp_path_factory.getbasetemp()
     return scripts.install((own if worker_id == "master" else own.parent) / "npm.lock")
 
@@ -95,27 +95,27 @@ def data_dir(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def serve(aiohttp_client: Connect, data_dir: Path) -> Serve:
-    """Starts the application in this process, without settings on files alone."""
+    """A function that starts the application in this process; by default without Redis, on files in *data_dir*."""
     return starter(aiohttp_client, data_dir)
 
 
 @pytest.fixture
 def server(data_dir: Path) -> Iterator[Server]:
-    """The server as a process, with files alone."""
+    """The server as a process, without Redis, on files in *data_dir*."""
     with running(Server(data_dir)) as process:
         yield process
 
 
 @pytest.fixture
 def redis_backed(data_dir: Path, redis_process: RedisServer) -> Iterator[Server]:
-    """The server as a process, with Redis and files."""
+    """The server as a process, with a Redis of its own and files in *data_dir*."""
     with running(Server(data_dir, redis_process.url)) as process:
         yield process
 
 
 @pytest.fixture
 def robot_alone(monkeypatch: pytest.MonkeyPatch, data_dir: Path) -> None:
-    """The environment of a robot without Redis whose files go to the test's directory."""
+    """Set the environment of a robot that has no Redis and writes its files to *data_dir*."""
     for name in ("SESSION_ID", "RPA_CONFIG", "REDIS_HOST", "REDIS_PORT", "REDIS_DB", "REDIS_PASSWORD"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("RPA_REDIS_URL", "none")

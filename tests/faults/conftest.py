@@ -1,7 +1,8 @@
 """Collects the figures of the fault scenarios and prints them as one table after the tests.
 
-``--faults-full`` (tests/conftest.py) runs every scenario at the length that RELIABILITY tables ask for; without it most
-run in a short form, and those marked ``faults_full`` do not run.
+The name of a test has its scenario's id: R for Redis, L for the server's life cycle, C for clients, H for files. With
+``--faults-full`` (tests/conftest.py) every scenario runs at full length; without it most run in a short form, and those
+marked ``faults_full`` do not run.
 """
 
 import os
@@ -13,10 +14,10 @@ import pytest
 
 from tests.support.faults.table import Row, render
 
-#: The property of a test's report that carries its rows, from other processes, too.
+#: Key of the user properties that carry a test's rows: pytest-xdist passes these on from its processes.
 _ROWS = "faults"
 _HERE = Path(__file__).parent
-#: The longest scenario takes ten minutes, plus its start and end.
+#: Seconds; the longest scenario takes ten minutes, plus its start and end.
 _FULL_TIMEOUT_S = 1200
 
 
@@ -38,14 +39,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(autouse=True)
 def without_coverage(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Measure no coverage in the scenarios' many processes: it would take a third of the machine."""
+    """Measure no coverage in the scenarios' many processes: it would take a third of the CPU time."""
     for name in [name for name in os.environ if name.startswith("COVERAGE_PROCESS")]:
         monkeypatch.delenv(name)
 
 
 @pytest.fixture
 def record(request: pytest.FixtureRequest) -> Callable[[Row], None]:
-    """Add one row to the table that is printed after the tests; call it before asserting."""
+    """A function that adds a row to the table printed after the tests; called before the asserts, which may fail."""
     return lambda row: request.node.user_properties.append((_ROWS, asdict(row)))
 
 
@@ -57,7 +58,7 @@ def _recorded(terminalreporter: pytest.TerminalReporter) -> Iterator[Row]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    rows = list({row.scenario: row for row in _recorded(terminalreporter)}.values())  # of several tries the last
+    rows = list({row.scenario: row for row in _recorded(terminalreporter)}.values())  # of a rerun test, the last row
     if rows:
         terminalreporter.section("faults")
         for line in render(rows):

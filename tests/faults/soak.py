@@ -2,8 +2,8 @@
 
     python -m tests.faults.soak --minutes 120 [--docs]
 
-Starts a redis-server, a server and robots, and keeps as many streams open as asked for while others come and go; every
-minute Redis closes the subscription. Prints a line every 10 s and a verdict at the end, which is also the exit status.
+Starts a redis-server, a server and robots, and keeps ``--viewers`` streams open while others come and go; every minute
+Redis closes the subscription. Prints a sample every 10 s and a verdict at the end, which is also the exit status.
 """
 
 import argparse
@@ -34,7 +34,8 @@ KILL_S = 60.0
 CHURN_PER_S = 10
 ROBOTS = 20
 EVERY_S = 1.0
-#: The first quarter of a run, at most ten minutes, is not judged: memory grows until each history holds its 500 updates.
+#: The first quarter of a run is not judged, nor, in a run of 20 minutes or more, its first ten minutes: memory grows
+#: until each history has its 500 updates.
 WARM_UP, WARM_UP_S = 0.25, 600.0
 MOST_MB_PER_H = 1.0
 _TIMESTAMP = re.compile(r'"timestamp":"([^"]+)"')
@@ -47,7 +48,7 @@ class Sample:
     Attributes:
         at_s: seconds since the beginning.
         rss_kb, descriptors, tasks, connections: those of the server.
-        p99_ms: 99th percentile of the deliveries' delays.
+        p99_ms: 99th percentile of the delays of every eighth update; 0 for 100 deliveries or fewer.
         deliveries, lost, duplicated: since the previous sample.
     """
 
@@ -63,13 +64,13 @@ class Sample:
 
 
 class Watching(LiveViewer):
-    """A viewer that keeps no events: it counts gaps and repetitions, and measures the age of every eighth update."""
+    """A viewer that records no events; it counts gaps and repetitions, and measures every eighth update's age."""
 
-    ages_ms: list[float] = []  # noqa: RUF012 - all of them share it
+    ages_ms: list[float] = []  # noqa: RUF012 - one list for all viewers, like the counters
     deliveries = lost = duplicated = 0
 
     def _note(self, *event: Any) -> None:
-        """Keep nothing."""
+        """Record no event: in two hours they would fill the memory."""
 
     def _step(self, epoch: str, seq: int, final: bool, text: str) -> None:
         known_epoch, _, known = (self.cursor or "").partition(":")
@@ -83,7 +84,7 @@ class Watching(LiveViewer):
 
 
 def _take() -> tuple[float, int, int, int]:
-    """Return p99, deliveries, lost, duplicated since the last call."""
+    """Return p99 in ms, deliveries, lost and duplicated since the last call, and begin anew."""
     ages = Watching.ages_ms
     p99_ms = statistics.quantiles(ages, n=100)[98] if len(ages) > 100 else 0.0
     taken = p99_ms, Watching.deliveries, Watching.lost, Watching.duplicated
@@ -105,7 +106,7 @@ async def _sample(fleet: Fleet, began: float) -> Sample:
 
 
 async def _churn(fleet: Fleet, http: aiohttp.ClientSession) -> None:
-    """Connect, watch for a while and disconnect, over each transport in turn, until cancelled."""
+    """Send CHURN_PER_S visitors a second until cancelled; each watches for 0.5 to 1.5 s, by the next entry of MIX."""
     number = 0
     passing: set[asyncio.Task[None]] = set()
     try:
@@ -128,11 +129,11 @@ async def _visit(viewer: LiveViewer, http: aiohttp.ClientSession) -> None:
 
 
 async def soak(directory: Path, minutes: float, viewers: int) -> list[Sample]:
-    """Run and return the samples."""
+    """Run for *minutes* with *viewers* streams that stay open; return the samples."""
     samples: list[Sample] = []
     environ = {"RPA_MAX_CONNECTIONS": str(viewers + 1000)}
     with redis_server() as backend:
-        # No polls: they connect now and then, and the curve of descriptors should be flat.
+        # No polling viewers: their connections come and go, and the curve of descriptors should be flat.
         server = CommandServer(directory / "rpa_data", backend.url, None, **environ)
         streams: Sequence[Any] = (("ws",), ("sse",))
         async with (
@@ -151,19 +152,20 @@ async def soak(directory: Path, minutes: float, viewers: int) -> list[Sample]:
                 print(json.dumps(asdict(samples[-1])), flush=True)
             churn.cancel()
             await asyncio.wait([churn])
-            await asyncio.sleep(0.5)  # the visitors have left by then
+            await asyncio.sleep(0.5)  # until the visitors have left
     return samples
 
 
 @dataclass
 class Verdict:
-    """What the samples after the warm-up show.
+    """What the samples show; all but *lost* and *duplicated* are computed from those after the warm-up.
 
     Attributes:
         mb_per_h: slope of a straight line fitted to the memory by least squares.
-        descriptors, tasks: difference between the medians of the first and the last third, with equal connections.
-        p99_drift: difference between the medians of p99 in the first and the last third, as a share.
-        lost, duplicated: totals.
+        descriptors: the median of the last third minus that of the first; descriptors of connections do not count.
+        tasks: the same for the tasks, those of connections included.
+        p99_drift: the same for p99, as a share of the median of the first third.
+        lost, duplicated: totals of the whole run.
     """
 
     mb_per_h: float
@@ -187,7 +189,7 @@ def _behind_warm_up(samples: Sequence[Sample]) -> Sequence[Sample]:
 
 
 def judge(samples: Sequence[Sample]) -> Verdict:
-    """Judge a run; connections of visitors are subtracted from the descriptors."""
+    """Judge a run by its samples; connections are subtracted from the descriptors."""
     kept = _behind_warm_up(samples)
     third = max(1, len(kept) // 3)
     first, last = kept[:third], kept[-third:]
@@ -208,7 +210,7 @@ def judge(samples: Sequence[Sample]) -> Verdict:
 
 
 def curves(samples: Sequence[Sample]) -> str:
-    """Draw memory, descriptors, tasks and p99 over time, as an SVG of four strips."""
+    """Return an SVG with four curves over time: memory, descriptors, tasks and p99."""
     width, height, gap = 640, 90, 26
     strips = [("RSS, MB", [each.rss_kb / 1024 for each in samples]),
               ("descriptors", [float(each.descriptors) for each in samples]),
@@ -270,7 +272,7 @@ def _write(samples: Sequence[Sample], verdict: Verdict, minutes: float, viewers:
 
 
 def main() -> int:
-    """Run from the command line."""
+    """Run from the command line; return the exit status, 0 if the verdict is good."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--minutes", type=float, default=120.0)
     parser.add_argument("--viewers", type=int, default=2000)

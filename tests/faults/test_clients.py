@@ -39,10 +39,13 @@ TRANSPORTS: Sequence[Transport] = ("ws", "sse", "poll")
 
 
 class Gauge(asyncio.Protocol):
-    """A fast client: records when each update arrived and answers pings.
+    """A fast client for both stream transports: records when each update arrives, and answers pings.
+
+    Args:
+        request: the bytes that open the stream.
 
     Attributes:
-        seen: number of each update and its time of arrival, in order.
+        seen: the ``seq`` of each update and the monotonic time of its arrival, in order.
     """
 
     _SEQ = re.compile(rb'"seq":(\d+),"final"')
@@ -66,14 +69,14 @@ class Gauge(asyncio.Protocol):
         for match in self._SEQ.finditer(whole):
             self.seen.append((int(match[1]), now_s))
             end = match.end()
-        if self._PING in data:  # these two bytes don't occur in a text frame
+        if self._PING in data:  # JSON has no NUL byte, so only a ping has these two bytes
             self._transport.write(self._PONG)
         self._tail = whole[max(end, len(whole) - self._TAIL) :]
 
 
 @asynccontextmanager
 async def gauges(port: int, session_id: str, count: int) -> AsyncIterator[list[Gauge]]:
-    """Open fast clients, half of them WebSockets, half event streams."""
+    """Open *count* fast clients, in turn a WebSocket and an event stream; abort them after the block."""
     loop = asyncio.get_running_loop()
     requests = [wire.upgrade(f"/rpa/{session_id}"), wire.get(f"/events/{session_id}")]
     opened = [
@@ -88,7 +91,7 @@ async def gauges(port: int, session_id: str, count: int) -> AsyncIterator[list[G
 
 
 def judged(found: list[Gauge], called: dict[int, float], after: int) -> Verdict:
-    """Judge fast clients by the updates after number *after*."""
+    """Judge fast clients by the updates after number *after*; *called* has the time of the call for each ``seq``."""
     verdict = Verdict(clients=len(found), updates=len(called))
     due = {seq for seq in called if seq > after}
     for gauge in found:
@@ -101,9 +104,9 @@ def judged(found: list[Gauge], called: dict[int, float], after: int) -> Verdict:
 
 
 async def until_dropped(server: Server, connection: socket.socket, timeout_s: float) -> float:
-    """Wait until the server has closed a connection, as the operating system shows it; return when, or infinity.
+    """Wait until the server has closed a connection; return the monotonic time, or infinity after *timeout_s*.
 
-    The client itself can't notice: it does not read.
+    The operating system's list of the server's connections shows it; the client can't notice, as it does not read.
     """
     port = connection.getsockname()[1]
     process = psutil.Process(server.pid)
@@ -120,8 +123,8 @@ class Stall(NamedTuple):
 
     Attributes:
         verdict: that of the other clients.
-        rate: updates per second.
-        gone_s: how long each stalled client was kept.
+        rate: how many updates a second the robot made.
+        gone_s: how many seconds after the robot began the server dropped each stalled client.
     """
 
     verdict: Verdict
@@ -130,7 +133,7 @@ class Stall(NamedTuple):
 
 
 async def stall(directory: Path, redis_url: str, kind: type[Server], count: int, length_s: float) -> Stall:
-    """Let two clients stall beside *count* others, and continue for a while after they are gone."""
+    """Let two clients stall beside *count* others, and continue for *length_s* after the server dropped them."""
     data_dir = directory / "rpa_data"
     session = "c1"
     robots = Robots(directory, Plan([session], every_s=0.005, payload=4096, start_s=0.0), redis_url, data_dir)
@@ -163,7 +166,7 @@ async def stall(directory: Path, redis_url: str, kind: type[Server], count: int,
 async def test_C1_stalled(
     tmp_path: Path, redis_process: RedisServer, record: Record, full: bool, kind: type[Server]
 ) -> None:
-    """Two clients that never read cost the others nothing: 200 updates of 4 kB a second, p99 below 50 ms."""
+    """Two clients that never read do not delay the others: at 200 updates of 4 kB a second p99 is at most 50 ms."""
     count, length_s = (100, 20.0) if full else (40, 1.0)
     found = await stall(tmp_path, redis_process.url, kind, count, length_s)
     record(
@@ -183,14 +186,14 @@ async def test_C1_stalled(
 
 
 class OpenServer(Server):
-    """Listens on every address, so that it can be reached through a link."""
+    """A server that listens on every address, so that it can be reached through a link."""
 
     host = "0.0.0.0"
 
 
 @pytest.fixture
 def link() -> Iterator[Link]:
-    """A namespace with its own link."""
+    """A network namespace with a link that can be cut; skips the test where none can be made."""
     if why := why_no_namespaces():
         pytest.skip(why)
     with Link() as made:
@@ -198,7 +201,7 @@ def link() -> Iterator[Link]:
 
 
 def reached(process: psutil.Process, address: str) -> int:
-    """Return how many connections a process has to an address."""
+    """Return how many TCP connections a process has to an IP address."""
     return sum(bool(each.raddr and each.raddr.ip == address) for each in process.net_connections("tcp"))
 
 
@@ -212,7 +215,7 @@ def reached(process: psutil.Process, address: str) -> int:
 async def test_C3_vanished(
     tmp_path: Path, link: Link, record: Record, full: bool, name: str, request_of: bytes
 ) -> None:
-    """A client whose network is gone is closed within one and a half heartbeats, and its descriptor is freed."""
+    """A client that lost its network is dropped in 1.5 heartbeats (SSE: one and 10 s), and its descriptor freed."""
     heartbeat_s = 15.0 if full else 2.0
     loop = asyncio.get_running_loop()
     with running(OpenServer(tmp_path / "rpa_data", RPA_HEARTBEAT_S=str(heartbeat_s))) as server:
@@ -231,7 +234,7 @@ async def test_C3_vanished(
             return await connections() == 0
 
         await eventually(connected, 5.0)
-        await asyncio.sleep(1.6 * heartbeat_s)  # a client that answers is kept
+        await asyncio.sleep(1.6 * heartbeat_s)  # long enough to show that a client that answers is kept
         assert await connected()
         link.down()
         closed_s = await eventually(closed, 60.0)
@@ -244,7 +247,7 @@ async def test_C3_vanished(
             more=f"closed after {closed_s:.1f} s, descriptor free after {freed_s:.1f} s",
         )
     )
-    # An event stream's client never sends anything: there the kernel's time limit on unacknowledged data has to do it.
+    # An event stream's client never sends anything, so only the kernel's limit on unacknowledged data can close it.
     limit_s = 1.5 * heartbeat_s if name == "WebSocket" else heartbeat_s + UNACKNOWLEDGED_MS / 1000
     within(closed_s, limit_s + 0.5)
     within(freed_s, 40.0)
@@ -253,7 +256,7 @@ async def test_C3_vanished(
 async def test_C5_network_cut(
     tmp_path: Path, redis_process: RedisServer, link: Link, record: Record, full: bool
 ) -> None:
-    """After a network failure of 30 s every client resumes from its cursor, with one handshake."""
+    """After a network failure of 30 s every client resumes from its cursor, each stream with one new handshake."""
     cut_s = 30.0 if full else 3.0
     environ = {} if full else {"RPA_HEARTBEAT_S": "1"}
     data_dir = tmp_path / "rpa_data"
@@ -286,7 +289,7 @@ async def test_C5_network_cut(
 
 
 def is_back(viewer: LiveViewer, since_s: float) -> bool:
-    """Tell whether a viewer got an update after a time."""
+    """Tell whether the last event of a viewer is an update received after *since_s*."""
     return bool(viewer.events) and viewer.events[-1].kind == "update" and viewer.events[-1].at_s > since_s
 
 
@@ -294,7 +297,7 @@ def is_back(viewer: LiveViewer, since_s: float) -> bool:
 
 
 async def snapshot(server: Server, session_id: str) -> dict[str, Any]:
-    """Request a session's state."""
+    """Return the snapshot of a session, by a poll."""
     async with aiohttp.ClientSession() as http, http.get(f"{server.url}/api/sessions/{session_id}") as response:
         answer: dict[str, Any] = (await response.json())["snapshot"]
         return answer
@@ -315,7 +318,7 @@ async def test_C6_gap_beyond_history(
         left = max(viewer.seq for viewer in viewers)
         await eventually(lambda: robots.reports()["c6"][-1].seq > left + HISTORY + 50, 30.0, 0.2)
         robots.tell("pause")
-        await asyncio.sleep(0.3)  # one call may be under way
+        await asyncio.sleep(0.3)  # a call that has begun may still make an update
         async with watching(*viewers):
             newest = robots.reports()["c6"][-1].seq
             await eventually(lambda: all(viewer.seq >= newest for viewer in viewers), 10.0)
@@ -334,13 +337,13 @@ async def test_C6_gap_beyond_history(
 
 
 def lacking(state: dict[str, Any], stored: dict[str, Any]) -> dict[str, Any]:
-    """Return where a client's state differs from the stored one; the age of the snapshot is ignored."""
+    """Return what of *stored* a client's state lacks or contradicts; ``silencio_s`` grows meanwhile and is ignored."""
     return {key: value for key, value in stored.items() if key != "silencio_s" and state.get(key) != value}
 
 
 @FULL
 async def test_C6_gap_while_connected(tmp_path: Path, redis_process: RedisServer, record: Record) -> None:
-    """A client that stops reading for longer than the history, then reads on, gets one reset within its stream."""
+    """A client that reads on after more updates than the history keeps gets one reset within the same stream."""
     data_dir = tmp_path / "rpa_data"
     plan = Plan(["c6"], every_s=0.003, payload=16_000, start_s=0.0)
     robots = Robots(tmp_path, plan, redis_process.url, data_dir)

@@ -37,12 +37,12 @@ _AT_ONCE = 16
 
 
 class Damage(NamedTuple):
-    """One way of spoiling a document.
+    """One way of damaging a document.
 
     Attributes:
         name: for the failure's message.
-        spoil: makes the spoiled bytes out of the document's.
-        readable: the result is still an object, so a reader may use parts of it.
+        spoil: makes the damaged bytes out of the document's.
+        readable: the result is still a JSON object, so a reader may use parts of it.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Damage(NamedTuple):
 
 
 def _torn(length: int) -> Damage:
-    """Truncate to *length* bytes, or one less than there are."""
+    """Truncate to *length* bytes; a document that is not longer loses its last byte."""
     return Damage(f"torn at {length}", lambda data: data[: min(length, len(data) - 1)])
 
 
@@ -68,7 +68,7 @@ def _whole(text: bytes) -> Damage:
 
 
 def _with(key: str, value: object) -> Damage:
-    """Put a strange value under one key."""
+    """Put *value*, which does not belong there, under *key*."""
 
     def spoil(data: bytes) -> bytes:
         document = json.loads(data)
@@ -91,7 +91,7 @@ OTHER = [_whole(b"{}")._replace(readable=True), _whole(b'{"historico": 5}')._rep
 
 
 def damages(documents: dict[str, bytes], step: int) -> Iterator[Damage]:
-    """Yield every damage; torn at each byte if *step* is 1."""
+    """Yield every damage; the documents are also truncated after each *step* bytes."""
     yield from NO_OBJECT
     yield from OTHER
     yield from map(_bad_utf8, (0.0, 0.1, 0.5, 0.9))
@@ -101,7 +101,7 @@ def damages(documents: dict[str, bytes], step: int) -> Iterator[Damage]:
 
 
 class Case(NamedTuple):
-    """Which of a session's files are damaged, and whether the server has seen the session before."""
+    """A damage, the kinds of files that have it, and whether the server read the intact session before (*known*)."""
 
     damage: Damage
     kinds: tuple[str, ...]
@@ -109,11 +109,11 @@ class Case(NamedTuple):
 
 
 class Spoiler:
-    """Writes damaged files and asks the server for their session.
+    """Writes damaged files and polls their session.
 
     Attributes:
         statuses: how often each status was answered.
-        wrong: descriptions of answers that are neither the last good state nor 404.
+        wrong: descriptions of the answers that are neither a good state nor 404, where that is expected.
     """
 
     def __init__(self, server: Server, data_dir: Path, documents: dict[str, bytes], http: aiohttp.ClientSession) -> None:
@@ -127,7 +127,7 @@ class Spoiler:
         self.wrong: list[str] = []
 
     async def try_all(self, cases: Iterator[Case]) -> None:
-        """Try the cases, some of them at a time."""
+        """Try every case, _AT_ONCE cases at a time."""
 
         async def some() -> None:
             for case in cases:
@@ -149,7 +149,9 @@ class Spoiler:
             path.unlink()
 
     def _write(self, paths: dict[str, Path], documents: dict[str, bytes]) -> None:
-        """Truncate and write, as the deployed robots do; what the server refuses to read by its size is moved there whole.
+        """Truncate and write, as the deployed robots do.
+
+        A document that is too large for the server is moved there as a whole: else the server might read its beginning.
         """
         for kind, path in paths.items():
             if len(documents[kind]) < json_files.MAX_BYTES:
@@ -172,7 +174,7 @@ class Spoiler:
 
 
 def run_documents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, session_id: str = "s") -> dict[str, bytes]:
-    """Return the contents of a robot's files in mid-run, by kind."""
+    """Return the contents of our tracker's files in mid-run, by kind."""
     directory = tmp_path / "made"
     monkeypatch.setenv("RPA_DATA_DIR", str(directory))
     tracker = ProgressTracker(session_id=session_id, tipo="json")
@@ -185,7 +187,7 @@ def run_documents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, session_id: s
 
 @asynccontextmanager
 async def client() -> AsyncIterator[aiohttp.ClientSession]:
-    """An HTTP client without a time limit."""
+    """An HTTP client that allows 30 s for each request."""
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as http:
         yield http
 
@@ -193,7 +195,7 @@ async def client() -> AsyncIterator[aiohttp.ClientSession]:
 async def test_H3_broken_files(
     tmp_path: Path, data_dir: Path, server: Server, record: Record, full: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """For empty, torn, non-UTF-8 and misshapen files the server answers the last good state, or 404 in JSON."""
+    """For empty, torn, non-UTF-8 and misshapen files the server answers a good state or 404 in JSON, never 5xx."""
     documents = run_documents(tmp_path, monkeypatch)
     data_dir.mkdir(exist_ok=True)
     cases = (
@@ -219,7 +221,7 @@ async def test_H3_broken_files(
 
 
 def _read_so_far(pid: int) -> int:
-    """Return the bytes that a process has read by system calls."""
+    """Return how many bytes a process has read by system calls since it began."""
     lines = Path(f"/proc/{pid}/io").read_text().splitlines()
     return int(lines[0].removeprefix("rchar: "))
 
@@ -227,7 +229,7 @@ def _read_so_far(pid: int) -> int:
 async def test_H3_huge_files(
     tmp_path: Path, data_dir: Path, server: Server, record: Record, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """50 MB of valid JSON are refused by their size: the server reads less than 1 MB, over all tries."""
+    """A file with 50 MB of valid JSON is refused by its size: per case the server reads 1 MB at most."""
     documents = run_documents(tmp_path, monkeypatch)
     data_dir.mkdir(exist_ok=True)
     huge = Damage("50 MB", lambda _: b'{"a": "' + b"x" * 50_000_000 + b'"}')
@@ -248,11 +250,11 @@ async def test_H3_huge_files(
 
 
 class Reader:
-    """Reads every document of a directory in a loop, in threads.
+    """Reads every document of a directory again and again, in a thread.
 
     Attributes:
-        reads: how many.
-        torn: reads that were no JSON object.
+        reads: how many documents it read.
+        torn: how many of them were not a JSON object.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -274,7 +276,7 @@ class Reader:
 
     @contextmanager
     def reading(self) -> Iterator["Reader"]:
-        """Read during the block."""
+        """Read documents during the block."""
         thread = threading.Thread(target=self._read)
         thread.start()
         try:
@@ -285,12 +287,12 @@ class Reader:
 
 
 class Asker:
-    """Asks a server for sessions in a loop.
+    """Polls sessions of a server again and again.
 
     Attributes:
-        answers: how many.
-        failed: answers other than 200.
-        back: answers older than an earlier one of the same run.
+        answers: number of answers.
+        failed: how many of them had another status than 200.
+        back: how many of them had a lower ``seq`` than the answer before, in the same run.
     """
 
     def __init__(self, server: Server, sessions: Sequence[str]) -> None:
@@ -314,7 +316,7 @@ class Asker:
 
     @asynccontextmanager
     async def asking(self) -> AsyncIterator["Asker"]:
-        """Send requests during the block."""
+        """Poll during the block."""
         async with client() as http:
             tasks = [asyncio.create_task(self._ask(http, session_id)) for session_id in self._sessions]
             try:
@@ -327,7 +329,7 @@ class Asker:
 
 @pytest.mark.serial
 async def test_H4_read_while_written(tmp_path: Path, data_dir: Path, server: Server, record: Record, full: bool) -> None:
-    """While 500 updates a second are written no reader finds half a document, and the server never goes back."""
+    """While 500 updates a second are written, no reader finds half a document, and no answer is older than the last."""
     length_s = 60.0 if full else 4.0
     sessions = [f"h4-{number}" for number in range(20)]
     robots = Robots(tmp_path, Plan(sessions, every_s=0.04), "none", data_dir)
@@ -352,7 +354,7 @@ async def test_H4_read_while_written(tmp_path: Path, data_dir: Path, server: Ser
 
 
 async def test_H4_writers_killed(tmp_path: Path, data_dir: Path, server: Server, record: Record, full: bool) -> None:
-    """However often a writer is killed, every document stays whole, and its temporary files are removed later."""
+    """When writers are killed, every document stays whole, and remove_abandoned() deletes their temporary files."""
     times = 200 if full else 30
     sessions = [f"doomed-{number}" for number in range(5)]
     data_dir.mkdir(exist_ok=True)

@@ -1,4 +1,4 @@
-"""The judge of the fault scenarios: it counts every loss, repetition and disorder, and nothing that is excused."""
+"""The judge of the fault scenarios counts every loss, repetition and disorder, except losses that are excused."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ E = "e1"
 
 
 class Client:
-    """What a client saw."""
+    """A client with the given events; ``known`` is its last state."""
 
     session_id = "s"
 
@@ -23,7 +23,7 @@ class Client:
 
 
 def got(*seqs: int, epoch: str = E) -> list[Event]:
-    """Return updates, each received a tenth of a second after the robot's call."""
+    """Return the events of updates that were received 0.1 s after the call that verdict() assumes."""
     return [Event("update", seq + 0.1, epoch, seq) for seq in seqs]
 
 
@@ -32,12 +32,12 @@ def state(kind: Kind, seq: int, at_s: float, epoch: str = E) -> Event:
 
 
 def verdict(*events: Event, updates: int = 5) -> Verdict:
-    """Judge one client of a robot that makes one call a second."""
+    """Judge one client of a robot that reports update n at second n, in calls of n hundredths of a second."""
     return judge({"s": [Report(E, seq, float(seq), 0.01 * seq) for seq in range(1, updates + 1)]}, [Client(*events)])
 
 
 def test_everything_seen_once_is_nothing_to_complain_of() -> None:
-    """All counts are zero, and the delays are those of a client that was connected."""
+    """For a connected client that received every update once, all counts are 0 and the delays are measured."""
     found = verdict(Event("up", 0.5), *got(1, 2, 3, 4, 5))
     assert (*found.faults, found.resets, found.excused) == (0,) * 7
     assert round(found.delay_s(), 6) == 0.1
@@ -46,7 +46,7 @@ def test_everything_seen_once_is_nothing_to_complain_of() -> None:
 
 
 def test_hole_is_lost() -> None:
-    """Missing updates count in the middle of a run and at its end."""
+    """Updates that a client did not receive count as lost, in the middle of a run and at its end."""
     assert verdict(*got(1, 2, 4)).faults == (2, 0, 0, 0, 0)
 
 
@@ -57,17 +57,17 @@ def test_client_that_saw_nothing_lost_everything() -> None:
 
 
 def test_update_seen_twice_is_a_duplicate() -> None:
-    """Whether the repetition follows at once or later."""
+    """An update received again is a duplicate, whether it comes at once or later."""
     assert verdict(*got(1, 2, 2, 3, 4, 1, 5)).faults == (0, 2, 0, 0, 0)
 
 
 def test_late_update_is_out_of_order_and_not_lost() -> None:
-    """An update behind a later one is out of order."""
+    """An update received after a later one counts as out of order, not as lost."""
     assert verdict(*got(1, 3, 2, 4, 5)).faults == (0, 0, 1, 0, 0)
 
 
 def test_first_state_covers_what_came_before_it() -> None:
-    """A client that joins later can lose only what follows on its first state."""
+    """A client that joins late can lose only updates after its first state."""
     assert verdict(state("join", 3, 3.5), *got(5)).faults == (1, 0, 0, 0, 0)
 
 
@@ -78,7 +78,7 @@ def test_reset_within_history_counts_and_excuses_nothing() -> None:
 
 
 def test_reset_beyond_history_excuses_what_it_jumps_over() -> None:
-    """500 updates are kept; what a client missed beyond that is excused."""
+    """A reset excuses what it jumps over if the client was over 500 updates (HISTORY) behind; at 500 it does not."""
     found = verdict(*got(1), state("reset", 502, 502.5), *got(503), updates=503)
     assert (found.lost, found.excused, found.resets) == (0, 500, 1)
     found = verdict(*got(1), state("reset", 501, 501.5), *got(502), updates=502)
@@ -86,13 +86,13 @@ def test_reset_beyond_history_excuses_what_it_jumps_over() -> None:
 
 
 def test_state_older_than_what_was_seen_is_out_of_order() -> None:
-    """A state older than the last update counts as disorder, and what follows again as duplicates."""
+    """A state older than the last update counts as disorder, and the updates repeated after it as duplicates."""
     found = verdict(*got(1, 2, 3), state("reset", 2, 3.5), *got(3, 4, 5))
     assert found.faults == (0, 1, 1, 0, 0)
 
 
 def test_what_no_robot_reported_is_unknown() -> None:
-    """A number that was never reported, or one of another run."""
+    """An update is unknown if no robot reported its number, or only in another run."""
     assert verdict(*got(1, 2, 3, 4, 5, 6)).unknown == 1
     assert verdict(*got(1, 2, 3, 4, 5), *got(1, epoch="other")).unknown == 1
 
@@ -107,7 +107,7 @@ def test_delay_counts_only_for_who_was_there_when_the_robot_called() -> None:
 
 
 def test_call_that_made_two_updates_made_both_then() -> None:
-    """An error at the end is an update of its own, made by the same call as the final one."""
+    """If one call makes two updates, as an end with an error does, both are expected, from the time of that call on."""
     found = judge({"s": [Report(E, 1, 1.0, 0.0), Report(E, 3, 2.0, 0.0)]}, [Client(*got(1, 2, 3))])
     assert (found.updates, found.lost, found.unknown) == (3, 0, 0)
 

@@ -1,4 +1,4 @@
-"""Redis is away from the start or for long: files carry on, and Redis gets what it missed when it comes."""
+"""Redis is away at the start or for long: robots use files, and Redis gets the missed updates once it answers."""
 
 import asyncio
 import json
@@ -24,12 +24,12 @@ CLEAN = (0, 0, 0, 0, 0)
 
 
 def lines_of(server: Server) -> list[str]:
-    """Return what the server logged, except requests."""
+    """Return the lines of the server's log, except those about requests."""
     return [line for line in server.log.read_text().splitlines() if " HTTP/1.1" not in line]
 
 
 async def test_R12_late(tmp_path: Path, record: Record, full: bool) -> None:
-    """The server starts a minute before Redis: it serves from files at once, and live soon after Redis is there."""
+    """A server that starts a minute before Redis delivers from files within 1 s; 5 s after Redis starts it is live."""
     absent_s = 60.0 if full else 3.0
     backend = RedisServer()
     server = Server(tmp_path / "rpa_data", backend.url)
@@ -60,7 +60,7 @@ async def test_R12_late(tmp_path: Path, record: Record, full: bool) -> None:
 
 
 def spool(data_dir: Path, session_id: str) -> set[int]:
-    """Return the numbers of the updates in files."""
+    """Return the ``seq`` of every update in a session's history file and journal."""
     history = json.loads((data_dir / file_name("history", session_id)).read_text())
     numbers = {entry["seq"] for entry in history["historico"]}
     journal = data_dir / journal_name(session_id)
@@ -70,13 +70,13 @@ def spool(data_dir: Path, session_id: str) -> set[int]:
 
 
 def reported(robots: Robots) -> int:
-    """Return the number of the last update of the only robot."""
+    """Return the ``seq`` of the last update of *robots*, which must be a single robot."""
     return robots.reports()[robots.plan.sessions[0]][-1].seq
 
 
 async def test_R13_long_outage(tmp_path: Path, redis_process: RedisServer, record: Record, full: bool) -> None:
-    """Ten minutes without Redis at 50 updates a second: files have all of them, and then Redis the newest 500."""
-    # The short form outgrows the history, too.
+    """For ten minutes without Redis, at 50 updates a second, files keep every update; then Redis gets the newest."""
+    # The short form, too, makes more updates than HISTORY.
     length_s, every_s = (600.0, 0.02) if full else (7.0, 0.01)
     data_dir = tmp_path / "rpa_data"
     async with scene(tmp_path, redis_process.url, near=1, viewers=10, every_s=every_s) as fleet:
@@ -88,7 +88,7 @@ async def test_R13_long_outage(tmp_path: Path, redis_process: RedisServer, recor
         robots.tell("pause")
         await asyncio.sleep(0.5)
         last = reported(robots)
-        # A call or two may have been in progress when Redis went away.
+        # Redis may have got one or two more updates before it was away.
         missing = set(range(first + 2, last + 1)) - await asyncio.to_thread(spool, data_dir, "near-0")
         robots.tell("go")
         await asyncio.to_thread(redis_process.start)
@@ -117,7 +117,7 @@ async def test_R13_long_outage(tmp_path: Path, redis_process: RedisServer, recor
 
 
 def in_redis(backend: RedisServer) -> int:
-    """Return the number of the last update in Redis, 0 for none."""
+    """Return the ``seq`` of the last update of session near-0 in Redis, 0 for none."""
     with backend.client() as client:
         newest: Any = client.xrevrange(history_key("near-0"), count=1)
     return int(newest[0][0].split(b"-")[0]) if newest else 0

@@ -39,7 +39,7 @@ CLEAN = (0, 0, 0, 0, 0)
 
 
 def unnumbered_snapshot(session_id: str, step: int, started: datetime) -> str:
-    """Return the snapshot that a deployed robot stores in Redis."""
+    """Return a snapshot as a deployed robot stores it in Redis, encoded."""
     return json.dumps(
         {
             "etapa_atual": step, "total_etapas": 15, "percentual": step / 15 * 100, "status": "executando",
@@ -54,7 +54,7 @@ def unnumbered_snapshot(session_id: str, step: int, started: datetime) -> str:
 async def test_R16_unnumbered(
     tmp_path: Path, redis_process: RedisServer, redis_backed: Server, record: Record, stores: bool
 ) -> None:
-    """Each update of a writer that numbers nothing comes once; a later viewer gets the stored snapshot."""
+    """Each update of a writer that numbers nothing arrives once; a later viewer gets the stored snapshot, if any."""
     steps, session_id, url = 14, "unnumbered", redis_backed.url
     watchers = [SocketWatcher(url, session_id), EventWatcher(url, session_id)]
     later: list[Watcher] = [SocketWatcher(url, session_id), EventWatcher(url, session_id)]
@@ -67,7 +67,7 @@ async def test_R16_unnumbered(
                     client.set(f"rpa:progress:{session_id}", unnumbered_snapshot(session_id, step, started), ex=86400)
                 client.publish(f"rpa_progress:{session_id}", json.dumps({"etapa": step, "mensagem": f"passo {step}"}))
                 await asyncio.sleep(0.1)
-            await asyncio.sleep(2.5)  # the position check must not send anything a second time
+            await asyncio.sleep(2.5)  # time for a position check, which must send nothing again
             async with watching(*later), aiohttp.ClientSession() as http:
                 await until(lambda: all(watcher.messages for watcher in later))
                 async with http.get(f"{url}/api/sessions/{session_id}") as response:
@@ -106,7 +106,7 @@ GARBAGE = (
 
 @pytest.mark.serial
 async def test_R17_garbage(tmp_path: Path, redis_process: RedisServer, record: Record, full: bool) -> None:
-    """Garbage is dropped and counted, and a good message behind it is delivered at once."""
+    """Garbage is dropped and counted, and a good message after it is delivered within 100 ms."""
     rounds = 200 if full else 20
     async with scene(tmp_path, redis_process.url, near=2, far=2, viewers=20) as fleet:
         sessions = sorted({viewer.session_id for viewer in fleet.crowd.viewers})
@@ -122,7 +122,7 @@ async def test_R17_garbage(tmp_path: Path, redis_process: RedisServer, record: R
         verdict = await fleet.end()
     counted = after["rpa_messages_garbage_total"] - before["rpa_messages_garbage_total"]
     delays_s.sort()
-    # One late message in a hundred may be due to something else on this machine.
+    # The 99th percentile: one late message in a hundred may be due to something else on this machine.
     worst_s = delays_s[int(0.99 * (len(delays_s) - 1))]
     more = f"{counted:.0f} of {rounds * len(GARBAGE)} counted, next good message {worst_s * 1000:.0f} ms"
     record(verdict.row(f"R17 garbage x{rounds * len(GARBAGE)}", more))
@@ -151,14 +151,14 @@ web.main(sys.argv[1:])
 
 
 class FailingServer(Server):
-    """A server whose reading task raises on a certain message."""
+    """A server in which the message ``boom`` raises an exception while the subscription is read."""
 
     def command(self) -> list[str]:
         return [sys.executable, "-c", _FAILING, "-H", "127.0.0.1", "-P", str(self.port), "rpa_server:create_app"]
 
 
 async def test_R20_drain_fails(tmp_path: Path, redis_process: RedisServer, record: Record, full: bool) -> None:
-    """Each of 50 exceptions in the task that reads the channel is counted, and reading goes on within a second."""
+    """Each of 50 exceptions in the task that reads the subscription is counted; updates arrive again within 1 s."""
     times = 50 if full else 5
     server = FailingServer(tmp_path / "rpa_data", redis_process.url)
     async with scene(tmp_path, redis_process.url, near=2, far=2, viewers=20, servers=[server]) as fleet:
@@ -184,7 +184,7 @@ _HOUR_S = 3600
 
 
 def an_hour_later(backend: RedisServer | None, data_dir: Path) -> None:
-    """Make everything stored an hour older."""
+    """Make keys in Redis and files look as if they were written an hour earlier."""
     if backend is not None:
         with backend.client() as client:
             for key in client.keys("rpa:*"):
@@ -198,7 +198,7 @@ def an_hour_later(backend: RedisServer | None, data_dir: Path) -> None:
 
 @pytest.mark.parametrize("store", ["redis", pytest.param("files", marks=pytest.mark.faults_full)])
 async def test_R21_end_unseen(tmp_path: Path, redis_process: RedisServer, record: Record, store: str) -> None:
-    """A run ends while no page watches and the server restarts; an hour later every page is shown the end."""
+    """If a run ends while no page watches and the server then restarts, every page gets the end an hour later."""
     data_dir = tmp_path / "rpa_data"
     url = redis_process.url if store == "redis" else "none"
     robots = Robots(tmp_path, Plan(["unseen"], every_s=0.05), url, data_dir)

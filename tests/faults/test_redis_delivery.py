@@ -1,4 +1,4 @@
-"""Redis loses connections, dies with its data, freezes: what robots report still reaches every viewer once."""
+"""Redis closes connections, loses its data, freezes: every update still reaches every viewer once."""
 
 import asyncio
 import signal
@@ -21,7 +21,7 @@ CLEAN = (0, 0, 0, 0, 0)
 
 @pytest.mark.faults_full
 async def test_R1_subscriptions_killed(tmp_path: Path, redis_process: RedisServer, record: Record) -> None:
-    """Redis closes every subscription 100 times, five times a second, while 200 updates a second are published."""
+    """Although Redis closes all subscriptions 100 times, five times a second, each of 200 updates/s arrives once."""
     async with scene(tmp_path, redis_process.url, near=10, far=10, viewers=50) as fleet:
         killed = 0
         while killed < 100:
@@ -36,7 +36,7 @@ async def test_R1_subscriptions_killed(tmp_path: Path, redis_process: RedisServe
 
 @pytest.mark.faults_full
 async def test_R2_data_wiped(tmp_path: Path, redis_process: RedisServer, record: Record) -> None:
-    """Redis is gone for 3 s and comes back empty."""
+    """When Redis is away for 3 s and returns empty, no update is lost and each client gets one reset at most."""
     async with scene(tmp_path, redis_process.url, near=10, far=10, viewers=200, every_s=0.2) as fleet:
         await asyncio.sleep(2.0)
         opened_s = await outage(redis_process, 3.0)
@@ -52,7 +52,7 @@ async def test_R2_data_wiped(tmp_path: Path, redis_process: RedisServer, record:
 
 @pytest.mark.faults_full
 async def test_R3_frozen(tmp_path: Path, redis_process: RedisServer, record: Record) -> None:
-    """Redis keeps its connections and says nothing for 10 s."""
+    """When Redis answers nothing for 10 s, readiness says so within 5 s, no update is lost, no robot waits 1 s."""
     async with scene(tmp_path, redis_process.url, near=5, far=5, viewers=50, every_s=0.2) as fleet:
 
         async def degraded() -> bool:
@@ -79,7 +79,7 @@ async def test_R3_frozen(tmp_path: Path, redis_process: RedisServer, record: Rec
 
 
 async def test_R6_paused(tmp_path: Path, redis_process: RedisServer, record: Record, full: bool) -> None:
-    """Redis executes commands but answers 3 s late: the tracker can't know which were done, and none is done twice."""
+    """If Redis executes commands but answers 3 s late, the tracker can't know which it executed, yet repeats none."""
     async with scene(tmp_path, redis_process.url, near=5, far=5, viewers=50) as fleet:
         for _ in range(5 if full else 1):
             await asyncio.sleep(0.7)

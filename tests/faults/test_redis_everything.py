@@ -20,7 +20,7 @@ CLEAN = (0, 0, 0, 0, 0)
 
 
 async def kill_times(backend: RedisServer, times: int) -> int:
-    """Have Redis close its subscriptions, five times a second, until *times* were closed; return how many were."""
+    """Make Redis close its subscriptions, five times a second, until *times* were closed; return how many were."""
     killed = 0
     while killed < times:
         killed += await asyncio.to_thread(kill_subscribers, backend)
@@ -29,7 +29,7 @@ async def kill_times(backend: RedisServer, times: int) -> int:
 
 
 async def freeze(backend: RedisServer, length_s: float) -> None:
-    """Freeze Redis for a while."""
+    """Freeze Redis by SIGSTOP for *length_s*."""
     backend.signal(signal.SIGSTOP)
     try:
         await asyncio.sleep(length_s)
@@ -38,14 +38,14 @@ async def freeze(backend: RedisServer, length_s: float) -> None:
 
 
 async def restart(fleet: Fleet, length_s: float) -> None:
-    """Kill the server and start it again a while later."""
+    """Kill the server and start it again *length_s* later."""
     await asyncio.to_thread(fleet.server.kill)
     await asyncio.sleep(length_s)
     await asyncio.to_thread(fleet.server.start)
 
 
 async def test_R_one_after_the_other(tmp_path: Path, redis_process: RedisServer, record: Record, full: bool) -> None:
-    """Subscriptions killed 100 times, Redis wiped, Redis frozen, the server killed: nobody misses anything."""
+    """If subscriptions are killed 100 times, Redis is wiped and frozen, the server killed, no update is lost."""
     times, viewers, frozen_s = (34, 200, 10.0) if full else (5, 60, 4.0)
     async with scene(tmp_path, redis_process.url, near=10, far=10, viewers=viewers, every_s=0.2) as fleet:
         killed = await kill_times(redis_process, times)
@@ -71,7 +71,7 @@ async def test_R_one_after_the_other(tmp_path: Path, redis_process: RedisServer,
 async def test_R_server_killed_in_an_outage(
     tmp_path: Path, redis_process: RedisServer, record: Record, how: str
 ) -> None:
-    """The server restarts while Redis is away: it knows nothing of some runs, and must not say anything wrong of them.
+    """A server that restarts while Redis is away can't read some runs: viewers get nothing wrong and miss no update.
     """
     async with scene(tmp_path, redis_process.url, near=4, far=4, viewers=200, every_s=0.2) as fleet:
         await asyncio.sleep(1.5)
@@ -93,7 +93,7 @@ async def test_R_server_killed_in_an_outage(
 
 @pytest.mark.faults_full
 async def test_R_two_servers(tmp_path: Path, redis_process: RedisServer, record: Record) -> None:
-    """Pages move between two servers over all transports while each server is killed in turn."""
+    """Viewers that move between two servers, each killed in turn, miss nothing on any transport and need no reset."""
     servers = [Server(tmp_path / name / "rpa_data", redis_process.url) for name in ("one", "two")]
     for server in servers:
         server.log.parent.mkdir()

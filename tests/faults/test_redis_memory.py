@@ -1,4 +1,4 @@
-"""Redis runs out of memory and evicts live sessions: pages that watch them do not notice."""
+"""Redis runs out of memory and evicts live sessions: pages that watch them get the same answers as before."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -20,7 +20,12 @@ CLEAN = (0, 0, 0, 0, 0)
 
 
 class Poller:
-    """A page that polls twice a second, without waiting, and keeps what it was shown."""
+    """A page that polls a session twice a second, without ``wait``.
+
+    Attributes:
+        bad: descriptions of answers that are not 200, show 0 %, or less than an earlier one.
+        percents: the ``percentual`` of each answer.
+    """
 
     def __init__(self, url: str, session_id: str) -> None:
         self._address = f"{url}/api/sessions/{session_id}"
@@ -41,7 +46,7 @@ class Poller:
 
 
 def junk(backend: RedisServer, keys: int = 8000) -> None:
-    """Store other programs' data, 1 kB a key."""
+    """Store *keys* keys of 1 kB as another program might, so that Redis has to evict others."""
     with backend.client() as client:
         pipeline = client.pipeline(transaction=False)
         for number in range(keys):
@@ -50,14 +55,14 @@ def junk(backend: RedisServer, keys: int = 8000) -> None:
 
 
 def stored_keys(backend: RedisServer, sessions: set[str]) -> int:
-    """Return how many keys of these sessions Redis still has."""
+    """Return how many of the snapshots and histories of these sessions Redis still has."""
     with backend.client() as client:
         names = [f"rpa:{kind}:{session}" for session in sessions for kind in ("progress", "history")]
         return int(client.exists(*names))
 
 
 async def test_R8_evicted(tmp_path: Path, record: Record, full: bool) -> None:
-    """With ``allkeys-lru`` at 5 MB and 8,000 other keys a live session is never 404, never 0 % and never goes back."""
+    """With ``allkeys-lru``, 5 MB and 8,000 other keys, polls of a live session never get 404, 0 % or an older state."""
     backend = RedisServer().start("--maxmemory", "5mb", "--maxmemory-policy", "allkeys-lru")
     evicted = keys = 0
     try:
@@ -94,7 +99,7 @@ async def test_R8_evicted(tmp_path: Path, record: Record, full: bool) -> None:
 
 
 async def pause(fleet: Sequence[Robots], word: str) -> None:
-    """Make robots pause or continue, and wait until calls in progress are done."""
+    """Send the robots ``pause`` or ``go``, and wait 0.2 s for calls in progress."""
     for robots in fleet:
         robots.tell(word)
     await asyncio.sleep(0.2)

@@ -1,4 +1,4 @@
-"""The network between server, robots and Redis fails: lost packets, names that don't resolve, a new master."""
+"""The network between server, robots and Redis fails: lost packets, late answers, unresolved names, a new master."""
 
 import asyncio
 import signal
@@ -25,7 +25,13 @@ CLEAN = (0, 0, 0, 0, 0)
 
 
 class Severable(NamedTuple):
-    """A Redis whose network can be cut silently: packets are lost, no connection is closed."""
+    """A Redis whose network can be cut silently: packets are lost, no connection is closed.
+
+    Attributes:
+        url: of the Redis.
+        cut, mend: functions that cut the network and restore it.
+        how: how it is cut, for the table.
+    """
 
     url: str
     cut: Callable[[], None]
@@ -35,7 +41,7 @@ class Severable(NamedTuple):
 
 @contextmanager
 def severable() -> Iterator[Severable]:
-    """Run a Redis behind its own link or, if namespaces are not allowed, behind a proxy that swallows packets."""
+    """Run a Redis behind its own link or, if no network namespace can be made, behind a proxy that swallows bytes."""
     with ExitStack() as stack:
         if not why_no_namespaces():
             link = stack.enter_context(Link())
@@ -50,9 +56,9 @@ def severable() -> Iterator[Severable]:
 
 
 async def test_R4_unreachable(tmp_path: Path, record: Record, full: bool) -> None:
-    """While no packet reaches Redis for two minutes the server's loop stays responsive; it is live soon afterwards."""
+    """While no packet reaches Redis for two minutes, the server answers promptly; 5 s after them it is live again."""
     length_s = 120.0 if full else 5.0
-    # A server without Redis shows what the shared machine costs.
+    # A server without Redis shows how late answers are due to the machine alone.
     control = Server(tmp_path / "control", "none")
     with ExitStack() as stack:
         backend = stack.enter_context(severable())
@@ -81,7 +87,7 @@ async def test_R4_unreachable(tmp_path: Path, record: Record, full: bool) -> Non
 
 # -- the robot's side
 
-#: The most that a call may take beyond the control's once Redis is known to be away.
+#: By how many seconds the p99 of calls may exceed the control robot's, once the robot noticed that Redis is away.
 FILES_S = 0.005
 
 
@@ -91,7 +97,7 @@ def one_robot(directory: Path, url: str, prefix: Sequence[str] = ()) -> Robots:
 
 @contextmanager
 def beside_control(robots: Robots, directory: Path) -> Iterator[Robots]:
-    """Run robots, and beside them one without Redis that shows what files and the shared machine cost."""
+    """Run *robots*, and a control robot without Redis: its calls show what files and the machine cost; yield it."""
     plan = Plan(["control"], robots.plan.every_s, start_s=0)
     control = Robots(directory, plan, "none", directory / "control_data")
     with working(control, robots):
@@ -100,7 +106,7 @@ def beside_control(robots: Robots, directory: Path) -> Iterator[Robots]:
         control.stop()
 
 
-#: Within this time after a fault the call that it strikes has begun.
+#: Seconds after a fault within which the first call that it delays has begun.
 _STRUCK_S = 2.0
 
 
@@ -108,12 +114,12 @@ def judged(record: Record, what: str, robots: Robots, control: Robots, since_s: 
     """Record a row about one robot.
 
     Returns:
-        Its longest call, and by how much the p99 of its calls after the one that the fault struck at *since_s* exceeds
-        the p99 of the control robot.
+        In seconds, its longest call, and by how much the p99 of its later calls exceeds that of the control robot.
+        Later means after the call that the fault at *since_s* delayed.
     """
     calls, plain = robots.reports()["alone"], control.reports()["control"]
     worst = max(calls, key=lambda call: call.block_s)
-    # The call that the fault struck; a hiccup of the machine may make a later one the longest of all.
+    # The call that the fault delayed; the longest of all may be a later one, delayed by the machine.
     struck = max((call for call in calls if call.called_s < since_s + _STRUCK_S), key=lambda call: call.block_s)
     since_s = max(since_s, struck.called_s)
     p99_s, plain_s = (p99([call.block_s for call in made if call.called_s > since_s]) for made in (calls, plain))
@@ -128,7 +134,7 @@ def p99(values: Sequence[float]) -> float:
 
 @pytest.mark.parametrize("when", [pytest.param("at the start", marks=pytest.mark.faults_full), "in mid-run"])
 def test_R5_black_hole(tmp_path: Path, record: Record, full: bool, when: str) -> None:
-    """A Redis that stops answering costs a robot one short wait."""
+    """A Redis that stops answering costs a robot one wait below 1 s; later calls are as fast as with files alone."""
     with severable() as backend:
         if when == "at the start":
             backend.cut()
@@ -144,13 +150,13 @@ def test_R5_black_hole(tmp_path: Path, record: Record, full: bool, when: str) ->
 
 
 def test_R5_no_names(tmp_path: Path, record: Record, full: bool) -> None:
-    """The connection is closed and the host's name no longer resolves: a robot waits for neither."""
+    """When Redis closes the connection and its host's name no longer resolves, no call of a robot takes 1 s."""
     if why_no_namespaces():
         pytest.skip(why_no_namespaces())
     with Link() as link, redis_server() as local:
         local.kill()
         local.start("--bind", "0.0.0.0", "--protected-mode", "no")
-        # Resolving a name takes ten seconds and more with a name server that never answers.
+        # With a name server that never answers, resolving a name takes ten seconds and more.
         link.resolver("10.213.255.1", f"{link.near} redis.example")
         robots = one_robot(tmp_path, f"redis://redis.example:{local.port}/0", link.prefix)
         with beside_control(robots, tmp_path) as control:
@@ -168,7 +174,7 @@ def test_R5_no_names(tmp_path: Path, record: Record, full: bool) -> None:
 @pytest.mark.faults_full
 @pytest.mark.parametrize("delay_s", [0.2, 0.45])
 def test_R5_slow(tmp_path: Path, record: Record, delay_s: float) -> None:
-    """A Redis that answers just within the time limit: the waits of one call do not add up."""
+    """If Redis takes almost the whole time limit for each answer, the waits within one call do not add up to 1 s."""
     with redis_server() as backend, backend.client() as client:
         client.config_set("requirepass", "segredo")
         with Proxy(backend.port).running() as proxy:
@@ -194,7 +200,7 @@ def test_R5_slow(tmp_path: Path, record: Record, delay_s: float) -> None:
 
 
 async def post(server: Server, session_id: str) -> int:
-    """Publish over HTTP; return the status."""
+    """Publish a step over HTTP; return the status."""
     event = {"etapa": 1, "mensagem": "passo"}
     address = f"{server.url}/api/sessions/{session_id}/events"
     async with aiohttp.ClientSession() as http, http.post(address, json=event) as response:
@@ -204,7 +210,7 @@ async def post(server: Server, session_id: str) -> int:
 @pytest.mark.faults_full
 @pytest.mark.parametrize("how", ["killed", "frozen", "demoted"])
 async def test_R10_failover(tmp_path: Path, record: Record, how: str) -> None:
-    """The replica becomes the master; new connections go to it, old ones stay with the old master."""
+    """When a replica becomes master and new connections lead to it, all use it within 10 s, and nothing is lost."""
     with redis_server() as old, replica_of(old) as new, Proxy(old.port).running() as proxy:
         async with scene(tmp_path, proxy.url, near=2, far=4, viewers=30, every_s=0.2) as fleet:
             await asyncio.sleep(2.0)
@@ -219,7 +225,7 @@ async def test_R10_failover(tmp_path: Path, record: Record, how: str) -> None:
             switched_s = time.monotonic()
             proxy.target = new.port
             await asyncio.sleep(11.0)
-            # The first request may meet the old master; the second must reach the new one.
+            # Both must be stored by the new master, although the server may still be connected to the old one.
             posted = [await post(fleet.server, "posted") for _ in range(2)]
             with new.client() as client:
                 stored = client.xlen("rpa:history:posted")
@@ -238,7 +244,7 @@ async def test_R10_failover(tmp_path: Path, record: Record, how: str) -> None:
 
 @contextmanager
 def replica_of(of: RedisServer) -> Iterator[RedisServer]:
-    """Run a replica for the duration of the block."""
+    """Run a replica of *of* for the duration of the block; wait until both are connected."""
     replica = RedisServer(free_port()).start("--replicaof", "127.0.0.1", str(of.port))
     try:
         with replica.client() as client:

@@ -19,7 +19,7 @@ from tests.support.timing import fast_enough, within
 pytestmark = pytest.mark.faults
 Record = Callable[[Row], None]
 
-#: Redis users, and the command that each one must not use.
+#: Redis users and their access rules; each but the last lacks one permission that the server needs.
 USERS = {
     "no-psubscribe": ("on", ">segredo", "~*", "&*", "+@all", "-psubscribe"),
     "no-subscribe": ("on", ">segredo", "~*", "&*", "+@all", "-subscribe"),
@@ -31,7 +31,15 @@ USERS = {
 
 @dataclass
 class Case:
-    """One server, and what its readiness answered."""
+    """One server, and what ``/health/ready`` answered.
+
+    Attributes:
+        name: of the row in the table.
+        url: its ``RPA_REDIS_URL``.
+        answers: seconds since the start, status and body of each answer.
+        exited: it ended instead of listening.
+        lines: its log, without requests.
+    """
 
     name: str
     url: str
@@ -41,7 +49,7 @@ class Case:
 
     @property
     def refused_s(self) -> float:
-        """When readiness first was 503 with a reason, infinity for never; 0 if the server ended at once."""
+        """After how many seconds the first 503 with a reason came, infinity for never; 0 if the server exited."""
         if self.exited:
             return 0.0
         found = (at_s for at_s, status, body in self.answers if status == 503 and body.get("reason"))
@@ -49,19 +57,19 @@ class Case:
 
     @property
     def recanted(self) -> int:
-        """How often readiness said afterwards that all was well."""
+        """How many answers after that first 503 had another status."""
         return sum(status != 503 for at_s, status, _ in self.answers if at_s > self.refused_s)
 
 
 async def observe(case: Case, directory: Path, length_s: float) -> None:
-    """Run a server for a while and poll its readiness; keep its log."""
+    """Run a server for *length_s*, poll its readiness, and record answers and log in *case*."""
     directory.mkdir()
     server = Server(directory / "rpa_data", case.url)
     began = time.monotonic()
     try:
         try:
             await asyncio.to_thread(server.start)
-        except AssertionError:  # it exited instead of listening
+        except AssertionError:  # it has exited
             case.exited = True
         while not case.exited and time.monotonic() - began < length_s:
             status, body = await ready(server)
@@ -75,7 +83,7 @@ async def observe(case: Case, directory: Path, length_s: float) -> None:
 
 @contextmanager
 def guarded() -> Iterator[RedisServer]:
-    """Run a Redis with a password and users."""
+    """Run a Redis with the password ``segredo`` and the users of USERS."""
     with redis_server() as backend, backend.client() as client:
         for name, rules in USERS.items():
             client.execute_command("ACL", "SETUSER", name, *rules)
@@ -85,7 +93,7 @@ def guarded() -> Iterator[RedisServer]:
 
 @contextmanager
 def encrypted(certificate: Path, key: Path) -> Iterator[int]:
-    """Run a Redis that speaks TLS; yield its port."""
+    """Run a Redis with TLS; yield the port of its TLS connections."""
     plain = RedisServer()
     port = free_port()
     files = ("--tls-cert-file", str(certificate), "--tls-key-file", str(key), "--tls-auth-clients", "no")
@@ -97,7 +105,7 @@ def encrypted(certificate: Path, key: Path) -> Iterator[int]:
 
 
 async def watch_all(cases: list[Case], directory: Path, length_s: float, record: Record) -> None:
-    """Observe all cases at once and judge each; the case ``control`` must be well, or the others prove nothing."""
+    """Observe all cases at once and judge each; in the case ``control`` nothing is wrong, so it must be ready."""
     await asyncio.gather(*(observe(case, directory / case.name, length_s) for case in cases))
     for case in cases:
         minute = len(case.lines) * 60 / max(60.0, length_s)
@@ -121,7 +129,7 @@ async def watch_all(cases: list[Case], directory: Path, length_s: float, record:
 
 @pytest.mark.serial
 async def test_R11_password_and_permissions(tmp_path: Path, record: Record, full: bool) -> None:
-    """Readiness names a wrong password or missing permission within 5 s, and the log stays short."""
+    """With a wrong password or a missing permission readiness gives the reason within 5 s, and the log stays short."""
     with guarded() as backend:
         here = f"127.0.0.1:{backend.port}/0"
         cases = [
@@ -135,7 +143,7 @@ async def test_R11_password_and_permissions(tmp_path: Path, record: Record, full
 
 @pytest.mark.faults_full
 async def test_R11_certificates(tmp_path: Path, record: Record) -> None:
-    """A certificate that has expired or whose authority is unknown is never accepted."""
+    """A certificate that has expired or whose authority is unknown makes the server not ready, and it stays so."""
     if reason := why_no_tls():
         pytest.skip(reason)
     authority, other = Authority(tmp_path / "authority"), Authority(tmp_path / "other")

@@ -1,6 +1,6 @@
-"""The soak in its short form: everything is delivered, and nothing is left of clients that come and go.
+"""The soak in its short form: every update is delivered, and clients that come and go leave nothing behind.
 
-Memory and delays need more time than a test may take: ``tox -e soak`` judges those.
+Memory and delays are judged by ``tox -e soak`` only: that takes longer than a test may.
 """
 
 from collections.abc import Callable
@@ -16,10 +16,10 @@ from tests.support.faults.table import Row
 async def test_L5_soaked(
     tmp_path: Path, record: Callable[[Row], None], full: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Some streams stay open, others come and go, and the subscription is cut now and then."""
+    """While clients come and go, each update arrives once, and the numbers of descriptors and tasks stay level."""
     minutes, viewers = (5.0, 2000) if full else (0.5, 200)
     monkeypatch.setattr(soaking, "KILL_S", 10.0)
-    # A sample may count a visitor or two that are just leaving: with many samples the median doesn't.
+    # A sample may count one or two visitors that are just leaving; with many samples they do not change the median.
     monkeypatch.setattr(soaking, "SAMPLE_S", 10.0 if full else 1.0)
     samples = await soak(tmp_path, minutes, viewers)
     verdict = judge(samples)

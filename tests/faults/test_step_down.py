@@ -26,7 +26,7 @@ LADDER: tuple[Transport, ...] = ("ws", "sse", "poll")
 
 
 class Impatient(LiveViewer):
-    """A client that waits three seconds for an answer, as pages do."""
+    """A client that waits 3 s for an answer, as pages do, instead of 10 s."""
 
     answer_s = 3.0
 
@@ -36,7 +36,7 @@ def no_upgrade(answer: bytes) -> Rule:
 
 
 def no_streams(head: bytes) -> bytes | None:
-    """Refuse upgrades, and hang up on event streams."""
+    """Hang up on WebSocket handshakes and on requests for event streams."""
     return b"" if upgrades(head) or streams(head) else None
 
 
@@ -49,13 +49,13 @@ RULES: dict[str, Rule] = {
 
 
 def first_s(viewer: LiveViewer, since_s: float) -> float:
-    """Return how long it took until the first state or update."""
+    """Return how many seconds after *since_s* the first state or update came."""
     return min(event.at_s for event in viewer.events if event.kind not in ("up", "down")) - since_s
 
 
 @pytest.mark.parametrize("name", RULES)
 async def test_C7_blocked(tmp_path: Path, redis_process: RedisServer, record: Record, name: str) -> None:
-    """A blocked transport costs one step down: data within 10 s, and each update exactly once over all transports."""
+    """If a transport is blocked, another one brings data within 10 s, and over all of them each update comes once."""
     data_dir = tmp_path / "rpa_data"
     robots = Robots(tmp_path, Plan([f"near-{number}" for number in range(4)], 0.1), redis_process.url, data_dir)
     with ExitStack() as stack:
@@ -81,7 +81,7 @@ def _kind(head: bytes) -> Transport:
 
 @pytest.mark.parametrize("status", [502, 503])
 async def test_C9_refused_once(tmp_path: Path, redis_process: RedisServer, record: Record, status: int) -> None:
-    """One 502 or 503 of a proxy costs one more request; the stream resumes from its cursor."""
+    """After one 502 or 503 of a proxy an event stream is requested once more and resumes from its cursor."""
     data_dir = tmp_path / "rpa_data"
     robots = Robots(tmp_path, Plan(["near-0"], 0.1), redis_process.url, data_dir)
     refused: list[bytes] = []
@@ -104,14 +104,14 @@ async def test_C9_refused_once(tmp_path: Path, redis_process: RedisServer, recor
     record(verdict.row(f"C9 event stream answered {status} once", f"{requests} requests of 3 clients"))
     assert verdict.faults == CLEAN, verdict.worst
     assert refused
-    # One each, one more after the refusal, and one each that is answered 204 because the run is over.
+    # One per client, one more after the refusal, and one per client that is answered 204 because the run is over.
     assert requests <= 3 + 1 + 3
 
 
 @pytest.mark.browser
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 async def test_C9_finished(tmp_path: Path, redis_process: RedisServer, record: Record) -> None:
-    """An EventSource that reconnects to a finished run is answered 204 and does not come back."""
+    """An EventSource of a finished run reconnects once, is answered 204, and then stops."""
     data_dir = tmp_path / "rpa_data"
     robots = Robots(tmp_path, Plan(["near-0"], 0.05), redis_process.url, data_dir)
     with running(Server(data_dir, redis_process.url)) as server, working(robots):
@@ -124,7 +124,7 @@ async def test_C9_finished(tmp_path: Path, redis_process: RedisServer, record: R
             await page.goto(server.url)
             await page.evaluate("window.source = new EventSource('/events/near-0')")
             await eventually(lambda: page.evaluate("window.source.readyState === 2"), 20.0)
-            await asyncio.sleep(9.0)  # longer than the longest ``retry:`` of the server
+            await asyncio.sleep(9.0)  # longer than the server's longest ``retry:``, 7.5 s
             requests = sum("/events/near-0" in url for url in asked)
             await browser.close()
     record(Row("C9 finished run, EventSource of Chromium", clients=1, more=f"{requests} requests"))

@@ -1,4 +1,4 @@
-"""Limits before any request: connections beyond the descriptors that the process has for them."""
+"""Limits on connections: by descriptors, by the kernel's buffers, and on log lines about malformed requests."""
 
 import asyncio
 import socket
@@ -13,7 +13,7 @@ from tests.support.server import until
 
 
 async def test_who_would_take_the_last_descriptors_is_dropped(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The last descriptors are for files and Redis; open streams stay, and new clients get in once there is room."""
+    """New connections are dropped while only descriptors for files and Redis are left; open streams stay."""
     highest = 0
     monkeypatch.setattr(idle_guard, "highest_descriptor", lambda: highest)
     client = await serve()
@@ -30,7 +30,7 @@ async def test_who_would_take_the_last_descriptors_is_dropped(serve: Serve, monk
 
 
 async def test_a_refused_client_does_not_keep_its_connection(serve: Serve) -> None:
-    """On a full server a kept-alive connection would use a descriptor that another client needs."""
+    """A full server closes the connection after its 503: kept alive, it would use a descriptor others need."""
     client = await serve(max_connections=1)
     async with native(client) as stream:
         await receive(stream)
@@ -40,7 +40,7 @@ async def test_a_refused_client_does_not_keep_its_connection(serve: Serve) -> No
 
 
 async def test_the_kernel_buffers_little_for_a_client_that_does_not_read(serve: Serve) -> None:
-    """So a stalled client is noticed before megabytes are buffered; without acknowledgements it is dropped in 10 s."""
+    """The kernel keeps 128 KiB of unsent data for a client, and drops one that acknowledges nothing for 10 s."""
     client = await serve()
     async with native(client) as stream:
         await receive(stream)
@@ -51,7 +51,7 @@ async def test_the_kernel_buffers_little_for_a_client_that_does_not_read(serve: 
 
 
 async def test_what_is_no_http_is_logged_now_and_then(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
-    """A hundred requests that are not HTTP make one line in the log, without a traceback."""
+    """A hundred malformed requests make one line in the log, without a traceback."""
     client = await serve()
     for _ in range(100):
         _, writer = await asyncio.open_connection("127.0.0.1", client.port)

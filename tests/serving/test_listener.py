@@ -1,4 +1,4 @@
-"""The listener answers handshakes exactly as aiohttp's handlers do, or passes the connection to aiohttp."""
+"""The listener answers a handshake exactly as the handlers behind aiohttp do, or passes the connection to aiohttp."""
 
 import asyncio
 import contextlib
@@ -28,12 +28,12 @@ from tests.support.sessions import SESSION, Robot
 from tests.support.timing import within
 
 KNOWN = CHROMIUM.replace(b"/rpa/s1?after=abc:5", f"/rpa/{SESSION}".encode())
-#: A header name that the listener does not parse, so that the request goes to aiohttp.
+#: A header whose name has an underscore, which the listener does not parse, so the request goes to aiohttp.
 SLOWLY = b"X_Odd: 1\r\n\r\n"
 
 
 class ListeningSite:
-    """A server with a listener.
+    """A server in this process whose connections come to a Listener first.
 
     Attributes:
         app: its application.
@@ -52,7 +52,7 @@ class ListeningSite:
         return self._runner.server.requests_count
 
     async def ask(self, request: bytes, *, rest: bytes = b"", size: int = 8192) -> bytes:
-        """Send a request, in two pieces if there is a *rest*; return what comes until nothing more does."""
+        """Send *request* and, 20 ms later, *rest* if there is one; return what comes until 150 ms bring nothing."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         try:
             writer.write(request)
@@ -70,7 +70,7 @@ class ListeningSite:
 
 @contextlib.asynccontextmanager
 async def listening(data_dir: Path, **settings: object) -> AsyncIterator[ListeningSite]:
-    """Run a server with a listener."""
+    """Run a server with a listener, without Redis; *settings* are those of Settings."""
     chosen = Settings(**{"redis_url": None, "data_dir": str(data_dir), "heartbeat_s": 3600.0, **settings})  # type: ignore[arg-type]
     app = build(chosen)
     runner = web.AppRunner(app, access_log=None)
@@ -104,7 +104,7 @@ async def listening(data_dir: Path, **settings: object) -> AsyncIterator[Listeni
     ],
 )
 async def test_the_answer_is_the_one_that_aiohttp_would_give(data_dir: Path, changed: tuple[bytes, bytes]) -> None:
-    """All bytes are the same: head, first message, updates, and refusals."""
+    """The listener answers a request with the same bytes as aiohttp's handlers, except for the ``Date`` header."""
     stored(data_dir, Robot(steps=3))
     async with listening(data_dir, allowed_origins=("https://www.example.com",)) as here:
         request = KNOWN.replace(*changed)
@@ -120,11 +120,11 @@ async def test_the_answer_is_the_one_that_aiohttp_would_give(data_dir: Path, cha
 async def test_admission_is_asked_the_same_by_both(
     data_dir: Path, monkeypatch: pytest.MonkeyPatch, query: bytes
 ) -> None:
-    """Everything that a rule may look at, the caller's address included, is the same for listener and handlers."""
+    """Listener and handlers pass the same request to admit(), the caller's address included."""
     asked: list[Request] = []
 
     def record(request: Request, rules: Rules) -> Admitted:
-        peer = request.peer()  # while it is connected
+        peer = request.peer()  # asked now: later the peer has disconnected
         asked.append(request._replace(peer=lambda: peer))
         return admit(request, rules)
 
@@ -144,7 +144,7 @@ async def test_admission_is_asked_the_same_by_both(
 async def test_whatever_is_refused_behind_the_handshake_closes_with_its_own_code(
     data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not a full server alone: the frame and the close code are the error's."""
+    """A refusal after the handshake is sent as a frame and as a close code, both those of the error."""
 
     def refuse(request: Request, rules: Rules) -> Admitted:
         return admit(request, rules)._replace(refusal=Forbidden("Not for you."))
@@ -163,7 +163,7 @@ def _undated(answer: bytes) -> list[bytes]:
 
 
 async def test_a_usual_handshake_costs_no_request(data_dir: Path) -> None:
-    """aiohttp gets no request, whether the session is in memory or has to be read."""
+    """A common handshake is answered without aiohttp, whether the session is in memory or has to be read."""
     stored(data_dir, Robot(steps=3))
     async with listening(data_dir) as here:
         for name in (SESSION, "unread", SESSION):
@@ -174,7 +174,7 @@ async def test_a_usual_handshake_costs_no_request(data_dir: Path) -> None:
 async def test_what_comes_while_the_session_is_read_is_not_missed(
     data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An update published meanwhile is delivered, and a page that leaves meanwhile is forgotten."""
+    """While the store is read, a published update is not lost, and a page that leaves is forgotten."""
     robot = stored(data_dir, Robot(steps=3))
     async with listening(data_dir) as here:
         hub = here.app[HUB]
@@ -195,7 +195,7 @@ async def test_what_comes_while_the_session_is_read_is_not_missed(
         leaving.transport.abort()
         await asyncio.sleep(0.05)
         go.set()
-        assert b'"seq":4,"recovered":false' in await asked  # the sync has the update that was published meanwhile
+        assert b'"seq":4,"recovered":false' in await asked  # the sync includes the update published meanwhile
         await until(lambda: hub.connections == 0)
         assert not any(hub.heartbeat._groups)
 
@@ -208,7 +208,7 @@ async def test_a_request_in_two_pieces_arrives_whole(data_dir: Path) -> None:
 
 
 async def test_viewers_beyond_the_limit_get_an_error(data_dir: Path) -> None:
-    """The error comes in a frame and in the close code, as with aiohttp's handlers."""
+    """A handshake beyond ``max_connections`` is answered with the error ``full`` in a frame."""
     stored(data_dir, Robot(steps=3))
     async with listening(data_dir, max_connections=1) as here:
         _, writer = await asyncio.open_connection("127.0.0.1", here.port)
@@ -220,7 +220,7 @@ async def test_viewers_beyond_the_limit_get_an_error(data_dir: Path) -> None:
 
 
 async def test_a_viewer_that_leaves_is_forgotten(data_dir: Path) -> None:
-    """Neither its client, its heartbeat nor its connection is left."""
+    """Once all viewers have left, no client, heartbeat or connection of theirs is left."""
     stored(data_dir, Robot(steps=3))
     async with listening(data_dir) as here:
         hub = here.app[HUB]
@@ -238,7 +238,7 @@ async def test_who_says_nothing_is_dropped(data_dir: Path, monkeypatch: pytest.M
     monkeypatch.setattr(idle_guard, "HEADER_S", 0.3)
     monkeypatch.setattr(idle_guard, "_CHECK_S", 0.05)
     async with listening(data_dir) as here:
-        # From the first request on, the guard covers aiohttp's connections, too.
+        # Only from the first request on does the guard cover aiohttp's connections, too.
         await here.ask(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
         for words in (b"", b"GET /rpa/x HTTP/1.1\r\n"):
             reader, writer = await asyncio.open_connection("127.0.0.1", here.port)
@@ -254,7 +254,7 @@ async def test_who_says_nothing_is_dropped(data_dir: Path, monkeypatch: pytest.M
 
 
 async def test_a_handshake_that_waits_at_the_end_gets_no_frame(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A frame before the 101 would corrupt the response, so the connection is just closed."""
+    """On shutdown a connection whose handshake is not answered yet is closed without a frame: the 101 must be first."""
     async with listening(data_dir) as here:
         hub = here.app[HUB]
         go = asyncio.Event()
@@ -274,7 +274,7 @@ async def test_a_handshake_that_waits_at_the_end_gets_no_frame(data_dir: Path, m
 
 
 async def test_sigterm_ends_it_in_order(data_dir: Path) -> None:
-    """Streams get their close frame, silent connections are closed, and serve() returns."""
+    """On SIGTERM streams get their close frame, silent connections are closed, and serve() returns."""
     stored(data_dir, Robot(steps=3))
     app = build(Settings(redis_url=None, data_dir=str(data_dir)))
     port = free_port()
@@ -286,6 +286,6 @@ async def test_sigterm_ends_it_in_order(data_dir: Path) -> None:
     assert b" 101 " in await reader.readline()
     signal.raise_signal(signal.SIGTERM)
     await asyncio.wait_for(serving, 30)
-    assert b"\x03\xf4restart" in await reader.read()  # 1012
+    assert b"\x03\xf4restart" in await reader.read()  # close code 1012
     writer.close()
     silent.close()

@@ -24,7 +24,7 @@ STREAMS = 40
 
 
 class Workers:
-    """``rpa-server serve --workers``."""
+    """A running ``rpa-server serve --workers 2`` without Redis: a supervisor and two server processes."""
 
     def __init__(self, data_dir: Path) -> None:
         self.port = free_port()
@@ -50,7 +50,7 @@ class Workers:
         return found
 
     def answering(self) -> int:
-        """Return how many processes listen on the port."""
+        """Return how many server processes listen on the port."""
         count = 0
         for pid in self.pids():
             with contextlib.suppress(psutil.NoSuchProcess):  # the process has just ended
@@ -82,7 +82,7 @@ def workers(data_dir: Path) -> Iterator[Workers]:
 
 @contextlib.contextmanager
 def streams(port: int) -> Iterator[list[socket.socket]]:
-    """Keep event streams open for the duration of the block."""
+    """Keep STREAMS event streams open during the block; yield their sockets."""
     with contextlib.ExitStack() as stack:
         opened = []
         for number in range(STREAMS):
@@ -94,13 +94,13 @@ def streams(port: int) -> Iterator[list[socket.socket]]:
 
 
 def connections_of(pid: int, port: int) -> int:
-    """Return how many connections of the port a process has."""
+    """Return how many established connections to the port a process has."""
     connections = psutil.Process(pid).net_connections("tcp")
     return sum(each.status == "ESTABLISHED" and each.laddr.port == port for each in connections)
 
 
 def test_connections_are_distributed_and_counted_together(workers: Workers) -> None:
-    """Every process gets some connections, and each one answers with the figures of all, for Prometheus as well."""
+    """Every process gets some connections; ``/status`` and ``/metrics`` of any process have the sum of all."""
     with streams(workers.port):
         shares = [connections_of(pid, workers.port) for pid in workers.pids()]
         assert sum(shares) >= STREAMS
@@ -111,7 +111,7 @@ def test_connections_are_distributed_and_counted_together(workers: Workers) -> N
 
 
 def test_a_process_that_dies_is_started_again(workers: Workers) -> None:
-    """The other processes keep serving meanwhile."""
+    """A killed process is replaced, and the other one keeps running."""
     first, second = workers.pids()
     os.kill(first, signal.SIGKILL)
     wait_until(lambda: first not in workers.pids())
@@ -122,7 +122,7 @@ def test_a_process_that_dies_is_started_again(workers: Workers) -> None:
 
 
 def test_a_signal_ends_all_in_order(workers: Workers) -> None:
-    """Streams end, processes end, the status is 0, and nothing is left."""
+    """On SIGTERM streams and processes end within 5 s, the exit status is 0, and no process is left."""
     pids = workers.pids()
     with streams(workers.port) as opened:
         took_s = workers.stop()
@@ -133,7 +133,7 @@ def test_a_signal_ends_all_in_order(workers: Workers) -> None:
 
 
 def test_a_taken_port_is_an_error(data_dir: Path) -> None:
-    """If the port were shared with another program, half of the pages would get that program's answers."""
+    """A port that another program uses is an error: if it were shared, half of the pages would get its answers."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         made = subprocess.run(

@@ -1,4 +1,4 @@
-"""Every moment of every recorded run, as a session's files, and the server's answer then."""
+"""Every recorded run after each of its entries: the session's files at that moment, and the server's answer."""
 
 import copy
 import functools
@@ -17,10 +17,12 @@ NOW = "2026-01-15 09:30:00"
 
 
 class Case(NamedTuple):
-    """A session's files at one moment, and what is true of the run.
+    """A session's files at one moment; the properties say what an answer about this run should reflect.
 
     Attributes:
-        whole: the complete history, of which the file is a prefix.
+        name: for failure messages.
+        files: the documents by kind.
+        whole: the complete history, of which the history file is a prefix; None if that is not known.
         stale_s: for how many seconds nothing was written.
     """
 
@@ -39,7 +41,7 @@ class Case(NamedTuple):
 
     @property
     def end(self) -> str | None:
-        """The first status with which the robot ended the run; None before that."""
+        """The status with which the robot ended the run, the first one if it did so twice; None before the end."""
         if "history" in self.files:
             return next((entry["status"] for entry in self.entries if entry["etapa"] == "final"), None)
         progress = self.files.get("progress", {})
@@ -58,14 +60,14 @@ class Case(NamedTuple):
 
     @property
     def quote(self) -> bool:
-        """The run has ended with a price, or well and without plans."""
+        """True if the run ended with ``success`` or ``warning`` and, where it has plans, at least one price."""
         prices = [plan["valor"] for plan in self.plans]
         good = not prices or any(re.search("[1-9]", price) for price in prices)
         return self.end in ("success", "warning") and good
 
     @property
     def gave_up(self) -> bool:
-        """The robot reported its failure, or ended without a quote."""
+        """True if the robot ended the run without a quote, or one of its texts reports a failure."""
         texts = [entry["mensagem"] for entry in self.entries if not isinstance(entry["etapa"], str)]
         texts.append(self.files.get("progress", {}).get("mensagem") or "")
         words = ("falhou", "Erro:", "interrompido por erro")
@@ -73,7 +75,7 @@ class Case(NamedTuple):
 
 
 def states(case: Case) -> SessionState | None:
-    """Read the case's files as the server does."""
+    """Read the case's files as the server does, as those of session ``s1``."""
     files: Any = copy.deepcopy(dict(case.files))
     state = from_files(
         "s1", files.get("progress"), files.get("history"), result=files.get("result"), session=files.get("session")
@@ -84,13 +86,13 @@ def states(case: Case) -> SessionState | None:
 
 
 def ours(case: Case) -> Document:
-    """Return the server's answer, decoded from its bytes."""
+    """Return the server's answer to ``/api/rpa/progress/s1``, decoded from its bytes."""
     answer: Document = json.loads(php_json.pretty(progress_answer.progress("s1", states(case), case.stale_s, NOW)))
     return answer
 
 
 def _cut(name: str, files: deployed.Files) -> Iterator[Case]:
-    """Yield a session after each entry of its history, and then without its history file."""
+    """Yield two cases for each entry of a history: the files right after it, and these without the history file."""
     history = files["history"]
     for part in recordings.prefixes(history):
         now: Document = {"history": part, "progress": recordings.progress_of(part, history)}
@@ -118,5 +120,5 @@ CASES = _cases()
 
 @functools.cache
 def answered() -> list[tuple[Case, Document]]:
-    """Return every case with its answer."""
+    """Return every case with its answer; computed once."""
     return [(case, ours(case)) for cases in CASES.values() for case in cases]

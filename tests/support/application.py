@@ -23,7 +23,10 @@ ESTIMATES = {"coberturas_detalhadas": [{"nome_cobertura": "Compreensiva", "valor
 
 
 def starter(aiohttp_client: Connect, data_dir: Path) -> Serve:
-    """Return a function that starts the application in this process; without settings on files alone."""
+    """Return a function that starts the application in this process and returns a client of it.
+
+    Its keyword arguments are those of Settings; by default there is no Redis, and files are in *data_dir*.
+    """
 
     async def start(**settings: Any) -> Client:
         chosen: dict[str, Any] = {"redis_url": None, "data_dir": str(data_dir), **settings}
@@ -33,27 +36,27 @@ def starter(aiohttp_client: Connect, data_dir: Path) -> Serve:
 
 
 def stored(data_dir: Path, robot: Robot) -> Robot:
-    """Write what the robot has done so far into files."""
+    """Write the robot's run so far into files in *data_dir*; return the robot."""
     json_files.write_all(data_dir, SESSION, robot.run.documents())
     return robot
 
 
 @contextlib.asynccontextmanager
 async def native(client: Client, path: str = NATIVE, **query: str) -> AsyncIterator[ClientWebSocketResponse]:
-    """Connect with the subprotocol."""
+    """Open a WebSocket with the subprotocol ``rpa.v1``; *query* is the address's, ``after`` for example."""
     async with client.ws_connect(path, protocols=["rpa.v1"], params=query) as stream:
         yield stream
 
 
 @contextlib.asynccontextmanager
 async def plain(client: Client, path: str = NATIVE) -> AsyncIterator[ClientWebSocketResponse]:
-    """Connect as the plan's page does."""
+    """Open a WebSocket without a subprotocol, as the plan's page does."""
     async with client.ws_connect(path) as stream:
         yield stream
 
 
 async def receive(stream: ClientWebSocketResponse) -> dict[str, Any]:
-    """Receive one message."""
+    """Return the next message, which must arrive within 30 s."""
     return dict(await stream.receive_json(timeout=30))
 
 
@@ -66,7 +69,7 @@ async def silent(stream: ClientWebSocketResponse) -> bool:
 
 
 async def post(client: Client, **body: Any) -> dict[str, Any]:
-    """Publish over HTTP."""
+    """Publish an update over HTTP; return the body of the answer."""
     async with client.post(f"/api/sessions/{SESSION}/events", json=body) as response:
         assert response.status == 201, await response.text()
         return dict(await response.json())

@@ -1,6 +1,6 @@
-"""What the deployed PHP answers, written a second time from its rules.
+"""What the deployed PHP answers: a second implementation of its rules, with which tests compare the server's answers.
 
-Imports nothing of rpa_server. ``files`` are the documents of one session by kind, as a reader would find them.
+Imports nothing of rpa_server. ``files`` are the documents of one session by kind, as PHP would read them.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ Files = Mapping[str, Document]
 
 
 def php(value: Any) -> Any:
-    """Return a JSON value as PHP writes it after decoding it."""
+    """Return a JSON value as PHP encodes it after decoding it: ``{}`` becomes ``[]``, 2.0 becomes 2."""
     if isinstance(value, dict):
         return {key: php(item) for key, item in value.items()} if value else []
     if isinstance(value, list):
@@ -20,7 +20,7 @@ def php(value: Any) -> Any:
 
 
 def progress(session_id: str, files: Files, now: str) -> Document:
-    """Answer ``/api/rpa/progress/{session_id}`` like MonitorService."""
+    """Return the answer to ``/api/rpa/progress/{session_id}`` of the deployed PHP class MonitorService."""
     if "history" in files:
         body = _from_history(files)
     elif "progress" in files:

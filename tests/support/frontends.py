@@ -14,7 +14,8 @@ from typing import Self
 from tests.support.server import ROOT, Listener, Server, free_port, running, wait_until
 
 CONF = ROOT / "conf" / "nginx.conf"
-#: Answers as the deployed front controller does, with the header that some of its versions send twice.
+#: Stands in for the deployed front controller: its answer names the method and the path that reached it, and has the
+#: CORS header twice, as some deployed versions send it.
 ROUTER = """<?php
 header('Access-Control-Allow-Origin: *');
 header('Access-Control-Allow-Origin: https://www.example.com', false);
@@ -46,7 +47,7 @@ http {{
 
 
 class Process(Listener):
-    """A program in front of the server."""
+    """A program in front of the server, in a process group of its own; a context manager."""
 
     def _run(self, command: list[str], environ: dict[str, str] | None = None, cwd: Path | None = None) -> None:
         with self.log.open("ab") as log:
@@ -104,9 +105,10 @@ class Nginx(Process):
     Args:
         directory: an empty directory for its files.
         server_port: the port of rpa-server.
-        php_port: the port of a PHP that speaks HTTP instead of FastCGI.
-        more: lines for the main context.
-        read_timeout_s: instead of the shipped ``proxy_read_timeout``.
+        php_port: the port of a Php, which is reached over HTTP where the shipped configuration uses FastCGI; by default
+            nothing listens there.
+        more: lines for the main context of nginx.conf.
+        read_timeout_s: seconds, instead of the shipped ``proxy_read_timeout``.
     """
 
     def __init__(
@@ -161,7 +163,7 @@ class Nginx(Process):
         return self
 
     def reload(self) -> None:
-        """Make new workers take over; return once one of them is there."""
+        """Reload the configuration (SIGHUP); return once a new worker has started."""
         before = self.workers()
         os.kill(self.pid, signal.SIGHUP)
         wait_until(lambda: self.workers() - before)
@@ -176,11 +178,11 @@ class Php(Process):
 
     Args:
         root: its document root.
-        router: a script that gets every request.
+        router: a script that gets every request; None to serve the files of *root*.
         log: the file for its output.
         workers: how many requests it serves at once.
         options: more command-line options, such as ``-d``.
-        environ: more variables.
+        environ: more environment variables.
     """
 
     def __init__(
@@ -206,7 +208,7 @@ class Php(Process):
 
 @dataclass
 class Site:
-    """The server behind nginx, beside PHP."""
+    """A server, and the nginx in front of it; see behind_nginx()."""
 
     server: Server
     nginx: Nginx
@@ -216,7 +218,13 @@ class Site:
 def behind_nginx(
     directory: Path, more: str = "", read_timeout_s: float | None = None, **environ: str
 ) -> Iterator[Site]:
-    """Run a server with *environ*, PHP, and nginx in front of both; see Nginx for the rest."""
+    """Run a server without Redis, a PHP site, and nginx in front of both.
+
+    Args:
+        directory: for the files of all three; created if missing.
+        more, read_timeout_s: see Nginx.
+        environ: environment variables of the server.
+    """
     directory.mkdir(exist_ok=True)
     router = directory / "router.php"
     router.write_text(ROUTER)

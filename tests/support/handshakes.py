@@ -1,4 +1,4 @@
-"""Handshakes as browsers send them."""
+"""Opening handshakes of WebSockets, byte for byte as browsers send them."""
 
 
 

@@ -1,8 +1,8 @@
-"""Writes a session's files as the deployed robot does: without a temporary file: truncated first.
+"""Writes a session's files as the deployed robot does: it truncates each file and writes it anew.
 
 Imports nothing of rpa_server. ``python -m tests.support.inplace DIRECTORY SESSION LENGTH_S KIND`` plays a run of 60
-entries over that time and meanwhile rewrites every file each 2 ms; KIND is ``history``, or ``snapshot`` for a robot
-that keeps no history. Prints how often it wrote.
+entries in LENGTH_S seconds and meanwhile rewrites every file each 2 ms; KIND is ``history``, or ``snapshot`` for a
+robot that keeps no history. Prints how often it wrote the files.
 """
 
 import json
@@ -19,7 +19,7 @@ Document = dict[str, Any]
 
 EVERY_S = 0.002
 ENTRIES = 60
-#: Python's text files write at most so many bytes at once: a reader may find a file that ends there.
+#: How many characters are written between two flushes: a reader may find a file that ends after any of these pieces.
 _PIECE = 4096
 
 
@@ -29,7 +29,7 @@ def encode(document: Document) -> str:
 
 
 def write(path: Path, text: str) -> None:
-    """Truncate, then write piece by piece."""
+    """Truncate the file, then write *text* piece by piece."""
     with path.open("w", encoding="utf-8") as file:
         for start in range(0, len(text), _PIECE):
             file.write(text[start : start + _PIECE])
@@ -37,7 +37,7 @@ def write(path: Path, text: str) -> None:
 
 
 def play(session_id: str) -> Iterator[dict[str, Document]]:
-    """Yield the robot's files after every entry of a run that begins now, by kind, in the order of writing."""
+    """Yield the robot's files by kind, in the order of writing, after each entry of a run that begins now."""
     started = datetime.now()
     entries: list[Document] = []
     for index in range(ENTRIES):
@@ -82,7 +82,7 @@ def _entry(index: int) -> Document:
 
 
 def hammer(directory: Path, session_id: str, length_s: float, keeps_history: bool) -> int:
-    """Play a run over *length_s* and write its files each 2 ms; return how often they were written."""
+    """Play a run that takes *length_s* and rewrite its files each 2 ms; return how often they were written."""
     directory.mkdir(parents=True, exist_ok=True)
     written, due = 0, time.monotonic()
     for documents in play(session_id):
@@ -101,7 +101,7 @@ def hammer(directory: Path, session_id: str, length_s: float, keeps_history: boo
 
 
 def main(directory: str, session_id: str, length_s: str, kind: str) -> None:
-    """Hammer, and print how often it wrote."""
+    """Run hammer() with the arguments of the command line; print what it returns."""
     sys.stdout.write(str(hammer(Path(directory), session_id, float(length_s), kind == "history")))
 
 

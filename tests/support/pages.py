@@ -1,7 +1,8 @@
 """The pages that poll the deployed system today: what each would show for an answer.
 
-Each function is one page's decision, from its published script: which fields it reads, what it takes for success and
-for failure, and which prices it prints. Imports nothing of rpa_server.
+Each public function from production() to tracker() repeats the decision of the script that its docstring names: which
+fields the script reads, what it takes for success and for failure, and which prices it prints. Imports nothing of
+rpa_server.
 """
 
 import re
@@ -18,7 +19,7 @@ _FATAL_STATUS = (*FATAL[2:], "failure", "aborted")
 
 
 class Shown(NamedTuple):
-    """What a page shows: ``waits``, ``success`` or ``failure``, and the prices that it prints."""
+    """What a page shows: *verdict* is ``waits``, ``success`` or ``failure``; *prices* are those that it prints."""
 
     verdict: str
     prices: tuple[str, ...] = ()
@@ -29,7 +30,7 @@ FAILURE = Shown("failure")
 
 
 def _plans(answer: Document) -> list[Document]:
-    """Return both plans of ``resultados_finais.dados.dados_finais``; none where PHP wrote an empty list."""
+    """Return the plans in ``resultados_finais.dados.dados_finais``; PHP writes a list there if there are none."""
     data = (answer["progress"]["resultados_finais"]["dados"] or {}) if answer["success"] else {}
     return _of(data.get("dados_finais") if isinstance(data, dict) else None)
 
@@ -39,7 +40,11 @@ def _of(data: object) -> list[Document]:
 
 
 def _reals(value: object, scaled: bool) -> str:
-    """Format a price as the pages do: one comma becomes a point, anything after a second point is lost."""
+    """Format a price as the pages do: the first comma becomes a point, anything after a second point is lost.
+
+    Args:
+        scaled: take a number from 0.1 to 100 for thousands, as some pages do.
+    """
     if not value:
         return NOTHING
     digits = re.match(r"-?\d+(\.\d+)?", re.sub(r"[^\d,.-]", "", str(value)).replace(",", ".", 1))
@@ -52,7 +57,7 @@ def _reals(value: object, scaled: bool) -> str:
 
 
 def production(answer: Document) -> Shown:
-    """``webflow_injection_limpo.js``."""
+    """The script of the page in production, ``webflow_injection_limpo.js``."""
     if not answer["success"]:
         return WAITS
     progress = answer["progress"]
@@ -62,19 +67,19 @@ def production(answer: Document) -> Shown:
     if any(word in status for word in _FATAL_STATUS) or any(word in text for word in FATAL):
         return FAILURE
     if progress.get("fase_atual") or (progress.get("dados_extra") and status != "success"):
-        return Shown("success")  # it announces the broker's call again at every poll
+        return Shown("success")  # at every poll the page adds its text about contact once more
     if progress.get("status") != "success":
         return WAITS
     final: Document = next((entry for entry in progress["timeline"] if entry["etapa"] == "final"), {})
     plans = _plans(answer) or _of(final.get("dados_extra")) or _of(progress.get("dados_extra"))
     if len(plans) != 2:
-        return Shown("success", (NOTHING, NOTHING))  # the form's initial text
+        return Shown("success", (NOTHING, NOTHING))  # the page keeps the initial text of its form
     prices = [str(plan.get("valor") or "") for plan in plans]
     return Shown("success", tuple(price if "R$" in price else _reals(price, False) for price in prices))
 
 
 def modal_v62(answer: Document) -> Shown:
-    """``js/modal-progress.js``: a text with "falhou" overrides every status."""
+    """The script ``js/modal-progress.js``: a ``mensagem`` with "falhou" overrides every status."""
     progress = answer.get("progress") or {}
     status, text = progress.get("status") or answer.get("status"), progress.get("mensagem") or answer.get("mensagem") or ""
     if "falhou" in text or status in ("failed", "error", "erro"):
@@ -85,7 +90,7 @@ def modal_v62(answer: Document) -> Shown:
 
 
 def modal_v63(answer: Document) -> Shown:
-    """``js/modal-progress-v6.3.0.js``: stops at the first answer that is not a success."""
+    """The script ``js/modal-progress-v6.3.0.js``: the first answer without ``success`` is a failure."""
     if not answer["success"]:
         return FAILURE
     progress = answer["progress"].get("progress") or answer["progress"]
@@ -96,13 +101,13 @@ def modal_v63(answer: Document) -> Shown:
 
 
 def modal_v63_phase(answer: Document) -> float:
-    """The phase that the same page prints: "Fase 0 de 16" if it finds none."""
+    """Return the phase that ``js/modal-progress-v6.3.0.js`` prints; 0, as in "Fase 0 de 16", if it finds none."""
     progress = answer["progress"]
     return float(progress.get("current_etapa") or progress.get("etapa") or 0)
 
 
 def modal_v5(answer: Document) -> Shown:
-    """``modal_rpa_real.js``."""
+    """The script ``modal_rpa_real.js``."""
     if not answer["success"]:
         return FAILURE
     progress = answer["progress"]
@@ -118,19 +123,19 @@ def _final_value(progress: Document) -> tuple[str, ...]:
 
 
 def modal_v6(answer: Document) -> Shown:
-    """``modal_rpa_real_v6.js`` and ``js/rpa-integration.js``."""
+    """The scripts ``modal_rpa_real_v6.js`` and ``js/rpa-integration.js``."""
     shown_by_v5 = modal_v5(answer)
     prices = tuple(str(plan["valor"]) for plan in _plans(answer) if plan.get("valor"))
     return Shown("success", prices) if shown_by_v5.verdict == "success" else shown_by_v5
 
 
 def webflow_v4(answer: Document) -> Shown:
-    """``rpa-v4/public/js/webflow-integration.js``: does not recognise failures."""
+    """The script ``rpa-v4/public/js/webflow-integration.js``, which does not recognise failures."""
     return Shown("success") if answer["success"] and answer["progress"]["status"] in ("success", "completed") else WAITS
 
 
 def integration(answer: Document) -> Shown:
-    """``MODAL_PROGRESSO_RPA_INTEGRACAO.js`` and two similar ones: a full bar reads "Concluído com sucesso!"."""
+    """``MODAL_PROGRESSO_RPA_INTEGRACAO.js`` and two similar scripts: at 100 % they show "Concluído com sucesso!"."""
     if not answer["success"]:
         return FAILURE
     progress = answer["progress"]
@@ -141,14 +146,14 @@ def integration(answer: Document) -> Shown:
 
 
 def integration_v690(answer: Document) -> Shown:
-    """``rpa-integration-v6.9.0.js``."""
+    """The script ``rpa-integration-v6.9.0.js``."""
     if not answer["success"]:
         return FAILURE
     return Shown("success") if answer["progress"]["status"] == "success" else WAITS
 
 
 def complete(answer: Document) -> Shown:
-    """``webflow-rpa-complete.js``: looks only at the top level."""
+    """The script ``webflow-rpa-complete.js``, which reads only the top level of the answer."""
     status, results = answer.get("status"), answer.get("results") or {}
     if status == "success":
         return Shown("success", tuple(results.get(key) or NOTHING for key in ("premio_seguro", "premio_total")))
@@ -156,7 +161,7 @@ def complete(answer: Document) -> Shown:
 
 
 def shell(answer: Document) -> Shown:
-    """The test scripts with curl and jq."""
+    """The deployed system's shell scripts, which test its API with curl and jq."""
     progress = answer.get("progress") or {}
     if progress.get("status") == "success":
         return Shown("success")
@@ -164,24 +169,24 @@ def shell(answer: Document) -> Shown:
 
 
 def simulation(full: Document) -> Shown:
-    """``simulacao/frontend/js/rpa-modal.js``, of ``/get_progress.php``."""
+    """The script ``simulacao/frontend/js/rpa-modal.js``, which polls ``/get_progress.php``."""
     return Shown("success") if full["success"] and full["data"].get("percentual", 0) >= 100 else WAITS
 
 
 def monitor(full: Document) -> Shown:
-    """``monitor_tempo_real.php``, of ``/get_progress.php``."""
+    """The page ``monitor_tempo_real.php``, which polls ``/get_progress.php``."""
     return Shown("success") if full["success"] and full["data"]["etapa_atual"] >= full["data"]["total_etapas"] else WAITS
 
 
 def tracker(message: Document) -> Shown:
-    """``webflow_progress_tracker.js``, for one message of ``/progress_sse.php``."""
+    """The script ``webflow_progress_tracker.js``, for one message of ``/progress_sse.php``."""
     if message["status"] == "completed":
         plans = message["progresso"]["details"].get("planos") or {}
         return Shown("success", tuple((plans.get(key) or {}).get("valor") or "N/A" for key in _KEYS) if plans else ())
     return FAILURE if message["status"] in ("timeout", "error") else WAITS
 
 
-#: Pages of ``/api/rpa/progress``, and whether each one recognises a failure.
+#: Pages that poll ``/api/rpa/progress``, and whether each one recognises a failure.
 PAGES: dict[Callable[[Document], Shown], bool] = {
     production: True,
     modal_v62: True,
@@ -194,11 +199,15 @@ PAGES: dict[Callable[[Document], Shown], bool] = {
     complete: True,
     shell: True,
 }
-#: Pages of ``/get_progress.php``; neither recognises a failure.
+#: Pages that poll ``/get_progress.php``; neither recognises a failure.
 FULL_PAGES = (simulation, monitor)
 
 
 def stopping(answer: Document, full: bool) -> list[str]:
-    """Return the names of the pages that an answer stops, in success or failure; *full*: pages of the older readers."""
+    """Return the names of the pages that stop polling after *answer*, in success or in failure.
+
+    Args:
+        full: *answer* is from ``/get_progress.php``, not from ``/api/rpa/progress``.
+    """
     asked: tuple[Callable[[Document], Shown], ...] = FULL_PAGES if full else tuple(PAGES)
     return [page.__name__ for page in asked if page(answer) != WAITS]

@@ -1,7 +1,7 @@
 """Runs as the deployed robot records them, and arbitrary ones; texts and prices are invented here.
 
-Each function builds one history document. ``progress_of`` tells what the robot's last ``progress_<sid>.json`` looks
-like, by rules written down a second time: it imports nothing of rpa_server.
+Each function in _BUILDERS builds one history document. ``progress_of`` and ``result_of`` derive the robot's other files
+from it, by an implementation of its rules that is independent of ours: nothing of rpa_server is imported.
 """
 
 import json
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 Entry = dict[str, Any]
 Document = dict[str, Any]
 
-#: The robot's text at the beginning of a step, and how long the step then takes, in seconds.
+#: For each step, the robot's text at its beginning, and how many seconds the step then takes.
 SCREENS: dict[float, tuple[str, float]] = {
     1: ("Abrindo a página do seguro", 0.6),
     2: ("Informando a placa fictícia", 1.1),
@@ -38,7 +38,7 @@ MANUAL = "Cotação manual necessária"
 
 
 class _Robot:
-    """Writes entries with a simulated clock: bursts of milliseconds, pauses of seconds."""
+    """Records entries with a simulated clock: entries of one burst are milliseconds apart, screens take seconds."""
 
     def __init__(self, session_id: str, total: int, started: datetime) -> None:
         self.session_id = session_id
@@ -73,7 +73,7 @@ class _Robot:
         self._write(etapa, status, mensagem, after_s=after_s)
 
     def screen(self, etapa: float, ending: str = "concluída") -> None:
-        """Begin a step and end it."""
+        """Record the beginning of a step and, after the time in SCREENS, its end."""
         text, takes_s = SCREENS[etapa]
         self.step(etapa, text)
         self.step(etapa, f"Tela {etapa} {ending}", takes_s)
@@ -82,7 +82,7 @@ class _Robot:
         self._write("estimativas", "completed", "Estimativas capturadas", estimates(self.now.isoformat()))
 
     def fail(self, erro: str) -> None:
-        """End the run as the deployed robot does where there is no quote."""
+        """End the run as the deployed robot does if there is no quote: with step 15, an error, and a final entry."""
         self.step(15, f"Erro: {erro}", 0.007)
         self.end_with(erro)
 
@@ -91,7 +91,7 @@ class _Robot:
         self._write("erro", "error", f"Erro: {erro}", erro=erro)
 
     def end_with(self, erro: str) -> None:
-        """End the run with an error."""
+        """End the run with an error entry and a final entry."""
         self.report(erro)
         self._write("final", "error", "RPA error", erro=erro, after_s=0.0015)
 
@@ -112,7 +112,7 @@ class _Robot:
 
 
 def estimates(at: str) -> Document:
-    """Return the estimates of step 5, as the deployed robot captures them."""
+    """Return the estimates of step 5 in the deployed robot's shape; *at* is their timestamp."""
     prices = {"Básica": ("R$ 1.111,00", "R$ 1.222,00"), "Média": ("R$ 2.345,00", "R$ 2.468,00"), "Ampla": ("", "")}
     return {
         "timestamp": at,
@@ -131,7 +131,7 @@ def estimates(at: str) -> Document:
 
 
 def plans() -> Document:
-    """Return both plans, as the deployed robot captures them at the end."""
+    """Return both plans in the deployed robot's shape, as they come with the final entry."""
     return {
         "plano_recomendado": _plan("Plano recomendado", "R$ 3.210,98", True),
         "plano_alternativo": _plan("Plano alternativo", "R$ 2.109,87", False),
@@ -173,7 +173,7 @@ def success() -> Document:
 
 
 def manual() -> Document:
-    """Build a run without a quote, which the deployed robot ends twice."""
+    """Build a run without a quote: the deployed robot writes the end of such a run twice."""
     robot = _until_the_last_screen("aa02manual", datetime(2026, 1, 15, 10, 45, 12, 137_881))
     robot.now += timedelta(seconds=SCREENS[15][1])
     robot.fail(MANUAL)
@@ -183,7 +183,7 @@ def manual() -> Document:
 
 
 def stuck() -> Document:
-    """Build a run that never got beyond its beginning."""
+    """Build a run that has only the entries of its beginning, and no end."""
     return _Robot("aa03stuck", 5, datetime(2026, 1, 15, 11, 0, 0, 1)).document()
 
 
@@ -196,7 +196,7 @@ def failed_without_end() -> Document:
 
 
 def five_steps() -> Document:
-    """Build a run of the robot with five screens: steps 5 and 5.5 are "concluido", the end has no data."""
+    """Build a run of the robot with five steps: steps 5 and 5.5 have status "concluido", the end has no plans."""
     robot = _Robot("aa05five", 5, datetime(2025, 12, 31, 23, 59, 40, 5))
     for etapa in (1, 2, 3, 4, 5):
         robot.screen(etapa)
@@ -252,7 +252,7 @@ ALL: dict[str, Document] = {build.__name__: build() for build in _BUILDERS}
 
 
 def _file_sets() -> dict[str, dict[str, Document]]:
-    """Return the real file sets beside a checkout, by session and kind; empty if they are missing."""
+    """Return the real sessions in ``../shared/samples``, their documents by kind; empty without that directory."""
     found: dict[str, dict[str, Document]] = {}
     for path in sorted(_SAMPLES.glob("*_*.json")):
         kind, _, session_id = path.stem.partition("_")
@@ -271,7 +271,9 @@ def progress_of(history: Document, whole: Document | None = None) -> Document:
     """Return the robot's snapshot after the last entry of a recorded run.
 
     Args:
-        whole: the complete history, since an error that the end reports is marked before the end is written.
+        history: the run so far.
+        whole: the complete history, if *history* is a prefix of it: an error that is part of the end has the context
+            "finalizacao" even before the final entry is written.
     """
     entries: list[Entry] = history["historico"]
     all_entries = entries if whole is None else whole["historico"]
@@ -304,7 +306,7 @@ def progress_of(history: Document, whole: Document | None = None) -> Document:
 
 
 def _context(entries: list[Entry], index: int) -> str:
-    """Return "finalizacao" for an error right before the final entry, which the end reports; else ""."""
+    """Return the context of an error: "finalizacao" right before a final entry, as part of the run's end; else ""."""
     last = index + 1 == len(entries)
     return "finalizacao" if not last and entries[index + 1]["etapa"] == "final" else ""
 
@@ -361,7 +363,7 @@ def _entries(etapa: st.SearchStrategy[Any], extra: st.SearchStrategy[Any], **mor
     return st.fixed_dictionaries(known | more)
 
 
-#: What our writers and deployed ones put into ``historico``, by the kind of entry.
+#: Entries of ``historico`` by kind: those of our writers and of deployed robots, and some with unknown words.
 ENTRIES: dict[str, st.SearchStrategy[Entry]] = {
     "inicio": _entries(st.just("inicio"), st.none()),
     "step": _entries(_numbers, _extras),

@@ -1,4 +1,4 @@
-"""The tools of ``web/``: Node, and what npm installs beside it."""
+"""Runs the tools that ``web/`` needs: Node, npm, and the packages that npm installs."""
 
 import fcntl
 import hashlib
@@ -12,10 +12,10 @@ WEB = ROOT / "web"
 
 
 def run(*command: str, cwd: Path = WEB) -> str:
-    """Run a program and return what it printed; a failure carries its output.
+    """Run a program, for 170 s at most, and return what it printed to standard output.
 
     Raises:
-        AssertionError: it isn't installed, or its status is not 0.
+        AssertionError: the program isn't installed, or its exit status is not 0; the message has the end of its output.
     """
     program = shutil.which(command[0])
     assert program, f"{command[0]} is not installed"
@@ -25,10 +25,10 @@ def run(*command: str, cwd: Path = WEB) -> str:
 
 
 def install(lock: Path) -> Path:
-    """Install what the lock file of npm says, unless that was done; return the directory.
+    """Install what ``web/package-lock.json`` lists, unless it is installed already; return ``web/node_modules``.
 
     Args:
-        lock: a file that all processes of one test run share, since npm empties the directory before it fills it.
+        lock: a file that all processes of one test run lock while they install, since npm empties the directory first.
     """
     modules = WEB / "node_modules"
     mark = modules / ".installed"

@@ -30,7 +30,7 @@ def free_port() -> int:
         return port
 
 
-#: How long tests wait for what must happen at all: long, since a busy machine makes everything late.
+#: How many seconds tests wait for something that must happen: generous, since a busy machine delays everything.
 PATIENCE_S = 30.0
 
 
@@ -38,8 +38,8 @@ def wait_until(true: Callable[[], object], bound_s: float = PATIENCE_S) -> None:
     """Block until *true* returns something true.
 
     Raises:
-        TimeoutError: it didn't happen.
-        TooSlow: it happened, but later than *bound_s*.
+        TimeoutError: it did not within *bound_s* or PATIENCE_S, whichever is longer.
+        TooSlow: it did, but later than *bound_s*.
     """
     began = time.monotonic()
     while not true():
@@ -50,16 +50,20 @@ def wait_until(true: Callable[[], object], bound_s: float = PATIENCE_S) -> None:
 
 
 async def until(true: Callable[[], object], bound_s: float = PATIENCE_S) -> None:
-    """Wait until *true* returns something true; see wait_until for what is raised."""
+    """Like wait_until(), but wait without blocking the event loop."""
     began = time.monotonic()
     async with asyncio.timeout(max(bound_s, PATIENCE_S)):
-        while not true():  # noqa: ASYNC110 - what it waits for sets no event
+        while not true():  # noqa: ASYNC110 - whatever makes *true* true sets no event
             await asyncio.sleep(0.01)
     within(time.monotonic() - began, bound_s)
 
 
 class RedisServer:
-    """A redis-server of our own on a free port, without persistence."""
+    """A redis-server process without persistence.
+
+    Args:
+        port: on 127.0.0.1; by default a free one.
+    """
 
     def __init__(self, port: int | None = None) -> None:
         self.port = port or free_port()
@@ -111,10 +115,11 @@ def redis_server() -> Iterator[RedisServer]:
 
 
 class Listener:
-    """A process that listens on a port.
+    """A process that listens on a TCP port.
 
     Attributes:
         host: the address that it listens on.
+        port: the port.
         log: the file of its output.
     """
 
@@ -126,7 +131,7 @@ class Listener:
         self._process: subprocess.Popen[bytes] | None = None
 
     def listens(self) -> bool:
-        """Tell whether the port is open; raises if the process has ended."""
+        """Tell whether the port accepts connections; raise AssertionError with the log if the process has ended."""
         assert self._process is not None
         assert self._process.poll() is None, self.log.read_text()
         with contextlib.suppress(OSError), socket.create_connection((self.host, self.port), 1):
@@ -140,12 +145,13 @@ class Listener:
 
 
 class Server(Listener):
-    """The server as a process, started in the documented way.
+    """The server as a process, started by ``python -m aiohttp.web``.
 
     Args:
-        data_dir: its ``RPA_DATA_DIR``.
+        data_dir: its ``RPA_DATA_DIR``; the log is written beside this directory.
         redis_url: its ``RPA_REDIS_URL``.
-        environ: more variables.
+        port: by default a free one.
+        environ: more environment variables.
     """
 
     def __init__(self, data_dir: Path, redis_url: str = "none", port: int | None = None, **environ: str) -> None:
@@ -161,7 +167,7 @@ class Server(Listener):
         }
 
     def command(self) -> list[str]:
-        """Return the command that starts it."""
+        """Return the command line that starts the server."""
         module = ("-m", "aiohttp.web", "-H", self.host, "-P", str(self.port))
         return [sys.executable, *module, "rpa_server:create_app"]
 
@@ -190,7 +196,7 @@ class Server(Listener):
 
 
 class CommandServer(Server):
-    """The server as ``rpa-server serve`` starts it, on uvloop where that is installed."""
+    """The server as a process, started by ``rpa-server serve``: on uvloop where that is installed."""
 
     def command(self) -> list[str]:
         return [sys.executable, "-m", "rpa_server", "serve", "--host", self.host, "--port", str(self.port)]
@@ -198,7 +204,7 @@ class CommandServer(Server):
 
 @contextlib.contextmanager
 def running(server: Server) -> Iterator[Server]:
-    """Run *server* for the duration of the block."""
+    """Run *server* for the duration of the block; SIGTERM ends it, or SIGKILL if the block raises."""
     try:
         server.start()
         yield server
@@ -210,7 +216,7 @@ def running(server: Server) -> Iterator[Server]:
 
 
 class Stack(NamedTuple):
-    """A server, the directory of its files and, where it has one, its Redis."""
+    """A running server, the directory of its files, and its Redis, None if it has none."""
 
     server: Server
     data_dir: Path
@@ -219,7 +225,7 @@ class Stack(NamedTuple):
 
 @contextlib.contextmanager
 def running_stack(directory: Path, with_redis: bool = True) -> Iterator[Stack]:
-    """Run a server, with a redis-server of its own or on files alone, for the length of the block."""
+    """Run a server for the length of the block, by default with a redis-server of its own, else on files alone."""
     data_dir = directory / "rpa_data"
     with contextlib.ExitStack() as programs:
         backend = programs.enter_context(redis_server()) if with_redis else None
@@ -228,7 +234,7 @@ def running_stack(directory: Path, with_redis: bool = True) -> Iterator[Stack]:
 
 
 async def publish(server: Server, session_id: str, **body: Any) -> int:
-    """Publish to *server* over HTTP; return the update's number."""
+    """Publish an update to *server* over HTTP; return its ``seq``."""
     address = f"{server.url}/api/sessions/{session_id}/events"
     async with aiohttp.ClientSession() as http, http.post(address, json=body) as response:
         assert response.status == 201, await response.text()
@@ -236,7 +242,12 @@ async def publish(server: Server, session_id: str, **body: Any) -> int:
 
 
 class Watcher:
-    """A native client that keeps every message; subclasses differ in the transport.
+    """A client of one session that keeps every message; each subclass uses another transport.
+
+    Args:
+        url: the server's address.
+        session_id: the session.
+        after: the cursor that the client sends, None for none.
 
     Attributes:
         messages: everything received, parsed, in order.
@@ -270,7 +281,7 @@ class Watcher:
 
 
 class SocketWatcher(Watcher):
-    """Over WebSocket."""
+    """A watcher over WebSocket, with the subprotocol ``rpa.v1``."""
 
     close_code: int | None = None
 
@@ -283,7 +294,7 @@ class SocketWatcher(Watcher):
 
 
 class EventWatcher(Watcher):
-    """Over server-sent events."""
+    """A watcher over server-sent events."""
 
     status = 0
 
@@ -296,7 +307,7 @@ class EventWatcher(Watcher):
 
 
 class PollWatcher(Watcher):
-    """A watcher that polls with a cursor, waiting on the server."""
+    """A watcher that polls with its cursor until the final update; the server may delay each answer by ``wait_s``."""
 
     wait_s = 1.0
 
@@ -315,14 +326,17 @@ class PollWatcher(Watcher):
 
 
 class Watches(Protocol):
-    """Anything that receives from a server until its stream ends."""
+    """A client that watching() can run: its run() receives from a server until the stream ends or it is cancelled."""
 
     async def run(self, http: aiohttp.ClientSession) -> None: ...
 
 
 @contextlib.asynccontextmanager
 async def watching(*watchers: Watches) -> AsyncIterator[None]:
-    """Run watchers during the block; after it they are stopped, keep what they have, and may watch again."""
+    """Run *watchers* during the block and cancel them after it; their exceptions are ignored.
+
+    They keep what they received, and may be passed to watching() again.
+    """
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None)) as http:
         tasks = [asyncio.create_task(watcher.run(http)) for watcher in watchers]
         try:

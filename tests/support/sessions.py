@@ -1,4 +1,4 @@
-"""A run, a store and a viewer in this process, for tests of sessions."""
+"""A run, a store, a client and a clock in this process, for tests of sessions and of the hub."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -21,14 +21,20 @@ BEGAN = datetime(2025, 10, 9, 19, 19, 39)
 
 
 class Robot:
-    """A run, and the state that a store has of it."""
+    """A run of our tracker in memory, and the state that a store would have of it.
+
+    Args:
+        epoch: the run's.
+        steps: how many steps to report at once.
+        minute: how many minutes after BEGAN the run begins.
+    """
 
     def __init__(self, epoch: str = "aaaa", steps: int = 0, minute: int = 0) -> None:
         self.run = Run(SESSION, epoch, BEGAN + timedelta(minutes=minute))
         self.steps(steps)
 
     def step(self, text: str = "") -> Update:
-        """Record one step."""
+        """Report one step; return its update."""
         number = self.run.seq + 1
         return self.run.step(number % 15, text or f"Passo {number}", self.run_time(), {"passo": number})
 
@@ -42,12 +48,18 @@ class Robot:
         return BEGAN + timedelta(seconds=self.run.seq)
 
     def state(self) -> SessionState:
-        """Return the state that a store with all updates returns now."""
+        """Return the state that a store reads if it has every update reported so far."""
         return SessionState(self.run.epoch, self.run.seq, self.run.snapshot.copy(), list(self.run.updates))
 
 
 class SlowStore:
-    """A store that returns its state at the time of the request, as late as the test likes."""
+    """A store whose reads can be delayed: they return the state as it was when the read began.
+
+    Attributes:
+        stored: the current state.
+        failing: if True, reads raise StorageUnavailable.
+        reads: how many reads began.
+    """
 
     def __init__(self, state: SessionState | None = None) -> None:
         self.stored = state
@@ -57,7 +69,7 @@ class SlowStore:
         self._open.set()
 
     def hold(self) -> None:
-        """Block all reads until release()."""
+        """Let no read return until release()."""
         self._open.clear()
 
     def release(self) -> None:
@@ -80,15 +92,15 @@ def _raw(update: Update) -> bytes:
 
 
 class Viewer:
-    """A client that keeps what it was sent.
+    """A client (see delivery.client.Client) that records what it is sent.
 
     Attributes:
-        pending: bytes that it has not accepted yet; while there are any it refuses frames.
-        stays: if True it stays connected after the end of the run.
-        got: what it was sent, in order: ``sync``, ``reset``, ``update``, ``finish``, ``restart``, ``abort``, each with
-            its position (None if there is none).
-        recovered: whether the sync said that the updates follow.
-        updates: every update.
+        pending: bytes that the peer has not accepted yet, set by the test; write() refuses frames unless it is 0.
+        stays: if True, finish() reports that the client stays connected.
+        got: the calls in order, each with its position (None if it has none): ``sync``, ``reset``, ``update``,
+            ``finish``, ``restart``, ``abort``.
+        recovered: the ``recovered`` of the sync, None before that.
+        updates: the updates received.
     """
 
     encode: Callable[[Update], bytes] = staticmethod(_raw)
@@ -134,14 +146,14 @@ class Viewer:
 
     @property
     def seqs(self) -> list[int]:
-        """The numbers of the updates."""
+        """The ``seq`` of every numbered update."""
         return [cursor.seq for kind, cursor in self.got if kind == "update" and cursor]
 
     def count(self, kind: str) -> int:
         return [name for name, _ in self.got].count(kind)
 
     def check(self) -> Cursor | None:
-        """Check that nothing is lost, doubled or out of order; return the client's position."""
+        """Check that no update was lost, doubled or out of order; return the client's position, None for none."""
         at: Cursor | None = None
         for kind, cursor in self.got:
             if kind in ("sync", "reset"):
@@ -160,7 +172,7 @@ class ManualClock:
     """A clock that the test controls.
 
     Attributes:
-        now_s: its steady seconds, and its seconds since 1970.
+        now_s: what both steady_s() and wall_s() return.
     """
 
     def __init__(self) -> None:
@@ -178,7 +190,7 @@ class ManualClock:
         return callback
 
     def advance(self, seconds: float) -> None:
-        """Advance the time, and run the timers that are due."""
+        """Advance the time by *seconds*, then call the callbacks that are due."""
         self.now_s += seconds
         due = [callback for due_s, callback in self._timers if due_s <= self.now_s]
         self._timers = [(due_s, callback) for due_s, callback in self._timers if due_s > self.now_s]
@@ -191,13 +203,13 @@ def make_hub(store: SlowStore, most: int = 100, clock: Clock | None = None) -> H
 
 
 async def settle() -> None:
-    """Let all tasks run that are not waiting for anything else."""
+    """Run the event loop 30 times: enough for tasks that wait for neither time nor input to finish."""
     for _ in range(30):
         await asyncio.sleep(0)
 
 
 async def watch(session: Session, viewer: AnyClient, cursor: Cursor | None = None) -> AnyClient:
-    """Join, load and begin as a handler does."""
+    """Register *viewer* with *session*, read the store and begin, as a handler does; return *viewer*."""
     session.join(viewer)
     await session.load()
     session.begin(viewer, cursor)

@@ -1,4 +1,4 @@
-"""Runs of our tracker as states, and a check of what holds for every state."""
+"""Runs of our tracker, and a check of what holds for every SessionState."""
 
 from datetime import datetime, timedelta
 
@@ -12,7 +12,7 @@ BEGAN = datetime(2026, 1, 15, 9, 30)
 
 
 def make(steps: int, epoch: str = "aaaa", minute: int = 0) -> Run:
-    """Return a run of ours with *steps* updates after its first one."""
+    """Return a run of our tracker with *steps* updates after its first one."""
     made = Run("s1", epoch, BEGAN + timedelta(minutes=minute))
     made.start(BEGAN)
     for number in range(1, steps + 1):
@@ -25,7 +25,12 @@ def seqs(updates: list[Update] | None) -> list[int] | None:
 
 
 def assert_sound(found: SessionState, marked: bool = False) -> None:
-    """Check what holds for every state; figures of a document with our mark are taken as they are."""
+    """Check what holds for every state.
+
+    Args:
+        marked: the snapshot has ``epoch`` and ``seq`` as our tracker writes them: its figures are then used unchecked,
+            so they may be out of range.
+    """
     assert parse_cursor(str(found.cursor)) == found.cursor
     numbers = [update.seq for update in found.updates]
     assert numbers == list(range(found.seq - len(numbers) + 1, found.seq + 1))

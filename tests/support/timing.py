@@ -1,20 +1,20 @@
-"""Bounds on time, as tests state them on a machine that others use, too.
+"""Bounds on time, for tests on a machine on which other programs run as well.
 
-A bound is never widened for a busy machine. Instead a test that misses one is run again, from its fixtures on, and the
-best of three runs counts (``--reruns`` and ``--only-rerun`` in setup.cfg). That is for bounds on time alone, for which
-TooSlow is raised: whatever is lost, doubled or wrong fails the first time.
+A bound is never widened because the machine may be busy. Instead a test that exceeds one raises TooSlow and is run
+again, fixtures included, up to twice (``--reruns`` and ``--only-rerun`` in setup.cfg). Any other failure is final:
+whatever is lost, doubled or wrong must not happen even once.
 """
 
 
 class TooSlow(AssertionError):
-    """Something took longer than it may."""
+    """Something took longer than its bound; the test is run again."""
 
 
 def within(took_s: float, bound_s: float) -> None:
-    """Check that something took no longer than it may, in seconds.
+    """Check that a duration does not exceed its bound; both are in seconds.
 
     Raises:
-        TooSlow: it did.
+        TooSlow: it does.
     """
     # Written so that NaN fails.
     if not took_s <= bound_s:
@@ -22,10 +22,14 @@ def within(took_s: float, bound_s: float) -> None:
 
 
 def fast_enough(kept: bool, found: str) -> None:
-    """Check what depends on how much of the machine the test got, in other terms than seconds.
+    """Check a bound that depends on the machine's speed but is not a duration: a rate, for example.
+
+    Args:
+        kept: whether the bound was kept.
+        found: the message of the exception.
 
     Raises:
-        TooSlow: with *found*, where *kept* is false.
+        TooSlow: *kept* is False.
     """
     if not kept:
         raise TooSlow(found)

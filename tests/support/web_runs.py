@@ -1,4 +1,4 @@
-"""Runs as the server sends them, for the client's own tests: each update, and the snapshot after it.
+"""Runs as the server sends them, for the tests of the JavaScript client: each update, and the view after it.
 
 ``python -m tests.support.web_runs`` writes ``web/tests/fixtures/runs.json``; a test compares the file with that output.
 """
@@ -21,7 +21,7 @@ Script = Callable[[Run, datetime], Iterator[Update]]
 
 
 def _quote(run: Run, now: datetime) -> Iterator[Update]:
-    """A successful run with every field."""
+    """Play a successful run in which every field occurs."""
     yield run.step(0, "Iniciando", now)
     yield run.step(1, "Tela 1", now, {"a": 1, "b": {"c": [1]}})
     yield run.step(5, "Tela 5", now + timedelta(seconds=8))
@@ -39,7 +39,7 @@ def _quote(run: Run, now: datetime) -> Iterator[Update]:
 
 
 def _early(run: Run, now: datetime) -> Iterator[Update]:
-    """Estimates that come with a step, plans before the end, and a manual quotation."""
+    """Play a run with estimates in a step, with plans before the end, and with a manual quotation."""
     yield run.step(2, "Tela 2", now, None, ESTIMATES)
     yield run.step(3, "Tela 3", now, {"plano_recomendado": {"valor": "R$ 1,00"}})
     yield run.step(3, "", now, {"estimativas_tela_5": {"coberturas_detalhadas": []}})
@@ -47,7 +47,7 @@ def _early(run: Run, now: datetime) -> Iterator[Update]:
 
 
 def _bare(run: Run, now: datetime) -> Iterator[Update]:
-    """A run of nothing but its end."""
+    """Play a run that reports nothing but its end."""
     yield from run.finish("timeout", now)
 
 
@@ -65,7 +65,7 @@ def _play(script: Script, epoch: str, total: int) -> dict[str, Any]:
 
 
 def text() -> str:
-    """Return the content of the file."""
+    """Return what FILE should contain."""
     plays = [_play(_quote, "5f0c9a1be2d34c77", 15), _play(_early, "0123456789abcdef", 5), _play(_bare, "ffff", 15)]
     return json.dumps(plays, ensure_ascii=False, indent=1) + "\n"
 

@@ -1,4 +1,4 @@
-"""A transport that keeps what is written to it."""
+"""A transport for tests of streams, and parsers of what a stream writes to it."""
 
 import asyncio
 import json
@@ -6,7 +6,15 @@ from typing import Any
 
 
 class Wire(asyncio.Transport):
-    """A transport that keeps what is written to it."""
+    """A transport without a connection, which records what is written to it.
+
+    Attributes:
+        unsent: what get_write_buffer_size() returns, in bytes.
+        written: the bytes of each write().
+        limits: the last write buffer limits, low and high.
+        aborted: abort() was called.
+        closes: how often close() was called.
+    """
 
     def __init__(self, unsent: int = 0) -> None:
         super().__init__()
@@ -43,7 +51,7 @@ class Wire(asyncio.Transport):
         return b"".join(self.written)
 
     def frames(self) -> list[dict[str, Any]]:
-        """Read what was written as WebSocket text frames."""
+        """Parse what was written as unmasked WebSocket text frames; return their JSON objects."""
         data, messages = self.data, []
         while data:
             assert data[0] == 0x81
@@ -57,7 +65,7 @@ class Wire(asyncio.Transport):
         return messages
 
     def events(self) -> list[tuple[str | None, dict[str, Any]]]:
-        """Read what was written as events: pairs of id and message."""
+        """Parse what was written as server-sent events; return pairs of ``id`` (None if missing) and JSON object."""
         found = []
         for event in self.data.decode().split("\n\n")[:-1]:
             fields = dict(line.split(": ", 1) for line in event.split("\n"))

@@ -1,4 +1,4 @@
-"""The server over files that the deployed robot truncates and rewrites, and that it never removes."""
+"""The server reads files that the deployed robot truncates and rewrites, and never removes."""
 
 import asyncio
 import json
@@ -25,7 +25,7 @@ PLANS = ("R$ 3.210,98", "R$ 2.109,87")
 
 @asynccontextmanager
 async def client() -> AsyncIterator[aiohttp.ClientSession]:
-    """An HTTP client with a long time limit."""
+    """An HTTP client that allows 60 s for each request."""
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60)) as http:
         yield http
 
@@ -34,12 +34,12 @@ async def client() -> AsyncIterator[aiohttp.ClientSession]:
 
 
 class StateChecker:
-    """A client that compares every state it receives with the ones before.
+    """A client of SESSION that compares every state it receives with the previous one; subclasses have the transports.
 
     Attributes:
-        seen: messages or answers that carried a state.
-        wrong: descriptions of broken or older states; must stay empty.
-        over: it received the end, with both prices where that transport carries prices.
+        seen: how many messages or answers had a state.
+        wrong: descriptions of broken or older states, and of ends with other prices than PLANS; must stay empty.
+        over: it received the end of the run.
         resets: how many ``reset`` messages it received.
     """
 
@@ -54,11 +54,11 @@ class StateChecker:
         self.over = False
 
     async def run(self) -> None:
-        """Watch until cancelled."""
+        """Receive until cancelled, or until the server ends the stream."""
         raise NotImplementedError
 
     def parse(self, text: str | bytes) -> Document:
-        """Return the message as an object; record it in ``wrong`` where it is none."""
+        """Return the message as an object; if it is not one, record that in ``wrong`` and return an empty object."""
         try:
             found = json.loads(text)
         except ValueError:
@@ -69,7 +69,13 @@ class StateChecker:
         return {}
 
     def check_state(self, *state: Any, over: bool, prices: tuple[str, ...] = PLANS) -> None:
-        """Record one state: its figures may not fall, and nothing but the end may follow on the end."""
+        """Record one state, and in ``wrong`` what is wrong with it.
+
+        Args:
+            state: figures of which none may be lower than in the state before.
+            over: the run has ended; a state that says so may not be followed by one that does not.
+            prices: those of the plans, which must equal PLANS at the end.
+        """
         self.seen += 1
         if self._last and any(new < old for new, old in zip(state, self._last, strict=True)):
             self.wrong.append(f"{state} behind {self._last}")
@@ -80,7 +86,7 @@ class StateChecker:
         self._last, self.over = state, self.over or over
 
     def native(self, message: Document) -> None:
-        """Record a message of the native protocol or of the plan's dialect."""
+        """Check a message of the native protocol or of the plan's dialect."""
         kind = message.get("type")
         self.resets += kind == "reset"
         if kind == "progress_update":
@@ -94,7 +100,7 @@ class StateChecker:
             self.check_state(message["snapshot"]["percentual"], over=message["snapshot"]["final"], prices=prices)
 
     def _follow(self, message: Document) -> None:
-        """Check the position: consecutive where the robot keeps a history, increasing where it keeps none."""
+        """Check that positions are consecutive if the robot keeps a history (epoch ``h…``), else that they increase."""
         if "seq" not in message:
             return
         epoch, seq = self._position
@@ -105,7 +111,7 @@ class StateChecker:
 
 
 class Socket(StateChecker):
-    """A viewer over WebSocket; in the plan's dialect without a subprotocol."""
+    """A viewer over WebSocket: native with a subprotocol, in the plan's dialect without one."""
 
     protocols: tuple[str, ...] = ("rpa.v1",)
 
@@ -120,7 +126,7 @@ class PlainSocket(Socket):
 
 
 class Events(StateChecker):
-    """Over server-sent events."""
+    """A viewer over server-sent events; subclasses have other addresses."""
 
     path = f"/events/{SESSION}"
 
@@ -154,7 +160,7 @@ class DeployedEvents(Events):
 
 
 class Poll(StateChecker):
-    """Polls in a tight loop, faster than any page does."""
+    """A viewer that polls every 20 ms, faster than any page; subclasses have other addresses."""
 
     path = f"/api/rpa/progress/{SESSION}"
 
@@ -216,7 +222,7 @@ TWENTY: tuple[type[StateChecker], ...] = (
 
 @asynccontextmanager
 async def watching(viewers: list[StateChecker]) -> AsyncIterator[None]:
-    """Run viewers beside the block; an exception in one of them fails the test."""
+    """Run *viewers* during the block; an exception in one of them fails the test after it."""
     tasks = [asyncio.create_task(viewer.run()) for viewer in viewers]
     try:
         yield
@@ -232,7 +238,7 @@ async def watching(viewers: list[StateChecker]) -> AsyncIterator[None]:
 async def test_nobody_sees_a_broken_or_an_older_state_while_files_are_written_in_place(
     data_dir: Path, server: Server, full: bool, kind: str
 ) -> None:
-    """A run's files are truncated and rewritten every 2 ms; each of 20 clients sees it advance only, up to its end."""
+    """While files are truncated and rewritten every 2 ms, 20 clients get the end, and no broken or older state."""
     length_s = 30.0 if full else 6.0
     data_dir.mkdir(exist_ok=True)
     async with client() as http:
@@ -260,7 +266,7 @@ async def test_nobody_sees_a_broken_or_an_older_state_while_files_are_written_in
 
 @pytest.mark.serial
 async def test_an_entry_is_with_every_viewer_within_100_ms(data_dir: Path, server: Server) -> None:
-    """From before the robot writes an entry to its arrival on both streams: 100 ms at most, for 50 entries."""
+    """All but the slowest of 50 entries reach WebSocket and event stream within 100 ms after writing began."""
     data_dir.mkdir(exist_ok=True)
     async with client() as http:
         arrived: dict[str, dict[str, float]] = {"WebSocket": {}, "SSE": {}}
@@ -286,7 +292,7 @@ async def test_an_entry_is_with_every_viewer_within_100_ms(data_dir: Path, serve
         delays = [times[text] - written[text] for text in list(written)[-50:]]
         median, worst = 1000 * statistics.median(delays), 1000 * max(delays)
         print(f"{name}: {median:.1f} ms median, {worst:.1f} ms worst of {len(delays)}")
-        within(sorted(delays)[-2], 0.1)  # the worst one may be due to something else on this machine
+        within(sorted(delays)[-2], 0.1)  # the slowest may be due to something else on this machine
 
 
 async def _note_frames(socket: aiohttp.ClientWebSocketResponse, times: dict[str, float]) -> None:
@@ -310,7 +316,10 @@ def _note(message: Document, times: dict[str, float]) -> None:
 
 
 def litter(directory: Path, number: int = 1000) -> None:
-    """Fill the robot's directory with *number* recent files: of finished runs, broken ones, and other programs'."""
+    """Write *number* files into *directory*: half of finished runs, the rest broken or of other programs.
+
+    Adds a directory, a dangling link and a named pipe whose names are like those of documents.
+    """
     whole = recordings.ALL["success"]
     finished = {
         "history": inplace.encode(whole).encode(),
@@ -323,7 +332,7 @@ def litter(directory: Path, number: int = 1000) -> None:
     others = ["notes %d.txt", "progress %d.json", "history_%d.json.bak", ".progress_%d.json", "progress_..%d.json"]
     for index in range(number):
         kind = index % 4
-        if kind < 2:  # every second file belongs to a finished run, which has four
+        if kind < 2:  # half of the files belong to finished runs, of four files each
             run, name = divmod(index // 4 * 2 + kind, 4)
             (directory / f"{list(finished)[name]}_done-{run}.json").write_bytes(list(finished.values())[name])
         elif kind == 2:
@@ -338,7 +347,7 @@ def litter(directory: Path, number: int = 1000) -> None:
 
 
 class Question(NamedTuple):
-    """One request of the test, and its name in the figures."""
+    """A request of the test, and its name in the printed figures."""
 
     name: str
     path: str
@@ -358,7 +367,7 @@ QUESTIONS = (
 
 
 async def _ask(http: aiohttp.ClientSession, url: str, question: Question) -> float:
-    """Return how long the answer took, for a socket its first frame."""
+    """Return how many seconds the answer took; for ``socket`` its first frame."""
     began = time.monotonic()
     if question.name == "socket":
         async with http.ws_connect(url + question.path, protocols=["rpa.v1"]) as stream:
@@ -375,8 +384,8 @@ class Answers(NamedTuple):
 
     Attributes:
         listening: until its port was open.
-        slowest: of every question, the first answer or the second slowest later one, whichever took longer: the
-            slowest may be due to something else on this machine.
+        slowest: for every question, its first answer or the second slowest of the later ones, whichever took longer;
+            the slowest one may be due to something else on this machine.
     """
 
     listening: float
@@ -384,13 +393,13 @@ class Answers(NamedTuple):
 
 
 async def _answers(data_dir: Path) -> Answers:
-    """Start a server and ask it everything again and again, one after the other and all at once."""
+    """Start a server and send it QUESTIONS 20 times one after the other, then 6 times all at once."""
     began = time.monotonic()
     with running(Server(data_dir)) as server:
         listening_s = time.monotonic() - began
         async with client() as http:
             rounds = [[await _ask(http, server.url, question) for question in QUESTIONS] for _ in range(20)]
-            for _ in range(6):  # at once, while the list is being read
+            for _ in range(6):  # all at once, so that the list is read meanwhile
                 rounds.append(await asyncio.gather(*(_ask(http, server.url, question) for question in QUESTIONS)))
     slowest = {
         question.name: max(took[0], sorted(took[1:])[-2])
@@ -401,7 +410,7 @@ async def _answers(data_dir: Path) -> Answers:
 
 @pytest.mark.serial
 async def test_a_thousand_files_delay_nothing(tmp_path: Path) -> None:
-    """Listening within 3 s, and no answer over 50 ms because of them; each the best of three servers."""
+    """With 1,000 files a server listens within 3 s and answers at most 50 ms later than without; best of three."""
     full, empty = tmp_path / "full" / "rpa_data", tmp_path / "empty" / "rpa_data"
     for directory in (full, empty):
         directory.mkdir(parents=True)
@@ -425,7 +434,7 @@ async def test_a_thousand_files_delay_nothing(tmp_path: Path) -> None:
 
 
 def _state_of(directory: Path) -> dict[str, tuple[bytes, int, int]]:
-    """Return every file's content, mtime and inode."""
+    """Return the content, modification time and inode of every file, by name."""
     files = [path for path in directory.iterdir() if path.is_file()]
     return {path.name: (path.read_bytes(), path.stat().st_mtime_ns, path.stat().st_ino) for path in files}
 

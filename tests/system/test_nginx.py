@@ -1,4 +1,4 @@
-"""conf/nginx.conf in a real nginx; around it buffering and compression are on, as in nginx's defaults."""
+"""conf/nginx.conf in a real nginx whose main configuration buffers, as by default, and compresses every type."""
 
 import asyncio
 import base64
@@ -32,24 +32,24 @@ from tests.support.timing import within
 
 GOOD, EVIL = "https://www.example.com", "https://evil.example"
 STEP = {"etapa": 1, "mensagem": "Tela 1"}
-#: nginx's own limit on a stream that brings nothing, where no configuration sets one.
+#: nginx's default for ``proxy_read_timeout``: after so many seconds without a byte it cuts a stream.
 NGINX_DEFAULT_S = 60.0
-#: How many times faster the test of idle streams runs than the shipped configuration: 90 s become 4.5 s.
+#: The tests of idle streams divide heartbeat and read timeout by this: 90 s become 4.5 s.
 FASTER = 20
 
 
 @contextlib.asynccontextmanager
 async def client(nginx: Nginx) -> AsyncIterator[aiohttp.ClientSession]:
-    """An HTTP client of nginx: no certificate check, no limit on connections or time."""
-    # Python before 3.12.7 forgets a TLS connection whose peer does not close TLS properly.
+    """An HTTP client of nginx that checks no certificate and limits neither connections nor time."""
+    # Before 3.12.7 Python does not close a TLS connection whose peer does not end TLS in order; aiohttp then does.
     connector = aiohttp.TCPConnector(ssl=False, limit=0, enable_cleanup_closed=NEEDS_CLEANUP_CLOSED)
     async with aiohttp.ClientSession(nginx.url, connector=connector, timeout=aiohttp.ClientTimeout(None)) as http:
         yield http
-    await asyncio.sleep(0.05)  # aiohttp does not wait for the end of TLS
+    await asyncio.sleep(0.05)  # TLS connections end in the background; aiohttp does not wait for that
 
 
 class PlainWatcher(Watcher):
-    """A WebSocket in the plan's dialect, through the deployed prefix /ws."""
+    """A watcher over a WebSocket in the plan's dialect, at an address with the deployed prefix ``/ws``."""
 
     async def run(self, http: aiohttp.ClientSession) -> None:
         async with http.ws_connect(f"{self.url}/ws/rpa/{self.session_id}") as stream:
@@ -59,20 +59,20 @@ class PlainWatcher(Watcher):
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """One site for all tests that don't break it; only pages of GOOD may read."""
+    """One site for all tests that don't stop it; of other origins only GOOD is allowed."""
     with behind_nginx(tmp_path_factory.mktemp("site"), RPA_ALLOWED_ORIGINS=GOOD) as site:
         yield site
 
 
 @pytest.fixture
 async def http(site: Site) -> AsyncIterator[aiohttp.ClientSession]:
-    """A client of the site."""
+    """An HTTP client of the site's nginx."""
     async with client(site.nginx) as http:
         yield http
 
 
 def test_nginx_has_nothing_to_say_of_the_configuration(site: Site) -> None:
-    """``nginx -t`` prints no warning."""
+    """``nginx -t`` accepts the configuration without warnings and errors."""
     said = site.nginx.check()
     assert "test is successful" in said
     assert "warn" not in said
@@ -80,7 +80,7 @@ def test_nginx_has_nothing_to_say_of_the_configuration(site: Site) -> None:
 
 
 async def test_plain_http_is_sent_to_https_whatever_the_method(site: Site, http: aiohttp.ClientSession) -> None:
-    """A 308 keeps a POST a POST; only the certificate's renewal is served over http."""
+    """HTTP is redirected to HTTPS by 308, which keeps a POST a POST; only the ACME challenge is served over HTTP."""
     base = f"http://127.0.0.1:{site.nginx.plain_port}"
     for method in ("GET", "POST"):
         async with http.request(method, f"{base}/api/rpa/start?x=1", allow_redirects=False) as response:
@@ -94,7 +94,7 @@ async def test_plain_http_is_sent_to_https_whatever_the_method(site: Site, http:
 
 
 def test_browsers_get_http_2(site: Site) -> None:
-    """HTTP/1.1 would limit a browser to six streams."""
+    """nginx offers HTTP/2: over HTTP/1.1 a browser opens at most six streams to one host."""
     context = ssl._create_unverified_context()
     context.set_alpn_protocols(["h2", "http/1.1"])
     with (
@@ -138,7 +138,7 @@ async def _line(response: aiohttp.ClientResponse, start: bytes, inside: bytes = 
 async def test_websockets_are_upgraded_with_and_without_the_prefix(
     site: Site, http: aiohttp.ClientSession, path: str
 ) -> None:
-    """In both dialects; the Origin check recognises nginx's own host and refuses another one."""
+    """WebSockets open in both dialects; pages of nginx's own host may connect, pages of another one may not."""
     await publish(site.server, "ws", **STEP)
     async with http.ws_connect(path, protocols=["rpa.v1"], origin=site.nginx.url) as native:
         assert native.protocol == "rpa.v1"
@@ -155,7 +155,7 @@ async def test_websockets_are_upgraded_with_and_without_the_prefix(
 
 
 async def test_polls_pass_with_their_cursor(site: Site, http: aiohttp.ClientSession) -> None:
-    """200, 304 for a known ETag, 404 for an unknown session, and a waiting poll is answered by an update."""
+    """Polls get 200, 304 for a known ETag, 404 for an unknown session, and an update ends a waiting poll."""
     await publish(site.server, "poll", **STEP)
     async with http.get("/api/sessions/poll") as response:
         assert response.status == 200
@@ -199,7 +199,7 @@ async def test_deployed_polls_are_the_servers(site: Site, http: aiohttp.ClientSe
 
 
 def _timeless(text: str) -> str:
-    """Mask timestamps, and in health answers all figures of the machine."""
+    """Mask timestamps, and in health answers all numbers, since those change from one answer to the next."""
     return re.sub(r"\d+(?:\.\d+)?" if '"checks"' in text else r"\d{4}-\d\d-\d\d[T ][\d:.]+", "…", text)
 
 
@@ -220,13 +220,13 @@ PHP = [
 
 @pytest.mark.parametrize(("method", "path"), PHP)
 async def test_all_the_rest_is_phps(http: aiohttp.ClientSession, method: str, path: str) -> None:
-    """Other addresses reach PHP with method and path unchanged."""
+    """Addresses that are not the server's reach PHP with method and path unchanged."""
     async with http.request(method, path) as response:
         assert await response.json(content_type=None) == {"php": method, "asked": path}
 
 
 async def test_files_of_the_php_site_are_served_as_before(site: Site, http: aiohttp.ClientSession) -> None:
-    """The page's scripts and styles are served, but nothing that begins with a dot."""
+    """Files of the PHP site are served, but none whose name begins with a dot."""
     (site.nginx.root / "site.js").write_text("1")
     (site.nginx.root / ".env").write_text("secret")
     async with http.get("/site.js") as response:
@@ -243,7 +243,7 @@ ONE_HEADER = [
 
 @pytest.mark.parametrize("path", [*ONE_HEADER, "/api/rpa/start", "/executar_rpa.php"])
 async def test_there_is_one_cors_header(site: Site, http: aiohttp.ClientSession, path: str) -> None:
-    """Exactly one Access-Control-Allow-Origin: the server's own, or for PHP one instead of its two."""
+    """An answer has one Access-Control-Allow-Origin: the server's own, or one of nginx instead of PHP's two."""
     await publish(site.server, "cors", **STEP)
     async with http.get(path, headers={"Origin": GOOD}) as response:
         found = response.headers.getall("Access-Control-Allow-Origin")
@@ -261,7 +261,7 @@ async def test_preflights_reach_the_server(http: aiohttp.ClientSession, path: st
             assert response.headers.getall("Access-Control-Allow-Origin", []) == expected
 
 
-#: Paths to a closed address, direct and obfuscated.
+#: Patterns for the path to a closed address, plain and obfuscated.
 CROOKED = [
     "{}", "{}/", "/{}", "/.{}", "/ws{}", "/ws/{}", "/ws/rpa/..{}", "/ws/rpa/../..{}", "/ws/rpa/%2e%2e/%2e%2e{}",
     "/ws/session/..%2f..{}", "/rpa/..{}", "/rpa/%2e%2e{}", "/rpa/..%2f{}", "/events/..{}", "/events/x/../..{}",
@@ -273,7 +273,7 @@ CROOKED = [
 @pytest.mark.parametrize("closed", ["/metrics", "/status", "/health/live", "/health/ready", "/api/sessions"])
 @pytest.mark.parametrize("way", CROOKED)
 async def test_operators_routes_are_closed(site: Site, closed: str, way: str) -> None:
-    """The answers of operators' routes can't be had from outside, however the path is spelled."""
+    """Through nginx nobody gets the answer of an operators' route, however the path is spelled."""
     reader, writer = await asyncio.open_connection("127.0.0.1", site.nginx.port, ssl=ssl._create_unverified_context())
     writer.write(f"GET {way.format(closed)} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
     answer = await asyncio.wait_for(reader.read(), 30)
@@ -289,7 +289,7 @@ async def test_operators_routes_are_closed(site: Site, closed: str, way: str) ->
 
 
 async def test_the_list_of_sessions_is_for_this_machine_even_if_nginx_let_it_through(site: Site) -> None:
-    """The server refuses the list to requests with X-Forwarded-For."""
+    """The server itself refuses the list of sessions to requests with X-Forwarded-For, as nginx sends it."""
     async with aiohttp.ClientSession(site.server.url) as http:
         async with http.get("/api/sessions") as response:
             assert response.status == 200
@@ -298,14 +298,14 @@ async def test_the_list_of_sessions_is_for_this_machine_even_if_nginx_let_it_thr
 
 
 async def test_nobody_publishes_from_outside(http: aiohttp.ClientSession) -> None:
-    """403, until the configuration lists the robot's address."""
+    """Publishing through nginx gets 403, as long as the configuration lists no robot's address."""
     for method in ("POST", "PUT", "DELETE", "PATCH"):
         async with http.request(method, "/api/sessions/a/events", json=STEP) as response:
             assert response.status == 403
 
 
 async def test_the_page_is_served_with_its_files(site: Site, http: aiohttp.ClientSession) -> None:
-    """Under /static/, so that the site keeps its own front page."""
+    """The server's page is at /static/index.html, so the PHP site keeps its own front page."""
     async with http.get("/static/index.html?session=a") as response:
         assert response.status == 200
         assert "Content-Security-Policy" in response.headers
@@ -317,7 +317,7 @@ async def test_the_page_is_served_with_its_files(site: Site, http: aiohttp.Clien
 
 
 async def test_what_other_sites_embed_is_served(http: aiohttp.ClientSession) -> None:
-    """The page with the snippet, the script with its hash, and the name that deployed pages use are all served."""
+    """/embed is served; the script in its snippet, also under the name in deployed pages, has the announced hash."""
     async with http.get("/embed") as response:
         assert response.status == 200
         snippet = re.search(r'src="[^"]*(/static/\S+?)"\s+integrity="(\S+?)"', html.unescape(await response.text()))
@@ -381,7 +381,7 @@ AWAY = [path for path in POLLS if "bad" not in path]
 
 @pytest.mark.parametrize("hangs", [False, True], ids=["refuses", "hangs up"])
 async def test_while_the_server_is_away_no_deployed_page_stops(tmp_path: Path, hangs: bool) -> None:
-    """nginx answers deployed polls with 200 and the server's own words for an unknown session."""
+    """While the server is away nginx answers deployed polls as for an unknown session, so that no page stops."""
     async with contextlib.AsyncExitStack() as stack:
         port = free_port()
         if hangs:
@@ -404,7 +404,7 @@ async def test_while_the_server_is_away_no_deployed_page_stops(tmp_path: Path, h
 
 
 async def test_preflights_are_answered_while_the_server_is_away(tmp_path: Path) -> None:
-    """204 that allows Content-Type: without it a page that sends that header would get no answer at all."""
+    """While the server is away preflights get a 204 that allows Content-Type, without which some pages can't poll."""
     with Nginx(tmp_path / "nginx", free_port()) as nginx:
         nginx.start()
         async with client(nginx) as http:
@@ -422,7 +422,7 @@ async def test_preflights_are_answered_while_the_server_is_away(tmp_path: Path) 
 
 
 async def test_what_no_session_can_be_is_written_into_no_answer(tmp_path: Path) -> None:
-    """A bad session id is left out of nginx's own answers, which stay valid JSON."""
+    """nginx leaves invalid session ids out of its own answers, which therefore stay valid JSON."""
     with Nginx(tmp_path / "nginx", free_port()) as nginx:
         nginx.start()
         async with client(nginx) as http:
@@ -435,7 +435,7 @@ async def test_what_no_session_can_be_is_written_into_no_answer(tmp_path: Path) 
 
 
 async def test_while_the_server_is_away_clients_are_told_in_their_own_words(tmp_path: Path) -> None:
-    """A native poll gets 503 with Retry-After, an event stream a ``retry:`` line."""
+    """While the server is away a native poll gets 503 with Retry-After, an event stream a ``retry:`` line."""
     with Nginx(tmp_path / "nginx", free_port()) as nginx:
         nginx.start()
         async with client(nginx) as http:
@@ -474,7 +474,13 @@ async def test_no_deployed_page_stops_for_a_restart(tmp_path: Path) -> None:
 
 
 class Returning(SocketWatcher):
-    """Reconnects with its cursor as a page does, and records how long it was disconnected each time."""
+    """A watcher that reconnects with its cursor, as a page does.
+
+    Attributes:
+        connected: it has received a message since it last lost the connection.
+        absences: for how many seconds it was disconnected each time.
+        resets: how many syncs did not continue after its cursor.
+    """
 
     def __init__(self, url: str, session_id: str) -> None:
         super().__init__(url, session_id)
@@ -510,7 +516,7 @@ class Returning(SocketWatcher):
 @pytest.mark.faults
 @pytest.mark.timeout(120)
 async def test_reloads_lose_nothing(tmp_path: Path) -> None:
-    """Ten reloads each cut off 200 WebSockets: all are back within 5 s, and each saw every update once, in order."""
+    """Each of ten reloads cuts off 200 WebSockets: all are back within 5 s, and get every update once, in order."""
     with behind_nginx(tmp_path / "site", more="worker_shutdown_timeout 500ms;") as site:
         watchers = [Returning(site.nginx.url, "reload") for _ in range(200)]
         first = await publish(site.server, "reload", **STEP)
@@ -534,7 +540,7 @@ async def test_reloads_lose_nothing(tmp_path: Path) -> None:
 
 
 async def _publish_on(server: Server, session_id: str) -> None:
-    """Publish at least a dozen updates a second until cancelled."""
+    """Publish an update about every 50 ms until cancelled."""
     async with aiohttp.ClientSession(server.url) as http:
         while True:
             async with http.post(f"/api/sessions/{session_id}/events", json=STEP) as response:
@@ -543,7 +549,7 @@ async def _publish_on(server: Server, session_id: str) -> None:
 
 
 def test_the_heartbeat_and_polls_fit_into_the_shipped_read_timeout() -> None:
-    """Four heartbeats and two of the longest polls fit in; nginx's default of 60 s would leave less."""
+    """The shipped read timeout is at least 4 heartbeats, over 2 of the longest polls, and over nginx's default."""
     settings = Settings()
     assert read_timeout() >= 4 * settings.heartbeat_s
     assert read_timeout() > 2 * MAX_WAIT_S
@@ -552,7 +558,9 @@ def test_the_heartbeat_and_polls_fit_into_the_shipped_read_timeout() -> None:
 
 @contextlib.asynccontextmanager
 async def idling(directory: Path, heartbeat_s: float) -> AsyncIterator[tuple[Site, list[Watcher], list[Watcher]]]:
-    """Open idle streams through an nginx whose read timeout is FASTER times shorter; yield them and those that ended.
+    """Open a stream of each kind through an nginx whose read timeout is FASTER times shorter than the shipped one.
+
+    After 1.1 read timeouts yields the site, the watchers, and a list of the watchers whose streams have ended.
     """
     read_timeout_s = read_timeout() / FASTER
     with behind_nginx(directory, read_timeout_s=read_timeout_s, RPA_HEARTBEAT_S=str(heartbeat_s)) as site:
@@ -587,6 +595,6 @@ async def test_streams_on_which_nothing_happens_live_on(tmp_path: Path) -> None:
 
 
 async def test_without_a_heartbeat_idle_streams_are_cut(tmp_path: Path) -> None:
-    """The counterpart of the test above: without heartbeats nginx cuts them."""
+    """Without heartbeats nginx cuts every stream that is idle for longer than its read timeout."""
     async with idling(tmp_path / "site", 3600.0) as (_, watchers, ended):
         await until(lambda: len(ended) == len(watchers))

@@ -1,4 +1,4 @@
-"""web/php run by php-cli, fetching with curl and with plain sockets: it answers as the server itself does."""
+"""web/php run by php-cli, which fetches by curl or by plain sockets: it answers as the server itself does."""
 
 import asyncio
 import contextlib
@@ -27,23 +27,25 @@ PHP = ROOT / "web" / "php"
 PROXY = PHP / "rpa_proxy.php"
 GOOD, EVIL = "https://www.example.com", "https://evil.example"
 STEP = {"etapa": 1, "mensagem": "Tela 1"}
-#: Addresses of files.
+#: The files of web/php whose addresses deployed pages know; each one includes rpa_proxy.php.
 SHIMS = ("progress_sse.php", "rpa_progress_sse.php", "get_progress.php", "get_progress_completo.php",
          "get_progress_fixed.php")  # fmt: skip
-#: Ways to fetch; a disabled function does not exist.
+#: Options of php-cli for each way to fetch: the proxy uses plain sockets if the function curl_init does not exist.
 BACKENDS = {"curl": (), "sockets": ("-d", "disable_functions=curl_init")}
-#: Headers that programs and caches rely on.
+#: The headers that are compared, because browsers, pages and caches rely on them.
 MATTER = ("Content-Type", "ETag", "Cache-Control", "Vary", "Access-Control-Allow-Origin", "X-Content-Type-Options",
           "Access-Control-Expose-Headers", "Access-Control-Allow-Methods", "Access-Control-Allow-Headers")  # fmt: skip
 
 
 @dataclass
 class Host:
-    """A PHP host before the server.
+    """Two PHP hosts in front of the server.
 
     Attributes:
-        files: the address of a document root that contains web/php.
-        rewritten: the address of one where every path is rewritten to rpa_proxy.php.
+        server: the server.
+        files: the address of a host whose document root is web/php.
+        rewritten: the address of a host that passes every path to rpa_proxy.php.
+        log: the file with the output of both.
     """
 
     server: Server
@@ -54,7 +56,7 @@ class Host:
 
 @contextlib.contextmanager
 def hosted(directory: Path, server: Server, backend: str) -> Iterator[Host]:
-    """Run two PHP hosts before *server*."""
+    """Run two PHP hosts in front of *server*; *backend* is a key of BACKENDS."""
     directory.mkdir(exist_ok=True)
     options, log = BACKENDS[backend], directory / "php.log"
     with (
@@ -66,7 +68,7 @@ def hosted(directory: Path, server: Server, backend: str) -> Iterator[Host]:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One server for all tests that leave it running; it allows the pages of one other site to read."""
+    """One server for all tests that leave it running; of other origins only GOOD is allowed."""
     directory = tmp_path_factory.mktemp("server")
     with running(Server(directory / "rpa_data", RPA_ALLOWED_ORIGINS=GOOD, RPA_HEARTBEAT_S="0.5")) as server:
         yield server
@@ -74,14 +76,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture(scope="module", params=BACKENDS)
 def host(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, server: Server) -> Iterator[Host]:
-    """PHP before the server, once with curl and once without it."""
+    """PHP in front of the server; tests with it run twice, once with curl and once without."""
     with hosted(tmp_path_factory.mktemp("php"), server, request.param) as host:
         yield host
 
 
 @pytest.fixture
 async def http() -> AsyncIterator[aiohttp.ClientSession]:
-    """A client."""
+    """An HTTP client with aiohttp's defaults."""
     async with aiohttp.ClientSession() as client:
         yield client
 
@@ -89,7 +91,7 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
 async def answer(
     http: aiohttp.ClientSession, address: str, method: str = "GET", **headers: str
 ) -> tuple[int, dict[str, list[str]], Any]:
-    """Return status, relevant headers and the body without its times."""
+    """Return the status, the headers in MATTER, and the body with its times masked."""
     sent = {name.replace("_", "-"): value for name, value in headers.items()}
     async with http.request(method, URL(address, encoded=True), headers=sent) as response:
         text = re.sub(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d", "…", await response.text())
@@ -109,7 +111,7 @@ NATIVE = [
 async def test_polls_are_answered_as_by_the_server_itself(
     host: Host, http: aiohttp.ClientSession, path: str, method: str, origin: str
 ) -> None:
-    """Status, body, and every relevant header are the same, errors and preflights included."""
+    """Through PHP a native poll gets the server's status, body and headers, errors and preflights included."""
     await publish(host.server, "a", **STEP)
     direct = await answer(http, host.server.url + path, method, Origin=origin)
     assert await answer(http, f"{host.files}/rpa_proxy.php{path}", method, Origin=origin) == direct
@@ -122,7 +124,8 @@ DEPLOYED = [
     "/get_progress.php?session=unknown", "/get_progress.php?session=..", "/get_progress.php?session=", "/get_progress.php",
     *(f"/get_progress_{kind}.php{query}" for kind in ("completo", "fixed") for query in ("?session=a", "?session=..", "")),
 ]  # fmt: skip
-#: The address that ignored its parameter answers 200 even then.
+#: Addresses that answer 400 without a session; get_progress.php, which ignored its parameter in the deployed system,
+#: answers 200.
 NO_SESSION = re.compile(r"_(?:completo|fixed)\.php$")
 
 
@@ -131,14 +134,14 @@ NO_SESSION = re.compile(r"_(?:completo|fixed)\.php$")
 async def test_deployed_polls_are_answered_as_by_the_server_itself(
     host: Host, http: aiohttp.ClientSession, path: str, method: str
 ) -> None:
-    """Byte for byte, key order included."""
+    """A deployed poll gets the server's status and body byte for byte, key order included."""
     await publish(host.server, "a", **STEP)
     direct = await answer(http, host.server.url + path, method, Origin=GOOD)
     assert direct[0] == (400 if NO_SESSION.search(path) and method != "OPTIONS" else 200)
     for address in ways(host, path):
         status, headers, text = await answer(http, address, method, Origin=GOOD)
         assert (status, text) == (direct[0], direct[2])
-        own = "inv" in text or "obrig" in text or method != "GET"  # the proxy's own message
+        own = "inv" in text or "obrig" in text or method != "GET"  # an answer of the proxy's own
         if not own:
             assert headers == direct[1]
         assert len(headers["Access-Control-Allow-Origin"]) == 1
@@ -148,7 +151,7 @@ async def test_deployed_polls_are_answered_as_by_the_server_itself(
 async def test_deployed_polls_take_no_other_method_than_the_servers_own(
     host: Host, http: aiohttp.ClientSession, method: str
 ) -> None:
-    """Another method is refused with the server's own body."""
+    """POST, PUT, DELETE and PATCH on deployed addresses get the server's status and body."""
     for path, expected in (("/api/rpa/progress/a", 200), ("/get_progress.php?session=a", 405), ("/progress_sse.php", 405)):
         direct = await answer(http, host.server.url + path, method)
         assert direct[0] == expected
@@ -159,7 +162,7 @@ async def test_deployed_polls_take_no_other_method_than_the_servers_own(
 
 @pytest.mark.parametrize("session", ["run", "..", "%C3%A9", ""])
 async def test_the_deployed_stream_is_the_servers_own(host: Host, http: aiohttp.ClientSession, session: str) -> None:
-    """The messages are starting, started, progress, then one last message; an error for an invalid id."""
+    """The deployed stream brings the server's messages, for a run that has failed and for invalid session ids."""
     await publish(host.server, "run", **STEP)
     await publish(host.server, "run", status_final="error", erro_final="Cotação manual necessária")
     path = f"/progress_sse.php?session_id={session}"
@@ -174,7 +177,7 @@ async def _messages(http: aiohttp.ClientSession, address: str) -> list[dict[str,
 
 
 async def test_the_deployed_stream_passes_as_it_happens(host: Host, http: aiohttp.ClientSession) -> None:
-    """``starting`` arrives at once, before anything is known of the session."""
+    """``starting`` arrives within 500 ms, even before anything is known of the session, and a step within 700 ms."""
     session = f"early-{host.files[-5:]}"
     for number, address in enumerate(ways(host, f"/progress_sse.php?session_id={session}")):
         began = time.monotonic()
@@ -192,14 +195,14 @@ STREAMS = ["/events/{}", "/rpa_progress_sse.php?session_id={}"]
 
 
 def ways(host: Host, path: str) -> list[str]:
-    """Return the addresses under which a host serves *path*."""
+    """Return the addresses of *path* on both hosts, the one with files and the one that rewrites."""
     straight = host.files + path if ".php" in path else f"{host.files}/rpa_proxy.php{path}"
     return [straight, host.rewritten + path]
 
 
 @pytest.mark.parametrize("path", STREAMS)
 async def test_events_pass_as_they_happen(host: Host, http: aiohttp.ClientSession, path: str) -> None:
-    """The first event arrives within 500 ms, each later one before the next is sent; heartbeats come in between."""
+    """The first event and each later one arrive within 500 ms, uncompressed, and heartbeats pass, too."""
     await publish(host.server, "sse", **STEP)
     for address in ways(host, path.format("sse")):
         began = time.monotonic()
@@ -230,7 +233,7 @@ async def _line(response: aiohttp.ClientResponse, start: bytes) -> bytes:
 
 @pytest.mark.parametrize("by", ["query", "header"])
 async def test_a_stream_resumes_where_it_was(host: Host, http: aiohttp.ClientSession, by: str) -> None:
-    """After a cursor every later update comes once, in order; 204 where the run has ended."""
+    """A stream with a cursor gets every later update once, in order; 204 if the run has ended and none is left."""
     sid = f"resume-{by}-{host.files[-5:]}"
     for number in range(3):
         await publish(host.server, sid, etapa=number + 1, mensagem="x")
@@ -253,13 +256,13 @@ async def _resumed(http: aiohttp.ClientSession, address: str, cursor: str, by: s
 
 
 async def test_a_viewer_that_leaves_frees_its_process_and_its_connection(host: Host, http: aiohttp.ClientSession) -> None:
-    """More viewers come and go than PHP has processes, and each is served."""
+    """Twelve viewers come and go, more than PHP has processes; each is served, and no connection is left."""
     await publish(host.server, "leave", **STEP)
     for _ in range(12):
         async with http.get(f"{host.files}/rpa_proxy.php/events/leave") as response:
             await _line(response, b"data: ")
     async with asyncio.timeout(10):
-        while await _connections(http, host.server):  # noqa: ASYNC110 - it is another process's
+        while await _connections(http, host.server):  # noqa: ASYNC110 - the server is another process
             await asyncio.sleep(0.05)
 
 
@@ -269,7 +272,15 @@ async def _connections(http: aiohttp.ClientSession, server: Server) -> int:
 
 
 class Upstream:
-    """A fake server: answers every request with the same bytes and records what it received."""
+    """A fake server that answers every request with the same bytes.
+
+    Args:
+        answer: the bytes.
+        hold: keep the connection open after them.
+
+    Attributes:
+        requests: the head of each request received.
+    """
 
     def __init__(self, answer: bytes = b"", hold: bool = False) -> None:
         self.requests: list[bytes] = []
@@ -294,7 +305,7 @@ class Upstream:
 
 
 def quick(directory: Path, **constants: str) -> Path:
-    """Copy web/php with time limits short enough for a test, and other *constants*; return the copy."""
+    """Copy web/php with time limits of 1 s, and with other *constants* of rpa_proxy.php; return the copy."""
     directory.mkdir()
     for path in PHP.iterdir():
         text = path.read_text()
@@ -308,7 +319,7 @@ def quick(directory: Path, **constants: str) -> Path:
 
 @contextlib.asynccontextmanager
 async def before(upstream: str, directory: Path, backend: str, *options: str) -> AsyncIterator[str]:
-    """Run PHP before *upstream*; yield its address."""
+    """Run the rpa_proxy.php in *directory* in front of the server at *upstream*; yield its address."""
     log, given = directory / "php.log", (*BACKENDS[backend], *options)
     php = Php(directory, directory / "rpa_proxy.php", log, 8, given, RPA_SERVER_URL=upstream)
     with await asyncio.to_thread(php.start):
@@ -338,7 +349,7 @@ FAILED = {"success", "error", "message", "timestamp"}
 
 @pytest.mark.parametrize("backend", BACKENDS)
 async def test_bad_ids_are_refused_and_never_handed_on(http: aiohttp.ClientSession, tmp_path: Path, backend: str) -> None:
-    """400 for our own pages, 200 in the deployed shape for deployed ones; the server never sees the id."""
+    """A bad id gets 400 on native addresses, 200 in the deployed shape on deployed ones; the server never gets it."""
     async with Upstream() as upstream, before(upstream.url, quick(tmp_path / "php"), backend) as url:
         for bad in ("", *BAD_IDS):
             for path in ("/events/", "/api/sessions/", "/rpa_progress_sse.php?session_id="):
@@ -411,7 +422,7 @@ STRANGE = {
 async def test_an_answer_that_is_not_the_servers_is_not_handed_on(
     http: aiohttp.ClientSession, tmp_path: Path, backend: str, kind: str
 ) -> None:
-    """An answer of some other program is replaced by one that pages understand, with none of its text."""
+    """An answer that is broken or another program's is replaced; none of its text is sent to pages or logged."""
     async with Upstream(STRANGE[kind]) as upstream, before(upstream.url, quick(tmp_path / "php"), backend) as url:
         await _assert_down(http, url)
     log = (tmp_path / "php" / "php.log").read_text()
@@ -424,14 +435,14 @@ async def test_an_answer_that_is_not_the_servers_is_not_handed_on(
 async def test_a_server_that_is_away_is_told_in_the_deployed_shape(
     http: aiohttp.ClientSession, tmp_path: Path, backend: str
 ) -> None:
-    """A deployed poll gets the answer for an unknown session, our own page 503, a stream a ``retry:`` line."""
+    """While the server is away a deployed poll gets "waiting", a native one 503, a stream a ``retry:`` line."""
     async with before(f"http://127.0.0.1:{free_port()}", quick(tmp_path / "php"), backend) as url:
         await _assert_down(http, url)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
 async def test_a_server_that_says_nothing_is_given_up(http: aiohttp.ClientSession, tmp_path: Path, backend: str) -> None:
-    """After the time limit, one second in this test."""
+    """A server that accepts a request and never answers is given up after the time limit, 1 s in this test."""
     async with Upstream(hold=True) as upstream, before(upstream.url, quick(tmp_path / "php"), backend) as url:
         began = time.monotonic()
         await _assert_down(http, url)
@@ -484,7 +495,7 @@ async def _assert_stream_down(http: aiohttp.ClientSession, address: str) -> None
 async def test_the_certificate_of_a_server_elsewhere_is_checked(
     server: Server, http: aiohttp.ClientSession, tmp_path: Path, backend: str
 ) -> None:
-    """Over https the answers are the same with a known certificate, and an unknown one is refused."""
+    """Over HTTPS a server with a trusted certificate is used like any other, one with an unknown certificate is not."""
     await publish(server, "tls", **STEP)
     with Nginx(tmp_path / "nginx", server.port) as nginx:
         await asyncio.to_thread(nginx.start)
@@ -503,7 +514,7 @@ async def test_the_certificate_of_a_server_elsewhere_is_checked(
 async def test_a_stream_ends_after_its_time_so_that_processes_turn_over(
     server: Server, http: aiohttp.ClientSession, tmp_path: Path, backend: str
 ) -> None:
-    """After one second here (five minutes as shipped) the stream ends; the browser resumes with its cursor."""
+    """A stream ends after 1 s in this test, 5 minutes as shipped; a client that resumes it loses no update."""
     await publish(server, f"turn-{backend}", **STEP)
     seen: list[int] = []
     async with before(server.url, quick(tmp_path / "php"), backend) as url:
@@ -527,7 +538,7 @@ async def test_a_stream_ends_after_its_time_so_that_processes_turn_over(
 async def test_where_apache_would_hold_events_back_each_is_filled_up(
     server: Server, http: aiohttp.ClientSession, tmp_path: Path, backend: str
 ) -> None:
-    """Events are padded with comments, which browsers skip, past Apache's buffer."""
+    """With PADDED each event is followed by a comment of 4 kB, which fills Apache's buffer and browsers skip."""
     last = 0
     for number in range(3):
         last = await publish(server, f"pad-{backend}", etapa=number + 1, mensagem="x")
@@ -536,13 +547,13 @@ async def test_where_apache_would_hold_events_back_each_is_filled_up(
         text = await response.text()
     assert [int(number) for number in re.findall(r"^id: \S+:(\d+)$", text, re.MULTILINE)] == list(range(1, last + 1))
     written = re.split(r"^: {4096}\n\n", text, flags=re.MULTILINE)
-    assert len(written) >= 3  # the events, and the heartbeats
+    assert len(written) >= 3  # events and heartbeats
     assert written[-1] == ""
     assert all(part.endswith("\n\n") for part in written[:-1])
 
 
 def test_apache_sends_the_addresses_of_pages_to_the_proxy_and_no_others() -> None:
-    """This is done by the rules in htaccess.txt."""
+    """The rewrite rules in htaccess.txt match every address that pages use, and no other address of a site."""
     rules = re.findall(r"^RewriteRule (\S+) (\S+) \[END\]$", (PHP / "htaccess.txt").read_text(), re.MULTILINE)
     assert len(rules) == 3
 
@@ -570,7 +581,7 @@ def test_apache_sends_the_addresses_of_pages_to_the_proxy_and_no_others() -> Non
 
 
 def test_the_syntax_is_php_7_4s() -> None:
-    """No syntax of PHP 8 is used: many hosts still run 7.4."""
+    """web/php uses no syntax or function of PHP 8, since many hosts still run 7.4."""
     for path in PHP.glob("*.php"):
         code = re.sub(r"/\*.*?\*/|//.*|'(?:\\.|[^'\\])*'", "", path.read_text(), flags=re.DOTALL)
         for newer in (
@@ -584,7 +595,7 @@ def test_the_syntax_is_php_7_4s() -> None:
 
 
 def test_the_files_come_with_the_package_and_are_never_served_as_text(server: Server) -> None:
-    """The PHP files are in the package but not under /static/."""
+    """web/php has exactly these files, and the server does not serve them under /static/."""
     assert {path.name for path in PHP.iterdir()} == {"rpa_proxy.php", "htaccess.txt", *SHIMS}
     with pytest.raises(urllib.error.HTTPError) as caught:
         urllib.request.urlopen(f"{server.url}/static/php/rpa_proxy.php", timeout=30)

@@ -1,4 +1,4 @@
-"""Redis that comes late, dies, freezes, returns or carries garbage: pages go on getting what robots report."""
+"""Redis starts late, dies, freezes, returns, or passes on garbage: pages still get what robots report."""
 
 import asyncio
 import json
@@ -23,14 +23,19 @@ from tests.support.timing import within
 
 pytestmark = pytest.mark.faults
 
-#: How soon deliveries resume once Redis answers again.
+#: Seconds within which deliveries resume once Redis answers again.
 RETURN_S = 5.0
-#: The machine is shared with other work: a test of milliseconds may be tried this often.
+#: How often a delay of milliseconds is measured at most, since other programs may delay a single message.
 TRIES = 5
 
 
 class ThreadedTracker:
-    """A tracker that reports steps in its own thread, since it may block."""
+    """A tracker whose calls run in other threads, since they may block.
+
+    Attributes:
+        reported: the ``seq`` of the last update reported.
+        worst_s: the longest call of report(), in seconds.
+    """
 
     def __init__(self, backend: RedisServer, data_dir: Path | None, session_id: str) -> None:
         self._tracker: ProgressTracker | None = None
@@ -71,7 +76,7 @@ async def seconds_until(true: Callable[[], object], limit_s: float) -> float:
 
 
 async def live_again(watcher: SocketWatcher, backend: RedisServer, since_s: float) -> float:
-    """Publish until a message arrives live; return the seconds since *since_s*."""
+    """Publish messages without numbers until one arrives live; return the seconds since *since_s*."""
     with backend.client() as client:
         number = 0
         while not any(update.get("bare") for update in watcher.updates):
@@ -83,7 +88,7 @@ async def live_again(watcher: SocketWatcher, backend: RedisServer, since_s: floa
 
 
 def numbered(watcher: SocketWatcher) -> list[int]:
-    """Return the sequence numbers of the tracker's updates in order of arrival."""
+    """Return the ``seq`` of each update of the tracker in order of arrival."""
     return [update["seq"] for update in watcher.updates if "seq" in update]
 
 
@@ -91,7 +96,7 @@ def numbered(watcher: SocketWatcher) -> list[int]:
 
 
 async def test_server_that_was_there_before_redis_delivers_soon_after_it(data_dir: Path) -> None:
-    """Opening the port never waits for Redis; what is published later arrives."""
+    """A server started before Redis opens its port within 3 s; updates arrive within 5 s of the start of Redis."""
     backend = RedisServer()
     server = Server(data_dir, backend.url)
     try:
@@ -100,7 +105,7 @@ async def test_server_that_was_there_before_redis_delivers_soon_after_it(data_di
         opened_s = time.monotonic() - began
         watcher = SocketWatcher(server.url, "late")
         async with watching(watcher):
-            await asyncio.sleep(1.0)  # give it time to back off
+            await asyncio.sleep(1.0)  # so that the server's pauses between attempts have grown
             assert (await ready(server))[1]["redis"] == "down"
             since_s = time.monotonic()
             await asyncio.to_thread(backend.start)
@@ -121,7 +126,7 @@ async def test_server_that_was_there_before_redis_delivers_soon_after_it(data_di
 async def test_server_survives_the_death_and_the_return_of_redis(
     data_dir: Path, redis_process: RedisServer, redis_backed: Server
 ) -> None:
-    """Files take the run while Redis is dead; nothing is lost, nothing comes twice."""
+    """While Redis is dead the run is delivered through files; no update is lost, and none comes twice."""
     watcher = SocketWatcher(redis_backed.url, "killed")
     robot = ThreadedTracker(redis_process, data_dir, "killed")
     async with watching(watcher):
@@ -162,7 +167,7 @@ async def test_server_survives_the_death_and_the_return_of_redis(
 async def test_server_recovers_when_a_frozen_redis_goes_on(
     data_dir: Path, redis_process: RedisServer, redis_backed: Server
 ) -> None:
-    """A Redis that keeps its connections open and answers nothing counts as down; it is used again once it answers."""
+    """A frozen Redis is reported as down while files deliver the run; it is used again once it answers."""
     watcher = SocketWatcher(redis_backed.url, "frozen")
     robot = ThreadedTracker(redis_process, data_dir, "frozen")
     async with watching(watcher):
@@ -202,7 +207,7 @@ async def test_server_recovers_when_a_frozen_redis_goes_on(
 async def test_viewer_who_comes_while_redis_is_frozen_sees_the_files(
     data_dir: Path, redis_process: RedisServer, redis_backed: Server
 ) -> None:
-    """A new page is served from the files within seconds, on every transport."""
+    """While Redis is frozen a new page is served from the files within 3 s, over WebSocket and by poll."""
     robot = ThreadedTracker(redis_process, data_dir, "meanwhile")
     redis_process.signal(signal.SIGSTOP)
     try:
@@ -226,7 +231,7 @@ async def test_viewer_who_comes_while_redis_is_frozen_sees_the_files(
 
 
 class Line(NamedTuple):
-    """A server on Redis, and a client that publishes to it."""
+    """A server with Redis, and a Redis client for publishing to it."""
 
     server: Server
     client: redis.Redis
@@ -237,7 +242,7 @@ class Line(NamedTuple):
 
 @pytest.fixture(scope="module")
 def line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
-    """One server with Redis for everything that is published here."""
+    """One server with Redis for all tests in this module that only publish."""
     data_dir = tmp_path_factory.mktemp("lifecycle") / "rpa_data"
     with redis_server() as backend, running(Server(data_dir, backend.url)) as server, backend.client() as client:
         yield Line(server, client)
@@ -277,7 +282,7 @@ async def _next(websocket: ClientConnection) -> Any:
 
 @pytest.mark.parametrize("kind", list(GARBAGE))
 async def test_garbage_is_dropped_and_counted_and_the_next_message_arrives(line: Line, kind: str) -> None:
-    """Garbage on a channel is dropped; a good message behind it arrives within 100 ms."""
+    """Garbage on a channel is dropped and counted; a good message after it arrives within 100 ms."""
     session_id = f"garbage-{kind}"
     channel = f"rpa_progress:{session_id}"
     async with connect(line.address(session_id)) as websocket:
@@ -300,7 +305,7 @@ async def test_garbage_is_dropped_and_counted_and_the_next_message_arrives(line:
 
 @pytest.mark.parametrize("name", ["", "../x", "a b", ".x", "x" * 129, "sessão", "a:b"])
 async def test_message_on_a_channel_of_no_session_is_dropped_and_counted(line: Line, name: str) -> None:
-    """A session id in a channel's name is checked like any other."""
+    """A message on a channel whose name has no valid session id is counted as garbage and dropped."""
     before = await figures(line.server)
     line.client.publish(f"rpa_progress:{name}", b'{"etapa": 1}')
     line.client.publish("rpa_progress:good", b'{"etapa": 1}')
@@ -311,7 +316,7 @@ async def test_message_on_a_channel_of_no_session_is_dropped_and_counted(line: L
 
 
 async def test_garbage_in_mass_delays_a_good_message_little(line: Line) -> None:
-    """5,000 bad messages are dropped, and logged in a line or two."""
+    """After 5,000 bad messages a good one arrives within 2 s, and the log has grown by less than 4 kB."""
     log_bytes = line.server.log.stat().st_size
     async with connect(line.address("mass")) as websocket:
         pipeline = line.client.pipeline(transaction=False)
@@ -365,7 +370,7 @@ async def test_unnumbered_message_is_relayed_once_and_untouched_but_for_its_type
 
 
 async def test_unnumbered_message_reaches_every_viewer_of_its_session_alone(line: Line) -> None:
-    """Each viewer gets it once, viewers of other sessions get nothing."""
+    """A message without a number reaches each viewer of its session once, and no viewer of another one."""
     async with AsyncExitStack() as sockets:
         mine = [await sockets.enter_async_context(connect(line.address("shared"))) for _ in range(5)]
         other = await sockets.enter_async_context(connect(line.address("shared-not")))
@@ -379,7 +384,7 @@ async def test_unnumbered_message_reaches_every_viewer_of_its_session_alone(line
 
 
 def _own(epoch: str, seq: int, session_id: str, **more: Any) -> bytes:
-    """Build an update as our tracker publishes it."""
+    """Return the bytes of an update as our tracker publishes it; *more* are further keys."""
     update = {
         "type": "progress_update", "epoch": epoch, "seq": seq, "final": False, "estado": "executando",
         "session_id": session_id, "evento": "progresso", "etapa": 1, "total_etapas": 15, "percentual": 6.7,
@@ -391,7 +396,7 @@ def _own(epoch: str, seq: int, session_id: str, **more: Any) -> bytes:
 
 
 async def test_update_that_no_store_holds_does_not_make_the_server_spin(line: Line) -> None:
-    """An update whose snapshot was evicted before it could be read costs few calls to Redis and little CPU."""
+    """Updates that no store has cost few reads of Redis and little CPU time."""
     process = psutil.Process(line.server.pid)
     async with connect(line.address("evicted"), subprotocols=[Subprotocol("rpa.v1")]) as websocket:
         assert (await _next(websocket))["type"] == "sync"
@@ -416,7 +421,7 @@ async def test_update_that_no_store_holds_does_not_make_the_server_spin(line: Li
 
 
 async def test_what_only_looks_like_an_update_of_ours_reaches_no_page(line: Line) -> None:
-    """Bytes that begin like our tracker's update but are no JSON are never sent to a page."""
+    """A message that begins like our tracker's update but is not JSON is never sent to a page."""
     session_id = "forged"
     head = b'{"type":"progress_update","epoch":"e1","seq":%d,"final":false,'
     line.client.set(f"rpa:progress:{session_id}", _snapshot("e1", 1))

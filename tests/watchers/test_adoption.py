@@ -1,4 +1,4 @@
-"""What the server does by itself: it copies dead robots' files into Redis, and finds viewers that are behind."""
+"""Tasks of the server that no request starts: dead robots' files are copied into Redis, viewers catch up."""
 
 import asyncio
 import contextlib
@@ -31,7 +31,7 @@ tracker.finalizar("success")
 
 
 def numbers(redis: RedisServer) -> list[int]:
-    """Return the numbers of the session's updates in Redis."""
+    """Return the ``seq`` of every update of session ``orphan`` in Redis."""
     with redis.client() as client:
         entries: Any = client.xrange("rpa:history:orphan")
     return [int(name.split(b"-")[0]) for name, _ in entries]
@@ -39,7 +39,7 @@ def numbers(redis: RedisServer) -> list[int]:
 
 @pytest.mark.parametrize("known", [0, 5], ids=["nothing", "the beginning"])
 def test_the_files_of_a_dead_robot_are_adopted(data_dir: Path, redis_process: RedisServer, known: int) -> None:
-    """Whatever Redis still has of the run, it has all of it soon after the server sees it."""
+    """The files of a dead robot are copied into Redis, whether Redis had no update of the run or the first five."""
     server = Server(data_dir, redis_process.url)
     subprocess.run([sys.executable, "-c", _ROBOT], env={**server.environ, "RPA_REDIS_URL": "none"}, cwd=ROOT, check=True)
     with running(server):
@@ -59,7 +59,7 @@ def test_the_files_of_a_dead_robot_are_adopted(data_dir: Path, redis_process: Re
 async def test_every_run_of_the_day_is_adopted_whatever_lies_beside_it(
     data_dir: Path, redis_process: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Hundreds of newer files of others, and an invalid one, do not keep any of our runs out."""
+    """150 newer files of other robots do not prevent any of 150 runs of our tracker from being adopted."""
     monkeypatch.setattr(adoption_module, "_SETTLE_S", 0.0)
     dead = Robot(steps=3)
     for number in range(150):
@@ -80,7 +80,7 @@ async def test_every_run_of_the_day_is_adopted_whatever_lies_beside_it(
 
 
 class Told(RedisStore):
-    """A Redis that only says when a session was written and at which position it is."""
+    """A stand-in for Redis: every session was last written at 1.0 and is at the robot's current position."""
 
     def __init__(self, robot: Robot) -> None:
         self._robot = robot
@@ -93,7 +93,7 @@ class Told(RedisStore):
 
 
 async def test_a_viewer_that_is_behind_is_looked_after_until_it_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The message of the end was lost, and the first read of the store after that fails."""
+    """A viewer that missed the final message gets it although the next three reads of the store fail."""
     monkeypatch.setattr(position_check, "CHECK_S", 0.02)
     robot = Robot(steps=3)
     store = SlowStore(robot.state())

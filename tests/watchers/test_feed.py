@@ -1,4 +1,4 @@
-"""From the channel to the hub: our updates unchanged, unnumbered ones made harmless, garbage counted."""
+"""Messages on their way from Redis to the hub: ours stay unchanged, others are redacted, garbage is counted."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ PLAN = {"etapa": 3, "mensagem": "Tela 3", "timestamp": "2025-10-09T19:19:39", "d
 
 
 class Line:
-    """A feed, and a viewer of the session that it feeds."""
+    """A feed, and a viewer of one session; the store has the first *steps* updates of the session's robot."""
 
     def __init__(self, steps: int = 1) -> None:
         self.robot = Robot(steps=steps)
@@ -59,7 +59,7 @@ async def test_a_message_of_the_plan_is_delivered_without_a_cursor() -> None:
 _RUN = [update.raw for update in Robot(steps=8).run.updates]
 _OTHER = [update.raw for update in Robot("bbbb", steps=3).run.updates]
 _END = Robot(steps=3).finish().raw
-#: What may follow the first update of a run, in any order: the next ones, another run's, an end, and damaged ones.
+#: Messages that may follow a run's first update, in any order: its next ones, another run's, an end, damaged ones.
 _MESSAGES = [
     *_RUN, *_OTHER, _END, _RUN[2][:-1], _RUN[2][:-3] + b"\xff}", _RUN[2].replace(b'"mensagem"', b'\n"mensagem"'),
     _RUN[2].replace(b'"final":false,', b'"final":maybe,'), _RUN[2] + b"}", json.dumps(PLAN).encode(), b"",
@@ -68,7 +68,7 @@ _MESSAGES = [
 
 @given(st.lists(st.sampled_from(range(len(_MESSAGES))), max_size=12))
 def test_the_short_way_of_the_next_update_makes_no_difference(order: list[int]) -> None:
-    """Viewers, counters and state are the same as if every message took the long way."""
+    """Viewers, counters and state are the same whether hub.take() handles updates or the feed parses each one."""
 
     async def outcome(short: bool) -> tuple[Any, ...]:
         line = await Line().open()
@@ -86,7 +86,7 @@ def test_the_short_way_of_the_next_update_makes_no_difference(order: list[int]) 
 
 
 async def test_the_next_update_goes_the_short_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    """After one parsed message, the next ones are only compared with the expected head, not parsed."""
+    """After one message was parsed, the next ones are only compared with the head of the expected update."""
     line = await Line().open()
     line.feed.message(CHANNEL, line.robot.step().raw)
     monkeypatch.setattr("rpa_server.watchers.feed.own_update", None)
@@ -101,7 +101,7 @@ async def test_the_next_update_goes_the_short_way(monkeypatch: pytest.MonkeyPatc
 
 
 async def test_what_comes_late_is_not_taken_for_the_next_update() -> None:
-    """A read of the store was faster than the messages: those count as seen."""
+    """Messages whose updates a read of the store has already brought are dropped, and the next one is delivered."""
     line = await Line().open()
     line.feed.message(CHANNEL, line.robot.step().raw)
     late = line.robot.steps(4)
@@ -115,7 +115,7 @@ async def test_what_comes_late_is_not_taken_for_the_next_update() -> None:
 
 
 async def test_who_joins_between_two_updates_is_told_the_last_one() -> None:
-    """Clients that join share one first message until something changes."""
+    """Right after each update, the first message that joining clients share has that update's text."""
     line = await Line().open()
     for _ in range(3):
         update = line.robot.step()
@@ -126,7 +126,7 @@ async def test_who_joins_between_two_updates_is_told_the_last_one() -> None:
 
 
 async def test_what_was_delivered_is_kept_for_who_lags_alone() -> None:
-    """Only a lagging client needs the log; all others are served from the history."""
+    """Delivered updates are logged while a client lags, and the log is emptied once it has caught up."""
     line = await Line().open()
     line.viewer.pending = 1
     for update in line.robot.steps(10):
@@ -145,7 +145,7 @@ async def test_what_was_delivered_is_kept_for_who_lags_alone() -> None:
     [b"rpa_progress:", b"rpa_progress:../x", b"rpa_progress:*", b"rpa_progress:\xff", b"rpa_progress:a b", b"rpa_", b""],
 )
 async def test_a_channel_that_names_no_session_is_garbage(channel: bytes) -> None:
-    """A channel that does not belong to a session is counted and dropped."""
+    """A message on a channel that does not belong to a session is counted as garbage and dropped."""
     line = await Line().open()
     line.feed.message(channel, line.robot.step().raw)
     assert line.viewer.seqs == []
@@ -171,7 +171,7 @@ GARBAGE = {
 
 @pytest.mark.parametrize("raw", GARBAGE.values(), ids=GARBAGE.keys())
 async def test_garbage_is_counted_and_dropped(raw: bytes) -> None:
-    """A message that is not an update reaches nobody and stops nothing."""
+    """A message that is not an update is counted and reaches no viewer, and the next update is delivered."""
     line = await Line().open()
     line.feed.message(CHANNEL, raw)
     line.feed.message(CHANNEL, line.robot.step().raw)
@@ -218,7 +218,7 @@ async def test_garbage_is_logged_now_and_then(caplog: pytest.LogCaptureFixture) 
 
 
 def test_a_message_of_another_writer_keeps_its_keys() -> None:
-    """A message of another writer is relayed flat, with ``type`` added and its keys unchanged."""
+    """A message of another writer is relayed with ``type`` added and its other keys unchanged."""
     update = unnumbered_update(json.dumps({**PLAN, "extra": [1, None]}).encode())
     assert json.loads(update.raw) == {"type": "progress_update", **PLAN, "extra": [1, None]}
     assert update.cursor is None
@@ -234,7 +234,7 @@ TOLD: dict[str, Any] = {
 
 
 async def test_a_message_of_another_writer_brings_nothing_of_the_form_to_the_viewers() -> None:
-    """As in other robots' snapshots, form fields are dropped, and what looks personal in a text is masked."""
+    """In another writer's message, form fields are dropped, and what looks personal in a text is masked."""
     line = await Line().open()
     line.feed.message(CHANNEL, json.dumps({**TOLD, "parametros": FORM}).encode())
     assert line.viewer.updates[-1].data == {
@@ -246,7 +246,7 @@ async def test_a_message_of_another_writer_brings_nothing_of_the_form_to_the_vie
 
 
 async def test_what_our_tracker_attaches_is_delivered_as_it_is() -> None:
-    """The caller of the tracker decides what pages see."""
+    """An update of our tracker is not redacted: the tracker's caller decides what pages see."""
     line = await Line().open()
     update = line.robot.run.step(2, TOLD["mensagem"], line.robot.run_time(), TOLD["dados_extra"])
     line.feed.message(CHANNEL, update.raw)
@@ -265,7 +265,7 @@ FORGED: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("forged", FORGED.values(), ids=FORGED.keys())
 def test_a_message_of_another_writer_can_only_be_an_update_without_a_cursor(forged: dict[str, Any]) -> None:
-    """The frame of such a message is a progress_update with neither ``epoch`` nor ``seq``, whatever it contains."""
+    """Another writer's message becomes a progress_update with neither ``epoch`` nor ``seq``, whatever it contains."""
     message = json.loads(unnumbered_update(json.dumps({**PLAN, **forged}).encode()).raw)
     assert message["type"] == "progress_update"
     assert "epoch" not in message
@@ -273,7 +273,7 @@ def test_a_message_of_another_writer_can_only_be_an_update_without_a_cursor(forg
 
 
 def test_an_update_of_ours_that_was_written_anew_has_no_cursor() -> None:
-    """An update of ours re-encoded by another JSON writer is not recognised: it can't move the clients' position."""
+    """An update of ours that was encoded anew is not recognised as ours: it can't move the clients' position."""
     spaced = json.dumps(json.loads(Robot().step().raw)).encode()
     message = json.loads(unnumbered_update(spaced).raw)
     assert "epoch" not in message
@@ -281,7 +281,7 @@ def test_an_update_of_ours_that_was_written_anew_has_no_cursor() -> None:
 
 
 def test_the_largest_foreign_message_is_a_megabyte() -> None:
-    """A message of MAX_BYTES passes, one more byte does not."""
+    """Another writer's message may have MAX_BYTES; with one more byte it is a BadDocument."""
     raw = b'{"mensagem":"%b"}'
     fits = raw % (b"x" * (MAX_BYTES - len(raw) + 2))
     assert len(fits) == MAX_BYTES
@@ -294,14 +294,14 @@ def test_the_largest_foreign_message_is_a_megabyte() -> None:
     inner) | st.dictionaries(st.sampled_from(["etapa", "mensagem", "dados_extra", "estimativas", "type", "seq"]),
                              inner)).map(lambda value: json.dumps(value).encode()))  # fmt: skip
 def test_no_message_raises(raw: bytes) -> None:
-    """Whatever arrives is an update or garbage, never an exception."""
+    """Whatever arrives is counted as an update or as garbage, and raises nothing."""
     feed = Feed(make_hub(SlowStore()))
     feed.message(CHANNEL, raw)
     assert feed.received + feed.garbage == 1
 
 
 def test_a_message_of_another_writer_can_not_pass_for_one_of_ours() -> None:
-    """A stranger can't set the kind of message, its position, or whether the run is over."""
+    """Another writer can't set the type of a message, its position, or whether the run is over."""
     raw = b'{"type":"reset","etapa":1,"epoch":"x","seq":9,"final":true,"estado":"sucesso","mensagem":"m"}'
     update = unnumbered_update(raw)
     assert update.data == {"type": "progress_update", "etapa": 1, "mensagem": "m"}

@@ -1,4 +1,4 @@
-"""Robots that write a snapshot into Redis without publishing, and robots that only publish."""
+"""Robots that write their snapshot into Redis without publishing: pages get it by notification or by polling."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ STARTED = datetime(2026, 1, 15, 9, 30)
 
 
 def write(redis: RedisServer, session_id: str, etapa: int, status: str = "executando") -> float:
-    """Write a snapshot as the deployed Redis tracker does; return the time."""
+    """Write a snapshot as the deployed Redis tracker does; return the monotonic time."""
     snapshot = {
         "etapa_atual": etapa,
         "total_etapas": 15,
@@ -36,7 +36,7 @@ def write(redis: RedisServer, session_id: str, etapa: int, status: str = "execut
 
 
 def steps(watcher: Any) -> list[int]:
-    """Return the steps that a watcher got, including that of the first state."""
+    """Return the step of each update and state that a watcher received."""
     shown = [message.get("snapshot", message) for message in watcher.messages]
     return [state.get("etapa_atual", state.get("etapa")) for state in shown if state]
 
@@ -47,7 +47,7 @@ def steps(watcher: Any) -> list[int]:
 async def test_a_snapshot_that_nobody_announced_arrives(
     data_dir: Path, redis_process: RedisServer, allowed: bool, limit_s: float
 ) -> None:
-    """It arrives within 100 ms if Redis can be configured to notify, else within 500 ms; on every stream, in order."""
+    """A snapshot that was only written arrives within 100 ms if Redis lets us turn on notifications, else 500 ms."""
     if not allowed:
         with redis_process.client() as client:
             client.execute_command("ACL", "SETUSER", "web", "on", ">p", "~*", "&*", "+@all", "-config")
@@ -68,11 +68,11 @@ async def test_a_snapshot_that_nobody_announced_arrives(
     assert ("K" in keyspace["notify-keyspace-events"]) == allowed
     for watcher in watchers:
         assert steps(watcher) == list(range(1, 11))
-    within(sorted(delays_s)[-2], limit_s)  # one may meet whatever else this machine does
+    within(sorted(delays_s)[-2], limit_s)  # the slowest may be due to something else on this machine
 
 
 async def test_what_redis_tells_already_is_kept(data_dir: Path, redis_process: RedisServer) -> None:
-    """Only the missing flags are added to the setting."""
+    """The server adds only the missing flags to ``notify-keyspace-events``; those of other programs stay."""
     with redis_process.client() as client:
         client.config_set("notify-keyspace-events", "Ex")
         with running(Server(data_dir, redis_process.url)):
@@ -85,7 +85,7 @@ async def test_what_redis_tells_already_is_kept(data_dir: Path, redis_process: R
 async def test_an_end_arrives_though_another_program_switched_the_word_off(
     data_dir: Path, redis_process: RedisServer, setting: str
 ) -> None:
-    """After the switch it arrives late, before that at once."""
+    """If another program switches the notifications off, snapshots still arrive within 6 s, the final one too."""
     with running(Server(data_dir, redis_process.url)) as server:
         watchers = [SocketWatcher(server.url, "off"), EventWatcher(server.url, "off")]
         async with watching(*watchers):

@@ -1,4 +1,4 @@
-"""A network between pages and the server that tests can slow, silence, cut and restore during a run."""
+"""A proxy between pages and the server that tests can freeze, cut, or make drop requests while a page is open."""
 
 import asyncio
 import re
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from tests.support.faults.relay import Relay, Rule, streams, upgrades
 
-#: Tells by a request's head whether an attribute of Network applies to it.
+#: Tells by its head whether a request is of a certain kind.
 Heads = Callable[[bytes], bool]
 
 
@@ -15,25 +15,28 @@ def nothing(head: bytes) -> bool:
 
 
 def polls(head: bytes) -> bool:
-    """Tell whether a request asks for the state."""
+    """Tell whether this is the head of a poll of a session."""
     return head.startswith(b"GET /api/sessions/")
 
 
 def delivers(head: bytes) -> bool:
-    """Tell whether a request is one of the client's own, over any transport."""
+    """Tell whether the page's client receives updates by this request: a WebSocket, an event stream or a poll."""
     return upgrades(head) or streams(head) or polls(head)
 
 
 class Network(Relay):
     """A proxy whose behaviour can be changed at any time, by kind of request.
 
+    Args:
+        target: the server's port on 127.0.0.1.
+
     Attributes:
-        rule: as the relay's; may be changed.
-        holds: requests that are never answered.
-        mutes: requests whose answer ends with its head; the body is never sent.
-        kills: requests whose connection is cut a moment after it opened.
-        is_down: no connection is accepted, as if there were no server.
-        open: the heads of the requests that are open now.
+        rule: see relay.Rule; passes on every request unless a test sets another one.
+        holds: the kind of requests that are accepted and never answered.
+        mutes: the kind of requests of whose answer only the head is passed on.
+        kills: the kind of requests whose connection is aborted 30 ms after they came.
+        is_down: while True every new connection is aborted at once, as if no server were there.
+        open: the open connections, each with the head of its request; b"" before the rule has passed that on.
     """
 
     def __init__(self, target: int) -> None:
@@ -48,24 +51,24 @@ class Network(Relay):
         self._flows.set()
 
     def freeze(self) -> None:
-        """Let no byte pass any more, without closing anything."""
+        """Stop passing bytes on, in both directions and without closing any connection, until thaw()."""
         self._flows.clear()
 
     def thaw(self) -> None:
         self._flows.set()
 
     def cut(self) -> None:
-        """Break every connection."""
+        """Abort every open connection."""
         for writer in list(self.open):
             writer.transport.abort()
 
     @property
     def delivering(self) -> list[bytes]:
-        """The open requests of clients."""
+        """The heads of the open requests by which clients receive updates, see delivers()."""
         return [head for head in self.open.values() if delivers(head)]
 
     def count(self, which: Heads) -> int:
-        """Return how many requests of a kind came."""
+        """Return how many requests so far were of the kind *which*."""
         return sum(map(which, self.heads))
 
     def _refusal(self, head: bytes) -> bytes | None:
@@ -92,7 +95,7 @@ class Network(Relay):
         await super()._pass(head, reader, writer)
 
     def _sent(self, head: bytes) -> bytes:
-        # One request a connection: only a connection's first head is looked at.
+        # The server is to close each connection after its first request, since Relay reads no later ones.
         return head if upgrades(head) else re.sub(rb"(?i)\r\nconnection: keep-alive", b"\r\nConnection: close", head)
 
     async def _passing(self, data: bytes, head: bytes) -> bytes:

@@ -1,4 +1,6 @@
-"""The widget under test: another site's page under the strictest policy, and a robot that publishes to a real server.
+"""What browser tests need: marks, a page that fails the test on any error, a site that embeds the widget, and a robot.
+
+The site's pages have the strictest Content-Security-Policy that the widget works with; the robot publishes over HTTP.
 """
 
 import asyncio
@@ -31,7 +33,7 @@ PLAN = {
 }  # fmt: skip
 PLANS = {"plano_recomendado": PLAN, "plano_alternativo": {**PLAN, "valor": "R$ 2.487,90"}}
 _UNREAD = {field: "N/A" if isinstance(word, str) else False for field, word in PLAN.items()}
-#: A quote of which one plan could not be read, and a "success" without any price, which is not a quote.
+#: A quote whose alternative plan could not be read; PRICELESS is a "success" without any price, so no quote.
 UNREAD = {**PLANS, "plano_alternativo": _UNREAD}
 PRICELESS = dict.fromkeys(PLANS, _UNREAD)
 ESTIMATES = {
@@ -41,7 +43,8 @@ ESTIMATES = {
     ]
 }
 MANUAL = {"status_final": "error", "erro_final": "Cotação manual necessária"}
-#: SessionState → how its run ends, the last step before that, and what the widget shows.
+#: What the widget can show, by a name: the publication that ends the run (None for none), the last step before it, the
+#: widget's heading, and another text that it shows.
 STATES: dict[str, tuple[dict[str, Any] | None, int, str, str]] = {
     "waiting": (None, -1, "Aguardando o início", "Assim que o robô começar"),
     "running": (None, 8, "Em andamento", "Compreensiva"),
@@ -56,7 +59,7 @@ STATES: dict[str, tuple[dict[str, Any] | None, int, str, str]] = {
     "stalled": (None, 8, "Em andamento", "Está demorando mais que o normal; ainda em andamento (etapa 8)."),
 }
 
-#: The marks of every module of browser tests: one event loop per module, so that its tests share one browser.
+#: For ``pytestmark`` of modules whose tests share one browser, which belongs to the module's event loop.
 MARKS = [
     pytest.mark.asyncio(loop_scope="module"),
     pytest.mark.browser,
@@ -76,7 +79,11 @@ for (const kind of ['progress', 'estimate', 'result', 'error', 'connection', 'st
 
 @contextlib.asynccontextmanager
 async def watched(context: BrowserContext, known: re.Pattern[str] = NETWORK) -> AsyncIterator[Page]:
-    """Open a page; any error, dialog or policy violation fails the test unless its text begins as *known*."""
+    """Open a page that fails the test, at the end of the block, if anything went wrong in it.
+
+    Args:
+        known: console messages, exceptions, dialogs and policy violations that begin like this are ignored.
+    """
     complaints: list[str] = []
 
     def on_console(message: ConsoleMessage) -> None:
@@ -102,7 +109,16 @@ async def watched(context: BrowserContext, known: re.Pattern[str] = NETWORK) -> 
 
 
 class EmbeddingSite:
-    """Another site: serves the page that a test gives it, under the strictest policy that the widget works with."""
+    """Another site: serves the page that a test gives it, under the strictest policy that the widget works with.
+
+    Args:
+        server: the address of rpa-server.
+
+    Attributes:
+        body: the page, or what stands in its body.
+        connect: the sources that the policy's ``connect-src`` lists.
+        more: additional headers of every page.
+    """
 
     def __init__(self, server: str) -> None:
         self.server = server
@@ -112,14 +128,14 @@ class EmbeddingSite:
         self._http = TestServer(app, host="127.0.0.1")
 
     def reset(self) -> None:
-        """Undo what a test changed."""
+        """Set ``body``, ``connect`` and ``more`` to their initial values."""
         self.body = ""
         self.connect = f"{self.server} {self.server.replace('http', 'ws')}"
-        self.more: dict[str, str] = {}  # sent with every page
+        self.more: dict[str, str] = {}  # headers
 
     @property
     def policy(self) -> str:
-        """The page's policy; it allows no inline styles, since the widget brings its own sheet."""
+        """The page's Content-Security-Policy; it forbids inline styles, which the widget does not need."""
         return (
             f"default-src 'none'; script-src {self.server}; connect-src {self.connect}; "
             "base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
@@ -144,7 +160,7 @@ class EmbeddingSite:
 
 
 class Stage:
-    """A robot, the embedding site's page, and the widget in it."""
+    """A robot that publishes one session, and a page, of the embedding site for example, that shows the widget."""
 
     def __init__(self, http: aiohttp.ClientSession, site: EmbeddingSite, page: Page) -> None:
         self.http = http
@@ -159,7 +175,7 @@ class Stage:
                 assert answer.status == 201, await answer.text()
 
     async def run(self, last: int, end: dict[str, Any] | None = None) -> None:
-        """Report a run up to step *last*; the fifth step brings the estimates."""
+        """Publish the steps from 0 to *last*, the estimates after step 5, and then *end* if there is one."""
         for step in range(last + 1):
             await self.publish({"etapa": step, "mensagem": f"Passo {step}"})
             if step == 5:
@@ -172,13 +188,13 @@ class Stage:
         return f'<script defer src="{self.server}/static/rpa-progress.js"></script>'
 
     def element(self, attributes: str = "", inside: str = "Acompanhando…") -> str:
-        """Return script and element; the session is added unless *attributes* say where it comes from."""
+        """Return script and element; with ``session-id`` unless *attributes* have ``session-…`` or ``demo``."""
         if not re.search(r"\b(session-|demo)", attributes):
             attributes = f'{attributes} session-id="{self.session}"'
         return f"{self.script}<rpa-progress {attributes}>{inside}</rpa-progress>"
 
     async def open(self, attributes: str = "", inside: str = "Acompanhando…", before: str = "", query: str = "") -> None:
-        """Show a page of the other site with the widget."""
+        """Show a page of the embedding site with the widget."""
         await self.show(before + self.element(attributes, inside), query)
 
     async def show(self, body: str, query: str = "") -> None:
@@ -186,7 +202,7 @@ class Stage:
         await self.page.goto(self.site.url + query)
 
     async def open_at_home(self, attributes: str = "", before: str = "", page: Page | None = None) -> None:
-        """Show the widget in a page of the server's own origin, without a policy."""
+        """Show the widget in a page of the server's own origin, without a Content-Security-Policy."""
         page = page or self.page
         body = f'<!doctype html><html lang="pt-BR"><title>Loja</title>{before}{self.element(attributes)}'
         await page.route("**/home", lambda route: route.fulfill(body=body, content_type="text/html"))
@@ -205,22 +221,22 @@ class Stage:
         return [event for event in events if event["kind"] == kind]
 
     async def refuse(self) -> None:
-        """Answer the open page's next poll as the server refuses a page that it does not let in."""
+        """Make all further polls of the page fail with status 403 and code ``forbidden``."""
         body = {"type": "error", "code": "forbidden", "message": "", "temporary": False}
         headers = {"Access-Control-Allow-Origin": "*"}
         await self.page.route("**/api/sessions/**", lambda route: route.fulfill(status=403, json=body, headers=headers))
-        await self.publish({"etapa": 9, "mensagem": "Passo 9"})  # ends the waiting poll
+        await self.publish({"etapa": 9, "mensagem": "Passo 9"})  # an update, so that the waiting poll returns
 
     async def run_clock(self, seconds: int) -> None:
-        """Move the page's clock in steps short enough for the network to answer between them."""
+        """Advance the page's clock in steps of 5 s, with 10 ms of real time after each for the network to answer."""
         for _ in range(seconds // 5):
             await self.page.clock.run_for(5_000)
             await asyncio.sleep(0.01)
 
 
 async def complaints_of_axe(axe: str, page: Page, selector: str = "rpa-progress") -> list[str]:
-    """Return the problems that axe finds in the elements that match *selector*."""
-    await page.clock.resume()  # axe itself waits in the page
+    """Return the violations that axe (its source is *axe*) finds in the elements that match *selector*."""
+    await page.clock.resume()  # axe uses timers, which a paused clock would stop
     await page.evaluate(axe)
     found = await page.evaluate("(selector) => axe.run(selector, {resultTypes: ['violations']})", selector)
     assert found["passes"], "axe looked at nothing"

@@ -1,6 +1,6 @@
-"""A visit: a page with the bare client in a real Chromium, a working robot, and between them a network that fails.
+"""A page with the bare client in a real Chromium, a working robot, and between page and server a network that fails.
 
-The page has another origin and the strictest policy, and its clock can be moved; the network is a TCP proxy, so that its
+The page has another origin and the strictest policy. Its clock can be moved by the test; the network is a proxy, so its
 failures happen in real time, as bytes that do not arrive.
 """
 
@@ -20,7 +20,7 @@ from tests.support.browser.network import Network
 from tests.support.browser.stage import NETWORK, PLANS, EmbeddingSite, watched
 from tests.support.server import PATIENCE_S, until
 
-#: The page's script: it follows a session and keeps every event.
+#: Runs in every page: defines follow(), which starts a client and records its events in ``window.seen``.
 FOLLOW = """
 window.follow = (id, options) => {
   const seen = window.seen = {updates: [], states: [], errors: [], ends: 0};
@@ -33,15 +33,16 @@ window.follow = (id, options) => {
   client.connect();
 };
 """
-#: Fields of the page's last state that must equal the server's.
+#: Fields of the client's final snapshot that must equal the server's.
 SHOWN = ("epoch", "seq", "etapa_atual", "percentual", "mensagem", "estado", "final", "resultado", "estimativas", "erros")
 
 
 class TrackedRun:
-    """A run that the tracker reports to a real Redis.
+    """A run that our tracker reports to a real Redis.
 
     Attributes:
-        said: the messages of its steps, in order.
+        session: its session id.
+        said: the ``mensagem`` of each step so far, in order.
     """
 
     def __init__(self, client: redis.Redis) -> None:
@@ -60,7 +61,7 @@ class TrackedRun:
 
 
 class Visit:
-    """A page that follows a robot's run through a network."""
+    """A page that follows a robot's run through a network; see visiting()."""
 
     def __init__(self, page: Page, network: Network, robot: TrackedRun, site: EmbeddingSite) -> None:
         self.page = page
@@ -69,39 +70,46 @@ class Visit:
         self.site = site
 
     async def follow(self, page: Page | None = None, **options: Any) -> None:
-        """Open the page, and follow the run in it."""
+        """Open the site's page and follow the run in it; *options* are those of RPAProgressClient."""
         page = page or self.page
         self.site.body = f'<script src="{self.site.server}/static/rpa-client.js"></script>'
         await page.goto(self.site.url)
         await self.begin(page, **options)
 
     async def open(self, origin: str, body: str) -> None:
-        """Show a page of *origin*, which is the network's, that has no policy."""
+        """Show a page without a Content-Security-Policy that the network itself serves; *origin* must lead to it."""
         text = f'<!doctype html><html lang="pt-BR"><meta charset="utf-8"><title>Loja</title>{body}'.encode()
         page = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\n\r\n" + text
-        # Not through Playwright's own answer: Chromium blocks WebSockets to localhost from pages with no real address.
+        # Not by page.route(): such a page comes from no IP address, so Chromium blocks its WebSockets to localhost.
         self.network.rule = lambda head: page if head.startswith(b"GET /home") else None
         await self.page.goto(f"{origin}/home")
 
     async def begin(self, page: Page | None = None, **options: Any) -> None:
-        """Follow the run in an open page."""
+        """Follow the run in a page that is open already."""
         page = page or self.page
         await page.evaluate("([id, options]) => follow(id, options)", [self.robot.session, options])
 
     async def has(self, state: str, timeout_s: float = PATIENCE_S) -> None:
-        """Wait, while the page's clock goes on by itself, until an expression is true in the page.
+        """Wait until the JavaScript expression *state* is true in the page, while the page's clock runs by itself.
 
-        The page's policy forbids Playwright's own way of waiting, which needs eval.
+        Playwright's own wait_for_function() needs eval, which the page's policy forbids.
         """
         try:
             async with asyncio.timeout(timeout_s):
-                while not await self.page.evaluate(state):  # noqa: ASYNC110 - nothing in the page wakes it
+                while not await self.page.evaluate(state):  # noqa: ASYNC110 - the page sends no event
                     await asyncio.sleep(0.02)
         except TimeoutError:
             raise AssertionError(f"{state} never: {await self.seen()} {await self.stats()}") from None
 
     async def comes(self, state: str, within_s: float, work_every_s: float = 0, step_s: float = 0.5) -> float:
-        """Move the page's clock until an expression is true in it; return the seconds by that clock."""
+        """Advance the page's clock until a JavaScript expression is true in the page; return the seconds by that clock.
+
+        Args:
+            state: the expression.
+            within_s: the most seconds, by the page's clock.
+            work_every_s: the robot reports a step each time this many seconds have passed; 0 for none.
+            step_s: by how much the clock is advanced at once.
+        """
         passed = 0.0
         while not await self.page.evaluate(state):
             assert passed < within_s, f"{state} not within {within_s} s: {await self.seen()} {await self.stats()}"
@@ -112,13 +120,13 @@ class Visit:
         return passed
 
     async def passes(self, seconds: float, step_s: float = 1.0) -> None:
-        """Move the page's clock in steps, with time for the network between them."""
+        """Advance the page's clock in steps, with 15 ms of real time after each for the network."""
         for _ in range(round(seconds / step_s)):
             await self.page.clock.run_for(int(step_s * 1000))
             await asyncio.sleep(0.015)
 
     async def sleeps(self, seconds: float) -> None:
-        """Move the page's clock in one jump: timers fire late and once, as after sleep."""
+        """Advance the page's clock in one jump: timers fire late and once, as after the computer has slept."""
         await self.page.clock.fast_forward(int(seconds * 1000))
 
     async def shows(self, timeout_s: float = PATIENCE_S) -> None:
@@ -132,11 +140,11 @@ class Visit:
         return dict(await self.page.evaluate("client.stats()"))
 
     async def opened(self) -> list[str]:
-        """Return the transports that opened, in order."""
+        """Return the transports over which the client connected, in order."""
         return [transport for state, transport, _ in (await self.seen())["states"] if state == "open"]
 
     async def hide(self, state: str = "hidden") -> None:
-        """Imitate what a page without a screen never gets: that its tab is hidden, or visible again."""
+        """Set the page's visibility and report the change, since a tab of headless Chromium is never hidden."""
         await self.page.evaluate(
             "(state) => { Object.defineProperty(document, 'visibilityState', {value: state, configurable: true});"
             " Object.defineProperty(document, 'hidden', {value: state === 'hidden', configurable: true});"
@@ -145,10 +153,9 @@ class Visit:
         )
 
     async def ends(self, transport: str, first: int = 1) -> None:
-        """End the run and check what every visit promises.
+        """End the run and check what must hold after every visit, see holds().
 
-        The final state is the server's own; every update from number *first* on came once and in order; one transport was
-        open to the end, afterwards none is, and no timer is left.
+        Before the end only *transport* is open, over one connection; after it no connection is left.
         """
         before = await self.stats()
         assert (before["live"], before["probing"]) == (1, 0)
@@ -161,7 +168,11 @@ class Visit:
         await until(lambda: not self.network.delivering)
 
     async def holds(self, first: int = 1) -> None:
-        """Check that every update was received, and that nothing is left running."""
+        """Check what the client received, and that it stopped.
+
+        Its final state is the server's; every update from number *first* on came once and in order; no connection, no
+        attempt to connect and no timer is left.
+        """
         seen, stats = await self.seen(), await self.stats()
         state = await self.page.evaluate("client.snapshot()")
         async with aiohttp.ClientSession() as http, http.get(self._address) as answer:
@@ -184,7 +195,7 @@ class Visit:
 async def visiting(
     context: BrowserContext, port: int, client: redis.Redis, known: re.Pattern[str] = NETWORK
 ) -> AsyncIterator[Visit]:
-    """Make a visit through a network of its own; errors on the page's console, beyond *known*, fail the test."""
+    """Yield a Visit through a network of its own to the server on *port*; for *known* see stage.watched()."""
     async with Network(port).running() as network, watched(context, known) as page:
         assert isinstance(network, Network)
         site = EmbeddingSite(network.url)

@@ -1,4 +1,4 @@
-"""Certificates for a Redis with TLS: a good one, an expired one, and the authorities behind them."""
+"""Makes certificate authorities, and certificates for a Redis with TLS, valid or expired."""
 
 import shutil
 import subprocess
@@ -8,13 +8,13 @@ _NAMES = "subjectAltName=DNS:localhost,IP:127.0.0.1"
 
 
 def why_no_tls() -> str:
-    """Return why a Redis with TLS can't be had here, "" if it can."""
+    """Return why a Redis with TLS can't run on this machine, "" if it can."""
     if shutil.which("openssl") is None:
         return "certificates need openssl"
     program = shutil.which("redis-server")
     if program is None:
         return "redis-server is not installed"
-    # Built without TLS redis-server rejects the option; built with TLS it reports missing files.
+    # Built without TLS, redis-server rejects the option; built with TLS, it reports that the certificate is missing.
     words = [program, "--port", "0", "--tls-port", "1"]
     said = subprocess.run(words, capture_output=True, text=True, check=False, timeout=10).stdout
     return "" if "Failed to configure TLS" in said else "redis-server has no TLS"
@@ -27,7 +27,7 @@ class Authority:
         directory: for its files, created if missing.
 
     Attributes:
-        path: its own certificate.
+        path: the file of its own certificate.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -38,10 +38,11 @@ class Authority:
         self._openssl("req", "-x509", *self._new_key(self._key), "-out", self.path, "-days", "2", "-subj", "/CN=test")
 
     def sign(self, name: str, days: int = 2) -> tuple[Path, Path]:
-        """Make a certificate for localhost; return it and its key.
+        """Make a certificate for localhost; return the paths of the certificate and of its key.
 
         Args:
-            days: how long it is valid; -1 for an expired one.
+            name: of the files, without suffix.
+            days: for how many days it is valid; -1 for an expired one.
         """
         request, key, certificate = (self._directory / f"{name}.{kind}" for kind in ("csr", "key", "pem"))
         self._openssl("req", *self._new_key(key), "-out", request, "-subj", "/CN=localhost", "-addext", _NAMES)

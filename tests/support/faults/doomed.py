@@ -1,7 +1,7 @@
 """Robots that are killed while they write files. Run as ``python -m tests.support.faults.doomed TIMES SESSION …``.
 
-Each robot is a process that reports as fast as it can until SIGKILL comes, at a random moment; the next one then takes
-another session. ``RPA_DATA_DIR`` gives the directory. Prints how many robots there were.
+Each robot is a process that reports as fast as it can until SIGKILL comes after 2 to 60 ms; then the next robot begins,
+with the next session of the list. ``RPA_DATA_DIR`` names the directory. Prints how many robots there were.
 """
 
 import itertools
@@ -23,7 +23,7 @@ def _write(session_id: str) -> None:
 
 
 def main(times: int, sessions: list[str]) -> None:
-    """Kill *times* writers."""
+    """Start and kill *times* robots, one after the other; they use *sessions* in turn."""
     for number in range(times):
         writer = os.fork()
         if writer == 0:

@@ -1,10 +1,10 @@
 """Robots and viewers around real servers: everything that a scenario needs except its fault.
 
-    async with scene(tmp_path, backend, robots=20, viewers=200) as fleet:
+    async with scene(tmp_path, redis.url, near=10, far=10, viewers=200) as fleet:
         ... break something ...
         verdict = await fleet.end()
 
-All are processes except the viewers, which share the test's event loop: run blocking code in a thread.
+Servers and robots are processes. The viewers run on the test's event loop, so a test runs blocking code in a thread.
 """
 
 import asyncio
@@ -33,13 +33,14 @@ from tests.support.timing import within
 
 @dataclass
 class Fleet:
-    """A scenario's cast.
+    """The servers, robots and viewers of one scenario.
 
     Attributes:
         server: the first server.
-        servers: all of them.
-        robots: processes with robots.
+        servers: all servers.
+        robots: the processes in which the robots run.
         crowd: the viewers.
+        started_s: when the fleet was complete, in monotonic seconds.
     """
 
     servers: Sequence[Server]
@@ -52,11 +53,11 @@ class Fleet:
         return self.servers[0]
 
     async def end(self, settle_s: float = 0.5, patience_s: float = 60.0) -> Verdict:
-        """Let the robots end their runs and the viewers receive it; judge.
+        """Make the robots end their runs, wait until the viewers have received the ends, and judge.
 
         Args:
-            settle_s: how long everything goes on before that.
-            patience_s: how long to wait for the last viewer.
+            settle_s: how many seconds to wait before the robots end.
+            patience_s: how many seconds to wait for the viewers; what one has not received by then counts as lost.
         """
         await asyncio.sleep(settle_s)
         for robots in self.robots:
@@ -67,7 +68,7 @@ class Fleet:
         return verdict
 
     async def _stale(self) -> int:
-        """Ask every server for every session; count the answers that lack something of the robot's last state."""
+        """Poll every session on every server; count the answers that contradict the robot's final snapshot."""
         stale = 0
         async with aiohttp.ClientSession() as http:
             for server in self.servers:
@@ -81,7 +82,7 @@ class Fleet:
         return {session: end for robots in self.robots for session, end in robots.ends().items()}
 
     def live_again_s(self, since_s: float) -> float:
-        """Return how long after *since_s* the last viewer got an update again; infinity if one never did."""
+        """Return how many seconds after *since_s* every viewer had an update again; infinity if one got none."""
         firsts = (
             next((event.at_s for event in viewer.events if event.kind == "update" and event.at_s > since_s), float("inf"))
             for viewer in self.crowd.viewers
@@ -89,7 +90,7 @@ class Fleet:
         return max(firsts) - since_s
 
     def verdict(self) -> Verdict:
-        """Judge what was seen so far."""
+        """Judge what the viewers received so far."""
         reports = {session: calls for robots in self.robots for session, calls in robots.reports().items()}
         return judge(reports, self.crowd.viewers, self._ends())
 
@@ -109,16 +110,20 @@ async def scene(
     kind: type[LiveViewer] = LiveViewer,
     **environ: str,
 ) -> AsyncIterator[Fleet]:
-    """Start a server, robots and viewers; stop them after the block.
+    """Start servers, robots and viewers; stop them after the block.
 
     Args:
-        redis_url: the servers' Redis, and the robots' unless *robots_url* is given.
-        near: robots that share the server's data directory.
-        far: robots with a data directory of their own, as on another machine: only Redis connects them.
+        directory: for data directories and logs.
+        redis_url: the Redis of the default server, and of the robots unless *robots_url* is given.
+        near: number of robots that write to ``directory/rpa_data``, the data directory of the default server.
+        far: number of robots that write to another directory, as on another machine: only through Redis do their
+            updates reach a server.
+        viewers: number of viewers.
         every_s: seconds between two calls of a robot.
+        mix: lists of transports, assigned to the viewers in turn.
         servers: the servers to start; by default one on ``directory/rpa_data``.
-        kind: the kind of the viewers.
-        environ: additional variables for the server.
+        kind: the viewers' class.
+        environ: additional environment variables of the default server.
     """
     data_dir = directory / "rpa_data"
     servers = servers or [Server(data_dir, redis_url, None, **environ)]
@@ -142,7 +147,7 @@ async def eventually(true: Callable[[], Any], bound_s: float, step_s: float = 0.
     """Wait until *true* (a function or a coroutine function) returns something true; return the seconds it took.
 
     Raises:
-        TimeoutError: it never did.
+        TimeoutError: it did not within *bound_s* or PATIENCE_S, whichever is longer.
         TooSlow: it did, but later than *bound_s*.
     """
     began = time.monotonic()
@@ -160,7 +165,7 @@ async def eventually(true: Callable[[], Any], bound_s: float, step_s: float = 0.
 
 
 async def ready(server: Server) -> tuple[int, dict[str, Any]]:
-    """Ask ``/health/ready``: the status and the body."""
+    """Return the status and the body of ``/health/ready``."""
     async with aiohttp.ClientSession() as http, http.get(f"{server.url}/health/ready") as response:
         return response.status, await response.json()
 
@@ -174,7 +179,10 @@ async def figures(server: Server) -> dict[str, float]:
 
 @asynccontextmanager
 async def live_line(server: Server, backend: RedisServer) -> AsyncIterator[Callable[[], Awaitable[float]]]:
-    """Yield a coroutine function that returns how long it takes until a published update arrives live."""
+    """Yield a coroutine function that measures how soon an update published now reaches a WebSocket.
+
+    It publishes an update every 10 ms until one of them arrives, and returns the seconds since its call.
+    """
     watcher = SocketWatcher(server.url, "line")
     marks = itertools.count()
 
@@ -193,11 +201,16 @@ async def live_line(server: Server, backend: RedisServer) -> AsyncIterator[Calla
 
 
 class Heartbeat:
-    """Polls a server's liveness, and measures the CPU that its process uses.
+    """Polls ``/health/live`` of a server, and measures how much CPU time its process uses.
+
+    Args:
+        server: the server.
+        every_s: the pause between two polls, in seconds.
 
     Attributes:
-        answers_s: how long each answer took; a late one shows that the event loop was blocked.
-        cpu: the share of one core that the process used.
+        answers_s: how many seconds each answer took; a late answer shows that the event loop was blocked.
+        cpu: the share of one core that the process used during taken(), from 0 to 1.
+        p99_s: the 99th percentile of *answers_s*.
     """
 
     def __init__(self, server: Server, every_s: float = 0.05) -> None:
@@ -208,7 +221,7 @@ class Heartbeat:
 
     @asynccontextmanager
     async def taken(self) -> AsyncIterator["Heartbeat"]:
-        """Poll beside the block."""
+        """Poll and measure during the block."""
         process = psutil.Process(self._server.pid)
         used, began = sum(process.cpu_times()[:2]), time.monotonic()
         task = asyncio.create_task(self._ask())
@@ -235,21 +248,21 @@ class Heartbeat:
 
 
 def kill_subscribers(backend: RedisServer) -> int:
-    """Have Redis close every subscribed connection; return how many there were."""
+    """Make Redis close every connection with a subscription; return how many it closed."""
     with backend.client() as client:
         return int(client.execute_command("CLIENT", "KILL", "TYPE", "pubsub"))
 
 
 def shut(backend: RedisServer) -> None:
-    """Shut Redis down without saving."""
-    # Without this the client would retry for seconds.
+    """Shut Redis down; its data is lost."""
+    # SHUTDOWN closes the connection instead of replying: with retries, redis-py would try to reconnect for seconds.
     with redis.Redis(port=backend.port, retry=Retry(NoBackoff(), 0)) as client, suppress(redis.ConnectionError):
         client.shutdown(nosave=True)
     backend.kill()
 
 
 async def outage(backend: RedisServer, length_s: float) -> float:
-    """Shut Redis down for a while, losing its data; return when its port was open again."""
+    """Shut Redis down for *length_s*, losing its data; return the monotonic time at which it answered again."""
     await asyncio.to_thread(shut, backend)
     await asyncio.sleep(length_s)
     await asyncio.to_thread(backend.start)

@@ -1,4 +1,4 @@
-"""Clients inside a network namespace, in a thread: cutting their link affects nothing else."""
+"""Runs clients in a thread inside a network namespace, so that cutting the namespace's link affects only them."""
 
 import asyncio
 import ctypes
@@ -19,7 +19,7 @@ _CLONE_NEWNET = 0x40000000
 
 
 def _enter(link: Link) -> None:
-    """Move this thread into the namespace for good."""
+    """Move the calling thread into the namespace of *link*; it stays there until it ends."""
     namespace = os.open(Path("/var/run/netns") / link.prefix[-1], os.O_RDONLY)
     try:
         if ctypes.CDLL(None, use_errno=True).setns(namespace, _CLONE_NEWNET) != 0:
@@ -29,7 +29,7 @@ def _enter(link: Link) -> None:
 
 
 def sockets(link: Link, count: int) -> list[socket.socket]:
-    """Return sockets of the namespace; they may be used anywhere."""
+    """Return *count* non-blocking TCP sockets made inside the namespace; any thread may use them."""
     with ThreadPoolExecutor(1, initializer=_enter, initargs=(link,)) as thread:
         made = [thread.submit(socket.socket).result() for _ in range(count)]
     for one in made:
@@ -38,11 +38,11 @@ def sockets(link: Link, count: int) -> list[socket.socket]:
 
 
 class Apart:
-    """A crowd that watches from inside a namespace.
+    """A crowd that watches from inside a network namespace, on an event loop in a thread of its own.
 
     Args:
-        link: its connection to this side.
-        crowd: may be read from outside; everything else goes through call().
+        link: the link to the namespace.
+        crowd: the viewers; the test may read their attributes, but must run their coroutines by call().
     """
 
     def __init__(self, link: Link, crowd: Crowd) -> None:
@@ -70,7 +70,7 @@ class Apart:
 
     @asynccontextmanager
     async def watching(self) -> AsyncIterator["Apart"]:
-        """Watch during the block."""
+        """Run the crowd during the block; afterwards raise what it raised."""
         thread = threading.Thread(target=self._work)
         thread.start()
         await asyncio.to_thread(self._watching.wait)
@@ -84,5 +84,5 @@ class Apart:
             raise self._failure
 
     async def call(self, work: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
-        """Run *work* inside; return what it returns."""
+        """Run the coroutine function *work* on the crowd's event loop; return its result."""
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work(), self._loop))

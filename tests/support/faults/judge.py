@@ -1,8 +1,9 @@
-"""Compares what robots reported with what every client saw. Pure.
+"""Compares what robots reported with what every client received. Pure.
 
-An update counts as lost if a client that was connected, or that reconnected while the history still had the update, did
-not get it; a reset does not excuse that. Excused are only updates that the history no longer had at the reset, and those
-before the first state that a client was given.
+Clients reconnect until a run has ended, so each one should receive every update of its session, and an update that it
+did not receive counts as lost. Two kinds are excused: updates up to the first state of a run that the client received,
+and updates that a state jumped over when the client was more than HISTORY updates behind, so that the history could no
+longer fill the gap. A state that jumps over fewer excuses nothing.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,13 +15,13 @@ from tests.support.faults.robots import End, Report
 from tests.support.faults.table import Row
 from tests.support.faults.viewers import Event
 
-#: The keys in which a client's last message must agree with the robot's own state.
+#: The keys in which a client's last state or update must equal the robot's final snapshot.
 _FINAL = ("epoch", "seq", "estado", "final", "percentual", "total_etapas")
 _JUMPS = ("join", "sync", "reset", "poll")
 
 
 class Seen(Protocol):
-    """What is judged of a client, see viewers.LiveViewer."""
+    """What judge() reads of a client; viewers.LiveViewer has it."""
 
     session_id: str
     events: list[Event]
@@ -34,15 +35,16 @@ class Verdict:
     """The sums over all clients.
 
     Attributes:
-        clients, updates: how many there were.
+        clients: number of clients.
+        updates: number of updates that the robots reported.
         lost, duplicated, misordered: see table.Row.
-        excused: not seen, but rightly: beyond the history at a reset.
-        unknown: seen, but not reported by any robot.
-        resets, most_resets: the total, and the most for one client.
-        delays_s: of every update, for every client that was connected when the robot made the call.
-        block_s: the longest call of a robot.
-        wrong: clients whose last message was not the robot's last state, and other observers with a wrong state.
-        worst: description of the client that missed most.
+        excused: updates that a client did not receive because it was more than HISTORY updates behind.
+        unknown: updates and states that a client received but no robot reported.
+        resets, most_resets: states received instead of updates: the total, and the most for one client.
+        delays_s: seconds from the robot's call to the arrival of each update at each client that was connected then.
+        block_s: the longest call of a robot, in seconds.
+        wrong: clients whose last state differs from the robot's final snapshot; Fleet.end() adds servers' answers.
+        worst: description of the client that lost most updates, "" if none lost any.
     """
 
     clients: int = 0
@@ -60,12 +62,12 @@ class Verdict:
     worst: str = ""
 
     def delay_s(self, share: float = 1.0) -> float:
-        """Return the delay that *share* of the deliveries did not exceed; 0 if there was none."""
+        """Return the delay in seconds that *share* (0 to 1) of the deliveries did not exceed; 0 without deliveries."""
         ordered = sorted(self.delays_s)
         return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0
 
     def row(self, scenario: str, more: str = "") -> Row:
-        """Return the verdict as a row of the table."""
+        """Return the verdict as a row of the table; *more* is added to its last column."""
         words = [f"p99 {self.delay_s(0.99):.3f} s", f"{self.excused} excused" if self.excused else ""]
         words += [f"{self.wrong} end wrong" if self.wrong else "", f"{self.unknown} unknown" if self.unknown else "", more]
         return Row(
@@ -83,19 +85,19 @@ class Verdict:
 
     @property
     def faults(self) -> tuple[int, int, int, int, int]:
-        """Lost, duplicated, out of order, unknown, wrong at the end: all must be 0."""
+        """The numbers of lost, duplicated, misordered, unknown and wrong: each must be 0."""
         return self.lost, self.duplicated, self.misordered, self.unknown, self.wrong
 
 
 def judge(
     reports: Mapping[str, Sequence[Report]], clients: Iterable[Seen], ends: Mapping[str, End] | None = None
 ) -> Verdict:
-    """Compare.
+    """Compare the robots' calls with what each client received; return the sums.
 
     Args:
-        reports: what the robots reported, by session.
-        clients: what the clients saw.
-        ends: how robots ended; the clients of these sessions must know it.
+        reports: the robots' calls, by session.
+        clients: what the clients received.
+        ends: how the robots ended, by session: a client of one of these sessions must have the final snapshot.
     """
     verdict = Verdict(updates=sum(len(_calls(calls)) for calls in reports.values()))
     verdict.block_s = max((report.block_s for calls in reports.values() for report in calls), default=0.0)
@@ -114,7 +116,7 @@ def judge(
 
 
 def _calls(calls: Sequence[Report]) -> dict[tuple[str, int], float]:
-    """Return when each update was reported; all updates of one call have its time."""
+    """Return the time of the call that reported each update, by epoch and ``seq``; one call may report several."""
     called: dict[tuple[str, int], float] = {}
     last: dict[str, int] = {}
     for report in calls:
@@ -129,7 +131,7 @@ def _differs(state: Mapping[str, Any], robots: Mapping[str, Any]) -> bool:
 
 
 class _Trial:
-    """The judgement of one client."""
+    """Counts the faults of one client, event by event."""
 
     def __init__(self, calls: Sequence[Report]) -> None:
         self._called = _calls(calls)
@@ -170,7 +172,10 @@ class _Trial:
         self._move(event.epoch, max(event.seq, self._seq if event.epoch == self._epoch else 0))
 
     def _jump(self, event: Event) -> None:
-        """Classify the updates that a state jumped over: before the client's time, beyond the history, or lost."""
+        """Classify the updates that a state jumps over.
+
+        They are older than the client's first state of a run, or more than the history keeps, or they are lost.
+        """
         if (event.epoch, event.seq) not in self._called:
             self.unknown += 1
         if event.epoch != self._epoch:
@@ -183,7 +188,7 @@ class _Trial:
         self._move(event.epoch, event.seq)
 
     def _newest(self, event: Event) -> int:
-        """Return the newest number that was reported when the client got the state."""
+        """Return the last ``seq`` of the run that was reported before the client received this state, 0 for none."""
         known = (seq for (epoch, seq), at_s in self._called.items() if epoch == event.epoch and at_s <= event.at_s)
         return max(known, default=0)
 
@@ -192,7 +197,7 @@ class _Trial:
         self._epochs.add(epoch)
 
     def lost(self) -> set[tuple[str, int]]:
-        """Return the updates of the client's runs that it neither received nor is excused from."""
+        """Return the updates that the client should have received, but did not: of its runs, of all if it saw none."""
         due = {name for name in self._called if name[0] in self._epochs or not self._epochs}
         return due - self._seen - self._before - self._excused
 

@@ -24,7 +24,7 @@ def _ip(*words: str) -> None:
 
 @functools.cache
 def why_no_namespaces() -> str:
-    """Return why network namespaces can't be made here, "" if they can."""
+    """Return why network namespaces can't be made on this machine, "" if they can."""
     if os.geteuid() != 0:
         return "network namespaces need root"
     if shutil.which("ip") is None:
@@ -37,11 +37,11 @@ def why_no_namespaces() -> str:
 
 
 class Link:
-    """A network namespace and the one link to it; a context manager.
+    """A network namespace and the only link to it; a context manager.
 
     Attributes:
-        near, far: the addresses of both ends.
-        prefix: words that run a command in the namespace.
+        near, far: the IP addresses of the link's ends; the far one is inside the namespace.
+        prefix: the beginning of a command line that runs a command in the namespace.
     """
 
     near = far = ""
@@ -66,7 +66,7 @@ class Link:
         return self
 
     def _plug(self) -> None:
-        """Make the link with the first free number; other processes may be choosing theirs at the same time."""
+        """Make the link with the first free number; trying is safe even if other processes choose theirs meanwhile."""
         for number in range(250):
             self.near, self.far = (f"10.213.{number}.{end}" for end in (1, 2))
             self._near_end, self._far_end = f"rpa-near{number}", f"rpa-far{number}"
@@ -91,15 +91,15 @@ class Link:
         _ip("-n", self._name, *words)
 
     def down(self) -> None:
-        """Unplug it: packets are lost, no connection is closed."""
+        """Take the link down: packets are lost, but no connection is closed."""
         self._inside("link", "set", self._far_end, "down")
 
     def up(self) -> None:
-        """Plug it in again."""
+        """Bring the link up."""
         self._inside("link", "set", self._far_end, "up")
 
     def resolver(self, address: str, hosts: str = "") -> None:
-        """Give the namespace a name server of its own, and lines for its ``/etc/hosts``."""
+        """Set the name server of the namespace's programs, and add *hosts* to their ``/etc/hosts``."""
         directory = Path("/etc/netns") / self._name
         directory.mkdir(parents=True, exist_ok=True)
         (directory / "resolv.conf").write_text(f"nameserver {address}\n")
@@ -107,7 +107,7 @@ class Link:
 
 
 class FarRedis(RedisServer):
-    """A redis-server at the far end of a link."""
+    """A redis-server inside the namespace of a link, reached by the link's far address."""
 
     def __init__(self, link: Link) -> None:
         super().__init__()
@@ -123,7 +123,7 @@ class FarRedis(RedisServer):
         return self
 
     def client(self) -> Any:
-        """Return a plain blocking client to the far end."""
+        """Return a plain blocking client; close it (it is a context manager)."""
         import redis
 
         return redis.Redis(host=self._link.far, port=self.port)
@@ -133,13 +133,13 @@ class Proxy:
     """A TCP proxy on 127.0.0.1, in a thread of its own.
 
     Args:
-        target: the port on 127.0.0.1 to connect to.
+        target: the port on 127.0.0.1 that connections are passed on to.
 
     Attributes:
         port: the port that it listens on.
-        target: where new connections go; may be changed, open connections stay.
-        swallows: while true no byte passes and nothing is closed; new connections are accepted.
-        delay_s: by how much every answer is delayed.
+        target: as above; may be changed, which leaves open connections as they are.
+        swallows: while True no byte passes and nothing is closed; new connections are accepted.
+        delay_s: how many seconds to wait before passing on each piece of an answer.
         accepted: number of connections so far.
     """
 
@@ -155,12 +155,12 @@ class Proxy:
 
     @property
     def url(self) -> str:
-        """Redis behind it."""
+        """The URL of the Redis behind the proxy, as clients of the proxy need it."""
         return f"redis://127.0.0.1:{self.port}/0"
 
     @contextmanager
     def running(self) -> Iterator[Self]:
-        """Run it for the duration of the block."""
+        """Run the proxy for the duration of the block."""
         thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         thread.start()
         self._do(self._listen())
@@ -173,7 +173,7 @@ class Proxy:
             self._loop.close()
 
     def reset(self) -> None:
-        """Abort every connection."""
+        """Abort every open connection."""
         self._do(self._reset())
 
     def _do(self, work: Coroutine[Any, Any, None]) -> None:
@@ -220,7 +220,7 @@ class Proxy:
             self._tasks.discard(task)
 
     async def _passing(self) -> None:
-        while self.swallows:  # noqa: ASYNC110 - it is set in another thread
+        while self.swallows:  # noqa: ASYNC110 - tests set it from another thread
             await asyncio.sleep(0.02)
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answers: bool) -> None:

@@ -1,36 +1,45 @@
-"""A proxy between pages and the server that refuses what real networks refuse: upgrades, event streams, one answer."""
+"""An HTTP proxy for tests that can block requests as some real networks do.
+
+A rule decides for each request: to block all WebSocket upgrades or all event streams, for example, or to refuse one.
+"""
 
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-#: Decides by a request's head what to do: bytes to answer with, b"" to hang up, None to pass it on.
+#: Called with a request's head; returns the bytes to answer with, b"" to hang up, or None to pass the request on.
 Rule = Callable[[bytes], bytes | None]
 
 
 def answer(status: int, reason: str) -> bytes:
-    """Build a response without a body, the last one on its connection."""
+    """Build a response with an empty body that says that the connection is closed after it."""
     return f"HTTP/1.1 {status} {reason}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode()
 
 
 def upgrades(head: bytes) -> bool:
-    """Tell whether a request asks for a WebSocket."""
+    """Tell whether this is the head of a WebSocket handshake."""
     return b"upgrade: websocket" in head.lower()
 
 
 def streams(head: bytes) -> bool:
-    """Tell whether a request asks for an event stream."""
+    """Tell whether this is the head of a request for a native event stream."""
     return head.startswith(b"GET /events/")
 
 
 class Relay:
-    """Passes requests on to a port, or does what the rule says; only the first request of a connection is looked at.
+    """A proxy on 127.0.0.1 that applies a rule to the first request of each connection.
+
+    If the rule passes a request on, the rest of its connection is passed on unread, later requests included.
+
+    Args:
+        target: the port on 127.0.0.1 that requests are passed on to.
+        rule: see Rule.
 
     Attributes:
-        port: where it listens.
-        url: the same as an address.
-        heads: the heads of all requests so far.
+        port: the port that it listens on, 0 before running().
+        url: its address.
+        heads: the head of the first request of each connection so far.
     """
 
     def __init__(self, target: int, rule: Rule) -> None:
@@ -82,9 +91,9 @@ class Relay:
                 await writer.drain()
 
     def _sent(self, head: bytes) -> bytes:
-        """Return the bytes to send to the server for a request's head."""
+        """Return what to send to the server for a request's head; subclasses may change it."""
         return head
 
     async def _passing(self, data: bytes, head: bytes) -> bytes:
-        """Filter bytes on their way to the server, or back to the request that began with *head*."""
+        """Return what to pass on of *data*; *head* is b"" on the way to the server, the request's on the way back."""
         return data

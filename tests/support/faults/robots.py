@@ -1,10 +1,10 @@
 """Robots in a process of their own: real trackers, each in a thread, and a log of their calls.
 
-Run as ``python -m tests.support.faults.robots LOG PLAN``, with the tracker's settings in the environment. On standard
-input it takes ``pause``, ``go`` and ``stop``; on ``stop`` every robot ends its run and the process ends.
+Run as ``python -m tests.support.faults.robots LOG PLAN``, with the tracker's settings in the environment. Reads the
+lines ``pause``, ``go`` and ``stop`` from standard input; on ``stop`` every robot ends its run and the process ends.
 
-The log has one line per call: ``U session epoch seq called_s block_s``, where *seq* is the last update that the call
-made and times are monotonic; at the end of a run ``E session json``.
+The log has one line per call, ``U session epoch seq called_s block_s``: *seq* is the last update that the call made,
+*called_s* its monotonic time, *block_s* its duration. At the end of a run it has ``E session json``, see End.
 """
 
 import json
@@ -30,11 +30,11 @@ class Plan:
     """What the robots of one process should do.
 
     Attributes:
-        sessions: one robot for each.
+        sessions: the sessions, with one robot for each.
         every_s: seconds between two calls of a robot.
-        files: they may write files while Redis does not answer.
-        payload: bytes of text in ``dados_extra``.
-        start_s: their starts are spread over so many seconds.
+        files: whether the robots write files while Redis does not answer.
+        payload: how many bytes of text each step has in ``dados_extra``.
+        start_s: each robot starts at a random moment within this many seconds.
     """
 
     sessions: Sequence[str]
@@ -45,7 +45,7 @@ class Plan:
 
 
 class Report(NamedTuple):
-    """One call of a robot: the last update it made, when it was called, how long it blocked."""
+    """One call of a robot: the position of the last update it made, when it began (monotonic), and its duration."""
 
     epoch: str
     seq: int
@@ -54,7 +54,7 @@ class Report(NamedTuple):
 
 
 class End(NamedTuple):
-    """A robot's final snapshot, the number of updates that no store took, and its last backend."""
+    """The end of a robot: its final snapshot, the number of updates that no store accepted, and its last backend."""
 
     snapshot: dict[str, Any]
     lost: int
@@ -66,10 +66,10 @@ class Robots:
 
     Args:
         directory: for the logs.
-        plan: what the robots do, see Plan.
-        redis_url, data_dir: the robots' settings.
+        plan: what the robots do.
+        redis_url, data_dir: the robots' ``RPA_REDIS_URL`` and ``RPA_DATA_DIR``.
         prefix: words before the command, ``ip netns exec NAME`` for example.
-        environ: more variables.
+        environ: more environment variables.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class Robots:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, wait_s: float = 60.0) -> None:
-        """Start; return when every robot has made its first call."""
+        """Start the process; return when every robot has made its first call, within *wait_s*."""
         words = [*self._prefix, sys.executable, "-m", __name__, str(self.log), json.dumps(asdict(self.plan))]
         with self.stderr.open("ab") as errors:
             self._process = subprocess.Popen(words, stdin=subprocess.PIPE, stderr=errors, cwd=ROOT, env=self._environ)
@@ -107,7 +107,7 @@ class Robots:
         self._process.stdin.flush()
 
     def stop(self, timeout_s: float = 60.0) -> None:
-        """Let every robot end its run; raise if one of them did not."""
+        """Make every robot end its run and wait for the process; raise AssertionError if one did not end its run."""
         if self._process is None:
             return
         self.tell("stop")
@@ -116,7 +116,7 @@ class Robots:
         assert code == 0 and set(self.ends()) == set(self.plan.sessions), self.stderr.read_text()[-4000:]
 
     def kill(self) -> None:
-        """End the process with SIGKILL; may be called at any time."""
+        """End the process with SIGKILL; does nothing if it is not running."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
@@ -142,18 +142,18 @@ class Robots:
         return found
 
     def ends(self) -> dict[str, End]:
-        """Return how the robots ended, by session, for those that did."""
+        """Return the ends of the robots that have ended, by session."""
         return {words[0]: End(**json.loads(" ".join(words[1:]))) for words in self._lines("E ")}
 
     @property
     def complaints(self) -> list[str]:
-        """Lines that the trackers logged."""
+        """The lines that the process wrote to standard error, which are the trackers' log."""
         return self.stderr.read_text().splitlines()
 
 
 @contextmanager
 def working(*fleet: Robots) -> Iterator[None]:
-    """Run robots for the length of the block; those that were not stopped in it are killed."""
+    """Run the processes of *fleet* for the length of the block; those still running after it are killed."""
     try:
         for robots in fleet:
             robots.start()
@@ -204,7 +204,7 @@ class _Robot:
 
 
 def main(log: str, plan: Mapping[str, Any]) -> None:
-    """Run the robots of *plan* until ``stop``."""
+    """Run the robots of *plan* (a Plan as a mapping) until ``stop``; append their calls to the file *log*."""
     logging.basicConfig(level="INFO", format="%(asctime)s %(levelname)s %(message)s")
     made = Plan(**plan)
     stopping, going = threading.Event(), threading.Event()

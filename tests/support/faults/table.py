@@ -5,18 +5,18 @@ from dataclasses import dataclass, fields
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One scenario's figures; None where one does not apply.
+    """The figures of one scenario; None for those that do not apply.
 
     Attributes:
-        scenario: ``R1``, and what was done.
+        scenario: its id (``R1``), and what was done.
         clients: number of viewers.
         updates: number of updates reported by all robots.
-        lost: reported and within the history, but missing at a client that was connected or came back.
-        duplicated: received twice by one client.
-        misordered: received behind a later one by one client.
-        resets: received by all clients together, then after a slash the most by one client.
-        delay_s: the longest time from the robot's call to the arrival at a client that was connected meanwhile.
-        block_s: the longest call of a robot.
+        lost: updates that a client should have received but did not, see judge.py.
+        duplicated: updates that one client received again.
+        misordered: updates and states that one client received after a later one.
+        resets: states received instead of updates by all clients, then after a slash the most by one client.
+        delay_s: the longest time from a robot's call to the arrival at a client that was connected at the call.
+        block_s: the longest call of a robot, in seconds.
         more: anything else, in words.
     """
 
@@ -36,7 +36,7 @@ _TITLES = {"delay_s": "delay s", "block_s": "block s", "misordered": "disorder",
 
 
 def render(rows: list[Row]) -> list[str]:
-    """Return the lines of the table, sorted by scenario."""
+    """Return the lines of the table, sorted by the letter of the scenario's id, then by its number."""
     names = [field.name for field in fields(Row)]
     cells = [[_TITLES.get(name, name) for name in names]]
     cells += [[_cell(getattr(row, name)) for name in names] for row in sorted(rows, key=_order)]

@@ -1,7 +1,7 @@
-"""Clients that follow docs/api.rst, and record what they receive.
+"""Clients that follow docs/api.rst and record what they receive; judge.py judges the records.
 
-Each keeps its cursor, reconnects with jittered back-off whenever its stream ends, sends the cursor, and stops at the
-end of the run. One that has several transports takes the next one at each reconnect. judge.py judges the records.
+A client keeps its cursor. Whenever its stream ends it reconnects after a jittered back-off and sends the cursor, with
+the next one of its transports if it has several. It stops at the end of the run.
 """
 
 import asyncio
@@ -20,27 +20,27 @@ Transport = Literal["ws", "sse", "poll"]
 #: Transports of a crowd's clients: some have one, some change at every reconnect.
 MIX: Sequence[Sequence[Transport]] = (("ws",), ("sse",), ("ws", "sse"), ("poll",), ("ws", "poll", "sse"))
 
-#: A client's back-off: the first and the longest pause.
+#: Upper limits of a client's first pause and of its longest pause before it reconnects, in seconds.
 FIRST_S, LONGEST_S = 0.1, 1.0
-#: An answer must begin within this time.
+#: Seconds within which a WebSocket must open, an event stream bring its first bytes, and a poll be answered.
 ANSWER_S = 10.0
 #: The ``wait`` of a poll, in seconds.
 WAIT_S = 5.0
-#: A stream counts as dead after so many heartbeat periods of silence.
+#: A client gives a stream up after this many heartbeat periods without a byte.
 SILENT_HEARTBEATS = 2.5
 
 _UPDATE = re.compile(r'\{"type":"progress_update","epoch":"(\w+)","seq":(\d+),"final":(true|false),')
 _TYPE = re.compile(r'\{"type": ?"(\w+)"')
 _NATIVE = "rpa.v1"
 
-#: What happened to a client: ``update`` or ``bare`` (an update without a number); a state, or none, in answer to a
-#: request without a cursor (``join``) or instead of the updates behind one (``sync``, ``reset``, ``poll``);
-#: ``up`` and ``down``: the connection opened and closed.
+#: What happened to a client. ``update``, ``bare``: it received an update with or without a number. ``join``: its first
+#: state came, or the answer that nothing is known. ``sync``, ``reset``, ``poll``: a state came instead of the updates
+#: after its cursor. ``up``, ``down``: its connection opened or closed.
 Kind = Literal["update", "bare", "join", "sync", "reset", "poll", "up", "down"]
 
 
 class Event(NamedTuple):
-    """One thing that happened to a client, with its monotonic time; cursors are ``""`` and 0 where there is none."""
+    """Something that happened to a client, with its monotonic time and position; ``""`` and 0 if it has none."""
 
     kind: Kind
     at_s: float
@@ -49,28 +49,31 @@ class Event(NamedTuple):
 
 
 class Gone(Exception):
-    """The stream ended."""
+    """A poll was not answered with status 200."""
 
 
 class LiveViewer:
-    """One client.
+    """A client of one session that reconnects until the run has ended; see the module's docstring.
 
     Args:
-        urls: servers to choose from, the next one at every reconnect.
-        session_id: what to watch.
-        transports: at least one.
-        after: the first cursor that it sends; None for none.
+        urls: addresses of servers; it takes the next one at every reconnect.
+        session_id: the session to watch.
+        transports: at least one; it takes the next one at every reconnect.
+        after: the cursor to begin with; None to send none.
 
     Attributes:
-        events: what happened.
-        statuses: how often each HTTP status was answered.
-        codes: how often a socket was closed with each code; 1006 if it was dropped.
-        ended: event streams that ended properly.
-        retry_ms: the last ``retry:`` of an event stream.
-        last: the last state or update received, as text; "" for none.
-        done: it received the end of the run and stopped.
-        tries: when it asked for each connection.
-        opened: when each of its streams was opened.
+        events: what happened, in order.
+        statuses: how often polls and event streams were answered with each HTTP status.
+        codes: how often a WebSocket ended with each close code; 1006 if it had none.
+        ended: how many event streams the server ended in order.
+        retry_ms: the last ``retry:`` of an event stream, None for none.
+        cursor: the position of the last state or update received; before that *after*.
+        last: the last state or update received, as JSON; "" for none.
+        final: it received a final state or update.
+        done: the server said that the run is over: by close code 44xx, status 204, or a final poll.
+        tries: the monotonic time at which each connection was requested.
+        opened: the monotonic time at which each stream opened, for polls that of the first answer.
+        silence_s: after this many seconds without a byte a stream is given up.
     """
 
     answer_s = ANSWER_S
@@ -99,7 +102,7 @@ class LiveViewer:
 
     @property
     def seq(self) -> int:
-        """The last number seen."""
+        """The ``seq`` of the last numbered update or state received, 0 for none."""
         return next((event.seq for event in reversed(self.events) if event.kind not in ("bare", "up", "down")), 0)
 
     def state(self) -> dict[str, Any]:
@@ -109,7 +112,7 @@ class LiveViewer:
 
     @property
     def up(self) -> bool:
-        """True while a stream is open or, for a poll, while the last one was answered."""
+        """True while a stream is open; with polls, from the first answer until a poll fails or polling ends."""
         return self._up
 
     # -- recording
@@ -125,7 +128,7 @@ class LiveViewer:
                 self.opened.append(time.monotonic())
 
     def _take(self, text: str) -> None:
-        """Record one message of a stream."""
+        """Record one message of a WebSocket or event stream."""
         match = _UPDATE.match(text)
         if match is not None:
             self._step(match[1], int(match[2]), match[3] == "true", text)
@@ -146,7 +149,7 @@ class LiveViewer:
         self.final = self.final or final
 
     def _whole(self, message: dict[str, Any]) -> None:
-        """Record a sync or a reset."""
+        """Record a sync or a reset; a sync after which the missed updates follow needs no event."""
         if "heartbeat_ms" in message:
             self.silence_s = SILENT_HEARTBEATS * message["heartbeat_ms"] / 1000
         if message["type"] == "sync" and message["recovered"]:
@@ -154,7 +157,7 @@ class LiveViewer:
         self._jump(message["type"], message["epoch"] or "", message["seq"], message["snapshot"])
 
     def _jump(self, kind: Kind, epoch: str, seq: int, snapshot: dict[str, Any] | None) -> None:
-        """Take a state that came instead of updates."""
+        """Record a state, or the answer that there is none (*snapshot* is None), and continue from its position."""
         news = self.cursor not in (None, "0") or (self.cursor == "0" and snapshot is not None)
         self._note(kind if news or kind == "reset" else "join", epoch, seq)
         if snapshot is not None:
@@ -181,7 +184,10 @@ class LiveViewer:
                 await asyncio.sleep(self.pause_s(failures))
 
     def pause_s(self, failures: int) -> float:
-        """Return how long to wait before reconnecting after *failures* failures in a row; 1 after a stream that worked.
+        """Return how many seconds to wait before reconnecting.
+
+        Args:
+            failures: how many connections failed in a row; 1 after a stream that had opened.
         """
         ceiling = min(LONGEST_S, FIRST_S * 2.0 ** min(failures - 1, 10))
         return ceiling * (0.5 + random.random() / 2)
@@ -241,7 +247,7 @@ class LiveViewer:
                 self.retry_ms = int(line[7:])
 
     async def _polls(self, http: aiohttp.ClientSession, url: str) -> None:
-        """Poll until one fails; a client with several transports moves on after ten."""
+        """Poll until a poll fails or the run is over; a client with several transports makes ten polls at most."""
         turns = 10 if len(self.transports) > 1 else 1_000_000_000
         while turns and not self.done:
             turns -= 1
@@ -272,10 +278,10 @@ class Crowd:
 
     Args:
         urls: see LiveViewer.
-        sessions: the sessions that they watch, in turn.
+        sessions: assigned to the viewers in turn.
         count: number of viewers.
-        mix: lists of transports, assigned to them in turn.
-        kind: the kind of the viewers.
+        mix: lists of transports, assigned to the viewers in turn.
+        kind: the viewers' class.
     """
 
     def __init__(
@@ -286,7 +292,7 @@ class Crowd:
         mix: Sequence[Sequence[Transport]] = MIX,
         kind: type[LiveViewer] = LiveViewer,
     ) -> None:
-        # Rotated so that every session gets every kind, even where both counts have a common divisor.
+        # Without rotation each session would get only some transports if both counts have a common divisor.
         kinds = deque(mix)
         self.viewers = []
         for number in range(count):
@@ -299,7 +305,7 @@ class Crowd:
 
     @contextlib.asynccontextmanager
     async def watching(self) -> AsyncIterator[None]:
-        """Run all clients beside the block and stop them behind it; an exception in one of them is raised there."""
+        """Run all clients during the block and cancel them after it; then raise the first exception that ended one."""
         connector = aiohttp.TCPConnector(limit=0)
         async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=None)) as http:
             self._tasks = [asyncio.create_task(viewer.run(http)) for viewer in self.viewers]
@@ -314,12 +320,12 @@ class Crowd:
                 raise result
 
     async def until_up(self, timeout_s: float = 60.0) -> None:
-        """Wait until every viewer has a stream."""
+        """Wait until every viewer is ``up``; raise TimeoutError after *timeout_s*."""
         async with asyncio.timeout(timeout_s):
-            while not all(viewer.up for viewer in self.viewers):  # noqa: ASYNC110 - they set no event
+            while not all(viewer.up for viewer in self.viewers):  # noqa: ASYNC110 - viewers set no event
                 await asyncio.sleep(0.02)
 
     async def until_done(self, timeout_s: float = 60.0) -> bool:
-        """Wait until every client has stopped at the end of the run; tell whether all did."""
+        """Wait, for *timeout_s* at most, until every client has stopped at the end of its run; tell whether all did."""
         _, pending = await asyncio.wait(self._tasks, timeout=timeout_s)
         return not pending

@@ -1,4 +1,4 @@
-"""Clients on raw sockets: they stop reading, vanish during the handshake, and keep every byte of the server's."""
+"""Functions for clients on raw sockets, which can stop reading, vanish in the handshake, or keep every byte."""
 
 import asyncio
 import json
@@ -12,7 +12,7 @@ _TEXT, _CLOSE = 1, 8
 
 
 def upgrade(path: str, protocol: str | None = "rpa.v1") -> bytes:
-    """Return the request that opens a WebSocket."""
+    """Return the request that opens a WebSocket; *protocol* is its subprotocol, None for none."""
     offer = f"Sec-WebSocket-Protocol: {protocol}\r\n" if protocol else ""
     return (
         f"GET {path} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -21,15 +21,15 @@ def upgrade(path: str, protocol: str | None = "rpa.v1") -> bytes:
 
 
 def get(path: str) -> bytes:
-    """Return a plain request, of an event stream for example."""
+    """Return a GET request, for an event stream for example."""
     return f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
 
 
 async def connect(port: int, receive_buffer: int | None = None) -> socket.socket:
-    """Return a connection to 127.0.0.1, non-blocking.
+    """Return a non-blocking socket that is connected to *port* on 127.0.0.1.
 
     Args:
-        receive_buffer: bytes that the kernel buffers while nobody reads.
+        receive_buffer: how many bytes the kernel buffers while the client does not read; None for its default.
     """
     made = socket.socket()
     made.setblocking(False)
@@ -44,13 +44,13 @@ async def connect(port: int, receive_buffer: int | None = None) -> socket.socket
 
 
 def vanish(connection: socket.socket) -> None:
-    """Reset a connection."""
+    """Close a connection so that the kernel sends a reset instead of an orderly end."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     connection.close()
 
 
 async def until_gone(connection: socket.socket, timeout_s: float = 20.0) -> bytes:
-    """Read until the server ends or resets the connection; return the bytes."""
+    """Read until the server ends or resets the connection; return all bytes; TimeoutError after *timeout_s*."""
     loop = asyncio.get_running_loop()
     data = bytearray()
     async with asyncio.timeout(timeout_s):
@@ -63,17 +63,17 @@ async def until_gone(connection: socket.socket, timeout_s: float = 20.0) -> byte
 
 
 def close_codes(data: bytes) -> list[int]:
-    """Return the codes of the close frames in the bytes that a server sent on a WebSocket, handshake included."""
+    """Return the code of each close frame in *data*: all that a server sent on a WebSocket, handshake included."""
     return [int.from_bytes(payload[:2], "big") for opcode, payload in frames(data) if opcode == _CLOSE]
 
 
 def texts(data: bytes) -> list[Any]:
-    """Return the parsed messages in it."""
+    """Return the JSON of each text frame in *data*: all that a server sent on a WebSocket, handshake included."""
     return [json.loads(payload) for opcode, payload in frames(data) if opcode == _TEXT]
 
 
 def frames(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield opcode and payload of every frame behind the handshake's answer."""
+    """Yield opcode and payload of each frame in *data*, after the response to the handshake."""
     data = data.partition(b"\r\n\r\n")[2]
     while len(data) >= 2:
         length, head = data[1] & 127, 2
