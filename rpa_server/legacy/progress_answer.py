@@ -64,11 +64,6 @@ class RunView(NamedTuple):
         """True if the run has ended with a quote."""
         return self.words.status == "success"
 
-    @property
-    def over(self) -> bool:
-        """True if the page should stop: the run has ended, or its robot has been silent for too long."""
-        return self.words.status is not None
-
 
 def look(state: SessionState, silence_s: float) -> RunView:
     """Make the RunView of a state; *silence_s*: how long the robot has been silent, in seconds."""

@@ -234,7 +234,7 @@ def test_importing_the_tracker_loads_no_server() -> None:
     """Importing the tracker loads neither aiohttp, watchfiles, click nor the server's application."""
     code = (
         "import sys, rpa_server.tracker\n"
-        "print(sorted({'aiohttp', 'watchfiles', 'click', 'rpa_server.app', 'rpa_server.hub'} & set(sys.modules)))"
+        "print(sorted({'aiohttp', 'watchfiles', 'click', 'rpa_server.app', 'rpa_server.delivery.hub'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=True, text=True)
     assert done.stdout.strip() == "[]"

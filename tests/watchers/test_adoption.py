@@ -79,7 +79,7 @@ async def test_every_run_of_the_day_is_adopted_whatever_lies_beside_it(
     await store.aclose()
 
 
-class Told(RedisStore):
+class UpToDate(RedisStore):
     """A stand-in for Redis: every session was last written at 1.0 and is at the robot's current position."""
 
     def __init__(self, robot: Robot) -> None:
@@ -113,7 +113,7 @@ async def test_a_viewer_that_is_behind_is_looked_after_until_it_is_not(monkeypat
         return await read(session_id)
 
     monkeypatch.setattr(store, "read", failing)
-    task = asyncio.create_task(PositionCheck(hub, Told(robot)).run())
+    task = asyncio.create_task(PositionCheck(hub, UpToDate(robot)).run())
     await until(lambda: viewer.count("update") == 1)
     task.cancel()
     assert failures < 0

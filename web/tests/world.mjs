@@ -431,7 +431,6 @@ export class Page {
     this.states = [];
     this.errors = [];
     this.events = [];
-    this.most = 0; // unused
     for (const type of ['progress', 'estimate', 'result', 'error', 'connection', 'stall', 'done']) {
       client.addEventListener(`rpa:${type}`, ({ detail }) => {
         this.events.push(type);

@@ -88,7 +88,7 @@ class Network(Relay):
         self.open[writer] = head
         if self.holds(head):
             while await reader.read(65536):
-                """Whatever it says."""
+                pass  # what the browser sends is never answered
             return
         if self.kills(head):
             asyncio.get_running_loop().call_later(0.03, writer.transport.abort)

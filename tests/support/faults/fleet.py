@@ -14,7 +14,7 @@ import statistics
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,13 +40,11 @@ class Fleet:
         servers: all servers.
         robots: the processes in which the robots run.
         crowd: the viewers.
-        started_s: when the fleet was complete, in monotonic seconds.
     """
 
     servers: Sequence[Server]
     robots: Sequence[Robots]
     crowd: Crowd
-    started_s: float = field(default_factory=time.monotonic)
 
     @property
     def server(self) -> Server:
