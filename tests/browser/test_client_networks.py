@@ -269,7 +269,7 @@ async def test_polls_that_are_swallowed_are_left(visit: Visit) -> None:
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 410])
 async def test_a_proxy_that_refuses_everything_for_a_while_is_outlived(visit: Visit, status: int) -> None:
-    """An answer that is not the server's own never ends the client, before the first update or after."""
+    """Error answers of a proxy never make the client give up, before its first update or after."""
     for began in (True, False):
         if not began:
             await visit.shows()
