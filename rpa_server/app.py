@@ -62,8 +62,8 @@ logger = logging.getLogger(__name__)
 #: Seconds that start-up waits for the subscription to Redis and the check of its memory policy before it opens the port
 #: anyway.
 _FIRST_S = 1.0
-#: Bytes of the request line, or of a header. More than aiohttp's default of 8190, so that a session id of 10 kB is
-#: refused by our own check, with a JSON body, and not by aiohttp's parser.
+#: The most bytes of a request line, or of a header. More than aiohttp's default of 8190, so that a session id of 10 kB
+#: is refused by our own check, with a JSON body, and not by aiohttp's parser.
 _MAX_LINE = 32 * 1024
 _KEEPALIVE_S = 75.0
 

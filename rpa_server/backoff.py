@@ -5,7 +5,7 @@ def delay(attempt: int, base_s: float, cap_s: float, random: float) -> float:
     """Return the seconds to wait before retry number *attempt* (1, 2, …).
 
     The delay doubles with each retry, is capped, then jittered over its upper half (50 to 100 %). The cap comes first,
-    else all waiting clients end up on the cap together.
+    else most long delays would equal it.
 
     Args:
         attempt: 1 for the first retry, the one after the first failure.
@@ -20,7 +20,7 @@ def delay(attempt: int, base_s: float, cap_s: float, random: float) -> float:
 class EvenJitter:
     """Low-discrepancy sequence (golden ratio): successive draws fill [0, 1) evenly.
 
-    A few clients therefore never clump, as they might with random draws.
+    Even a few draws therefore lie well apart, which random ones might not.
 
     Args:
         start: in [0, 1); pass a random number, so that two processes draw different values.

@@ -56,8 +56,8 @@ class _RedisUrl(fields.String):
 def _check_redis_url(url: str) -> None:
     """Raise ValidationError unless redis-py accepts *url* and every option in it.
 
-    Also refuses what redis-py would silently replace by a default: a missing host or path, port 0, and a database that is
-    not a number.
+    Also refuses what redis-py would silently replace by a default: a missing host or path, port 0, and a database that
+    is not a number.
     """
     import redis  # imported only here: settings without a redis_url do not need it
     import redis.asyncio
@@ -137,7 +137,7 @@ class _File(Schema):
     data_dir = fields.String(validate=validate.Length(min=1))
 
 
-#: Environment variable → the path of its setting in the file.
+#: By environment variable, the path of its setting in the file.
 ENVIRONMENT = {
     "RPA_HOST": ("server", "host"),
     "RPA_PORT": ("server", "port"),

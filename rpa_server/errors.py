@@ -1,13 +1,13 @@
 """The exceptions for settings, documents, stores and requests, as one tree.
 
 Each has an HTTP status, a stable ``code`` for programs, a flag that says whether trying again later can help, and a
-message that says what happened, why, and what to do. A client gets an exception as the object that body() builds: as
+message in English that says what is wrong. A client gets an exception as the object that body() builds: as
 JSON from the middleware of http/errors.py, or in a frame on an open WebSocket. Only the deployed addresses answer with
 refusals of their own (legacy/).
 
 RpaError
 ├── ConfigError          a setting is wrong: start-up ends with exit status 2
-├── BadDocument          a stored or published document can't be read: it is skipped
+├── BadDocument          a document can't be read: it is skipped or refused
 ├── StorageUnavailable   a store can't be read or written now
 └── RequestError         a request can't be served as it is, or not now
     ├── BadRequest
@@ -47,11 +47,11 @@ class ConfigError(RpaError):
 
 
 class BadDocument(RpaError):
-    """A stored or published document is incomplete, not JSON, or not of the expected shape."""
+    """A document, stored or received, is incomplete, not JSON, or not of the expected shape."""
 
 
 class StorageUnavailable(RpaError):
-    """A store could not be read or written now, nor could another one be used instead."""
+    """A store can't be read or written now; perhaps another one can."""
 
     status = 503
     code = "storage_unavailable"
@@ -87,7 +87,7 @@ class BadCursor(RequestError):
 
 
 class Forbidden(RequestError):
-    """The caller may not do this, because of its page's origin or its address."""
+    """The client may not do this, because of its page's origin or its address."""
 
     status = 403
     code = "forbidden"
@@ -102,7 +102,7 @@ class SessionNotFound(RequestError):
 
 
 class Conflict(RequestError):
-    """Another robot is writing this session."""
+    """A robot of another system is writing this session."""
 
     status = 409
     code = "conflict"
@@ -156,7 +156,7 @@ class ErrorMessage(TypedDict):
 
     type: Literal["error"]
     code: str  # one of those in docs/api.rst, "Statuses"
-    message: str  # one sentence in English, for programmers
+    message: str  # in English, for programmers
     temporary: bool  # the same request may succeed later
 
 
@@ -177,7 +177,7 @@ def explain(messages: Any) -> str:
 
     Returns:
         Returns ``server.port: Not a valid integer.``; several mistakes are separated by semicolons. Only the first
-        three are quoted, then ``; and 2 more`` follows.
+        three are quoted and the others counted, as in ``; and 2 more``.
     """
     lines = _flatten("", messages)
     more = f"; and {len(lines) - _EXPLAINED} more" if len(lines) > _EXPLAINED else ""

@@ -22,7 +22,7 @@ _ENTRY = re.compile(
 def parse(entries: Iterable[str]) -> tuple[str, ...]:
     """Parse the entries of an allow-list into the form that Origins takes.
 
-    An entry is ``scheme://host`` or ``scheme://*.host`` (every subdomain, not the host itself), followed by ``:port`` if
+    An entry is ``scheme://host`` or ``scheme://*.host`` (every subdomain, not the host itself), then ``:port`` if
     that is not the scheme's default; the default scheme is https. A single ``*`` allows every origin; a single ``none``
     allows no pages but those of the server's own host.
 
@@ -68,10 +68,10 @@ class Origins:
         return self.everyone or (self._allowed is not None and self._allowed.fullmatch(origin) is not None)
 
     def connects(self, origin: str | None, host: str) -> bool:
-        """Tell whether a caller may connect: a program, a page of this *host*, or a page whose origin is on the list.
+        """Tell whether a client may connect: a program, a page of this *host*, or a page whose origin is on the list.
 
         Args:
-            origin: the value of the ``Origin`` header, None without one: then the caller is no browser.
+            origin: the value of the ``Origin`` header, None without one: then the client is no browser.
             host: the value of the ``Host`` header.
         """
         return origin is None or same_host(origin, host) or self.allows(origin)

@@ -5,7 +5,7 @@ from aiohttp import web
 from .http import cors, event_stream, operations, pages, scripts, sessions, websocket
 from .legacy import handlers
 
-#: Matches line ends (``%0A`` in an address), too, which a dot does not.
+#: Matches any text, even with line ends (``%0A`` in an address), which a dot does not match.
 _ANY = r"[\s\S]*"
 
 
@@ -32,7 +32,7 @@ def add_routes(app: web.Application) -> None:
             web.post("/api/sessions/{session}/events", sessions.publish),
             *cors.shared([web.get("/events/{session}", event_stream.events)]),
             *cors.shared([web.get("/api/sessions/{session}", sessions.poll)]),
-            # other names: those of the plan that this project began with, and a deployed one
+            # more addresses: those in the plan that this project began with, and one that deployed pages load
             web.get("/ws/rpa/{session}", websocket.websocket),
             web.get("/session/{session}", websocket.websocket),
             *cors.shared([web.get("/rpa_progress_sse.php", event_stream.plain_events)]),

@@ -1,6 +1,6 @@
 """JSON that every parser accepts: valid UTF-8, no NaN, whatever objects a robot passes in.
 
-Pure. ``dumps`` never raises, whatever it is given; ``loads`` raises nothing but BadDocument, whatever bytes it is given.
+Pure. ``dumps`` never raises, whatever it is given; ``loads`` raises nothing but BadDocument, whatever bytes it gets.
 """
 
 import json
@@ -29,7 +29,7 @@ def dumps(value: Any) -> bytes:
 
 
 def dumps_lines(value: Any) -> bytes:
-    """Encode *value* like dumps(), but each item on a line of its own, for people who open the file."""
+    """Encode *value* like dumps(), but with a line break after each item, for people who open the files."""
     return _encoded(_lines, value)
 
 
@@ -92,7 +92,7 @@ def _text(value: Any) -> str | None:
 
 
 def loads(data: bytes | str) -> Any:
-    """Decode JSON, or raise BadDocument (not UTF-8, bad syntax, NaN, nested beyond the interpreter's depth)."""
+    """Decode JSON, or raise BadDocument (not UTF-8, bad syntax, NaN, nested too deeply for Python)."""
     try:
         text = data if isinstance(data, str) else data.decode()
         return json.loads(text, parse_constant=_no_constant)

@@ -1,10 +1,11 @@
 """The clients of one session: those joining, those up to date, and those lagging.
 
-Delivery never awaits a client. A client that refuses a frame, because too many bytes are pending, lags: it gets what it
-missed from the log once it has accepted all pending bytes, and is aborted if it accepts none for STALL_S.
+Delivery never awaits a client. A client for which too many bytes are pending gets no frame and lags: it gets what it
+missed from the log once its peer has accepted all pending bytes, and is aborted if none is accepted for STALL_S.
 
 Invariant: every update delivered between join() and leave() reaches the client once and in order, in the snapshot of
-its first message or as a frame; a client that lags further than the log goes back gets a reset instead.
+its first message or as a frame; after lost continuity, or if it lags further than the log goes back, it gets a reset
+instead.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,8 +24,8 @@ class _Lag:
     """Which updates a lagging client lacks, and by when it must accept some data.
 
     Attributes:
-        index: of the first update that the client lacks; see Audience._end.
-        deadline_s: steady seconds.
+        index: the index of the first update that the client lacks, counted as in Audience._end.
+        deadline_s: when the client is aborted if it has accepted nothing since; steady seconds.
         pending: the client's pending bytes at the last look.
     """
 
@@ -47,8 +48,8 @@ class Audience:
 
     def __init__(self, context: SessionContext) -> None:
         self._context = context
-        self._joining: dict[Client, int] = {}  # client → index of the first update after it joined
-        self._groups: dict[Callable[[Update], bytes], dict[Client, None]] = {}  # those up to date, by encode function
+        self._joining: dict[Client, int] = {}  # by client, the index of the first update after it joined
+        self._groups: dict[Callable[[Update], bytes], dict[Client, None]] = {}  # up-to-date clients, by encode
         self._lagging: dict[Client, _Lag] = {}
         self._log: list[Update] = []  # the last delivered updates, kept while a client is joining or lagging
         self._end = 0  # how many updates were delivered, which is the index of the next one
@@ -122,7 +123,7 @@ class Audience:
             self._log.clear()
         delivered = 0
         late: list[Client] = []
-        # Iterates over copies, because writing to a client may make it leave.
+        # Iterates over copies, so that a client may leave while it is written to.
         for encode, group in tuple(self._groups.items()):
             frame = encode(update)
             for client in tuple(group):
@@ -151,7 +152,7 @@ class Audience:
     # -- clients that lag
 
     def _lag(self, client: Client, update: Update) -> None:
-        """Record that *client* did not accept *update*, the last one delivered."""
+        """Record that *client* was not sent *update*, the last one delivered."""
         if not self._log:
             self._log.append(update)
         self._remove(client)

@@ -1,4 +1,4 @@
-"""Streams of server-sent events: the native one, and the one in the dialect of the plan (the project's first design).
+"""Streams of server-sent events, native and in the plan's dialect (the plan is the project's first design).
 
 The response has neither a Content-Length nor chunked coding: the end of the connection ends it.
 """
@@ -17,7 +17,7 @@ class EventStream(Stream):
     encode = staticmethod(update_event)
 
     def sync(self, welcome: Welcome) -> None:
-        # If updates follow, the event needs no id: *at* is then the cursor that the client has already.
+        # A recovered client needs no id: *at* is the position that it has already.
         self._say(sync_message(welcome), None if welcome.recovered else welcome.at)
 
     def reset(self, welcome: Welcome) -> None:

@@ -89,7 +89,7 @@ class Hub:
         return self._sessions.get(session_id.encode())
 
     def watched(self) -> list[Session]:
-        """Return the sessions in memory: those with clients, and those polled within LINGER_S."""
+        """Return the sessions in memory: with clients, polled within LINGER_S, or in use by a task or timer."""
         return list(self._sessions.values())
 
     def linger(self, session: Session) -> None:
@@ -165,9 +165,9 @@ class Hub:
             session.changed()
 
     def written(self, session_id: str) -> None:
-        """Re-read a watched session whose snapshot was written, unless our tracker numbers its run.
+        """Re-read a watched session whose snapshot was written, unless its run is numbered and has not ended.
 
-        Our tracker also publishes what it writes. After the end of its run another robot may write the next one.
+        Whoever numbers a run also publishes what it writes. After the end another robot may write the next run.
         """
         session = self._watched(session_id)
         if session is not None and (session.final or not session.numbered):
@@ -189,6 +189,8 @@ class Hub:
         suppressed = self._read_errors.allow(self._clock.steady_s())
         if suppressed is not None:
             logger.warning("A session could not be read: %s (%d times more before)", error, suppressed)
+
+    # -- the end
 
     async def close(self) -> None:
         """End every stream in a way that makes clients reconnect; abort those still open after _GOODBYE_S.

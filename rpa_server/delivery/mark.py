@@ -6,7 +6,7 @@ class Mark:
 
     Attributes:
         heard: an update came since the last check.
-        seen: when the session was last written, as Redis reported it at the last check: seconds since 1970, None if
+        seen: when the session was last written, as Redis reported it at an earlier check: seconds since 1970, None if
             Redis has no such time; ``...`` before the first check.
         verified: the value of *seen* at the last comparison that found the session up to date; ``...`` before one.
     """

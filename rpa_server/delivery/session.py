@@ -21,7 +21,7 @@ from .wire.welcome import Welcome
 
 #: Seconds that a stream stays open after the final update, because robots may send an update or two after it.
 GRACE_S = 2.0
-#: If a client has a cursor and the stores have nothing, it waits this many seconds for the robot to store the run anew.
+#: If a client has a cursor and the stores have nothing, it waits up to PATIENCE_S for the robot to store the run anew.
 PATIENCE_S = 3.0
 
 
@@ -47,8 +47,8 @@ class Session:
         self._context = context
         self._timeline = Timeline(session_id, context.heartbeat_ms)
         self._audience = Audience(context)
-        self._early: list[Update] = []  # updates of another run or behind a gap, until the next read
-        self._waiting: dict[Client, Cursor] | None = None  # client → its cursor, while begin() waits, see _is_early()
+        self._early: list[Update] = []  # updates of another run or after a gap, until the next read
+        self._waiting: dict[Client, Cursor] | None = None  # the cursors of clients that _is_early() lets wait
         self._reader: asyncio.Task[None] | None = None
         self._stale = True
         self._loaded = False
@@ -83,7 +83,7 @@ class Session:
 
     @property
     def numbered(self) -> bool:
-        """True if our tracker numbers the run, so that a missing update would show as a gap."""
+        """True if our tracker or server numbers the run, so that a missing update would show as a gap."""
         return self._timeline.numbered
 
     @property
@@ -92,7 +92,7 @@ class Session:
         return self._timeline.cursor
 
     def welcome(self, cursor: Cursor | None = None) -> Welcome:
-        """Return the content of a first message, see Timeline.welcome(); without *cursor* that of a reset, too."""
+        """Return the content of a first message, see Timeline.welcome(); without *cursor* it also serves as a reset."""
         clock = self._context.clock
         now_s = clock.steady_s()
         if cursor is None and (shared := self._timeline.shared_welcome(now_s)) is not None:
@@ -212,9 +212,9 @@ class Session:
     def begin(self, client: Client, cursor: Cursor | None) -> None:
         """Send *client* what it lacks and keep it up to date from here on; call load() first.
 
-        If load() failed and the client has a cursor, nothing is sent until a read succeeds; if the stores have nothing,
-        nothing is sent for up to PATIENCE_S. A first message saying that nothing is known would make the client take
-        updates that it already has for new ones.
+        A client with a cursor is sent nothing until a read succeeds, and, unless its cursor is START, nothing for up to
+        PATIENCE_S while the stores have nothing. A first message saying that nothing is known would make the client
+        take updates that it already has for new ones.
 
         Args:
             client: has joined; one that has left or was dismissed since is ignored.

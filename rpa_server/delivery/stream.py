@@ -59,7 +59,7 @@ class Stream(asyncio.Protocol, abc.ABC):
         if gone is not None:
             gone()
 
-    # -- what the session calls
+    # -- writing and closing
 
     def write(self, frame: bytes) -> bool:
         if self._paused:
@@ -101,6 +101,8 @@ class Stream(asyncio.Protocol, abc.ABC):
 
     @abc.abstractmethod
     def expire(self) -> None: ...
+
+    # -- for the log
 
     @property
     def ending(self) -> str:

@@ -1,6 +1,6 @@
 """The known state of one session: its snapshot, its position, and how an update or a read changes them.
 
-Pure: no clock, no socket. Updates are parsed only to be folded, or to compare a step that has no number.
+Pure: no clock, no socket. Updates are parsed only to be folded, or to compare the steps of unnumbered ones.
 
 Invariants: the position never goes back within a run; the kept updates are contiguous and end at the position; whatever
 changes the position calls _moved(), which clears everything that was derived from it.
@@ -62,7 +62,7 @@ class Timeline:
         self._state: SessionState | None = None
         self._folded = 0  # ``seq`` of the last update folded into the snapshot
         self._damage: Exception | None = None  # why an update could not be folded
-        self._last_step: tuple[object, object] | None = None  # the last step that was published without a number
+        self._last_step: tuple[object, object] | None = None  # of the last unnumbered update, see _step()
         self._next_head: bytes | None = None  # first bytes of the next update
         self._welcome: Welcome | None = None  # shared by clients that join before _welcome_until_s
         self._welcome_until_s = 0.0
@@ -82,7 +82,7 @@ class Timeline:
 
     @property
     def numbered(self) -> bool:
-        """True if our tracker numbers the run, so that a missing update would show as a gap."""
+        """True if our tracker or server numbers the run, so that a missing update would show as a gap."""
         return self._state is not None and self._state.own
 
     @property
@@ -94,7 +94,7 @@ class Timeline:
         return bool(state.updates[-1].final if state.seq > self._folded else state.snapshot["final"])
 
     def take_damage(self) -> Exception | None:
-        """Return, once, why an update could not be folded, else None; the caller must then re-read the store."""
+        """Return, once, why an update could not be folded: the caller must re-read the store. None if none failed."""
         damage, self._damage = self._damage, None
         return damage
 
@@ -206,7 +206,7 @@ class Timeline:
 
 
 def _step(update: Update) -> tuple[object, object]:
-    """Return what identifies the step of an update whose writer does not number: step and text."""
+    """Return ``etapa`` and text of an update, which identify the step of an unnumbered one."""
     data = update.data
     return data.get("etapa"), data.get("mensagem")
 

@@ -1,4 +1,4 @@
-"""WebSocket clients: the native protocol, and the dialect of the plan (the project's first design).
+"""WebSocket clients: the native protocol, and the plan's dialect (the plan is the project's first design).
 
 As in stream.py nothing awaits. wire/incoming.py assembles incoming frames into messages; this module answers them.
 """
@@ -30,7 +30,7 @@ class Socket(Stream):
 
     Attributes:
         name: the dialect's name, for the log.
-        handshake_done: False until the 101 is written; a frame before it would corrupt the response.
+        handshake_done: False while the 101 is still to be written; a frame before it would corrupt the response.
         close_code: the code of the close frame that was sent, None before that; 1005 if the frame had none.
     """
 
@@ -49,7 +49,7 @@ class Socket(Stream):
         self.handshake_done = True
         self.transport.write(head)
 
-    # -- in
+    # -- incoming data
 
     def data_received(self, data: bytes) -> None:
         self._heard = True
@@ -166,7 +166,7 @@ class NativeSocket(Socket):
 
 
 class PlainSocket(Socket):
-    """A WebSocket in the plan's dialect: updates only, and no clean close. The state, too, is sent as an update.
+    """A WebSocket in the plan's dialect: no sync or reset (the state is sent as an update), and no clean close.
 
     The plan's script never reconnects after a clean close, so a restart drops the connection instead.
     """
@@ -194,7 +194,7 @@ class PlainSocket(Socket):
             self.transport.write(plain_frames(Update(message, None, 0, False)))
 
     def finish(self) -> bool:
-        """Leave the socket open: the page closes it itself, and gets the session's next run through it."""
+        """Leave the socket open: the page closes it, or gets the session's next run through it."""
         return False
 
     def restart(self) -> None:

@@ -1,13 +1,13 @@
 """Decides whether a request may list sessions, or open, read or write one: one decision for every entry point.
 
 Pure: it works on texts, the allow-list and the number of free connections, without aiohttp, sockets or a clock. All
-handlers, the deployed ones too, and serving/listener.py call admit(), so a rule that is added here holds for all.
+handlers of sessions, the deployed ones too, and serving/listener.py call admit(), so a new rule here holds for all.
 
 The order of the rules is part of the interface: if several things are wrong, the first one is reported.
 
 Where future rules belong: a token would be read from ``request.headers`` or ``request.query`` at the top of admit() and
 compared with a new attribute of Rules, which app.py fills. A limit per address would be checked by Rules.refusal,
-called with ``request.peer()``; Hub.enter() and Hub.leave() count the open connections.
+called with ``request.peer()``; Hub.enter() and Hub.leave() would count each address's connections.
 """
 
 from collections.abc import Callable, Mapping
@@ -65,7 +65,7 @@ class Request(NamedTuple):
 
     @property
     def is_local(self) -> bool:
-        """True if the caller is on this machine and the request came through no proxy."""
+        """True if the peer is on this machine and the request has no header that proxies add."""
         if any(name in self.headers for name in _FORWARDED):
             return False
         try:
@@ -78,7 +78,7 @@ class Rules(NamedTuple):
     """The rules and limits that requests are checked against.
 
     Attributes:
-        origins: the other origins whose pages may connect.
+        origins: the origins, besides the server's own, whose pages may connect.
         refusal: returns the error if no further connection can be served now, else None.
     """
 
@@ -90,12 +90,12 @@ class Admitted(NamedTuple):
     """A request that may be served.
 
     Attributes:
-        session_id: checked; empty for the list.
+        session_id: the checked session id; empty for the list.
         cursor: where the client continues, None if it has received nothing yet.
         accept: for a WebSocket, the value of ``Sec-WebSocket-Accept``; else empty.
         refusal: why a WebSocket can't be served now, None if it can. The WebSocket is opened all the same and gets the
             error in a frame: a page can't read the response to a handshake that fails.
-        wait_s: how many seconds the caller of a poll or of the list waits for more, at most MAX_WAIT_S; else 0.
+        wait_s: how many seconds a poll or the list may wait for more, at most MAX_WAIT_S; else 0.
     """
 
     session_id: str
@@ -112,10 +112,10 @@ def admit(request: Request, rules: Rules) -> Admitted:
         BadSessionId: the session id is missing or not valid.
         BadCursor: ``after`` is not a cursor. LIST, READ and WRITE ignore it.
         BadRequest: ``wait`` is not a number of seconds.
-        Forbidden: the caller is a page of an origin that may not do this, or asks for the list from another machine.
+        Forbidden: the client is a page of an origin that may not do this, or asks for the list from another machine.
         UpgradeRequired: a SOCKET request is not a WebSocket handshake.
-        ServerFull: there is no free connection for an event stream or a poll that waits; a HEAD request needs none. For
-            a SOCKET request the error is returned as ``refusal``.
+        ServerFull: there is no free connection for a poll that waits or an event stream; HEAD of a stream needs none.
+            For a SOCKET request the error is returned as ``refusal``.
     """
     action = request.action
     if action is Action.SOCKET:  # first, because after a restart all pages reconnect at once
@@ -145,7 +145,7 @@ def _cursor(request: Request) -> Cursor | None:
     """Return the cursor that the client sends, None if it sends none.
 
     A browser that reconnects repeats the address with its old ``after``, but reports in ``Last-Event-ID`` what it has
-    received since, so the header wins. The header may come from another server, so a malformed one is ignored.
+    received since, so the header wins. Its value may be another server's, so a malformed one is ignored.
     """
     after = request.query.get("after")
     asked = None if after is None else parse_cursor(after)

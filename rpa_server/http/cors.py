@@ -1,7 +1,7 @@
 """CORS headers: pages of the allowed origins may read the responses of the shared routes.
 
-A route is shared if its resource answers OPTIONS, which add_headers() checks: routes for all methods do so by
-themselves, to others shared() adds it. No response ever allows credentials. CORS does not restrict WebSockets, nor
+A route is shared if its resource answers OPTIONS, which add_headers() checks: routes for all methods do, and for
+others shared() adds a route. No response ever allows credentials. CORS does not restrict WebSockets, nor
 requests that need no preflight; admission.py checks the origin of those that open a WebSocket or publish.
 """
 

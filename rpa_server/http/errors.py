@@ -50,7 +50,7 @@ async def json_errors(request: web.Request, handler: Handler) -> web.StreamRespo
 
 
 def answer(body: object, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
-    """Build a JSON response that must not be cached; *headers* come last and override."""
+    """Build a JSON response that must not be cached; *headers* override the default ones."""
     return web.Response(
         body=safejson.dumps(body),
         status=status,

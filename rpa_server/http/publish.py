@@ -41,7 +41,7 @@ class Publisher:
     async def publish(self, session_id: str, publication: dict[str, Any]) -> Cursor:
         """Store one publication (see schemas.PublicationSchema) and return its position.
 
-        A publication begins a new run if the stored run is another writer's or there is none, and with step 0 if the
+        A publication begins a new run if there is none or the stored one is another system's; step 0 also does if the
         stored run has ended.
 
         Args:
@@ -50,7 +50,7 @@ class Publisher:
 
         Raises:
             Conflict: another system's robot is writing the session; nothing is stored.
-            StorageUnavailable: no store accepts it, or other writers stored something first _TRIES times in a row.
+            StorageUnavailable: the stores can't be read or written, or other writers were first _TRIES times in a row.
         """
         lock = self._locks.setdefault(session_id, asyncio.Lock())
         async with lock:

@@ -1,8 +1,8 @@
 """The scripts that pages of other sites load: which address means which file, its bytes and hash, the response.
 
-An address with a version has the same content for ever: the running version's, a kept older one's, or none (404). Every
-file is read once, when the process starts. So a script always matches the hash in this process's snippet, even if the
-files are replaced by a newer version's while the process runs.
+An address with a version has the same content for ever, whether that is the running version or an older one in
+``web/dist``; any other version is a 404. Every file is read once, when the process starts. So a script always matches
+the hash in this process's snippet, even if the files are replaced by a newer version's while the process runs.
 """
 
 import base64
@@ -75,8 +75,8 @@ def find(name: str) -> tuple[ScriptFile, bool] | None:
         name: such as ``rpa-progress.js`` or, with the version, ``rpa-progress-1.0.0.js``.
 
     Returns:
-        The file, and whether the address has a version and so keeps this content for ever; None if there is no such
-        file of this version, nor a kept one of an older version.
+        The file, and True if its name has a version, so that its content never changes; None if neither this version
+        nor an older one in ``web/dist`` has it.
     """
     match = _NAME.fullmatch(name)
     if match is None:

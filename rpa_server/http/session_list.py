@@ -1,7 +1,7 @@
-"""The current states of the latest sessions, as far as they can be read in the time that a caller allows.
+"""The current states of the latest sessions, as far as they can be read in a given time.
 
-Reading hundreds of files takes a second of CPU time. So a caller gets whatever was read within ``patience_s``; reading
-goes on in the background, a little at a time, and the next caller is faster since FileStore caches what it has read.
+Reading hundreds of files takes a second of CPU time. So a call returns whatever was read within ``patience_s``; reading
+goes on in the background, a little at a time, and the next call is faster since FileStore caches what it has read.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ class SessionList:
 
         Args:
             limit: the most sessions to return; the most recently written ones.
-            patience_s: seconds.
+            patience_s: how many seconds to wait for unread states.
 
         Raises:
             StorageUnavailable: not even the list of session ids can be read.

@@ -23,7 +23,7 @@ from .keys import HUB, PUBLISHER, SESSION_LIST
 #: A request's body must have arrived within this many seconds.
 _BODY_S = 10.0
 _LIST_SIZE = 200
-#: Seconds that the list waits for unread states, unless the caller allows more.
+#: Seconds that the list waits for unread states, unless the client allows more.
 _LIST_S = 0.02
 _BRIEF = (
     "session_id",
@@ -41,7 +41,7 @@ _BRIEF = (
 async def poll(request: web.Request) -> web.StreamResponse:
     """Answer with the current state and the updates after the client's cursor.
 
-    With ``wait`` the answer waits that many seconds for something new, unless the run has ended.
+    With ``wait`` the handler waits up to that many seconds for something new, unless the run has ended.
     """
     asked = params.admitted(request, Action.POLL)
     known = _known(request)
@@ -100,7 +100,7 @@ def _answer(session: Session, cursor: Cursor | None, known: Cursor | None) -> we
 
 
 async def list_sessions(request: web.Request) -> web.StreamResponse:
-    """List at most _LIST_SIZE sessions of the last day, to callers on this machine alone."""
+    """List at most _LIST_SIZE sessions of the last day, to clients on this machine alone."""
     patience_s = max(_LIST_S, params.admitted(request, Action.LIST).wait_s)
     states, unread = await request.app[SESSION_LIST].states(_LIST_SIZE, patience_s)
     now_s = time.time()

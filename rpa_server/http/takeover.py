@@ -36,7 +36,7 @@ def join(hub: Hub, admitted: Admitted, client: Stream, name: str) -> Session:
     Args:
         hub: has the session.
         admitted: names the session.
-        client: its ``gone`` is set.
+        client: the stream; join() sets its ``gone``.
         name: the transport's name, for the log.
 
     Raises:

@@ -47,7 +47,7 @@ class IdleGuard:
 
     @property
     def middleware(self) -> Any:
-        """Middleware that records which connections have sent a request; the first request calls guard(), too."""
+        """Middleware that records which connections have sent a request, and calls guard() if that was not done."""
 
         @web.middleware
         async def note(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -96,7 +96,7 @@ class IdleGuard:
         if successor is not None and since_s is not None:
             self._silent_since[successor] = since_s
 
-    # -- silence
+    # -- dropping connections
 
     async def run(self) -> None:
         """Drop silent connections, for ever; those of aiohttp only once guard() was called."""

@@ -1,7 +1,7 @@
 """Runs several server processes on one port.
 
-The kernel distributes new connections among the processes (SO_REUSEPORT). They share nothing but the stores, like servers
-on several machines. A process that dies is restarted; SIGTERM is passed on, and all processes are waited for.
+The kernel distributes new connections among the processes (SO_REUSEPORT). They share only the stores, like servers on
+several machines. A process that dies is restarted; SIGTERM is passed on, and all processes are waited for.
 """
 
 import asyncio

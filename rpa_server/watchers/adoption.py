@@ -1,7 +1,7 @@
 """Copies runs that are only in files into Redis.
 
-A robot may have died while Redis was down: what our tracker left in its directory is copied into Redis once Redis is
-back. A deployed robot's files are left alone.
+A robot may have died while Redis was down: what our tracker, or a server to which a robot posted, left in files is
+copied into Redis once Redis is back. A deployed robot's files are left alone.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ _MOST_SESSIONS = 1000
 
 
 class Adoption:
-    """Copies runs that are only in files into Redis; files of other robots are left alone.
+    """Copies runs that are only in files into Redis; a deployed robot's files are left alone.
 
     A tracker that is still running does the same. Both may do it: every update is numbered, so none is stored twice.
 
@@ -37,8 +37,8 @@ class Adoption:
     def __init__(self, files: FileStore, redis: RedisStore) -> None:
         self._files = files
         self._redis = redis
-        # Session id → when its files last changed, in ns; until they change again the session is skipped. Redis has the
-        # settled ones, which are checked again after want(), too. The others are not our tracker's, or can't be copied.
+        # When each session's files last changed, in ns; until they change again the session is skipped. Those in
+        # _settled are in Redis; want() has them checked again. Those in _others aren't numbered, or can't be copied.
         self._settled: dict[str, int] = {}
         self._others: dict[str, int] = {}
         self._wanted = asyncio.Event()
@@ -78,7 +78,7 @@ class Adoption:
                 self._others[session_id] = changed_ns
 
     async def _adopt(self, state: SessionState, session_id: str) -> bool:
-        """Copy a run into Redis if Redis lacks it; False if another writer stored something first."""
+        """Copy a run into Redis if Redis lacks it; tell whether Redis has it now."""
         stored = await self._redis.read(session_id)
         if stored is None or _lacks(stored, state):
             if not await self._redis.replay(Run.resume(session_id, state)):

@@ -1,6 +1,6 @@
 """Turns messages published in Redis into updates for the hub.
 
-Messages of our tracker are recognised by their head; any other one must pass a schema, else it is counted and dropped.
+Numbered updates are recognised by their head; any other message must pass a schema, else it is counted and dropped.
 Handling a message never raises, since an exception would end the subscription.
 """
 
@@ -17,7 +17,7 @@ from ..progress.update import Update, own_update
 
 logger = logging.getLogger(__name__)
 
-#: Ten times the largest message that was recorded from a robot; larger messages of other writers are dropped.
+#: Ten times the largest message that was recorded from a robot; larger unnumbered ones are dropped.
 MAX_BYTES = 1024 * 1024
 #: Keys that only our own writers may set: the kind of message, its position, whether the run is over.
 _RESERVED = ("type", "epoch", "seq", "final", "estado")
@@ -29,7 +29,7 @@ class Feed:
 
     Attributes:
         received: number of messages that were updates.
-        unnumbered: how many of these came from other writers than our tracker.
+        unnumbered: how many of these have no number: other writers' updates.
         garbage: number of dropped messages.
     """
 
@@ -66,7 +66,7 @@ class Feed:
     def written(self, channel: bytes) -> None:
         """Handle the notification that a snapshot was written: the deployed robot writes one and publishes nothing.
 
-        Redis notifies about our own tracker's snapshots, too. Hub.written() ignores these during the run, since the
+        Redis notifies about snapshots of numbered runs, too. Hub.written() ignores these during the run, since the
         same updates also come as messages.
         """
         session_id = session_of_keyspace(channel)
@@ -81,9 +81,9 @@ class Feed:
 
 
 def unnumbered_update(raw: bytes) -> Update:
-    """Build an update from another writer's message: redacted, ``type`` added, reserved keys removed, all others kept.
+    """Build an update from an unnumbered message: redacted, ``type`` added, reserved keys removed, all others kept.
 
-    Our tracker's messages are not redacted: whoever calls the tracker decides what they contain.
+    Numbered messages are not redacted: whoever calls our tracker, or posts, decides what they contain.
 
     Raises:
         BadDocument: the message is too large, no JSON object, or not of the plan's shape.

@@ -1,7 +1,7 @@
-"""Finds watched sessions that are behind Redis.
+"""Finds watched sessions of which Redis has newer updates.
 
 Pub/sub does not store messages, and a subscription may be dead for seconds before that is noticed. So the position of
-every watched session is compared with that in Redis, and a session that is behind is read again.
+every watched session is compared with that in Redis, and a session that lacks updates is read again.
 """
 
 import asyncio
@@ -25,12 +25,12 @@ _PAUSE_S = 0.005
 class PositionCheck:
     """Compares the positions of watched sessions with those in Redis.
 
-    One short query asks for a hundred sessions when each was last written. Positions are then read only for sessions that
+    One short query asks when each of a hundred sessions was last written. Positions are then read only for those that
     were written and are quiet again: while updates arrive, a gap in their numbers shows by itself.
 
     Args:
         hub: has the watched sessions.
-        store: the Redis to compare with; a session that is behind is read completely.
+        store: the Redis to compare with.
     """
 
     def __init__(self, hub: Hub, store: RedisStore) -> None:
@@ -56,7 +56,7 @@ class PositionCheck:
     async def _look(self, missed: bool) -> None:
         """Compare the watched sessions: all of them if *missed*, else the next _A_LOOK.
 
-        No reference to a session may be kept from one check to the next: it would keep the session alive.
+        No reference to a session may outlast the check: the session would stay in memory.
         """
         watched = self._hub.watched()
         if not missed and len(watched) > _A_LOOK:
@@ -71,7 +71,7 @@ class PositionCheck:
         if missed:
             for session in sessions:
                 if not (session.loaded and session.numbered):
-                    session.changed()  # without a numbered position that could show what was missed
+                    session.changed()  # it has no numbered position to compare
         else:
             sessions = [session for session in sessions if not self._moves(session)]
         if not sessions:
@@ -98,7 +98,7 @@ class PositionCheck:
 
     @staticmethod
     def _quiet(session: Session, time: float | None) -> bool:
-        """Tell whether *session* was written after its last comparison, but not since the last check."""
+        """Tell whether *session* was not written since the last check, but since it was last found up to date."""
         mark = session.mark
         if mark.seen != time:
             mark.seen = time

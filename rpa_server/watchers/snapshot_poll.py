@@ -1,10 +1,9 @@
 """Finds snapshots that a robot wrote without publishing anything, if Redis does not notify us of them.
 
 The deployed Redis tracker writes ``rpa:progress:<sid>`` and publishes nothing. If Redis lets us switch on keyspace
-notifications (backends/redis/subscription.py), those report such writes. Otherwise the snapshots of watched sessions are
-compared with those of the previous poll, except for runs that our tracker numbers. With notifications active the poll
-still runs, but seldom: another program may switch them off (``CONFIG SET notify-keyspace-events``), and Redis does not
-report that.
+notifications (backends/redis/subscription.py), those report such writes. Otherwise snapshots of watched sessions are
+compared with those of the previous poll, except for numbered runs. With notifications active the poll still runs, but
+seldom: another program may switch them off (``CONFIG SET notify-keyspace-events``), and Redis does not report that.
 """
 
 import asyncio
@@ -27,7 +26,7 @@ _AT_ONCE = 100
 
 
 class SnapshotPoll:
-    """Re-reads watched sessions whose snapshot in Redis has changed, except those that our tracker numbers.
+    """Re-reads watched sessions whose snapshot in Redis has changed, except those with numbered runs.
 
     Args:
         hub: has the watched sessions.
@@ -51,9 +50,9 @@ class SnapshotPoll:
                 looked_s = time.monotonic()
 
     async def _look_at_all(self) -> None:
-        """Compare every session that our tracker does not number.
+        """Compare every watched session whose run is not numbered.
 
-        No reference to a session may be kept from one poll to the next: it would keep the session alive.
+        No reference to a session may outlast the poll: the session would stay in memory.
         """
         sessions = [session for session in self._hub.watched() if not session.numbered]
         for start in range(0, len(sessions), _AT_ONCE):

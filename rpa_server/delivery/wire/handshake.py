@@ -29,9 +29,9 @@ class Opening(NamedTuple):
     """A request to open a WebSocket.
 
     Attributes:
-        session_id: not yet checked.
+        session_id: the session id in the path, not yet checked.
         after: the value of the query parameter ``after``, a cursor that is not yet checked; None without one.
-        headers: by name in lower case; parse() refuses a request that repeats a name.
+        headers: their values by lower-case name; parse() returns None if a name is repeated.
     """
 
     session_id: str
@@ -40,7 +40,7 @@ class Opening(NamedTuple):
 
 
 def parse(data: bytes) -> Opening | None:
-    """Parse a request to open a WebSocket that has the most common form; None for any other request."""
+    """Parse a GET for a WebSocket's address if it has the usual form, else return None; accept() checks the headers."""
     if len(data) > _LONGEST or not data.isascii():
         return None
     match = _REQUEST.fullmatch(data.decode("ascii"))

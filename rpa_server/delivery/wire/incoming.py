@@ -11,7 +11,7 @@ from wsproto.frame_protocol import LOCAL_ONLY_CLOSE_REASONS, CloseReason, FrameD
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 PROTOCOL_ERROR, BAD_TEXT, TOO_MANY, TOO_BIG = 1002, 1007, 1008, 1009
 
-#: Registered close codes that a peer may send; 3000 to 4999 are free for any use (RFC 6455, section 7.4.2).
+#: Registered close codes that a peer may send; 3000 to 4999 are for libraries and programs (RFC 6455, section 7.4.2).
 _CLOSE_CODES = frozenset(CloseReason) - frozenset(LOCAL_ONLY_CLOSE_REASONS)
 _FREE_CLOSE_CODES = range(3000, 5000)
 
@@ -33,7 +33,7 @@ class Message(NamedTuple):
 
     Attributes:
         opcode: TEXT, BINARY, PING, PONG or CLOSE.
-        payload: unmasked; for TEXT valid UTF-8, for CLOSE empty or a permitted code and a reason in UTF-8.
+        payload: the unmasked bytes; for TEXT valid UTF-8, for CLOSE empty or a permitted code and a reason in UTF-8.
     """
 
     opcode: int
@@ -46,7 +46,7 @@ class Reader:
     Args:
         limit: the most bytes of a message, over all its fragments.
         most_frames: how many frames may come before the caller resets ``frames`` to 0. Frames are counted, not
-            messages: a fragment without payload costs as much (7 us), and one read can bring 40,000 of them.
+            messages: a fragment without payload takes as long as a message (7 us), and a read can bring 40,000 of them.
 
     Attributes:
         frames: how many frames came since the caller last reset this number.
