@@ -26,7 +26,7 @@ class Store(Protocol):
         """Store the updates added to *run* since it was resumed.
 
         Returns:
-            Returns False, with nothing stored, if another writer stored something first; the caller then has to resume
+            True; False, with nothing stored, if another writer stored something first. The caller then has to resume
             the run anew from what read() returns.
         """
 
@@ -37,8 +37,8 @@ class Notifier(Protocol):
     def changes(self) -> AsyncIterator[set[str]]:
         """Yield the ids of sessions that changed, for ever.
 
-        An empty set is yielded each time notifications start or resume: changes before that may have been missed, so the
-        caller must read every watched session.
+        An empty set is yielded each time notifications start or resume: changes before that may have been missed, so
+        the caller must read every watched session.
         """
 
 

@@ -30,7 +30,7 @@ def play(path: Path, speed: float, session_id: str | None) -> None:
         session_id: used instead of the recorded session id; None to use that one.
 
     Raises:
-        BadDocument: the file is not a recording, or some update could not be stored.
+        BadDocument: the file is not a recording or names no usable session, or some update could not be stored.
     """
     recorded = load(path)
     name = session_id or recorded.session_id

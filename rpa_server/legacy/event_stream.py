@@ -1,4 +1,4 @@
-"""A client of a session that is sent the messages of the deployed ``progress_sse.php``.
+"""A session's client that gets the messages of the deployed ``progress_sse.php``.
 
 Like the other streams, it depends neither on HTTP nor on aiohttp, and nothing in it awaits. Unlike them it sends the
 session's current state instead of updates, so that all updates which a lagging page missed make one message.
@@ -102,7 +102,8 @@ class DeployedEventStream(EventStream):
 
     def _write(self, message: Document) -> None:
         last = message["status"] in sse_messages.LAST
-        # Only the last message has the cursor as id: a page that reconnects with it gets 204, which stops the page.
+        # Only the last message has the cursor as id: a page that reconnects with it after the run's end gets 204, which
+        # stops the page.
         self.transport.write(event(php_json.compact(message), self._session.cursor if last else None))
         if last:
             self._close()

@@ -1,11 +1,11 @@
-"""LRU cache of the newest state of each polled session, with the time since which that state has been the newest.
+"""LRU cache of the newest state of each requested session, with the time since which that state has been the newest.
 
-The caller passes the time; this module uses neither stores nor sockets. The cached state is the answer while no store
-answers. The cache also measures a robot's silence if the store can't tell when the session was last written: robots
+The caller passes the time; this module uses neither stores nor sockets. While no store answers, the cached state is
+returned. The cache also measures a robot's silence if the store can't tell when the session was last written: robots
 write local times without a zone, so their times can't be compared with another machine's clock.
 
 Invariants: the size is bounded; the returned position of a run never goes back; a session that was deleted from the
-stores is forgotten after SILENCE_S.
+stores is forgotten once its robot has been silent for SILENCE_S.
 """
 
 from collections import OrderedDict

@@ -13,10 +13,9 @@ class DeployedWords(NamedTuple):
 
     Attributes:
         dashboard: the key under which ``metrics`` counts runs with this outcome.
-        status: ``progress.status``; if None, progress_answer.status() decides. With ``success`` the answer also has
-            100 % and the price.
-        top_level: the ``status`` beside ``progress``, which only one page reads. This page also understands
-            ``manual_quotation``.
+        status: the ``status`` inside ``progress``; if None, progress_answer.status() decides. With ``success`` the
+            answer also has 100 % and the price.
+        top_level: the ``status`` beside ``progress``, read by a single page that also understands ``manual_quotation``.
         last: the ``status`` of the last message of ``progress_sse.php``; None if no last message is sent.
     """
 

@@ -14,14 +14,14 @@ _BREAKS = re.compile("[\u2028\u2029]")
 
 
 def pretty(value: Any) -> bytes:
-    """Encode as with JSON_PRETTY_PRINT | JSON_UNESCAPED_UNICODE: four spaces, ``\\/``."""
+    """Encode as with JSON_PRETTY_PRINT | JSON_UNESCAPED_UNICODE: indented by four spaces, slashes as ``\\/``."""
     encoded = json.dumps(safejson.plain(value), ensure_ascii=False, indent=4)
     # JSON has slashes and line separators only inside strings, so all of them can be replaced in the encoded text.
     return _BREAKS.sub(lambda found: _LINES[found[0]], encoded.replace("/", "\\/")).encode("utf-8", "replace")
 
 
 def compact(value: Any) -> bytes:
-    """Encode as with no flag at all: no spaces, letters beyond ASCII escaped, ``\\/``."""
+    """Encode as with no flag at all: no spaces, letters beyond ASCII escaped, slashes as ``\\/``."""
     encoded = json.dumps(safejson.plain(value), separators=(",", ":"))
     return encoded.replace("/", "\\/").encode()
 

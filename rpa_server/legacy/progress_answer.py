@@ -5,9 +5,9 @@ plus the names under which other pages look for the same data. Deliberate differ
 ``docs/migrating.rst``; tests/legacy/test_progress_answer.py finds every difference from a second implementation of the
 PHP's rules, and fails for one that is not in that list.
 
-Invariants: only a run that ended with a quote gets ``success`` and 100 %; while a run goes on, its status is never a
-word that makes a page stop (``error``, ``completed``, ``concluido``); no text of this module contains a word that a
-page takes for a failure; the robot's texts, estimates, plans and errors are redacted.
+Invariants: only a run that ended with a quote gets ``success`` and 100 %; until a run has ended or been silent for too
+long, its status is never a word that makes a page stop (``error``, ``completed``, ``concluido``); no text of this
+module contains a word that a page takes for a failure; the robot's texts, estimates, plans and errors are redacted.
 """
 
 from typing import Any, NamedTuple
@@ -104,7 +104,7 @@ def status(run: RunView) -> str:
 def message(run: RunView) -> str:
     """Return the text to show: the robot's last one, leaving out ``erro`` entries and everything after the end.
 
-    After too long a silence, or if the robot's "success" means a manual quotation, it is a text of this module.
+    If a silence made the run ``expirado``, or the robot's "success" means a manual quotation, it is a text of ours.
     """
     if run.estado == Estado.EXPIRADO and not run.snapshot["final"]:
         minutes = patience_s(run.snapshot["etapa_atual"], run.snapshot["mensagem"] or "") / 60
@@ -252,7 +252,7 @@ def _other_names(step: float, word: str, text: str) -> Answer:
 
 
 def _results(body: Answer) -> Answer:
-    """Return the price for a page that reads these keys at the top level and shows R$ 0,00 if they are missing."""
+    """Return ``results``, empty without a success: the page that reads them shows R$ 0,00 for a missing price."""
     if body["status"] != "success":
         return {}
     found = body["resultados_finais"]["dados"].get("valor_final") or "N/A"
@@ -265,7 +265,7 @@ def refusal(text: str, now: str, code: int = 400) -> Answer:
     Args:
         text: the refusal's text for users, in Portuguese where the deployed system has one.
         now: ``YYYY-MM-DD HH:MM:SS``, the server's local time.
-        code: the HTTP status that another address would have.
+        code: the HTTP status with which our other addresses refuse such a request.
     """
     return {"success": False, "error": text, "code": code, "timestamp": now, "message": text}
 

@@ -31,7 +31,7 @@ _NO_ESTIMATES = {
 
 
 def progress(session_id: str, state: SessionState | None, silence_s: float, now: datetime) -> Answer:
-    """Build the answer of ``/get_progress.php?session=``.
+    """Build the answer of the older readers.
 
     Args:
         session_id: the requested session.

@@ -1,7 +1,7 @@
 """Counts sessions by ``estado``, for the deployed dashboard. The figures name no session.
 
 Counting reads up to _COUNTED sessions of the last 24 hours. One count runs at a time, in the background; a caller waits
-for it for up to _WAIT_S and otherwise gets the previous count.
+for it for up to _WAIT_S, and gets the previous count if it takes longer.
 """
 
 import asyncio

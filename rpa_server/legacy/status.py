@@ -53,7 +53,7 @@ def _machine(directory: Path) -> Answer:
         checks["disk_space"] = {"status": _full(used), "free_bytes": disk.free, "total_bytes": disk.total}
         checks["disk_space"]["used_percent"] = php_json.number(round(used, 2))
         checks["memory"] = _memory(_MEMORY.read_text())
-    except (OSError, LookupError, ZeroDivisionError):  # no directory or no /proc/meminfo: no figures
+    except (OSError, LookupError, ZeroDivisionError):  # no directory or /proc/meminfo: later figures are left out
         pass
     return checks
 

@@ -1,9 +1,9 @@
 """Interprets the deployed robot's documents: snapshots of four generations, and two kinds of end documents.
 
-Pure. A deployed robot is one that writes without our tracker. Only this module converts older snapshots and interprets
-the ends in its result and session documents (``result_<sid>.json``, ``session_<sid>.json``). It also decides whether
-the run of a snapshot has ended: ``status`` alone does not show that, since the deployed robot writes ``concluido`` when
-its last step begins, minutes before the end, and again after the end.
+Pure. A deployed robot is one that writes its files or Redis keys without our tracker. Only this module converts older
+snapshots and interprets the ends in result and session documents (``result_<sid>.json``, ``session_<sid>.json``). It
+also decides whether the run of a snapshot has ended: ``status`` alone does not show that, since the deployed robot
+writes ``concluido`` when its last step begins, minutes before the end, and again after the end.
 
 Invariants: ``final`` is set only if the robot itself ended the run; within a run ``final``, ``percentual``, estimates
 and plans never go back; an end whose time is before the run's start belongs to an earlier run and is ignored.
@@ -19,8 +19,8 @@ from .snapshot import ESTIMATES_KEY, is_number
 
 Document = dict[str, Any]
 
-#: seq_of() measures from this time for older snapshots, which do not say when their run began; earlier than any real
-#: run.
+#: seq_of() measures from this time, earlier than any real run, for older snapshots, which do not say when their run
+#: began.
 _BEFORE_ALL = "2020-01-01T00:00:00"
 #: seq_of() cuts longer durations to this one (31 years, in microseconds): a cursor's ``seq`` has at most 16 digits.
 _LONGEST_US = 10**15
@@ -69,7 +69,7 @@ def in_todays_shape(document: Document) -> Document:
 
 
 def is_old(document: Document) -> bool:
-    """Tell whether an older generation of the robot wrote a snapshot: it has ``timestamp``, today's has not."""
+    """Tell whether an older robot wrote a snapshot: it has ``timestamp`` instead of ``timestamp_atualizacao``."""
     return "timestamp_atualizacao" not in document and isinstance(document.get("timestamp"), (int, float, str))
 
 
@@ -111,7 +111,7 @@ def end_of(result: Document | None, session: Document | None, started: str) -> E
 
 
 def start_of(result: Document | None, session: Document | None) -> str:
-    """Return when a run began of which only end documents are left: their start, else their end, else ``""``."""
+    """Return when a run with only end documents began: the start that they name, else the end, else ``""``."""
     keys = ("timestamp_inicio", "start_time", "timestamp_fim", "finished_at")
     values = (document.get(key) for key in keys for document in (session, result) if document)
     return next((moment for moment in values if isinstance(moment, str)), "")
@@ -180,7 +180,7 @@ def seq_of(snapshot: Snapshot, old: bool) -> int:
     It is 1 if the times can't be parsed.
 
     Args:
-        old: True if the robot does not write when the run began, see is_old().
+        old: True to measure from _BEFORE_ALL, since the snapshot does not say when the run began; see is_old().
     """
     started = _BEFORE_ALL if old else str(snapshot["timestamp_inicio"])
     try:

@@ -22,7 +22,7 @@ Document = dict[str, Any]
 
 
 def own_cursor(document: Document) -> Cursor | None:
-    """Return the cursor that our tracker wrote into *document*, None if another program wrote it."""
+    """Return the cursor that our tracker or server wrote into *document*, None if it has none."""
     epoch, seq = document.get("epoch"), document.get("seq")
     if type(epoch) is not str or type(seq) is not int or seq < 1:
         return None
@@ -287,7 +287,7 @@ def _sparse(session_id: str, snapshot: Snapshot, old: bool, end: deployed.End | 
 
     Args:
         old: see deployed.is_old().
-        end: what the end documents report, None if there are none.
+        end: what the end documents report, None if they report no end.
     """
     epoch = derived_epoch("s", session_id, "" if old else str(snapshot["timestamp_inicio"]))
     deployed.conclude(snapshot, end)

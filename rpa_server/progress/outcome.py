@@ -40,7 +40,8 @@ PLAN_KEYS = ("plano_recomendado", "plano_alternativo")
 
 #: After this many seconds of silence a run is ``expirado``. The longest recorded pause of a healthy run is 336 s.
 SILENCE_S = 900.0
-#: After this many seconds without a first step a run is ``expirado``; recorded healthy runs reach it within 14 s.
+#: After this many seconds of silence before its first step a run is ``expirado``; the recorded healthy runs reach that
+#: step within 14 s.
 SILENCE_AT_START_S = 300.0
 #: After a text like "Tela N falhou" this many seconds of silence mean that the run failed: recorded robots end the run
 #: within 10 ms after that text, or never.

@@ -43,7 +43,7 @@ _GLUED = re.compile(
 _FORMS = frozenset({"dadospessoais", "formulario", "form", "parametros", "parametrosentrada"})
 #: These names are personal only in an object that has another personal field: coverages have a ``nome``, too.
 _NAMES = frozenset({"nome", "name"})
-#: Session ids are never masked: the caller has the id already, and an id may look like personal data.
+#: Not masked: whoever reads a session knows its id, and masking would break ids that look like a CPF.
 _IDS = frozenset({"session_id", "session"})
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")

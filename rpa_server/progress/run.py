@@ -166,7 +166,7 @@ class Run:
         return update
 
     def added(self) -> list[Update]:
-        """Return the updates recorded since the run was resumed, of a longer run the last HISTORY ones."""
+        """Return the updates recorded since the run was resumed, at most the last HISTORY ones."""
         return [update for update in self.updates if update.seq > self.base]
 
     def documents(self) -> dict[str, dict[str, Any]]:

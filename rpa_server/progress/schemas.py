@@ -22,7 +22,7 @@ class _Step(fields.Field[Any]):
 
 
 class UnnumberedUpdateSchema(Schema):
-    """A message without a position: ``{etapa, mensagem, timestamp, dados_extra[, estimativas]}``, each key optional."""
+    """A message without a position, see shapes.UnnumberedUpdate. All keys are optional; not all are checked."""
 
     class Meta:
         unknown = INCLUDE
@@ -121,7 +121,7 @@ def history(data: dict[str, Any]) -> StoredHistory:
 def progress(data: dict[str, Any]) -> StoredProgress:
     """Check a progress document and fill in the optional keys that it omits, or raise BadDocument.
 
-    ``session_id``, ``estado`` and ``final`` are neither checked nor filled in here, but in documents.from_progress().
+    ``session_id``, ``estado`` and ``final`` are not checked; documents.from_progress() fills them in.
     """
     try:
         return cast("StoredProgress", dict(_progress.load(data)))

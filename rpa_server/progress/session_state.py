@@ -34,9 +34,9 @@ class SessionState:
         epoch, seq: the position.
         snapshot: the state at that position.
         updates: the latest updates, contiguous, the last one at ``seq``; may be empty.
-        sparse: True if there is only a deployed robot's snapshot, no history: each snapshot read is one update, and
-            their ``seq`` has gaps.
-        end: how the run ended, from the deployed robot's result or session document; None if there is none.
+        sparse: True if a deployed robot left no history: each snapshot read is one update, and the ``seq`` of these
+            updates has gaps.
+        end: how the run ended, if that was read from a result or session document, else None.
         written_s: when the session was last written, seconds since 1970; None if the store can't tell.
         content: hash of the snapshot as it was read, 0 if not sparse. It shows a change that left ``seq`` unchanged.
     """
@@ -70,7 +70,7 @@ class SessionState:
 
     @property
     def own(self) -> bool:
-        """True if our tracker wrote the run; for any other writer the epoch is derived."""
+        """True if our tracker or server wrote the run; other runs have a derived epoch."""
         return not self.epoch.startswith(_DERIVED)
 
     def since(self, cursor: Cursor) -> list[Update] | None:
@@ -103,7 +103,7 @@ def derived_epoch(kind: str, session_id: str, started: str) -> str:
 def sparse_state(
     epoch: str, seq: int, snapshot: Snapshot, end: deployed.End | None, content: int | None = None
 ) -> SessionState:
-    """Build the state of a robot that keeps no history: its snapshot is its only update.
+    """Build the state of a run without a history: its snapshot is its only update.
 
     Args:
         epoch, seq: the position.
@@ -162,7 +162,7 @@ def _written_later(known: SessionState, fresh: SessionState) -> bool:
 
 
 def later(one: SessionState | None, other: SessionState | None) -> SessionState | None:
-    """Merge the states of two stores, each None if its store has none.
+    """Merge the states of two stores, each None if its store lacks the session.
 
     Within a run the further position wins; of two runs the one that began later wins.
     """

@@ -131,7 +131,7 @@ class View(Snapshot):
 
 
 class UpdateMessage(TypedDict):
-    """One step as it is published, stored in the stream and sent to pages.
+    """One update as it is published, stored in the stream and sent to pages.
 
     Written by the tracker; for a deployed robot the server builds it from documents. The order of the keys is fixed;
     the first four are the head that update.py reads without parsing JSON.
@@ -150,7 +150,7 @@ class UpdateMessage(TypedDict):
     status: str
     mensagem: str | None
     timestamp: str
-    dados_extra: dict[str, Any]  # attached data; {} for ``estimativas`` and ``final``, which have keys for them
+    dados_extra: dict[str, Any]  # attached data; {} in ``estimativas`` and ``final``, which have it under a key below
     estimativas: NotRequired[Estimates | None]
     resultado: NotRequired[dict[str, Any]]  # with ``final``: a Result, and any other final data of the robot
     erro: NotRequired[str]
@@ -160,8 +160,8 @@ class UpdateMessage(TypedDict):
 class UnnumberedUpdate(TypedDict):
     """One step that another program published without a position, as pages get it.
 
-    Written by that program, except ``type``, which the server adds. schemas.unnumbered_update() checks all other keys
-    of this type but ``timestamp``; personal data is removed.
+    Written by that program, except ``type``, which the server adds. schemas.unnumbered_update() checks the keys below
+    ``type`` except ``timestamp``; personal data is removed.
     """
 
     type: Literal["progress_update"]
@@ -176,7 +176,7 @@ class UnnumberedUpdate(TypedDict):
 
 
 class StoredProgress(Snapshot):
-    """``progress``: the snapshot. Written by the tracker with each update, and by the deployed robot without a position."""
+    """``progress``: the snapshot. Written by the tracker at each update; by the deployed robot, without a position."""
 
     epoch: NotRequired[str]
     seq: NotRequired[int]
@@ -224,7 +224,7 @@ class StoredSession(TypedDict):
     seq: NotRequired[int]
 
 
-# -- messages other than updates; written by the server
+# -- what the server sends besides updates
 
 
 class SyncMessage(TypedDict):

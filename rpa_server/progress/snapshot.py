@@ -1,7 +1,7 @@
 """The snapshot of a run: how entries change it, how an update reports a change, and how pages get it.
 
-Pure: no clock, no socket. The tracker that writes a run, the server that reads a deployed robot's history, and the server
-that follows updates all use the same rules. The objects are described in shapes.py.
+Pure: no clock, no socket. The tracker that writes a run, the server that reads a deployed robot's history, and the
+server that follows updates all use the same rules. The objects are described in shapes.py.
 
 Invariants: ``final`` stays true once it is set; ``percentual`` never falls and stays below 100 until ``final``;
 estimates are replaced only by newer estimates.
@@ -20,7 +20,7 @@ EVENTS: frozenset[Evento] = frozenset({"inicio", "estimativas", "erro", "final"}
 #: The key of the estimates in ``dados_extra``; the deployed robot named it after step 5, which captures them.
 ESTIMATES_KEY = "estimativas_tela_5"
 
-# Larger integers are not steps. Without a limit, JSON's integers may be too large to become a float.
+# Integers from this one on are not steps: without a limit, JSON's integers may be too large to become a float.
 _MAX_STEP = 10**9
 
 
@@ -56,7 +56,7 @@ def is_number(etapa: object) -> TypeGuard[float]:
 
 
 def status_of(etapa: float, total: int) -> str:
-    """Return the ``status`` that the deployed robot writes with a step; ``concluido`` means that the last step began."""
+    """Return the ``status`` that the deployed robot writes with a step; ``concluido`` means that the last one began."""
     if etapa <= 0:
         return "iniciando"
     return "executando" if etapa < total else "concluido"

@@ -1,7 +1,7 @@
 """One update of a run, and the cursor that names its position.
 
-Pure. An update is kept as bytes. The bytes that our tracker made are relayed unchanged, and only their head, which has
-the cursor, is parsed.
+Pure. An update is kept as bytes. The bytes that our tracker made are relayed unchanged; relaying parses only their
+head, which has the cursor.
 
 Invariant: the head of an update is defined once, in HEAD; both writing and parsing are derived from it.
 """

@@ -94,7 +94,7 @@ class Failover:
         return state
 
     def delete(self, session_id: str) -> None:
-        """Delete everything stored of a session; while Redis does not answer, that is left to the background thread."""
+        """Delete everything stored of a session; while Redis does not answer, deleting there is left to ask()."""
         with self.lock:
             self._run = None
             self._doomed = session_id if self._redis is not None else None

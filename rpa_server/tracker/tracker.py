@@ -164,7 +164,7 @@ class ProgressTracker:
         dados_finais: dict[str, Any] | None = None,
         erro_final: str | None = None,
     ) -> None:
-        """End the run: only now do pages show that it is over.
+        """End the run; without this call pages wait until the robot has been silent for too long.
 
         Args:
             status_final: ``success``, ``warning``, ``error`` or another word of progress/outcome.py, such as

@@ -119,7 +119,7 @@ def read(path: Path) -> dict[str, Any] | None:
 def write_all(directory: Path, session_id: str, documents: Mapping[str, dict[str, Any] | bytes]) -> None:
     """Write a session's documents, keyed by KINDS; raises OSError.
 
-    The snapshot is written last: a reader that reads it first then finds a history that is at least as new.
+    The snapshot is written last: a reader that begins with it finds a history or journal at least as new.
     """
     for kind in sorted(documents, key=("history", "result", "session", "progress").index):
         path = f"{directory}{os.sep}{file_name(kind, session_id)}"

@@ -1,8 +1,8 @@
 """Reads and writes the sessions in ``rpa_data/``, and watches the directory for changes.
 
 Deployed robots truncate and rewrite their files, so a read may find an empty or torn file. Then the read is retried; if
-that does not help, the last good state is returned. A broken file that has not changed for a second is taken for broken
-for good, and left out if another file of the run can be read. Unchanged files are not read again, whether good or
+that does not help, the last good state is returned. A broken file that has not changed for a second counts as broken
+for good, and is left out if another file of the run can be read. Unchanged files are not read again, whether good or
 broken.
 """
 
@@ -34,8 +34,8 @@ logger = logging.getLogger(__name__)
 _KEPT = 512
 _TRIES = 4
 _PAUSE_S = 0.005
-#: A file that is unchanged for this many nanoseconds is not being written any more. It is not less than a second
-#: because some file systems round times to whole seconds.
+#: A file that is unchanged for this many nanoseconds is not being written any more. A shorter time would not do, since
+#: some file systems round times to whole seconds.
 _SETTLED_NS = 10**9
 #: Milliseconds between two looks of the watching thread: a change is reported after one to two such steps.
 _STEP_MS = 20

@@ -1,8 +1,8 @@
 """Writes one run to ``rpa_data/``, for the tracker. File names and shapes are the deployed ones; writes are atomic.
 
-A run of up to HISTORY updates is stored completely in its history document. A longer run continues in a journal, one line
-per update, so that the cost of an update does not grow with the length of the outage; its history document is then
-rewritten at most once a second, and at the end.
+A run of up to HISTORY updates is stored completely in its history document. A longer run continues in a journal, one
+line per update, so that not every update rewrites HISTORY entries; the history document is then rewritten at most once
+a second, and at the end.
 """
 
 import time

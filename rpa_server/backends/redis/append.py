@@ -63,15 +63,15 @@ def call(
 
     Args:
         updates: contiguous, of one epoch, at least one.
-        documents: by the KINDS of files/names.py. ``progress`` should always be there; ``history`` is ignored, since in
-            Redis the stream is the history.
+        documents: keyed by the KINDS of files/names.py. ``progress`` should always be among them; ``history`` is
+            ignored, since in Redis the stream is the history.
         now_s: seconds since 1970, the score in the sorted set of sessions.
         mode: when to write, and when to refuse. ``repeat``: skip updates that are stored already; refuse if updates
             before the first one are missing. ``over``: like ``repeat``, but if such updates are missing, drop the
-            stored ones and write. ``exact``: refuse unless the first update follows the last stored one, since
-            otherwise another writer used its number. ``new``: refuse if any update is stored, even of another run. A
-            number: like ``repeat``, but refuse if an update after that number is stored, since another writer added it.
-            Where writing is not refused, the updates of another run are dropped.
+            stored ones and write. ``exact``: refuse unless the first update follows the last stored one: another
+            writer may have used its number. ``new``: refuse if any update is stored, even of another run. A number:
+            like ``repeat``, but refuse if an update after that number is stored, since another writer added it. Unless
+            the call is refused, it drops the updates of another run.
     """
     kinds = [kind for kind in _KEYS if kind in documents]
     keys = [history_key(session_id), SESSIONS_KEY, *(_KEYS[kind](session_id) for kind in kinds)]

@@ -4,8 +4,8 @@ redis-py's own timeouts apply to each round trip, and redis-py reconnects (name 
 itself disconnected, so several trips can take longer than a robot may wait. Here one deadline covers all trips of a
 call, and connecting, which has no deadline, is a separate call for a background thread.
 
-Invariant: after a failed exchange the connection is closed, so that a late reply is never taken for the reply to a later
-    command.
+Invariant: after a failed exchange the connection is closed, so that a late reply is never taken for the reply to a
+later command.
 
 redis-py opens the connection and authenticates. After that, commands bypass redis-py, which would need twice as many
 system calls; only a connection without a socket, as in fakeredis, is used through its own methods.

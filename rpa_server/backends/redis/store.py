@@ -179,7 +179,7 @@ class RedisStore:
             return script.answer(reply)
 
     async def warn_of_eviction(self) -> None:
-        """Log a warning if Redis may evict the keys of running sessions when its memory is full."""
+        """Log a warning if Redis may evict any key, a running session's too, when its memory is full."""
         try:
             async with self._asking("asked for its memory policy"):
                 memory: Any = await self._client.info("memory")

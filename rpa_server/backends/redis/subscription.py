@@ -140,8 +140,8 @@ class Subscriber:
         active: set from the confirmation of the subscription until an error shows that it is lost.
         losses: number of times that the subscription was lost or could not be made.
         reason: what is wrong, a text for operators; empty while nothing is wrong.
-        refused: Redis answers but refuses something that we need: wrong password, missing permission, bad certificate. If
-            it only forbids scripts, updates still arrive and ``active`` is set as well.
+        refused: only a changed setting helps: Redis refuses our password or a command, or we refuse its certificate or
+            lack our authority's. If Redis only forbids scripts, updates still arrive and ``active`` is set as well.
         notified: keyspace notifications for snapshot keys are active, so nobody has to poll for snapshots.
     """
 
