@@ -17,7 +17,7 @@ from tests.support.faults.table import Row, render
 #: Key of the user properties that carry a test's rows: pytest-xdist passes these on from its processes.
 _ROWS = "faults"
 _HERE = Path(__file__).parent
-#: Seconds; the longest scenario takes ten minutes, plus its start and end.
+#: Seconds that a scenario may take at full length; the longest takes ten minutes, plus its start and end.
 _FULL_TIMEOUT_S = 1200
 
 

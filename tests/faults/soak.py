@@ -48,8 +48,8 @@ class Sample:
     Attributes:
         at_s: seconds since the beginning.
         rss_kb, descriptors, tasks, connections: those of the server.
-        p99_ms: 99th percentile of the delays of every eighth update; 0 for 100 deliveries or fewer.
-        deliveries, lost, duplicated: since the previous sample.
+        p99_ms: 99th percentile of the delays of every eighth update; 0 if 100 delays or fewer were measured.
+        deliveries, lost, duplicated: how many since the previous sample.
     """
 
     at_s: float
@@ -106,7 +106,7 @@ async def _sample(fleet: Fleet, began: float) -> Sample:
 
 
 async def _churn(fleet: Fleet, http: aiohttp.ClientSession) -> None:
-    """Send CHURN_PER_S visitors a second until cancelled; each watches for 0.5 to 1.5 s, by the next entry of MIX."""
+    """Send CHURN_PER_S visitors a second until cancelled; each watches for 0.5 to 1.5 s, with the next entry of MIX."""
     number = 0
     passing: set[asyncio.Task[None]] = set()
     try:
@@ -133,7 +133,7 @@ async def soak(directory: Path, minutes: float, viewers: int) -> list[Sample]:
     samples: list[Sample] = []
     environ = {"RPA_MAX_CONNECTIONS": str(viewers + 1000)}
     with redis_server() as backend:
-        # No polling viewers: their connections come and go, and the curve of descriptors should be flat.
+        # None of the viewers that stay polls: polls open connections again and again, which the descriptors would show.
         server = CommandServer(directory / "rpa_data", backend.url, None, **environ)
         streams: Sequence[Any] = (("ws",), ("sse",))
         async with (

@@ -35,7 +35,7 @@ FULL = pytest.mark.faults_full
 TRANSPORTS: Sequence[Transport] = ("ws", "sse", "poll")
 
 
-# -- C1
+# -- C1: clients that stop reading
 
 
 class Gauge(asyncio.Protocol):
@@ -124,7 +124,7 @@ class Stall(NamedTuple):
     Attributes:
         verdict: that of the other clients.
         rate: how many updates a second the robot made.
-        gone_s: how many seconds after the robot began the server dropped each stalled client.
+        gone_s: for each stalled client, the seconds from the robot's start until the server dropped it.
     """
 
     verdict: Verdict
@@ -215,7 +215,7 @@ def reached(process: psutil.Process, address: str) -> int:
 async def test_C3_vanished(
     tmp_path: Path, link: Link, record: Record, full: bool, name: str, request_of: bytes
 ) -> None:
-    """A client that lost its network is dropped in 1.5 heartbeats (SSE: one and 10 s), and its descriptor freed."""
+    """A client that lost its network is dropped in 1.5 heartbeats (SSE: one plus 10 s), and its descriptor freed."""
     heartbeat_s = 15.0 if full else 2.0
     loop = asyncio.get_running_loop()
     with running(OpenServer(tmp_path / "rpa_data", RPA_HEARTBEAT_S=str(heartbeat_s))) as server:
@@ -256,7 +256,7 @@ async def test_C3_vanished(
 async def test_C5_network_cut(
     tmp_path: Path, redis_process: RedisServer, link: Link, record: Record, full: bool
 ) -> None:
-    """After a network failure of 30 s every client resumes from its cursor, each stream with one new handshake."""
+    """After a network failure every client resumes from its cursor, each stream with one new handshake."""
     cut_s = 30.0 if full else 3.0
     environ = {} if full else {"RPA_HEARTBEAT_S": "1"}
     data_dir = tmp_path / "rpa_data"
@@ -293,7 +293,7 @@ def is_back(viewer: LiveViewer, since_s: float) -> bool:
     return bool(viewer.events) and viewer.events[-1].kind == "update" and viewer.events[-1].at_s > since_s
 
 
-# -- C6
+# -- C6: a client that missed more than the history has
 
 
 async def snapshot(server: Server, session_id: str) -> dict[str, Any]:
@@ -307,7 +307,7 @@ async def snapshot(server: Server, session_id: str) -> dict[str, Any]:
 async def test_C6_gap_beyond_history(
     tmp_path: Path, redis_process: RedisServer, record: Record, store: str
 ) -> None:
-    """A client that missed more updates than are kept gets one reset with the current state, on every transport."""
+    """A client that missed more updates than are kept gets the current state instead, once, on every transport."""
     url = redis_process.url if store == "redis" else "none"
     data_dir = tmp_path / "rpa_data"
     robots = Robots(tmp_path, Plan(["c6"], every_s=0.003, start_s=0.0), url, data_dir)

@@ -68,7 +68,7 @@ def _whole(text: bytes) -> Damage:
 
 
 def _with(key: str, value: object) -> Damage:
-    """Put *value*, which does not belong there, under *key*."""
+    """Put *value* under *key*, whatever belongs there."""
 
     def spoil(data: bytes) -> bytes:
         document = json.loads(data)
@@ -113,7 +113,7 @@ class Spoiler:
 
     Attributes:
         statuses: how often each status was answered.
-        wrong: descriptions of the answers that are neither a good state nor 404, where that is expected.
+        wrong: a description of each answer whose status or content is not right for its case.
     """
 
     def __init__(self, server: Server, data_dir: Path, documents: dict[str, bytes], http: aiohttp.ClientSession) -> None:
@@ -151,7 +151,7 @@ class Spoiler:
     def _write(self, paths: dict[str, Path], documents: dict[str, bytes]) -> None:
         """Truncate and write, as the deployed robots do.
 
-        A document that is too large for the server is moved there as a whole: else the server might read its beginning.
+        A document too large for the server is renamed to its path once written: else its beginning might be read.
         """
         for kind, path in paths.items():
             if len(documents[kind]) < json_files.MAX_BYTES:
@@ -195,7 +195,7 @@ async def client() -> AsyncIterator[aiohttp.ClientSession]:
 async def test_H3_broken_files(
     tmp_path: Path, data_dir: Path, server: Server, record: Record, full: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """For empty, torn, non-UTF-8 and misshapen files the server answers a good state or 404 in JSON, never 5xx."""
+    """For empty, torn, non-UTF-8 and misshapen files the server answers a state or 404 in JSON, never 5xx."""
     documents = run_documents(tmp_path, monkeypatch)
     data_dir.mkdir(exist_ok=True)
     cases = (
@@ -329,7 +329,7 @@ class Asker:
 
 @pytest.mark.serial
 async def test_H4_read_while_written(tmp_path: Path, data_dir: Path, server: Server, record: Record, full: bool) -> None:
-    """While 500 updates a second are written, no reader finds half a document, and no answer is older than the last."""
+    """While 500 updates a second are written, no reader finds half a document or gets an older state than before."""
     length_s = 60.0 if full else 4.0
     sessions = [f"h4-{number}" for number in range(20)]
     robots = Robots(tmp_path, Plan(sessions, every_s=0.04), "none", data_dir)

@@ -51,7 +51,7 @@ def test_hole_is_lost() -> None:
 
 
 def test_client_that_saw_nothing_lost_everything() -> None:
-    """A client that was never served has lost every update."""
+    """A client that received neither a state nor an update has lost every update."""
     assert verdict().lost == 5
     assert verdict(Event("join", 0.5)).lost == 5
 
@@ -72,13 +72,13 @@ def test_first_state_covers_what_came_before_it() -> None:
 
 
 def test_reset_within_history_counts_and_excuses_nothing() -> None:
-    """Updates that the server still kept count as lost, though a reset jumped over them."""
+    """Updates still in the server's history count as lost if a state skipped them."""
     found = verdict(*got(1), state("sync", 4, 4.5), *got(5))
     assert (found.lost, found.excused, found.resets, found.most_resets) == (2, 0, 1, 1)
 
 
 def test_reset_beyond_history_excuses_what_it_jumps_over() -> None:
-    """A reset excuses what it jumps over if the client was over 500 updates (HISTORY) behind; at 500 it does not."""
+    """A reset excuses the updates it skips if the client was over 500 updates (HISTORY) behind; at 500 it does not."""
     found = verdict(*got(1), state("reset", 502, 502.5), *got(503), updates=503)
     assert (found.lost, found.excused, found.resets) == (0, 500, 1)
     found = verdict(*got(1), state("reset", 501, 501.5), *got(502), updates=502)

@@ -54,7 +54,7 @@ def loop(kind: type[Server]) -> str:
     return "uvloop" if kind is CommandServer else "asyncio"
 
 
-# -- L1
+# -- L1: SIGTERM
 
 
 def _codes(viewers: list[LiveViewer]) -> dict[int, int]:
@@ -111,7 +111,7 @@ async def test_L1_stopped(tmp_path: Path, redis_process: RedisServer, record: Re
     within(took_s, 5.0)
 
 
-# -- L2
+# -- L2: SIGKILL, and another server on the same port
 
 
 class Returning(LiveViewer):
@@ -222,7 +222,7 @@ async def test_L2_killed(tmp_path: Path, redis_process: RedisServer, record: Rec
     fast_enough(most <= 0.25, f"{most:.1%} of the clients asked within one second")
 
 
-# -- L6
+# -- L6: clients that connect and vanish
 
 
 class Figures(NamedTuple):
@@ -316,7 +316,7 @@ VISITS = [
 async def test_L6_come_and_go(
     tmp_path: Path, redis_process: RedisServer, record: Record, full: bool, kind: type[Server], visit: Visit
 ) -> None:
-    """10,000 clients that connect and vanish leave no task, socket or session; memory grows by ``grown_mb`` at most."""
+    """Clients that connect and vanish leave no task, socket or session; memory grows by ``grown_mb`` at most."""
     count = 10_000 if full else 1_000
     with running(kind(tmp_path / "rpa_data", redis_process.url)) as server:
         idle = await figures_of(server)
@@ -346,7 +346,7 @@ async def test_L6_come_and_go(
     assert "Traceback" not in log
 
 
-# -- L9
+# -- L9: no descriptors left
 
 
 class Flood:
@@ -359,7 +359,7 @@ class Flood:
 
     Attributes:
         refused: how often the server answered that it is full.
-        cut: how often the server ended a connection in order without such an answer; resets are not counted.
+        cut: how often the server closed a connection without such an answer; resets are not counted.
         admitted: how many clients got a stream, which they keep.
     """
 

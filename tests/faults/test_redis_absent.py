@@ -29,7 +29,7 @@ def lines_of(server: Server) -> list[str]:
 
 
 async def test_R12_late(tmp_path: Path, record: Record, full: bool) -> None:
-    """A server that starts a minute before Redis delivers from files within 1 s; 5 s after Redis starts it is live."""
+    """A server that starts before Redis delivers from files within 1 s; within 5 s of the start of Redis it is live."""
     absent_s = 60.0 if full else 3.0
     backend = RedisServer()
     server = Server(tmp_path / "rpa_data", backend.url)
@@ -75,7 +75,7 @@ def reported(robots: Robots) -> int:
 
 
 async def test_R13_long_outage(tmp_path: Path, redis_process: RedisServer, record: Record, full: bool) -> None:
-    """For ten minutes without Redis, at 50 updates a second, files keep every update; then Redis gets the newest."""
+    """While Redis is away, for more updates than HISTORY, files keep every update; then Redis gets the newest."""
     # The short form, too, makes more updates than HISTORY.
     length_s, every_s = (600.0, 0.02) if full else (7.0, 0.01)
     data_dir = tmp_path / "rpa_data"

@@ -1,4 +1,4 @@
-"""What arrives on the channel: updates without numbers, garbage, errors in the reading task, and an unwatched end."""
+"""The channel: updates without numbers, garbage, errors in the task that reads it, and an end that no page watched."""
 
 import asyncio
 import json
@@ -158,7 +158,7 @@ class FailingServer(Server):
 
 
 async def test_R20_drain_fails(tmp_path: Path, redis_process: RedisServer, record: Record, full: bool) -> None:
-    """Each of 50 exceptions in the task that reads the subscription is counted; updates arrive again within 1 s."""
+    """Each exception in the task that reads the subscription is counted; updates arrive again within 1 s."""
     times = 50 if full else 5
     server = FailingServer(tmp_path / "rpa_data", redis_process.url)
     async with scene(tmp_path, redis_process.url, near=2, far=2, viewers=20, servers=[server]) as fleet:

@@ -36,7 +36,7 @@ async def test_R1_subscriptions_killed(tmp_path: Path, redis_process: RedisServe
 
 @pytest.mark.faults_full
 async def test_R2_data_wiped(tmp_path: Path, redis_process: RedisServer, record: Record) -> None:
-    """When Redis is away for 3 s and returns empty, no update is lost and each client gets one reset at most."""
+    """If Redis returns empty after 3 s, no update is lost, and a client gets one state instead of updates at most."""
     async with scene(tmp_path, redis_process.url, near=10, far=10, viewers=200, every_s=0.2) as fleet:
         await asyncio.sleep(2.0)
         opened_s = await outage(redis_process, 3.0)
@@ -79,7 +79,7 @@ async def test_R3_frozen(tmp_path: Path, redis_process: RedisServer, record: Rec
 
 
 async def test_R6_paused(tmp_path: Path, redis_process: RedisServer, record: Record, full: bool) -> None:
-    """If Redis executes commands but answers 3 s late, the tracker can't know which it executed, yet repeats none."""
+    """If Redis executes commands 3 s late, trackers can't know which were executed, yet each update is stored once."""
     async with scene(tmp_path, redis_process.url, near=5, far=5, viewers=50) as fleet:
         for _ in range(5 if full else 1):
             await asyncio.sleep(0.7)

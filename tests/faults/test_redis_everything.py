@@ -1,4 +1,4 @@
-"""All faults of Redis and of the server within one run."""
+"""Several faults of Redis and of the server within one run."""
 
 import asyncio
 import signal
@@ -45,7 +45,7 @@ async def restart(fleet: Fleet, length_s: float) -> None:
 
 
 async def test_R_one_after_the_other(tmp_path: Path, redis_process: RedisServer, record: Record, full: bool) -> None:
-    """If subscriptions are killed 100 times, Redis is wiped and frozen, the server killed, no update is lost."""
+    """No update is lost if subscriptions are killed often, Redis is wiped and frozen, and the server is killed."""
     times, viewers, frozen_s = (34, 200, 10.0) if full else (5, 60, 4.0)
     async with scene(tmp_path, redis_process.url, near=10, far=10, viewers=viewers, every_s=0.2) as fleet:
         killed = await kill_times(redis_process, times)
@@ -93,7 +93,7 @@ async def test_R_server_killed_in_an_outage(
 
 @pytest.mark.faults_full
 async def test_R_two_servers(tmp_path: Path, redis_process: RedisServer, record: Record) -> None:
-    """Viewers that move between two servers, each killed in turn, miss nothing on any transport and need no reset."""
+    """Viewers that move between two servers, each killed in turn, miss nothing and continue from their cursor."""
     servers = [Server(tmp_path / name / "rpa_data", redis_process.url) for name in ("one", "two")]
     for server in servers:
         server.log.parent.mkdir()

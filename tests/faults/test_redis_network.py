@@ -25,10 +25,10 @@ CLEAN = (0, 0, 0, 0, 0)
 
 
 class Severable(NamedTuple):
-    """A Redis whose network can be cut silently: packets are lost, no connection is closed.
+    """A Redis whose network can be cut silently: no byte passes, and no connection is closed.
 
     Attributes:
-        url: of the Redis.
+        url: its URL.
         cut, mend: functions that cut the network and restore it.
         how: how it is cut, for the table.
     """
@@ -41,7 +41,7 @@ class Severable(NamedTuple):
 
 @contextmanager
 def severable() -> Iterator[Severable]:
-    """Run a Redis behind its own link or, if no network namespace can be made, behind a proxy that swallows bytes."""
+    """Run a Redis behind its own link or, if no network namespace can be made, behind a proxy that stops bytes."""
     with ExitStack() as stack:
         if not why_no_namespaces():
             link = stack.enter_context(Link())
@@ -56,9 +56,9 @@ def severable() -> Iterator[Severable]:
 
 
 async def test_R4_unreachable(tmp_path: Path, record: Record, full: bool) -> None:
-    """While no packet reaches Redis for two minutes, the server answers promptly; 5 s after them it is live again."""
+    """While no packet reaches Redis, the server answers promptly; within 5 s after the outage it is live again."""
     length_s = 120.0 if full else 5.0
-    # A server without Redis shows how late answers are due to the machine alone.
+    # A server without Redis shows by how much the machine alone delays answers.
     control = Server(tmp_path / "control", "none")
     with ExitStack() as stack:
         backend = stack.enter_context(severable())
@@ -97,7 +97,7 @@ def one_robot(directory: Path, url: str, prefix: Sequence[str] = ()) -> Robots:
 
 @contextmanager
 def beside_control(robots: Robots, directory: Path) -> Iterator[Robots]:
-    """Run *robots*, and a control robot without Redis: its calls show what files and the machine cost; yield it."""
+    """Run *robots* and a control robot on files alone; yield the latter, whose calls show the delays without Redis."""
     plan = Plan(["control"], robots.plan.every_s, start_s=0)
     control = Robots(directory, plan, "none", directory / "control_data")
     with working(control, robots):
@@ -174,7 +174,7 @@ def test_R5_no_names(tmp_path: Path, record: Record, full: bool) -> None:
 @pytest.mark.faults_full
 @pytest.mark.parametrize("delay_s", [0.2, 0.45])
 def test_R5_slow(tmp_path: Path, record: Record, delay_s: float) -> None:
-    """If Redis takes almost the whole time limit for each answer, the waits within one call do not add up to 1 s."""
+    """If Redis answers each command late, but within the time limit, the waits within one call do not add up to 1 s."""
     with redis_server() as backend, backend.client() as client:
         client.config_set("requirepass", "segredo")
         with Proxy(backend.port).running() as proxy:

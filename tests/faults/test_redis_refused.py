@@ -1,4 +1,4 @@
-"""Redis refuses the server: a wrong password, a missing permission, a bad certificate."""
+"""The server can't use Redis: a wrong password, a missing permission, a bad certificate."""
 
 import asyncio
 import time
@@ -34,7 +34,7 @@ class Case:
     """One server, and what ``/health/ready`` answered.
 
     Attributes:
-        name: of the row in the table.
+        name: what the case is called in the table.
         url: its ``RPA_REDIS_URL``.
         answers: seconds since the start, status and body of each answer.
         exited: it ended instead of listening.
@@ -57,7 +57,7 @@ class Case:
 
     @property
     def recanted(self) -> int:
-        """How many answers after that first 503 had another status."""
+        """How many answers after the first 503 with a reason had another status."""
         return sum(status != 503 for at_s, status, _ in self.answers if at_s > self.refused_s)
 
 

@@ -26,7 +26,7 @@ LADDER: tuple[Transport, ...] = ("ws", "sse", "poll")
 
 
 class Impatient(LiveViewer):
-    """A client that waits 3 s for an answer, as pages do, instead of 10 s."""
+    """A client that waits 3 s for an answer instead of 10 s."""
 
     answer_s = 3.0
 
@@ -81,7 +81,7 @@ def _kind(head: bytes) -> Transport:
 
 @pytest.mark.parametrize("status", [502, 503])
 async def test_C9_refused_once(tmp_path: Path, redis_process: RedisServer, record: Record, status: int) -> None:
-    """After one 502 or 503 of a proxy an event stream is requested once more and resumes from its cursor."""
+    """After one 502 or 503 of a proxy an event stream is requested once more, and no client misses an update."""
     data_dir = tmp_path / "rpa_data"
     robots = Robots(tmp_path, Plan(["near-0"], 0.1), redis_process.url, data_dir)
     refused: list[bytes] = []

@@ -1,4 +1,4 @@
-"""Limits on connections: by descriptors, by the kernel's buffers, and on log lines about malformed requests."""
+"""Limits on connections, on what the kernel buffers for them, and on log lines about malformed requests."""
 
 import asyncio
 import socket
@@ -40,7 +40,7 @@ async def test_a_refused_client_does_not_keep_its_connection(serve: Serve) -> No
 
 
 async def test_the_kernel_buffers_little_for_a_client_that_does_not_read(serve: Serve) -> None:
-    """The kernel keeps 128 KiB of unsent data for a client, and drops one that acknowledges nothing for 10 s."""
+    """The kernel keeps at most 128 KiB unsent for a client, and drops one that acknowledges nothing for 10 s."""
     client = await serve()
     async with native(client) as stream:
         await receive(stream)

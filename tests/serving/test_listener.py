@@ -120,7 +120,7 @@ async def test_the_answer_is_the_one_that_aiohttp_would_give(data_dir: Path, cha
 async def test_admission_is_asked_the_same_by_both(
     data_dir: Path, monkeypatch: pytest.MonkeyPatch, query: bytes
 ) -> None:
-    """Listener and handlers pass the same request to admit(), the caller's address included."""
+    """Listener and handlers pass the same request to admit(), the client's address included."""
     asked: list[Request] = []
 
     def record(request: Request, rules: Rules) -> Admitted:

@@ -133,7 +133,7 @@ def test_a_signal_ends_all_in_order(workers: Workers) -> None:
 
 
 def test_a_taken_port_is_an_error(data_dir: Path) -> None:
-    """A port that another program uses is an error: if it were shared, half of the pages would get its answers."""
+    """A port in use is an error: if another program shared it, that program would answer half of the pages."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         made = subprocess.run(

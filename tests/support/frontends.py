@@ -100,7 +100,7 @@ def read_timeout() -> float:
 
 
 class Nginx(Process):
-    """nginx with ``conf/nginx.conf``, in which only ports, paths and PHP's address are changed.
+    """nginx with ``conf/nginx.conf``; only ports, paths, the read timeout and the way to PHP are changed.
 
     Args:
         directory: an empty directory for its files.

@@ -1,4 +1,4 @@
-"""Opening handshakes of WebSockets, byte for byte as browsers send them."""
+"""The opening handshake of a WebSocket, as Chromium sends it."""
 
 
 

@@ -1,7 +1,7 @@
 """Writes a session's files as the deployed robot does: it truncates each file and writes it anew.
 
 Imports nothing of rpa_server. ``python -m tests.support.inplace DIRECTORY SESSION LENGTH_S KIND`` plays a run of 60
-entries in LENGTH_S seconds and meanwhile rewrites every file each 2 ms; KIND is ``history``, or ``snapshot`` for a
+entries in LENGTH_S seconds and meanwhile rewrites every file every 2 ms; KIND is ``history``, or ``snapshot`` for a
 robot that keeps no history. Prints how often it wrote the files.
 """
 
@@ -82,7 +82,7 @@ def _entry(index: int) -> Document:
 
 
 def hammer(directory: Path, session_id: str, length_s: float, keeps_history: bool) -> int:
-    """Play a run that takes *length_s* and rewrite its files each 2 ms; return how often they were written."""
+    """Play a run that takes *length_s* and rewrite its files every 2 ms; return how often they were written."""
     directory.mkdir(parents=True, exist_ok=True)
     written, due = 0, time.monotonic()
     for documents in play(session_id):

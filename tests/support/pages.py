@@ -30,7 +30,7 @@ FAILURE = Shown("failure")
 
 
 def _plans(answer: Document) -> list[Document]:
-    """Return the plans in ``resultados_finais.dados.dados_finais``; PHP writes a list there if there are none."""
+    """Return the plans in ``resultados_finais.dados.dados_finais``; without plans PHP writes a list instead."""
     data = (answer["progress"]["resultados_finais"]["dados"] or {}) if answer["success"] else {}
     return _of(data.get("dados_finais") if isinstance(data, dict) else None)
 

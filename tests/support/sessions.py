@@ -24,7 +24,7 @@ class Robot:
     """A run of our tracker in memory, and the state that a store would have of it.
 
     Args:
-        epoch: the run's.
+        epoch: the epoch of the run.
         steps: how many steps to report at once.
         minute: how many minutes after BEGAN the run begins.
     """

@@ -261,7 +261,7 @@ async def test_nobody_sees_a_broken_or_an_older_state_while_files_are_written_in
     fast_enough(int(out) >= length_s / inplace.EVERY_S / 3, f"the robot wrote only {int(out)} times")
 
 
-# -- how soon
+# -- how soon an entry arrives
 
 
 @pytest.mark.serial

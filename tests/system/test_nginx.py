@@ -41,7 +41,7 @@ FASTER = 20
 @contextlib.asynccontextmanager
 async def client(nginx: Nginx) -> AsyncIterator[aiohttp.ClientSession]:
     """An HTTP client of nginx that checks no certificate and limits neither connections nor time."""
-    # Before 3.12.7 Python does not close a TLS connection whose peer does not end TLS in order; aiohttp then does.
+    # Some versions of Python leave a TLS connection open if its peer does not end TLS properly; aiohttp then closes it.
     connector = aiohttp.TCPConnector(ssl=False, limit=0, enable_cleanup_closed=NEEDS_CLEANUP_CLOSED)
     async with aiohttp.ClientSession(nginx.url, connector=connector, timeout=aiohttp.ClientTimeout(None)) as http:
         yield http
@@ -188,7 +188,7 @@ FIGURES = [
 
 @pytest.mark.parametrize("path", [*POLLS, *FIGURES])
 async def test_deployed_polls_are_the_servers(site: Site, http: aiohttp.ClientSession, path: str) -> None:
-    """Through nginx the answer is byte for byte the server's, with the /api prefix and without."""
+    """Through nginx the answer is the server's, times and health figures aside, with the /api prefix and without."""
     await publish(site.server, "old", **STEP)
     async with aiohttp.ClientSession(site.server.url) as straight, straight.get(path) as response:
         direct = response.status, _timeless(await response.text())
@@ -289,7 +289,7 @@ async def test_operators_routes_are_closed(site: Site, closed: str, way: str) ->
 
 
 async def test_the_list_of_sessions_is_for_this_machine_even_if_nginx_let_it_through(site: Site) -> None:
-    """The server itself refuses the list of sessions to requests with X-Forwarded-For, as nginx sends it."""
+    """The server itself refuses the list of sessions to requests with X-Forwarded-For, which nginx adds."""
     async with aiohttp.ClientSession(site.server.url) as http:
         async with http.get("/api/sessions") as response:
             assert response.status == 200
@@ -329,7 +329,7 @@ async def test_what_other_sites_embed_is_served(http: aiohttp.ClientSession) -> 
 
 
 async def test_the_log_holds_no_query(site: Site, http: aiohttp.ClientSession) -> None:
-    """nginx logs the path alone: queries carry cursors, tokens and session ids."""
+    """nginx logs addresses without their queries, which carry cursors, tokens and session ids."""
     async with http.get("/api/sessions/logged", params={"after": "0", "token": "secret-one"}):
         pass
     async with http.get("/rpa_progress_sse.php", params={"session_id": "secret-two"}):

@@ -1,4 +1,4 @@
-"""web/php run by php-cli, which fetches by curl or by plain sockets: it answers as the server itself does."""
+"""web/php, run by php-cli: whether it fetches by curl or by plain sockets, it answers as the server itself does."""
 
 import asyncio
 import contextlib
@@ -134,7 +134,7 @@ NO_SESSION = re.compile(r"_(?:completo|fixed)\.php$")
 async def test_deployed_polls_are_answered_as_by_the_server_itself(
     host: Host, http: aiohttp.ClientSession, path: str, method: str
 ) -> None:
-    """A deployed poll gets the server's status and body byte for byte, key order included."""
+    """A deployed poll gets the server's status and, times aside, its body byte for byte."""
     await publish(host.server, "a", **STEP)
     direct = await answer(http, host.server.url + path, method, Origin=GOOD)
     assert direct[0] == (400 if NO_SESSION.search(path) and method != "OPTIONS" else 200)
@@ -370,7 +370,7 @@ async def test_bad_ids_are_refused_and_never_handed_on(http: aiohttp.ClientSessi
 
 @pytest.mark.parametrize("backend", BACKENDS)
 async def test_nothing_but_what_is_needed_is_handed_on(http: aiohttp.ClientSession, tmp_path: Path, backend: str) -> None:
-    """The proxy passes on path, cursor, Origin and the visitor's address: no cookie, body or other parameter."""
+    """The proxy passes on path, cursor, wait, ETag, Origin and visitor's address: no cookie, body or other field."""
     json_answer = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
     async with Upstream(json_answer) as upstream, before(upstream.url, quick(tmp_path / "php"), backend) as url:
         sent = {

@@ -92,7 +92,7 @@ def numbered(watcher: SocketWatcher) -> list[int]:
     return [update["seq"] for update in watcher.updates if "seq" in update]
 
 
-# -- late, dead, frozen
+# -- Redis is late, dead or frozen
 
 
 async def test_server_that_was_there_before_redis_delivers_soon_after_it(data_dir: Path) -> None:
@@ -242,7 +242,7 @@ class Line(NamedTuple):
 
 @pytest.fixture(scope="module")
 def line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
-    """One server with Redis for all tests in this module that only publish."""
+    """One server with Redis for all tests in this module that stop neither."""
     data_dir = tmp_path_factory.mktemp("lifecycle") / "rpa_data"
     with redis_server() as backend, running(Server(data_dir, backend.url)) as server, backend.client() as client:
         yield Line(server, client)
@@ -380,7 +380,7 @@ async def test_unnumbered_message_reaches_every_viewer_of_its_session_alone(line
         assert await _next(other) == {"type": "progress_update", "etapa": 4}
 
 
-# -- updates of our tracker that are no longer stored
+# -- our tracker's updates: stored nowhere, or forged
 
 
 def _own(epoch: str, seq: int, session_id: str, **more: Any) -> bytes:
@@ -396,7 +396,7 @@ def _own(epoch: str, seq: int, session_id: str, **more: Any) -> bytes:
 
 
 async def test_update_that_no_store_holds_does_not_make_the_server_spin(line: Line) -> None:
-    """Updates that no store has cost few reads of Redis and little CPU time."""
+    """For updates that are stored nowhere the server reads Redis seldom and uses little CPU time."""
     process = psutil.Process(line.server.pid)
     async with connect(line.address("evicted"), subprotocols=[Subprotocol("rpa.v1")]) as websocket:
         assert (await _next(websocket))["type"] == "sync"

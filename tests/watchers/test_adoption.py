@@ -80,7 +80,7 @@ async def test_every_run_of_the_day_is_adopted_whatever_lies_beside_it(
 
 
 class UpToDate(RedisStore):
-    """A stand-in for Redis: every session was last written at 1.0 and is at the robot's current position."""
+    """A stand-in for Redis: every session was last written at time 1.0 and is at the robot's current position."""
 
     def __init__(self, robot: Robot) -> None:
         self._robot = robot

@@ -115,7 +115,7 @@ async def test_what_comes_late_is_not_taken_for_the_next_update() -> None:
 
 
 async def test_who_joins_between_two_updates_is_told_the_last_one() -> None:
-    """Right after each update, the first message that joining clients share has that update's text."""
+    """Right after each update, the first message for clients that join has that update's text."""
     line = await Line().open()
     for _ in range(3):
         update = line.robot.step()

@@ -51,7 +51,7 @@ class Network(Relay):
         self._flows.set()
 
     def freeze(self) -> None:
-        """Stop passing bytes on, in both directions and without closing any connection, until thaw()."""
+        """Stop passing bytes on, except the heads of new requests, without closing any connection, until thaw()."""
         self._flows.clear()
 
     def thaw(self) -> None:

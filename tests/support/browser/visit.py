@@ -77,7 +77,7 @@ class Visit:
         await self.begin(page, **options)
 
     async def open(self, origin: str, body: str) -> None:
-        """Show a page without a Content-Security-Policy that the network itself serves; *origin* must lead to it."""
+        """Show a page that the network itself serves, without any policy; *origin* must lead to the network."""
         text = f'<!doctype html><html lang="pt-BR"><meta charset="utf-8"><title>Loja</title>{body}'.encode()
         page = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\n\r\n" + text
         # Not by page.route(): such a page comes from no IP address, so Chromium blocks its WebSockets to localhost.
@@ -195,7 +195,7 @@ class Visit:
 async def visiting(
     context: BrowserContext, port: int, client: redis.Redis, known: re.Pattern[str] = NETWORK
 ) -> AsyncIterator[Visit]:
-    """Yield a Visit through a network of its own to the server on *port*; for *known* see stage.watched()."""
+    """Yield a Visit that reaches the server on *port* through its own proxy; *known*: see stage.watched()."""
     async with Network(port).running() as network, watched(context, known) as page:
         assert isinstance(network, Network)
         site = EmbeddingSite(network.url)

@@ -2,8 +2,8 @@
 
 Clients reconnect until a run has ended, so each one should receive every update of its session, and an update that it
 did not receive counts as lost. Two kinds are excused: updates up to the first state of a run that the client received,
-and updates that a state jumped over when the client was more than HISTORY updates behind, so that the history could no
-longer fill the gap. A state that jumps over fewer excuses nothing.
+and updates that a state skipped when the client was more than HISTORY updates behind, so that the history could no
+longer fill the gap. A state received when the client was less behind excuses nothing.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -172,7 +172,7 @@ class _Trial:
         self._move(event.epoch, max(event.seq, self._seq if event.epoch == self._epoch else 0))
 
     def _jump(self, event: Event) -> None:
-        """Classify the updates that a state jumps over.
+        """Classify the updates that a state skips.
 
         They are older than the client's first state of a run, or more than the history keeps, or they are lost.
         """
@@ -197,7 +197,7 @@ class _Trial:
         self._epochs.add(epoch)
 
     def lost(self) -> set[tuple[str, int]]:
-        """Return the updates that the client should have received, but did not: of its runs, of all if it saw none."""
+        """Return what the client should have received but did not: of the runs it saw, or of all if it saw none."""
         due = {name for name in self._called if name[0] in self._epochs or not self._epochs}
         return due - self._seen - self._before - self._excused
 

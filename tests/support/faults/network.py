@@ -1,4 +1,4 @@
-"""Networks that fail: a link that can be unplugged, and a proxy that swallows, delays, resets and redirects."""
+"""Networks that fail: a link that can be cut, and a proxy that stops or delays bytes, resets connections, redirects."""
 
 import asyncio
 import contextlib

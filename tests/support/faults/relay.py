@@ -1,6 +1,6 @@
 """An HTTP proxy for tests that can block requests as some real networks do.
 
-A rule decides for each request: to block all WebSocket upgrades or all event streams, for example, or to refuse one.
+A rule decides on the first request of each connection: it may block WebSockets or event streams, or refuse one request.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ Rule = Callable[[bytes], bytes | None]
 
 
 def answer(status: int, reason: str) -> bytes:
-    """Build a response with an empty body that says that the connection is closed after it."""
+    """Build a response with an empty body and ``Connection: close``."""
     return f"HTTP/1.1 {status} {reason}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode()
 
 
@@ -95,5 +95,5 @@ class Relay:
         return head
 
     async def _passing(self, data: bytes, head: bytes) -> bytes:
-        """Return what to pass on of *data*; *head* is b"" on the way to the server, the request's on the way back."""
+        """Return what to pass on of *data*; *head* is b"" towards the server, the request's head on the way back."""
         return data

@@ -4,7 +4,8 @@ Run as ``python -m tests.support.faults.robots LOG PLAN``, with the tracker's se
 lines ``pause``, ``go`` and ``stop`` from standard input; on ``stop`` every robot ends its run and the process ends.
 
 The log has one line per call, ``U session epoch seq called_s block_s``: *seq* is the last update that the call made,
-*called_s* its monotonic time, *block_s* its duration. At the end of a run it has ``E session json``, see End.
+*called_s* when the call began (monotonic), *block_s* how long it took. At the end of a run it has
+``E session json``, see End.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Clients that follow docs/api.rst and record what they receive; judge.py judges the records.
+"""Clients that follow docs/api.rst, with shorter pauses, and record what they receive; judge.py judges the records.
 
 A client keeps its cursor. Whenever its stream ends it reconnects after a jittered back-off and sends the cursor, with
 the next one of its transports if it has several. It stops at the end of the run.
@@ -33,9 +33,9 @@ _UPDATE = re.compile(r'\{"type":"progress_update","epoch":"(\w+)","seq":(\d+),"f
 _TYPE = re.compile(r'\{"type": ?"(\w+)"')
 _NATIVE = "rpa.v1"
 
-#: What happened to a client. ``update``, ``bare``: it received an update with or without a number. ``join``: its first
-#: state came, or the answer that nothing is known. ``sync``, ``reset``, ``poll``: a state came instead of the updates
-#: after its cursor. ``up``, ``down``: its connection opened or closed.
+#: What happened to a client. ``update``, ``bare``: it received an update with or without a number. ``join``: it sent no
+#: cursor and got its first state, or the answer that nothing is known. ``sync``, ``reset``, ``poll``: a state came
+#: instead of the updates after its cursor. ``up``, ``down``: its connection opened or closed.
 Kind = Literal["update", "bare", "join", "sync", "reset", "poll", "up", "down"]
 
 
@@ -65,7 +65,7 @@ class LiveViewer:
         events: what happened, in order.
         statuses: how often polls and event streams were answered with each HTTP status.
         codes: how often a WebSocket ended with each close code; 1006 if it had none.
-        ended: how many event streams the server ended in order.
+        ended: how many event streams the server ended properly.
         retry_ms: the last ``retry:`` of an event stream, None for none.
         cursor: the position of the last state or update received; before that *after*.
         last: the last state or update received, as JSON; "" for none.
@@ -165,7 +165,7 @@ class LiveViewer:
             self.last = json.dumps(snapshot)
             self.final = self.final or bool(snapshot["final"])
 
-    # -- streams
+    # -- streams and polls
 
     async def run(self, http: aiohttp.ClientSession) -> None:
         """Watch until the run is over."""
@@ -292,7 +292,7 @@ class Crowd:
         mix: Sequence[Sequence[Transport]] = MIX,
         kind: type[LiveViewer] = LiveViewer,
     ) -> None:
-        # Without rotation each session would get only some transports if both counts have a common divisor.
+        # Without rotation a session would get only some transports if len(sessions) and len(mix) have a common divisor.
         kinds = deque(mix)
         self.viewers = []
         for number in range(count):
