@@ -1,4 +1,4 @@
-"""How a session's end documents, its result and session files, change the state that FileStore reads."""
+"""The states that FileStore reads from deployed robots' files, above all from result and session files."""
 
 import json
 import os
@@ -22,7 +22,7 @@ def put(directory: Path, kind: str, session_id: str, document: Document | str, a
 
 
 async def test_a_result_beside_a_snapshot_is_read(data_dir: Path) -> None:
-    """If only a snapshot without plans and a result document exist, the plans come from the result."""
+    """If there are only a result document and a snapshot without plans, the plans come from the result document."""
     history = recordings.ALL["success"]
     put(data_dir, "progress", "s1", {**recordings.progress_of(history), "dados_extra": {}})
     put(data_dir, "result", "s1", recordings.result_of(history) or {})
@@ -58,7 +58,7 @@ async def test_a_result_alone_is_read_and_a_session_alone_is_nothing(data_dir: P
 
 
 async def test_a_state_knows_when_its_newest_file_was_written(data_dir: Path) -> None:
-    """``written_s`` is the newest file's time of change, not a time of the robot's, whose zone is unknown."""
+    """``written_s`` is the newest file's time of change, not a time that the robot wrote, whose zone is unknown."""
     history = recordings.ALL["stuck"]
     put(data_dir, "progress", "s1", recordings.progress_of(history), at_s=1_700_000_000.0)
     put(data_dir, "history", "s1", history, at_s=1_700_000_900.5)

@@ -170,7 +170,7 @@ async def test_both_stores_are_asked_at_once() -> None:
         assert await MergedStore([Slow(), Slow()]).read(SESSION) is None
 
 
-# -- the list
+# -- the list of sessions
 
 
 async def test_sessions_are_listed_once() -> None:
@@ -200,7 +200,7 @@ async def test_the_second_store_takes_it_where_the_first_fails() -> None:
 
 
 async def test_a_refusal_is_not_taken_elsewhere() -> None:
-    """If the first store refuses a run because of another writer, append() is False and the second is not written."""
+    """If another writer makes the first store refuse a run, append() returns False and the second gets nothing."""
     first, second = Shelf(), Shelf()
     first.refuses = True
     assert not await MergedStore([first, second]).append(Robot(steps=1).run)

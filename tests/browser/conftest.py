@@ -20,7 +20,7 @@ def axe(tools: Path) -> str:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
-    """The URL of a server process on files alone, which pages of every origin may read."""
+    """The URL of a server process on files alone; pages of every origin may read its sessions."""
     process = Server(tmp_path_factory.mktemp("widget") / "rpa_data", RPA_ALLOWED_ORIGINS="*")
     process.start()
     yield process.url
@@ -29,7 +29,7 @@ async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]
 
 @pytest.fixture(scope="module")
 def followed(tmp_path_factory: pytest.TempPathFactory, shared_redis: RedisServer) -> Iterator[Server]:
-    """A server process on the shared Redis, which pages of every origin may read."""
+    """A server process on the shared Redis; pages of every origin may read its sessions."""
     process = Server(tmp_path_factory.mktemp("client") / "rpa_data", shared_redis.url, RPA_ALLOWED_ORIGINS="*")
     process.start()
     yield process

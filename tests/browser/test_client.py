@@ -28,7 +28,7 @@ async def visit(context: BrowserContext, followed: Server, client: redis.Redis) 
 
 
 async def test_trap_1_a_slow_first_connect_is_no_choice_for_good(visit: Visit) -> None:
-    """If WebSockets hang at first the client begins on the event stream, and moves within 150 s once they work."""
+    """If WebSockets hang at first, the client begins on the event stream; once they work, it uses one within 150 s."""
     visit.network.holds = upgrades
     await visit.follow()
     await visit.comes(OPEN, 10)
@@ -42,7 +42,7 @@ async def test_trap_1_a_slow_first_connect_is_no_choice_for_good(visit: Visit) -
 
 
 async def test_trap_2_a_socket_that_opens_and_says_nothing_is_left(visit: Visit) -> None:
-    """A WebSocket that opens but delivers nothing is given up: updates come over the event stream within 10 s."""
+    """A WebSocket that opens but delivers nothing is given up: within 10 s the client uses the event stream."""
     visit.network.mutes = upgrades
     await visit.follow()
     await visit.comes(OPEN, 10)
@@ -117,7 +117,7 @@ async def test_trap_5_requests_that_hang_are_given_up(visit: Visit) -> None:
 
 
 async def test_trap_6_a_healthy_socket_survives_sleep(visit: Visit) -> None:
-    """When the page wakes up the client's timers are overdue, but it pings and keeps a WebSocket that still answers."""
+    """After the page has slept, the client's timers are overdue, but it keeps a WebSocket that answers its ping."""
     await visit.follow()
     await visit.shows()
     for seconds in (36, 90, 3600):
@@ -163,7 +163,7 @@ async def test_trap_7_a_dead_socket_is_found_within_35_s_while_awake(visit: Visi
 
 
 async def test_trap_8_a_page_out_of_the_cache_tries_at_once(visit: Visit) -> None:
-    """A page restored from the cache gets only ``pageshow``; its client then connects within 1 s, whatever its wait."""
+    """A page restored from the cache gets only a ``pageshow`` event; its client then connects within 1 s."""
     await visit.follow()
     await visit.shows()
     visit.network.is_down = True
@@ -198,7 +198,7 @@ async def test_trap_9_the_clock_finds_a_dead_socket_though_timers_come_late(visi
 
 
 async def test_trap_10_nothing_connects_after_close(visit: Visit) -> None:
-    """After disconnect() during a wait nothing connects: neither a timer nor an event of the browser causes it."""
+    """After disconnect() during a wait, neither a timer nor an event of the browser makes the client connect."""
     await visit.follow()
     await visit.shows()
     visit.network.is_down = True

@@ -78,7 +78,7 @@ async def test_a_policy_without_ws_leaves_the_stream(
 
 
 async def test_a_policy_that_only_reports_forbids_nothing(visit: Visit) -> None:
-    """Violations of a report-only policy don't end a transport: failures meanwhile are reported as ``network``."""
+    """Under a policy that only reports, failed connections are ``network`` errors, not ``csp_blocked``, and retried."""
     visit.site.more = {"Content-Security-Policy-Report-Only": "connect-src 'none'"}
     visit.network.rule = lambda head: b"" if delivers(head) else None
     await visit.follow()
@@ -139,7 +139,7 @@ async def test_an_encrypted_page_is_served_encrypted_or_told_why_not(
 
 
 async def test_trap_8_a_page_in_the_real_cache_goes_on_when_it_comes_back(followed: Server, client: redis.Redis) -> None:
-    """Back restores a page that was left while its client waited to reconnect; the client is then open within 2 s."""
+    """The browser's Back restores a page whose client was waiting to reconnect; the client then connects within 2 s."""
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
             executable_path=CHROMIUM,

@@ -56,7 +56,7 @@ async ([kind, base]) => {
 }
 """
 READ = {"poll": [2, 304], "unknown": [404, "session_not_found"], "stream": True, "events": "sync", "socket": "sync"}
-#: Attempts that no page succeeds with. Opaque: the request was sent, but the page can't read the response.
+#: Attempts with which no page of another site succeeds; "opaque": the request was sent, the response is unreadable.
 NEVER = {"list": "refused", "publish": "refused", "forge": "opaque"}
 
 

@@ -308,7 +308,7 @@ async def test_dropped_connection_resumes_at_the_cursor(page: Page, site: str) -
     await expect(page.locator("[part=label]")).to_have_text("Depois da volta", timeout=10_000)
     await expect(page.locator("#connection")).to_have_text("Ao vivo")
     assert [script.cursor(0), script.cursor(1)] == ["0", f"{EPOCH}:7"]
-    # Of 148 s, the usual duration of all steps in time-left.js, 19 s (13 %) come before the sixth step.
+    # In time-left.js each step weighs its usual seconds plus 1: all weigh 148, those before step 6 weigh 19 (13 %).
     await expect(page.get_by_role("progressbar")).to_have_attribute("aria-valuenow", "13")
     await page.locator("[part=log] summary").click()
     await expect(page.locator("[part=log] [part=item]").filter(has_text="Depois da volta")).to_have_count(1)
@@ -332,7 +332,7 @@ async def test_bar_goes_back_only_for_a_new_run(page: Page, site: str) -> None:
     await script.open(site)
     bar = page.get_by_role("progressbar")
     assert await bar.get_attribute("aria-valuenow") is None
-    # Of 148 s, the usual duration of all steps in time-left.js, 48 s (32 %) come before the ninth step.
+    # In time-left.js each step weighs its usual seconds plus 1: all weigh 148, those before step 9 weigh 48 (32 %).
     script.send(update(1, etapa=9), update(2, etapa=3, mensagem="b"))
     await expect(page.locator("[part=label]")).to_have_text("b")
     await expect(bar).to_have_attribute("aria-valuenow", "32")

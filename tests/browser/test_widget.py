@@ -103,7 +103,7 @@ async def test_a_success_without_any_price_is_no_quote(stage: Stage) -> None:
 
 
 async def test_a_lost_connection_is_told_after_a_while_and_the_run_goes_on(stage: Stage) -> None:
-    """A lost connection is mentioned once it has lasted 8 s, until it is back; the run is not called failed."""
+    """The loss of a connection is mentioned after 8 s, until the connection is back; the run is not called failed."""
     await stage.run(8)
     await stage.page.clock.install()
     await stage.open_at_home()
@@ -129,7 +129,7 @@ async def test_a_lost_connection_is_told_after_a_while_and_the_run_goes_on(stage
 
 
 async def test_a_late_step_is_told_and_the_bar_still_waits_for_it(stage: Stage) -> None:
-    """A step that takes longer than usual is called late and has no time left; the next does not move the bar back."""
+    """A step that takes longer than usual is called late, without a time left; the next does not move the bar back."""
     await stage.run(8)
     await stage.page.clock.install()
     await stage.open()

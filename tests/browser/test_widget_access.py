@@ -11,7 +11,7 @@ pytestmark = MARKS
 
 
 async def test_the_bar_is_a_progressbar_that_admits_not_to_know(stage: Stage) -> None:
-    """The bar has no aria-valuenow before the first step, then number and text; plans are aria-busy until the end."""
+    """Before the first step the bar has only a text, after it a number, too; plans are aria-busy until the end."""
     await stage.open()
     bar = stage.page.get_by_role("progressbar", name="Sua cotação")
     await expect(bar).to_have_attribute("aria-valuetext", "Aguardando o início")
@@ -73,7 +73,7 @@ async def test_the_result_takes_the_focus_of_who_is_inside_alone(stage: Stage, i
 
 
 async def test_a_connection_that_is_back_is_said_and_nothing_stays_to_be_read(stage: Stage) -> None:
-    """When a connection returns that is announced for a while; the focus moves from the retry button to the state."""
+    """The return of a connection is announced for a while, and the focus moves from the retry button to the state."""
     await stage.run(8)
     await stage.page.clock.install()
     await stage.open_at_home()

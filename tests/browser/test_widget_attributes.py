@@ -15,7 +15,7 @@ pytestmark = MARKS
 
 
 async def test_the_session_comes_from_the_address_an_event_a_command_or_the_script(stage: Stage) -> None:
-    """The page's address, an event's detail and the script tag each can name the session, and show the same run."""
+    """The page's address, an event's detail and the script tag can each name the session whose run is shown."""
     await stage.run(4)
     step = stage.part("steps")
     await stage.open('session-param="quote"', query=f"?quote={stage.session}")
@@ -96,7 +96,7 @@ async def test_attributes_that_are_set_one_after_the_other_begin_one_run(stage: 
 
 
 async def test_another_session_replaces_the_one_before(stage: Stage) -> None:
-    """A changed ``session-id`` shows the new session; without the element the server then has no connection left."""
+    """A new ``session-id`` shows the new session; once the element is removed, the server has no connection left."""
     await stage.run(4)
     await stage.open()
     await expect(stage.part("steps")).to_have_text("Etapa 4 de 15")
@@ -146,7 +146,7 @@ async def test_elements_of_the_page_s_own_follow_the_run(stage: Stage) -> None:
 
 
 def example(server: str) -> str:
-    """Return the example page with elements of its own from docs/webflow.rst, with *server* as its server's address."""
+    """Return docs/webflow.rst's example of a page with bound elements, with *server* as the server's address."""
     text = (ROOT / "docs" / "webflow.rst").read_text(encoding="utf-8")
     block = re.search(r"code-block:: html\n\n((?:    <!doctype.*\n)(?:    .*\n|\n)*)", text)
     assert block is not None
@@ -302,7 +302,7 @@ async def test_the_number_of_steps_may_be_the_page_s(stage: Stage) -> None:
 
 
 async def test_a_wrong_session_is_told_to_the_visitor(stage: Stage) -> None:
-    """An invalid session id is shown as an alert, with the link to a person."""
+    """For an invalid session id the widget shows an alert, and the link to a person."""
     await stage.open_at_home('session-id="..etc" contact-url="tel:1"')
     await expect(stage.page.get_by_role("alert")).to_have_text("Não foi possível acompanhar a cotação.")
     await expect(stage.part("contact")).to_be_visible()

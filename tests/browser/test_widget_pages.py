@@ -1,4 +1,4 @@
-"""The widget in pages with markup, clashing names, old browsers or broken files, and without a server."""
+"""The widget with markup, clashing names, old browsers or broken files, and without a server."""
 
 import asyncio
 import html

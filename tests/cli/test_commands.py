@@ -132,7 +132,7 @@ def publish(base: str, session_id: str = SESSION, **body: Any) -> None:
         assert response.status == 201
 
 
-# -- help
+# -- help, version, wrong calls
 
 
 def test_the_version_is_told() -> None:
@@ -169,12 +169,12 @@ def test_a_wrong_call_is_refused(arguments: list[str]) -> None:
     assert "Error" in result.output
 
 
-# -- serve
+# -- serve, and python -m aiohttp.web
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
 def test_serve_prints_its_address_and_answers(tmp_path: Path, number: int) -> None:
-    """``serve`` prints only its address, which answers; a signal ends the server with status 0 and no traceback."""
+    """``serve`` prints only the address at which it answers; a signal ends it with status 0 and no traceback."""
     with program(*PROGRAM, "serve", "--port", "0", cwd=tmp_path, RPA_REDIS_URL="none") as server:
         address = server.line()
         assert re.fullmatch(r"http://localhost:\d+/", address)
@@ -216,7 +216,7 @@ def test_serve_listens_on_ipv6(tmp_path: Path) -> None:
 
 
 def test_an_address_that_cannot_be_had_is_told(tmp_path: Path) -> None:
-    """A taken port or a wrong host is one sentence on standard error that names it, and no output."""
+    """If the port is taken or the host wrong, one sentence on standard error names it, and there is no output."""
     with socket.create_server(("127.0.0.1", 0)) as listener, contextlib.ExitStack() as stack:
         taken = str(listener.getsockname()[1])
         runs = []
@@ -259,7 +259,7 @@ def test_a_wrong_setting_is_told(tmp_path: Path, start: tuple[str, ...]) -> None
 
 
 def test_an_unknown_option_of_aiohttp_web_is_told(tmp_path: Path) -> None:
-    """An option that ``python -m aiohttp.web`` leaves to us ends the start with status 2 and one sentence."""
+    """An option that ``python -m aiohttp.web`` does not know ends the start with status 2 and one sentence."""
     status, output, errors = ended(*AIOHTTP, "--nonsense", cwd=tmp_path)
     assert (status, output) == (2, "")
     assert "--nonsense" in one_sentence(errors)
@@ -397,7 +397,7 @@ def test_watch_refuses_a_bad_session_id(tmp_path: Path) -> None:
 @pytest.mark.parametrize("url", ["nonsense", "ftp://localhost", "http://", "http://:80", "http://localhost:99999",
                                  "http://localhost:0", "http://[::1", "http://localhost:x"])  # fmt: skip
 def test_watch_refuses_an_address_that_is_none(url: str) -> None:
-    """``watch`` refuses a ``--url`` that can't be a server's with status 2, instead of retrying for ever."""
+    """``watch`` ends with status 2, instead of retrying for ever, if ``--url`` can't be a server's address."""
     result = CliRunner().invoke(cli, ["watch", SESSION, "--url", url])
     assert result.exit_code == 2
     assert "--url" in result.output

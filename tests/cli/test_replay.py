@@ -30,7 +30,7 @@ DEMO = ROOT / "rpa_server" / "cli" / "demo_history.json"
 SAMPLES = ROOT.parent / "shared" / "samples"
 SAMPLE_HISTORIES = sorted(SAMPLES.glob("history_*.json")) if SAMPLES.is_dir() else []
 
-#: The keys that a recorded final state and a replayed one must share; times are not among them.
+#: The keys whose values are the same in a recorded final state and a replayed one; times are not among them.
 STATE_KEYS = ("etapa_atual", "total_etapas", "percentual", "status", "mensagem", "dados_extra")
 
 
@@ -152,7 +152,7 @@ async def play_and_watch(stack: Stack, runs: dict[str, int], *arguments: object)
     """Play recordings while watchers of every transport are connected; return the final snapshots.
 
     Args:
-        runs: session id to number of updates.
+        runs: number of updates by session id.
         arguments: those of the command.
     """
     audiences = [Audience(stack, session_id, count) for session_id, count in runs.items()]
@@ -220,7 +220,7 @@ async def test_samples_of_production_end_in_the_state_that_was_recorded(stack: S
             assert recorded_state(snapshots[name]) == recorded_state(document_of(beside)), name
 
 
-# -- files that are not recordings
+# -- what can't be played
 
 
 def unusable_files(directory: Path) -> list[Path]:
@@ -270,7 +270,7 @@ def alone(data_dir: Path) -> dict[str, str]:
 async def test_each_file_that_is_no_recording_costs_one_sentence_and_the_others_still_run(
     tmp_path: Path, data_dir: Path, alone: dict[str, str]
 ) -> None:
-    """Each file that is no recording costs one sentence, and makes the status 1; the recordings among them play."""
+    """Each file that is no recording gives one error line, and makes the status 1; the recordings among them play."""
     unusable = unusable_files(tmp_path)
     middle = len(unusable) // 2
     for name in ("one", "two"):
@@ -289,7 +289,7 @@ async def test_each_file_that_is_no_recording_costs_one_sentence_and_the_others_
 
 
 async def test_file_full_of_mistakes_costs_one_sentence_too(tmp_path: Path, alone: dict[str, str]) -> None:
-    """A file with a thousand mistakes costs one sentence of less than a thousand characters, and status 1."""
+    """A file with a thousand mistakes gives one error line of less than a thousand characters, and status 1."""
     path = tmp_path / "history_wrong.json"
     path.write_text(json.dumps({**document_of(DEMO), "historico": [1] * 1000}))
     played = await replay(alone, "--speed", 100_000, path)
@@ -313,7 +313,7 @@ async def test_recording_without_a_usable_session_asks_for_one(
 
 
 async def test_several_files_with_one_session_are_a_usage_error(data_dir: Path, alone: dict[str, str]) -> None:
-    """``--session`` with several files is status 2 and plays nothing, since two runs can't share a session."""
+    """``--session`` with several files gives status 2 and plays nothing, since two runs can't share a session."""
     played = await replay(alone, "--session", "x", DEMO, DEMO)
     assert played.status == 2
     assert "--session" in played.errors
@@ -321,7 +321,7 @@ async def test_several_files_with_one_session_are_a_usage_error(data_dir: Path, 
 
 
 async def test_bad_session_id_is_a_usage_error(data_dir: Path, alone: dict[str, str]) -> None:
-    """An invalid ``--session`` is status 2 with one sentence, and plays nothing."""
+    """An invalid ``--session`` gives status 2 and one error line, and plays nothing."""
     bad = ("../x", "", "a" * 129)
     for played in await asyncio.gather(*(replay(alone, f"--session={session_id}", DEMO) for session_id in bad)):
         assert played.status == 2

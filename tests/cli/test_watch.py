@@ -55,7 +55,7 @@ async def server_at(port: int, data_dir: Path) -> AsyncIterator[web.Application]
         await runner.cleanup()
 
 
-# -- the end
+# -- a run from beginning to end
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ async def test_how_far_it_is_is_on_the_screen(serve: Serve, capsys: pytest.Captu
 
 
 def test_a_line_is_short_and_commands_no_terminal() -> None:
-    """line() has the step, the number of steps and the text in at most 60 characters, none a control character."""
+    """line() gives step, number of steps and text in at most 60 characters, none of them a control character."""
     shown = {"etapa": 5.5, "total_etapas": 15, "mensagem": "\x1b[2J\nTela 5\r\x07 concluída"}
     assert line(shown) == "5.5/15  [2J Tela 5   concluída"
     assert len(line({"etapa_atual": 3, "total_etapas": 15, "mensagem": "x" * 500})) == 60
@@ -157,7 +157,7 @@ async def test_a_new_run_is_followed(serve: Serve) -> None:
     assert watcher.estado == "sucesso"
 
 
-# -- a server that stops and starts
+# -- a server that stops, is full or is another program
 
 
 async def test_a_restart_is_survived(data_dir: Path) -> None:
@@ -178,7 +178,7 @@ async def test_a_restart_is_survived(data_dir: Path) -> None:
 
 
 async def test_a_server_that_is_not_there_yet_is_waited_for(data_dir: Path) -> None:
-    """A watcher that is started before its server follows the run once the server is up."""
+    """If the server starts after the watcher, the watcher waits for it, and then follows the run."""
     port = free_port()
     robot = Robot(steps=3)
     robot.finish()
@@ -224,7 +224,7 @@ async def test_a_full_server_is_not_besieged(aiohttp_client: Connect, monkeypatc
 
 
 async def test_what_is_no_rpa_server_is_told(aiohttp_client: Connect) -> None:
-    """If the address is answered 404 the watcher ends with one sentence that names the session, and does not retry."""
+    """If the server answers 404, the watcher ends with one sentence that names the session, and does not retry."""
 
     async def missing(request: web.Request) -> web.StreamResponse:
         raise web.HTTPNotFound

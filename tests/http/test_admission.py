@@ -1,7 +1,7 @@
 """Admission: one table of requests that gets the same answers whichever way the server is started.
 
-With ``python -m aiohttp.web`` aiohttp's handlers serve every request; with ``rpa-server serve`` the listener opens common
-WebSockets itself.
+With ``python -m aiohttp.web`` aiohttp's handlers serve every request; with ``rpa-server serve`` the listener opens
+common WebSockets itself.
 """
 
 import asyncio
@@ -74,7 +74,7 @@ def get(path: str, *changes: dict[str, str] | dict[str, None], method: str = "GE
     return request(path, PLAIN_GET, *changes, method=method, rest=rest)
 
 
-#: Name → the request, the status, and what the error's code, the stream's first message or the body contains.
+#: By name: a request, the status, and a part of the error's code, of the stream's first message or of the body.
 Table = dict[str, tuple[bytes, int, str]]
 
 SYNC = '"type":"sync"'
@@ -465,7 +465,7 @@ def test_a_mere_read_has_neither_cursor_nor_patience() -> None:
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.0.0.2", "::1"])
 def test_a_program_on_this_machine_is_local(address: str) -> None:
-    """A caller with any address of the loopback interface is local."""
+    """A client with any address of the loopback interface counts as local."""
     assert asked(Action.LIST, peer=at(address)).is_local
 
 

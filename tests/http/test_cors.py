@@ -66,7 +66,7 @@ async def test_a_page_of_another_site_is_refused_before_the_upgrade(serve: Serve
 
 @pytest.mark.parametrize("path", SOCKETS)
 async def test_allowed_pages_own_pages_and_programs_connect(serve: Serve, path: str) -> None:
-    """Allowed origins, pages of the server's own host, and programs, which send no Origin, may open a WebSocket."""
+    """Pages of allowed origins and of the server's own host, and programs (without an Origin), may open a WebSocket."""
     client = await serve(allowed_origins=LIST)
     for origin in (GOOD, "https://good.com", own(client), None):
         async with client.ws_connect(path, origin=origin) as socket:

@@ -23,7 +23,7 @@ class Misfortune(RpaError):
 async def test_a_handler_that_fails_answers_in_json(
     serve: Serve, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception, code: str
 ) -> None:
-    """A failing handler is answered 500 with an error object; only the log has a bug's details and its traceback."""
+    """If a handler fails, the answer is 500 with an error object; only the log has a bug's details and traceback."""
     client = await serve()
     assert isinstance(client.app, web.Application)
 

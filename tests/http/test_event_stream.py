@@ -150,7 +150,7 @@ async def test_a_quiet_stream_has_a_heartbeat(serve: Serve) -> None:
 
 @pytest.mark.parametrize("way", ["header", "parameter", "header before parameter"])
 async def test_a_stream_is_resumed(serve: Serve, data_dir: Path, way: str) -> None:
-    """Every update after ``Last-Event-ID`` or ``after`` comes; the header wins, since EventSource repeats ``after``."""
+    """A stream begins after the cursor in ``Last-Event-ID``, else in ``after``, which EventSource repeats unchanged."""
     stored(data_dir, Robot(steps=5))
     client = await serve()
     last = None if way == "parameter" else "aaaa:3"
@@ -173,7 +173,7 @@ async def test_after_0_is_the_whole_run(serve: Serve, data_dir: Path) -> None:
 
 @pytest.mark.parametrize("last", ["", "x", "bbbb:3", "aaaa:99", "5"])
 async def test_an_odd_last_event_id_counts_as_unknown(serve: Serve, data_dir: Path, last: str) -> None:
-    """A ``Last-Event-ID`` that is not of this run, perhaps another server's, is ignored: the snapshot comes."""
+    """For a ``Last-Event-ID`` that is no position of this run, perhaps another server's, the snapshot is sent."""
     stored(data_dir, Robot(steps=3))
     async with listen(await serve(), last=last) as stream:
         message = await stream.message()
@@ -207,7 +207,7 @@ async def test_the_stream_ends_behind_the_final_update(serve: Serve, address: st
 
 @pytest.mark.parametrize("address", [EVENTS, PLAIN])
 async def test_the_reconnect_that_has_everything_is_answered_204(serve: Serve, data_dir: Path, address: str) -> None:
-    """A client that has everything of an ended run gets 204, on which alone EventSource stops reconnecting."""
+    """A client that has everything of an ended run gets 204, which makes EventSource stop reconnecting."""
     robot = Robot(steps=3)
     robot.finish()
     stored(data_dir, robot)

@@ -160,7 +160,7 @@ async def test_the_page_loads_the_widget_of_its_own_release(serve: Serve, addres
 
 
 async def test_the_snippet_that_comes_first_survives_every_update(serve: Serve) -> None:
-    """The first snippet on /embed names no version and no hash, so that it works on after updates of the server."""
+    """The first snippet on /embed names no version and no hash, so that it still works after updates of the server."""
     client = await serve()
     async with client.get("/embed") as response:
         text = html.unescape(await response.text())

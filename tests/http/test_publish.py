@@ -162,7 +162,7 @@ async def test_posts_over_two_servers_never_collide(data_dir: Path, redis_proces
             await until(lambda: all(watcher.seqs == list(range(1, 22)) for watcher in watchers))
 
 
-# -- what is refused
+# -- what is accepted, and what is refused
 
 
 @pytest.mark.parametrize(

@@ -202,7 +202,7 @@ async def test_a_message_is_made_where_none_is_given(store: Store) -> None:
     assert [update.data["etapa"] for update in current.updates[1:]] == [5, 5.5]
 
 
-# -- sessions that others have written
+# -- runs begun elsewhere, other writers, other sessions
 
 
 async def test_a_run_that_only_the_files_know_goes_on(data_dir: Path, redis_process: RedisServer) -> None:

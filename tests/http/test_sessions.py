@@ -1,4 +1,4 @@
-"""The poll and the list: JSON for clients that can't keep a stream open."""
+"""The poll, for clients that can't keep a stream open, and the list of sessions: both are JSON."""
 
 import asyncio
 import json
@@ -74,7 +74,7 @@ async def test_behind_a_cursor_come_its_updates(
 
 @pytest.mark.parametrize("after", ["bbbb:1", "aaaa:4"])
 async def test_a_cursor_that_proves_nothing_gets_the_state(serve: Serve, data_dir: Path, after: str) -> None:
-    """For a cursor of another run, or beyond the last update, a poll is not recovered and gets no updates."""
+    """For a cursor of another run, or beyond the last update, a poll gets no updates, and ``recovered`` is false."""
     stored(data_dir, Robot(steps=3))
     status, body, _ = await poll(await serve(), after=after)
     assert (status, body["recovered"], body["updates"], body["seq"]) == (200, False, [], 3)
@@ -245,7 +245,7 @@ async def test_a_restart_answers_waiting_polls(serve: Serve) -> None:
         assert (await waiting)[0] == 404
 
 
-# -- the list
+# -- the list of sessions
 
 
 async def listed(client: Client, **headers: str) -> list[dict[str, Any]]:
@@ -261,7 +261,7 @@ async def test_an_empty_list_is_a_list(serve: Serve) -> None:
 
 
 async def test_the_list_shows_the_newest_first(serve: Serve) -> None:
-    """The session list has the brief keys of every session, the most recently changed session first."""
+    """The session list describes each session in a few keys, the most recently changed session first."""
     client = await serve()
     assert client.app is not None
     for name in ("first", "second", "third", "first"):

@@ -16,7 +16,7 @@ from rpa_server.http.keys import HUB
 from tests.support.application import NATIVE, Connect, Serve, hub_of, native, receive
 from tests.support.server import ROOT, until
 
-#: The versions of aiohttp with which the tests of this module have passed. Run them with a new version before you add it.
+#: The versions of aiohttp with which the tests of this module passed. Run them with a new one before you add it.
 CHECKED = ("3.14.3", "3.14.4", "3.14.5")
 HANDSHAKE = (
     f"GET {NATIVE} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
@@ -47,7 +47,7 @@ def private_uses() -> Iterator[str]:
 
 
 def test_private_api_is_used_in_one_module() -> None:
-    """Only takeover.py uses names that are private to aiohttp, so that one file is checked with a new aiohttp."""
+    """Only takeover.py uses names that are private to aiohttp: a new release concerns this file alone."""
     assert {use.partition(": ")[0] for use in private_uses()} == {"rpa_server/http/takeover.py"}
     assert {use.partition(": ")[2] for use in private_uses()} == {
         "_manager", "_message_tail", "aiohttp.http_exceptions", "request.protocol", "server.connections",
@@ -56,7 +56,7 @@ def test_private_api_is_used_in_one_module() -> None:
 
 
 async def test_what_comes_with_the_handshake_is_read(serve: Serve) -> None:
-    """Messages that a client sends along with its handshake, even half a one, reach the stream in order."""
+    """Messages that a client sends along with its handshake, even an incomplete one, reach the stream in order."""
     client = await serve()
     reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
     writer.write(HANDSHAKE + PING + PING[:5])

@@ -1,4 +1,4 @@
-"""WebSockets end to end: the native protocol and the plain dialect, over real connections."""
+"""WebSockets end to end: the native protocol and the plan's dialect, over real connections."""
 
 import asyncio
 import json
@@ -85,7 +85,7 @@ async def test_a_cursor_is_continued(serve: Serve, data_dir: Path, after: str, s
 
 @pytest.mark.parametrize("after", ["bbbb:3", "aaaa:6", "aaaa:9999999999999999", "0:0"])
 async def test_a_cursor_that_proves_nothing_gets_the_snapshot(serve: Serve, data_dir: Path, after: str) -> None:
-    """For a cursor of another run, or beyond the last update, the sync is not recovered but has the snapshot."""
+    """For a cursor of another run, or beyond the last update, the sync has the snapshot, and ``recovered`` is false."""
     stored(data_dir, Robot(steps=5))
     async with native(await serve(), after=after) as stream:
         message = await receive(stream)
@@ -191,7 +191,7 @@ async def test_an_unknown_websocket_version_is_refused(serve: Serve) -> None:
 
 
 async def test_the_subprotocol_is_chosen_among_others(serve: Serve) -> None:
-    """``rpa.v1`` is chosen wherever it is offered; other protocols alone lead to the plain dialect."""
+    """``rpa.v1`` is chosen wherever it is offered; other protocols alone lead to the plan's dialect."""
     client = await serve()
     async with client.ws_connect(NATIVE, protocols=["mqtt", "rpa.v1"]) as stream:
         assert stream.protocol == "rpa.v1"
@@ -224,7 +224,7 @@ async def test_a_full_server_says_so(serve: Serve) -> None:
         assert (await receive(again))["type"] == "sync"
 
 
-# -- the end
+# -- the end of a run, and of the server
 
 
 @pytest.fixture
@@ -323,7 +323,7 @@ async def test_a_restart_sends_one_close_frame(serve: Serve) -> None:
 
 
 async def test_a_restart_drops_plain_clients_without_a_close_frame(serve: Serve) -> None:
-    """The plan's page never reconnects after a clean close, so its connection is dropped: 1006."""
+    """A server that stops drops the plan's page without a close frame (1006): after one the page never reconnects."""
     client = await serve()
     async with plain(client) as stream:
         await until(lambda: hub_of(client).connections == 1)
@@ -454,7 +454,7 @@ async def test_a_slow_client_gets_everything_in_order(serve: Serve, data_dir: Pa
     writer.close()
 
 
-# -- the plain dialect
+# -- the plan's dialect
 
 
 @pytest.mark.parametrize("path", PLAIN)
@@ -483,7 +483,7 @@ async def test_the_plain_dialect_says_nothing_of_an_unknown_session(serve: Serve
 
 @pytest.mark.parametrize("path", PLAIN)
 async def test_the_plain_dialect_sends_estimates_twice(serve: Serve, path: str) -> None:
-    """Without the subprotocol each update with estimates is followed by a frame of these alone, each with ``nome``."""
+    """Without the subprotocol each update with estimates is followed by a frame of these alone, which adds ``nome``."""
     client = await serve()
     await post(client, etapa=4)
     async with plain(client, path) as stream:
@@ -515,7 +515,7 @@ async def test_the_plain_dialect_echoes_to_the_sender_alone(serve: Serve, path: 
 
 @pytest.mark.usefixtures("short_grace")
 async def test_the_plain_dialect_stays_open_behind_the_end(serve: Serve) -> None:
-    """The server leaves a plain socket open after the end, so that the page gets what the robot adds afterwards."""
+    """Without the subprotocol the socket stays open after the end, so that the page gets what the robot adds later."""
     client = await serve()
     await post(client, etapa=14)
     async with plain(client) as stream:
@@ -527,7 +527,7 @@ async def test_the_plain_dialect_stays_open_behind_the_end(serve: Serve) -> None
         assert (await receive(stream))["mensagem"] == "mais"
 
 
-# -- behind Redis
+# -- with Redis
 
 
 async def test_a_robot_on_redis_is_followed_live(serve: Serve, redis_process: RedisServer) -> None:

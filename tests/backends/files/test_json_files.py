@@ -251,7 +251,7 @@ def test_the_longest_session_id_makes_a_file_name_that_fits(tmp_path: Path) -> N
 
 
 def test_the_snapshot_is_written_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The snapshot is written last, so that its reader also finds the history, result and session document of it."""
+    """The snapshot is written last, so that whoever reads it finds the session's other documents at least as new."""
     order: list[str] = []
     monkeypatch.setattr(json_files, "write", lambda path, document: order.append(Path(path).name))
     json_files.write_all(tmp_path / "new", "s1", {kind: {} for kind in KINDS})

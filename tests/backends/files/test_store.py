@@ -367,7 +367,7 @@ async def test_many_reads_at_once_agree(store: FileStore, data_dir: Path) -> Non
     assert (await known(store)).seq == 21
 
 
-# -- the list
+# -- the list of sessions
 
 
 async def test_sessions_are_listed_newest_first(store: FileStore, data_dir: Path) -> None:
@@ -423,7 +423,7 @@ async def test_what_is_appended_is_read(data_dir: Path) -> None:
 
 
 async def test_numbers_that_are_taken_are_refused(store: FileStore) -> None:
-    """If another writer has continued the run in between, append() returns False and writes nothing."""
+    """If another writer has continued the run since it was resumed, append() returns False and writes nothing."""
     robot = Robot(steps=2)
     assert await store.append(robot.run)
     mine, theirs = Run.resume(SESSION, robot.state()), Run.resume(SESSION, robot.state())

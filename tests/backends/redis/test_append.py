@@ -73,7 +73,7 @@ def snapshot(client: redis.Redis) -> dict[str, Any]:
 
 
 def test_updates_are_stored_under_their_numbers(client: redis.Redis) -> None:
-    """The stream has each update byte by byte, with the id ``<seq>-0``, and the snapshot is the one after the last."""
+    """The stream has each update unchanged, with the id ``<seq>-0``; the snapshot is the one after the last update."""
     made = make(5)
     assert put(client, call(made, 1, 3)) == Answer(False, 3)
     assert put(client, call(made, 4, 4)) == Answer(False, 4)
@@ -108,7 +108,7 @@ def test_of_updates_that_overlap_only_the_new_ones_are_added(client: redis.Redis
 
 
 def test_a_gap_is_refused_and_nothing_is_written(client: redis.Redis) -> None:
-    """A call after a gap writes nothing and returns the last stored seq: the caller can then send what is missing."""
+    """Updates after a gap are not stored; the answer has the last stored seq, so that a writer can fill the gap."""
     made = make(6)
     put(client, call(made, 1, 2))
     assert put(client, call(made, 4, 6)) == Answer(True, 2)
@@ -164,7 +164,7 @@ def test_exact_refuses_a_gap(client: redis.Redis) -> None:
 
 @pytest.mark.parametrize("mode", ["repeat", "exact", "over"])
 def test_another_run_starts_the_history_over(client: redis.Redis, mode: Mode) -> None:
-    """If a robot starts a new run in the same session, each of these modes deletes the old run's updates."""
+    """If a robot starts a new run, the modes ``repeat``, ``exact`` and ``over`` delete the old run's updates."""
     old, new = make(6), make(2, "bbbb")
     put(client, call(old, 1, 6))
     assert put(client, call(new, 1, 2, mode)) == Answer(False, 2)
@@ -266,7 +266,7 @@ def test_every_update_is_published_once_and_in_order(client: redis.Redis) -> Non
 
 
 def test_a_payload_of_any_bytes_arrives_as_it_was(client: redis.Redis) -> None:
-    """An update with quotes, line ends, NUL, accents and ``%d`` in its text is stored byte by byte."""
+    """An update with quotes, line ends, NUL, accents and ``%d`` in its text is stored unchanged."""
     made = make(0)
     made.step(1, "aspas \" ' \\ %d %s \0 \r\n ção $ KEYS[1]", BEGAN)
     put(client, append.call("s1", list(made.updates), made.documents(), NOW_S))
@@ -363,7 +363,7 @@ def test_a_key_that_belongs_to_another_program_is_left_alone(client: redis.Redis
 
 
 def test_a_number_refuses_what_somebody_else_numbered(client: redis.Redis) -> None:
-    """With a number as mode updates stored up to it are skipped; if a later one is stored the call is refused."""
+    """If the mode is a number, updates stored up to it are skipped; if a later one is stored, the call is refused."""
     made = make(6)
     assert put(client, call(made, 1, 2)) == Answer(False, 2)
     assert put(client, call(made, 1, 4, 3)) == Answer(False, 4)

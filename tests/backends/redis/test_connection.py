@@ -205,7 +205,7 @@ def test_the_socket_is_the_one_that_leads_to_redis(redis_process: RedisServer) -
 
 
 async def test_the_transport_can_be_given_another_protocol(redis_process: RedisServer) -> None:
-    """What is written to transport_of() an asyncio client reaches Redis; the replies reach the protocol set on it."""
+    """Bytes written to an asyncio client's transport reach Redis; replies reach the protocol set on the transport."""
     answered: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
 
     class Reader(asyncio.Protocol):
@@ -225,7 +225,7 @@ async def test_the_transport_can_be_given_another_protocol(redis_process: RedisS
 
 
 def test_no_other_module_uses_a_private_attribute_of_redis_py() -> None:
-    """Only connection.py uses private attributes of redis-py, so that one file is checked with a new release."""
+    """In backends/redis only connection.py uses redis-py's private attributes: a new release concerns it alone."""
     private = re.compile(r"\b(?:_?connection|_?client|_?pool|connection_pool|source|redis|pipeline)\._\w+")
     folder = ROOT / "rpa_server" / "backends" / "redis"
     users = {path.name for path in folder.glob("*.py") if private.search(path.read_text(encoding="utf-8"))}

@@ -141,7 +141,7 @@ async def test_positions_are_read_in_one_go(store: RedisStore) -> None:
 
 @pytest.mark.parametrize("old", [False, True], ids=["", "before 6.2"])
 async def test_times_of_writing_are_read_in_one_go(store: RedisStore, redis_process: RedisServer, old: bool) -> None:
-    """written() returns when each session was last written, None if unknown; it also works before Redis 6.2."""
+    """written() returns when each session was last written, None if unknown, even with a Redis before 6.2."""
     await fill(store, Robot(steps=3))
     if old:
         with redis_process.client() as connected:
@@ -191,7 +191,7 @@ async def test_every_key_expires(store: RedisStore, redis_process: RedisServer) 
 
 
 async def test_numbers_that_are_taken_are_refused(store: RedisStore) -> None:
-    """If another writer has continued the run in between, append() returns False and writes nothing."""
+    """If another writer has continued the run since it was resumed, append() returns False and writes nothing."""
     robot = await fill(store, Robot(steps=2))
     mine, theirs = resumed(robot), resumed(robot)
     for run in (mine, theirs):
@@ -202,7 +202,7 @@ async def test_numbers_that_are_taken_are_refused(store: RedisStore) -> None:
 
 
 async def test_writers_at_once_take_each_number_once(redis_process: RedisServer) -> None:
-    """If ten servers append the same number at once, exactly one succeeds."""
+    """If ten servers append an update with the same number at once, exactly one succeeds."""
     async with contextlib.AsyncExitStack() as stack:
         stores = [RedisStore(client(redis_process.url)) for _ in range(10)]
         for made in stores:
@@ -280,7 +280,7 @@ async def refused(store: RedisStore) -> float:
 
 
 async def test_a_redis_that_is_gone_is_told_at_once(store: RedisStore, redis_process: RedisServer) -> None:
-    """Without Redis reading and appending fail within 0.5 s; once Redis is back, reading works again."""
+    """While Redis is down, reading and appending fail within 0.5 s; once it is back, reading works again."""
     await fill(store, Robot(steps=2))
     redis_process.kill()
     assert await refused(store) < 0.5

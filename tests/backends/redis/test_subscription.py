@@ -40,7 +40,7 @@ async def subscribed(url: str) -> AsyncIterator[Subscription]:
 
 
 async def test_messages_are_delivered_in_order(redis_process: RedisServer) -> None:
-    """Messages on ``rpa_progress:*`` are delivered in order; those on other channels, our probe included, are not."""
+    """Messages on ``rpa_progress:*`` are delivered in order; those on other channels, the probe's included, are not."""
     async with subscribed(redis_process.url) as made:
         await until(lambda: made.active)
         assert made.subscriber.active.is_set()
@@ -64,7 +64,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("impatient")
 async def test_a_quiet_line_is_kept(redis_process: RedisServer) -> None:
-    """While nobody else publishes, the watchdog receives its own messages and keeps the connection."""
+    """While nobody else publishes, the subscriber receives its own probes and keeps the connection."""
     with redis_process.client() as connection:
 
         def spoken() -> int:
@@ -81,7 +81,7 @@ async def test_a_quiet_line_is_kept(redis_process: RedisServer) -> None:
 async def test_a_redis_that_forbids_scripts_is_named(
     redis_process: RedisServer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While Redis forbids scripts updates still arrive, and over all reconnections one warning is logged."""
+    """While Redis forbids scripts, updates still arrive, and one warning is logged, however often we reconnect."""
     monkeypatch.setattr(subscription, "SCRIPTS_PERIOD_S", 0.1)
     with redis_process.client() as connection:
         connection.execute_command("ACL", "SETUSER", "default", "-evalsha")
@@ -125,7 +125,7 @@ async def test_a_connection_that_was_killed_is_made_anew(redis_process: RedisSer
 
 @pytest.mark.usefixtures("impatient")
 async def test_a_line_that_went_deaf_is_made_anew(redis_process: RedisServer) -> None:
-    """A Redis that hangs is noticed although its connection stays open; once Redis goes on, a new one is subscribed."""
+    """A Redis that hangs is noticed although the connection stays open; once Redis goes on, a new one is made."""
     async with subscribed(redis_process.url) as made:
         await until(lambda: made.active)
         redis_process.signal(signal.SIGSTOP)
@@ -137,7 +137,7 @@ async def test_a_line_that_went_deaf_is_made_anew(redis_process: RedisServer) ->
 
 
 async def test_a_redis_that_is_not_there_yet_is_waited_for(redis_process: RedisServer) -> None:
-    """A subscriber that is started before its Redis subscribes once Redis is up."""
+    """If Redis starts after the subscriber, the subscriber waits for it, and then subscribes."""
     redis_process.kill()
     async with subscribed(redis_process.url) as made:
         await until(lambda: made.subscriber.reason not in ("", "not connected yet"))
