@@ -1,4 +1,4 @@
-"""Delays, the circuit breaker and the jitter; the tests pass in time and randomness."""
+"""Delays, the circuit breaker and the jitter; the tests pass times and random numbers to them."""
 
 from hypothesis import given
 from hypothesis import strategies as st

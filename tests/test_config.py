@@ -192,7 +192,7 @@ def test_an_address_that_redis_py_refuses_is_refused_here(url: str) -> None:
 
 
 def test_a_wrong_option_is_named() -> None:
-    """A wrong option of the address is named, but no password, in whichever part of the address it stands."""
+    """A wrong option of the address is named, but no password, in whichever part of the address it is."""
     assert "'passwort'" in refused({"RPA_REDIS_URL": "redis://localhost?passwort=segredo"})
     for url in ("redis://localhost:segredo", "redis://:segredo@localhost?db=x", "http://:segredo@localhost",
                 "redis://:segredo@localhost?passwort=segredo"):  # fmt: skip
@@ -297,7 +297,7 @@ def test_two_wrong_keys_are_told_in_one_sentence(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", ["/nowhere/settings.json", "/", "/dev/null/x"])
 def test_a_file_that_cannot_be_read_is_one_sentence_that_names_the_variable(path: str) -> None:
-    """A file that can't be read is refused by its name and RPA_CONFIG; the defaults are not used instead."""
+    """The error for a file that can't be read names the file and RPA_CONFIG; the defaults are not used instead."""
     text = refused({"RPA_CONFIG": path})
     assert path in text
     assert "RPA_CONFIG" in text

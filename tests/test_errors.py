@@ -9,7 +9,7 @@ from rpa_server import errors, safejson
 from tests.support.server import ROOT
 
 CLASSES = [thing for _, thing in inspect.getmembers(errors, inspect.isclass) if issubclass(thing, errors.RpaError)]
-#: Class → status, code, temporary.
+#: Status, code and ``temporary`` of each class.
 TABLE = {
     "RpaError": (500, "internal", False),
     "ConfigError": (500, "internal", False),

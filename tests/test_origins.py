@@ -72,7 +72,7 @@ def test_what_only_looks_like_an_allowed_origin_is_not_let_in(origin: str) -> No
     ],
 )
 def test_an_entry_lets_in_what_it_says(entry: str, origin: str) -> None:
-    """An entry allows its origin; capitals and the default port are ignored, and the default scheme is https."""
+    """An entry allows its origin: capitals and the default port in it are ignored, and its default scheme is https."""
     assert allowed(origin, "https://other.example", entry) if entry != "*" else allowed(origin, entry)
 
 
@@ -153,7 +153,7 @@ def test_an_exact_entry_is_equality(entry: str, host: str) -> None:
 
 @given(HOSTS, HOSTS)
 def test_a_pattern_is_a_whole_suffix(base: str, host: str) -> None:
-    """A host matches a pattern if it ends with a dot and the whole rest of the pattern."""
+    """A host matches a pattern exactly if it ends with all that follows the pattern's ``*``."""
     assert allowed(f"https://{host}", f"*.{base}") == host.endswith("." + base)
     assert allowed(f"https://{host}.{base}", f"*.{base}")
 

@@ -43,7 +43,7 @@ KEYS = st.one_of(any_text, st.none(), st.booleans(), st.integers(), st.floats(),
 
 
 def containers(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    """Return every kind of value that may contain *inner*."""
+    """Return a strategy for every kind of container, most of them of *inner*."""
     return st.one_of(
         st.lists(inner, max_size=3),
         st.lists(inner, max_size=3).map(tuple),
@@ -114,7 +114,7 @@ def test_what_json_cannot_hold_is_replaced() -> None:
 
 
 def test_umlauts_travel_as_utf8_and_without_spaces() -> None:
-    """JSON has unescaped letters and no spaces, so that frames are short."""
+    """dumps() leaves letters unescaped and adds no spaces, so that frames are short."""
     assert safejson.dumps({"mensagem": "Tela 5 concluída", "n": [1, 2]}) == (
         '{"mensagem":"Tela 5 concluída","n":[1,2]}'.encode()
     )

@@ -1,4 +1,4 @@
-"""Tasks that live as long as the application and are restarted when they fail."""
+"""Tasks that run as long as the application and are restarted when they fail."""
 
 import asyncio
 import logging

@@ -88,7 +88,7 @@ def test_a_lost_and_a_repeated_message_are_counted(program: Path) -> None:
 
 
 def test_a_first_message_that_is_missing_is_a_gap(program: Path) -> None:
-    """load.c counts the missing messages before the first one it gets as gaps: it knows a run's first number."""
+    """Messages missing before the first one that arrives count as gaps, since load.c knows a run's first number."""
     assert _counted(program, _WS, _UPGRADE + ws_text(_update(4)), 1)["gaps"] == 4 - messages.FIRST
 
 

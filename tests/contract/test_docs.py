@@ -73,7 +73,7 @@ def test_every_route_is_in_the_api_document() -> None:
 
 
 def test_every_attribute_of_the_widget_is_in_its_document() -> None:
-    """docs/webflow.rst lists, in both languages, what the element reads, what it binds and what can be styled."""
+    """docs/webflow.rst lists what the element reads and binds in both languages, and its parts in Portuguese."""
     sources = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "web" / "src").glob("*.js")}
     document = (ROOT / "docs" / "webflow.rst").read_text(encoding="utf-8")
     portuguese, english = document.split("\nProgress on a Webflow page\n")
@@ -100,7 +100,7 @@ def test_every_error_code_is_in_the_api_document() -> None:
 
 
 def test_every_close_code_is_in_the_api_document_and_no_other() -> None:
-    """docs/api.rst names the close codes that are sent, besides 1006, which nobody can send."""
+    """docs/api.rst names the close codes that the server sends, and 1006, which nobody can send, but no other."""
     documented = API.partition("\nClose codes:\n")[2].partition("\nWithout the subprotocol")[0]
     names = {name: value for module in (websocket, incoming) for name, value in vars(module).items() if name.isupper()}
     sent = {value for value in names.values() if isinstance(value, int) and 1000 <= value < 5000}

@@ -45,7 +45,7 @@ def test_a_star_import_brings_the_exported_names_and_no_other(module: str) -> No
     subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, timeout=30)
 
 
-#: Method → its parameters; those after ``*`` are passed by name only.
+#: The parameters of each method; those after ``*`` are passed by name only.
 SIGNATURES = {
     "__init__": "self, total_etapas=15, usar_arquivo=True, session_id=None, tipo='auto', *, redis_client=None",
     "update_progress": "self, etapa, mensagem='', dados_extra=None",

@@ -16,10 +16,10 @@ from tests.support.application import Client, Serve, hub_of, post, stored
 from tests.support.server import ROOT, RedisServer, until
 from tests.support.sessions import SESSION, Robot
 
-#: Routes without a session; any other route must have it in its path or be listed below.
+#: Routes without a session id; any other route must have one in its path or be listed below.
 WITHOUT_SESSION = {"/", "/embed", "/static/{name}", "/webflow_progress_tracker{rest}", "/api/sessions", "/health/live",
                    "/health/ready", "/metrics", "/status"}  # fmt: skip
-#: Routes that take the session id in the query → what may stand before the id there.
+#: Our own routes with the session id as a query parameter: its possible spellings.
 IN_QUERY = {"/rpa_progress_sse.php": ["?session_id=", "?session="]}
 DEPLOYED_IN_QUERY = {"/progress_sse.php": "?session_id=", "/get_progress.php": "?session=",
                      "/get_progress_completo.php": "?session=", "/get_progress_fixed.php": "?session="}  # fmt: skip
@@ -46,14 +46,14 @@ PATHS = sorted({path for _, path in ROUTES})
 
 
 def good_address(path: str) -> str:
-    """Fill in the parameters of a route's path."""
+    """Return an address of the route *path*, with a valid session id if it takes one."""
     address = path.replace("{session}", SESSION).replace("{name}", "page.js").replace("{rest}", ".js")
     query = IN_QUERY[path][0] if path in IN_QUERY else DEPLOYED_IN_QUERY.get(path)
     return address if query is None else address + query + SESSION
 
 
 def addresses(bad: str) -> list[tuple[str, str]]:
-    """Return every method and address that takes a session id, with *bad* as the id."""
+    """Return every method and address of our own that takes a session id, with *bad* as the id."""
     found = [(method, path.replace("{session}", bad)) for method, path in ROUTES if "{session}" in path]
     for path, queries in IN_QUERY.items():
         found += [("GET", path + query + bad) for query in queries]
@@ -117,7 +117,7 @@ def request(method: str, path: str, headers: str = "", body: bytes = b"") -> byt
 
 
 def attempt(method: str, path: str) -> bytes:
-    """Build the request that a route would serve but for its bad session id."""
+    """Build a request in which everything is right, except perhaps the session id in *path*."""
     if method == "POST":
         return request(method, path, body=b'{"etapa": 1}')
     return request(method, path, HANDSHAKE if path.startswith(("/rpa/", "/ws/", "/session/")) else "")
@@ -140,7 +140,7 @@ def _note(event: str, arguments: tuple[Any, ...]) -> None:
 
 @pytest.fixture
 def opened() -> Iterator[list[str]]:
-    """The paths of all files and directories that this process opens during the test."""
+    """The paths of all files and directories that this process opens or changes during the test."""
     global _opened  # noqa: PLW0603 - an audit hook can't be removed, so the one hook reads this name
     if not _hooks:
         sys.addaudithook(_note)
@@ -196,7 +196,7 @@ BAD_IDS = {
 async def test_a_bad_session_id_is_refused_on_every_route(
     serve: Serve, data_dir: Path, backend: RedisServer, opened: list[str], bad: str
 ) -> None:
-    """An invalid id is 400 or 404 with an error object; no file is opened and no key of Redis is touched."""
+    """An invalid id is 400 or 404 with an error object on our own routes; no route touches a file or a Redis key."""
     client = await serve(redis_url=backend.url)
     await until(data_dir.is_dir)
     assert await alive(client)
@@ -229,7 +229,7 @@ async def test_a_bad_session_id_is_refused_on_every_route(
 
 @pytest.mark.parametrize("good", ["a", "_", "A-b_c.9", "a" * 128, "%61", SESSION])
 async def test_a_good_session_id_is_taken_on_every_route(serve: Serve, good: str) -> None:
-    """A valid session id is accepted on every route that takes one, percent-encoded or not."""
+    """A valid session id is accepted on every route of our own that takes one, percent-encoded or not."""
     client = await serve()
     for method, path in addresses(good):
         answer = await send(client, attempt(method, path))
@@ -237,7 +237,7 @@ async def test_a_good_session_id_is_taken_on_every_route(serve: Serve, good: str
 
 
 def test_no_route_is_forgotten() -> None:
-    """Every route has the session in its path, or is listed as having it in the query or not at all."""
+    """Every route has the session id in its path, or is listed as having it in the query or not at all."""
     for method, path in EVERY_ROUTE:
         known = WITHOUT_SESSION
         if method == "*":
@@ -324,7 +324,7 @@ async def test_nothing_but_the_files_of_the_page_is_served(serve: Serve, path: s
 
 
 async def test_no_answer_may_be_guessed_at(serve: Serve, data_dir: Path) -> None:
-    """Every answer of every route, errors included, carries ``X-Content-Type-Options: nosniff``."""
+    """Every answer but a 101, errors included, carries ``X-Content-Type-Options: nosniff``."""
     stored(data_dir, Robot(steps=1))
     client = await serve()
     missing = []
@@ -361,7 +361,7 @@ async def test_a_poisoned_body_is_400(serve: Serve, data_dir: Path, body: bytes)
 
 @pytest.mark.parametrize("size", [64 * 1024 + 1, 10 * 1024 * 1024])
 async def test_a_huge_body_is_413(serve: Serve, size: int) -> None:
-    """A body of 64 KiB and one byte, or of 10 MiB, is 413 ``too_large``, and the server goes on."""
+    """A body of a few bytes over 64 KiB, or over 10 MiB, is 413 ``too_large``, and the server goes on."""
     client = await serve()
     body = b'{"mensagem": "' + b"x" * size + b'"}'
     answer = await send(client, request("POST", f"/api/sessions/{SESSION}/events", body=body))
@@ -461,7 +461,7 @@ async def test_nonsense_on_the_line_does_no_harm(serve: Serve, sent: bytes) -> N
 
 @pytest.mark.parametrize("session", ["a" * 200, "..x", ""])
 async def test_nothing_of_a_caller_comes_back_as_markup(serve: Serve, session: str) -> None:
-    """Error messages do not repeat what the caller sent."""
+    """Error messages do not repeat what the client sent."""
     answer = await send(await serve(), request("GET", f"/api/sessions/{session}%3Cscript%3E"))
     assert b"<script>" not in answer.body
     assert session not in answer.body.decode() or not session

@@ -1,6 +1,6 @@
 """The package as setup.py builds it: used without the checkout, it has all files and its programs run.
 
-No registry is needed: the requirements are taken from this Python, and test_layers checks that the list is complete.
+No registry is needed: required packages come from this Python, and test_layers checks that setup.cfg lists them all.
 """
 
 import json
@@ -19,7 +19,7 @@ import pytest
 from rpa_server.assets import __version__
 from tests.support.server import ROOT, free_port, get, wait_until
 
-#: What the script ``rpa-server`` does that pip would write.
+#: Does the same as the script ``rpa-server`` that pip would write.
 PROGRAM = """
 import sys
 from importlib.metadata import distribution
@@ -95,7 +95,7 @@ def test_the_program_is_there(installed: Path, elsewhere: Path, environment: dic
 
 
 def test_the_package_is_whole(installed: Path) -> None:
-    """The package has its types, pages, settings, demonstration and modules, and no file lies beside it."""
+    """The package has its types, pages, settings, demonstration and modules; only its metadata is beside it."""
     package = installed / "rpa_server"
     for name in ("py.typed", "cli/demo_history.json", "conf/websocket_config.json", "conf/redis.conf"):
         assert (package / name).is_file(), name
@@ -114,7 +114,7 @@ def test_the_defaults_are_found(elsewhere: Path, environment: dict[str, str]) ->
 
 
 def test_the_tracker_needs_no_server(elsewhere: Path, environment: dict[str, str]) -> None:
-    """Importing the tracker loads neither aiohttp nor the server, and a tracker writes its files."""
+    """A tracker writes its files, and loads none of aiohttp, watchfiles and prometheus_client."""
     code = (
         "import sys; from rpa_server.tracker import ProgressTracker\n"
         "with ProgressTracker(session_id='s', tipo='json') as t: t.update_progress(1); t.finalizar('success')\n"

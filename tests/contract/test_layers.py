@@ -1,4 +1,4 @@
-"""Who may import whom: the contracts in setup.cfg, each broken once on purpose, and rules that they can't express."""
+"""Who may import whom: the contracts in setup.cfg, each broken on purpose, and rules that they can't express."""
 
 import ast
 import configparser
@@ -24,7 +24,7 @@ CONTRACTS = ["floors", "no circles", "tracker", "threads", "aiohttp", "redis", "
 
 #: Modules that may read the environment; all others get settings as arguments.
 ENVIRONMENT = {"app", "cli.commands", "cli.demo", "tracker.tracker"}
-#: Modules without a clock, socket, file or randomness of their own; a package's name includes its modules.
+#: Modules without a clock, socket, file or randomness of their own; a package means all modules in it.
 PURE = [
     "progress", "delivery.wire", "legacy.php_json", "legacy.progress_answer", "legacy.reader_answer",
     "legacy.sse_messages", "legacy.last_seen", "backends.redis.names", "backends.files.names",
@@ -61,7 +61,7 @@ def lint(capsys: pytest.CaptureFixture[str]) -> str:
 
 
 def test_the_package_keeps_every_contract(capsys: pytest.CaptureFixture[str]) -> None:
-    """The package breaks no contract in setup.cfg, and these are all contracts that are checked."""
+    """The package keeps every contract in setup.cfg, and the contracts there are those in CONTRACTS."""
     report = lint(capsys)
     assert re.findall(r"^(.+) (?:KEPT|BROKEN)$", report, re.M) == CONTRACTS
     assert "BROKEN" not in report, report
@@ -141,7 +141,7 @@ def copy(copied: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("breach", BREACHES, ids=lambda breach: f"{breach.importer} imports {breach.imported}")
 def test_a_breach_is_reported(copy: Path, capsys: pytest.CaptureFixture[str], breach: Breach) -> None:
-    """A forbidden import is reported as a breach of its contract, with both modules or the circle's package."""
+    """A forbidden import breaks its contract; the report names both modules or, for a circle, their common package."""
     file = copy / MODULES[breach.importer].relative_to(PACKAGE)
     sound = file.read_text(encoding="utf-8")
     file.write_text(f"{sound}\n{breach.line}\n", encoding="utf-8")
@@ -187,7 +187,7 @@ def circle(imports: grimp.ImportGraph) -> list[str]:
 
 
 def test_no_module_is_in_a_circle_with_its_package() -> None:
-    """There is no circle of imports, not even through a package's ``__init__``, which the contract does not see."""
+    """There is no circle of imports, not even through a package's ``__init__``, where "no circles" sees none."""
     imports = graph()
     assert circle(imports) == []
     imports.add_import(importer="rpa_server.errors", imported="rpa_server")
@@ -221,7 +221,7 @@ def test_only_the_edges_touch_the_environment() -> None:
     ["import os\nos.environ['A']", "import os as o\nx = o.getenv('A')", "from os import environ as e"],
 )
 def test_reading_the_environment_is_noticed(tmp_path: Path, text: str) -> None:
-    """Access to the environment is found in every spelling: ``os.environ``, an alias, and an import of a name."""
+    """Access to the environment is found through ``os``, through an alias of it, and by a name imported from it."""
     (tmp_path / "module.py").write_text(text)
     assert _environment_users({"module": tmp_path / "module.py"}) == {"module"}
 
@@ -232,7 +232,7 @@ _IMPURE = {"asyncio", "io", "logging", "os", "pathlib", "random", "secrets", "so
 
 
 def _impurities(source: str) -> list[str]:
-    """Return what *source* uses that has a clock, a socket, a file or randomness behind it."""
+    """Return the imports and calls in *source* that give it a clock, a socket, a file or randomness."""
     found = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
@@ -248,17 +248,17 @@ def _below(prefixes: list[str]) -> list[str]:
 
 @pytest.mark.parametrize("name", _below(PURE))
 def test_a_pure_module_imports_no_clock_socket_or_file(name: str) -> None:
-    """A pure module uses no clock, socket, file or randomness; it takes times and numbers as arguments."""
+    """A pure module uses no clock, socket, file or randomness; it takes times and random numbers as arguments."""
     assert _impurities(MODULES[name].read_text(encoding="utf-8")) == []
 
 
 @pytest.mark.parametrize("source", ["import time", "from os import path", "datetime.now()", "def f(): import asyncio.log"])
 def test_an_impure_module_is_noticed(source: str) -> None:
-    """Each of these sources is found to be impure, whether by an import, in a function or by a call."""
+    """Each of these sources is found to be impure, by an import, an import within a function, or a call."""
     assert len(_impurities(source)) == 1
 
 
-# -- what importing loads
+# -- what imports load and require
 
 
 def run(program: str) -> str:
@@ -311,7 +311,7 @@ print("all")
 
 
 def test_every_module_can_be_imported_first() -> None:
-    """Each module can be imported before all others, in a fork of its own, so no circle depends on an order."""
+    """Each module can be imported before any other of ours, so none depends on the order of imports."""
     names = [f"rpa_server.{name}".rstrip(".") for name in MODULES if name != "__main__"]
     assert run(_IMPORT_EACH.format(names=names)) == "all\n"
 

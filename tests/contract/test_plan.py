@@ -1,4 +1,4 @@
-"""The plan's own tests (sections 1.3, 4.1 and 4.2) and its latency, with a WebSocket library that is not ours."""
+"""The plan's own tests (sections 1.3, 4.1 and 4.2) and its limit on latency, with a WebSocket library not ours."""
 
 import asyncio
 import itertools
@@ -90,7 +90,7 @@ async def full_integration(stack: Stack) -> None:
 
 
 async def concurrent_connections(stack: Stack) -> None:
-    """Section 4.2: 100 connections are opened in 1 s, and each sent a message and answered within 1 s more."""
+    """Section 4.2: opening 100 connections takes 1 s at most, sending on all of them 1 s, and all answers 1 s."""
     opened_s, sent_s, answered_s = await _hundred(stack)
     print(f"100 connections: opened {opened_s:.3f} s, sent {sent_s:.3f} s, answered {answered_s:.3f} s")
     within(opened_s, 1.0)
@@ -129,7 +129,7 @@ async def test_plan_tests_pass_in_any_order_against_one_server(stack: Stack, ord
 
 
 class Receiver:
-    """A viewer in the plan's dialect that records the age of every update on arrival, in seconds."""
+    """A viewer in the plan's dialect that records the age of every step on arrival, in seconds."""
 
     def __init__(self, websocket: ClientConnection) -> None:
         self.websocket = websocket

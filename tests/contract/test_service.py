@@ -88,7 +88,7 @@ def _answers(url: str) -> bool:
 
 
 def test_a_wrong_setting_is_not_tried_again(unit: Parser, data_dir: Path) -> None:
-    """RestartPreventExitStatus is the status of a wrong setting; after any other failure systemd restarts for ever."""
+    """RestartPreventExitStatus is the status of a wrong setting; after any other end systemd restarts the server."""
     server = Server(data_dir)
     done = subprocess.run(
         [sys.executable, "-m", "rpa_server", "serve"],

@@ -41,7 +41,7 @@ def block(text: str) -> str:
 
 
 def declared(body: str) -> dict[str, tuple[bool, str]]:
-    """Return the fields in the body of an interface: name → whether it is optional, and its type."""
+    """Return the fields in the body of an interface by name: whether each is optional, and its type."""
     found: dict[str, tuple[bool, str]] = {}
     depth, field = 0, ""
     for character in body:
@@ -60,7 +60,7 @@ def interface(name: str) -> dict[str, tuple[bool, str]]:
 
 
 def words(name: str) -> set[str]:
-    """Return the strings in the union that is the type or the field *name*."""
+    """Return the strings in the union type of *name*, which is a type or a field."""
     text = re.search(rf"\b{name}\b[?]?\s*[=:]([^;]*);", TYPES)
     assert text is not None
     return set(re.findall(r"'(\w+)'", text[1]))
@@ -70,7 +70,7 @@ def words(name: str) -> set[str]:
 
 
 class Pair(NamedTuple):
-    """An interface in TypeScript, and the shapes in Python of which a page may get one as that interface.
+    """An interface in TypeScript, and the Python shapes of the objects that a page gets under that type.
 
     Attributes:
         fields: the interface's fields, as declared() returns them.
@@ -234,7 +234,7 @@ def test_the_deployed_answers_are_one_table() -> None:
 
 
 def test_every_column_of_that_table_says_of_each_outcome_whether_the_run_is_over() -> None:
-    """All deployed words of an outcome agree: the run goes on or is over, and it is a success or not."""
+    """All deployed words of an outcome agree on whether the run is over and whether it is a success."""
     running = {Estado.AGUARDANDO, Estado.EXECUTANDO}
     for estado in Estado:
         words = deployed_words(estado)
@@ -245,12 +245,12 @@ def test_every_column_of_that_table_says_of_each_outcome_whether_the_run_is_over
 
 @pytest.mark.parametrize("name", TABLES)
 def test_every_table_knows_every_outcome(name: str) -> None:
-    """Every table that is keyed by Estado has every member; a new one fails here for each table that lacks it."""
+    """Every table that is keyed by Estado has every member; a new member fails here for each table without it."""
     assert set(TABLES[name]) == set(Estado)
 
 
 def test_every_outcome_that_ends_a_run_has_a_rule() -> None:
-    """Every outcome that ends a run is the result of some rule; without a rule it could never happen."""
+    """Every outcome of an ended run is the result of some rule; without a rule no end could lead to it."""
     running = {Estado.AGUARDANDO, Estado.EXECUTANDO}
     assert {estado for _, estado in outcome._RULES} == set(Estado) - running
 
@@ -275,7 +275,7 @@ OUTCOMES = "src/outcome.js"
 
 
 def test_pages_have_a_record_for_every_outcome() -> None:
-    """web/src/outcome.js has a record of every outcome with these keys; words.test.mjs checks what is in them."""
+    """web/src/outcome.js has a record of every outcome with all three keys; words.test.mjs checks what is in them."""
     tables = exported(OUTCOMES)
     assert set(tables["OUTCOMES"]) == set(tables["LOADED"]) == set(Estado)
     for record in tables["OUTCOMES"].values():

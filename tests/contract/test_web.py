@@ -23,10 +23,10 @@ from tests.support.scripts import WEB, run
 from tests.support.server import ROOT, Server, until
 
 DIST = WEB / "dist"
-#: The most bytes of each script, compressed by gzip -9: with its headers it then fits the first flight of
-#: a TCP connection, ten packets.
+#: The most bytes of each script after gzip -9: with headers it then fits into the ten packets that a server sends
+#: before the first acknowledgement.
 LIMITS = {"rpa-client.js": 7_000, "rpa-progress.js": 14_000}
-#: Functions and properties that turn a string into markup or code; Trusted Types forbid them all.
+#: Functions and properties that turn a string into markup, code or styles; Trusted Types forbid most of them.
 SINKS = re.compile(
     r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function|createContextualFragment|srcdoc"
     r"|DOMParser|setHTML|setAttribute\(['\"](on|style)|setTimeout\(['\"]|javascript:"
@@ -90,7 +90,7 @@ def test_what_a_version_holds_never_changes() -> None:
 
 
 def test_no_script_makes_markup_or_code_of_a_string() -> None:
-    """Neither the sources nor the built files use a DOM sink that Trusted Types forbid."""
+    """Neither the sources nor the built files turn a string into markup or code, as Trusted Types demand."""
     for path in [*(WEB / "src").rglob("*.js"), *map(DIST.joinpath, LIMITS)]:
         found = SINKS.search(path.read_text(encoding="utf-8"))
         assert found is None, f"{path.name}: {found}"

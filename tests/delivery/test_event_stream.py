@@ -41,12 +41,12 @@ async def known(robot: Robot) -> Session:
     return session
 
 
-# -- pressure
+# -- every stream
 
 
 @stream_names()
 def test_a_stream_that_is_behind_takes_nothing(name: str) -> None:
-    """Above HIGH_WATER pending bytes write() writes nothing and returns False, until all bytes are accepted."""
+    """With more than HIGH_WATER bytes pending, write() writes nothing and returns False, until all are accepted."""
     wire = Wire(unsent=HIGH_WATER + 1)
     client = STREAMS[name](wire)
     assert wire.limits == (0, HIGH_WATER)
@@ -112,7 +112,7 @@ async def test_a_native_socket_gets_updates_untouched() -> None:
 
 
 async def test_a_native_socket_is_synced_with_the_whole_state() -> None:
-    """The sync message has exactly these keys: position, snapshot, heartbeat and whether it is recovered."""
+    """A sync has the session, its position and snapshot, the heartbeat, whether it is recovered, and nothing else."""
     wire, robot = Wire(), Robot(steps=3)
     session = await known(robot)
     NativeSocket(wire).sync(session.welcome())
@@ -209,7 +209,7 @@ async def test_estimates_are_followed_by_their_own_frame() -> None:
 
 
 async def test_a_stored_state_with_estimates_is_followed_by_their_frame() -> None:
-    """A client that joins after the estimates gets them in a frame of their own, behind the stored state."""
+    """A client that joins after the estimates gets them in a frame of their own, which follows the stored state."""
     wire, robot = Wire(), Robot()
     robot.run.estimates({"coberturas_detalhadas": [{"nome_cobertura": "Compreensiva"}]}, robot.run_time())
     PlainSocket(wire).sync((await known(robot)).welcome())
@@ -248,7 +248,7 @@ async def test_an_event_has_its_cursor_as_id() -> None:
 
 
 async def test_the_id_never_runs_ahead_of_the_updates() -> None:
-    """The id of a sync is never ahead of what the client has, else a lost connection would skip updates."""
+    """The id of a sync is never ahead of what the client has, else a reconnecting client would miss updates."""
     session = await known(Robot(steps=3))
     ahead, behind = Wire(), Wire()
     EventStream(ahead).sync(session.welcome())
@@ -321,6 +321,9 @@ async def test_a_waiting_poll_sleeps_on_when_there_is_nothing() -> None:
     client.send([])
     assert woken == []
     assert client.pending == 0
+
+
+# -- encoding
 
 
 async def test_the_plain_snapshot_of_nothing_is_nothing() -> None:

@@ -15,7 +15,7 @@ from tests.support.sessions import SESSION, Robot, SlowStore, Viewer, make_hub, 
 
 
 class Guest(Viewer):
-    """A viewer that is connected for as long as a handler would serve it.
+    """A viewer that stays connected until its stream ends, as if a handler served it.
 
     Args:
         obedient: if True it leaves at restart(), like a handler whose stream ends; if False only at abort() or go().
@@ -52,7 +52,7 @@ def others() -> set[asyncio.Task[None]]:
 
 
 async def test_nothing_is_left_behind_the_last_viewer() -> None:
-    """When the last viewer has left, neither its session nor any task is left."""
+    """When the last viewer has gone, neither its session nor any task remains."""
     robot = Robot(steps=2)
     hub = make_hub(SlowStore(robot.state()))
     guests = [Guest() for _ in range(3)]
@@ -75,7 +75,7 @@ async def test_nothing_is_left_behind_the_last_viewer() -> None:
 
 
 async def test_nothing_is_left_where_a_viewer_left_during_the_read() -> None:
-    """A viewer that leaves during the read of the store leaves nothing behind once the store has answered."""
+    """Nothing remains of a viewer that disconnects during the read of the store, once the store has answered."""
     store = SlowStore(Robot(steps=2).state())
     hub = make_hub(store)
     store.hold()
@@ -182,7 +182,7 @@ async def test_a_handler_that_fails_gives_its_room_back() -> None:
     assert kept[0].clients() == []
 
 
-# -- tasks
+# -- failures in the background
 
 
 async def test_a_task_that_fails_is_logged(caplog: pytest.LogCaptureFixture) -> None:
@@ -317,6 +317,9 @@ async def test_nothing_is_sent_behind_the_goodbye() -> None:
     await asyncio.gather(task, closing)
     assert [kind for kind, _ in guest.got][:2] == ["sync", "restart"]
     assert guest.seqs == []
+
+
+# -- counters
 
 
 async def test_the_figures_count_what_happened() -> None:

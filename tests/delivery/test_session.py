@@ -119,7 +119,7 @@ async def test_a_cursor_that_proves_nothing_gets_the_snapshot(cursor: Cursor) ->
 
 
 async def join_in_vain(session: Session, store: SlowStore) -> Viewer:
-    """Let a viewer join, and load the session, while no store answers; return the viewer."""
+    """Let a viewer join, and the load fail, while no store answers; return the viewer."""
     store.failing = True
     viewer = Viewer()
     session.join(viewer)
@@ -167,7 +167,7 @@ async def test_who_comes_back_while_no_store_answers_is_told_once_one_does() -> 
 
 @pytest.mark.parametrize("returns", [True, False])
 async def test_who_comes_back_to_a_run_that_redis_lost_waits_a_while_for_it(returns: bool) -> None:
-    """A client whose run no store has waits PATIENCE_S for the robot to store it again, then gets an empty start."""
+    """A client whose run no store has gets an empty start, unless the robot stores the run again within PATIENCE_S."""
     clock = ManualClock()
     robot = Robot(steps=5)
     store = SlowStore()
@@ -253,7 +253,7 @@ async def test_what_comes_while_a_hole_is_filled_follows_it() -> None:
 
 
 async def test_a_hole_stays_known_while_the_store_is_down() -> None:
-    """If the read after a gap fails, the next update triggers another one, and nothing is lost."""
+    """If the read after a gap fails, the next update causes another read, and nothing is lost."""
     robot = Robot(steps=1)
     store = SlowStore(robot.state())
     session = make_hub(store).session(SESSION)
@@ -834,7 +834,7 @@ _EVENTS: dict[str, Any] = {name: name for name in (
 @settings(max_examples=examples(300), deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(sorted(_EVENTS)), st.integers(0, 11)), max_size=40))
 def test_whatever_happens_nothing_is_lost_doubled_or_out_of_order(events: list[tuple[str, int]]) -> None:
-    """Despite loss, repetition, disorder, lag and slow reads every client gets each run's updates once, in order."""
+    """Despite loss, repetition, disorder, lag and slow reads clients get each update once, in order, or a reset."""
     asyncio.run(_play(events))
 
 

@@ -43,7 +43,7 @@ def test_the_very_next_update_is_taken_by_its_bytes() -> None:
 
 @pytest.mark.parametrize("steps", [-1, 0, 2])
 def test_what_is_not_the_next_update_is_left_alone(steps: int) -> None:
-    """offer() returns None for a seen update, one ahead, and half of the next one, and changes nothing."""
+    """offer() returns None for a seen update, one ahead, and a truncated next one, and changes nothing."""
     robot = Robot(steps=2)
     timeline = known(robot)
     timeline.accept(robot.step())
@@ -122,7 +122,7 @@ def test_a_read_names_what_clients_lack_or_that_nobody_can_tell() -> None:
 
 
 def test_a_crowd_shares_one_welcome_until_something_moves() -> None:
-    """A shared Welcome serves all clients that join within FRESH_S until an update arrives; others are not kept."""
+    """Until an update arrives, clients that join within FRESH_S get one shared Welcome; no other Welcome is kept."""
     robot = Robot(steps=2)
     timeline = known(robot)
     alone = timeline.welcome(None, 0.0, 0.0)
@@ -137,7 +137,7 @@ def test_a_crowd_shares_one_welcome_until_something_moves() -> None:
 
 
 def test_a_welcome_tells_the_silence() -> None:
-    """The snapshot of a Welcome has the ``estado`` of that moment: after a long silence the run has expired."""
+    """A Welcome's snapshot has the ``estado`` at the time of making it: after a long silence the run has expired."""
     robot = Robot(steps=2)
     state = robot.state()
     state.written_s = 1000.0

@@ -128,7 +128,7 @@ def test_a_client_that_answers_the_ping_stays() -> None:
 
 
 def test_a_client_that_was_sent_no_ping_need_not_answer_one() -> None:
-    """A client that got no ping, because its writing was paused, is not aborted for lack of an answer."""
+    """A client that got no ping, because writing to it was paused, is not aborted for lack of an answer."""
     socket = NativeSocket(Wire())
     socket.pause_writing()
     socket.ping()

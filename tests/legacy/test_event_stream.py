@@ -62,7 +62,7 @@ async def test_a_run_is_told_from_starting_to_completed() -> None:
 
 
 async def test_only_the_last_message_has_an_id() -> None:
-    """Only the last message has an id: with it a reconnecting page gets 204; without one it gets the rest."""
+    """Only the last message has an id: a page that reconnects with it gets 204, a page without an id the rest."""
     robot, page = Robot(steps=3), Page()
     robot.run.finish("success", robot.run_time(), plans())
     await page.watch(SlowStore(robot.state()))
@@ -93,7 +93,7 @@ async def test_a_silence_ends_the_stream(monkeypatch: pytest.MonkeyPatch, known:
 
 
 async def test_a_word_from_the_robot_breaks_the_silence(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The silence is measured from the last report, so a robot that keeps reporting gets no ``timeout``."""
+    """The silence is measured from the last report, so no ``timeout`` is sent while a robot keeps reporting."""
     monkeypatch.setattr(outcome, "SILENCE_S", 0.25)
     robot, page = Robot(steps=3), Page()
     session = await page.watch(SlowStore(robot.state()))

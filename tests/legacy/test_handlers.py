@@ -226,7 +226,7 @@ async def test_the_older_readers_ask_for_a_session_as_they_did(serve: Serve, pat
     assert body["message"] == body["error"] == "Session ID obrigatório"
 
 
-# -- everything else under the prefix
+# -- other addresses and methods
 
 
 @pytest.mark.parametrize(
@@ -254,7 +254,7 @@ async def test_the_older_readers_ask_for_a_session_as_they_did(serve: Serve, pat
 async def test_what_is_not_served_is_refused_in_the_deployed_words(
     serve: Serve, data_dir: Path, method: str, path: str, error: str
 ) -> None:
-    """An address or method that is not served gets 200 with the deployed text, and nothing of it is stored."""
+    """An address or method that is not served gets 200 with the deployed text, and its body is not stored."""
     client = await serve()
     put(data_dir, "history", "s1", recordings.ALL["success"])
     data = b'{"cpf":"11144477735"}' if method == "POST" else None
@@ -268,7 +268,7 @@ async def test_what_is_not_served_is_refused_in_the_deployed_words(
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
 @pytest.mark.parametrize("path", [*(f"{path}?session=s1" for path in FULL), "/progress_sse.php?session_id=s1"])
 async def test_the_older_addresses_are_read_and_nothing_else(serve: Serve, path: str, method: str) -> None:
-    """POST, PUT, PATCH and DELETE get 405 with the allowed methods, and nothing about the session."""
+    """On the older addresses POST, PUT, PATCH and DELETE get 405 and the allowed methods, but no data of a session."""
     client = await serve()
     response = await client.request(method, path)
     assert (response.status, (await response.json())["code"]) == (405, "method_not_allowed")
@@ -288,7 +288,7 @@ async def test_a_preflight_is_answered_as_the_deployed_server_does(serve: Serve,
 
 
 async def test_the_native_addresses_are_where_they_were(serve: Serve, data_dir: Path) -> None:
-    """The native addresses still work; a session called ``health``, like a deployed address, is under ``/ws/rpa``."""
+    """Native addresses still work; a session named like a deployed address, ``health``, is reached by ``/ws/rpa``."""
     client = await serve()
     json_files.write_all(data_dir, "health", Robot(steps=2).run.documents())
     for path in ("/ws/rpa/health", f"/rpa/{SESSION}"):
@@ -450,6 +450,9 @@ async def test_no_answer_holds_anything_of_the_form(serve: Serve, data_dir: Path
             for text in texts:
                 for part in ("444.777", "Maria", "maria@", "98765", "parametros"):
                     assert part not in text, (session_id, part)
+
+
+# -- a silence in the list of sessions
 
 
 async def test_the_list_tells_a_silence_too(serve: Serve, data_dir: Path) -> None:

@@ -157,7 +157,7 @@ def _silence(at: Difference, case: Case) -> bool:
     return case.stale_s > 0 and expected.get(at.path) == at.ours
 
 
-#: Name in docs/migrating.rst → function that tells whether a difference is due to this correction.
+#: For each correction, by its name in docs/migrating.rst, the function that tells whether a difference is due to it.
 CORRECTIONS: dict[str, Callable[[Difference, Case], bool]] = {
     "other-names": _other_name,
     "percent-of-all-steps": _percent,
@@ -177,7 +177,7 @@ CORRECTIONS: dict[str, Callable[[Difference, Case], bool]] = {
     "older-robots": _old_words,
     "silence": _silence,
 }
-#: Corrections that no single answer shows → the test that shows them.
+#: Corrections that no single answer shows, each with the test that shows it.
 BEHAVIOUR = {
     "torn-files": "legacy/test_handlers.test_a_torn_file_is_waited_out",
     "dotted-ids": "legacy/test_handlers.test_an_id_with_dots_is_served",
@@ -219,7 +219,7 @@ def claimed(case: Case) -> Counter[str]:
 
 @pytest.mark.parametrize("name", CASES)
 def test_every_answer_is_the_deployed_one_but_for_the_corrections(name: str) -> None:
-    """After every entry, with and without a history, only listed corrections differ from the deployed answer."""
+    """After every entry, with and without a history, the answer differs from the deployed one only by corrections."""
     for case in CASES[name]:
         claimed(case)
 
@@ -293,7 +293,7 @@ def test_no_page_prints_nothing_for_a_quote(page: Callable[[Document], pages.Sho
 
 
 def test_a_page_that_drops_the_cents_elsewhere_prints_them() -> None:
-    """``valor_total`` has no dot, which modal-progress-v6.3.0.js takes for a decimal point: it shows whole prices."""
+    """modal-progress-v6.3.0.js takes a dot for a decimal point, but shows whole prices, as ``valor_total`` has none."""
     answer = ours(CASES["success"][-1])
     assert pages.modal_v63(answer).prices == ("R$ 3.210,98", "R$ 2.109,87")
 
@@ -364,7 +364,7 @@ def test_the_top_level_says_what_the_page_that_looks_there_expects(estado: str) 
 
 
 def test_texts_made_here_hold_no_word_that_a_page_takes_for_a_failure() -> None:
-    """Except for refusals no text in these two modules has a word, such as "erro", that a page takes for a failure."""
+    """No text of progress_answer or reader_answer but refusals has a word that a page takes for a failure ("erro")."""
     texts = [*_texts("progress_answer"), *_texts("reader_answer")]
     made = {text for text in texts if " " in text and text[0].isupper()}
     assert {progress_answer.WAITING, "Cotação manual necessária", "Sem notícias do robô há mais de "} <= made
@@ -379,6 +379,9 @@ def _texts(name: str) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value and id(node) not in docs:
             yield node.value
+
+
+# -- silence
 
 
 def test_a_silent_run_is_told_as_such_and_taken_back() -> None:
@@ -404,7 +407,7 @@ def test_a_pause_of_a_healthy_run_is_no_silence() -> None:
 @settings(deadline=None, max_examples=examples(200))
 @given(recordings.any_entries, st.sampled_from([1, 5, 15]), st.floats(0, 1000))
 def test_any_run_is_answered_in_the_deployed_shape(entries: list[Document], total: int, silence_s: float) -> None:
-    """For any run keys and types are the deployed ones, and status, percentage and result agree."""
+    """For any run, keys and types are the deployed ones, and status, percentage and result agree."""
     document = {"timestamp_inicio": "2026-01-15T09:30:00", "total_etapas": total, "historico": entries}
     try:
         state = from_history("s1", document)
@@ -452,7 +455,7 @@ def _forged(content: Document, seq: int) -> bytes:
 def test_what_only_looks_like_ours_is_answered_all_the_same(
     snapshot: Document, seq: int, contents: list[Document]
 ) -> None:
-    """Arbitrary content behind our tracker's head, as other programs may write it, breaks no answer and no message."""
+    """Arbitrary content after our tracker's head, as other programs may write it, breaks no answer and no message."""
     stream = [_forged(content, number) for number, content in enumerate(contents, 1)]
     try:
         state = from_redis("s1", safejson.dumps({**snapshot, "epoch": "aaaa", "seq": seq}), stream)

@@ -52,7 +52,7 @@ def test_todays_snapshot_is_left_as_it_is() -> None:
 
 @pytest.mark.parametrize("document", [V350, V340, PLAIN], ids=["v3.5.0", "v3.4.0", "neither status nor percentage"])
 def test_an_older_snapshot_says_the_same_in_todays_words(document: Document) -> None:
-    """An older snapshot keeps its text, percentage and time, but is not final, whatever its ``status`` says."""
+    """An older snapshot gives its text and a percentage up to 99; it is not final, whatever its ``status`` says."""
     found = from_files("s1", document, None)
     assert found is not None
     view = found.view()

@@ -1,4 +1,4 @@
-"""The state of a session from its stored documents."""
+"""Building the state of a session from its stored documents."""
 
 import copy
 import json
@@ -206,7 +206,7 @@ def test_a_result_has_the_plans_that_a_history_lacks() -> None:
 
 
 def test_a_result_ends_a_run_whose_snapshot_does_not() -> None:
-    """A result document ends a run whose snapshot goes on, since older robots did not write a last snapshot."""
+    """A result document ends a run whose snapshot shows no end, since older robots did not write a last snapshot."""
     history = recordings.ALL["success"]
     progress = {**recordings.progress_of(history), "status": "concluido", "percentual": 99.0}
     found = from_files("s1", progress, None, result=recordings.result_of(history))
@@ -260,14 +260,14 @@ def test_our_own_files_give_the_further_position(old: int, new: int) -> None:
 
 
 def test_a_new_runs_snapshot_beats_the_old_runs_history() -> None:
-    """A new run's snapshot beats the old history, which still exists between the first update's two writes."""
+    """A new run's snapshot wins over the old history, which still exists between the first update's two writes."""
     found = from_files("s1", stored(make(0, "bbbb", minute=5))["progress"], stored(make(9))["history"])
     assert found is not None
     assert found.cursor == ("bbbb", 1)
 
 
 def test_a_new_runs_history_beats_the_old_runs_snapshot() -> None:
-    """A new run's history beats the snapshot of the run before, if the history was written first."""
+    """A new run's history wins over the snapshot of the run before, if the history was written first."""
     found = from_files("s1", stored(make(9))["progress"], stored(make(0, "bbbb", minute=5))["history"])
     assert found is not None
     assert found.cursor == ("bbbb", 1)
@@ -297,7 +297,7 @@ def test_a_journal_ahead_of_the_snapshot_wins() -> None:
 
 
 def test_two_journal_lines_that_were_torn_into_one_are_none() -> None:
-    """A line joined of two torn ones begins and ends like an update but is no JSON, so it is dropped."""
+    """A torn line that runs into the next begins and ends like an update but is no JSON, so it is dropped."""
     made = make(600)
     journal = [update.raw for update in made.updates][-8:]
     journal[3:5] = [journal[3][:200] + journal[4]]
@@ -309,7 +309,7 @@ def test_two_journal_lines_that_were_torn_into_one_are_none() -> None:
 
 @pytest.mark.parametrize("torn", [0, 3, 7])
 def test_a_torn_journal_line_leaves_the_rest(torn: int) -> None:
-    """A torn journal line is dropped, and only the updates behind it remain."""
+    """A torn journal line is dropped, and only the updates after it remain."""
     made = make(600)
     journal = [update.raw for update in made.updates][-8:]
     journal[torn] = journal[torn][:40]
@@ -555,7 +555,7 @@ def _texts_of(state: SessionState | None) -> str:
 
 
 def test_nothing_of_the_form_is_taken_from_a_deployed_robots_files() -> None:
-    """Form data in any generation's documents, as data or in texts, reaches neither the view nor an update."""
+    """Form data in old or new deployed documents, in fields or in texts, reaches neither the view nor an update."""
     history: Document = json.loads(json.dumps(recordings.ALL["hiccup"]))
     for entry in history["historico"]:
         entry["mensagem"] += _SAID

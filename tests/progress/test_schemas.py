@@ -121,7 +121,7 @@ ENTRY = {"etapa": 1, "timestamp": "t", "status": "s"}
     ],
 )
 def test_a_broken_history_is_a_bad_document(document: Document) -> None:
-    """A history that lacks a key that a replay needs, or has one of a wrong type, raises BadDocument."""
+    """A history that lacks a key that a replay needs, or has a wrong value for one, raises BadDocument."""
     with pytest.raises(BadDocument):
         schemas.history(document)
 
@@ -217,8 +217,11 @@ def test_a_body_is_taken_or_a_bad_request(body: Document) -> None:
         schemas.publication(body)
 
 
+# -- messages about a broken history
+
+
 def test_a_broken_entry_is_named_by_its_index() -> None:
-    """The message about a broken history entry has its index and field, so that its author can find it."""
+    """The message about a broken history entry names the entry's index and field, so that it can be found."""
     with pytest.raises(BadDocument, match=r"historico\.1\.status"):
         schemas.history({"timestamp_inicio": "t", "historico": [ENTRY, {"etapa": 1, "timestamp": "t"}]})
 

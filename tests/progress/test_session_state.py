@@ -120,7 +120,7 @@ def test_histories_that_touch_are_joined() -> None:
 
 
 def test_merging_keeps_what_one_store_alone_knows() -> None:
-    """The merged state keeps a result document and a time of writing that only the state behind has."""
+    """The merged state keeps an end and a time of writing that only the state at the lower position has."""
     ahead, behind = state_of(make(5)), state_of(make(3))
     behind.end, behind.written_s = End("success", "t", {}), 100.0
     found = later(ahead, behind)
@@ -166,7 +166,7 @@ def test_what_was_seen_of_a_run_stays_seen() -> None:
 
 @pytest.mark.parametrize("second", [5, 3], ids=["stands", "goes back"])
 def test_a_change_that_the_robots_clock_does_not_tell_is_an_update(second: int) -> None:
-    """A changed snapshot is an update even if its time is the same, as after the deployed add_error, or earlier."""
+    """A changed snapshot is an update even if its time stays, as after the deployed add_error, or goes back."""
     known, at = left(5, 10.0), (BEGAN + timedelta(seconds=second)).isoformat()
     fresh = left(5, 11.0, timestamp_atualizacao=at, erros=[{"erro": "Placa recusada"}])
     advanced = advance(known, fresh)
@@ -184,7 +184,7 @@ def test_what_is_read_again_is_nothing_new(written_s: float | None) -> None:
 
 
 def test_of_runs_of_ours_the_later_one_stays_whatever_was_written_last() -> None:
-    """Of two runs of our tracker the later-begun one stays, even if the other's file was written later."""
+    """Of two runs of our tracker the one that began later stays, even if the other's file was written later."""
     known, old = state_of(make(3, minute=5)), replace(state_of(make(9, "bbbb")), written_s=99.0)
     assert advance(replace(known, written_s=10.0), old).epoch == "aaaa"
     assert advance(state_of(make(2)), state_of(make(3))).seq == 4

@@ -54,7 +54,7 @@ def test_percentual_never_falls_and_is_100_only_at_the_end(entries: list[Entry],
 @settings(deadline=None)
 @given(any_entries, TOTALS)
 def test_final_and_its_meaning_never_go_back(entries: list[Entry], total: int) -> None:
-    """Once ``final`` is true, it and ``estado`` stay, since the deployed robot writes on and may end twice."""
+    """Once ``final`` is true, it and ``estado`` stay, though the deployed robot writes on and may end twice."""
     replayed = replay(entries, total)
     for before, after in itertools.pairwise(replayed):
         if before["final"]:
@@ -133,7 +133,7 @@ def test_an_update_reduces_to_what_its_entry_reduces_to(kind: str) -> None:
 @settings(deadline=None)
 @given(any_entries)
 def test_an_update_survives_the_wire_on_its_way_to_the_snapshot(entries: list[Entry]) -> None:
-    """Updates parsed from their bytes lead to the same step, percentage, ``status``, ``estado`` and ``final``."""
+    """Parsed updates lead to the same step, percentage, ``status``, ``estado`` and ``final`` as the entries."""
     snapshot = followed = begin()
     for seq, each in enumerate(entries, 1):
         snapshot = snapshots.reduce(snapshot, each)
@@ -262,7 +262,7 @@ def test_extra_data_is_merged_and_estimates_keep_their_key() -> None:
 
 
 def test_estimates_that_came_with_a_step_are_estimates() -> None:
-    """Estimates reported with a step lead to the same view as estimates reported alone."""
+    """Estimates reported with a step appear in the view just like estimates reported alone."""
     estimates: dict[str, Any] = {"coberturas_detalhadas": []}
     alone = replay([entry("estimativas", dados_extra=estimates)])[-1]
     carried = replay([entry(5, estimativas=estimates)])[-1]

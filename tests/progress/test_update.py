@@ -107,13 +107,13 @@ HEAD_OF_7 = b'{"type":"progress_update","epoch":"a1","seq":7,"final":false,'
     ],
 )
 def test_an_update_of_somebody_elses_is_not_taken_for_ours(raw: bytes) -> None:
-    """own_update() returns None unless the bytes begin with exactly our tracker's head and end as one line of JSON."""
+    """own_update() is None unless the bytes begin with exactly our tracker's head and are one line ending in ``}``."""
     assert own_update(raw) is None
 
 
 @given(st.binary(max_size=80) | st.binary(max_size=20).map(lambda tail: HEAD_OF_7 + tail + b"}"))
 def test_reading_our_own_never_raises(raw: bytes) -> None:
-    """own_update() never raises: damage behind the head raises BadDocument only when ``data`` is read."""
+    """own_update() never raises: damage after the head raises BadDocument only when ``data`` is read."""
     update = own_update(raw)
     if update is None:
         return
@@ -133,7 +133,7 @@ def test_the_bytes_of_the_writer_are_kept_untouched() -> None:
 
 
 def test_an_update_without_a_number_has_no_cursor() -> None:
-    """The cursor of an update from a writer that does not number is None."""
+    """An update from a writer that does not number its updates has None as cursor."""
     update = Update(b'{"type":"progress_update","etapa":5}', None, 0, False)
     assert update.cursor is None
 

@@ -31,7 +31,7 @@ _T = TypeVar("_T")
 
 #: The most seconds that any call of a robot may take.
 LIMIT_S = 1.0
-#: Seconds of one timeout of Redis: calls that need not wait for Redis must stay below it, all of them together.
+#: Seconds of one timeout of Redis: calls that need not wait for Redis must together stay below it.
 TIMEOUT_S = 0.5
 #: Seconds within which a tracker must use Redis again after Redis is back.
 BACK_S = 10.0
@@ -189,7 +189,7 @@ def test_keys_of_a_run_are_the_deployed_ones_and_expire(client: redis.Redis) -> 
 
 
 def test_next_run_of_a_session_starts_over(client: redis.Redis) -> None:
-    """The next run has another epoch and numbers from 1; stream and snapshot have nothing of the run before."""
+    """The next run has another epoch and begins with number 1; stream and snapshot have nothing of the run before."""
     full_run(ProgressTracker(session_id=SID, redis_client=client))
     before = snapshot(client)["epoch"]
     ProgressTracker(session_id=SID, redis_client=client).update_progress(2)
@@ -255,7 +255,7 @@ def test_client_made_by_fakeredis_works_too(data_dir: Path) -> None:
 
 
 def test_two_threads_number_without_holes(client: redis.Redis, data_dir: Path) -> None:
-    """Two threads that share a tracker get numbers without a gap, each in its own order, in Redis and in files."""
+    """Updates of two threads with one tracker have no gap, and each thread's are in order, in Redis and in files."""
     for given in (client, None):
         tracker = ProgressTracker(session_id=SID, redis_client=given)
         barrier = threading.Barrier(2)
@@ -289,7 +289,7 @@ def _files(directory: Path) -> dict[str, tuple[bytes, int, int]]:
 
 @pytest.mark.parametrize("ended", [False, True])
 def test_loading_a_session_changes_no_file_and_goes_on_counting(data_dir: Path, ended: bool) -> None:
-    """Loading changes no file; the next update continues the numbers, data, errors and start of the loaded run."""
+    """Loading changes no file; the next update keeps the loaded run's numbering, data, errors and start time."""
     first = ProgressTracker(7, session_id=SID)
     first.update_progress(3, "Tela 3", {"a": 1})
     first.add_error("x", "y")
@@ -471,7 +471,7 @@ def test_what_was_deleted_while_redis_was_frozen_is_gone_when_it_goes_on(mortal:
 def test_disk_that_refuses_costs_updates_and_no_exception(
     data_dir: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Lost updates are counted, and logged once per tracker; once files can be written they have the whole run."""
+    """Lost updates are counted, and logged once per tracker; the first successful write to files has the whole run."""
     data_dir.write_text("a file where the directory should be")
     tracker = ProgressTracker(session_id=SID)
     for number in range(20):
@@ -533,7 +533,7 @@ def test_full_disk_leaves_the_last_good_documents_and_no_rubbish(data_dir: Path)
 def test_error_of_the_file_system_in_mid_run_is_survived(
     data_dir: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    """Updates that could not be written to files count as lost, but are stored with the next one that can be."""
+    """An update that can't be written to files counts as lost, but is stored with the next one that is written."""
     tracker = ProgressTracker(session_id=SID)
 
     def fails(path: Path, document: dict[str, Any]) -> None:
@@ -547,6 +547,8 @@ def test_error_of_the_file_system_in_mid_run_is_survived(
     tracker.update_progress(3)
     assert [entry["etapa"] for entry in documents(data_dir)["history"]["historico"]] == ["inicio", 1, 2, 3]
 
+
+# -- a robot that forks
 
 _FORKING = """
 import os, signal, threading
@@ -577,7 +579,7 @@ print(codes)
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 def test_robot_that_forks_while_it_reports_does_not_hang(data_dir: Path) -> None:
-    """A child forked during a report can report: its locks are new, as no thread there would release the old ones."""
+    """A child forked during a report can report: it has new locks, since no thread in it would release the old ones."""
     done = subprocess.run(
         [sys.executable, "-c", _FORKING], check=False, cwd=ROOT, capture_output=True, text=True, timeout=150
     )
@@ -591,7 +593,7 @@ def test_robot_that_forks_while_it_reports_does_not_hang(data_dir: Path) -> None
 def test_redis_that_dies_in_mid_run_hands_over_to_files_and_takes_the_run_back(
     mortal: RedisServer, data_dir: Path
 ) -> None:
-    """From the first failing call on files are used; a returned Redis gets what it lacks, and the files are deleted."""
+    """Files are used from a failing call on; when Redis returns it gets what it lacks, and the files are deleted."""
     watch = Stopwatch()
     tracker = watch("new", ProgressTracker, session_id=SID)
     watch("update", tracker.update_progress, 1, "com Redis")
@@ -716,7 +718,7 @@ def test_redis_that_refuses_writes_is_done_without(mortal: RedisServer, data_dir
 def test_redis_that_forbids_scripts_is_named_in_one_sentence(
     mortal: RedisServer, data_dir: Path, caplog: pytest.LogCaptureFixture, rule: str, when: str
 ) -> None:
-    """A Redis that forbids scripts is logged once; the run goes to files, and to Redis once scripts are allowed."""
+    """That Redis forbids scripts is one line in the log; files take the run until scripts are allowed, then Redis."""
     with mortal.client() as connected:
         if when == "at the start":
             connected.execute_command("ACL", "SETUSER", "default", rule)
@@ -759,6 +761,9 @@ def test_call_that_timed_out_and_was_done_all_the_same_counts_once(mortal: Redis
         assert seqs(connected) == list(range(1, 7))
         assert [update["seq"] for update in listener.heard(5)] == [2, 3, 4, 5, 6]
     watch.check("Redis paused")
+
+
+# -- runs longer than their history
 
 
 def test_outage_longer_than_the_history_leaves_its_end_in_redis(mortal: RedisServer, data_dir: Path) -> None:
@@ -873,7 +878,7 @@ class Peer:
     def __exit__(self, *_: object) -> None:
         async def end() -> None:
             self._server.close()
-            while others := asyncio.all_tasks() - {asyncio.current_task()}:  # again: one may just have been accepted
+            while others := asyncio.all_tasks() - {asyncio.current_task()}:  # again: a task may just have begun
                 for task in others:
                     task.cancel()
                 await asyncio.gather(*others, return_exceptions=True)
@@ -924,7 +929,7 @@ PEERS: dict[str, Callable[[], contextlib.AbstractContextManager[int]]] = {
 def test_no_call_blocks_beside_a_redis_that_does_not_answer(
     peer: str, monkeypatch: pytest.MonkeyPatch, data_dir: Path
 ) -> None:
-    """Whatever answers instead of Redis, only creating and loading wait, each at most once, despite long timeouts."""
+    """Whatever listens instead of Redis, only creating and loading a tracker wait for it, each less than TIMEOUT_S."""
     monkeypatch.setattr(failover, "_GREETING_S", 0.2)  # the test with the silent peer uses the real value
     watch = Stopwatch()
     limits: dict[str, Any] = {"socket_timeout": 60, "socket_connect_timeout": 60}
@@ -957,7 +962,7 @@ def test_asking_for_redis_is_answered_in_time(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_no_call_blocks_when_redis_freezes_in_mid_run(mortal: RedisServer, data_dir: Path) -> None:
-    """A frozen Redis costs one timeout, then files are used at once; after SIGCONT Redis gets the run."""
+    """The first call to a frozen Redis times out, later ones use files at once; after SIGCONT Redis gets the run."""
     watch = Stopwatch()
     with redis.Redis(host="127.0.0.1", port=mortal.port, socket_timeout=60) as given:
         tracker = watch("new", ProgressTracker, session_id=SID, redis_client=given)
@@ -989,7 +994,7 @@ def test_no_call_blocks_when_redis_freezes_in_mid_run(mortal: RedisServer, data_
 
 
 class SlowLine:
-    """A relay to a Redis that passes commands on at once, and replies with the configured delays.
+    """A relay to a Redis; it passes commands on at once, and replies with the configured delays.
 
     Attributes:
         delay_s: seconds before each reply.
@@ -1068,8 +1073,11 @@ def test_no_call_blocks_on_a_line_that_begins_to_drip(
     watch.check("line that begins to drip")
 
 
+# -- a wrong password
+
+
 def test_a_refused_password_is_named(redis_process: RedisServer, data_dir: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A password that Redis refuses is named as the reason in the log, once, without the password itself."""
+    """One line in the log says that Redis refuses the robot's password, without the password itself."""
     with redis_process.client() as client:
         client.config_set("requirepass", "segredo")
     wrong = redis.Redis(port=redis_process.port, password="errada")

@@ -52,7 +52,7 @@ def steps(directory: Path, session_id: str = "s") -> list[Any]:
     return [entry["etapa"] for entry in stored(directory, "history", session_id)["historico"]]
 
 
-# -- both styles of call
+# -- how it is called, and what it writes
 
 STYLES: dict[str, Callable[[redis.Redis], ProgressTracker]] = {
     "plan": lambda client: ProgressTracker(session_id="s", redis_client=client),
@@ -231,7 +231,7 @@ def test_redis_is_found_by_the_variables_of_production(
 
 
 def test_importing_the_tracker_loads_no_server() -> None:
-    """Importing the tracker loads neither aiohttp, watchfiles, click nor the server's application."""
+    """Importing the tracker loads none of aiohttp, watchfiles, click, and the server's application and hub."""
     code = (
         "import sys, rpa_server.tracker\n"
         "print(sorted({'aiohttp', 'watchfiles', 'click', 'rpa_server.app', 'rpa_server.delivery.hub'} & set(sys.modules)))"
@@ -408,7 +408,7 @@ def test_finalizar_that_failed_is_no_end(data_dir: Path) -> None:
     assert stored(data_dir, "progress")["final"] is True
 
 
-# -- the plan's words
+# -- its lines in the log
 
 
 def _said(caplog: pytest.LogCaptureFixture) -> list[str]:

@@ -54,8 +54,7 @@ def test_our_own_protocol_is_taken(offered: str) -> None:
     assert b"Sec-WebSocket-Protocol" not in answer("x", {"sec-websocket-protocol": "rpa.v10"})
 
 
-# -- complete requests
-
+# -- parse()
 
 
 def test_a_browsers_handshake_is_read() -> None:
@@ -101,7 +100,7 @@ def test_all_addresses_of_a_socket_are_known(path: str) -> None:
     ],
 )
 def test_what_is_not_quite_usual_is_left_to_others(usual: bytes, odd: bytes) -> None:
-    """parse() returns None for a request with one unusual detail, which aiohttp's complete parser then reads."""
+    """parse() returns None for a request with one unusual detail, and so leaves it to aiohttp's complete parser."""
     assert usual in CHROMIUM
     assert parse(CHROMIUM.replace(usual, odd, 1)) is None
 

@@ -151,7 +151,7 @@ def test_a_message_too_big_is_refused_before_it_arrives() -> None:
     ids=["pings", "messages", "fragments without payload"],
 )
 def test_frames_are_counted_whatever_they_carry(wire: bytes) -> None:
-    """Frames of any kind are read up to the limit, until the caller resets the count; the next one raises."""
+    """Frames of any kind are counted; the first one beyond the limit raises, unless the count was reset before it."""
     reader = Reader(LIMIT, 10)
     if wire[0] & 0x0F == CONTINUATION:
         reader.feed(frame(TEXT, b"", final=False))
@@ -224,6 +224,9 @@ def test_the_decoders_say_what_they_wait_for() -> None:
     assert (last := frames.process_buffer()) is not None
     assert message.process_frame(last).message_finished
     assert message.opcode is None
+
+
+# -- arbitrary bytes
 
 
 @given(st.binary(max_size=200))

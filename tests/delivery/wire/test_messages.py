@@ -112,7 +112,7 @@ def test_an_update_without_estimates_is_one_plain_frame() -> None:
 
 
 def test_an_update_with_estimates_is_followed_by_a_frame_of_them_with_names() -> None:
-    """Behind an update with estimates a frame has them with both ``nome`` and ``nome_cobertura``."""
+    """An update with estimates is followed by a frame with them, in which coverages have both keys for their name."""
     estimates = {
         "coberturas_detalhadas": [
             {"nome_cobertura": "Ampla", "valores": {"de": "R$ 1,00", "ate": "R$ 2,00"}},
