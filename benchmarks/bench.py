@@ -1,4 +1,4 @@
-"""What every measurement needs: a working directory, durations and counts, and one server under load.
+"""What the measurements share: a working directory, durations and counts, and one server under load.
 
 A measurement is a function of a Bench and of a subject: the name of a peer or, for ``robot``, of a store. It returns
 figures by name. Each call starts the servers that it needs, so that no run inherits memory or sockets from another.
@@ -67,9 +67,9 @@ class Scene:
 
         Returns:
             ``cpu_us`` and ``redis_us`` are the CPU of the server and of Redis for each update that reached a viewer;
-            ``p50_us`` and ``p99_us`` percentiles of the time from sending to reading; ``per_s`` the deliveries a
-            second; ``load``, ``busy`` and ``robot`` the shares of a core that the load generator, the server and
-            publishing used.
+            ``p50_us`` and ``p99_us`` percentiles of the time from sending to reading; ``lost`` and ``duplicated`` count
+            updates over all viewers, ``closed`` connections that ended; ``per_s`` is the deliveries a second; ``load``,
+            ``busy`` and ``robot`` are the shares of a core that the load generator, the server and publishing used.
         """
         cpu, redis = self.deployment.server.cpu_us(), self.deployment.redis_us()
         sent = publish()

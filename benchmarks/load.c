@@ -1,4 +1,4 @@
-/* Opens many streams to one server, counts the messages that arrive on each of them and measures their delay.
+/* Opens many connections to one server, counts the messages that arrive on each of them and measures their delay.
  *
  * One thread, level-triggered epoll, one recv() for each readable socket: it must cost far less than any server that it
  * measures, and it reports its own CPU. The server's make does not matter: a message is any text frame or event that
@@ -8,7 +8,7 @@
  *
  * Prints one JSON object once every connection is open or has failed. For each line "EXPECTED QUIET_MS LIMIT_MS" on
  * standard input it prints another one, as soon as EXPECTED different messages are there, none came for QUIET_MS, or
- * LIMIT_MS has passed (0 leaves a condition out): what came since the last object or, with --mode poll, since the line.
+ * LIMIT_MS has passed (0 leaves a condition out): what came since the last one or, with --mode poll, since the line.
  * It exits at the end of standard input.
  */
 #define _GNU_SOURCE
@@ -31,7 +31,7 @@
 
 enum { RAW = 256 << 10, WORK = 2 << 20, EVENTS = 1024 };
 
-/* Counts of microseconds: 0 to 127 exactly, above that 64 buckets for each power of two, so within 1.6 %. */
+/* Durations in microseconds: a bucket for each from 0 to 127, above that 64 for each power of two, so within 1.6 %. */
 enum { FINE = 64, BUCKETS = FINE * 60 };
 struct histogram { uint64_t count, max, bucket[BUCKETS]; };
 
@@ -59,7 +59,7 @@ static struct {
     uint32_t connections, sessions, first, window;
     double rate;
     bool state;            /* a connection counts as open only after its first message */
-    useconds_t rest_us;    /* pause before each read, once all are open: adds delay, but leaves CPU to others */
+    useconds_t rest_us;    /* pause before each round of reads once all are open: adds delay, leaves CPU to others */
     uint64_t next;
 } option = {.mode = WS, .path = "/", .headers = "", .sources = 1, .connections = 1, .sessions = 1, .window = 64};
 
@@ -173,7 +173,7 @@ static void put_request(struct connection *c)
     put(c, request, (size_t)size);
 }
 
-/* -- a connection's life */
+/* -- opening and closing connections */
 
 static void watch(struct connection *c, int operation, uint32_t events)
 {
@@ -235,7 +235,7 @@ static void open_now(struct connection *c)
         settle(c, true);
 }
 
-/* -- what arrives */
+/* -- receiving */
 
 static bool number_behind(const char *data, size_t size, const char *key, uint64_t *number)
 {
@@ -281,7 +281,7 @@ static void message(struct connection *c, const char *data, size_t size)
         other++;
 }
 
-/* Packets of Socket.IO: "0" engine open (answered with "40", join), "40" joined, "2" ping (with "3"), "42" an event. */
+/* Packets of Socket.IO: "0" opened (we send "40" to join), "40" joined, "2" a ping (we send "3"), "42" an event. */
 static void packet(struct connection *c, const char *data, size_t size)
 {
     if (size > 1 && data[0] == '4' && data[1] == '2')

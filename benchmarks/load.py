@@ -1,6 +1,6 @@
 """The viewers of a measurement: compiles load.c and drives it.
 
-Its reports are returned unchanged; report_opened() and report() in load.c have their fields.
+load.c's reports are returned unchanged; their fields are in its report_opened() and report().
 """
 
 import json
@@ -24,7 +24,7 @@ class Way:
 
     Attributes:
         mode: ``ws``, ``sse``, ``sio`` (Socket.IO) or ``poll``.
-        path: of the request, with ``{}`` where the session's number goes (six digits).
+        path: the request's path, with ``{}`` for the session's number (six digits).
         headers: further request headers, each ended with CR LF.
     """
 
@@ -47,14 +47,14 @@ class Load:
 
     Args:
         program: the path that build() returned.
-        port: of 127.0.0.1, where the server listens.
-        connections: how many, spread over *sessions* sessions from number *first* on.
+        port: the server's port on 127.0.0.1.
+        connections: number of viewers, spread over *sessions* sessions from number *first* on.
         window: how many may be opening at once.
         rate: how many may begin to open in a second, 0 = no limit.
         sources: number of client addresses, from 127.0.0.1 on, that the connections are spread over.
-        state: a connection is not open before its first message has come.
-        rest_ms: pause before each read of the open connections, in ms. It adds to delays, but the load generator reads
-            more at once and leaves more CPU to a server on the same cores: for measurements of the rate alone.
+        state: whether a connection counts as open only after its first message.
+        rest_ms: pause before each round of reads once all are open, in ms. It adds to delays, but the load generator
+            reads more at once and leaves more CPU to a server on the same cores: for measurements of the rate alone.
 
     Attributes:
         opened: what load.c reported when all connections were open.

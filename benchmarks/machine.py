@@ -12,7 +12,7 @@ from pathlib import Path
 from .peers.nchan import MODULE
 
 _PACKAGES = ("rpa-server", "aiohttp", "redis", "hiredis", "uvloop", "websockets", "python-socketio")
-#: Debian package → a function that tells whether the needed part of the package is installed.
+#: By Debian package, a function that tells whether the part that is needed is installed.
 _NEEDED = {
     "gcc": lambda: bool(shutil.which("cc") or shutil.which("gcc")),
     "libc6-dev": lambda: Path("/usr/include/stdio.h").exists(),
@@ -28,7 +28,7 @@ def missing() -> list[str]:
 
 
 def facts() -> dict[str, str]:
-    """Return the machine's facts and the versions: name → value."""
+    """Return the machine's facts and the versions, by name."""
     return {
         "cores": str(os.cpu_count()),
         "processor": _first(r"model name\s*:\s*(.+)", _read("/proc/cpuinfo")) or platform.machine(),

@@ -15,7 +15,7 @@ def _nothing() -> str | None:
 
 
 _STREAMS = ("nchan", "plan", "socketio", "aiohttp", "rpa", "rpa-uvloop")
-#: These and the bare relay, which costs the least that a server in Python can: the floor of our own figures.
+#: _STREAMS and the bare relay, which costs about the least possible in Python: a lower bound for our own figures.
 _WITH_FLOOR = (*_STREAMS, "relay")
 _BOTH = ("nchan", "rpa", "rpa-uvloop")
 
@@ -48,7 +48,7 @@ class Measurement:
         title: the heading of its table.
         run: measures one subject once.
         subjects: the names of the subjects; ratios are to the first one.
-        columns: of its table.
+        columns: the columns of its table.
         missing: returns why the measurement can't be run, None if it can.
     """
 

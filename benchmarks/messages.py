@@ -8,7 +8,7 @@ from datetime import datetime
 from rpa_server.progress.run import Run
 
 EPOCH = "5f0c9a1be2d34c77"
-#: Sequence number of the first published message. Number 1 is the start of the run, which stored() returns.
+#: Sequence number of the first published message. Number 1, the start, is in the run that stored() returns.
 FIRST = 2
 
 _BEGAN = datetime(2025, 10, 9, 19, 19, 39, 930000)

@@ -21,7 +21,7 @@ _COLORS = ("#e8a33d", "#c9504c", "#7aa874", "#7fb2e5", "#1f6fb2", "#8a8a8a")
 
 
 def draw(results: Results, titles: Mapping[str, str], path: Path) -> bool:
-    """Write the plot to *path* and return True; False without one if nchan was not measured at anything in it."""
+    """Write the plot to *path* and return True, or only return False if nothing that it shows was measured of nchan."""
     compared = {name: results["measurements"][name] for name in _BARS if name in results["measurements"]}
     compared = {name: rounds for name, rounds in compared.items() if "nchan" in rounds}
     if not compared:

@@ -83,11 +83,11 @@ class Process:
         return sum(map(cpu_us, family(self.pid)))
 
     def resident(self) -> int:
-        """Return the resident memory of the server and its descendants, in bytes; shared pages count once for each."""
+        """Return the resident memory of the server and its descendants, in bytes; shared pages count for each."""
         return sum(map(resident, family(self.pid)))
 
     def stop(self) -> None:
-        """Kill the server and its descendants with SIGKILL: nothing is measured during a clean shutdown."""
+        """Kill the server and its descendants with SIGKILL: no measurement needs a clean shutdown."""
         for pid in family(self.pid):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)

@@ -22,7 +22,7 @@ class Wire:
     """A connection on which messages are published.
 
     Args:
-        port: of 127.0.0.1.
+        port: the port of 127.0.0.1 to connect to.
         mark: bytes that every answer contains exactly once; they are counted instead of parsing the answers.
     """
 

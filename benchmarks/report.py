@@ -9,7 +9,7 @@ from typing import Any
 
 from .measurements import MEASUREMENTS, Column, Measurement
 
-#: Of one measurement: subject → its figures in each round.
+#: One measurement's figures: by subject, those of each round.
 Rounds = Mapping[str, Sequence[Mapping[str, float]]]
 Results = Mapping[str, Any]
 
@@ -24,7 +24,7 @@ def text(results: Results, titles: Mapping[str, str]) -> str:
 
     Args:
         results: what __main__ writes as results.json.
-        titles: subject → its title in the tables.
+        titles: by subject, its title in the tables.
     """
     parts = [_facts(results)]
     for measurement in MEASUREMENTS:

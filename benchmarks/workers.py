@@ -27,7 +27,7 @@ def workers(bench: Bench, name: str) -> Figures:
     """Publish 2,000 updates as fast as possible to 4 sessions with 250 viewers each.
 
     Args:
-        name: of a peer, ``rpa-1`` or ``rpa-2``, after its number of workers.
+        name: the peer: ``rpa-1`` or ``rpa-2``, named after its number of workers.
     """
     with scene(bench, name, "ws", viewers=VIEWERS, sessions=_MANY, rest_ms=_REST_MS) as under_load:
         under_load.warm_up(20, 20)

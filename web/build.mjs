@@ -14,7 +14,7 @@ import { minify } from 'terser';
 import * as loadedData from './src/loaded-data.js';
 import { OUTCOMES } from './src/outcome.js';
 
-/** Script → the module that it is built from. */
+/** The scripts, and the module that each is built from. */
 const ENTRIES = {
   'rpa-client': 'src/rpa-client.js', // the clients
   'rpa-progress': 'src/rpa-progress.js', // the clients, the widget and the bindings
@@ -24,7 +24,7 @@ const target = process.argv[2] ?? join(here, 'dist');
 const read = (name) => readFileSync(join(here, name), 'utf8');
 const write = (name, text) => writeFileSync(join(target, name), text);
 
-/** Build *entry* as one function, so that it defines no globals but by defineGlobals(); *known*: constants for it. */
+/** Build *entry* as one function, so that its names are not global; *known* has the constants that it uses, by name. */
 async function buildScript(entry, known) {
   const bundled = await build({
     absWorkingDir: here,

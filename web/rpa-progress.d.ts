@@ -49,7 +49,7 @@ interface RPAResultado {
 /** One update of the robot, or the whole state in the same form if the page did not get every update. */
 interface RPAUpdate {
   type: 'progress_update';
-  /** Missing if a program other than our tracker published the update. */
+  /** Missing or null in an update that neither our tracker nor the server's POST published. */
   epoch?: string | null;
   seq?: number;
   session_id?: string;
@@ -192,7 +192,7 @@ interface RPAStats {
   duplicates: number;
   /** Snapshots that replaced what the page had, without the updates in between. */
   resets: number;
-  /** Failures since a connection lasted for minUptime; undefined before connect(). */
+  /** Failures since a connection lasted for minUptime, or since reconnect(); undefined before connect(). */
   tries: number | undefined;
   live: 0 | 1;
   /** 1 while a second connection is tried. */

@@ -1,4 +1,4 @@
-"""The servers that are compared, each in one process (``rpa-2``: two workers), with default settings but raised limits.
+"""The servers that are compared, each with one process that serves (``rpa-2``: two), raised limits, else defaults.
 
 A Peer supplies the command that starts its server, the requests by which viewers connect, and the connection on which
 robots publish. It measures nothing.
@@ -17,7 +17,7 @@ _PLAIN = Way("ws", "/rpa/bench-{}")
 _SOCKET_IO = Way("sio", "/socket.io/?EIO=4&transport=websocket&session=bench-{}")
 _SERVE = ("-m", "rpa_server", "serve", "--host")
 
-#: Name → peer.
+#: The peers by name.
 PEERS: dict[str, Peer] = {
     peer.name: peer
     for peer in (

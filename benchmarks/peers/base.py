@@ -36,7 +36,7 @@ class Peer:
 
     Attributes:
         name: how ``--peers`` names it.
-        title: in the tables.
+        title: display name, in tables and the plot's legend.
         needs_redis: whether it gets its updates from Redis.
         ways: how viewers connect: ``ws``, ``sse``, ``poll``, ``state`` (a WebSocket that begins with the state); a peer
             may have only some of them.
@@ -60,7 +60,7 @@ class Peer:
         raise NotImplementedError
 
     def seed(self, deployment: Deployment, sessions: int, *, first: int = 0, updates: int = 1) -> None:
-        """Store *sessions* sessions, from number *first* on, with *updates* updates each; by default, nothing."""
+        """Store *sessions* sessions, from number *first* on, with *updates* updates each; by default, do nothing."""
 
     @contextlib.contextmanager
     def running(self, directory: Path) -> Iterator[Deployment]:

@@ -1,4 +1,4 @@
-"""The server that this project's first plan describes: a dictionary of sets, ``json.dumps``, ``gather`` over ``send``.
+"""The server that the plan describes: a dictionary of sets, ``json.dumps``, ``gather`` over ``send``.
 
 Two things differ from the plan. Redis is read with redis.asyncio, since the plan's blocking ``listen()`` would stop the
 event loop for ever; and the subscription is a pattern, since one to channels can't begin without any channel.

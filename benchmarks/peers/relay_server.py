@@ -1,6 +1,6 @@
-"""The least that a Python process on uvloop can do: pass bytes from Redis's socket to those of the viewers.
+"""The least that a Python process on uvloop can do: pass bytes from Redis's socket to the viewers' sockets.
 
-No state, numbers, cursors, limits or heartbeats: no server in Python can cost less than this.
+No state, numbers, cursors, limits or heartbeats: a server in Python can hardly cost less than this.
 ``python -m benchmarks.peers.relay_server PORT REDIS_URL``
 """
 

@@ -3,10 +3,10 @@
 /**
  * Passes polls and event streams of rpa-server on to pages, on a host where only PHP can reach rpa-server.
  *
- * One file, no dependencies, PHP 7.4 or later. It takes GET, HEAD and OPTIONS of the addresses in ROUTES. Of a request
- * it passes on the session id, the parameters after and wait, and the headers in requestHeaders(), nothing else. It
- * answers with rpa-server's answer. If that is missing, or does not look like rpa-server's, it answers with one of its
- * own, and the reason goes only to PHP's error log.
+ * One file, no dependencies, PHP 7.4 or later. It takes GET, OPTIONS and, except for streams, HEAD of the addresses in
+ * ROUTES. Of a request it passes on the session id, the parameters after and wait, and the headers in requestHeaders(),
+ * nothing else. It answers with rpa-server's answer. If that is missing, or does not look like rpa-server's, it answers
+ * with one of its own, and the reason goes only to PHP's error log.
  *
  * Every stream occupies one PHP process for as long as it lasts. On a host that has only a few, pages should poll.
  */
@@ -38,8 +38,8 @@ const MAX_HEAD = 16384;
 const SESSION_ID = '/^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/D';
 
 /**
- * Pattern of a path => rpa-server's path; the query parameter with the session id, null if the id is the rest of the
- * path; whether it is a stream; whether deployed pages use it, which understand no status but 200.
+ * For each pattern of a path: rpa-server's path; the query parameter with the session id, null if the id is the rest of
+ * the path; whether the answer is a stream; whether its pages are deployed ones, which understand no status but 200.
  */
 const ROUTES = [
     '~/events/(.*)$~s' => ['/events/%s', null, true, false],
@@ -76,7 +76,7 @@ final class Asked
         $this->session = $session;
     }
 
-    /** Tell whether this is an address of the deployed API, where every answer is a 200, not one of its older files. */
+    /** Tell whether this belongs to the deployed API, where every error is a 200, and not to the older files. */
     public function isApi(): bool
     {
         return $this->deployed && $this->parameter === null;
@@ -254,7 +254,8 @@ function quiet(): void
     if (function_exists('set_time_limit')) {
         set_time_limit(0);
     }
-    ignore_user_abort(true); // else PHP exits inside curl, with the connection to rpa-server open; take() ends it
+    // When the visitor leaves, take() ends the answer; else PHP would exit inside curl, its connection still open.
+    ignore_user_abort(true);
     if (function_exists('apache_setenv')) {
         apache_setenv('no-gzip', '1');
     }
@@ -336,7 +337,7 @@ function fetchByCurl(string $method, string $url, array $headers, Answer $answer
     return curl_error($curl);
 }
 
-/** On a plain socket: many hosts switch PHP's "http://" streams off. HTTP/1.0, since its answers are not chunked. */
+/** Use a plain socket, since many hosts switch PHP's "http://" streams off, and HTTP/1.0, which has no chunks. */
 function fetchBySocket(string $method, string $url, array $headers, Answer $answer): string
 {
     $parts = parse_url($url);
@@ -377,8 +378,8 @@ function read($socket): string
 }
 
 /**
- * Answer if rpa-server does not: with an error; on a stream, with the time after which to reconnect; on a deployed
- * poll, as if nothing were known of the session yet, since such a page stops for good on an error.
+ * Answer if rpa-server gives no usable answer: with an error; on a stream, with the time after which to reconnect; on a
+ * deployed poll, as if nothing were known of the session yet, since such a page stops for good on an error.
  */
 function fail(Asked $asked): void
 {
@@ -473,7 +474,7 @@ function waitingReader(string $session): array
     ];
 }
 
-/** Send an error: as rpa-server does, or as deployed pages expect it, mostly with status 200. */
+/** Send an error: as rpa-server does, or as deployed pages expect it, with status 200 unless the id is missing. */
 function refuse(?Asked $asked, int $status, string $code, string $message, string $mensagem): void
 {
     header('Access-Control-Allow-Origin: *');

@@ -4,7 +4,7 @@ const scriptUrl = globalThis.document?.currentScript?.src; // read now: null onc
 const page = globalThis.location;
 const HTTP = /^https?:\/\/\w/;
 const PLAIN_HTTP = /^http:/;
-// From a page on https, browsers allow http to their own machine. Every IPv6 address is taken for one of these.
+// From a page on https, browsers allow http to their own machine; every IPv6 address counts as that.
 const LOOPBACK = /^http:\/\/(localhost|127\.|\[)/;
 
 /** Return the server's address with a final slash: *baseUrl*, else the script's up to /static/ or to its file name. */

@@ -1,6 +1,7 @@
 // Updates elements with data-rpa-* attributes to the state of a run: the page's own elements and the widget's parts.
 //
-//   data-rpa-text="mensagem"            its text is a word of view.js; before the run the page's own text stays
+//   data-rpa-text="mensagem"            its text is the view's word of this name (view.js); while that is empty before
+//                                       the run, the page's own text stays
 //   data-rpa-width="percent"            its width is the percentage
 //   data-rpa-show="running stalled"     visible while one of the conditions is true; the page should write hidden, too
 //   data-rpa-class="is-late:stalled"    has the class while the condition is true

@@ -1,18 +1,18 @@
-// One connection of a client, with a watchdog: it ends if its first message is late, or if it is silent for too long.
+// One connection of a client. A watchdog ends it if its first message is late, or if it is silent for too long.
 //
-// Its owner decides about other connections and retries; it gets the messages and the end. Silence is measured by the
-// clock, not by counting timers, since those of hidden and sleeping pages fire late.
+// Its owner gets the messages and the end, and decides about retries and other connections. Silence is measured by the
+// clock, not by counting timers, since the timers of hidden and sleeping pages fire late.
 
 import { RPAError } from './errors.js';
 import { BY_SNAPSHOT } from './known-run.js';
 import { slowWhileHidden } from './surroundings.js';
 import { poll, polling, sse, websocket } from './transports.js';
 
-/** Transport name → function that opens a connection, see transports.js. */
+/** The transports by name: functions that open a connection, see transports.js. */
 export const TRANSPORTS = { websocket, sse, polling, poll };
 
 const ANSWER_MS = 2000; // how long to wait for any data after asking for it, see _askForLife()
-const HEARTBEAT_SLACK_MS = 5000; // two heartbeat intervals of the server and this are the longest silence allowed
+const HEARTBEAT_SLACK_MS = 5000; // added to two heartbeat intervals of the server, see _expectHeartbeat()
 
 export class Connection {
   /**
@@ -63,7 +63,7 @@ export class Connection {
     if (!this._isOver) this._owner._timers._after(this._transportTimer, slowWhileHidden(ms), work);
   }
 
-  /** Note that data came, and pass *message* on; without a message the data only shows that the connection is alive. */
+  /** Measure silence anew, since data came or a poll is sent; pass *message* on, if there is one. */
   _receive(message) {
     this._lastArrival = this._owner._client.now();
     this._askedAt = 0;
@@ -94,7 +94,7 @@ export class Connection {
     this._link?._close();
   }
 
-  /** Adapt the silence limit to the server's heartbeat. */
+  /** Adapt the silence limit to the server's heartbeat interval; the limit is at least staleTimeout. */
   _expectHeartbeat(ms) {
     this._silenceLimit = Math.max(this._owner._client.staleTimeout, 2 * ms + HEARTBEAT_SLACK_MS || 0);
   }

@@ -84,7 +84,7 @@ export class Connections {
     return Boolean(this._probe?._fillsGapBy);
   }
 
-  /** Fetch missing updates over a second connection; the live one stays until the second one has caught up. */
+  /** Fetch what is missing over a second connection; the live one stays until the second one has caught up. */
   _fillGap(fillsGapBy) {
     this._probe?._drop();
     this._probe = this._open(this._live._index, 1, fillsGapBy);

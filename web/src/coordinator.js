@@ -195,7 +195,7 @@ export class Coordinator {
     else this._dialIn(this._retry._notBefore - this._client.now());
   }
 
-  /** The page's Content-Security-Policy blocked *address*: if that is ours, end the connection before it times out. */
+  /** The page's Content-Security-Policy blocked *address*: if that is our server's, end the connection at once. */
   _blocked(address) {
     const { _live: live } = this._connections;
     if (live && !live._hasDelivered && `${address}/`.startsWith(this._base)) live._end(new RPAError('csp_blocked'));

@@ -2,7 +2,7 @@
 
 export const GIVEN_UP = 'Máximo de tentativas de reconexão atingido';
 
-/** Category → its codes, and the visitor's text. Codes that are not listed belong to the network category. */
+/** The categories: their codes and the visitor's text. Codes that are not listed belong to the network category. */
 const CATEGORIES = {
   config: { codes: new Set(['config', 'mixed_content', 'csp_blocked']), visitorText: 'Página mal configurada.' },
   access: { codes: new Set(['auth', 'forbidden', 'not_found', 'gone']), visitorText: 'Sem acesso à cotação.' },
@@ -11,7 +11,7 @@ const CATEGORIES = {
 };
 const NETWORK_TEXT = 'Sem conexão. Reconectando…';
 
-/** HTTP status or WebSocket close code → error code. */
+/** The error codes by HTTP status or WebSocket close code. */
 const CODES = {
   400: 'config', 401: 'auth', 403: 'forbidden', 404: 'not_found', 410: 'gone', 429: 'rate_limited',
   1001: 'server_shutdown', 1012: 'server_shutdown', 1013: 'full',
@@ -37,12 +37,12 @@ export class RPAError extends Error {
 /**
  * Build the error of an HTTP answer or of a WebSocket's close code.
  *
- * An error body of our server with `temporary: false` makes the error final. Without such a body the answer may come
- * from a proxy: then another transport may work, or the same one later.
+ * A status below 429 with `temporary: false` in its body, as our server sends it, makes the error final. Without such a
+ * body the answer may come from a proxy: then another transport may work, or the same one later.
  *
  * @param {number} number the status, or the close code.
  * @param {object} body the parsed body or the server's last error message, {} if there is none.
- * @param {object} fields further fields of the error.
+ * @param {object} fields further fields of the error; they win over those made here.
  */
 export const refusal = (number, body, fields) => {
   const other = number >= FIRST_CLOSE_CODE ? 'network' : 'server_error';

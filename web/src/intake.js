@@ -23,7 +23,7 @@ export class Intake {
     this._counts = { gaps: 0, updates: 0, duplicates: 0, resets: 0 };
   }
 
-  /** Begin with the snapshot that *store* (a ResumeStore) has from before a reload of the page, and report it. */
+  /** Unless a run is known, begin with the snapshot that *store* (a ResumeStore) has from before a reload. */
   _resume(store) {
     this._store = store;
     this._run._snapshot ||= store._loadSnapshot();
@@ -45,7 +45,7 @@ export class Intake {
     if (outcome !== 'position') this._show(outcome === 'next' ? message : null, before);
   }
 
-  /** Call onEnd after LINGER_MS, unless the robot adds another update before. */
+  /** Call onEnd after LINGER_MS; another update of the robot restarts the wait. */
   _endLater() {
     this._timers._after('silence', LINGER_MS, this._onEnd);
   }

@@ -8,7 +8,7 @@ import { TYPICAL } from './time-left.js';
 const outcomes = Object.entries(LOADED);
 const withHint = outcomes.filter(([, { hint }]) => hint);
 
-/** The fields of a plan in the order in which they are shown: name on the wire, Portuguese label. */
+/** A plan's fields but its price, in the order in which they are shown: name on the wire, Portuguese label. */
 export const fields = [
   ['forma_pagamento', 'Forma de pagamento'],
   ['parcelamento', 'Parcelamento'],
@@ -24,7 +24,7 @@ export const fields = [
   ['morte_invalidez', 'Morte ou invalidez'],
 ];
 
-/** Further sentences. Those before `left` are hints by condition of data-rpa-show: the first true one is shown. */
+/** Further sentences. Those before `left` are hints: the first whose condition (of data-rpa-show) is true is shown. */
 export const words = {
   waiting: 'Assim que o robô começar, o andamento aparece aqui.',
   done: 'Os valores não foram informados.',
@@ -39,7 +39,7 @@ export const words = {
   false: 'não',
 };
 
-/** Portuguese text → English. */
+/** The English texts by the Portuguese ones. */
 export const en = {
   'Sua cotação': 'Your quote',
   ...Object.fromEntries(outcomes.map(([name, { english }]) => [OUTCOMES[name]._words, english])),
@@ -109,7 +109,7 @@ const PLAN = {
   morte_invalidez: 'R$ 5.000,00',
 };
 
-/** Messages of the demonstration, each with the ms until the next: for a step, a quarter of its usual time and 700. */
+/** Messages of the demonstration, each with the ms until the next: for a step, a quarter of its usual time + 700. */
 export const demo = [
   [0, { type: 'sync', recovered: true }],
   ...STEPS.map((mensagem, etapa) => [TYPICAL[etapa] * 250 + 700, {

@@ -2,7 +2,7 @@
 // and the built page-outcomes.js, which the list of sessions imports, have the whole list again.
 
 /**
- * The name on the wire → what a page makes of it:
+ * By name on the wire, what a page makes of an outcome:
  * - `_words`: what visitors read, in Portuguese.
  * - `_kind`: its colour in style.css and page.css: running, good, warn, bad or muted. Good means that there is a quote,
  *   so the bar is full.
@@ -21,7 +21,7 @@ export const OUTCOMES = {
 
 /**
  * The outcomes' words that are not in the scripts but in their data file (loaded-data.js): the English ones, and a hint
- * for an outcome without a quote of which the general hint, that the quote stopped before its end, would be false.
+ * for an outcome without a quote if the general hint, that the quote stopped before its end, would be false.
  */
 export const LOADED = {
   aguardando: { english: 'Waiting to start' },

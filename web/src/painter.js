@@ -60,7 +60,7 @@ export class Painter {
     if (estimate.length && !drawn.estimate.length) speak(asSentences(translate(lang, 'Estimativas iniciais'), estimate));
     // A notice is not announced again when only its language changes, which happens once English is loaded.
     if (aviso && (!drawn.aviso || on.offline !== drawn.on.offline)) speak(aviso);
-    // Not `!on.offline`: when the run can't be followed any more it is undefined, and the connection is not back.
+    // Not `!on.offline`: undefined means that the run can't be followed any more; the connection is not back then.
     if (drawn.on.offline && on.offline === false) speak(translate(lang, loaded.words.back));
   }
 

@@ -3,7 +3,7 @@
 import { RPAError } from './errors.js';
 import { failureCode } from './outcome.js';
 
-/** Return the error of a run that has ended, null if it ended well. */
+/** Return the error of a run that has ended, null if its outcome is no failure. */
 const failureOf = ({ estado, erros, mensagem }) => {
   const code = failureCode(estado);
   if (!code) return null;

@@ -9,8 +9,8 @@ export class Retry {
   /** @param {object} client supplies the options, the clock and random numbers. */
   constructor(client) {
     this._client = client;
-    this._failures = undefined; // failures since a connection lasted; a number once connect() was called
-    this._notBefore = 0; // ms since 1970: the server asked not to reconnect earlier
+    this._failures = undefined; // failures since a connection lasted or _reset() was called; undefined before connect()
+    this._notBefore = 0; // ms since 1970: the server wants no earlier attempt
   }
 
   _reset() {

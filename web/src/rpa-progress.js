@@ -57,7 +57,7 @@ function begin(node, draw) {
   return end;
 }
 
-/** Run the command ['start', {sessionId, …}] on the page's first element, or on a new one at the end; ignore others. */
+/** Run the command ['start', {sessionId, …}] on the page's first <rpa-progress>, else on a new one; ignore others. */
 function run([name, options]) {
   if (name !== 'start') return;
   const node = document.querySelector(NAME) ?? document.body.appendChild(document.createElement(NAME));

@@ -13,7 +13,7 @@ const STEP_IS_OVER = /.*(conclu|pulad|falh).*/; // "concluída", "pulada" or "fa
 /**
  * Advance the model to a new snapshot.
  *
- * @param {object} previous the model so far, {} at first. Its times are ms by the robot's clock; `_clockSkew` is how
+ * @param {object} previous the model so far, {} at first. Its stamps are ms by the robot's clock; `_clockSkew` is how
  *   far the visitor's clock is ahead of that.
  * @param {object} snapshot as in docs/api.rst, plus `erro`: the error in the newest update.
  * @param {number} now ms since 1970, the visitor's clock.

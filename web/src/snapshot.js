@@ -17,7 +17,7 @@ const blank = (epoch, seq) => ({
  *
  * @param {object | null} snapshot null while nothing is known.
  * @param {object} message sync, reset or progress_update.
- * @param {boolean} [isSparse] this run's numbers have gaps that nobody can fill, so they don't count as gaps.
+ * @param {boolean} [isSparse] this run's numbers have holes that nobody can fill, so none of them is a 'gap'.
  * @returns {[object | null, string]} the snapshot, and what the message was: 'next' (one more update) and 'reset' (a
  *   whole snapshot) are news, 'position' says where the stream begins, 'old' was seen before, 'gap' means that an
  *   earlier update is missing, '' that there is nothing new in it.

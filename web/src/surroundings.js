@@ -1,5 +1,5 @@
-// Browser events that concern a page's connections: it becomes visible, the network comes or goes, or the page's policy
-// blocks an address.
+// Browser events that concern a page's connections: the page becomes visible, the network comes or goes, or the page's
+// policy blocks an address.
 
 const EVENTS = ['visibilitychange', 'online', 'offline', 'pageshow', 'securitypolicyviolation'];
 

@@ -9,7 +9,7 @@
 export const TYPICAL = [3, 1, 1, 0.1, 0.1, 8, 0.1, 6, 20, 4, 0.1, 0.1, 0.2, 8, 0.1, 80];
 
 const KNOWN_LENGTHS = new Set([15, 5]); // the robot's short run consists of the first five screens of its long one
-const EQUAL_STEP_S = 40; // weight of each step in a run of unknown length
+const EQUAL_STEP_S = 40; // assumed for each step of a run of unknown length
 const MOST_STEPS = 999; // a larger number of steps, which only a faulty robot gives, is cut to this
 const BLINK_S = 1; // added to every step's weight, so that each step moves the bar
 const STEP_END = 0.95; // share of a step that time alone can fill

@@ -1,16 +1,16 @@
 // The four transports of a session. Each opens one connection, passes on what comes, and reports why the connection
 // ended.
 //
-// Retries and cursors are handled elsewhere. Each takes a Connection (connection.js), a token and the client (fetch,
-// WebSocket, pollInterval, now), and returns an object with `_close()` and, for a WebSocket, `_ping()`: over HTTP
-// nothing can be asked for.
+// Retries and cursors are handled elsewhere. A transport takes a Connection (connection.js), a token and the client
+// (fetch, WebSocket, pollInterval, now), and returns an object with `_close()` and, for a WebSocket, `_ping()`: over
+// HTTP nothing can be asked for.
 
 import { RPAError, refusal } from './errors.js';
 import { createSseParser } from './sse-parser.js';
 
 const POLL_WAIT_S = 10; // how long the server may delay its answer to a poll
 const DELAYED_MS = 5000; // a slower answer was delayed by the server, which shows that it supports waiting polls
-const PAUSE_MS = 250; // between polls that the server may delay
+const PAUSE_MS = 250; // pause between polls that the server may delay
 const SEATS = 4; // connections that all tabs together may keep open, a lock for each; a browser allows six to a host
 
 const CLOSED_FINISHED = 4410;
@@ -93,8 +93,8 @@ const overHttp = (receive, occupies) => (connection, token, client) => {
   const locks = globalThis.navigator?.locks;
   const needsSeat = occupies && locks && connection._pollIndex > 0;
   const work = needsSeat ? inSeat(locks, SEATS - 1, start, startPolls) : start();
-  // A moment later: if the page's policy blocked the request, an event of its own says so, and that ends the
-  // connection.
+  // A moment later, since a request that the page's policy blocked has an event (securitypolicyviolation), which should
+  // end the connection first.
   work.catch((error) => connection._after(0, () => {
     connection._end(error instanceof RPAError ? error : new RPAError('network'));
   }));

@@ -81,7 +81,7 @@ function describeEstimates(view, estimates, say, money) {
   view['estimate.max'] = money(ascending(highs).pop());
 }
 
-/** Return the error text for the visitor; '' if there is none, or if the run went on or ended well after the error. */
+/** Return the error text for the visitor; '' without one, or if after it the run went on or ended without failure. */
 function sayError(model, snapshot) {
   const { estado, final, erros } = snapshot;
   const lastError = erros?.[erros.length - 1];

@@ -1,5 +1,5 @@
-// RPAWebSocketClient, a class that this project's first plan names: the client on WebSocket alone, with the plan's
-// defaults.
+// RPAWebSocketClient, a class that the plan (docs/architecture.rst) names: the client on WebSocket alone, with the
+// plan's defaults.
 
 import { RPAProgressClient } from './client.js';
 

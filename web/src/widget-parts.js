@@ -59,7 +59,7 @@ const makeItem = ([name, words, rows], part) => {
   return item;
 };
 
-const shown = new WeakMap(); // section → its entries as text
+const shown = new WeakMap(); // the entries of each section, as text
 
 /**
  * Fill a section with a title and one node for each item [title, words, rows]; it is empty without items.

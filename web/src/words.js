@@ -4,10 +4,10 @@
 
 import { OUTCOMES } from './outcome.js';
 
-/** The names of plans → Portuguese; outcome.js has those of outcomes. */
+/** The plans' names in Portuguese; outcome.js has those of outcomes. */
 const PLANS = { __proto__: null, recomendado: 'Plano recomendado', alternativo: 'Plano alternativo' };
 
-/** The content of the data file (loaded-data.js); a minimum until then. `_isComplete`: no further try follows. */
+/** The content of the data file (loaded-data.js); a minimum until it comes. `_isComplete`: no further try follows. */
 export const loaded = {
   css: '[aria-live]{position:fixed;top:-99em}', // hides live regions, which are read out but not shown
   en: { __proto__: null },

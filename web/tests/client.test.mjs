@@ -293,7 +293,7 @@ test('a server that keeps dropping the same update can\'t make the client ask fo
   assert.deepEqual(page.numbers, [1, 2, 4, 5, 6]);
 });
 
-// -- reconnecting
+// -- ends of connections, and reconnecting
 
 for (const code of [1000, 1001, 1006, 1011, 1012, 1013, 4008, 4399, 4500]) {
   test(`close code ${code} means come back, from where the page was`, async () => {
@@ -707,7 +707,7 @@ test('the counts are what happened', async () => {
   assert.deepEqual({ connects, gaps, updates, duplicates, resets }, { connects: 1, gaps: 0, updates: 3, duplicates: 3, resets: 0 });
 });
 
-// -- configuration
+// -- configuration, addresses and tokens
 
 test('what can\'t work is reported at once, and nothing is tried', async () => {
   for (const [options, session] of [[{}, ''], [{ baseUrl: 'nowhere' }, 's'], [{ baseUrl: 'ftp://x/' }, 's'], [{ transports: [] }, 's'], [{ transports: ['smoke'] }, 's']]) {
@@ -773,7 +773,7 @@ test('a token that can\'t be had is reported as auth and asked for again', async
   assert.equal(client.state, 'open');
 });
 
-// -- reloads of the page
+// -- reloads of the page, and connecting once more
 
 function storage() {
   const items = new Map();

@@ -17,7 +17,7 @@ beforeEach(() => {
   world = new World();
   ends = [];
   const { clock } = world;
-  const again = new Map(); // interval → the timer of its next run
+  const again = new Map(); // by interval, the timer of its next run
   const repeat = (id, work, ms) => again.set(id, clock.setTimeout(() => {
     repeat(id, work, ms);
     work();

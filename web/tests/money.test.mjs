@@ -1,4 +1,4 @@
-// Prices as robots write them.
+// Prices: as robots write them, and as visitors read them.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -6,7 +6,7 @@ import { Page, World, seeded } from './world.mjs';
 
 const ROUNDS = 400;
 
-/** Return a function for World.mangle that drops, doubles or delays a message with the probability *rate*. */
+/** Return a function for World.mangle that drops, doubles or delays a message, not a sync, with probability *rate*. */
 function mangler(random, rate) {
   let delayed = [];
   return (message) => {

@@ -9,7 +9,7 @@ const percent = (...args) => pace(...args)._percent;
 const isLate = (...args) => pace(...args)._isLate;
 const left = (...args) => pace(...args)._secondsLeft;
 
-/** Yield, for every second of a run whose steps take *durations* seconds, the arguments of pace(). */
+/** Yield, for every second of a run whose steps take *durations* seconds, the arguments of pace() but *total*. */
 function* play(durations) {
   let elapsed = 0;
   for (const [step, seconds] of durations.entries()) {
@@ -78,7 +78,7 @@ test('of a run of unknown length the bar counts steps, and no time is given', ()
   assert.ok(Math.abs(percent(10, 5, 0, 0) - 100 * 5 / 11) < 1e-9);
   assert.ok(Number.isNaN(left(10, 5, 0, 0)));
   assert.ok(percent(10, 5, 1e6, 0) < percent(10, 6, 0, 0));
-  assert.ok(percent(1e9, 3, 0, 0) >= 0); // without a list of that length
+  assert.ok(percent(1e9, 3, 0, 0) >= 0); // and pace() makes no list of that length
 });
 
 test('the short run has the first steps of the long one', () => {

@@ -7,7 +7,7 @@ import { Page, World, connected } from './world.mjs';
 const lent = new Set(); // global names that a test defined
 afterEach(() => lent.forEach((name) => delete globalThis[name]));
 
-/** Define those globals of a browser that the client uses, *parts* among them; return functions that fire events. */
+/** Define a document, the listeners and *parts* as a browser's globals; return functions that fire events. */
 function browser(parts = {}) {
   const events = new EventTarget();
   const document = { hidden: false };
@@ -425,7 +425,7 @@ test('trap 10: close() while a token is being fetched never connects', async () 
   assert.equal(world.open, 0);
 });
 
-// -- policies, mixed content, network state and visibility
+// -- policies, addresses, network state and visibility
 
 test('a WebSocket that the page\'s policy blocks, which never says close, is left at once', async () => {
   const world = new World();
@@ -669,7 +669,7 @@ test('a page that allows streams alone has one, whatever its tabs', async () => 
   tabs.forEach((client) => client.disconnect());
 });
 
-// -- how soon a page has data
+// -- bad networks: how soon a page has data, and over which transport
 
 test('a proxy that swallows answers that are delayed costs 20 s once, and 2 s from then on', async () => {
   const world = new World();

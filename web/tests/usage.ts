@@ -54,7 +54,7 @@ console.log(element.shadowRoot.querySelector('[part=percent]')?.textContent);
 
 // @ts-expect-error there is no such command
 window.RPAProgress.push(['stop', {}]);
-// @ts-expect-error a session's code is text
+// @ts-expect-error a session id is text
 window.RPAProgress.push(['start', { sessionId: 7 }]);
 // @ts-expect-error an error has no such code
 addEventListener('rpa:error', ({ detail }) => detail.code === 'smoke');

@@ -50,7 +50,7 @@ test('every outcome has its colour, its error, and words in both languages', () 
     const { hint, englishHint } = LOADED[estado];
     if (hint) assert.deepEqual([data.words[estado], data.en[hint]], [hint, englishHint]);
     // An outcome without a quote that has no hint of its own gets the general one, that the quote stopped before its
-    // end: this must be a failure.
+    // end: such an outcome must be a failure.
     assert.ok(hint || _failure || _kind === 'good', estado);
   }
   assert.deepEqual(Object.keys(LOADED), Object.keys(OUTCOMES));

@@ -299,7 +299,7 @@ class FakeSocket {
     if (message.final) this.finish();
   }
 
-  /** Close the socket after the end of the run: with 4410 (everything was sent), or 1006 if mangle() dropped any. */
+  /** Close the socket after the end of the run: with 4410 (everything was sent), or 1006 if mangle() dropped some. */
   finish() {
     if (this.world.finishes) this.world.later(2000, () => this.cut(this.isLossy ? 1006 : 4410));
   }
@@ -427,7 +427,7 @@ function answerPoll(world, url, wait, { signal, ended }, resolve, fail) {
 export class Page {
   constructor(client) {
     this.client = client;
-    this.seqs = []; // of updates, in order of arrival, each [epoch, seq]
+    this.seqs = []; // [epoch, seq] of each update, in order of arrival
     this.states = [];
     this.errors = [];
     this.events = [];
