@@ -70,7 +70,7 @@ def test_an_answer_closes_the_breaker_and_forgets_the_failures() -> None:
 
 
 @given(RANDOM, st.integers(1, 2000), st.floats(0, 0.8))
-def test_lots_are_spread_evenly(start: float, count: int, edge: float) -> None:
+def test_draws_are_spread_evenly(start: float, count: int, edge: float) -> None:
     """However few numbers are drawn, any fifth of the range gets a fifth of them, give or take three."""
     jitter = EvenJitter(start)
     drawn = [jitter.next() for _ in range(count)]

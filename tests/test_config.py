@@ -111,7 +111,7 @@ def _assert_all_differ(found: Settings) -> None:
         ("REDIS_PASSWORD", "p@ss/w:rd", "redis_url", "redis://:p%40ss%2Fw%3Ard@localhost:6379/0"),
     ],
 )
-def test_the_environment_beats_the_file(tmp_path: Path, variable: str, text: str, field: str, value: object) -> None:
+def test_the_environment_overrides_the_file(tmp_path: Path, variable: str, text: str, field: str, value: object) -> None:
     """A variable overrides its setting in the file and leaves the other settings unchanged."""
     content = {**PLAN, "server": {**PLAN["server"], "heartbeat_s": 99}, "data_dir": "from_file"}
     named = settings_file(tmp_path, content)
@@ -288,7 +288,7 @@ def test_a_broken_whole_number_in_the_file_is_refused(tmp_path: Path, key: str) 
     assert f"server.{key}" in refused(settings_file(tmp_path, {"server": {key: 80.7}}))
 
 
-def test_two_wrong_keys_are_told_in_one_sentence(tmp_path: Path) -> None:
+def test_two_wrong_keys_are_reported_in_one_sentence(tmp_path: Path) -> None:
     """Two wrong keys are named in one sentence, so that both can be corrected at once."""
     text = refused(settings_file(tmp_path, {"server": {"port": "x"}, "redis": {"db": "x"}}))
     assert "server.port" in text

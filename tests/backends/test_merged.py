@@ -140,7 +140,7 @@ async def test_what_could_not_be_asked_for_is_not_unknown() -> None:
             await store.read(SESSION)
 
 
-async def test_without_any_store_it_is_told() -> None:
+async def test_without_any_store_it_is_reported() -> None:
     """If both stores fail, every call raises StorageUnavailable."""
     store = MergedStore([failing(), failing()])
     for call in (store.read(SESSION), store.sessions(5), store.append(Robot(steps=1).run)):

@@ -98,7 +98,7 @@ async def test_without_websockets_the_stream_serves(visit: Visit, refusal: bytes
     await visit.ends("sse")
 
 
-async def test_a_stream_that_is_held_back_is_left_for_polls(visit: Visit) -> None:
+async def test_a_stream_that_is_buffered_is_left_for_polls(visit: Visit) -> None:
     """A buffering proxy passes only the head of the stream's answer; the client steps down to polls."""
     visit.network.rule = refuses(b"", upgrades)
     visit.network.mutes = streams

@@ -109,7 +109,7 @@ async def test_a_policy_that_forbids_everything_is_reported(
         assert visit.network.count(delivers) == 0
 
 
-async def test_an_encrypted_page_is_served_encrypted_or_told_why_not(
+async def test_an_encrypted_page_is_served_encrypted_or_shows_why_not(
     browser: Browser, followed: Server, client: redis.Redis, tmp_path: Path
 ) -> None:
     """A page on https connects by wss; an http ``baseUrl`` is refused without connecting, an http script is not run."""

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.support.browser.stage import MARKS, complaints_of_axe
+from tests.support.browser.stage import MARKS, findings_of_axe
 
 pytestmark = MARKS
 
@@ -35,6 +35,6 @@ async def test_the_embed_page_shows_the_widget_and_copies_the_snippet(
     await expect(live.locator("[part=title]")).to_have_text("Your quote")
     await page.get_by_label("Aparência").select_option("dark")
     await expect(live).to_have_attribute("theme", "dark")
-    assert await complaints_of_axe(axe, page, "html") == []
+    assert await findings_of_axe(axe, page, "html") == []
     await page.set_viewport_size({"width": 320, "height": 640})
     assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")

@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from playwright.async_api import expect
 
-from tests.support.browser.stage import MARKS, PLANS, PRICELESS, STATES, UNREAD, Stage, complaints_of_axe
+from tests.support.browser.stage import MARKS, PLANS, PRICELESS, STATES, UNREAD, Stage, findings_of_axe
 
 pytestmark = MARKS
 
@@ -55,7 +55,7 @@ async def test_every_state_says_what_it_is_and_axe_finds_nothing(
     assert await stage.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     ground = await stage.part("base").evaluate("(node) => getComputedStyle(node).backgroundColor")
     assert ground == {"light": "rgb(255, 255, 255)", "dark": "rgb(23, 33, 39)"}[theme]
-    assert await complaints_of_axe(axe, stage.page) == []
+    assert await findings_of_axe(axe, stage.page) == []
     await stage.page.context.set_offline(False)
 
 
@@ -102,7 +102,7 @@ async def test_a_success_without_any_price_is_no_quote(stage: Stage) -> None:
     assert "R$" not in await stage.widget.inner_text()
 
 
-async def test_a_lost_connection_is_told_after_a_while_and_the_run_goes_on(stage: Stage) -> None:
+async def test_a_lost_connection_is_reported_after_a_while_and_the_run_goes_on(stage: Stage) -> None:
     """The loss of a connection is mentioned after 8 s, until the connection is back; the run is not called failed."""
     await stage.run(8)
     await stage.page.clock.install()
@@ -128,7 +128,7 @@ async def test_a_lost_connection_is_told_after_a_while_and_the_run_goes_on(stage
     await expect(stage.part("retry")).to_be_hidden()
 
 
-async def test_a_late_step_is_told_and_the_bar_still_waits_for_it(stage: Stage) -> None:
+async def test_a_late_step_is_shown_and_the_bar_still_waits_for_it(stage: Stage) -> None:
     """A step that takes longer than usual is called late, without a time left; the next does not move the bar back."""
     await stage.run(8)
     await stage.page.clock.install()

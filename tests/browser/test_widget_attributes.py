@@ -301,7 +301,7 @@ async def test_the_number_of_steps_may_be_the_page_s(stage: Stage) -> None:
     await expect(stage.part("steps")).to_have_text("Etapa 4 de 20")
 
 
-async def test_a_wrong_session_is_told_to_the_visitor(stage: Stage) -> None:
+async def test_a_wrong_session_is_shown_to_the_visitor(stage: Stage) -> None:
     """For an invalid session id the widget shows an alert, and the link to a person."""
     await stage.open_at_home('session-id="..etc" contact-url="tel:1"')
     await expect(stage.page.get_by_role("alert")).to_have_text("Não foi possível acompanhar a cotação.")

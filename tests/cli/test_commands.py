@@ -135,7 +135,7 @@ def publish(base: str, session_id: str = SESSION, **body: Any) -> None:
 # -- help, version, wrong calls
 
 
-def test_the_version_is_told() -> None:
+def test_the_version_is_reported() -> None:
     """``--version`` prints program and version."""
     assert CliRunner().invoke(cli, ["--version"]).output == f"rpa-server, version {__version__}\n"
 
@@ -215,7 +215,7 @@ def test_serve_listens_on_ipv6(tmp_path: Path) -> None:
         assert get(address + "health/live")[0] == 200
 
 
-def test_an_address_that_cannot_be_had_is_told(tmp_path: Path) -> None:
+def test_an_address_that_cannot_be_had_is_reported(tmp_path: Path) -> None:
     """If the port is taken or the host wrong, one sentence on standard error names it, and there is no output."""
     with socket.create_server(("127.0.0.1", 0)) as listener, contextlib.ExitStack() as stack:
         taken = str(listener.getsockname()[1])
@@ -241,7 +241,7 @@ WRONG = [("RPA_PORT", "70000"), ("RPA_CONFIG", "{tmp}/broken.json"), ("RPA_DATA_
 
 
 @pytest.mark.parametrize("start", [(*PROGRAM, "serve", "--host", "127.0.0.1"), AIOHTTP], ids=["serve", "aiohttp.web"])
-def test_a_wrong_setting_is_told(tmp_path: Path, start: tuple[str, ...]) -> None:
+def test_a_wrong_setting_is_reported(tmp_path: Path, start: tuple[str, ...]) -> None:
     """A wrong setting ends the start with status 2 and one sentence on standard error that names the setting."""
     (tmp_path / "broken.json").write_text("{")
     with contextlib.ExitStack() as stack:
@@ -258,7 +258,7 @@ def test_a_wrong_setting_is_told(tmp_path: Path, start: tuple[str, ...]) -> None
             assert sentence.startswith("rpa-server: ")
 
 
-def test_an_unknown_option_of_aiohttp_web_is_told(tmp_path: Path) -> None:
+def test_an_unknown_option_of_aiohttp_web_is_reported(tmp_path: Path) -> None:
     """An option that ``python -m aiohttp.web`` does not know ends the start with status 2 and one sentence."""
     status, output, errors = ended(*AIOHTTP, "--nonsense", cwd=tmp_path)
     assert (status, output) == (2, "")

@@ -223,7 +223,7 @@ async def test_a_full_server_is_not_besieged(aiohttp_client: Connect, monkeypatc
     assert attempts[:5] == [2, 3, 4, 5, 6]
 
 
-async def test_what_is_no_rpa_server_is_told(aiohttp_client: Connect) -> None:
+async def test_what_is_no_rpa_server_is_reported(aiohttp_client: Connect) -> None:
     """If the server answers 404, the watcher ends with one sentence that names the session, and does not retry."""
 
     async def missing(request: web.Request) -> web.StreamResponse:

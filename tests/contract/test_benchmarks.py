@@ -167,7 +167,7 @@ def test_a_refused_connection_is_an_error(program: Path) -> None:
         load.Load(program, port, _WS, connections=1)
 
 
-def test_a_stream_that_ends_is_told(program: Path) -> None:
+def test_a_stream_that_ends_is_reported(program: Path) -> None:
     """A stream that the server closes is counted as closed, so a server that drops viewers does not look fast."""
 
     def answer(peer: socket.socket) -> None:

@@ -62,7 +62,7 @@ def test_a_script_stays_small(name: str) -> None:
     assert size <= LIMITS[name], f"{name}: {size} bytes"
 
 
-def test_all_that_a_page_loads_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_all_that_a_page_loads_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     """rpa-progress.json, which the widget loads once, is at most 4 KiB compressed; all sizes are printed."""
     sizes = {path.name: len(gzip.compress(path.read_bytes(), 9)) for path in sorted(DIST.iterdir())}
     with capsys.disabled():

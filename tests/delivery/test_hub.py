@@ -303,7 +303,7 @@ async def test_closing_an_unused_hub_is_quick() -> None:
         await make_hub(SlowStore()).close()
 
 
-async def test_nothing_is_sent_behind_the_goodbye() -> None:
+async def test_nothing_is_sent_behind_the_close_frame() -> None:
     """After restart() a client gets no more updates, which would follow its close frame."""
     robot = Robot(steps=1)
     hub = make_hub(SlowStore(robot.state()))

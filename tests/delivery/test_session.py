@@ -128,7 +128,7 @@ async def join_in_vain(session: Session, store: SlowStore) -> Viewer:
     return viewer
 
 
-async def test_a_store_that_fails_is_told_and_asked_again() -> None:
+async def test_a_store_that_fails_is_reported_and_asked_again() -> None:
     """While no store answers load() raises StorageUnavailable; the next load() reads again."""
     store = SlowStore(Robot(steps=2).state())
     session = make_hub(store).session(SESSION)
@@ -151,7 +151,7 @@ async def test_who_began_without_a_store_gets_the_state_once_it_answers() -> Non
     assert viewer.check() == Cursor("aaaa", 2)
 
 
-async def test_who_comes_back_while_no_store_answers_is_told_once_one_does() -> None:
+async def test_who_comes_back_while_no_store_answers_gets_the_state_once_one_does() -> None:
     """A client with a cursor gets nothing until a store answers: an empty start would make old updates look new."""
     robot = Robot(steps=5)
     store = SlowStore(robot.state())

@@ -41,7 +41,7 @@ def test_a_ping_is_answered(kind: type[NativeSocket | PlainSocket]) -> None:
     [frame(TEXT, b"["), frame(TEXT, b"[]"), frame(TEXT, b'{"type":"reset"}'), frame(BINARY, b"{}")],
     ids=["no JSON", "no object", "a reset", "binary"],
 )
-def test_what_is_not_known_is_complained_of(kind: type[NativeSocket | PlainSocket], message: bytes) -> None:
+def test_what_is_not_known_is_reported(kind: type[NativeSocket | PlainSocket], message: bytes) -> None:
     """A binary frame or an unknown message is answered with ``bad_message``, and the connection stays open."""
     wire = said(kind(Wire()), message)
     assert [(answer["type"], answer["code"]) for answer in wire.frames()] == [("error", "bad_message")]
@@ -89,7 +89,7 @@ async def test_a_peer_that_never_answers_our_close_is_dropped(monkeypatch: pytes
 
 
 @DIALECTS
-async def test_who_breaks_the_protocol_is_told_how_and_dropped(kind: type[NativeSocket | PlainSocket]) -> None:
+async def test_who_breaks_the_protocol_gets_the_reason_and_is_dropped(kind: type[NativeSocket | PlainSocket]) -> None:
     """After a protocol violation, here too big a message, the client gets a close frame and is disconnected."""
     wire = said(kind(Wire()), frame(TEXT, b"x" * (MAX_MESSAGE + 1)))
     assert wire.data[0] == 0x80 | CLOSE

@@ -36,7 +36,7 @@ def verdict(*events: Event, updates: int = 5) -> Verdict:
     return judge({"s": [Report(E, seq, float(seq), 0.01 * seq) for seq in range(1, updates + 1)]}, [Client(*events)])
 
 
-def test_everything_seen_once_is_nothing_to_complain_of() -> None:
+def test_everything_seen_once_is_no_fault() -> None:
     """For a connected client that received every update once, all counts are 0 and the delays are measured."""
     found = verdict(Event("up", 0.5), *got(1, 2, 3, 4, 5))
     assert (*found.faults, found.resets, found.excused) == (0,) * 7

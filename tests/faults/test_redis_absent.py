@@ -96,19 +96,19 @@ async def test_R13_long_outage(tmp_path: Path, redis_process: RedisServer, recor
         removed_s = replayed_s + await eventually(lambda: not list(data_dir.iterdir()), 15.0)
         await asyncio.sleep(1.0)
         verdict = await fleet.end()
-        complaints, log = robots.complaints, lines_of(fleet.server)
+        findings, log = robots.findings, lines_of(fleet.server)
         end = robots.ends()["near-0"]
-    failed = [line for line in complaints if "Traceback" in line or "failed in" in line]
+    failed = [line for line in findings if "Traceback" in line or "failed in" in line]
     more = (
         f"spool lacks {len(missing)} of {last - first}, replayed after {replayed_s:.2f} s, files gone after "
-        f"{removed_s:.2f} s, {len(complaints)} + {len(log)} log lines, {len(failed)} exceptions"
+        f"{removed_s:.2f} s, {len(findings)} + {len(log)} log lines, {len(failed)} exceptions"
     )
     record(verdict.row(f"R13 no Redis for {length_s:g} s at {1 / every_s:g}/s", more))
     assert verdict.faults == CLEAN, verdict.worst
     assert verdict.resets == 0
     assert not missing
     assert failed == []
-    assert len(complaints) <= 60
+    assert len(findings) <= 60
     assert len(log) <= 60
     assert (end.lost, end.backend) == (0, "redis")
     within(replayed_s, 10.0)

@@ -161,7 +161,7 @@ def test_R5_no_names(tmp_path: Path, record: Record, full: bool) -> None:
         robots = one_robot(tmp_path, f"redis://redis.example:{local.port}/0", link.prefix)
         with beside_control(robots, tmp_path) as control:
             time.sleep(1.0)
-            assert any("[OK] Redis conectado" in line for line in robots.complaints)
+            assert any("[OK] Redis conectado" in line for line in robots.findings)
             link.resolver("10.213.255.1")
             cut_s = time.monotonic()
             local.kill()

@@ -40,7 +40,7 @@ class Page:
         return [message["status"] for _, message in self.wire.events()]
 
 
-async def test_a_run_is_told_from_starting_to_completed() -> None:
+async def test_a_run_is_reported_from_starting_to_completed() -> None:
     """``started`` comes with the robot's first report, a message with each update, and nothing after the last one."""
     robot, page = Robot(), Page()
     store = SlowStore()
@@ -71,7 +71,7 @@ async def test_only_the_last_message_has_an_id() -> None:
     assert ids[-1] == f"aaaa:{robot.run.seq}"
 
 
-async def test_who_comes_after_a_long_silence_is_told_at_once() -> None:
+async def test_who_comes_after_a_long_silence_learns_it_at_once() -> None:
     """A page that connects after SILENCE_S without a report gets ``timeout`` at once, and its stream is closed."""
     page = Page(silence_s=outcome.SILENCE_S)
     await page.watch(SlowStore(Robot(steps=3).state()))
@@ -135,7 +135,7 @@ async def test_a_page_that_takes_nothing_gets_the_newest_state_later() -> None:
     page.stream.connection_lost(None)
 
 
-async def test_a_new_run_of_the_session_is_told_like_an_update() -> None:
+async def test_a_new_run_of_the_session_is_shown_like_an_update() -> None:
     """A new run of the session is reported by a progress message: this stream has no message for a reset."""
     page = Page()
     store = SlowStore(Robot(steps=9).state())

@@ -172,7 +172,7 @@ async def test_a_store_that_does_not_answer_is_waited_out(
     assert (await get(client, "/api/rpa/progress/s2"))["progress"]["status"] == "waiting"
 
 
-async def test_a_run_that_nobody_writes_any_more_is_told_as_such(serve: Serve, data_dir: Path) -> None:
+async def test_a_run_that_nobody_writes_any_more_is_reported_as_such(serve: Serve, data_dir: Path) -> None:
     """A run whose file was last written over SILENCE_S ago is answered as ``error``, until its robot writes again."""
     client = await serve()
     parts = recordings.prefixes(recordings.ALL["success"])

@@ -183,7 +183,7 @@ BEHAVIOUR = {
     "dotted-ids": "legacy/test_handlers.test_an_id_with_dots_is_served",
     "one-session": "legacy/test_handlers.test_the_older_readers_answer_for_the_session_that_was_asked_for",
     "reading-is-a-get": "legacy/test_handlers.test_the_older_addresses_are_read_and_nothing_else",
-    "older-readers": "legacy/test_reader_answer.test_step_percentage_and_status_are_told_while_the_robot_works",
+    "older-readers": "legacy/test_reader_answer.test_step_percentage_and_status_are_reported_while_the_robot_works",
     "another-runs-result": "progress/test_documents.test_the_result_of_an_earlier_run_is_not_this_ones",
     "result-alone": "progress/test_documents.test_a_result_alone_is_an_end",
     "redacted": "legacy/test_handlers.test_no_answer_holds_anything_of_the_form",
@@ -384,7 +384,7 @@ def _texts(name: str) -> Iterator[str]:
 # -- silence
 
 
-def test_a_silent_run_is_told_as_such_and_taken_back() -> None:
+def test_a_silent_run_is_reported_as_such_and_taken_back() -> None:
     """After SILENCE_S the answer reports the silence as an error; once the robot reports again it is as before."""
     history = recordings.ALL["success"]
     part = recordings.prefixes(history)[20]

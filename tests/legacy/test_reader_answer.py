@@ -64,7 +64,7 @@ def test_no_page_of_this_shape_tells_a_success_before_there_is_a_quote(page: Cal
         assert (page(ours(case)).verdict == "success") is case.quote, case.name
 
 
-def test_step_percentage_and_status_are_told_while_the_robot_works() -> None:
+def test_step_percentage_and_status_are_reported_while_the_robot_works() -> None:
     """Step and percentage grow with the run; the deployed reader reports step 0 and 0 % from beginning to end."""
     steps = [ours(case)["data"] for case in CASES["success"] if "history" in case.files]
     assert [data["etapa_atual"] for data in steps] == sorted(data["etapa_atual"] for data in steps)
@@ -73,7 +73,7 @@ def test_step_percentage_and_status_are_told_while_the_robot_works() -> None:
     assert {data["status"] for data in steps} == {"iniciando", "executando", "success"}
 
 
-def test_estimates_are_told_in_this_readers_words_and_in_the_robots() -> None:
+def test_estimates_are_reported_in_this_readers_words_and_in_the_robots() -> None:
     """Coverages have ``nome`` under ``estimativas``, and the robot's ``nome_cobertura`` under ``dados_extra``."""
     data = last("success")
     found = data["estimativas"]
@@ -85,7 +85,7 @@ def test_estimates_are_told_in_this_readers_words_and_in_the_robots() -> None:
     assert data["dados_extra"]["coberturas_detalhadas"][0]["nome_cobertura"] == "Básica"
 
 
-def test_the_plans_of_a_quote_are_told_in_this_readers_words() -> None:
+def test_the_plans_of_a_quote_are_reported_in_this_readers_words() -> None:
     """The plans are called ``recomendado`` and ``alternativo``, with their fields in the deployed reader's groups."""
     results = last("success")["resultados_finais"]
     assert (results["rpa_finalizado"], results["status_final"]) == (True, "success")

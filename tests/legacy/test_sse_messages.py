@@ -57,7 +57,7 @@ def test_a_progress_message_has_the_keys_of_a_progress_file() -> None:
     assert any(message["details"]["estimativas"] == {"valor_estimado": "R$ 1.111,00 - R$ 1.222,00"} for message in shown)
 
 
-def test_a_failure_is_told_with_the_robots_words() -> None:
+def test_a_failure_is_reported_with_the_robots_words() -> None:
     """A run without a quote is one ``error`` with the robot's text or "Cotação manual necessária", and no progress."""
     assert whole("manual") == [{"status": "error", "session_id": "s1", "message": "RPA error"}]
     assert whole("unpriced")[0]["message"] == "Cotação manual necessária"

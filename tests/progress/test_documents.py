@@ -259,14 +259,14 @@ def test_our_own_files_give_the_further_position(old: int, new: int) -> None:
     assert_sound(found)
 
 
-def test_a_new_runs_snapshot_beats_the_old_runs_history() -> None:
+def test_a_new_runs_snapshot_outranks_the_old_runs_history() -> None:
     """A new run's snapshot wins over the old history, which still exists between the first update's two writes."""
     found = from_files("s1", stored(make(0, "bbbb", minute=5))["progress"], stored(make(9))["history"])
     assert found is not None
     assert found.cursor == ("bbbb", 1)
 
 
-def test_a_new_runs_history_beats_the_old_runs_snapshot() -> None:
+def test_a_new_runs_history_outranks_the_old_runs_snapshot() -> None:
     """A new run's history wins over the snapshot of the run before, if the history was written first."""
     found = from_files("s1", stored(make(9))["progress"], stored(make(0, "bbbb", minute=5))["history"])
     assert found is not None

@@ -225,7 +225,7 @@ def test_a_success_whose_plans_have_no_price_is_none() -> None:
 
 @settings(deadline=None)
 @given(any_entries, st.floats(0, 1e6))
-def test_silence_is_told_and_ends_nothing(entries: list[Entry], silence_s: float) -> None:
+def test_silence_is_reported_and_ends_nothing(entries: list[Entry], silence_s: float) -> None:
     """A long silence changes ``estado`` in the view of an unfinished run, never ``final`` or ``percentual``."""
     for snapshot in replay(entries):
         view = snapshots.view(snapshot, "a1", 1, silence_s)

@@ -340,7 +340,7 @@ async def test_the_log_holds_no_query(site: Site, http: aiohttp.ClientSession) -
     assert "secret" not in text
 
 
-async def test_the_server_is_told_who_asks_over_connections_that_stay_open(tmp_path: Path) -> None:
+async def test_the_server_learns_who_asks_over_connections_that_stay_open(tmp_path: Path) -> None:
     """nginx passes Host, the visitor's address and the scheme, and reuses its connections to the server."""
     seen: list[web.Request] = []
 
@@ -434,7 +434,7 @@ async def test_what_no_session_can_be_is_written_into_no_answer(tmp_path: Path) 
                     assert pages.stopping(body, "php" in path) == []
 
 
-async def test_while_the_server_is_away_clients_are_told_in_their_own_words(tmp_path: Path) -> None:
+async def test_while_the_server_is_away_clients_get_an_answer_in_their_own_words(tmp_path: Path) -> None:
     """While the server is away a native poll gets 503 with Retry-After, an event stream a ``retry:`` line."""
     with Nginx(tmp_path / "nginx", free_port()) as nginx:
         nginx.start()

@@ -432,7 +432,7 @@ async def test_an_answer_that_is_not_the_servers_is_not_handed_on(
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-async def test_a_server_that_is_away_is_told_in_the_deployed_shape(
+async def test_a_server_that_is_away_is_reported_in_the_deployed_shape(
     http: aiohttp.ClientSession, tmp_path: Path, backend: str
 ) -> None:
     """While the server is away a deployed poll gets "waiting", a native one 503, a stream a ``retry:`` line."""

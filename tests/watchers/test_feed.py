@@ -114,7 +114,7 @@ async def test_what_comes_late_is_not_taken_for_the_next_update() -> None:
     assert line.viewer.seqs == [2, 3, 4, 5, 6, 7]
 
 
-async def test_who_joins_between_two_updates_is_told_the_last_one() -> None:
+async def test_who_joins_between_two_updates_gets_the_last_one() -> None:
     """Right after each update, the first message for clients that join has that update's text."""
     line = await Line().open()
     for _ in range(3):
@@ -280,7 +280,7 @@ def test_an_update_of_ours_that_was_written_anew_has_no_cursor() -> None:
     assert "seq" not in message
 
 
-def test_the_largest_foreign_message_is_a_megabyte() -> None:
+def test_the_largest_message_of_another_writer_is_a_megabyte() -> None:
     """Another writer's message may have MAX_BYTES; with one more byte it is a BadDocument."""
     raw = b'{"mensagem":"%b"}'
     fits = raw % (b"x" * (MAX_BYTES - len(raw) + 2))

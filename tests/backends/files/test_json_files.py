@@ -229,7 +229,7 @@ def test_what_killed_writers_left_is_removed(tmp_path: Path, monkeypatch: pytest
     json_files.remove_abandoned(tmp_path / "nowhere")
 
 
-def test_who_begins_to_work_in_a_directory_sweeps_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_begins_to_work_in_a_directory_cleans_it_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A robot's first write and a server's first watch of a directory delete abandoned temporary files in it."""
     litter(tmp_path, monkeypatch, json_files.ABANDONED_S + 5)
     FileWriter(tmp_path).write(Run("s2", "e", datetime(2026, 1, 1), 15))

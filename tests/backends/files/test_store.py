@@ -397,7 +397,7 @@ async def test_a_missing_directory_has_no_sessions(data_dir: Path) -> None:
     assert await FileStore(data_dir).sessions(10) == []
 
 
-async def test_a_directory_that_is_none_is_told(data_dir: Path) -> None:
+async def test_a_directory_that_is_none_is_reported(data_dir: Path) -> None:
     """If the directory is a file, sessions() and append() raise StorageUnavailable, and read() returns None."""
     data_dir.write_text("")
     store = FileStore(data_dir)

@@ -279,7 +279,7 @@ async def refused(store: RedisStore) -> float:
     return slowest
 
 
-async def test_a_redis_that_is_gone_is_told_at_once(store: RedisStore, redis_process: RedisServer) -> None:
+async def test_a_redis_that_is_gone_is_reported_at_once(store: RedisStore, redis_process: RedisServer) -> None:
     """While Redis is down, reading and appending fail within 0.5 s; once it is back, reading works again."""
     await fill(store, Robot(steps=2))
     redis_process.kill()
@@ -310,7 +310,7 @@ async def test_a_redis_that_hangs_costs_a_second_once(store: RedisStore, redis_p
         redis_process.signal(signal.SIGCONT)
 
 
-async def test_a_redis_that_refuses_is_told(redis_process: RedisServer) -> None:
+async def test_a_redis_that_refuses_is_reported(redis_process: RedisServer) -> None:
     """If Redis requires a password that the URL lacks, reading and appending fail within 0.5 s."""
     with redis_process.client() as connection:
         connection.config_set("requirepass", "secret")

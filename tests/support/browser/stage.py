@@ -84,17 +84,17 @@ async def watched(context: BrowserContext, known: re.Pattern[str] = NETWORK) -> 
     Args:
         known: console messages, exceptions, dialogs and policy violations that begin like this are ignored.
     """
-    complaints: list[str] = []
+    findings: list[str] = []
 
     def on_console(message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
-            complaints.append(message.text)
+            findings.append(message.text)
 
     def on_error(error: Error) -> None:
-        complaints.append(str(error))
+        findings.append(str(error))
 
     async def on_dialog(dialog: Dialog) -> None:
-        complaints.append(f"dialog {dialog.message}")
+        findings.append(f"dialog {dialog.message}")
         await dialog.dismiss()
 
     page = await context.new_page()
@@ -104,8 +104,8 @@ async def watched(context: BrowserContext, known: re.Pattern[str] = NETWORK) -> 
     page.on("dialog", on_dialog)
     await page.add_init_script(WITNESS)
     yield page
-    complaints += await page.evaluate("window.violations ?? []")
-    assert [text for text in complaints if not known.match(text)] == []
+    findings += await page.evaluate("window.violations ?? []")
+    assert [text for text in findings if not known.match(text)] == []
 
 
 class EmbeddingSite:
@@ -234,7 +234,7 @@ class Stage:
             await asyncio.sleep(0.01)
 
 
-async def complaints_of_axe(axe: str, page: Page, selector: str = "rpa-progress") -> list[str]:
+async def findings_of_axe(axe: str, page: Page, selector: str = "rpa-progress") -> list[str]:
     """Return the violations that axe (its source is *axe*) finds in the elements that match *selector*."""
     await page.clock.resume()  # axe uses timers, which a paused clock would stop
     await page.evaluate(axe)

@@ -147,7 +147,7 @@ class Robots:
         return {words[0]: End(**json.loads(" ".join(words[1:]))) for words in self._lines("E ")}
 
     @property
-    def complaints(self) -> list[str]:
+    def findings(self) -> list[str]:
         """The lines that the process wrote to standard error, which are the trackers' log."""
         return self.stderr.read_text().splitlines()
 
