@@ -6,7 +6,7 @@ JSON from the middleware of http/errors.py, or in a frame on an open WebSocket. 
 refusals of their own (legacy/).
 
 RpaError
-├── ConfigError          a setting is wrong: start-up ends with exit status 2
+├── ConfigError          a setting is wrong: the server exits with status 2
 ├── BadDocument          a document can't be read: it is skipped or refused
 ├── StorageUnavailable   a store can't be read or written now
 └── RequestError         a request can't be served as it is, or not now

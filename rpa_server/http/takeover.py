@@ -99,7 +99,7 @@ def server_of(request: web.Request) -> web.Server | None:
 
 
 def connection_of(request: web.Request) -> object:
-    """Return the connection of a request: the same object that connections() and on_connection() have."""
+    """Return a request's connection, the object that connections() lists and on_connection() reports."""
     return request.protocol
 
 

@@ -13,18 +13,16 @@ import uuid
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import datetime
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from .. import config, safejson
+from .. import safejson
 from ..backends.redis import writer
-from ..errors import ConfigError
 from ..progress.run import Run
 from ..progress.session_id import is_session_id
 from ..progress.snapshot import ESTIMATES_KEY
-from . import arguments
-from .failover import OFFLINE, Failover
+from . import arguments, choice
+from .failover import Failover
 
 logger = logging.getLogger(__name__)
 
@@ -86,7 +84,7 @@ class ProgressTracker:
         given = session_id is not None and not (isinstance(session_id, str) and not session_id)
         self.session_id = arguments.text_of(session_id) if given else os.environ.get("SESSION_ID") or str(uuid.uuid4())
         self._run = _new_run(self.session_id, total)
-        self._failover = _failover(self.session_id, files, client, tipo)
+        self._failover = choice.choose(self.session_id, files, client, tipo)
 
     @property
     def _lock(self) -> AbstractContextManager[object]:
@@ -237,35 +235,6 @@ def _new_run(session_id: str, total: int) -> Run:
     return Run(session_id, secrets.token_hex(8), datetime.now(), total)
 
 
-def _failover(session_id: str, files: bool, client: Any, tipo: str) -> Failover:
-    """Choose the stores for the arguments of ProgressTracker and the settings; never raises."""
-    try:
-        if not is_session_id(session_id):
-            logger.error("The session id is not valid, so nothing is reported: use A-Z a-z 0-9 . _ - only.")
-            tipo = "none"
-        settings = _settings()
-        data_dir = Path(settings.data_dir) if files and tipo != "none" else None
-        if tipo in ("none", "json"):
-            return Failover(None, data_dir)
-        if client is not None:
-            return Failover(client, data_dir)
-        if settings.redis_url is None:
-            logger.warning(OFFLINE)
-            return Failover(None, data_dir)
-        return Failover(writer.connect(settings.redis_url), data_dir)
-    except Exception:
-        logger.exception("The progress tracker can't be set up; the robot goes on without it.")
-        return Failover(None, None)
-
-
-def _settings() -> config.Settings:
-    try:
-        return config.load(os.environ)
-    except ConfigError as error:
-        logger.error("%s The tracker uses the defaults.", error)
-        return config.Settings()
-
-
 def detectar_progress_tracker(tipo: str = "auto") -> type[ProgressTracker] | None:
     """Return the tracker class for *tipo*: None for ``none``, ProgressTracker for anything else."""
     return None if isinstance(tipo, str) and tipo == "none" else ProgressTracker
@@ -280,7 +249,7 @@ def criar_progress_tracker(
 
 def verificar_redis_disponivel() -> bool:
     """Tell whether a Redis is configured and can be used within 0.8 s."""
-    url = _settings().redis_url
+    url = choice.settings().redis_url
     if url is None:
         return False
     return Failover(writer.connect(url), None).backend == "redis"

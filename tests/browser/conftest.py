@@ -8,7 +8,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
-from tests.support.browser.stage import CHROMIUM, EmbeddingSite, Stage, watched
+from tests.support.browser.stage import HEADLESS, EmbeddingSite, Stage, watched
 from tests.support.server import RedisServer, Server
 
 
@@ -55,7 +55,7 @@ async def browser() -> AsyncIterator[Browser]:
     arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
     arguments.append("--host-resolver-rules=MAP shop.test 127.0.0.1")
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        browser = await playwright.chromium.launch(executable_path=HEADLESS, args=arguments)
         yield browser
         await browser.close()
 

@@ -145,7 +145,8 @@ def test_every_name_of_the_architecture_is_there() -> None:
             assert re.search(rf"\b{name}\b", _file(path).read_text(encoding="utf-8")), (path, name)
     package = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "rpa_server").rglob("*.py"))
     for name in re.findall(r"``([A-Z]\w+|[A-Z]\w+\.\w+)``", ARCHITECTURE):
-        assert re.search(rf"\b(class|def) {name.rpartition('.')[2]}\b|\b{name} =", package), name
+        last = name.rpartition(".")[2]
+        assert re.search(rf"\b(class|def) {last}\b|\b{last} =", package), name
 
 
 def test_no_change_touches_more_than_four_files() -> None:

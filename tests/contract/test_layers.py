@@ -23,7 +23,7 @@ SETUP = ROOT / "setup.cfg"
 CONTRACTS = ["floors", "no circles", "tracker", "threads", "aiohttp", "redis", "watchfiles", "terminal"]
 
 #: Modules that may read the environment; all others get settings as arguments.
-ENVIRONMENT = {"app", "cli.commands", "cli.demo", "tracker.tracker"}
+ENVIRONMENT = {"app", "cli.commands", "cli.demo", "tracker.choice", "tracker.tracker"}
 #: Modules without a clock, socket, file or randomness of their own; a package means all modules in it.
 PURE = [
     "progress", "delivery.wire", "legacy.php_json", "legacy.progress_answer", "legacy.reader_answer",

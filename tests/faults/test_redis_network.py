@@ -132,6 +132,7 @@ def p99(values: Sequence[float]) -> float:
     return sorted(values)[int(0.99 * len(values))]
 
 
+@pytest.mark.serial
 @pytest.mark.parametrize("when", [pytest.param("at the start", marks=pytest.mark.faults_full), "in mid-run"])
 def test_R5_black_hole(tmp_path: Path, record: Record, full: bool, when: str) -> None:
     """A Redis that stops answering costs a robot one wait below 1 s; later calls are as fast as with files alone."""
@@ -149,6 +150,7 @@ def test_R5_black_hole(tmp_path: Path, record: Record, full: bool, when: str) ->
     within(later_s, FILES_S)
 
 
+@pytest.mark.serial
 def test_R5_no_names(tmp_path: Path, record: Record, full: bool) -> None:
     """When Redis closes the connection and its host's name no longer resolves, no call of a robot takes 1 s."""
     if why_no_namespaces():

@@ -129,7 +129,7 @@ async def watch_all(cases: list[Case], directory: Path, length_s: float, record:
 
 @pytest.mark.serial
 async def test_R11_password_and_permissions(tmp_path: Path, record: Record, full: bool) -> None:
-    """With a wrong password or a missing permission readiness gives the reason within 5 s, and the log stays short."""
+    """With a wrong password or missing permission, /health/ready says why within 5 s, and the log stays short."""
     with guarded() as backend:
         here = f"127.0.0.1:{backend.port}/0"
         cases = [

@@ -323,7 +323,7 @@ async def test_a_restart_sends_one_close_frame(serve: Serve) -> None:
 
 
 async def test_a_restart_drops_plain_clients_without_a_close_frame(serve: Serve) -> None:
-    """A server that stops drops the plan's page without a close frame (1006): after one the page never reconnects."""
+    """A stopping server aborts the plan's page (1006), since after a close frame it would never reconnect."""
     client = await serve()
     async with plain(client) as stream:
         await until(lambda: hub_of(client).connections == 1)

@@ -55,7 +55,7 @@ def test_updates_are_numbered_from_one_without_a_hole() -> None:
 
 
 def test_every_update_is_read_back_as_our_own() -> None:
-    """own_update() recognises every update of a Run, since the server routes updates by their head alone."""
+    """own_update() must recognise every update of a Run: the server routes updates by their head alone."""
     for update in make(20).updates:
         read = own_update(update.raw)
         assert read is not None

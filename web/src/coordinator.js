@@ -1,10 +1,10 @@
 // Follows one session: decides what happens when a message comes, a connection ends, or the page wakes up.
 //
-// Modules of their own handle the connections (connections.js), their messages (intake.js), the time of the next
-// attempt (retry.js) and the reports to the page (reporter.js). Invariants: at most one connection is live, and only
-// its messages are reported; a second one takes over once it has brought all that the page has seen; every update is
-// reported once, in order; after _close() no timer, no listener and no connection is left. A page may call the client
-// from its callbacks, so the client may be closed, or connected anew, after every report.
+// Other modules handle the connections (connections.js), their messages (intake.js), the time of the next attempt
+// (retry.js) and the reports to the page (reporter.js). Invariants: at most one connection is live, and only its messages
+// are reported; a second one takes over once it has brought all that the page has seen; every update is reported once, in
+// order, or a whole snapshot instead; after _close() no timer, listener or connection is left. A page may call the client
+// from its callbacks, so every report may close or reconnect it.
 
 import { configurationError, serverAddress } from './address.js';
 import { Connections } from './connections.js';

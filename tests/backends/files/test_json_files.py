@@ -31,7 +31,7 @@ def names(directory: Path) -> list[str]:
 
 
 def test_a_document_is_read_back_as_it_was_written(tmp_path: Path) -> None:
-    """A document is written as UTF-8 without escapes and read back unchanged; no other file stays in the directory."""
+    """A document is written as UTF-8, non-ASCII unescaped, and read back unchanged; no temporary file is left."""
     path = tmp_path / "progress_s1.json"
     json_files.write(path, {"mensagem": "Tela 5 concluída", "n": [1, 2.5, None]})
     assert json_files.read(path) == {"mensagem": "Tela 5 concluída", "n": [1, 2.5, None]}

@@ -1,6 +1,6 @@
-"""An HTTP proxy for tests that can block requests as some real networks do.
+"""An HTTP proxy for tests; it can block requests as some real networks do.
 
-A rule decides on the first request of each connection: it may block WebSockets or event streams, or refuse one request.
+A rule sees each connection's first request: it may block all WebSockets or event streams, or refuse a single one.
 """
 
 import asyncio
