@@ -13,6 +13,20 @@ logger = logging.getLogger(__name__)
 
 #: If a task has run longer than this, its failure counts as the first one again: the backoff starts over.
 _STEADY_S = 30.0
+#: How long a cancelled task may take to end before it is cancelled again.
+_AGAIN_S = 1.0
+
+
+async def cancel(tasks: set[asyncio.Task[Any]]) -> None:
+    """Cancel *tasks* until all of them have ended.
+
+    One cancellation may get lost: redis-py calls asyncio.wait_for(), which in Python 3.11 returns a result that arrives in
+    the same turn and drops the cancellation. The server would then never stop.
+    """
+    while tasks:
+        for task in tasks:
+            task.cancel()
+        _, tasks = await asyncio.wait(tasks, timeout=_AGAIN_S)
 
 
 @asynccontextmanager
@@ -22,8 +36,7 @@ async def background(work: Callable[[], Awaitable[None]], name: str) -> AsyncIte
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.wait([task])
+        await cancel({task})
 
 
 async def _supervise(work: Callable[[], Awaitable[None]], name: str) -> None:
@@ -60,6 +73,4 @@ class Tasks:
 
     async def close(self) -> None:
         """Cancel all running tasks and wait until they have ended. May be called repeatedly."""
-        for task in list(self._running):
-            task.cancel()
-        await asyncio.gather(*self._running, return_exceptions=True)
+        await cancel(set(self._running))

@@ -100,3 +100,38 @@ async def test_work_that_was_just_failing_is_cancelled_all_the_same(caplog: pyte
     async with asyncio.timeout(1), background(failing(calls, fail), "test"):
         await until(lambda: caplog.records)
     assert calls == ["called"]
+
+
+# -- a cancellation that gets lost
+
+
+async def _loses_a_cancellation(events: list[str]) -> None:
+    """Swallow the first cancellation, as asyncio.wait_for() in Python 3.11 does if its result comes in the same turn."""
+    try:
+        events.append("began")
+        await asyncio.Event().wait()
+    except asyncio.CancelledError:
+        events.append("lost")
+    await asyncio.Event().wait()
+
+
+async def test_background_work_that_loses_a_cancellation_is_cancelled_again() -> None:
+    """The block is left within 2 s although the work swallowed the first cancellation; else the server never stops."""
+    events: list[str] = []
+    async with asyncio.timeout(2):
+        async with background(lambda: _loses_a_cancellation(events), "test"):
+            await until(lambda: events)
+    assert events == ["began", "lost"]
+    assert all(task.get_name() != "test" for task in asyncio.all_tasks())
+
+
+async def test_one_off_tasks_that_lose_a_cancellation_are_cancelled_again() -> None:
+    """close() ends within 2 s although a task swallowed the first cancellation."""
+    events: list[str] = []
+    running = tasks.Tasks()
+    task = running.spawn(_loses_a_cancellation(events))
+    await until(lambda: events)
+    async with asyncio.timeout(2):
+        await running.close()
+    assert events == ["began", "lost"]
+    assert task.done()

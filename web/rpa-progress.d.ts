@@ -58,7 +58,7 @@ interface RPAUpdate {
   total_etapas?: number;
   percentual?: number;
   status?: string;
-  mensagem?: string;
+  mensagem?: string | null;
   timestamp?: string;
   dados_extra?: { [key: string]: unknown };
   estado?: RPAEstado;
@@ -79,7 +79,7 @@ interface RPASnapshot {
   /** 0 to 99 while the run goes on, 100 when it has ended; never falls within a run. */
   readonly percentual: number;
   readonly status?: string;
-  readonly mensagem?: string;
+  readonly mensagem?: string | null;
   readonly timestamp_inicio?: string;
   readonly timestamp_atualizacao?: string;
   readonly dados_extra: { readonly [key: string]: unknown };

@@ -12,6 +12,7 @@ from ..backends.base import Store
 from ..errors import StorageUnavailable
 from ..progress.outcome import Estado
 from ..progress.snapshot import estado
+from ..tasks import cancel
 
 #: At most this many sessions are counted: over six times the runs of the busiest recorded day.
 _COUNTED = 1000
@@ -69,5 +70,4 @@ class SessionCounts:
     async def close(self) -> None:
         """Cancel the count that is running, if any, and wait until it has stopped."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+            await cancel({self._task})

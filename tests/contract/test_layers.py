@@ -20,7 +20,9 @@ from tests.support.server import ROOT
 
 PACKAGE = ROOT / "rpa_server"
 SETUP = ROOT / "setup.cfg"
-CONTRACTS = ["floors", "no circles", "tracker", "threads", "aiohttp", "redis", "watchfiles", "terminal"]
+CONTRACTS = [
+    "floors", "no circles", "tracker", "robots", "backends", "threads", "aiohttp", "redis", "watchfiles", "terminal",
+]  # fmt: skip
 
 #: Modules that may read the environment; all others get settings as arguments.
 ENVIRONMENT = {"app", "cli.commands", "cli.demo", "tracker.choice", "tracker.tracker"}
@@ -28,7 +30,7 @@ ENVIRONMENT = {"app", "cli.commands", "cli.demo", "tracker.choice", "tracker.tra
 PURE = [
     "progress", "delivery.wire", "legacy.php_json", "legacy.progress_answer", "legacy.reader_answer",
     "legacy.sse_messages", "legacy.last_seen", "backends.redis.names", "backends.files.names",
-    "cli.recording", "backoff", "errors", "origins", "safejson",
+    "cli.recording", "backoff", "errors", "origins", "safejson", "http.admission", "delivery.timeline",
 ]  # fmt: skip
 
 
@@ -109,6 +111,9 @@ BREACHES = [
     Breach("tracker", "tracker.failover", "serving.bind", "from rpa_server.serving import bind"),
     Breach("tracker", "tracker.failover", "delivery.hub", _TYPING + "from rpa_server.delivery import hub"),
     Breach("tracker", "tracker.tracker", "watchers.feed", "from rpa_server.watchers import feed"),
+    Breach("robots", "cli.watch", "tracker", "from rpa_server import tracker"),
+    Breach("backends", "backends.files.store", "backends.redis.names", "from rpa_server.backends.redis import names"),
+    Breach("backends", "backends.redis.store", "backends.files.names", "from rpa_server.backends.files import names"),
     Breach("tracker", "tracker.failover", "backends.redis.store", "from rpa_server.backends.redis import store"),
     Breach("threads", "tracker.failover", "asyncio", _LAZY + "import asyncio"),
     Breach("threads", "backends.files.writer", "asyncio", "import asyncio"),
@@ -228,7 +233,10 @@ def test_reading_the_environment_is_noticed(tmp_path: Path, text: str) -> None:
 
 # -- pure modules
 
-_IMPURE = {"asyncio", "io", "logging", "os", "pathlib", "random", "secrets", "socket", "sys", "threading", "time"}
+_IMPURE = {
+    "asyncio", "io", "logging", "os", "pathlib", "random", "secrets", "socket", "subprocess", "sys", "tempfile",
+    "threading", "time", "uuid",
+}  # fmt: skip
 
 
 def _impurities(source: str) -> list[str]:

@@ -1,286 +1,363 @@
-"""Publishing over HTTP: pages see what a robot posts."""
+"""Publisher: updates over HTTP are numbered as the tracker would number them, by whichever server gets them."""
 
 import asyncio
+import contextlib
+import gc
 import json
+import os
+import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
 
-from rpa_server.http.admission import MAX_BODY
-from tests.support.application import ESTIMATES, Client, Serve, native, post, receive, stored
-from tests.support.server import RedisServer, Server, SocketWatcher, running, until, watching
+from rpa_server.backends.base import Store
+from rpa_server.backends.files.names import file_name
+from rpa_server.backends.files.store import FileStore
+from rpa_server.backends.merged import MergedStore
+from rpa_server.backends.redis.store import RedisStore, client
+from rpa_server.errors import Conflict, StorageUnavailable
+from rpa_server.http.publish import Publisher
+from rpa_server.progress import schemas
+from rpa_server.progress.outcome import SILENCE_S
+from rpa_server.progress.run import Run
+from rpa_server.progress.session_state import SessionState
+from rpa_server.progress.update import HISTORY, Cursor
+from tests.support import recordings
+from tests.support.server import RedisServer
 from tests.support.sessions import SESSION, Robot
 
-PUBLISH = f"/api/sessions/{SESSION}/events"
+
+def publication(**body: Any) -> dict[str, Any]:
+    """Check a body as the handler does."""
+    return schemas.publication(body)
+
+
+@contextlib.asynccontextmanager
+async def redis_store(server: RedisServer) -> AsyncIterator[RedisStore]:
+    store = RedisStore(client(server.url))
+    async with contextlib.aclosing(store):
+        yield store
 
 
 @pytest.fixture(params=["files", "redis"])
-async def client(request: pytest.FixtureRequest, serve: Serve) -> Client:
-    """A client of the application: each test runs with files alone and with Redis."""
+async def store(request: pytest.FixtureRequest, data_dir: Path) -> AsyncIterator[Store]:
+    """A FileStore and a RedisStore: each test runs with both."""
     if request.param == "files":
-        return await serve()
-    return await serve(redis_url=request.getfixturevalue("redis_process").url)
+        yield FileStore(data_dir)
+        return
+    async with redis_store(request.getfixturevalue("redis_process")) as made:
+        yield made
 
 
-async def refused(client: Client, status: int, code: str, **request: Any) -> str:
-    """Check that a request is refused and nothing is stored; return the error's message."""
-    async with client.post(PUBLISH, **request) as response:
-        assert response.status == status, await response.text()
-        body = await response.json()
-    assert body.keys() == {"type", "code", "message", "temporary"}
-    assert (body["type"], body["code"], body["temporary"]) == ("error", code, False)
-    async with client.get(f"/api/sessions/{SESSION}") as response:
-        assert response.status == 404, "something was stored"
-    return str(body["message"])
+async def state(store: Store) -> SessionState:
+    current = await store.read(SESSION)
+    assert current is not None
+    return current
 
 
-# -- what pages see
+async def test_the_first_step_begins_a_run(store: Store) -> None:
+    """For a session that nobody has written the first step is stored after an ``inicio``."""
+    cursor = await Publisher(store).publish(SESSION, publication(etapa=1, mensagem="Tela 1", total_etapas=5))
+    current = await state(store)
+    assert current.cursor == cursor
+    assert [update.data["evento"] for update in current.updates] == ["inicio", "progresso"]
+    snapshot = current.snapshot
+    assert (snapshot["etapa_atual"], snapshot["total_etapas"], snapshot["mensagem"]) == (1, 5, "Tela 1")
 
 
-async def test_the_answer_names_the_position(client: Client) -> None:
-    """The answer is 201 with the position of the update; numbering continues from answer to answer."""
-    answers = [await post(client, etapa=number) for number in (1, 2, 3)]
-    assert all(answer.keys() == {"session_id", "epoch", "seq"} for answer in answers)
-    assert [answer["seq"] for answer in answers] == [2, 3, 4]
-    assert {(answer["session_id"], answer["epoch"]) for answer in answers} == {(SESSION, answers[0]["epoch"])}
+async def test_numbering_goes_on(store: Store) -> None:
+    """Publications one after the other get consecutive numbers in one run."""
+    publisher = Publisher(store)
+    cursors = [await publisher.publish(SESSION, publication(etapa=number)) for number in range(1, 6)]
+    assert [cursor.seq for cursor in cursors] == [2, 3, 4, 5, 6]
+    assert len({cursor.epoch for cursor in cursors}) == 1
+    assert [update.seq for update in (await state(store)).updates] == [1, 2, 3, 4, 5, 6]
 
 
-async def test_a_step_is_seen_at_once(client: Client) -> None:
-    """A published step reaches an open page with everything that the robot passed."""
-    await post(client, etapa=1, total_etapas=5)
-    async with native(client) as stream:
-        await receive(stream)
-        answer = await post(client, etapa=2, mensagem="Tela 2 concluída", dados_extra={"placa": "ABC1D23"})
-        update = await receive(stream)
-    assert (update["type"], update["evento"], update["final"]) == ("progress_update", "progresso", False)
-    assert (update["epoch"], update["seq"]) == (answer["epoch"], answer["seq"])
-    assert (update["etapa"], update["total_etapas"], update["percentual"]) == (2, 5, 40.0)
-    assert (update["mensagem"], update["dados_extra"]) == ("Tela 2 concluída", {"placa": "ABC1D23"})
-    assert (update["status"], update["estado"]) == ("executando", "executando")
+async def test_another_server_goes_on_where_this_one_was(store: Store) -> None:
+    """Two publishers that take turns number one run: neither keeps anything between two publications."""
+    one, other = Publisher(store), Publisher(store)
+    cursors = [await (one if number % 2 else other).publish(SESSION, publication(etapa=number)) for number in range(6)]
+    assert [cursor.seq for cursor in cursors] == [2, 3, 4, 5, 6, 7]
 
 
-async def test_estimates_are_seen(client: Client) -> None:
-    """Published estimates reach a page with their step and as an update of their own, and stay in the snapshot."""
-    await post(client, etapa=4)
-    async with native(client) as stream:
-        await receive(stream)
-        await post(client, etapa=5, estimativas=ESTIMATES)
-        updates = [await receive(stream) for _ in range(2)]
-    assert [update["evento"] for update in updates] == ["progresso", "estimativas"]
-    assert [update["estimativas"] for update in updates] == [ESTIMATES, ESTIMATES]
-    await post(client, etapa=6)
-    async with native(client) as stream:
-        assert (await receive(stream))["snapshot"]["estimativas"] == ESTIMATES
+async def test_two_servers_take_turns_on_the_same_files(data_dir: Path) -> None:
+    """Two servers that take turns on the same files number one run: each sees what the other has written."""
+    one, other = Publisher(FileStore(data_dir)), Publisher(FileStore(data_dir))
+    cursors = [await (one if number % 2 else other).publish(SESSION, publication(etapa=number)) for number in range(8)]
+    assert [cursor.seq for cursor in cursors] == list(range(2, 10))
 
 
-async def test_an_error_is_seen_and_ends_nothing(client: Client) -> None:
-    """A published error reaches a page as text, and the run continues."""
-    await post(client, etapa=2)
-    async with native(client) as stream:
-        await receive(stream)
-        await post(client, erro="Placa recusada", contexto="tela 2")
-        update = await receive(stream)
-        assert (update["evento"], update["erro"], update["final"]) == ("erro", "Placa recusada", False)
-        await post(client, etapa=3)
-        assert (await receive(stream))["etapa"] == 3
+async def test_publications_at_once_never_collide(store: Store) -> None:
+    """Twenty simultaneous publications get consecutive numbers, and all of them are stored."""
+    publisher = Publisher(store)
+    cursors = await asyncio.gather(
+        *(publisher.publish(SESSION, publication(etapa=1, mensagem=f"m{number}")) for number in range(20))
+    )
+    assert sorted(cursor.seq for cursor in cursors) == list(range(2, 22))
+    updates = (await state(store)).updates
+    assert {update.data["mensagem"] for update in updates} >= {f"m{number}" for number in range(20)}
+    assert [update.seq for update in updates] == list(range(1, 22))
 
 
-@pytest.mark.parametrize(("status", "estado"), [("success", "sucesso"), ("error", "erro"), ("timeout", "expirado")])
-async def test_the_end_is_seen(client: Client, status: str, estado: str) -> None:
-    """A published end reaches a page with its ``estado`` and with the plans as its result."""
-    await post(client, etapa=14)
-    plans = {"plano_recomendado": {"valor": "R$ 1"}, "plano_alternativo": {"valor": "R$ 2"}}
-    async with native(client) as stream:
-        await receive(stream)
-        await post(client, status_final=status, dados_finais=plans)
-        update = await receive(stream)
-    assert (update["evento"], update["final"], update["estado"]) == ("final", True, estado)
-    assert update["resultado"] == plans
+async def test_two_servers_at_once_never_collide_on_redis(redis_process: RedisServer) -> None:
+    """Twenty simultaneous publications over two servers on one Redis get consecutive numbers in one run."""
+    async with redis_store(redis_process) as first, redis_store(redis_process) as second:
+        publishers = (Publisher(first), Publisher(second))
+        await publishers[0].publish(SESSION, publication(etapa=0))
+        cursors = await asyncio.gather(
+            *(publishers[number % 2].publish(SESSION, publication(etapa=1)) for number in range(20))
+        )
+        assert sorted(cursor.seq for cursor in cursors) == list(range(3, 23))
+        assert len({cursor.epoch for cursor in cursors}) == 1
+        assert [update.seq for update in (await state(first)).updates] == list(range(1, 23))
 
 
-async def test_the_error_of_the_end_is_seen_before_it(client: Client) -> None:
-    """An end with an error text reaches a page as two updates: first the error, then the end."""
-    await post(client, etapa=14)
-    async with native(client) as stream:
-        await receive(stream)
-        await post(client, status_final="error", erro_final="Cotação manual necessária")
-        updates = [await receive(stream) for _ in range(2)]
-    assert [update["evento"] for update in updates] == ["erro", "final"]
-    assert updates[1]["estado"] == "cotacao_manual"
+async def test_two_servers_begin_one_run_on_redis(redis_process: RedisServer) -> None:
+    """Two simultaneous first publications over two servers lose nothing: both are in the stored run."""
+    async with redis_store(redis_process) as first, redis_store(redis_process) as second:
+        cursors = await asyncio.gather(
+            *(Publisher(store).publish(SESSION, publication(etapa=1)) for store in (first, second))
+        )
+        current = await state(first)
+        assert {cursor.epoch for cursor in cursors} == {current.epoch}
+        assert sorted(cursor.seq for cursor in cursors) == [2, 3]
 
 
-async def test_a_new_run_behind_the_end_is_a_reset(client: Client) -> None:
-    """Step 0 after the end begins a new run: a page gets a reset, and then the updates of the new run."""
-    old = await post(client, status_final="success")
-    async with native(client) as stream:
-        await receive(stream)
-        new = await post(client, etapa=0, mensagem="De novo")
-        assert (new["epoch"] != old["epoch"], new["seq"]) == (True, 2)
-        reset = await receive(stream)
-        assert (reset["type"], reset["epoch"], reset["snapshot"]["final"]) == ("reset", new["epoch"], False)
-        await post(client, etapa=1, mensagem="Tela 1")
-        seq = reset["seq"]
-        while seq < 3:
-            update = await receive(stream)
-            assert (update["type"], update["seq"]) == ("progress_update", seq + 1)
-            seq = update["seq"]
-        assert update["mensagem"] == "Tela 1"
+# -- the kinds of publication
 
 
-async def test_posts_at_once_never_collide(client: Client) -> None:
-    """Twenty simultaneous posts get twenty consecutive numbers, and a page sees each once, in order."""
-    await post(client, etapa=0)
-    async with native(client) as stream:
-        await receive(stream)
-        answers = await asyncio.gather(*(post(client, etapa=1, mensagem=f"m{number}") for number in range(20)))
-        updates = [await receive(stream) for _ in range(20)]
-    assert sorted(answer["seq"] for answer in answers) == list(range(3, 23))
-    assert [update["seq"] for update in updates] == list(range(3, 23))
-    assert {update["mensagem"] for update in updates} == {f"m{number}" for number in range(20)}
+async def test_a_step_with_estimates_tells_of_both(store: Store) -> None:
+    """A step with estimates makes two updates, the step and the estimates, as with the tracker."""
+    estimates = {"coberturas_detalhadas": [{"nome_cobertura": "Compreensiva"}]}
+    cursor = await Publisher(store).publish(SESSION, publication(etapa=5, estimativas=estimates))
+    current = await state(store)
+    assert cursor == current.cursor
+    assert [update.data["evento"] for update in current.updates] == ["inicio", "progresso", "estimativas"]
+    assert current.view()["estimativas"] == estimates
 
 
-async def test_posts_over_two_servers_never_collide(data_dir: Path, redis_process: RedisServer) -> None:
-    """Twenty posts, nineteen at once, to two servers on one Redis get consecutive numbers; both servers show all."""
-    servers = [Server(data_dir.with_name(name), redis_process.url) for name in ("one", "two")]
-    watchers = [SocketWatcher(server.url, SESSION, "0") for server in servers]
-    with running(servers[0]), running(servers[1]):
-        async with watching(*watchers):
-            await until(lambda: all(watcher.messages for watcher in watchers))
-            async with aiohttp.ClientSession() as http:
-
-                async def send(number: int) -> tuple[int, int]:
-                    address = servers[number % 2].url + PUBLISH
-                    async with http.post(address, json={"etapa": 1, "mensagem": f"m{number}"}) as response:
-                        return response.status, (await response.json()).get("seq", 0)
-
-                answers = [await send(0)]
-                answers += await asyncio.gather(*(send(number) for number in range(1, 20)))
-            assert [status for status, _ in answers] == [201] * 20
-            assert sorted(seq for _, seq in answers) == list(range(2, 22))
-            await until(lambda: all(watcher.seqs == list(range(1, 22)) for watcher in watchers))
+async def test_an_error_does_not_end_the_run(store: Store) -> None:
+    """An error is recorded in the snapshot with its context, and does not end the run."""
+    publisher = Publisher(store)
+    await publisher.publish(SESSION, publication(etapa=2))
+    await publisher.publish(SESSION, publication(erro="Placa recusada", contexto="tela 2"))
+    current = await state(store)
+    assert current.snapshot["final"] is False
+    assert [(error["erro"], error["contexto"]) for error in current.snapshot["erros"]] == [("Placa recusada", "tela 2")]
 
 
-# -- what is accepted, and what is refused
+@pytest.mark.parametrize(("status", "estado"), [("success", "sucesso"), ("error", "erro"), ("cancelado", "cancelado")])
+async def test_the_end_is_final(store: Store, status: str, estado: str) -> None:
+    """The end is stored with the ``estado`` of its status and with its plans as the result."""
+    publisher = Publisher(store)
+    await publisher.publish(SESSION, publication(etapa=1))
+    plans = {"plano_recomendado": {"valor": "R$ 1"}}
+    await publisher.publish(SESSION, publication(status_final=status, dados_finais=plans))
+    view = (await state(store)).view()
+    assert (view["final"], view["estado"], view["percentual"]) == (True, estado, 100.0)
+    assert view["resultado"] == plans
 
 
-@pytest.mark.parametrize(
-    "body",
-    [b"", b"{", b"[]", b"5", b"null", b'"x"', b"\xff", b'{"etapa": NaN}', b'{"etapa": Infinity}', b'{"etapa": 1e999}',
-     b'{"a":' * 5000, b'{"dados_extra": {"a": -Infinity}, "etapa": 1}', b'{"etapa": 1} x',
-     b'{"etapa": ' + b"9" * 5000 + b"}"],
-    ids=lambda body: repr(body[:20]),
-)  # fmt: skip
-async def test_a_body_that_is_no_object_is_refused(client: Client, body: bytes) -> None:
-    """A body that is not a JSON object is answered 400 ``bad_request`` and stores nothing."""
-    message = await refused(client, 400, "bad_request", data=body, headers={"Content-Type": "application/json"})
-    assert "Traceback" not in message
+async def test_the_error_of_the_end_comes_before_it(store: Store) -> None:
+    """An end with an error text records the error, then the end; publish() returns the position of the end."""
+    publisher = Publisher(store)
+    cursor = await publisher.publish(SESSION, publication(status_final="error", erro_final="Cotação manual"))
+    current = await state(store)
+    assert [update.data["evento"] for update in current.updates] == ["inicio", "erro", "final"]
+    assert current.cursor == cursor
+    assert current.snapshot["estado"] == "cotacao_manual"
 
 
-@pytest.mark.parametrize(
-    "body",
-    [{}, {"etapa": "x"}, {"etapa": None}, {"etapa": []}, {"etapa": 1, "erro": "x"}, {"mensagem": "x"}, {"erro": 5},
-     {"etapa": 1, "unknown": 1}, {"etapa": 1, "dados_extra": []}, {"etapa": 1, "estimativas": "x"},
-     {"etapa": 1, "total_etapas": 0}, {"etapa": 1, "total_etapas": 10**9}, {"etapa": 1, "total_etapas": 1.5},
-     {"status_final": ""}, {"status_final": "x" * 100}, {"status_final": None}, {"etapa": 1, "mensagem": "x" * 5000},
-     {"etapa": 1, "mensagem": None}, {"etapa": 1, "status_final": "success"}],
-    ids=lambda body: json.dumps(body)[:40],
-)  # fmt: skip
-async def test_an_object_that_is_no_update_is_refused(client: Client, body: dict[str, Any]) -> None:
-    """A body that is not exactly one valid step, error or end is answered 400 ``bad_request``."""
-    message = await refused(client, 400, "bad_request", json=body)
-    assert len(message) < 500
+async def test_step_0_behind_the_end_begins_a_new_run(store: Store) -> None:
+    """Step 0 after the end makes a new epoch that counts from 1; any other step stays in the old one."""
+    publisher = Publisher(store)
+    old = await publisher.publish(SESSION, publication(status_final="success"))
+    late = await publisher.publish(SESSION, publication(etapa=15, mensagem="tarde"))
+    assert late == Cursor(old.epoch, old.seq + 1)
+    new = await publisher.publish(SESSION, publication(etapa=0, mensagem="De novo"))
+    assert new.epoch != old.epoch
+    assert new.seq == 2
+    current = await state(store)
+    assert (current.epoch, current.snapshot["final"], current.snapshot["mensagem"]) == (new.epoch, False, "De novo")
 
 
-async def test_the_message_names_what_is_wrong(client: Client) -> None:
-    """The message of a 400 names the key that is wrong."""
-    assert "total_etapas" in await refused(client, 400, "bad_request", json={"etapa": 1, "total_etapas": 0})
-    assert "unknown" in await refused(client, 400, "bad_request", json={"etapa": 1, "unknown": 1})
+async def test_step_0_of_a_running_run_is_a_step(store: Store) -> None:
+    """Step 0 during a run belongs to that run."""
+    publisher = Publisher(store)
+    first = await publisher.publish(SESSION, publication(etapa=3))
+    second = await publisher.publish(SESSION, publication(etapa=0))
+    assert second == Cursor(first.epoch, first.seq + 1)
 
 
-def step_of(size: int) -> bytes:
-    """Return the body of a step, exactly *size* bytes long."""
-    begin, end = b'{"etapa": 1, "dados_extra": {"x": "', b'"}}'
-    return begin + b"x" * (size - len(begin) - len(end)) + end
+async def test_a_message_is_made_where_none_is_given(store: Store) -> None:
+    """A step without a message gets one made of its number, such as "Etapa 5.5"."""
+    publisher = Publisher(store)
+    await publisher.publish(SESSION, publication(etapa=5))
+    await publisher.publish(SESSION, publication(etapa=5.5))
+    current = await state(store)
+    assert [update.data["mensagem"] for update in current.updates[1:]] == ["Etapa 5", "Etapa 5.5"]
+    assert [update.data["etapa"] for update in current.updates[1:]] == [5, 5.5]
 
 
-async def test_a_body_of_64_kib_is_taken(client: Client) -> None:
-    """A body of exactly 64 KiB, the largest allowed, is accepted."""
-    body = step_of(MAX_BODY)
-    assert len(body) == MAX_BODY == 64 * 1024
-    async with client.post(PUBLISH, data=body, headers={"Content-Type": "application/json"}) as response:
-        assert response.status == 201
+# -- runs begun elsewhere, other writers, other sessions
 
 
-@pytest.mark.parametrize("chunked", [False, True])
-async def test_a_larger_body_is_refused(client: Client, chunked: bool) -> None:
-    """A body of one byte more than 64 KiB is answered 413 ``too_large``, with or without a Content-Length."""
-    body = step_of(MAX_BODY + 1)
-
-    async def stream() -> Any:
-        yield body
-
-    data = stream() if chunked else body
-    await refused(client, 413, "too_large", data=data, headers={"Content-Type": "application/json"})
-
-
-@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "x/y", ""])
-async def test_another_type_is_refused(client: Client, kind: str) -> None:
-    """A body that is not application/json is answered 415, so that a form on another site can't publish."""
-    await refused(client, 415, "unsupported_media_type", data=b'{"etapa": 1}', headers={"Content-Type": kind})
+async def test_a_run_that_only_the_files_know_goes_on(data_dir: Path, redis_process: RedisServer) -> None:
+    """A run that began in the files while Redis was down keeps its numbers when Redis is back."""
+    files = FileStore(data_dir)
+    publisher = Publisher(files)
+    began = [await publisher.publish(SESSION, publication(etapa=number)) for number in (1, 2)][-1]
+    async with redis_store(redis_process) as redis:
+        both = MergedStore([redis, files])
+        cursor = await Publisher(both).publish(SESSION, publication(etapa=3))
+        current = await state(both)
+    assert cursor == current.cursor == Cursor(began.epoch, began.seq + 1)
+    assert [update.seq for update in current.updates] == [1, 2, 3, 4]
 
 
-async def test_a_session_of_another_robot_is_refused(client: Client, data_dir: Path) -> None:
-    """While a deployed robot is writing the session a post is answered 409, and the robot's file stays unchanged."""
-    data_dir.mkdir(exist_ok=True)
-    document = {key: value for key, value in Robot(steps=3).run.snapshot.items() if key not in ("estado", "final")}
-    file = data_dir / f"progress_{SESSION}.json"
-    file.write_text(json.dumps(document))
-    before = file.read_bytes()
-    async with client.post(PUBLISH, json={"etapa": 4}) as response:
-        assert response.status == 409
-        body = await response.json()
-    assert (body["type"], body["code"], body["temporary"]) == ("error", "conflict", False)
-    assert [path.read_bytes() for path in data_dir.iterdir()] == [before]
+async def test_two_servers_at_once_go_on_with_a_run_that_only_the_files_know(
+    data_dir: Path, redis_process: RedisServer
+) -> None:
+    """When two servers copy a run from the files into Redis at the same time, neither's update is lost."""
+    async with redis_store(redis_process) as first, redis_store(redis_process) as second:
+        for number in range(10):
+            name = f"s{number}"
+            began = await Publisher(FileStore(data_dir)).publish(name, publication(etapa=1))
+            stores = [MergedStore([redis, FileStore(data_dir)]) for redis in (first, second)]
+            cursors = await asyncio.gather(
+                *(Publisher(store).publish(name, publication(etapa=2)) for store in stores)
+            )
+            assert sorted(cursors) == [Cursor(began.epoch, began.seq + 1), Cursor(began.epoch, began.seq + 2)]
+            assert await first.positions([name]) == {name: max(cursors)}
 
 
-async def test_the_type_may_have_parameters(client: Client) -> None:
-    """A Content-Type of ``application/json`` may be followed by a character set."""
-    headers = {"Content-Type": "application/json; charset=utf-8"}
-    async with client.post(PUBLISH, data=b'{"etapa": 1}', headers=headers) as response:
-        assert response.status == 201
+async def test_a_run_longer_than_its_history_goes_on(data_dir: Path, redis_process: RedisServer) -> None:
+    """A run of more updates than are kept continues its numbers, in the files and in Redis."""
+    robot = Robot(steps=HISTORY + 20)
+    async with redis_store(redis_process) as redis:
+        stores: list[Store] = [FileStore(data_dir), redis]
+        for store in stores:
+            run = Run.resume(SESSION, robot.state())
+            run.base = 0
+            if isinstance(store, RedisStore):
+                await store.replay(run)
+            else:
+                await store.append(run)
+            cursor = await Publisher(store).publish(SESSION, publication(etapa=3))
+            assert cursor == Cursor("aaaa", HISTORY + 21)
 
 
-async def test_without_any_store_the_answer_is_503(serve: Serve, data_dir: Path) -> None:
-    """If no store can be written a post is answered 503 ``storage_unavailable``, which is temporary."""
-    client = await serve()
-    await until(data_dir.is_dir)
-    data_dir.rmdir()
-    data_dir.write_text("a file where the directory should be")
-    async with client.post(PUBLISH, json={"etapa": 1}) as response:
-        assert response.status == 503
-        body = await response.json()
-    assert (body["code"], body["temporary"]) == ("storage_unavailable", True)
+def deployed_run(data_dir: Path, redis: RedisServer | None, status: str, history: bool = False) -> dict[str, bytes]:
+    """Write a run as a deployed robot does, into Redis if given, else into files; return what stored() returns."""
+    document = {"etapa_atual": 3, "total_etapas": 15, "status": status, "mensagem": "x", "percentual": 20.0,
+                "timestamp_inicio": "2025-10-09T19:19:39", "timestamp_atualizacao": "2025-10-09T19:20:39",
+                "dados_extra": {}, "erros": []}  # fmt: skip
+    if redis is not None:
+        with redis.client() as connected:
+            connected.set(f"rpa:progress:{SESSION}", json.dumps(document), ex=86400)
+    else:
+        data_dir.mkdir(exist_ok=True)
+        (data_dir / file_name("progress", SESSION)).write_text(json.dumps(document))
+        if history:
+            (data_dir / file_name("history", SESSION)).write_text(json.dumps(recordings.stuck()))
+    return stored(data_dir, redis)
 
 
-async def test_without_redis_the_files_take_it(serve: Serve, data_dir: Path, redis_process: RedisServer) -> None:
-    """While Redis is down, a run that is in the files continues there, and pages see it."""
-    stored(data_dir, Robot(steps=3))
-    redis_process.kill()
-    client = await serve(redis_url=redis_process.url)
-    async with native(client) as stream:
-        assert (await receive(stream))["seq"] == 3
-        assert (await post(client, etapa=4))["seq"] == 4
-        assert (await receive(stream))["etapa"] == 4
+def stored(data_dir: Path, redis: RedisServer | None) -> dict[str, bytes]:
+    """Return everything in the files, or else in Redis, by file name or key."""
+    if redis is None:
+        return {path.name: path.read_bytes() for path in data_dir.iterdir()}
+    with redis.client() as connected:
+        return {str(key): connected.dump(key) for key in connected.scan_iter()}
 
 
-async def test_without_redis_nobody_numbers_a_run_that_may_be_there(serve: Serve, redis_process: RedisServer) -> None:
-    """A run that only Redis has is not begun anew while Redis is down: the answer is 503, which is temporary."""
-    client = await serve(redis_url=redis_process.url)
-    await post(client, etapa=1)
-    redis_process.kill()
-    async with client.post(PUBLISH, json={"etapa": 2}) as response:
-        assert response.status == 503
-        body = await response.json()
-    assert (body["code"], body["temporary"]) == ("storage_unavailable", True)
+@pytest.mark.parametrize("body", [{"etapa": 4}, {"etapa": 0}, {"erro": "x"}, {"status_final": "success"}], ids=str)
+@pytest.mark.parametrize("kind", ["snapshot", "history", "redis"])
+async def test_what_another_robot_is_writing_is_left_to_it(
+    data_dir: Path, redis_process: RedisServer, kind: str, body: dict[str, Any]
+) -> None:
+    """Publishing anything to a session that a deployed robot is writing raises Conflict and changes nothing stored."""
+    redis = redis_process if kind == "redis" else None
+    before = deployed_run(data_dir, redis, "executando", history=kind == "history")
+    async with contextlib.AsyncExitStack() as stack:
+        store: Store = FileStore(data_dir) if redis is None else await stack.enter_async_context(redis_store(redis))
+        with pytest.raises(Conflict):
+            await Publisher(store).publish(SESSION, publication(**body))
+    assert stored(data_dir, redis) == before
+
+
+@pytest.mark.parametrize("kind", ["ended", "gone"])
+async def test_behind_another_robots_run_a_new_one_of_ours_begins(data_dir: Path, kind: str) -> None:
+    """A deployed robot's session may be reused once its run has ended, or counts as expired after a long silence."""
+    deployed_run(data_dir, None, "success" if kind == "ended" else "executando")
+    if kind == "gone":
+        long_ago_s = time.time() - SILENCE_S - 1
+        os.utime(data_dir / file_name("progress", SESSION), (long_ago_s, long_ago_s))
+    store = FileStore(data_dir)
+    cursor = await Publisher(store).publish(SESSION, publication(etapa=4))
+    assert cursor.seq == 2
+    assert (await state(store)).cursor == cursor
+
+
+class Contested:
+    """A store in which another writer is always faster."""
+
+    def __init__(self) -> None:
+        self.tries = 0
+
+    async def read(self, session_id: str) -> SessionState | None:
+        return None
+
+    async def sessions(self, limit: int) -> list[str]:
+        return []
+
+    async def append(self, run: Run) -> bool:
+        self.tries += 1
+        return False
+
+
+async def test_a_session_that_others_keep_writing_is_given_up() -> None:
+    """If another writer is faster at every attempt, publish() gives up and raises StorageUnavailable."""
+    contested = Contested()
+    with pytest.raises(StorageUnavailable):
+        async with asyncio.timeout(30):
+            await Publisher(contested).publish(SESSION, publication(etapa=1))
+    assert 1 < contested.tries < 100
+
+
+async def test_sessions_do_not_wait_for_each_other() -> None:
+    """While the store hangs on one session, other sessions can be published to."""
+    hanging = asyncio.Event()
+
+    class Hanging(Contested):
+        async def read(self, session_id: str) -> SessionState | None:
+            if session_id == "slow":
+                await hanging.wait()
+            return None
+
+        async def append(self, run: Run) -> bool:
+            return True
+
+    publisher = Publisher(Hanging())
+    slow = asyncio.create_task(publisher.publish("slow", publication(etapa=1)))
+    async with asyncio.timeout(1):
+        assert (await publisher.publish("quick", publication(etapa=1))).seq == 2
+    hanging.set()
+    await slow
+
+
+async def test_nothing_is_kept_of_a_session() -> None:
+    """After publications to many sessions the publisher has no lock of any session left."""
+
+    class Accepting(Contested):
+        async def append(self, run: Run) -> bool:
+            return True
+
+    publisher = Publisher(Accepting())
+    for number in range(50):
+        await publisher.publish(f"s{number}", publication(etapa=1))
+    gc.collect()
+    assert len(publisher._locks) == 0

@@ -39,7 +39,7 @@ def wait_until(true: Callable[[], object], bound_s: float = PATIENCE_S) -> None:
 
     Raises:
         TimeoutError: it did not within *bound_s* or PATIENCE_S, whichever is longer.
-        TooSlow: it did, but later than *bound_s*.
+        BoundExceeded: it did, but later than *bound_s*.
     """
     began = time.monotonic()
     while not true():

@@ -416,12 +416,10 @@ async def test_a_thousand_files_delay_nothing(tmp_path: Path) -> None:
         directory.mkdir(parents=True)
     litter(full)
     assert len(list(full.iterdir())) > 1000
-    listening_s, because_s = float("inf"), {question.name: float("inf") for question in QUESTIONS}
     for _ in range(3):
         with_files, without = await _answers(full), await _answers(empty)
-        for name, took_s in with_files.slowest.items():
-            because_s[name] = min(because_s[name], took_s - without.slowest[name])
-        listening_s = min(listening_s, with_files.listening)
+        listening_s = with_files.listening
+        because_s = {name: took_s - without.slowest[name] for name, took_s in with_files.slowest.items()}
         if max(because_s.values()) <= 0.05 and listening_s <= 3:
             break
     figures = (f"{name} {1000 * took_s:.1f}" for name, took_s in because_s.items())

@@ -74,7 +74,7 @@ class Stopwatch:
             self.total_s[name] += took_s
 
     def check(self, what: str) -> None:
-        """Print the longest call; raise TooSlow if it took longer than LIMIT_S."""
+        """Print the longest call; raise BoundExceeded if it took longer than LIMIT_S."""
         name = max(self.longest_s, key=self.longest_s.__getitem__)
         print(f"{what}: longest of {self.calls} calls {self.longest_s[name]:.3f} s ({name})")
         within(self.longest_s[name], LIMIT_S)

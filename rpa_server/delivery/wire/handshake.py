@@ -21,6 +21,8 @@ _REQUEST = re.compile(
     r"((?:[A-Za-z-]{1,64}:[\t -~]*\r\n)+)\r\n"
 )
 _FIELD = re.compile(r"([A-Za-z-]+):([^\r]*)\r\n")
+#: More headers than any browser sends; from 129 on aiohttp refuses a request.
+_MOST_FIELDS = 64
 #: HTTP/1.1 requires the first header; any of the others announces a body, so that the request is left to aiohttp.
 _NEEDED, _ODD = "host", frozenset({"content-length", "transfer-encoding", "expect"})
 
@@ -48,7 +50,7 @@ def parse(data: bytes) -> Opening | None:
         return None
     fields = _FIELD.findall(match[3])
     headers = {name.lower(): value.strip(" \t") for name, value in fields}
-    if len(headers) < len(fields) or _NEEDED not in headers or not _ODD.isdisjoint(headers):
+    if len(fields) > _MOST_FIELDS or len(headers) < len(fields) or _NEEDED not in headers or not _ODD.isdisjoint(headers):
         return None
     return Opening(match[1], match[2], headers)
 

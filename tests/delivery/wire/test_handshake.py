@@ -95,6 +95,7 @@ def test_all_addresses_of_a_socket_are_known(path: str) -> None:
         (b"Pragma: no-cache", b"Content-Length: 5"),
         (b"Pragma: no-cache", b"Transfer-Encoding: chunked"),
         (b"no-cache", b"x" * 9000),
+        (b"Pragma: no-cache", b"\r\n".join(b"X-%s: 1" % (b"a" * number) for number in range(1, 66))),
         (b"\r\n\r\n", b"\r\n"),
         (b"\r\n\r\n", b"\r\n\r\nmore"),
     ],

@@ -146,7 +146,7 @@ async def eventually(true: Callable[[], Any], bound_s: float, step_s: float = 0.
 
     Raises:
         TimeoutError: it did not within *bound_s* or PATIENCE_S, whichever is longer.
-        TooSlow: it did, but later than *bound_s*.
+        BoundExceeded: it did, but later than *bound_s*.
     """
     began = time.monotonic()
     while True:
