@@ -2,8 +2,8 @@
 
 Pure: no clock, no socket. Updates are parsed only to be folded, or to compare the steps of unnumbered ones.
 
-Invariants: the position never goes back within a run; the kept updates are contiguous and end at the position; whatever
-changes the position calls _moved(), which clears everything that was derived from it.
+Invariants: the position never goes back within a run; the kept updates are contiguous and end at the position; only
+adopt() and _append() change the position, and both renew what is derived from it (_next_head, _welcome).
 """
 
 from dataclasses import replace
@@ -14,7 +14,7 @@ from ..errors import BadDocument
 from ..progress.session_state import SessionState, advance
 from ..progress.shapes import View
 from ..progress.snapshot import entry_of, reduce
-from ..progress.update import HISTORY, START, Cursor, Update, head, is_whole
+from ..progress.update import HISTORY, START, Cursor, Update, heads, is_whole
 from .wire.welcome import Welcome
 
 #: For how many seconds joining clients share one Welcome; no longer, because its ``estado`` depends on the robot's
@@ -52,7 +52,7 @@ class Timeline:
     """
 
     __slots__ = (
-        *("_damage", "_folded", "_heartbeat_ms", "_last_step", "_next_head", "_session_id", "_state"),
+        *("_damage", "_folded", "_heads", "_heartbeat_ms", "_last_step", "_next_head", "_session_id", "_state"),
         *("_welcome", "_welcome_until_s"),
     )
 
@@ -63,7 +63,8 @@ class Timeline:
         self._folded = 0  # ``seq`` of the last update folded into the snapshot
         self._damage: Exception | None = None  # why an update could not be folded
         self._last_step: tuple[object, object] | None = None  # of the last unnumbered update, see _step()
-        self._next_head: bytes | None = None  # first bytes of the next update
+        self._heads = b""  # template of the heads of this run's updates, see update.heads()
+        self._next_head: bytes | None = None  # first bytes of the next update; None after a read, until accept() took one
         self._welcome: Welcome | None = None  # shared by clients that join before _welcome_until_s
         self._welcome_until_s = 0.0
 
@@ -170,27 +171,19 @@ class Timeline:
             missed = [update for update in fresh.updates if _step(update) != self._last_step]
         self._state = replace(fresh, updates=fresh.updates[-HISTORY:])
         self._folded = fresh.seq
-        self._moved(None)
+        self._heads, self._next_head = heads(fresh.epoch), None
+        self._welcome = None
         return Change(missed)
 
     def _append(self, state: SessionState, update: Update) -> None:
         state.seq = update.seq
         state.written_s = None  # None: written just now
         state.updates.append(update)
-        self._moved(head(state.epoch, state.seq + 1))
+        self._next_head = self._heads % (update.seq + 1)
+        self._welcome = None
         if len(state.updates) >= _MOST:
             self._fold()  # before the oldest updates are dropped
             del state.updates[:-HISTORY]
-
-    def _moved(self, next_head: bytes | None) -> None:
-        """Clear everything that was derived from the previous position.
-
-        Args:
-            next_head: first bytes of the next update; None after a read, since most sessions that were read never get
-                an update. The first update then comes through accept(), which computes the head of the next one.
-        """
-        self._next_head = next_head
-        self._welcome = None
 
     def _fold(self) -> None:
         """Fold the updates since the last fold into the snapshot; called when that is needed, not for each update."""

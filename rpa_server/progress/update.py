@@ -100,6 +100,11 @@ def head(epoch: str, seq: int, final: bool = False) -> bytes:
     return _HEAD_BYTES % (epoch.encode(), seq, _JSON_BOOL[final])
 
 
+def heads(epoch: str) -> bytes:
+    """Return the template of head() for a run's updates before its last one: ``heads(epoch) % seq``."""
+    return (HEAD.replace("%d", "%%d") % (epoch, "false")).encode()
+
+
 def own_update(raw: bytes) -> Update | None:
     """Parse only the head of an update of our tracker; None for another writer's bytes, or if is_whole() is false."""
     match = _HEAD_PATTERN.match(raw)
