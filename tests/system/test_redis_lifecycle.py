@@ -332,7 +332,7 @@ async def test_garbage_in_mass_delays_a_good_message_little(line: Line) -> None:
     within(took_s, 2.0)
 
 
-FOREIGN: dict[str, dict[str, Any]] = {
+UNNUMBERED: dict[str, dict[str, Any]] = {
     "plan": {
         "etapa": 5,
         "mensagem": "Tela 5 concluída",
@@ -347,7 +347,7 @@ FOREIGN: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("dialect", ["plain", "native"])
-@pytest.mark.parametrize("kind", list(FOREIGN))
+@pytest.mark.parametrize("kind", list(UNNUMBERED))
 async def test_unnumbered_message_is_relayed_once_and_untouched_but_for_its_type(
     line: Line, kind: str, dialect: str
 ) -> None:
@@ -358,7 +358,7 @@ async def test_unnumbered_message_is_relayed_once_and_untouched_but_for_its_type
     async with connect(line.address(session_id), subprotocols=protocols) as websocket:
         if dialect == "native":
             assert (await _next(websocket))["type"] == "sync"
-        payload = FOREIGN[kind]
+        payload = UNNUMBERED[kind]
         line.client.publish(channel, json.dumps(payload))
         line.client.publish(channel, b'{"marker": 1}')
         frame = await _next(websocket)

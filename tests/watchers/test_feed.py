@@ -226,7 +226,7 @@ def test_a_message_of_another_writer_keeps_its_keys() -> None:
 
 
 FORM = {"cpf": "111.444.777-35", "nome": "Maria de Teste", "placa": "ABC1D23"}
-TOLD: dict[str, Any] = {
+PUBLISHED: dict[str, Any] = {
     "etapa": 2,
     "mensagem": "Placa ABC1D23 recusada",
     "dados_extra": {"dados": FORM, "valor": "R$4.631,57", **FORM},
@@ -236,7 +236,7 @@ TOLD: dict[str, Any] = {
 async def test_a_message_of_another_writer_brings_nothing_of_the_form_to_the_viewers() -> None:
     """In another writer's message, form fields are dropped, and what looks personal in a text is masked."""
     line = await Line().open()
-    line.feed.message(CHANNEL, json.dumps({**TOLD, "parametros": FORM}).encode())
+    line.feed.message(CHANNEL, json.dumps({**PUBLISHED, "parametros": FORM}).encode())
     assert line.viewer.updates[-1].data == {
         "type": "progress_update",
         "etapa": 2,
@@ -248,11 +248,11 @@ async def test_a_message_of_another_writer_brings_nothing_of_the_form_to_the_vie
 async def test_what_our_tracker_attaches_is_delivered_as_it_is() -> None:
     """An update of our tracker is not redacted: the tracker's caller decides what pages see."""
     line = await Line().open()
-    update = line.robot.run.step(2, TOLD["mensagem"], line.robot.run_time(), TOLD["dados_extra"])
+    update = line.robot.run.step(2, PUBLISHED["mensagem"], line.robot.run_time(), PUBLISHED["dados_extra"])
     line.feed.message(CHANNEL, update.raw)
     delivered = line.viewer.updates[-1]
     assert delivered.raw == update.raw
-    assert (delivered.data["mensagem"], delivered.data["dados_extra"]) == (TOLD["mensagem"], TOLD["dados_extra"])
+    assert (delivered.data["mensagem"], delivered.data["dados_extra"]) == (PUBLISHED["mensagem"], PUBLISHED["dados_extra"])
 
 
 FORGED: dict[str, dict[str, Any]] = {
