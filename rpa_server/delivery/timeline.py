@@ -171,7 +171,7 @@ class Timeline:
             missed = [update for update in fresh.updates if _step(update) != self._last_step]
         self._state = replace(fresh, updates=fresh.updates[-HISTORY:])
         self._folded = fresh.seq
-        self._heads, self._next_head = heads(fresh.epoch), None
+        self._next_head = None
         self._welcome = None
         return Change(missed)
 
@@ -179,6 +179,8 @@ class Timeline:
         state.seq = update.seq
         state.written_s = None  # None: written just now
         state.updates.append(update)
+        if self._next_head is None:  # made only now: most sessions that are read never get an update
+            self._heads = heads(state.epoch)
         self._next_head = self._heads % (update.seq + 1)
         self._welcome = None
         if len(state.updates) >= _MOST:
