@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import functools
+import itertools
 import json
 import os
 import shutil
@@ -23,11 +25,39 @@ from tests.support.timing import within
 ROOT = Path(__file__).resolve().parents[2]
 
 
+#: Ports of tests: below those that the kernel gives to connections and to port 0, in blocks of one process each.
+_PORTS = range(10_000, 30_000, 500)
+
+
+#: The socket whose name tells other processes that a block is taken; it lives as long as this process.
+_claims: list[socket.socket] = []
+
+
+@functools.cache
+def _own_ports() -> Iterator[int]:
+    """Return the ports of this process in turn, without end; no other process gets the same while it lives."""
+    for first in _PORTS:
+        claim = socket.socket(socket.AF_UNIX)
+        try:
+            claim.bind(f"\0rpa-server-tests-{first}")
+        except OSError:  # another process has this block
+            claim.close()
+            continue
+        _claims.append(claim)
+        return itertools.cycle(range(first, first + _PORTS.step))
+    raise RuntimeError(f"no free block of ports from {_PORTS.start} to {_PORTS.stop}: end other runs of the tests")
+
+
 def free_port() -> int:
-    """Return a port that nobody listens on now."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
+    """Return a port that nobody listens on now.
+
+    A server binds it some time after this has returned; two processes never get the same port in between, as they
+    might from bind() with port 0: the slower server would end, and its test would talk to the other one.
+    """
+    for port in _own_ports():
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise AssertionError("itertools.cycle() does not end")
 
 
 #: How many seconds tests wait for something that must happen: generous, since a busy machine delays everything.
