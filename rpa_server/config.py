@@ -90,6 +90,7 @@ class Settings:
         max_connections: limit for open WebSockets, event streams and waiting polls together; further ones are refused.
         redis_url: ``redis://``, ``rediss://`` or ``unix://`` address; None: store in files only.
         data_dir: directory of the JSON files, relative to the working directory.
+        exit_flush_s: how many seconds a robot's process may take at its end to hand in what Redis lacks; 0 for none.
         heartbeat_s: seconds between heartbeats on an open stream.
         allowed_origins: origins whose pages may read, in the form that origins.parse() returns; pages of the server's
             own host always may.
@@ -100,6 +101,7 @@ class Settings:
     max_connections: int = 1000
     redis_url: str | None = "redis://localhost:6379/0"
     data_dir: str = "rpa_data"
+    exit_flush_s: float = 5.0
     heartbeat_s: float = 15.0
     allowed_origins: tuple[str, ...] = (origins.ANY,)
 
@@ -135,6 +137,7 @@ class _File(Schema):
     redis = fields.Nested(_Redis, load_default=dict, allow_none=True)
     redis_url = _RedisUrl()
     data_dir = fields.String(validate=validate.Length(min=1))
+    exit_flush_s = fields.Float(validate=validate.Range(min=0, max=600))
 
 
 #: By environment variable, the path of its setting in the file.
@@ -150,6 +153,7 @@ ENVIRONMENT = {
     "REDIS_PASSWORD": ("redis", "password"),
     "RPA_REDIS_URL": ("redis_url",),
     "RPA_DATA_DIR": ("data_dir",),
+    "RPA_EXIT_FLUSH_S": ("exit_flush_s",),
 }
 
 
@@ -176,9 +180,7 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         return safejson.load_object(path.read_bytes())
     except OSError as error:
-        raise ConfigError(
-            f"The settings file {path} can't be read ({error.strerror}); RPA_CONFIG names it."
-        ) from None
+        raise ConfigError(f"The settings file {path} can't be read ({error.strerror}); RPA_CONFIG names it.") from None
     except BadDocument as error:
         raise ConfigError(f"The settings file {path} can't be used: {error}") from None
 
@@ -200,8 +202,7 @@ def _merge(values: dict[str, Any], change: dict[str, Any]) -> None:
 
 def _settings(values: dict[str, Any]) -> Settings:
     chosen: dict[str, Any] = dict(values["server"])
-    if "data_dir" in values:
-        chosen["data_dir"] = values["data_dir"]
+    chosen |= {key: values[key] for key in ("data_dir", "exit_flush_s") if key in values}
     return Settings(**chosen, redis_url=_redis_url(values))
 
 

@@ -13,6 +13,20 @@ from ..progress.session_state import SessionState
 TTL_S = 86_400
 
 
+class NotCurrent(Exception):
+    """Another run of the session is the current one, so nothing was written; see order.may_replace().
+
+    Attributes:
+        epoch: the current run.
+        waiting: True if this run becomes the current one with its first step.
+    """
+
+    def __init__(self, epoch: str, waiting: bool) -> None:
+        super().__init__(epoch)
+        self.epoch = epoch
+        self.waiting = waiting
+
+
 class Store(Protocol):
     """The store interface that the hub and the handlers use. Every method may raise StorageUnavailable."""
 
@@ -23,12 +37,15 @@ class Store(Protocol):
         """Return the ids of at most *limit* sessions, most recently changed first."""
 
     async def append(self, run: Run) -> bool:
-        """Store the updates added to *run* since it was resumed.
+        """Store the updates added to *run* since it was resumed, or all of a new run.
 
         Returns:
             True; False, with nothing stored, if another writer stored something first. The caller then has to resume
             the run anew from what read() returns.
         """
+
+    async def clock_ahead_s(self) -> float:
+        """Return how many seconds the store's clock, which orders runs, is ahead of this computer's."""
 
 
 class Notifier(Protocol):
@@ -46,7 +63,7 @@ class Writer(Protocol):
     """The interface that the tracker uses in a robot's process. Every method blocks."""
 
     def write(self, run: Run) -> None:
-        """Store the updates of *run* that are not stored yet."""
+        """Store the updates of *run* that are not stored yet; raises NotCurrent if another run is the current one."""
 
     def read(self, session_id: str) -> SessionState | None:
         """Return the current state of a session, None where nothing is stored."""

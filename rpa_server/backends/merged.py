@@ -1,13 +1,13 @@
 """Several stores as one: Redis and the files.
 
 All of them are read every time, since a robot may switch from one to the other in mid-run. If two have the session,
-session_state.later() merges their states; file times are not compared. A failing store is ignored if another store has
+session_state.later() merges their states. A failing store is ignored if another store has
 the session.
 """
 
 import asyncio
 import functools
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from ..errors import StorageUnavailable
@@ -34,9 +34,7 @@ class MergedStore:
         Raises:
             StorageUnavailable: a store failed, and no other one has the session.
         """
-        answers = await asyncio.gather(
-            *(store.read(session_id) for store in self._stores), return_exceptions=True
-        )
+        answers = await asyncio.gather(*(store.read(session_id) for store in self._stores), return_exceptions=True)
         state = functools.reduce(later, _usable(answers), None)
         failure = next((answer for answer in answers if isinstance(answer, StorageUnavailable)), None)
         if state is None and failure is not None:
@@ -59,10 +57,21 @@ class MergedStore:
         Raises:
             StorageUnavailable: no store works.
         """
+        return await self._first(lambda store: store.append(run))
+
+    async def clock_ahead_s(self) -> float:
+        """Return how far ahead the clock of the first store that works is; see Store.clock_ahead_s().
+
+        Raises:
+            StorageUnavailable: no store works.
+        """
+        return await self._first(lambda store: store.clock_ahead_s())
+
+    async def _first(self, ask: Callable[[Store], Awaitable[_T]]) -> _T:
         failure = StorageUnavailable("There is no store.")
         for store in self._stores:
             try:
-                return await store.append(run)
+                return await ask(store)
             except StorageUnavailable as error:
                 failure = error
         raise failure

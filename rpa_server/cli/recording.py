@@ -31,9 +31,7 @@ class Reporter(Protocol):
 
     def add_error(self, erro: str, contexto: str) -> None: ...
 
-    def finalizar(
-        self, status_final: str, dados_finais: dict[str, Any] | None, erro_final: str | None
-    ) -> None: ...
+    def finalizar(self, status_final: str, dados_finais: dict[str, Any] | None, erro_final: str | None) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,9 +50,7 @@ class Hub:
         counters: counts deliveries, resets and aborts of all sessions.
     """
 
-    def __init__(
-        self, store: ReadsSessions, max_connections: int, heartbeat_s: float, clock: Clock | None = None
-    ) -> None:
+    def __init__(self, store: ReadsSessions, max_connections: int, heartbeat_s: float, clock: Clock | None = None) -> None:
         self.heartbeat = Heartbeat(heartbeat_s)
         self.tasks = Tasks()
         self.counters = Counters()
@@ -114,9 +112,7 @@ class Hub:
         """Return the error for a further client, None while one more may be registered."""
         if not self._closed and len(self._clients) < self._max_connections:
             return None
-        return ServerFull(
-            f"The server is full ({self._max_connections} connections, RPA_MAX_CONNECTIONS); try again soon."
-        )
+        return ServerFull(f"The server is full ({self._max_connections} connections, RPA_MAX_CONNECTIONS); try again soon.")
 
     def enter(self, session_id: str, client: Client) -> Session:
         """Register *client* with its session until leave(); no update from now on is lost for it.

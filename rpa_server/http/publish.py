@@ -3,7 +3,7 @@
 The server numbers them as the tracker would: it resumes the stored run, adds the update and stores the run, and starts
 over if another writer stored something first. It keeps nothing in between, so any server can handle the next update.
 
-A session that another system's robot is writing is refused: the two writers would overwrite each other unnoticed.
+A live session that a tracker or another system's robot is writing is refused: nobody may speak for another's robot.
 """
 
 import asyncio
@@ -23,6 +23,8 @@ from ..progress.snapshot import estado
 from ..progress.update import Cursor
 
 _TRIES = 20
+#: How the ids of servers begin as writers of runs; a tracker's are hexadecimal.
+_HTTP = "http"
 #: The longest pause between two attempts, in seconds; random, so that two servers do not collide again.
 _PAUSE_S = 0.02
 
@@ -37,50 +39,66 @@ class Publisher:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._writer = _HTTP + secrets.token_hex(4)
 
     async def publish(self, session_id: str, publication: dict[str, Any]) -> Cursor:
         """Store one publication (see schemas.PublicationSchema) and return its position.
 
-        A publication begins a new run if there is none or the stored one is another system's; step 0 also does if the
-        stored run has ended.
+        A publication begins a new run if there is none, and a step does if the stored one was not published over HTTP;
+        step 0 also does if the stored run has ended.
 
         Args:
             session_id: a checked session id.
             publication: as schemas.publication() returns it.
 
         Raises:
-            Conflict: another system's robot is writing the session; nothing is stored.
+            Conflict: another robot has written the session, and has not ended it or ends it in this way; nothing is
+                stored.
             StorageUnavailable: the stores can't be read or written, or other writers were first _TRIES times in a row.
         """
         lock = self._locks.setdefault(session_id, asyncio.Lock())
         async with lock:
             for _ in range(_TRIES):
                 state = await self._store.read(session_id)
-                if state is not None and _is_taken(state):
-                    raise Conflict("Another robot is writing this session, and has not ended it; take an id of your own.")
-                run = _run(session_id, state, publication)
+                if state is not None and _is_taken(state, publication):
+                    raise Conflict("Another robot has written this session, not over HTTP; take an id of your own.")
+                run = await self._run(session_id, state, publication)
                 _add(run, publication)
                 if await self._store.append(run):
                     return Cursor(run.epoch, run.seq)
                 await asyncio.sleep(random.random() * _PAUSE_S)
         raise StorageUnavailable("Other writers keep writing this session; one robot should.")
 
+    async def _run(self, session_id: str, state: SessionState | None, publication: dict[str, Any]) -> Run:
+        """Return the run to which a publication belongs, the stored one or a new one."""
+        begins = publication.get("etapa") == 0
+        if state is not None and _is_ours(state) and not (begins and state.snapshot["final"]):
+            return Run.resume(session_id, state, self._writer)
+        began_ms = round((time.time() + await self._store.clock_ahead_s()) * 1000)
+        if state is not None:
+            began_ms = max(began_ms, (state.began or 0) + 1)
+        now = datetime.now()
+        run = Run(session_id, secrets.token_hex(8), now, publication["total_etapas"], began_ms, self._writer)
+        run.start(now)
+        return run
 
-def _is_taken(state: SessionState) -> bool:
-    """Tell whether another system's robot is writing the session: its run has neither ended nor expired by silence."""
-    if state.own or state.snapshot["final"]:
+
+def _is_ours(state: SessionState) -> bool:
+    """Tell whether the run was published over HTTP, here or at another server."""
+    return state.own and state.writer.startswith(_HTTP)
+
+
+def _is_taken(state: SessionState, publication: dict[str, Any]) -> bool:
+    """Tell whether another robot's run forbids a publication.
+
+    It does until it has ended or expired by silence; and then, too, unless the publication begins a run with a step: an
+    end or an error alone would replace the other run's result.
+    """
+    if _is_ours(state):
         return False
-    return estado(state.snapshot, state.silence_s(time.time())) != Estado.EXPIRADO
-
-
-def _run(session_id: str, state: SessionState | None, publication: dict[str, Any]) -> Run:
-    begins = publication.get("etapa") == 0
-    if state is not None and state.own and not (begins and state.snapshot["final"]):
-        return Run.resume(session_id, state)
-    run = Run(session_id, secrets.token_hex(8), datetime.now(), publication["total_etapas"])
-    run.replaces = state is not None
-    run.start(datetime.now())
-    return run
+    meaning = estado(state.snapshot, state.silence_s(time.time()))
+    alive = not state.snapshot["final"] and meaning in (Estado.AGUARDANDO, Estado.EXECUTANDO)
+    return alive or "etapa" not in publication
 
 
 def _add(run: Run, publication: dict[str, Any]) -> None:

@@ -38,9 +38,7 @@ class DeployedEventStream(EventStream):
     __slots__ = ("_begun", "_heard_s", "_loop", "_now", "_over", "_session", "_timer")
     encode = staticmethod(_nothing)
 
-    def __init__(
-        self, session: Session, silence_s: float, now: Callable[[], str], transport: asyncio.Transport
-    ) -> None:
+    def __init__(self, session: Session, silence_s: float, now: Callable[[], str], transport: asyncio.Transport) -> None:
         super().__init__(transport)
         self._session = session
         self._now = now

@@ -15,10 +15,14 @@ from . import deployed, redaction, schemas
 from .outcome import Estado
 from .session_state import SessionState, derived_epoch, sparse_state
 from .shapes import Snapshot, StoredHistory
-from .snapshot import begin, entry_of, reduce, update_of
+from .snapshot import begin, entry_of, is_number, reduce, update_of
 from .update import HISTORY, Cursor, Update, own_update, parse_cursor
 
 Document = dict[str, Any]
+
+
+#: The keys of StoredProgress that are not part of a Snapshot.
+_POSITION = frozenset({"epoch", "seq", "began", "stepped", "writer"})
 
 
 def own_cursor(document: Document) -> Cursor | None:
@@ -116,9 +120,16 @@ def _running(
     if full is not None and not _further(progress, cursor, full):
         return full
     brief = from_progress(session_id, progress)
-    if full is not None and full.epoch != brief.epoch and full.started > brief.started:
+    if full is not None and full.epoch != brief.epoch and _is_newer(full, brief):
         return full
     return brief if brief.sparse else _with_journal(brief, [_line(line) for line in journal])
+
+
+def _is_newer(full: SessionState, brief: SessionState) -> bool:
+    """Tell whether a history is of a newer run than a snapshot, which every writer writes at each update."""
+    if full.own and brief.own:
+        return full.claim.is_newer(brief.claim)
+    return not full.own and not brief.own and full.started > brief.started
 
 
 def _line(raw: bytes) -> Update | None:
@@ -154,8 +165,7 @@ def _with_journal(state: SessionState, journal: list[Update | None]) -> SessionS
     updates = [update for update in journal if update is not None and update.epoch == state.epoch]
     for update in updates:
         if update.seq == state.seq + 1:
-            state.snapshot = reduce(state.snapshot, entry_of(update.data))
-            state.seq = update.seq
+            fold(state, update)
     state.updates = _leading_to(state.cursor, updates)
     return state
 
@@ -215,9 +225,30 @@ def _replayed(session_id: str, updates: list[Update]) -> SessionState | None:
     if len(unbroken) != last.seq:
         return None
     snapshot = begin(session_id, unbroken[0].data["timestamp"], unbroken[0].data["total_etapas"])
+    state = SessionState(str(last.epoch), 0, snapshot, unbroken, began=_whole_ms(unbroken[0].data.get("began")))
+    state.stepped = False
     for update in unbroken:
-        snapshot = reduce(snapshot, entry_of(update.data))
-    return SessionState(str(last.epoch), last.seq, snapshot, unbroken)
+        fold(state, update)
+    return state
+
+
+def fold(state: SessionState, update: Update) -> None:
+    """Apply an own update to *state*, which is modified; ``updates`` stays as it is.
+
+    Raises:
+        BadDocument, LookupError, TypeError: the update only begins like one of our tracker's.
+    """
+    data = update.data
+    entry = entry_of(data)
+    state.snapshot = reduce(state.snapshot, entry)
+    state.seq = update.seq
+    state.stepped = state.stepped or is_number(entry["etapa"])
+    state.writer = str(data.get("writer") or "")
+
+
+def _whole_ms(value: object) -> int | None:
+    """Return *value* if it may be the time at which a run began, see UpdateMessage; else None."""
+    return value if type(value) is int and 0 < value < 10**15 else None
 
 
 @_errors_as_bad_document
@@ -236,13 +267,18 @@ def from_history(session_id: str, document: Document) -> SessionState:
     entries = history["historico"]
     started = history["timestamp_inicio"]
     epoch = cursor.epoch if cursor else derived_epoch("h", session_id, started)
+    began = _whole_ms(document.get("began")) if cursor else None
     snapshot = begin(session_id, started, history["total_etapas"])
     updates = []
     for seq, entry in enumerate(entries, 1):
         snapshot = reduce(snapshot, entry)
         if seq > len(entries) - HISTORY:
-            updates.append(update_of(snapshot, entry, epoch, seq))
-    return SessionState(epoch, len(entries), snapshot, updates)
+            updates.append(update_of(snapshot, entry, epoch, seq, began))
+    state = SessionState(epoch, len(entries), snapshot, updates, began=began)
+    if cursor:
+        state.stepped = any(is_number(entry["etapa"]) for entry in entries)
+        state.writer = str(entries[-1].get("writer") or "") if entries else ""
+    return state
 
 
 def _replayable(document: Document) -> bool:
@@ -269,7 +305,7 @@ def from_progress(session_id: str, document: Document) -> SessionState:
     cursor = own_cursor(document)
     checked = schemas.progress(deployed.in_todays_shape(document))
     stored = checked if cursor else redaction.redact(checked)
-    fields = {key: value for key, value in stored.items() if key not in ("epoch", "seq")}
+    fields = {key: value for key, value in stored.items() if key not in _POSITION}
     snapshot = cast("Snapshot", {**begin(session_id, "", 15), **fields})
     snapshot["dados_extra"] = snapshot["dados_extra"] or {}
     snapshot["session_id"] = session_id
@@ -278,7 +314,10 @@ def from_progress(session_id: str, document: Document) -> SessionState:
     snapshot["etapa_atual"] = _whole(snapshot["etapa_atual"])
     snapshot["estado"] = Estado(snapshot["estado"])
     if cursor is not None:
-        return SessionState(cursor.epoch, cursor.seq, snapshot)
+        state = SessionState(cursor.epoch, cursor.seq, snapshot, began=_whole_ms(document.get("began")))
+        state.stepped = bool(document.get("stepped", True))
+        state.writer = str(document.get("writer") or "")
+        return state
     return _sparse(session_id, snapshot, deployed.is_old(document), None)
 
 

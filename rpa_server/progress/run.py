@@ -8,6 +8,7 @@ from collections import deque
 from datetime import datetime
 from typing import Any, Self, cast
 
+from .order import Claim
 from .session_state import SessionState
 from .shapes import (
     Entry,
@@ -19,7 +20,7 @@ from .shapes import (
     StoredSession,
 )
 from .snapshot import begin, entry_of, is_number, reduce, status_of, update_of
-from .update import HISTORY, Update
+from .update import HISTORY, Update, make_update
 
 
 class Run:
@@ -30,39 +31,96 @@ class Run:
         epoch: identifies the run among all runs of the session, ``[0-9A-Za-z]{1,64}``.
         started: when the run began, in the robot's local time.
         total: number of steps; a number below 1 is taken as 1.
+        began: when the run began, in milliseconds since 1970 by the clock of the store.
+        writer: identifies whoever records updates, ``[0-9a-z]{1,16}``; ``""`` for nobody in particular.
 
     Attributes:
+        began, writer: as the arguments; change ``began`` with rebase().
         seq: the last update's number, 0 before the first one.
         base: ``seq`` at which the run was resumed, 0 for a new one.
         snapshot: the current state; each update replaces the object and never modifies it.
+        stepped: True once a step was recorded.
         entries: the last HISTORY elements of ``historico``.
         updates: the last HISTORY updates.
-        replaces: set to True by the caller to let a store replace an earlier run of the session with this one.
+        version: changes when updates that were recorded already get another number or another ``began``.
         result: the result document without ``epoch`` and ``seq``, None before the end.
     """
 
-    def __init__(self, session_id: str, epoch: str, started: datetime, total: int = 15) -> None:
+    def __init__(
+        self, session_id: str, epoch: str, started: datetime, total: int = 15, began: int = 0, writer: str = ""
+    ) -> None:
         self.session_id = session_id
         self.epoch = epoch
+        self.began = began
+        self.writer = writer
+        self.version = 0
+        self._clear(begin(session_id, started.isoformat(), max(total, 1)))
+
+    def _clear(self, snapshot: Snapshot) -> None:
         self.seq = self.base = 0
-        self.snapshot: Snapshot = begin(session_id, started.isoformat(), max(total, 1))
+        self.snapshot = snapshot
+        self.stepped = False
         self.entries: deque[Entry] = deque(maxlen=HISTORY)
         self.updates: deque[Update] = deque(maxlen=HISTORY)
-        self.replaces = False
         self.result: StoredResult | None = None
+        self._ended = 0  # number of the update that ended the run, 0 before
 
     @classmethod
-    def resume(cls, session_id: str, state: SessionState) -> Self:
+    def resume(cls, session_id: str, state: SessionState, writer: str = "") -> Self:
         """Return a run that continues the numbering of *state*, which is not modified."""
-        run = cls(session_id, state.epoch, datetime.min, state.snapshot["total_etapas"])
-        run.seq = run.base = state.seq
-        run.snapshot = state.snapshot.copy()
-        run.updates.extend(state.updates)
-        run.entries.extend(entry_of(update.data) for update in state.updates)
-        ends = [entry for entry in run.entries if entry["etapa"] == "final"]
-        if ends:
-            run.result = run._result(ends[-1]["status"], ends[-1]["timestamp"], ends[-1]["dados_extra"])
+        run = cls(session_id, state.epoch, datetime.min, 1, state.began or 0, writer)
+        run._follow(state)
         return run
+
+    def _follow(self, state: SessionState) -> None:
+        """Continue after *state*."""
+        self._clear(state.snapshot.copy())
+        self.seq = self.base = state.seq
+        self.stepped = state.stepped
+        self.updates.extend(state.updates)
+        self.entries.extend(entry_of(update.data) for update in state.updates)
+        ends = [entry for entry in self.entries if entry["etapa"] == "final"]
+        if ends:
+            self.result = self._result(ends[-1])
+        if self.snapshot["final"]:
+            self._ended = next((entry["seq"] for entry in ends), state.seq)
+
+    def rejoin(self, state: SessionState, first: int) -> None:
+        """Continue after *state*, which other writers have advanced: number what they don't have of this run anew.
+
+        Args:
+            state: the stored state of this run, with its updates.
+            first: number of the first update of this run that may not be stored; those before it are stored.
+        """
+        known = {_identity(entry_of(update.data)) for update in state.updates}
+        lacking = [entry for entry in self.entries if entry["seq"] >= first and _identity(entry) not in known]
+        self._follow(state)
+        self.version += 1
+        for entry in lacking:
+            self._record({**entry})
+
+    def absorb(self, state: SessionState) -> None:
+        """Append what other writers have stored of this run elsewhere, and this object lacks.
+
+        Args:
+            state: that stored state, with its updates.
+        """
+        known = set(map(_identity, self.entries))
+        oldest = self.entries[0]["seq"] if self.entries else 1  # what came before is known, but not kept
+        for update in state.updates:
+            entry = entry_of(update.data)
+            if update.seq >= oldest and _identity(entry) not in known:
+                self._record(entry)
+
+    def rebase(self, began: int) -> None:
+        """Change ``began``, in the recorded updates, too: the run moves to a store whose clock differs."""
+        self.began = began
+        self.version += 1
+        self.updates = deque((_with_began(update, began) for update in self.updates), maxlen=HISTORY)
+
+    def claim(self, first: int) -> Claim:
+        """Return what decides whether the updates from number *first* on may be written, see order.may_replace()."""
+        return Claim(self.epoch, self.began, self.stepped, 0 < self._ended < first)
 
     def start(self, now: datetime) -> Update:
         """Record the beginning of the run, as an ``inicio`` entry."""
@@ -118,14 +176,13 @@ class Run:
         """
         updates = [self.error(error, "finalizacao", now)] if error else []
         updates.append(self._record(self._entry("final", now, status, f"RPA {status}", data, error)))
-        self.result = self._result(status, now.isoformat(), data)
         return updates
 
-    def _result(self, status: str, time: str, data: dict[str, Any] | None) -> StoredResult:
+    def _result(self, entry: Entry) -> StoredResult:
         return {
-            "status": status,
-            "timestamp_fim": time,
-            "dados_finais": data or {},
+            "status": entry["status"],
+            "timestamp_fim": entry["timestamp"],
+            "dados_finais": entry.get("dados_extra") or {},
             "session_id": self.session_id,
         }
 
@@ -147,7 +204,7 @@ class Run:
         extra: dict[str, Any] | None = None,
         error: str | None = None,
     ) -> Entry:
-        return {
+        entry: Entry = {
             "etapa": etapa,
             "timestamp": now.isoformat(),
             "status": status,
@@ -155,13 +212,20 @@ class Run:
             "dados_extra": extra,
             "erro": error,
         }
+        if self.writer:
+            entry["writer"] = self.writer
+        return entry
 
     def _record(self, entry: Entry) -> Update:
         self.seq += 1
         entry["seq"] = self.seq
         self.entries.append(entry)
         self.snapshot = reduce(self.snapshot, entry)
-        update = update_of(self.snapshot, entry, self.epoch, self.seq)
+        self.stepped = self.stepped or is_number(entry["etapa"])
+        if entry["etapa"] == "final":
+            self.result = self._result(entry)
+            self._ended = self._ended or self.seq
+        update = update_of(self.snapshot, entry, self.epoch, self.seq, self.began)
         self.updates.append(update)
         return update
 
@@ -179,7 +243,14 @@ class Run:
 
     def brief_documents(self) -> dict[str, dict[str, Any]]:
         """Return documents() without ``history``, which grows with the run."""
-        progress: StoredProgress = {**self.snapshot, "epoch": self.epoch, "seq": self.seq}
+        progress: StoredProgress = {
+            **self.snapshot,
+            "epoch": self.epoch,
+            "seq": self.seq,
+            "began": self.began,
+            "stepped": self.stepped,
+            "writer": (self.entries[-1].get("writer") if self.entries else None) or self.writer,
+        }
         documents: dict[str, Any] = {"progress": progress}
         if self.result is not None:
             result: StoredResult = {**self.result, "epoch": self.epoch, "seq": self.seq}
@@ -206,5 +277,15 @@ class Run:
             "total_etapas": self.snapshot["total_etapas"],
             "epoch": self.epoch,
             "seq": self.seq,
+            "began": self.began,
         }
         return {**head}
+
+
+def _identity(entry: Entry) -> tuple[object, ...]:
+    """Return what identifies an entry whatever its number: no writer makes two alike in one microsecond."""
+    return entry.get("writer"), entry["timestamp"], entry["etapa"], entry["mensagem"]
+
+
+def _with_began(update: Update, began: int) -> Update:
+    return make_update({**update.data, "began": began})

@@ -1,5 +1,8 @@
 """The state of a session at one position, and rules for which of two states is newer.
 
+Runs of our writers are ordered by ``began``, the time of the store, see order.py. Times that robots wrote are compared
+only with other times of the same robot, or of other systems' robots where nothing else tells their order.
+
 Pure. documents.py builds a SessionState from what writers stored, stores return it, and the snapshots that pages get
 are made from it.
 
@@ -10,10 +13,12 @@ never goes back; ``updates`` has no gaps and ends at the position.
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 from .. import safejson
 from . import deployed
+from .order import Claim, may_replace
 from .outcome import PLAN_KEYS
 from .shapes import Entry, Snapshot, View
 from .snapshot import ESTIMATES_KEY, update_of, view
@@ -24,6 +29,8 @@ Document = Mapping[str, Any]
 
 #: First letters of derived epochs. The epochs of our tracker are hexadecimal, so none of them begins with one of these.
 _DERIVED = ("h", "s")
+#: Two clocks that differ by no more seconds are taken for the same: a difference is measured over the network.
+SAME_CLOCK_S = 2.0
 
 
 @dataclass(slots=True)
@@ -37,7 +44,11 @@ class SessionState:
         sparse: True if a deployed robot left no history: each snapshot read is one update, and the ``seq`` of these
             updates has gaps.
         end: how the run ended, if that was read from a result or session document, else None.
-        written_s: when the session was last written, seconds since 1970; None if the store can't tell.
+        written_s: when the session was last written, seconds since 1970 by the store's clock; None if it can't tell.
+        ahead_s: how many seconds the store's clock was ahead of this computer's when the state was read.
+        began: when the run began, milliseconds since 1970 by the store's clock; None if that is not known.
+        stepped: True once the run has reported a step, see order.Claim.
+        writer: who wrote the last update, ``""`` if that is not known, see shapes.UpdateMessage.
         content: hash of the snapshot as it was read, 0 if not sparse. It shows a change that left ``seq`` unchanged.
     """
 
@@ -48,6 +59,10 @@ class SessionState:
     sparse: bool = False
     end: deployed.End | None = None
     written_s: float | None = None
+    ahead_s: float = 0.0
+    began: int | None = None
+    stepped: bool = True
+    writer: str = ""
     content: int = 0
 
     @property
@@ -57,7 +72,7 @@ class SessionState:
 
     @property
     def started(self) -> str:
-        """When the run began, ISO 8601 in the robot's local time: of two runs, the one that began later is current."""
+        """When the run began, ISO 8601 in the robot's local time."""
         return str(self.snapshot["timestamp_inicio"])
 
     def view(self, silence_s: float = 0.0) -> View:
@@ -65,8 +80,34 @@ class SessionState:
         return view(self.snapshot, self.epoch, self.seq, silence_s)
 
     def silence_s(self, now_s: float) -> float:
-        """Return the seconds from the last write to *now_s* (seconds since 1970), 0 if the store can't tell."""
-        return 0.0 if self.written_s is None else max(0.0, now_s - self.written_s)
+        """Return the seconds from the last write to *now_s* (seconds since 1970, by this computer's clock).
+
+        It is 0 if the store can't tell.
+        """
+        return 0.0 if self.written_s is None else max(0.0, now_s + self.ahead_s - self.written_s)
+
+    def written_at(self, written_s: float, ahead_s: float = 0.0) -> "SessionState":
+        """Return the state with the time of its last write, from which ``began`` follows if nobody told it.
+
+        Args:
+            written_s, ahead_s: see the attributes.
+        """
+        began = self.began if self.began is not None else round((written_s - self._lasted_s()) * 1000)
+        return replace(self, written_s=written_s, ahead_s=ahead_s, began=began)
+
+    def _lasted_s(self) -> float:
+        """Return how long the run lasted until its last change, by its robot's clock; 0 if that can't be told."""
+        try:
+            changed = datetime.fromisoformat(str(self.snapshot["timestamp_atualizacao"]))
+            return max(0.0, (changed - datetime.fromisoformat(self.started)).total_seconds())
+        except (ValueError, TypeError):
+            return 0.0
+
+    @property
+    def claim(self) -> Claim:
+        """What decides the run's place among other runs of the session, by this computer's clock."""
+        ahead_ms = 0 if abs(self.ahead_s) < SAME_CLOCK_S else round(self.ahead_s * 1000)
+        return Claim(self.epoch, (self.began or 0) - ahead_ms, self.stepped, self.snapshot["final"])
 
     @property
     def own(self) -> bool:
@@ -132,7 +173,9 @@ def advance(known: SessionState, fresh: SessionState) -> SessionState:
     tracker class writes a new beginning for any program that only reads the session, while the robot goes on with the
     old run. What deployed.keep_seen() copies does not go back within a run.
     """
-    if known.own or fresh.own or (known.epoch == fresh.epoch and not fresh.sparse):
+    if known.epoch != fresh.epoch and (known.own or fresh.own):
+        return fresh if fresh.claim.is_newer(known.claim) else known
+    if known.own or (known.epoch == fresh.epoch and not fresh.sparse):
         return _kept(known, later(known, fresh))
     if not _written_later(known, fresh):
         return known
@@ -164,18 +207,29 @@ def _written_later(known: SessionState, fresh: SessionState) -> bool:
 def later(one: SessionState | None, other: SessionState | None) -> SessionState | None:
     """Merge the states of two stores, each None if its store lacks the session.
 
-    Within a run the further position wins; of two runs the one that began later wins.
+    Within a run the further position wins. Of two runs the one that began later wins, unless it has only begun, see
+    order.may_replace().
     """
     if one is None or other is None:
         return one or other
     if one.epoch != other.epoch:
-        return max(one, other, key=lambda state: (state.started, not state.sparse, state.seq, state.epoch))
+        if not one.own and not other.own:
+            return max(one, other, key=lambda state: (state.started, not state.sparse, state.seq, state.epoch))
+        earlier, newer = (one, other) if other.claim.is_newer(one.claim) else (other, one)
+        return newer if may_replace(newer.claim, earlier.claim, _apart_s(earlier, newer)) else earlier
     ahead, behind = (one, other) if one.seq >= other.seq else (other, one)
-    written_s = max((state.written_s for state in (one, other) if state.written_s is not None), default=None)
-    merged = replace(ahead, end=ahead.end or behind.end, written_s=written_s)
+    last = one if _apart_s(other, one) > 0 or other.written_s is None else other
+    merged = replace(ahead, end=ahead.end or behind.end, written_s=last.written_s, ahead_s=last.ahead_s)
     if len(ahead.updates) >= ahead.seq - behind.seq and behind.updates:
         merged.updates = _joined(behind, ahead)
     return merged
+
+
+def _apart_s(earlier: SessionState, newer: SessionState) -> float:
+    """Return how many seconds after *earlier* the state *newer* was written, 0 if a store can't tell."""
+    if earlier.written_s is None or newer.written_s is None:
+        return 0.0
+    return (newer.written_s - newer.ahead_s) - (earlier.written_s - earlier.ahead_s)
 
 
 def _joined(behind: SessionState, ahead: SessionState) -> list[Update]:

@@ -102,6 +102,7 @@ class Entry(TypedDict):
     contexto: NotRequired[str]  # tracker only, with ``erro``
     estimativas: NotRequired[Estimates | None]  # tracker only, with a step that has estimates
     seq: NotRequired[int]  # tracker only
+    writer: NotRequired[str]  # tracker only, see UpdateMessage
 
 
 class Snapshot(TypedDict):
@@ -141,6 +142,8 @@ class UpdateMessage(TypedDict):
     epoch: str  # ``[0-9A-Za-z]{1,64}``, different for each run
     seq: int  # 1, 2, 3 … within the epoch; with gaps for a deployed robot without a history
     final: bool
+    began: NotRequired[int]  # tracker only: when the run began, milliseconds since 1970 by the store's clock
+    writer: NotRequired[str]  # tracker only: who reported it, ``[0-9a-z]{1,16}``; a forked child is another writer
     estado: Estado
     session_id: str
     evento: Evento
@@ -180,6 +183,9 @@ class StoredProgress(Snapshot):
 
     epoch: NotRequired[str]
     seq: NotRequired[int]
+    began: NotRequired[int]  # see UpdateMessage
+    stepped: NotRequired[bool]  # the run has reported a step; until then it takes no other live run's place
+    writer: NotRequired[str]  # of the last update, see UpdateMessage
 
 
 class HistoryHead(TypedDict):
@@ -192,6 +198,7 @@ class HistoryHead(TypedDict):
     total_etapas: int
     epoch: NotRequired[str]
     seq: NotRequired[int]  # ``seq`` of the last entry
+    began: NotRequired[int]  # see UpdateMessage
 
 
 class StoredHistory(HistoryHead):

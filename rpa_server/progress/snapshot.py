@@ -140,13 +140,14 @@ _EFFECTS: dict[float | str, Callable[[Snapshot, Entry], None]] = {
 }
 
 
-def describe(after: Snapshot, entry: Entry, epoch: str, seq: int) -> UpdateMessage:
+def describe(after: Snapshot, entry: Entry, epoch: str, seq: int, began: int | None = None) -> UpdateMessage:
     """Build the update for *entry* as an object.
 
     Args:
         after: the snapshot that results from *entry*.
         entry: the reported entry.
         epoch, seq: the position of the update.
+        began: when the run began, see UpdateMessage; None for a run of another system.
     """
     word = entry["etapa"]
     event: Evento = word if word in EVENTS else "progresso"
@@ -168,6 +169,10 @@ def describe(after: Snapshot, entry: Entry, epoch: str, seq: int) -> UpdateMessa
         "timestamp": entry["timestamp"],
         "dados_extra": extra if event not in ("estimativas", "final") else {},
     }
+    if began is not None:
+        update["began"] = began
+    if (writer := entry.get("writer")) is not None:
+        update["writer"] = writer
     estimates = given if event == "estimativas" else entry.get("estimativas")
     if isinstance(estimates, dict):
         update["estimativas"] = cast("Estimates", estimates)
@@ -180,9 +185,9 @@ def describe(after: Snapshot, entry: Entry, epoch: str, seq: int) -> UpdateMessa
     return update
 
 
-def update_of(after: Snapshot, entry: Entry, epoch: str, seq: int) -> Update:
+def update_of(after: Snapshot, entry: Entry, epoch: str, seq: int, began: int | None = None) -> Update:
     """Build the update for *entry*; the arguments are those of describe()."""
-    return make_update(describe(after, entry, epoch, seq))
+    return make_update(describe(after, entry, epoch, seq, began))
 
 
 def entry_of(update: UpdateMessage | dict[str, Any]) -> Entry:
@@ -208,6 +213,8 @@ def entry_of(update: UpdateMessage | dict[str, Any]) -> Entry:
     }
     if "contexto" in update:
         entry["contexto"] = update["contexto"]
+    if "writer" in update:
+        entry["writer"] = update["writer"]
     if event == "progresso" and "estimativas" in update:
         entry["estimativas"] = update["estimativas"]
     return entry

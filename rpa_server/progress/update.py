@@ -7,6 +7,7 @@ Invariant: the head of an update is defined once, in HEAD; both writing and pars
 """
 
 import re
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from .. import safejson
@@ -20,6 +21,8 @@ HISTORY = 500
 #: ``final``, since servers of older versions expect exactly this head.
 HEAD = '{"type":"progress_update","epoch":"%s","seq":%d,"final":%s,'
 _HEAD_KEYS = ("type", "epoch", "seq", "final")
+#: The keys that follow the head; append.lua reads them there.
+_ORIGIN_KEYS = ("began", "writer")
 _HEAD_BYTES = HEAD.encode()
 _HEAD_FIELDS = ("([0-9A-Za-z]{1,64})", "([1-9][0-9]{0,15})", "(true|false)")
 _HEAD_PATTERN = re.compile((re.escape(HEAD).replace("%d", "%s") % _HEAD_FIELDS).encode())
@@ -132,8 +135,11 @@ def make_update(data: UpdateMessage | dict[str, Any]) -> Update:
     """Encode *data* as an update with the head in front.
 
     Args:
-        data: what snapshot.describe() returned; its keys ``type``, ``epoch``, ``seq`` and ``final`` become the head.
+        data: what snapshot.describe() returned; its keys ``type``, ``epoch``, ``seq`` and ``final`` become the head,
+            ``began`` and ``writer`` follow.
     """
     epoch, seq, final = data["epoch"], data["seq"], data["final"]
-    rest = {key: value for key, value in data.items() if key not in _HEAD_KEYS}
+    given: Mapping[str, Any] = data
+    rest = {key: given[key] for key in _ORIGIN_KEYS if key in given}
+    rest.update((key, value) for key, value in given.items() if key not in _HEAD_KEYS)
     return Update(head(epoch, seq, final) + safejson.dumps(rest)[1:], epoch, seq, final)

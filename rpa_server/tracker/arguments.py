@@ -8,9 +8,7 @@ from typing import Any
 from .. import safejson
 
 
-def sort_out(
-    total: int | str, files: Any, session_id: str | None, client: Any
-) -> tuple[int, bool, str | None, Any]:
+def sort_out(total: int | str, files: Any, session_id: str | None, client: Any) -> tuple[int, bool, str | None, Any]:
     """Interpret the positional arguments of ProgressTracker, which come in two styles.
 
     Args:

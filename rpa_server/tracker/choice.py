@@ -9,6 +9,7 @@ from .. import config
 from ..backends.redis import writer
 from ..errors import ConfigError
 from ..progress.session_id import is_session_id
+from .courier import courier
 from .failover import OFFLINE, Failover
 
 logger = logging.getLogger(__name__)
@@ -21,6 +22,7 @@ def choose(session_id: str, files: bool, client: Any, tipo: str) -> Failover:
             logger.error("The session id is not valid, so nothing is reported: use A-Z a-z 0-9 . _ - only.")
             tipo = "none"
         chosen = settings()
+        courier.patience_s = chosen.exit_flush_s
         data_dir = Path(chosen.data_dir) if files and tipo != "none" else None
         if tipo in ("none", "json"):
             return Failover(None, data_dir)

@@ -9,7 +9,9 @@ import functools
 import logging
 import os
 import secrets
+import time
 import uuid
+import weakref
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import datetime
@@ -76,18 +78,23 @@ class ProgressTracker:
         *,
         redis_client: Any = None,
     ) -> None:
-        self._open(*arguments.sort_out(total_etapas, usar_arquivo, session_id, redis_client), tipo)
+        began_s, started = time.monotonic(), datetime.now()
+        total, files, session_id, client = arguments.sort_out(total_etapas, usar_arquivo, session_id, redis_client)
+        self._open(files, session_id, client, tipo)
+        began_ms = self._failover.clock_ms() - round((time.monotonic() - began_s) * 1000)
+        self._run = Run(self.session_id, secrets.token_hex(8), started, total, began_ms, _writer_id())
         self._begin()
 
-    def _open(self, total: int, files: bool, session_id: str | None, client: Any, tipo: str) -> None:
+    def _open(self, files: bool, session_id: str | None, client: Any, tipo: str) -> None:
         self._finished = False
         given = session_id is not None and not (isinstance(session_id, str) and not session_id)
         self.session_id = arguments.text_of(session_id) if given else os.environ.get("SESSION_ID") or str(uuid.uuid4())
-        self._run = _new_run(self.session_id, total)
         self._failover = choice.choose(self.session_id, files, client, tipo)
+        weakref.finalize(self, self._failover.release).atexit = False
 
     @property
     def _lock(self) -> AbstractContextManager[object]:
+        self._run.writer = _writer_id()  # a forked child is another writer
         return self._failover.lock
 
     @_never_raises
@@ -105,7 +112,7 @@ class ProgressTracker:
 
     @property
     def lost(self) -> int:
-        """How many writes no store accepted; Redis may still get their updates later."""
+        """How many updates are stored nowhere, neither in Redis nor in files; 0 if there is to be no store."""
         return self._failover.lost
 
     @_never_raises
@@ -192,7 +199,8 @@ class ProgressTracker:
         """Delete everything that is stored of this session; the next update begins a new run."""
         with self._lock:
             self._failover.delete(self.session_id)
-            self._run = _new_run(self.session_id, self._run.snapshot["total_etapas"])
+            total, began_ms = self._run.snapshot["total_etapas"], self._failover.clock_ms()
+            self._run = Run(self.session_id, secrets.token_hex(8), datetime.now(), total, began_ms, _writer_id())
 
     limpar_arquivos = limpar_dados
 
@@ -204,20 +212,18 @@ class ProgressTracker:
         This writes nothing; the first update reported is numbered after the last stored one.
         """
         tracker = cls.__new__(cls)
-        tracker._open(15, True, session_id, redis_client, tipo)
+        tracker._open(True, session_id, redis_client, tipo)
         state = tracker._failover.read(session_id) if is_session_id(session_id) else None
         if state is None:
             return None
-        tracker._run = Run.resume(session_id, state)
+        tracker._run = Run.resume(session_id, state, _writer_id())
         tracker._finished = bool(state.snapshot["final"])
         return tracker
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._finished:
             return
         if error is not None:
@@ -231,8 +237,14 @@ class RedisProgressTracker(ProgressTracker):
     """ProgressTracker under the name that the plan gives it: ``RedisProgressTracker(session_id, redis_client)``."""
 
 
-def _new_run(session_id: str, total: int) -> Run:
-    return Run(session_id, secrets.token_hex(8), datetime.now(), total)
+@functools.cache
+def _writer_of(pid: int) -> str:
+    return secrets.token_hex(4)
+
+
+def _writer_id() -> str:
+    """Return the id under which this process writes; a forked child has another one."""
+    return _writer_of(os.getpid())
 
 
 def detectar_progress_tracker(tipo: str = "auto") -> type[ProgressTracker] | None:
@@ -240,9 +252,7 @@ def detectar_progress_tracker(tipo: str = "auto") -> type[ProgressTracker] | Non
     return None if isinstance(tipo, str) and tipo == "none" else ProgressTracker
 
 
-def criar_progress_tracker(
-    session_id: str | None = None, total_etapas: int = 15, tipo: str = "auto"
-) -> ProgressTracker:
+def criar_progress_tracker(session_id: str | None = None, total_etapas: int = 15, tipo: str = "auto") -> ProgressTracker:
     """Return a ProgressTracker; the same as calling the class."""
     return ProgressTracker(total_etapas=total_etapas, session_id=session_id, tipo=tipo)
 

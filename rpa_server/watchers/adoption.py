@@ -13,7 +13,8 @@ from ..backends.files.store import FileStore
 from ..backends.redis.store import RedisStore
 from ..errors import BadDocument, StorageUnavailable
 from ..progress.run import Run
-from ..progress.session_state import SessionState, later
+from ..progress.session_state import SAME_CLOCK_S, SessionState, later
+from ..progress.update import Update
 
 logger = logging.getLogger(__name__)
 
@@ -81,7 +82,11 @@ class Adoption:
         """Copy a run into Redis if Redis lacks it; tell whether Redis has it now."""
         stored = await self._redis.read(session_id)
         if stored is None or _lacks(stored, state):
-            if not await self._redis.replay(Run.resume(session_id, state)):
+            run = Run.resume(session_id, state)
+            ahead_s = await self._redis.clock_ahead_s()
+            if abs(ahead_s) > SAME_CLOCK_S:
+                run.rebase(run.began + round(ahead_s * 1000))
+            if not await self._redis.hand_in(run):
                 return False
             self.adopted += 1
             logger.info("Session %s was only in files; it is in Redis now.", session_id)
@@ -89,7 +94,20 @@ class Adoption:
 
 
 def _lacks(stored: SessionState, state: SessionState) -> bool:
-    """Tell whether *state* is of a later run than *stored*, or further in the same run."""
-    if stored.epoch == state.epoch:
-        return state.seq > stored.seq
-    return later(stored, state) is state
+    """Tell whether *state* is of a later run than *stored*, or has an update of the same run that *stored* lacks."""
+    if stored.epoch != state.epoch:
+        return later(stored, state) is state
+    if state.seq > stored.seq:
+        return True
+    known = {update.raw for update in stored.updates}
+    return not known.issuperset(map(_raw, _kept_by(stored, state.updates)))
+
+
+def _kept_by(stored: SessionState, updates: list[Update]) -> list[Update]:
+    """Return the *updates* that are not older than those that *stored* has."""
+    oldest = stored.updates[0].seq if stored.updates else stored.seq + 1
+    return [update for update in updates if update.seq >= oldest]
+
+
+def _raw(update: Update) -> bytes:
+    return update.raw

@@ -18,7 +18,7 @@ from typing import Any
 from ... import safejson
 from ...errors import BadDocument
 from ...progress.update import HISTORY
-from .names import KINDS, file_name, journal_name, session_of_file
+from .names import KINDS, file_name, journal_name, lock_name, session_of_file
 
 #: A larger document is not read; any recorded history of HISTORY updates is far smaller.
 MAX_BYTES = 16 * 1024 * 1024
@@ -30,6 +30,33 @@ ABANDONED_S = 600.0
 #: same names.
 _WRITER = secrets.token_hex(4)
 _numbers = itertools.count()
+
+
+#: Modification time in nanoseconds, size and inode of a file: it was not written as long as these stay the same.
+Signature = tuple[int, int, int]
+
+
+def signature(path: Path) -> Signature | None:
+    """Return the signature of a file, None if there is none or it can't be examined."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def clock_ms(directory: Path) -> int:
+    """Return the time by the clock of the file system, in milliseconds since 1970; raises OSError.
+
+    Runs in files are ordered by this clock, since it is the same for every process that uses the directory.
+    """
+    path = f"{directory}{os.sep}.clock.{_WRITER}{os.getpid():x}{next(_numbers):x}.tmp"
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o666)
+    try:
+        return os.fstat(descriptor).st_mtime_ns // 1_000_000
+    finally:
+        os.close(descriptor)
+        os.unlink(path)  # noqa: PTH108 - see write()
 
 
 def encode_history(head: dict[str, Any], entries: Iterable[bytes]) -> bytes:
@@ -172,6 +199,7 @@ def last_lines(path: Path) -> list[bytes]:
 
 def remove_all(directory: Path, session_id: str) -> None:
     """Delete every file of a session; raises OSError."""
-    for name in (*(file_name(kind, session_id) for kind in KINDS), journal_name(session_id)):
+    names = (*(file_name(kind, session_id) for kind in KINDS), journal_name(session_id), lock_name(session_id))
+    for name in names:
         with suppress(FileNotFoundError):
             (directory / name).unlink()

@@ -22,6 +22,11 @@ def journal_name(session_id: str) -> str:
     return f"updates_{session_id}.jsonl"
 
 
+def lock_name(session_id: str) -> str:
+    """Return the name of the file that writers of the session lock."""
+    return f".{session_id}.lock"
+
+
 def session_of_file(name: str) -> tuple[str, str] | None:
     """Return ``(kind, session_id)`` of a file name (a journal's kind is ``updates``), None for any other name."""
     match = _FILE.fullmatch(name)

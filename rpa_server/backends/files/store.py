@@ -13,7 +13,6 @@ import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,11 +21,13 @@ from watchfiles import Change, awatch
 from ...errors import BadDocument, StorageUnavailable
 from ...log import RateLimit
 from ...progress.documents import from_files
+from ...progress.order import may_replace
 from ...progress.run import Run
 from ...progress.session_state import SessionState, supersede
 from ...progress.update import HISTORY
 from ..base import TTL_S
 from . import json_files
+from .lock import SessionLock
 from .names import file_name, journal_name, session_of_file
 
 logger = logging.getLogger(__name__)
@@ -124,7 +125,7 @@ class FileStore:
         if state is not None:
             if before is not None and state.sparse and before.started == state.started:
                 state = supersede(before, state)
-            state = replace(state, written_s=changed_ns / 1e9)
+            state = state.written_at(changed_ns / 1e9)
         return _Read(signature, state)
 
     def _state(self, session_id: str, may_be_broken: set[str]) -> SessionState | None:
@@ -207,14 +208,25 @@ class FileStore:
     async def append(self, run: Run) -> bool:
         """Write the documents of *run*; see Store.append()."""
         async with self._writing:
-            state = await self.read(run.session_id)
-            if state is not None and (state.seq != run.base if state.epoch == run.epoch else not run.replaces):
-                return False
             try:
-                await asyncio.to_thread(self._write, run)
+                return await asyncio.to_thread(self._append, run)
             except OSError as error:
                 raise StorageUnavailable(f"{self._directory} can't be written ({error.strerror}).") from None
+
+    def _append(self, run: Run) -> bool:
+        with SessionLock(self._directory, run.session_id).held():
+            try:
+                state = self._read(run.session_id, self._kept.get(run.session_id), last_try=True).state
+            except BadDocument:  # a deployed robot's files, which no lock protects
+                state = None
+            if state is not None and not _may_write(run, state):
+                return False
+            self._write(run)
             return True
+
+    async def clock_ahead_s(self) -> float:
+        """Return 0: the file system has this computer's clock."""
+        return 0.0
 
     def _write(self, run: Run) -> None:
         if run.seq > HISTORY:
@@ -250,6 +262,13 @@ class FileStore:
                     first = False
                     if _inode(self._directory) != identity:
                         break
+
+
+def _may_write(run: Run, state: SessionState) -> bool:
+    """Tell whether *run* follows *state*, or may replace it; anything else was written since *run* was resumed."""
+    if state.epoch == run.epoch:
+        return state.seq == run.base
+    return not run.base and may_replace(run.claim(1), state.claim, state.silence_s(time.time()))
 
 
 def _counts(change: Change, path: str) -> bool:

@@ -2,7 +2,7 @@
 
 Pure, except that the script is read once at import. The tracker (blocking) and the server (asyncio) both make this
 call, so a run is stored in the same way whoever wrote it. No update is ever stored twice; after a timeout the tracker
-therefore repeats the call, with the modes ``repeat`` and ``over``.
+therefore repeats the call.
 """
 
 import hashlib
@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from ... import safejson
+from ...progress.outcome import SILENCE_S
+from ...progress.run import Run
 from ...progress.update import HISTORY, Update
 from ..base import TTL_S
 from .names import SESSIONS_KEY, channel, history_key, progress_key, result_key, session_key
 
-Mode = Literal["repeat", "exact", "new", "over"]
+Mode = Literal["append", "new", "over"]
 
 SCRIPT = Path(__file__).with_name("append.lua").read_text(encoding="utf-8")
 SHA = hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
@@ -34,61 +36,60 @@ _KEYS = {
 
 
 class Call(NamedTuple):
-    """Keys and arguments of one call of the script."""
+    """Keys and arguments of one call of the script, and its session."""
 
+    session_id: str
     keys: list[str]
     args: list[Any]
 
 
 class Answer(NamedTuple):
-    """What Redis has stored of the run after a call.
+    """What a call has done; nothing was written unless ``kind`` is ``ok``.
 
     Attributes:
-        gap: True if nothing was written, because the mode of the call forbids it; see call().
+        kind: ``ok``; ``gap``: the mode forbids writing, see call(); ``taken``: another writer of the run has used the
+            numbers; ``superseded``: a newer run is the current one; ``waiting``: an earlier run is, as long as this one
+            has not reported a step.
         seq: ``seq`` of the last stored update of this run, 0 if there is none.
+        taken: the first number of the call's updates that another writer has used, 0 if none is.
+        epoch: the run that is the current one instead, ``""`` if this one is.
     """
 
-    gap: bool
-    seq: int
+    kind: str
+    seq: int = 0
+    taken: int = 0
+    epoch: str = ""
 
 
-def call(
-    session_id: str,
-    updates: Sequence[Update],
-    documents: dict[str, dict[str, Any]],
-    now_s: float,
-    mode: Mode | int = "repeat",
-) -> Call:
-    """Build the call that appends *updates* and stores *documents*.
+def call(run: Run, updates: Sequence[Update], mode: Mode = "append") -> Call:
+    """Build the call that appends *updates* of *run* and stores its documents.
 
     Args:
-        updates: contiguous, of one epoch, at least one.
-        documents: keyed by the KINDS of files/names.py. ``progress`` should always be among them; ``history`` is
-            ignored, since in Redis the stream is the history.
-        now_s: seconds since 1970, the score in the sorted set of sessions.
-        mode: when to write, and when to refuse. ``repeat``: skip updates that are stored already; refuse if updates
-            before the first one are missing. ``over``: like ``repeat``, but if such updates are missing, drop the
-            stored ones and write. ``exact``: refuse unless the first update follows the last stored one: another
-            writer may have used its number. ``new``: refuse if any update is stored, even of another run. A number:
-            like ``repeat``, but refuse if an update after that number is stored, since another writer added it. Unless
-            the call is refused, it drops the updates of another run.
+        updates: contiguous, at least one.
+        mode: whether to write if updates before the first one are not stored. ``append``: no. ``over``: yes, and drop
+            the stored ones. ``new``: only if nothing at all is stored, not even of another run. Updates that are stored
+            already are skipped. Unless the call is refused, it drops the updates of another run.
     """
+    documents = run.brief_documents()
     kinds = [kind for kind in _KEYS if kind in documents]
-    keys = [history_key(session_id), SESSIONS_KEY, *(_KEYS[kind](session_id) for kind in kinds)]
-    first = updates[0]
+    keys = [history_key(run.session_id), SESSIONS_KEY, *(_KEYS[kind](run.session_id) for kind in kinds)]
+    claim = run.claim(updates[0].seq)
     args: list[Any] = [
-        first.epoch,
-        first.seq,
+        claim.epoch,
+        claim.began,
+        int(claim.stepped),
+        int(claim.final),
+        updates[0].seq,
         mode,
         TTL_S,
         HISTORY,
-        repr(now_s),
-        session_id,
-        channel(session_id),
+        round(SILENCE_S),
+        run.session_id,
+        channel(run.session_id),
         *(safejson.dumps(documents[kind]) for kind in kinds),
         *(update.raw for update in updates),
     ]
-    return Call(keys, args)
+    return Call(run.session_id, keys, args)
 
 
 def forbids_scripts(error: BaseException) -> bool:
@@ -99,4 +100,8 @@ def forbids_scripts(error: BaseException) -> bool:
 
 def answer(reply: Sequence[Any]) -> Answer:
     """Return what the script's reply means."""
-    return Answer(reply[0] in (b"gap", "gap"), int(reply[1]))
+    kind, *rest = (part.decode() if isinstance(part, bytes) else part for part in reply)
+    if kind in ("superseded", "waiting"):
+        return Answer(kind, epoch=str(rest[0]))
+    seq, taken = (*map(int, rest), 0)[:2]
+    return Answer(str(kind), seq, taken)

@@ -91,20 +91,24 @@ class RedisStore:
     async def read(self, session_id: str) -> SessionState | None:
         """Return the current state of a session, None if nothing is stored or the snapshot can't be understood."""
         async with self._asking("read"), self._client.pipeline(transaction=True) as pipeline:
+            asked_s = time.time()
             pipeline.get(progress_key(session_id))
             pipeline.xrange(history_key(session_id))
             pipeline.pttl(progress_key(session_id))
             pipeline.mget(result_key(session_id), session_key(session_id))
-            raw, stream, left_ms, ends = await pipeline.execute()
+            pipeline.time()
+            raw, stream, left_ms, ends, (seconds, micros) = await pipeline.execute()
         try:
             state = from_redis(session_id, raw, [fields.get(b"data", b"") for _, fields in stream], *ends)
         except BadDocument as error:
             logger.debug("Session %s in Redis: %s", session_id, error)
             return None
-        if state is not None and left_ms > 0:
-            # Every writer, deployed robots included, lets the snapshot expire a day after each write.
-            state.written_s = time.time() - (TTL_S - left_ms / 1000)
-        return state
+        if state is None or left_ms <= 0:
+            return state
+        # Every writer, deployed robots included, lets the snapshot expire a day after each write. The time of the
+        # reading is Redis' own: here some time may have passed since.
+        now_s = seconds + micros / 1e6
+        return state.written_at(now_s - (TTL_S - left_ms / 1000), now_s - asked_s)
 
     async def snapshots(self, session_ids: Sequence[str]) -> list[bytes | None]:
         """Return each session's stored snapshot as bytes, None if there is none."""
@@ -113,7 +117,7 @@ class RedisStore:
         return raw
 
     async def written(self, session_ids: Sequence[str]) -> list[float | None]:
-        """Return when each session was last written (seconds since 1970, by its writer's clock), None if unknown."""
+        """Return when each session was last written (seconds since 1970, by Redis' clock), None if unknown."""
         async with self._asking("read"):
             try:
                 times: list[float | None] = await self._client.zmscore(SESSIONS_KEY, list(session_ids))
@@ -149,27 +153,43 @@ class RedisStore:
 
     async def append(self, run: Run) -> bool:
         """Append the updates added to *run* since it was resumed; see Store.append()."""
-        mode: script.Mode = "exact" if run.base else "over" if run.replaces else "new"
-        answer = await self._store(run, run.added(), mode)
-        if answer.gap and run.base and not answer.seq:  # Redis has nothing of this run: it was only in files
-            answer = await self._store(run, list(run.updates), run.base)
-            if answer.gap and not answer.seq:  # *run* no longer has its first updates
-                return await self.replay(run)
-        return not answer.gap
+        answer = await self._store(run, run.added(), "append" if run.base else "new")
+        if answer.kind == "gap" and run.base and not answer.seq:  # Redis has nothing of this run: it was only in files
+            return await self.hand_in(run)
+        return answer.kind == "ok"
 
-    async def replay(self, run: Run) -> bool:
-        """Store all updates that *run* has; if Redis lacks the updates before them, they replace the stored ones.
+    async def hand_in(self, run: Run) -> bool:
+        """Store the updates of *run* that Redis lacks; if it lacks those before them, they replace the stored ones.
 
-        Returns True: in the mode ``over`` the script refuses nothing.
+        Updates whose numbers another writer has used get the next free ones.
+
+        Returns:
+            False, with nothing stored, if another run is the current one; see order.may_replace().
         """
-        modes: tuple[script.Mode, ...] = ("repeat", "over")
-        for mode in modes:
-            if not (await self._store(run, list(run.updates), mode)).gap:
-                return True
-        return False
+        mode: script.Mode = "append"
+        while (answer := await self._store(run, list(run.updates), mode)).kind != "ok":
+            if answer.kind == "gap":
+                mode = "over"
+            elif answer.kind == "taken":
+                stored = await self.read(run.session_id)
+                if stored is None or stored.epoch != run.epoch:
+                    return False
+                run.rejoin(stored, answer.taken)
+                if not run.added():
+                    return True
+            else:
+                return False
+        return True
 
-    async def _store(self, run: Run, updates: list[Update], mode: script.Mode | int) -> script.Answer:
-        call = script.call(run.session_id, updates, run.brief_documents(), time.time(), mode)
+    async def clock_ahead_s(self) -> float:
+        """Return how many seconds Redis' clock is ahead of this computer's."""
+        async with self._asking("read"):
+            asked_s = time.time()
+            seconds, micros = await self._client.time()
+        return float(seconds + micros / 1e6 - asked_s)
+
+    async def _store(self, run: Run, updates: list[Update], mode: script.Mode) -> script.Answer:
+        call = script.call(run, updates, mode)
         async with self._asking("written"):
             reply: Any
             try:

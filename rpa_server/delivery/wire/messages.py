@@ -4,7 +4,6 @@ Pure. The plan is the project's first design; pages that were written for it sti
 delivery/event_stream.py send these messages as frames and as events.
 """
 
-
 from ... import safejson
 from ...progress.shapes import ResetMessage, SyncMessage
 from ...progress.snapshot import with_names
