@@ -69,7 +69,7 @@ def hand_in(directory: Path, session_ids: Iterable[str], redis: writer.RedisWrit
         redis: not opened yet; it is closed at the end.
 
     Returns:
-        How many runs Redis lacked something of.
+        How many runs were in the files alone, as far as that is known, and are in Redis now.
 
     Raises:
         One of writer.ERRORS: Redis can't be reached, or failed.

@@ -14,6 +14,8 @@ from aiohttp import web
 
 from .. import app, config, log
 from ..assets import __version__
+from ..backends import leftovers
+from ..backends.redis import writer
 from ..errors import BadDocument, BadSessionId, ConfigError
 from ..progress.outcome import Estado
 from ..progress.session_id import check_session_id
@@ -129,6 +131,23 @@ def watch_session(session_id: str, url: str) -> None:
         sys.exit(130)
     click.echo(watcher.estado)
     sys.exit(0 if watcher.estado == Estado.SUCESSO else 1)
+
+
+@cli.command("flush")
+@click.argument("directory", required=False, type=click.Path(file_okay=False, path_type=Path))
+def flush_files(directory: Path | None) -> None:
+    """Hand in to Redis what robots have left in DIRECTORY, else in RPA_DATA_DIR, because they ended first."""
+    settings = config.load(os.environ)
+    log.configure("WARNING")
+    if settings.redis_url is None:
+        raise click.ClickException("There is no Redis to hand anything in to; set RPA_REDIS_URL.")
+    directory = Path(settings.data_dir) if directory is None else directory
+    try:
+        sessions = leftovers.sessions_in(directory)
+        count = leftovers.hand_in(directory, sessions, writer.RedisWriter(writer.connect(settings.redis_url)))
+    except writer.ERRORS as error:
+        raise click.ClickException(f"The files in {directory} can't be handed in ({error}).") from None
+    click.echo(f"Of {len(sessions)} sessions in {directory}, the runs of {count} are in Redis now.")
 
 
 def _is_address(url: str) -> bool:
