@@ -30,8 +30,13 @@ class NotCurrent(Exception):
 class Store(Protocol):
     """The store interface that the hub and the handlers use. Every method may raise StorageUnavailable."""
 
-    async def read(self, session_id: str) -> SessionState | None:
-        """Return the current state of a session, None if nothing usable is stored."""
+    async def read(self, session_id: str, after: int | None = None) -> SessionState | None:
+        """Return the current state of a session, None if nothing usable is stored.
+
+        Args:
+            after: number of an update of our tracker's run: the state has those after it as its updates, as far as they
+                are kept. None if the caller needs none; the state may have some nevertheless.
+        """
 
     async def sessions(self, limit: int) -> list[str]:
         """Return the ids of at most *limit* sessions, most recently changed first."""

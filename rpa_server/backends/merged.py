@@ -28,13 +28,13 @@ class MergedStore:
     def __init__(self, stores: Sequence[Store]) -> None:
         self._stores = stores
 
-    async def read(self, session_id: str) -> SessionState | None:
-        """Return the most advanced state that any store has.
+    async def read(self, session_id: str, after: int | None = None) -> SessionState | None:
+        """Return the most advanced state that any store has; see Store.read().
 
         Raises:
             StorageUnavailable: a store failed, and no other one has the session.
         """
-        answers = await asyncio.gather(*(store.read(session_id) for store in self._stores), return_exceptions=True)
+        answers = await asyncio.gather(*(store.read(session_id, after) for store in self._stores), return_exceptions=True)
         state = functools.reduce(later, _usable(answers), None)
         failure = next((answer for answer in answers if isinstance(answer, StorageUnavailable)), None)
         if state is None and failure is not None:

@@ -12,8 +12,12 @@ from ..progress.session_state import SessionState
 class ReadsSessions(Protocol):
     """The part of a store that sessions use."""
 
-    async def read(self, session_id: str) -> SessionState | None:
-        """Return the stored state, None if nothing is stored; raises StorageUnavailable if the stores can't tell."""
+    async def read(self, session_id: str, after: int | None = None) -> SessionState | None:
+        """Return the stored state, None if nothing is stored; raises StorageUnavailable if the stores can't tell.
+
+        Args:
+            after: number of the update after which the caller needs the updates, None if it needs none.
+        """
 
 
 class Clock(Protocol):

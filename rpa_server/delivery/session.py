@@ -7,8 +7,6 @@ Invariants: within an epoch a client gets every numbered update once and in orde
 between computing what a client lacks and adding it to those up to date, so that no update falls in between.
 """
 
-import asyncio
-
 from ..errors import StorageUnavailable
 from ..progress.session_state import SessionState
 from ..progress.update import START, Cursor, Update
@@ -16,6 +14,7 @@ from .audience import Audience
 from .client import Client
 from .context import SessionContext
 from .mark import Mark
+from .reading import Reading
 from .timeline import Timeline, Verdict, keep
 from .wire.welcome import Welcome
 
@@ -37,8 +36,8 @@ class Session:
     """
 
     __slots__ = (
-        *("__weakref__", "_audience", "_context", "_early", "_ending", "_loaded", "_patience", "_patient", "_reader"),
-        *("_stale", "_timeline", "_waiting", "mark", "session_id"),
+        *("__weakref__", "_audience", "_context", "_early", "_ending", "_patience", "_patient", "_reading"),
+        *("_timeline", "_waiting", "mark", "session_id"),
     )
 
     def __init__(self, session_id: str, context: SessionContext) -> None:
@@ -49,9 +48,7 @@ class Session:
         self._audience = Audience(context)
         self._early: list[Update] = []  # updates of another run or after a gap, until the next read
         self._waiting: dict[Client, Cursor] | None = None  # the cursors of clients that _is_early() lets wait
-        self._reader: asyncio.Task[None] | None = None
-        self._stale = True
-        self._loaded = False
+        self._reading = Reading(context.tasks)
         self._patience: object = None  # the timer of PATIENCE_S; stays set after it fired
         self._patient = True
         self._ending: object = None  # the timer that ends the streams, None while it is not running
@@ -79,7 +76,7 @@ class Session:
     @property
     def loaded(self) -> bool:
         """True once a read of the store has succeeded."""
-        return self._loaded
+        return self._reading.loaded
 
     @property
     def numbered(self) -> bool:
@@ -103,57 +100,47 @@ class Session:
 
     # -- reading
 
-    async def load(self) -> None:
-        """Read the store unless it has been read already; concurrent callers share one read.
+    def has(self, cursor: Cursor | None) -> bool:
+        """Tell whether nothing has to be read to serve a client with this cursor, None for a client without one."""
+        return self._reading.loaded and (cursor is None or not self._timeline.lacks(cursor))
 
-        Raises:
-            StorageUnavailable: the read failed.
-        """
-        if not self._loaded:
-            await self.refresh()
-
-    async def refresh(self) -> None:
-        """Read the store now; if the read fails or finds less than is known, the state stays as it is.
+    async def load(self, cursor: Cursor | None = None) -> None:
+        """Read what was not read yet: the state, and with *cursor* the updates after it; callers share one read.
 
         Raises:
             StorageUnavailable: the read failed, and none has succeeded before.
         """
-        self._stale = True
-        await asyncio.shield(self._read_soon())
-        if not self._loaded:
+        if not self.has(cursor):
+            await self.refresh(cursor)
+
+    async def refresh(self, cursor: Cursor | None = None) -> None:
+        """Read the store now; if the read fails or finds less than is known, the state stays as it is.
+
+        Args:
+            cursor: the updates after it are needed, too.
+
+        Raises:
+            StorageUnavailable: the read failed, and none has succeeded before.
+        """
+        await self._reading.refresh(self._read_once, cursor)
+        if not self.loaded:
             raise StorageUnavailable("The session can't be read, because no store answers; try again soon.")
 
     def changed(self) -> None:
         """Start a read of the store, or repeat the running one: the store may have more than is known here."""
-        self._stale = True
-        self._read_soon()
+        self._reading.changed(self._read_once)
 
-    def _read_soon(self) -> asyncio.Task[None]:
-        if self._reader is None or self._reader.done():
-            self._reader = self._context.tasks.spawn(self._read())
-        return self._reader
-
-    async def _read(self) -> None:
-        try:
-            while self._stale:
-                self._stale = False
-                if not await self._read_once():
-                    return
-        finally:
-            self._reader = None
-
-    async def _read_once(self) -> bool:
-        """Read the store; False if that failed and changed() was not called meanwhile: then a retry would fail, too."""
+    async def _read_once(self, wanted: int | None) -> bool:
+        """Read the store, see Reading; False if no store answers."""
         # The result of this read contains the updates that arrived before it, unless the store has lost them. It may
         # lack those that arrive while it runs.
         before, self._early = self._early, []
         try:
-            stored = await self._context.store.read(self.session_id)
+            stored = await self._context.store.read(self.session_id, self._read_after(wanted))
         except StorageUnavailable as error:
             self._context.on_read_error(error)
-            again, self._stale = self._stale, True  # changed() was called, perhaps for a store that does answer
-            return again
-        self._loaded = True
+            return False
+        self._reading.loaded = True
         self._adopt(stored)
         self._begin_waiting()
         during, self._early = self._early, []
@@ -163,6 +150,16 @@ class Session:
         for update in during:
             self.publish(update)
         return True
+
+    def _read_after(self, wanted: int | None) -> int | None:
+        """Return the number after which a read has to bring the updates, None if it need not bring any."""
+        known = self._timeline.cursor
+        if known is None:
+            # Whoever watches a session before its robot has begun gets the first updates as such.
+            missed = 0 if self._audience else None
+        else:
+            missed = known.seq if self._timeline.numbered else 0
+        return min((number for number in (missed, wanted) if number is not None), default=None)
 
     def _adopt(self, stored: SessionState | None) -> None:
         """Adopt the stored state if it is ahead of what is known, and send clients what they lack."""
@@ -225,6 +222,7 @@ class Session:
         if cursor is not None and self._is_early(cursor):
             self._waiting = self._waiting or {}
             self._waiting[client] = cursor
+            self._reading.want(cursor)
             return
         missed = None if cursor is None else self._timeline.since(cursor)
         self._audience.begin(client, self.welcome(None if missed is None else cursor), missed or ())
@@ -234,7 +232,7 @@ class Session:
         """Tell whether a client with *cursor* must wait: nothing was read yet, or Redis may just have lost the run."""
         if self._timeline.cursor is not None:
             return False
-        if not self._loaded:
+        if not self._reading.loaded:
             return True
         if cursor == START:
             return False

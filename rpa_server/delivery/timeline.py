@@ -11,7 +11,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from ..errors import BadDocument
-from ..progress.session_state import SessionState, advance
+from ..progress.session_state import SessionState, advance, joined
 from ..progress.shapes import View
 from ..progress.snapshot import entry_of, reduce
 from ..progress.update import HISTORY, START, Cursor, Update, heads, is_whole
@@ -103,6 +103,13 @@ class Timeline:
         """Return the updates after *cursor*, each once, in order; None if that can't be determined."""
         return None if self._state is None else self._state.since(cursor)
 
+    def lacks(self, cursor: Cursor) -> bool:
+        """Tell whether the updates after *cursor* are missing here, but may be stored."""
+        state = self._state
+        if state is None or state.sparse or cursor.epoch not in ("", state.epoch):
+            return False
+        return 0 < state.seq - cursor.seq <= _MOST and state.since(cursor) is None
+
     def view(self, wall_s: float) -> View | None:
         """Return the snapshot as pages get it at *wall_s* (seconds since 1970), None while nothing is known."""
         state = self.state
@@ -163,7 +170,10 @@ class Timeline:
     def adopt(self, fresh: SessionState | None) -> Change | None:
         """Adopt a stored state if it is ahead of what is known; return None if it is not."""
         known = self._state
-        if fresh is None or (known is not None and (fresh := advance(known, fresh)) is known):
+        if fresh is not None and known is not None:
+            self._extend(known, fresh)
+            fresh = advance(known, fresh)
+        if fresh is None or fresh is known:
             return None
         missed = fresh.since(START if known is None else known.cursor)
         if fresh.sparse and (known is None or known.epoch == fresh.epoch):
@@ -174,6 +184,12 @@ class Timeline:
         self._next_head = None
         self._welcome = None
         return Change(missed)
+
+    @staticmethod
+    def _extend(known: SessionState, fresh: SessionState) -> None:
+        """Keep the updates of a stored state that is not ahead, if they reach further back than those kept here."""
+        if fresh.epoch == known.epoch and fresh.seq <= known.seq and len(known.updates) >= known.seq - fresh.seq:
+            known.updates = joined(fresh, known)
 
     def _append(self, state: SessionState, update: Update) -> None:
         state.seq = update.seq

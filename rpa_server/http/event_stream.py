@@ -11,6 +11,7 @@ from ..backoff import EvenJitter
 from ..delivery.event_stream import EventStream, PlainEventStream
 from ..delivery.tcp import bound_silence
 from ..delivery.wire.sse import retry
+from ..progress.update import START
 from . import params, takeover
 from .admission import Action, Admitted
 from .keys import HUB
@@ -41,6 +42,7 @@ async def stream(
     admitted: Admitted,
     kind: Callable[[asyncio.Transport], EventStream],
     headers: dict[str, str] | None = None,
+    whole: bool = False,
 ) -> web.StreamResponse:
     """Open a stream of *kind* on a session; it lasts until either side ends it.
 
@@ -48,6 +50,7 @@ async def stream(
         admitted: what admission returned for a STREAM.
         kind: makes the stream for a transport.
         headers: extra response headers, none by default.
+        whole: True if the stream needs the run's whole history, whatever the client has.
 
     Raises:
         ServerFull: there are too many connections.
@@ -59,7 +62,7 @@ async def stream(
     bound_silence(request.transport.get_extra_info("socket"))
     client = kind(request.transport)
     session = takeover.join(request.app[HUB], admitted, client, "SSE")
-    await takeover.load(session, client)
+    await takeover.load(session, client, START if whole else admitted.cursor)
     if session.final and admitted.cursor is not None and admitted.cursor == session.cursor:
         client.connection_lost(None)
         return web.Response(status=204, headers=headers)

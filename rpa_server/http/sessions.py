@@ -50,13 +50,13 @@ async def poll(request: web.Request) -> web.StreamResponse:
     if not asked.wait_s:
         session = hub.session(asked.session_id)
         hub.linger(session)
-        await session.refresh()
+        await session.refresh(cursor)
         return _answer(session, cursor, known)
     moved = asyncio.Event()
     client = Waiter(moved.set)
     with hub.visit(asked.session_id, client) as session:
         hub.linger(session)
-        await session.refresh()
+        await session.refresh(cursor)
         if _nothing_new(session, cursor):
             session.begin(client, session.cursor)
             try:

@@ -24,6 +24,7 @@ from ..delivery.hub import Hub
 from ..delivery.session import Session
 from ..delivery.stream import Stream
 from ..errors import StorageUnavailable
+from ..progress.update import Cursor
 from .admission import Admitted
 from .keys import HUB
 
@@ -48,11 +49,14 @@ def join(hub: Hub, admitted: Admitted, client: Stream, name: str) -> Session:
     return session
 
 
-async def load(session: Session, client: Stream) -> None:
-    """Read the session that *client* has joined; if no store answers, the client gets the state once one does."""
+async def load(session: Session, client: Stream, cursor: Cursor | None) -> None:
+    """Read the session that *client* has joined, and what it lacks since *cursor*.
+
+    If no store answers, the client gets the state once one does.
+    """
     try:
         with suppress(StorageUnavailable):
-            await session.load()
+            await session.load(cursor)
     except BaseException:
         client.connection_lost(None)
         raise

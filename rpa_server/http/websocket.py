@@ -27,7 +27,7 @@ async def websocket(request: web.Request) -> web.StreamResponse:
     if admitted.refusal is None:
         # Registered before the handshake: a robot may publish the moment the page sees the socket open.
         session = takeover.join(request.app[HUB], admitted, client, client.name)
-        await takeover.load(session, client)
+        await takeover.load(session, client, admitted.cursor)
         # Answered after loading, so that clients that connect and vanish a thousand times a second have to wait for the
         # store each time.
         takeover.take_over(request, client)

@@ -47,7 +47,7 @@ def _now() -> str:
 async def _look(request: web.Request, session_id: str) -> tuple[SessionState | None, float]:
     """Return a session's newest known state (None if there is none), and the seconds that its robot has been silent."""
     try:
-        fresh = await request.app[STORE].read(session_id)
+        fresh = await request.app[STORE].read(session_id, 0)
     except StorageUnavailable:  # then the last seen state is the answer
         fresh = None
     now_s = time.time()
@@ -121,4 +121,4 @@ async def progress_events(request: web.Request) -> web.StreamResponse:
     _, silence_s = await _look(request, admitted.session_id)
     session = request.app[HUB].session(admitted.session_id)
     kind = functools.partial(DeployedEventStream, session, silence_s, _now)
-    return await event_stream.stream(request, admitted, kind, _CORS)
+    return await event_stream.stream(request, admitted, kind, _CORS, whole=True)

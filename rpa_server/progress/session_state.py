@@ -221,7 +221,7 @@ def later(one: SessionState | None, other: SessionState | None) -> SessionState 
     last = one if _apart_s(other, one) > 0 or other.written_s is None else other
     merged = replace(ahead, end=ahead.end or behind.end, written_s=last.written_s, ahead_s=last.ahead_s)
     if len(ahead.updates) >= ahead.seq - behind.seq and behind.updates:
-        merged.updates = _joined(behind, ahead)
+        merged.updates = joined(behind, ahead)
     return merged
 
 
@@ -232,7 +232,7 @@ def _apart_s(earlier: SessionState, newer: SessionState) -> float:
     return (newer.written_s - newer.ahead_s) - (earlier.written_s - earlier.ahead_s)
 
 
-def _joined(behind: SessionState, ahead: SessionState) -> list[Update]:
+def joined(behind: SessionState, ahead: SessionState) -> list[Update]:
     """Return the longest contiguous history that two overlapping or adjacent ones form together."""
     new = ahead.updates[len(ahead.updates) - (ahead.seq - behind.seq) :] if ahead.seq > behind.seq else []
     joined = behind.updates + new

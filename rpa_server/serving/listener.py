@@ -105,7 +105,7 @@ class Listener:
         session = takeover.join(self._hub, admitted, client, client.name)
         transport.set_protocol(client)
         head = handshake.answer(admitted.accept, opening.headers)
-        if session.loaded:
+        if session.has(admitted.cursor):
             self._begin(session, client, head, admitted.cursor)
         else:
             transport.pause_reading()
@@ -114,7 +114,7 @@ class Listener:
     async def _load(self, session: Session, client: Socket, head: bytes, cursor: Cursor | None) -> None:
         """Answer after reading the session, so that clients that connect and vanish wait for the store each time."""
         try:
-            await takeover.load(session, client)
+            await takeover.load(session, client, cursor)
         except BaseException:
             client.abort()
             raise

@@ -67,7 +67,7 @@ class Adoption:
         for session_id, changed_ns in await self._files.changed(_MOST_SESSIONS, TTL_S):
             if changed_ns in (self._settled.get(session_id), self._others.get(session_id)):
                 continue
-            state = await self._files.read(session_id)
+            state = await self._files.read(session_id, 0)
             if state is None or not state.own or not state.updates:
                 self._others[session_id] = changed_ns
                 continue
@@ -80,7 +80,7 @@ class Adoption:
 
     async def _adopt(self, state: SessionState, session_id: str) -> bool:
         """Copy a run into Redis if Redis lacks it; tell whether Redis has it now."""
-        stored = await self._redis.read(session_id)
+        stored = await self._redis.read(session_id, 0)
         if stored is None or _lacks(stored, state):
             run = Run.resume(session_id, state)
             ahead_s = await self._redis.clock_ahead_s()

@@ -38,7 +38,7 @@ class Shelf:
         if self.failure is not None:
             raise self.failure
 
-    async def read(self, session_id: str) -> SessionState | None:
+    async def read(self, session_id: str, after: int | None = None) -> SessionState | None:
         self._fail()
         return self.state
 
@@ -162,7 +162,7 @@ async def test_both_stores_are_asked_at_once() -> None:
     meeting = asyncio.Barrier(2)
 
     class Slow(Shelf):
-        async def read(self, session_id: str) -> SessionState | None:
+        async def read(self, session_id: str, after: int | None = None) -> SessionState | None:
             await meeting.wait()
             return None
 

@@ -17,7 +17,7 @@ from rpa_server.cli import recording
 from rpa_server.legacy import sse_messages
 from rpa_server.legacy.outcomes import deployed_words
 from rpa_server.progress import outcome, shapes
-from rpa_server.progress.documents import from_files
+from rpa_server.progress.file_documents import from_files
 from rpa_server.progress.outcome import Estado
 from rpa_server.progress.run import Run
 from rpa_server.progress.snapshot import EVENTS

@@ -215,7 +215,7 @@ async def test_a_bug_in_one_read_stops_no_other(caplog: pytest.LogCaptureFixture
     calls: list[str] = []
 
     class Buggy(SlowStore):
-        async def read(self, session_id: str) -> SessionState | None:
+        async def read(self, session_id: str, after: int | None = None) -> SessionState | None:
             calls.append(session_id)
             if len(calls) == 2:
                 raise ZeroDivisionError("on purpose")

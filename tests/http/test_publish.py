@@ -308,11 +308,14 @@ class Contested:
     def __init__(self) -> None:
         self.tries = 0
 
-    async def read(self, session_id: str) -> SessionState | None:
+    async def read(self, session_id: str, after: int | None = None) -> SessionState | None:
         return None
 
     async def sessions(self, limit: int) -> list[str]:
         return []
+
+    async def clock_ahead_s(self) -> float:
+        return 0.0
 
     async def append(self, run: Run) -> bool:
         self.tries += 1
@@ -333,7 +336,7 @@ async def test_sessions_do_not_wait_for_each_other() -> None:
     hanging = asyncio.Event()
 
     class Hanging(Contested):
-        async def read(self, session_id: str) -> SessionState | None:
+        async def read(self, session_id: str, after: int | None = None) -> SessionState | None:
             if session_id == "slow":
                 await hanging.wait()
             return None

@@ -3,7 +3,8 @@
 from typing import Any
 
 from rpa_server.legacy.last_seen import LastSeen
-from rpa_server.progress.documents import from_files, from_history
+from rpa_server.progress.documents import from_history
+from rpa_server.progress.file_documents import from_files
 from rpa_server.progress.outcome import SILENCE_S
 from rpa_server.progress.session_state import SessionState
 from tests.support import recordings

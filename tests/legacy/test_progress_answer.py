@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 from rpa_server import safejson
 from rpa_server.errors import BadDocument
 from rpa_server.legacy import php_json, progress_answer, reader_answer, sse_messages
-from rpa_server.progress.documents import from_history, from_redis
+from rpa_server.progress.documents import from_history
 from rpa_server.progress.outcome import SILENCE_S
+from rpa_server.progress.redis_documents import from_redis
 from tests.support import deployed, pages, recordings
 from tests.support.answers import CASES, NOW, Case, answered, ours
 from tests.support.deployed import Document

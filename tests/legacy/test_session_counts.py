@@ -26,7 +26,7 @@ class Shelf:
         self.pause_s = 0.0
         self.away = False
 
-    async def read(self, session_id: str) -> SessionState | None:
+    async def read(self, session_id: str, after: int | None = None) -> SessionState | None:
         self.reads += 1
         await asyncio.sleep(self.pause_s)
         if self.away:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from rpa_server.progress import deployed
 from rpa_server.progress.deployed import End
-from rpa_server.progress.documents import from_files
+from rpa_server.progress.file_documents import from_files
 from rpa_server.progress.shapes import Snapshot
 from rpa_server.progress.snapshot import begin
 from tests.support import recordings

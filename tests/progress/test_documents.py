@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from rpa_server import safejson
 from rpa_server.errors import BadDocument
 from rpa_server.progress import documents
-from rpa_server.progress.documents import from_files, from_history, from_redis
+from rpa_server.progress.documents import from_history
+from rpa_server.progress.file_documents import from_files
+from rpa_server.progress.redis_documents import from_redis
 from rpa_server.progress.run import Run
 from rpa_server.progress.session_state import SessionState, advance
 from rpa_server.progress.snapshot import is_number

@@ -8,7 +8,8 @@ import pytest
 from rpa_server import safejson
 from rpa_server.backends.files.names import KINDS
 from rpa_server.cli import recording
-from rpa_server.progress.documents import from_files, from_history
+from rpa_server.progress.documents import from_history
+from rpa_server.progress.file_documents import from_files
 from rpa_server.progress.run import Run
 from rpa_server.progress.session_state import SessionState
 from rpa_server.progress.snapshot import is_number

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from rpa_server.legacy import php_json, progress_answer
-from rpa_server.progress.documents import from_files
+from rpa_server.progress.file_documents import from_files
 from rpa_server.progress.session_state import SessionState
 from tests.support import deployed, recordings
 from tests.support.deployed import Document

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TypeVar
 
@@ -53,7 +54,7 @@ class Robot:
 
 
 class SlowStore:
-    """A store whose reads can be delayed: they return the state as it was when the read began.
+    """A store whose reads can be delayed: they return the state as it was when the read began, and what is asked for.
 
     Attributes:
         stored: the current state.
@@ -75,11 +76,13 @@ class SlowStore:
     def release(self) -> None:
         self._open.set()
 
-    async def read(self, session_id: str) -> SessionState | None:
+    async def read(self, session_id: str, after: int | None = None) -> SessionState | None:
         self.reads += 1
         state = self.stored
         if state is not None:
-            state = SessionState(state.epoch, state.seq, state.snapshot.copy(), list(state.updates), state.sparse)
+            asked = state.seq if after is None else after
+            updates = [update for update in state.updates if state.sparse or update.seq > asked]
+            state = replace(state, snapshot=state.snapshot.copy(), updates=updates)
         await asyncio.sleep(0)
         await self._open.wait()
         if self.failing:
@@ -211,6 +214,6 @@ async def settle() -> None:
 async def watch(session: Session, viewer: AnyClient, cursor: Cursor | None = None) -> AnyClient:
     """Register *viewer* with *session*, read the store and begin, as a handler does; return *viewer*."""
     session.join(viewer)
-    await session.load()
+    await session.load(cursor)
     session.begin(viewer, cursor)
     return viewer

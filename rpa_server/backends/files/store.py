@@ -20,7 +20,7 @@ from watchfiles import Change, awatch
 
 from ...errors import BadDocument, StorageUnavailable
 from ...log import RateLimit
-from ...progress.documents import from_files
+from ...progress.file_documents import from_files
 from ...progress.order import may_replace
 from ...progress.run import Run
 from ...progress.session_state import SessionState, supersede
@@ -81,8 +81,12 @@ class FileStore:
         self._log_limit = RateLimit()
         self.broken = 0
 
-    async def read(self, session_id: str) -> SessionState | None:
-        """Return the state of a session, None if it has no files; if they are broken, the last good state or None."""
+    async def read(self, session_id: str, after: int | None = None) -> SessionState | None:
+        """Return the state of a session, None if it has no files; if they are broken, the last good state or None.
+
+        Args:
+            after: see Store.read(); the state has all updates that are kept.
+        """
         kept = self._kept.get(session_id)
         for attempt in range(1, _TRIES + 1):
             try:

@@ -16,7 +16,7 @@ from typing import Any
 
 from ... import safejson
 from ...errors import BadDocument
-from ...progress.documents import from_files
+from ...progress.file_documents import from_files
 from ...progress.order import may_replace
 from ...progress.run import Run
 from ...progress.session_state import SessionState

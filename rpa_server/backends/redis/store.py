@@ -3,12 +3,11 @@
 Invariant: no round trip takes longer than TIMEOUT_S; after a failed one, calls fail at once for up to a second.
 """
 
-import asyncio
 import logging
 import random
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import redis.asyncio
@@ -16,23 +15,24 @@ from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from ... import safejson
 from ...backoff import Breaker
 from ...errors import BadDocument, StorageUnavailable
-from ...progress.documents import from_redis
+from ...progress.documents import own_cursor
+from ...progress.redis_documents import from_foreign, from_own, replayed
 from ...progress.run import Run
 from ...progress.session_id import is_session_id
 from ...progress.session_state import SessionState
 from ...progress.update import Cursor, Update, own_update
 from ..base import TTL_S
 from . import append as script
+from .connection import Command
+from .link import TIMEOUT_S, Link
 from .names import SESSIONS_KEY, history_key, progress_key, result_key, session_key
 
 logger = logging.getLogger(__name__)
 
-TIMEOUT_S = 1.0
 _LISTED = 1000
-#: How many calls use a connection at the same time: reading a thousand sessions must not take a thousand descriptors.
-_CONNECTIONS = 16
 #: This module relies on these options, so they override the address: timeouts, no retries, replies as bytes in RESP2.
 _OPTIONS: dict[str, Any] = {
     "socket_connect_timeout": TIMEOUT_S,
@@ -62,44 +62,52 @@ class RedisStore:
 
     def __init__(self, connection: redis.asyncio.Redis) -> None:
         self._client = connection
+        self._link = Link(connection.connection_pool)
         self._breaker = Breaker(base_s=0.25, cap_s=1.0)
-        self._turns = asyncio.Semaphore(_CONNECTIONS)
 
-    @asynccontextmanager
-    async def _asking(self, what: str) -> AsyncIterator[None]:
-        """Convert exceptions of Redis in the block into StorageUnavailable.
-
-        While the breaker is open, StorageUnavailable is raised before the block runs.
+    async def _ask(self, what: str, *commands: Command) -> list[Any]:
+        """Send commands and return their replies; a refused command's is the exception.
 
         Args:
             what: completes the error message "Redis can't be …": "read", "written".
-        """
-        async with self._turns:
-            if not self._breaker.allows(time.monotonic()):
-                raise StorageUnavailable(f"Redis can't be {what}, it has just failed to answer.")
-            try:
-                yield
-            except redis.ResponseError as error:  # Redis did answer, so the breaker records no failure
-                if isinstance(error, redis.ReadOnlyError):  # a new connection may lead to the new master
-                    await self._client.connection_pool.disconnect(inuse_connections=False)
-                raise StorageUnavailable(f"Redis can't be {what} ({error}).") from None
-            except ERRORS as error:
-                self._breaker.failed(time.monotonic(), random.random())
-                raise StorageUnavailable(f"Redis can't be {what} ({error}).") from None
-            self._breaker.succeeded()
 
-    async def read(self, session_id: str) -> SessionState | None:
-        """Return the current state of a session, None if nothing is stored or the snapshot can't be understood."""
-        async with self._asking("read"), self._client.pipeline(transaction=True) as pipeline:
-            asked_s = time.time()
-            pipeline.get(progress_key(session_id))
-            pipeline.xrange(history_key(session_id))
-            pipeline.pttl(progress_key(session_id))
-            pipeline.mget(result_key(session_id), session_key(session_id))
-            pipeline.time()
-            raw, stream, left_ms, ends, (seconds, micros) = await pipeline.execute()
+        Raises:
+            StorageUnavailable: Redis does not answer, or has failed to a moment ago.
+        """
+        if not self._breaker.allows(time.monotonic()):
+            raise StorageUnavailable(f"Redis can't be {what}, it has just failed to answer.")
         try:
-            state = from_redis(session_id, raw, [fields.get(b"data", b"") for _, fields in stream], *ends)
+            replies = await self._link.try_all(*commands)
+        except ERRORS as error:
+            self._breaker.failed(time.monotonic(), random.random())
+            raise StorageUnavailable(f"Redis can't be {what} ({error}).") from None
+        self._breaker.succeeded()
+        if any(isinstance(reply, redis.ReadOnlyError) for reply in replies):
+            self._link.drop()  # a new connection may lead to the new master
+        return replies
+
+    async def _reply(self, what: str, *commands: Command) -> list[Any]:
+        """Like _ask(), but raise StorageUnavailable if a command is refused, too."""
+        replies = await self._ask(what, *commands)
+        for reply in replies:
+            if isinstance(reply, redis.ResponseError):
+                raise StorageUnavailable(f"Redis can't be {what} ({reply}).")
+        return replies
+
+    async def read(self, session_id: str, after: int | None = None) -> SessionState | None:
+        """Return the current state of a session, None if nothing is stored or the snapshot can't be understood.
+
+        Args:
+            after: see Store.read().
+        """
+        asked_s = time.time()
+        key = progress_key(session_id)
+        commands: list[Command] = [("GET", key), ("PTTL", key), ("TIME",)]
+        if after is not None:
+            commands.append(("XRANGE", history_key(session_id), after + 1, "+"))
+        raw, left_ms, clock, *streams = await self._reply("read", *commands)
+        try:
+            state = await self._state(session_id, raw, _updates(streams[0]) if streams else [])
         except BadDocument as error:
             logger.debug("Session %s in Redis: %s", session_id, error)
             return None
@@ -107,48 +115,48 @@ class RedisStore:
             return state
         # Every writer, deployed robots included, lets the snapshot expire a day after each write. The time of the
         # reading is Redis' own: here some time may have passed since.
-        now_s = seconds + micros / 1e6
+        now_s = _seconds(clock)
         return state.written_at(now_s - (TTL_S - left_ms / 1000), now_s - asked_s)
+
+    async def _state(self, session_id: str, raw: bytes | None, updates: list[Update]) -> SessionState | None:
+        if raw is None:  # perhaps it was evicted, and the stream was not
+            (stream,) = await self._reply("read", ("XRANGE", history_key(session_id), "-", "+"))
+            return replayed(session_id, _updates(stream))
+        document = safejson.load_object(raw)
+        if own_cursor(document) is not None:
+            return from_own(session_id, document, updates)
+        ends = await self._reply("read", ("MGET", result_key(session_id), session_key(session_id)))
+        return from_foreign(session_id, document, *ends[0])
 
     async def snapshots(self, session_ids: Sequence[str]) -> list[bytes | None]:
         """Return each session's stored snapshot as bytes, None if there is none."""
-        async with self._asking("read"):
-            raw: list[Any] = await self._client.mget([progress_key(name) for name in session_ids])
-        return raw
+        (raw,) = await self._reply("read", ("MGET", *map(progress_key, session_ids)))
+        return list(raw)
 
     async def written(self, session_ids: Sequence[str]) -> list[float | None]:
         """Return when each session was last written (seconds since 1970, by Redis' clock), None if unknown."""
-        async with self._asking("read"):
-            try:
-                times: list[float | None] = await self._client.zmscore(SESSIONS_KEY, list(session_ids))
-            except redis.ResponseError:  # Redis before 6.2 has no ZMSCORE
-                async with self._client.pipeline(transaction=False) as pipeline:
-                    for session_id in session_ids:
-                        pipeline.zscore(SESSIONS_KEY, session_id)
-                    times = await pipeline.execute()
-        return times
+        (times,) = await self._ask("read", ("ZMSCORE", SESSIONS_KEY, *session_ids))
+        if isinstance(times, redis.ResponseError):  # Redis before 6.2 has no ZMSCORE
+            times = await self._reply("read", *(("ZSCORE", SESSIONS_KEY, name) for name in session_ids))
+        return [None if time is None else float(time) for time in times]
 
     async def positions(self, session_ids: Sequence[str]) -> dict[str, Cursor]:
         """Return the cursor of the newest update in each session's stream, by session id.
 
         Sessions whose stream is empty, or whose newest entry is not an update of our tracker, are left out.
         """
-        async with self._asking("read"), self._client.pipeline(transaction=False) as pipeline:
-            for session_id in session_ids:
-                pipeline.xrevrange(history_key(session_id), count=1)
-            newest = await pipeline.execute(raise_on_error=False)
+        keys = map(history_key, session_ids)
+        newest = await self._ask("read", *(("XREVRANGE", key, "+", "-", "COUNT", 1) for key in keys))
         found = {}
         for session_id, entries in zip(session_ids, newest, strict=True):
-            if isinstance(entries, list) and entries:
-                update = own_update(entries[0][1].get(b"data", b""))
-                if update is not None and update.cursor is not None:
-                    found[session_id] = update.cursor
+            updates = _updates(entries) if isinstance(entries, list) else []
+            if updates and updates[0].cursor is not None:
+                found[session_id] = updates[0].cursor
         return found
 
     async def sessions(self, limit: int) -> list[str]:
         """Return the ids of the *limit* most recently written sessions (1,000 at most), newest first."""
-        async with self._asking("read"):
-            names: list[Any] = await self._client.zrevrange(SESSIONS_KEY, 0, min(limit, _LISTED) - 1)
+        (names,) = await self._reply("read", ("ZREVRANGE", SESSIONS_KEY, 0, min(limit, _LISTED) - 1))
         return [text for name in names if is_session_id(text := name.decode("utf-8", "replace"))]
 
     async def append(self, run: Run) -> bool:
@@ -171,7 +179,7 @@ class RedisStore:
             if answer.kind == "gap":
                 mode = "over"
             elif answer.kind == "taken":
-                stored = await self.read(run.session_id)
+                stored = await self.read(run.session_id, 0)
                 if stored is None or stored.epoch != run.epoch:
                     return False
                 run.rejoin(stored, answer.taken)
@@ -183,28 +191,26 @@ class RedisStore:
 
     async def clock_ahead_s(self) -> float:
         """Return how many seconds Redis' clock is ahead of this computer's."""
-        async with self._asking("read"):
-            asked_s = time.time()
-            seconds, micros = await self._client.time()
-        return float(seconds + micros / 1e6 - asked_s)
+        asked_s = time.time()
+        (clock,) = await self._reply("read", ("TIME",))
+        return _seconds(clock) - asked_s
 
     async def _store(self, run: Run, updates: list[Update], mode: script.Mode) -> script.Answer:
         call = script.call(run, updates, mode)
-        async with self._asking("written"):
-            reply: Any
-            try:
-                reply = await self._client.evalsha(script.SHA, len(call.keys), *call.keys, *call.args)
-            except redis.exceptions.NoScriptError:  # Redis was restarted or its scripts were flushed
-                reply = await self._client.eval(script.SCRIPT, len(call.keys), *call.keys, *call.args)
-            return script.answer(reply)
+        rest = (len(call.keys), *call.keys, *call.args)
+        (reply,) = await self._ask("written", ("EVALSHA", script.SHA, *rest))
+        if isinstance(reply, redis.exceptions.NoScriptError):  # Redis was restarted or its scripts were flushed
+            (reply,) = await self._ask("written", ("EVAL", script.SCRIPT, *rest))
+        if isinstance(reply, redis.ResponseError):
+            raise StorageUnavailable(f"Redis can't be written ({reply}).")
+        return script.answer(reply)
 
     async def warn_of_eviction(self) -> None:
         """Log a warning if Redis may evict any key, a running session's too, when its memory is full."""
         try:
-            async with self._asking("asked for its memory policy"):
-                memory: Any = await self._client.info("memory")
-        except StorageUnavailable as error:
-            logger.info("%s", error)
+            memory: Any = await self._client.info("memory")
+        except ERRORS as error:
+            logger.info("Redis can't be asked for its memory policy (%s).", error)
             return
         policy = str(memory.get("maxmemory_policy", ""))
         if policy.startswith("allkeys") and memory.get("maxmemory"):
@@ -216,5 +222,17 @@ class RedisStore:
 
     async def aclose(self) -> None:
         """Close the connections; never raises."""
+        await self._link.aclose()
         with suppress(*ERRORS):
             await self._client.aclose()
+
+
+def _updates(stream: list[Any]) -> list[Update]:
+    """Return the updates in a part of a stream, without entries that are not our tracker's."""
+    payloads = (fields[fields.index(b"data") + 1] for _, fields in stream if b"data" in fields[::2])
+    return [update for payload in payloads if (update := own_update(payload)) is not None]
+
+
+def _seconds(clock: list[bytes]) -> float:
+    """Return the reply to TIME in seconds since 1970."""
+    return int(clock[0]) + int(clock[1]) / 1e6

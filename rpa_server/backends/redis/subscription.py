@@ -26,8 +26,9 @@ from ...backoff import delay
 from ...log import RateLimit
 from . import append
 from .connection import transport_of
+from .link import TIMEOUT_S
 from .names import CHANNEL_PATTERN, PROBE_CHANNEL_PREFIX, keyspace_pattern
-from .store import ERRORS, TIMEOUT_S, client
+from .store import ERRORS, client
 
 logger = logging.getLogger(__name__)
 

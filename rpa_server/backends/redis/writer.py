@@ -11,7 +11,7 @@ from typing import Any
 
 import redis
 
-from ...progress.documents import from_redis
+from ...progress.redis_documents import from_redis
 from ...progress.run import Run
 from ...progress.session_state import SessionState
 from ..base import NotCurrent
