@@ -109,7 +109,7 @@ async def test_whatever_admission_refuses_is_said_in_the_deployed_shape(
     def refuse(request: Request, rules: Rules) -> Admitted:
         raise Forbidden("Not for you.")
 
-    async def fail(session_id: str) -> None:
+    async def fail(session_id: str, after: int | None = None) -> None:
         pytest.fail("the session was read")
 
     monkeypatch.setattr(params, "admit", refuse)
@@ -163,7 +163,7 @@ async def test_a_store_that_does_not_answer_is_waited_out(
     put(data_dir, "history", "s1", recordings.prefixes(recordings.ALL["success"])[20])
     before = await get(client, "/api/rpa/progress/s1")
 
-    async def fail(session_id: str) -> None:
+    async def fail(session_id: str, after: int | None = None) -> None:
         raise StorageUnavailable("The test's store is down.")
 
     assert isinstance(client.app, web.Application)

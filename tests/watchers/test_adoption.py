@@ -105,7 +105,7 @@ async def test_a_viewer_that_is_behind_is_looked_after_until_it_is_not(monkeypat
     failures = 3
     read = store.read
 
-    async def failing(session_id: str) -> SessionState | None:
+    async def failing(session_id: str, after: int | None = None) -> SessionState | None:
         nonlocal failures
         failures -= 1
         if failures >= 0:
