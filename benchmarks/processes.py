@@ -19,6 +19,7 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 #: CPUCLOCK_SCHED of Linux: cpu_us() makes the id of a process's CPU clock as clock_getcpuclockid() does.
 _CPU_CLOCK = 2
 _START_S = 20.0
+_STOP_S = 10.0
 _LOOK_S = 0.001
 
 
@@ -82,6 +83,9 @@ class Process:
     def _listens(self) -> bool:
         if self._process.poll() is not None:
             raise RuntimeError(f"{self._process.args!r} ended: {self._log.read_text()[-2000:]}")
+        return self._accepts()
+
+    def _accepts(self) -> bool:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
             return True
         return False
@@ -102,7 +106,8 @@ class Process:
     def stop(self) -> None:
         """Kill the server and its descendants with SIGKILL: no measurement needs a clean shutdown.
 
-        May be called repeatedly.
+        May be called repeatedly. When it returns nothing listens on the port, so that a server which is started next
+        on it is not taken for listening while a worker of this one still is.
         """
         if self._process.returncode is not None:  # by now its id may be another process's
             return
@@ -110,6 +115,9 @@ class Process:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self._process.wait()
+        until_s = time.perf_counter() + _STOP_S
+        while self._accepts() and time.perf_counter() < until_s:
+            time.sleep(_LOOK_S)
 
 
 __all__ = ["Process", "cpu_us", "family", "free_port", "resident"]
