@@ -32,6 +32,7 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--only", help=f"measurements, with commas between: {', '.join(names)}")
     parser.add_argument("--peers", help="peers, with commas between; the first of each table is always measured")
     parser.add_argument("--rounds", type=int, help=f"else {_ROUNDS}, or {_QUICK_ROUNDS} with --quick")
+    parser.add_argument("--limit", type=int, default=0, help="at most so many connections, joiners or requests of a kind")
     parser.add_argument("--output", type=Path, default=_OUTPUT, help="directory for results.json, .txt and .svg")
     parser.add_argument("--add", action="store_true", help="keep what results.json holds of other measurements")
     parser.add_argument("--docs", action="store_true", help="put table and plot into docs/, too")
@@ -58,14 +59,16 @@ def _measure(bench: Bench, measurement: Measurement, subjects: Sequence[str], ro
             began = time.monotonic()
             figures = measurement.run(bench, name)
             taken[name].append(figures)
-            shown = ", ".join(f"{column.key} {figures[column.key]:.4g}" for column in measurement.columns)
+            shown = ", ".join(
+                f"{column.key} {figures[column.key]:.4g}" for column in measurement.columns if column.key in figures
+            )
             took = f"{time.monotonic() - began:.1f} s"
             print(f"{measurement.name} {count + 1}/{rounds} {name} in {took}: {shown}", file=sys.stderr)
     return taken
 
 
 def _run(options: argparse.Namespace, directory: Path) -> dict[str, Any]:
-    bench = Bench(build(directory), directory, options.quick)
+    bench = Bench(build(directory), directory, options.quick, options.limit)
     rounds = options.rounds or (_QUICK_ROUNDS if options.quick else _ROUNDS)
     results: dict[str, Any] = {
         "when": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),

@@ -6,13 +6,17 @@ figures by name. Each call starts the servers that it needs, so that no run inhe
 
 import contextlib
 import resource
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rpa_server.progress.update import HISTORY
+
 from .load import Load
-from .peers import PEERS, Deployment, Peer
+from .peers import PEERS, Deployment, Options, Peer
+from .processes import Process
 from .publishers import Published, Publisher
 
 Figures = dict[str, float]
@@ -20,6 +24,10 @@ Figures = dict[str, float]
 #: Descriptors that are left for what is not a viewer's connection: logs, Redis, the listener.
 _SPARE = 2000
 _QUIET_S = 3.0
+#: Numbers of stored updates of a run: as robots leave behind, and the most that a history keeps.
+LENGTHS = (40, HISTORY)
+#: A server is at rest once it uses less than this share of a core for _REST_S; after _RESTLESS_S it is taken as it is.
+_REST, _REST_S, _RESTLESS_S = 0.1, 0.1, 30.0
 
 
 @dataclass(frozen=True)
@@ -30,11 +38,13 @@ class Bench:
         load: path of the compiled load generator.
         directory: where the servers write their configuration, logs and data.
         quick: measure shorter and with fewer connections, which shows that everything works, not how fast it is.
+        limit: count() returns no more than this; 0 = no limit.
     """
 
     load: Path
     directory: Path
     quick: bool
+    limit: int = 0
 
     def seconds(self, usual: float) -> float:
         """Return for how many seconds to load a server: *usual*, with ``quick`` a third of it but at least 1."""
@@ -42,7 +52,8 @@ class Bench:
 
     def count(self, usual: int) -> int:
         """Return a number of connections or repetitions: *usual*, with ``quick`` a quarter of it but at least 1."""
-        return max(1, usual // 4) if self.quick else usual
+        wanted = max(1, usual // 4) if self.quick else usual
+        return min(wanted, self.limit) if self.limit else wanted
 
     def most_viewers(self, wanted: int) -> int:
         """Return *wanted*, or fewer if a server may not open so many descriptors."""
@@ -101,6 +112,46 @@ class Scene:
 def peer(name: str) -> Peer:
     """Return the peer called *name*."""
     return PEERS[name]
+
+
+@contextlib.contextmanager
+def storing(
+    bench: Bench, name: str, sessions: int, *, updates: int, heartbeat_s: float = Options.heartbeat_s
+) -> Iterator[Deployment]:
+    """Run the peer *name* with *sessions* stored sessions of *updates* updates, none of which it has served yet.
+
+    Args:
+        heartbeat_s: see Options.
+    """
+    made = peer(name)
+    options = Options(heartbeat_s, messages=sessions * updates)
+    with made.running(bench.directory, options, started=not made.needs_redis) as deployment:
+        made.seed(deployment, sessions, updates=updates)
+        if made.needs_redis:  # else the server itself stores them
+            deployment.start()
+        rest(deployment.server)
+        yield deployment
+
+
+def rest(server: Process) -> None:
+    """Wait until *server* has nothing more to do, so that the work of what came before is not measured."""
+    until_s = time.monotonic() + _RESTLESS_S
+    while time.monotonic() < until_s:
+        cpu = server.cpu_us()
+        time.sleep(_REST_S)
+        if server.cpu_us() - cpu < _REST * _REST_S * 1e6:
+            return
+
+
+def grown(figures: Figures) -> Figures:
+    """Return *figures* with ``<name>_growth`` for each ``<name>_<number>``: the greatest number's to the least one's."""
+    numbered: dict[str, dict[int, float]] = {}
+    for key, value in figures.items():
+        stem, _, number = key.rpartition("_")
+        if number.isdecimal():
+            numbered.setdefault(stem, {})[int(number)] = value
+    ratios = {f"{stem}_growth": of[max(of)] / of[min(of)] for stem, of in numbered.items() if len(of) > 1 and of[min(of)]}
+    return figures | ratios
 
 
 @contextlib.contextmanager

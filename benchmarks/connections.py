@@ -1,19 +1,15 @@
-"""What connections cost: opening and keeping idle ones, joining a session late, and updates beside many idle ones."""
+"""What connections cost: opening and keeping idle ones, and updates beside many idle ones."""
 
 import contextlib
 import statistics
 import time
 from functools import partial
 
-from rpa_server.progress.update import HISTORY
-
 from .bench import Bench, Figures, Scene, peer, scene
 from .load import Load
 
 _IDLE = 4000
 _SETTLE_S = 1.0
-_JOINING = 100
-_CROWD = 1000
 _LEVELS = (100, 1000, 10_000)
 _GROWTH_PER_S = 500.0
 _STRETCHES, _STRETCH_S = 6, 1.0
@@ -47,32 +43,6 @@ def idle(bench: Bench, name: str, *, each: bool = False) -> Figures:
 def idle_each(bench: Bench, name: str) -> Figures:
     """Open connections that are never sent an update, each on a session of its own."""
     return idle(bench, name, each=True)
-
-
-def late(bench: Bench, name: str) -> Figures:
-    """Join sessions that already have HISTORY updates.
-
-    First one viewer at a time, each on a session of its own; then many viewers at once, all on one session.
-    """
-    count, crowd = bench.count(_JOINING), bench.count(_CROWD)
-    made = peer(name)
-    with made.running(bench.directory) as deployment:
-        made.seed(deployment, count + 1, updates=HISTORY)
-        server, way = deployment.server, made.ways["state"]
-        Load(bench.load, server.port, way, connections=1, first=count, state=True).close()
-        cpu = server.cpu_us()
-        with Load(bench.load, server.port, way, connections=count, sessions=count, window=1, state=True) as load:
-            one, one_us = load.opened["state_us"], server.cpu_us() - cpu
-        cpu = server.cpu_us()
-        with Load(bench.load, server.port, way, connections=crowd, first=count, window=crowd, state=True) as load:
-            all_us, crowd_us = load.opened["wall_us"], server.cpu_us() - cpu
-    return {
-        "p50_us": one["p50"],
-        "p99_us": one["p99"],
-        "cpu_us": one_us / count,
-        "crowd_ms": all_us / 1000,
-        "crowd_cpu_us": crowd_us / crowd,
-    }
 
 
 def growth(bench: Bench, name: str) -> Figures:

@@ -42,6 +42,7 @@ enum chunk { SIZE, EXTENSION, DATA, LINE_END };
 struct connection {
     int fd;
     uint32_t index, delivered;
+    uint32_t heard;        /* messages until it counted as open, see option.messages */
     enum phase phase;
     enum chunk chunk;
     bool settled, chunked;
@@ -57,8 +58,8 @@ static struct {
     const char *path, *headers;
     int port, sources;
     uint32_t connections, sessions, first, window;
+    uint32_t messages;     /* how many must arrive before a connection counts as open; 0: the handshake is enough */
     double rate;
-    bool state;            /* a connection counts as open only after its first message */
     useconds_t rest_us;    /* pause before each round of reads once all are open: adds delay, leaves CPU to others */
     uint64_t next;
 } option = {.mode = WS, .path = "/", .headers = "", .sources = 1, .connections = 1, .sessions = 1, .window = 64};
@@ -231,7 +232,7 @@ static void open_now(struct connection *c)
 {
     c->phase = OPEN;
     record(&handshakes, steady_us - c->began_us);
-    if (!option.state)
+    if (!option.messages)
         settle(c, true);
 }
 
@@ -270,7 +271,7 @@ static void count(struct connection *c, uint64_t number, uint64_t sent_us)
 static void message(struct connection *c, const char *data, size_t size)
 {
     uint64_t number, sent_us;
-    if (option.state && !c->settled) {
+    if (!c->settled && ++c->heard == option.messages) {
         record(&states, steady_us - c->began_us);
         settle(c, true);
     }
@@ -643,7 +644,7 @@ static void read_options(int argc, char **argv)
     static const struct option known[] = {
         {"port", 1, 0, 'p'},   {"mode", 1, 0, 'm'},   {"path", 1, 0, 'u'},    {"headers", 1, 0, 'h'}, {"connections", 1, 0, 'n'},
         {"sessions", 1, 0, 's'}, {"first", 1, 0, 'f'}, {"window", 1, 0, 'w'}, {"rate", 1, 0, 'r'},    {"sources", 1, 0, 'a'},
-        {"next", 1, 0, 'x'},   {"state", 0, 0, 'i'},  {"rest", 1, 0, 'l'},     {0, 0, 0, 0},
+        {"next", 1, 0, 'x'},   {"messages", 1, 0, 'i'},  {"rest", 1, 0, 'l'},     {0, 0, 0, 0},
     };
     int letter;
     while ((letter = getopt_long(argc, argv, "", known, NULL)) != -1)
@@ -659,7 +660,7 @@ static void read_options(int argc, char **argv)
         case 'r': option.rate = atof(optarg); break;
         case 'a': option.sources = atoi(optarg); break;
         case 'x': option.next = strtoull(optarg, NULL, 10); break;
-        case 'i': option.state = true; break;
+        case 'i': option.messages = (uint32_t)atoi(optarg); break;
         case 'l': option.rest_us = (useconds_t)(1000 * atof(optarg)); break;
         default: exit(2);
         }

@@ -52,7 +52,7 @@ class Load:
         window: how many may be opening at once.
         rate: how many may begin to open in a second, 0 = no limit.
         sources: number of client addresses, from 127.0.0.1 on, that the connections are spread over.
-        state: whether a connection counts as open only after its first message.
+        messages: how many messages must arrive before a connection counts as open; 0: the handshake is enough.
         rest_ms: pause before each round of reads once all are open, in ms. It adds to delays, but the load generator
             reads more at once and leaves more CPU to a server on the same cores: for measurements of the rate alone.
 
@@ -75,16 +75,16 @@ class Load:
         window: int = 32,
         rate: int = 0,
         sources: int = 8,
-        state: bool = False,
+        messages: int = 0,
         rest_ms: int = 0,
     ) -> None:
         options: dict[str, object] = {
             "port": port, "mode": way.mode, "path": way.path, "headers": way.headers, "connections": connections,
             "sessions": sessions, "first": first, "window": window, "rate": rate, "sources": sources, "next": FIRST,
-            "rest": rest_ms,
+            "rest": rest_ms, "messages": messages,
         }  # fmt: skip
         argv = [str(program), *(f"--{name}={value}" for name, value in options.items())]
-        self._process = _popen([*argv, "--state"] if state else argv)
+        self._process = _popen(argv)
         try:
             self.opened = self._read()
             if self.opened["failed"]:
@@ -127,9 +127,7 @@ class Load:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from rpa_server.progress.update import HISTORY
 
-from . import connections, polls, robot, streams, workers
-from .bench import Bench, Figures
+from . import calls, connections, files, first_looks, polls, robot, start, streams, workers
+from .bench import LENGTHS, Bench, Figures
 
 
 def _nothing() -> str | None:
@@ -18,6 +18,8 @@ _STREAMS = ("nchan", "plan", "socketio", "aiohttp", "rpa", "rpa-uvloop")
 #: _STREAMS and the bare relay, which costs about the least possible in Python: a lower bound for our own figures.
 _WITH_FLOOR = (*_STREAMS, "relay")
 _BOTH = ("nchan", "rpa", "rpa-uvloop")
+#: For what takes minutes.
+_BRIEF = ("nchan", "rpa-uvloop")
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,46 @@ _GROWTH = (
     Column("lost", "lost", digits=0),
 )
 
+
+def _by_length(
+    key: str,
+    heading: str,
+    scale: float = 1.0,
+    digits: int = 1,
+    lengths: tuple[int, ...] = LENGTHS,
+    *,
+    ratio: bool = True,
+    growth: bool = True,
+) -> tuple[Column, ...]:
+    """Return a column of a figure for each length of the stored run, and one of its growth.
+
+    Args:
+        ratio: as in Column, for the greatest length.
+        growth: whether there is a column of the growth.
+    """
+    columns = [Column(f"{key}_{length}", f"{heading} at {length:,}", scale, digits) for length in lengths[:-1]]
+    columns.append(Column(f"{key}_{lengths[-1]}", f"at {lengths[-1]:,}", scale, digits, ratio))
+    if growth:
+        columns.append(Column(f"{key}_growth", f"{lengths[-1]:,} : {lengths[0]:,}", digits=2))
+    return tuple(columns)
+
+
+_SETUP_OWN = (
+    *_by_length("cpu_us", "CPU us"),
+    *_by_length("resident", "RSS kB", 1e-3, 2),
+    *_by_length("per_s", "set-ups /s", digits=0, ratio=False, growth=False),
+    Column(f"redis_us_{LENGTHS[-1]}", f"Redis us at {LENGTHS[-1]:,}"),
+    Column(f"load_{LENGTHS[0]}", "load gen. %", 100, 0),
+)
+_RECOVER = tuple(
+    column
+    for key, heading in (("current", "current"), ("missed", "20 missed"))
+    for column in (
+        *_by_length(f"{key}_ms", f"{heading}: ms"),
+        *_by_length(f"{key}_cpu_us", "CPU us/client", digits=0, ratio=False, growth=False),
+    )
+)
+
 MEASUREMENTS = (
     Measurement("broadcast", "1 session x 1,000 viewers, 20 updates/s, WebSocket", streams.broadcast, _STREAMS, _DELIVERY),
     Measurement(
@@ -121,13 +163,38 @@ MEASUREMENTS = (
         "idle-each", "connections that wait, WebSocket, each on its own session", connections.idle_each, _BOTH, _IDLE
     ),
     Measurement(
-        "late", f"first state behind {HISTORY} updates, WebSocket: one joiner at a time; then 1,000 at once",
-        connections.late, _BOTH,
+        "setup-own", "5,000 connections, each on its own stored session of 40 and of 500 updates, WebSocket",
+        first_looks.setup_own, _BRIEF, _SETUP_OWN,
+    ),
+    Measurement(
+        "setup-own-sse", "5,000 connections, each on its own stored session of 40 and of 500 updates, SSE",
+        first_looks.setup_own_events, _BRIEF, _SETUP_OWN,
+    ),
+    Measurement(
+        "upkeep-own", "5,000 idle WebSockets during two heartbeats: on one session, and each on its own",
+        first_looks.upkeep_own, _BRIEF,
         (
-            Column("p50_us", "p50 us", digits=0, ratio=True), Column("p99_us", "p99 us", digits=0),
-            Column("cpu_us", "CPU us/joiner", digits=0), Column("crowd_ms", "all at once: ms", digits=0),
-            Column("crowd_cpu_us", "CPU us/joiner", digits=0, ratio=True),
+            Column("one", "one session: CPU ms/s", 1e-3, 2, ratio=True), Column("own", "their own", 1e-3, 2, ratio=True),
+            Column("ratio", "own : one", digits=2), Column("pinged", "own, pinged", 1e-3, 2, ratio=True),
+            Column("connections", "connections", digits=0),
         ),
+    ),
+    Measurement(
+        "late", "first message of stored runs of 40 and 500 updates, WebSocket: one joiner at a time; then 1,000 at once",
+        first_looks.late, _BOTH,
+        (
+            *_by_length("p50_us", "p50 us", digits=0), *_by_length("p99_us", "p99 us", digits=0),
+            *_by_length("cpu_us", "CPU us/joiner", digits=0), *_by_length("crowd_ms", "all at once: ms", digits=0),
+            *_by_length("crowd_cpu_us", "CPU us/joiner", digits=0, growth=False),
+        ),
+    ),
+    Measurement(
+        "recover", "500 clients of one session come back at once, with a current cursor and behind 20 updates, WebSocket",
+        first_looks.recover, _BOTH, _RECOVER,
+    ),
+    Measurement(
+        "recover-sse", "500 clients of one session come back at once, with a current cursor and behind 20 updates, SSE",
+        first_looks.recover_events, _BOTH, _RECOVER,
     ),
     Measurement(
         "polls", f"polls of a session with {HISTORY} updates, 16 connections", polls.polls, _BOTH,
@@ -135,6 +202,40 @@ MEASUREMENTS = (
             Column("per_s", "polls /s", digits=0, ratio=True), Column("cpu_us", "CPU us/poll"),
             Column("p50_us", "p50 us", digits=0), Column("p99_us", "p99 us", digits=0),
             Column("lost", "refused", digits=0), Column("load", "load gen. %", 100, 0),
+        ),
+    ),
+    Measurement(
+        "deployed-poll", "CPU of one poll at a time: of a session never polled before, unchanged, and after an update",
+        calls.deployed_poll, calls.POLLS,
+        (
+            *_by_length("first_us", "first: ms", 1e-3, 3), *_by_length("again_us", "again: ms", 1e-3, 3),
+            *_by_length("after_us", "after an update: ms", 1e-3, 3),
+            Column(f"redis_us_{LENGTHS[-1]}", f"Redis ms at {LENGTHS[-1]:,}", 1e-3, 3),
+        ),
+    ),
+    Measurement(
+        "publish-http", "CPU of one update posted over HTTP to a stored session: the first one, and the next",
+        calls.publish_http, _BOTH,
+        (
+            *_by_length("first_us", "first: ms", 1e-3, 3), *_by_length("next_us", "next: ms", 1e-3, 3),
+            Column(f"redis_us_{LENGTHS[-1]}", f"Redis ms at {LENGTHS[-1]:,}", 1e-3, 3),
+        ),
+    ),
+    Measurement(
+        "files-follow", "CPU of an update of one followed session in files mode, 10 updates/s", files.files_follow,
+        ("rpa-files",),
+        (
+            *_by_length("cpu_us", "CPU ms", 1e-3, 2, files.STORED, ratio=False),
+            *_by_length("p50_us", "p50 ms", 1e-3, 1, files.STORED, ratio=False, growth=False),
+            Column("quiet", "quiet ms/s", 1e-3, 2), Column("lost", "lost", digits=0),
+        ),
+    ),
+    Measurement(
+        "start", "from the start of the process until it listens, and until it has answered a poll; medians of 7",
+        start.start, _BOTH,
+        (
+            Column("listens_ms", "listens s", 1e-3, 3, ratio=True),
+            *_by_length("answers_ms", "answers s", 1e-3, 3), Column("cpu_ms", "CPU s", 1e-3, 3, ratio=True),
         ),
     ),
     Measurement(

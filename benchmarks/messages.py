@@ -13,7 +13,8 @@ FIRST = 2
 
 _BEGAN = datetime(2025, 10, 9, 19, 19, 39, 930000)
 _TIME = 1111111111111111
-_TEXT = "Selecionando tipo de veículo"
+#: The text of every step.
+TEXT = "Selecionando tipo de veículo"
 
 
 def session_id(number: int) -> str:
@@ -25,14 +26,20 @@ def stored(name: str, updates: int = 1) -> Run:
     """Return a run of *updates* updates, as the tracker would have stored it before anything is published."""
     run = Run(name, EPOCH, _BEGAN)
     run.start(_BEGAN)
-    for count in range(1, updates):
-        run.step(1 + count % 14, _TEXT, _BEGAN, {"tela": "selecao_tipo_veiculo", "tentativa": 1})
+    extend(run, updates - 1)
     return run
+
+
+def extend(run: Run, updates: int) -> None:
+    """Add *updates* updates to *run*, each about as long as those of message()."""
+    for _ in range(updates):
+        extra = {"tela": "selecao_tipo_veiculo", "tentativa": 1, "duracao_ms": 1840}
+        run.step(1 + run.seq % 14, TEXT, _BEGAN, extra)
 
 
 def _template() -> bytes:
     run = stored(session_id(0))
-    raw = run.step(5, _TEXT, _BEGAN, {"t": _TIME, "tela": "selecao_tipo_veiculo", "tentativa": 1}).raw
+    raw = run.step(5, TEXT, _BEGAN, {"t": _TIME, "tela": "selecao_tipo_veiculo", "tentativa": 1}).raw
     raw = raw.replace(b"%", b"%%").replace(session_id(0).encode(), b"%b")
     return raw.replace(b'"seq":%d,' % FIRST, b'"seq":%d,').replace(b"%d" % _TIME, b"%d")
 

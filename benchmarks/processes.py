@@ -10,15 +10,17 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tests.support.server import free_port, wait_until
+from tests.support.server import free_port
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 #: CPUCLOCK_SCHED of Linux: cpu_us() makes the id of a process's CPU clock as clock_getcpuclockid() does.
 _CPU_CLOCK = 2
 _START_S = 20.0
+_STOP_S = 10.0
+_LOOK_S = 0.001
 
 
 def family(pid: int) -> list[int]:
@@ -51,24 +53,39 @@ class Process:
         argv: its command, which makes it listen on *port* of 127.0.0.1.
         environ: its whole environment.
         log: the file to which its output is appended.
+
+    Attributes:
+        began_s: ``time.perf_counter()`` just before it was started.
+        listens_s: seconds from then until it accepted a connection, to about a millisecond.
     """
 
     def __init__(self, argv: Sequence[str], port: int, environ: Mapping[str, str], log: Path) -> None:
         self.port = port
         self._log = log
         with log.open("ab") as output:
+            self.began_s = time.perf_counter()
             self._process = subprocess.Popen(
                 argv, env=dict(environ), stdin=subprocess.DEVNULL, stdout=output, stderr=output
             )
         try:
-            wait_until(self._listens, _START_S)
+            self.listens_s = self._listening_s()
         except BaseException:
             self.stop()
             raise
 
+    def _listening_s(self) -> float:
+        while not self._listens():
+            if time.perf_counter() > self.began_s + _START_S:
+                raise TimeoutError(f"{self._process.args!r} does not listen on port {self.port}")
+            time.sleep(_LOOK_S)
+        return time.perf_counter() - self.began_s
+
     def _listens(self) -> bool:
         if self._process.poll() is not None:
             raise RuntimeError(f"{self._process.args!r} ended: {self._log.read_text()[-2000:]}")
+        return self._accepts()
+
+    def _accepts(self) -> bool:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
             return True
         return False
@@ -87,21 +104,20 @@ class Process:
         return sum(map(resident, family(self.pid)))
 
     def stop(self) -> None:
-        """Kill the server and its descendants with SIGKILL: no measurement needs a clean shutdown."""
+        """Kill the server and its descendants with SIGKILL: no measurement needs a clean shutdown.
+
+        May be called repeatedly. When it returns nothing listens on the port, so that a server which is started next
+        on it is not taken for listening while a worker of this one still is.
+        """
+        if self._process.returncode is not None:  # by now its id may be another process's
+            return
         for pid in family(self.pid):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self._process.wait()
+        until_s = time.perf_counter() + _STOP_S
+        while self._accepts() and time.perf_counter() < until_s:
+            time.sleep(_LOOK_S)
 
 
-@contextlib.contextmanager
-def running(argv: Sequence[str], port: int, environ: Mapping[str, str], log: Path) -> Iterator[Process]:
-    """Run a server for the length of the block."""
-    process = Process(argv, port, environ, log)
-    try:
-        yield process
-    finally:
-        process.stop()
-
-
-__all__ = ["Process", "cpu_us", "family", "free_port", "resident", "running"]
+__all__ = ["Process", "cpu_us", "family", "free_port", "resident"]

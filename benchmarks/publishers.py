@@ -78,18 +78,23 @@ class Wire:
         self._socket.close()
 
 
+def command(*parts: bytes) -> bytes:
+    """Return a command of Redis as the bytes that are sent."""
+    return b"*%d\r\n%b" % (len(parts), b"".join(b"$%d\r\n%b\r\n" % (len(part), part) for part in parts))
+
+
 class RedisWire(Wire):
     """``PUBLISH`` to the tracker's channel."""
 
-    def __init__(self, port: int) -> None:
-        super().__init__(port, b"\n")
+    def __init__(self, port: int, mark: bytes = b"\n") -> None:
+        super().__init__(port, mark)
 
     def encode(self, name: bytes, raw: bytes) -> bytes:
         return self.publish(CHANNEL_PREFIX.encode() + name, raw)
 
     def publish(self, channel: bytes, raw: bytes) -> bytes:
         """Return the ``PUBLISH`` command for *raw* on *channel*."""
-        return b"*3\r\n$7\r\nPUBLISH\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n" % (len(channel), channel, len(raw), raw)
+        return command(b"PUBLISH", channel, raw)
 
 
 class SocketIoWire(RedisWire):
@@ -103,6 +108,12 @@ class SocketIoWire(RedisWire):
         return self.publish(b"socketio", envelope % (raw, name))
 
 
+def post(name: bytes, raw: bytes) -> bytes:
+    """Return the HTTP request that publishes *raw* to the session *name* of nchan."""
+    head = b"POST /pub/%b HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+    return head % (name, len(raw)) + raw
+
+
 class HttpWire(Wire):
     """``POST`` to nchan, pipelined on one connection."""
 
@@ -110,8 +121,7 @@ class HttpWire(Wire):
         super().__init__(port, b"HTTP/1.1 20")
 
     def encode(self, name: bytes, raw: bytes) -> bytes:
-        head = b"POST /pub/%b HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
-        return head % (name, len(raw)) + raw
+        return post(name, raw)
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ Results = Mapping[str, Any]
 
 
 def ratios(figures: Sequence[Mapping[str, float]], base: Sequence[Mapping[str, float]], key: str) -> list[float]:
-    """Return the figure *key* divided by that of *base*, for each round but those in which *base* has 0."""
-    return [ours[key] / theirs[key] for ours, theirs in zip(figures, base, strict=False) if theirs[key]]
+    """Return the figure *key* divided by that of *base*, for each round in which both have it and *base* has not 0."""
+    return [ours[key] / theirs[key] for ours, theirs in zip(figures, base, strict=False) if theirs.get(key) and key in ours]
 
 
 def text(results: Results, titles: Mapping[str, str]) -> str:
@@ -61,8 +61,8 @@ def _section(measurement: Measurement, rounds: Rounds, titles: Mapping[str, str]
 
 
 def _cells(column: Column, figures: Sequence[Mapping[str, float]], base: Sequence[Mapping[str, float]]) -> list[str]:
-    middle = statistics.median(one[column.key] for one in figures) * column.scale
-    cells = [f"{middle:,.{column.digits}f}"]
+    found = [one[column.key] for one in figures if column.key in one]
+    cells = [f"{statistics.median(found) * column.scale:,.{column.digits}f}" if found else "-"]
     if column.ratio:
         cells.append(spread(ratios(figures, base, column.key)))
     return cells

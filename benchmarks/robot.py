@@ -30,7 +30,7 @@ def robot(bench: Bench, store: str) -> Figures:
     data = bench.directory / "rpa_data"
     with ExitStack() as stack:
         redis = stack.enter_context(redis_server()) if store == "redis" else None
-        stack.enter_context(_environment(RPA_REDIS_URL=redis.url if redis else "none", RPA_DATA_DIR=str(data)))
+        stack.enter_context(environment(RPA_REDIS_URL=redis.url if redis else "none", RPA_DATA_DIR=str(data)))
         client = stack.enter_context(redis.client()) if redis else None
         for count in range(bench.count(_RUNS)):
             tracker = ProgressTracker(session_id=f"robot-{count}", tipo="redis" if redis else "json")
@@ -71,7 +71,7 @@ def _replace(directory: Path, body: bytes) -> Callable[[], object]:
 
 
 @contextmanager
-def _environment(**variables: str) -> Iterator[None]:
+def environment(**variables: str) -> Iterator[None]:
     """Set environment variables for the length of the block."""
     before: Mapping[str, str] = dict(os.environ)
     os.environ.update(variables)

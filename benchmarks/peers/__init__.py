@@ -6,12 +6,12 @@ robots publish. It measures nothing.
 
 from ..load import Way
 from ..publishers import RedisWire, SocketIoWire
-from .base import Deployment, Peer
+from .base import Deployment, Options, Peer
 from .nchan import Nchan
 from .ours import Ours
 from .python import Module
 
-__all__ = ["PEERS", "Deployment", "Peer"]
+__all__ = ["PEERS", "Deployment", "Nchan", "Options", "Ours", "Peer"]
 
 _PLAIN = Way("ws", "/rpa/bench-{}")
 _SOCKET_IO = Way("sio", "/socket.io/?EIO=4&transport=websocket&session=bench-{}")
@@ -30,5 +30,6 @@ PEERS: dict[str, Peer] = {
         Ours("rpa-uvloop", "rpa-server serve, uvloop", _SERVE, "--port"),
         Ours("rpa-1", "rpa-server serve --workers 1", _SERVE, "--port", ("--workers", "1")),
         Ours("rpa-2", "rpa-server serve --workers 2", _SERVE, "--port", ("--workers", "2")),
+        Ours("rpa-files", "rpa-server serve, files", _SERVE, "--port", on_files=True),
     )
 }

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..load import Way
 from ..publishers import Wire
-from .base import Deployment, Peer
+from .base import Deployment, Options, Peer
 
 
 class Module(Peer):
@@ -26,7 +26,7 @@ class Module(Peer):
         self._module = module
         self._wire = wire
 
-    def argv(self, port: int, redis_url: str, directory: Path) -> Sequence[str]:
+    def argv(self, port: int, redis_url: str, directory: Path, options: Options) -> Sequence[str]:
         return (sys.executable, "-m", f"{__package__}.{self._module}", str(port), redis_url)
 
     def wire(self, deployment: Deployment) -> Wire:

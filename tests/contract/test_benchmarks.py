@@ -1,6 +1,7 @@
-"""The benchmark tools: load.c counts what is lost, and ratios compare figures of the same round."""
+"""The benchmark tools: load.c counts what is lost, ratios compare figures of the same round, measurements end."""
 
 import contextlib
+import functools
 import shutil
 import socket
 import subprocess
@@ -12,7 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import bench, load, messages, processes, publishers, report
+from benchmarks import bench, calls, files, first_looks, load, machine, messages, processes, publishers, report
+from benchmarks.client import Client
+from benchmarks.measurements import MEASUREMENTS
+from benchmarks.peers import Ours
+from benchmarks.start import start as measure_start
+from rpa_server import safejson
+from rpa_server.backends.redis.names import history_key
 from rpa_server.delivery.wire.sse import event
 from rpa_server.delivery.wire.websocket import ws_text
 from rpa_server.progress.update import own_update
@@ -103,9 +110,7 @@ def test_frames_are_put_together_from_pieces(program: Path, step: int) -> None:
 @pytest.mark.parametrize("size", [3, 100, 5000])
 def test_events_are_put_together_from_chunks(program: Path, size: int) -> None:
     """An event may be split over HTTP chunks at any byte, even within a number."""
-    events = b": hello\n\nretry: 1000\n\n" + b"".join(
-        event(_update(number), None) for number in range(2, 6)
-    )
+    events = b": hello\n\nretry: 1000\n\n" + b"".join(event(_update(number), None) for number in range(2, 6))
     chunks = b"".join(chunk(events[start : start + size]) for start in range(0, len(events), size))
     counted = _counted(program, _SSE, _CHUNKED + chunks, 4, 50)
     assert (counted["delivered"], counted["duplicated"], counted["gaps"], counted["other"]) == (4, 0, 0, 0)
@@ -155,6 +160,20 @@ def test_socket_io_is_joined_before_it_counts_as_open(program: Path) -> None:
     with _serving(answer) as port, load.Load(program, port, way, connections=1) as opened:
         assert opened.report(1, quiet_s=0.5)["delivered"] == 1
     assert [data[6:] for data in answers] == [b"40", b"3"]
+
+
+def test_a_connection_is_open_after_as_many_messages_as_asked_for(program: Path) -> None:
+    """Who comes back is served once all that it missed is there, so the last message counts, not the first."""
+
+    def answer(peer: socket.socket) -> None:
+        peer.sendall(_UPGRADE + ws_text(b'{"type":"sync"}') + ws_text(_update(2)))
+        time.sleep(0.05)
+        peer.sendall(ws_text(_update(3)))
+        _until_closed(peer)
+
+    with _serving(answer) as port, load.Load(program, port, _WS, connections=1, messages=3) as opened:
+        assert opened.opened["state_us"]["count"] == 1
+        assert opened.opened["state_us"]["p50"] >= 50_000
 
 
 def test_a_refused_connection_is_an_error(program: Path) -> None:
@@ -257,6 +276,7 @@ def test_ratios_are_taken_round_by_round() -> None:
     ours, theirs = [{"cpu": 2.0}, {"cpu": 20.0}, {"cpu": 3.0}], [{"cpu": 1.0}, {"cpu": 10.0}, {"cpu": 1.0}]
     assert report.ratios(ours, theirs, "cpu") == [2.0, 2.0, 3.0]
     assert report.spread([2.0, 2.0, 3.0]) == "2.00 (2.00..3.00)"
+    assert report.ratios([{"cpu": 2.0}], [{}], "cpu") == []
 
 
 def test_nothing_is_lost_where_nothing_is_lost(program: Path, tmp_path: Path) -> None:
@@ -267,3 +287,82 @@ def test_nothing_is_lost_where_nothing_is_lost(program: Path, tmp_path: Path) ->
         figures = scene.measure(lambda: scene.publisher.burst(50))
     assert (figures["lost"], figures["duplicated"]) == (0, 0)
     assert figures["cpu_us"] > 0
+
+
+def test_stored_sessions_are_stored_as_the_tracker_does(program: Path, tmp_path: Path) -> None:
+    """Each of the stored sessions has its own updates in Redis, and is served; one more follows on them."""
+    small = bench.Bench(program, tmp_path, quick=True)
+    with bench.storing(small, "rpa-uvloop", 3, updates=40) as deployment:
+        made = bench.peer("rpa-uvloop")
+        assert isinstance(made, Ours)
+        made.add(deployment, 2, updates=40)
+        assert deployment.redis
+        with deployment.redis.client() as client:
+            stored = [client.xrange(history_key(messages.session_id(number))) for number in range(3)]
+        with contextlib.closing(Client(deployment.server.port)) as asked:
+            answer = asked.call(b"GET /api/sessions/bench-000001 HTTP/1.1\r\nHost: x\r\n\r\n")
+    raws = [[fields[b"data"] for _, fields in entries] for entries in stored]
+    expected = [update.raw for update in messages.stored("bench-000001", 41).updates]
+    assert raws[1] == expected
+    assert raws[2] == [raw.replace(b"bench-000001", b"bench-000002") for raw in expected[:40]]
+    assert safejson.load_object(answer.body)["seq"] == 41
+    assert 350 < len(expected[-1]) < 430
+
+
+def test_growth_is_from_the_least_to_the_greatest_length() -> None:
+    """A figure that is taken at several lengths grows by the ratio of its last to its first one."""
+    grown = bench.grown({"cpu_us_500": 30.0, "cpu_us_40": 10.0, "p50_us": 7.0, "none_40": 0.0, "none_500": 1.0})
+    assert grown["cpu_us_growth"] == 3.0
+    assert not {"p50_growth", "p50_us_growth", "none_growth"} & grown.keys()
+
+
+def _checked(name: str, figures: bench.Figures) -> None:
+    """Check that *figures* fill the table of the measurement *name*."""
+    columns = next(measurement.columns for measurement in MEASUREMENTS if measurement.name == name)
+    missing = {column.key for column in columns} - figures.keys()
+    assert missing <= {"resident_growth"}  # a few connections may need no memory that was not there
+    assert all(value >= 0 for key, value in figures.items() if not key.startswith("resident"))
+    assert figures.get("lost", 0) == 0
+
+
+_FIRST_LOOKS: dict[str, Callable[[bench.Bench, str], bench.Figures]] = {
+    "setup-own": first_looks.setup_own,
+    "setup-own-sse": first_looks.setup_own_events,
+    "upkeep-own": functools.partial(first_looks.upkeep_own, heartbeat_s=0.2),
+    "late": first_looks.late,
+    "recover": first_looks.recover,
+    "recover-sse": first_looks.recover_events,
+    "publish-http": calls.publish_http,
+    "start": measure_start,
+}
+
+
+@pytest.mark.parametrize("name", _FIRST_LOOKS)
+def test_a_first_look_is_measured(program: Path, tmp_path: Path, name: str) -> None:
+    """Each measurement of first looks fills its table, here with three connections or requests of a kind."""
+    small = bench.Bench(program, tmp_path, quick=True, limit=3)
+    _checked(name, _FIRST_LOOKS[name](small, "rpa-uvloop"))
+
+
+@pytest.mark.skipif(bool(machine.missing()), reason="nginx with nchan is not installed")
+@pytest.mark.parametrize("name", _FIRST_LOOKS)
+def test_a_first_look_is_measured_of_nchan(program: Path, tmp_path: Path, name: str) -> None:
+    """The yardstick of each measurement is measured in the same way, stored messages and cursors included."""
+    small = bench.Bench(program, tmp_path, quick=True, limit=3)
+    _checked(name, _FIRST_LOOKS[name](small, "nchan"))
+
+
+@pytest.mark.parametrize("kind", calls.POLLS[1:])
+def test_a_poll_is_measured(program: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    """Each way to poll gets the answer that it is measured by, before and after an update."""
+    monkeypatch.setattr(calls, "LENGTHS", (40,))
+    figures = calls.deployed_poll(bench.Bench(program, tmp_path, quick=True, limit=3), kind)
+    assert {"first_us_40", "again_us_40", "after_us_40", "redis_us_40"} == figures.keys()
+
+
+def test_an_update_in_files_mode_is_measured(program: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A followed run on files is measured at each length, and its page gets every update."""
+    monkeypatch.setattr(files, "STORED", (2, 40))
+    figures = files.files_follow(bench.Bench(program, tmp_path, quick=True, limit=1), "rpa-files")
+    assert {"cpu_us_2", "cpu_us_40", "cpu_us_growth", "p50_us_40", "quiet"} <= figures.keys()
+    assert figures["lost"] == 0
