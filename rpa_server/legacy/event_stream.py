@@ -16,8 +16,9 @@ from ..delivery.wire.sse import event
 from ..delivery.wire.welcome import Welcome
 from ..progress import outcome
 from ..progress.session_state import Document, SessionState
-from ..progress.update import Update
-from . import php_json, sse_messages
+from ..progress.update import Cursor, Update
+from . import php_json, progress_answer, sse_messages
+from .digest import Digest
 
 
 def _nothing(update: Update) -> bytes:
@@ -35,7 +36,7 @@ class DeployedEventStream(EventStream):
         transport: the connection.
     """
 
-    __slots__ = ("_begun", "_heard_s", "_loop", "_now", "_over", "_session", "_timer")
+    __slots__ = ("_begun", "_heard_s", "_history", "_loop", "_now", "_over", "_session", "_timer")
     encode = staticmethod(_nothing)
 
     def __init__(self, session: Session, silence_s: float, now: Callable[[], str], transport: asyncio.Transport) -> None:
@@ -46,6 +47,7 @@ class DeployedEventStream(EventStream):
         self._heard_s = self._loop.time() - silence_s
         self._timer: asyncio.TimerHandle | None = None
         self._begun = self._over = False
+        self._history: tuple[str, Digest] | None = None  # with the run's epoch
 
     def write(self, frame: bytes) -> bool:
         if self._paused:
@@ -96,7 +98,19 @@ class DeployedEventStream(EventStream):
         session_id = self._session.session_id
         first = [] if self._begun else [sse_messages.started(session_id)]
         self._begun = True
-        return [*first, *sse_messages.of(session_id, state, silence_s, self._now())]
+        run = progress_answer.look(state, silence_s, self._digest(state))
+        return [*first, *sse_messages.of(session_id, run, self._now())]
+
+    def _digest(self, state: SessionState) -> Digest:
+        """Return the history up to *state*; usually only the last update is new."""
+        known = self._history
+        new = None if known is None or known[0] != state.epoch else state.since(Cursor(state.epoch, known[1].seq))
+        if known is None or new is None or state.sparse:
+            known = self._history = (state.epoch, Digest.of(state))
+        else:
+            for update in new:
+                known[1].add(update)
+        return known[1]
 
     def _write(self, message: Document) -> None:
         last = message["status"] in sse_messages.LAST

@@ -5,6 +5,7 @@ start or stop a robot are not served; the deployed system serves them.
 """
 
 import functools
+import secrets
 import time
 from datetime import datetime
 
@@ -15,9 +16,11 @@ from ..http import event_stream, params
 from ..http.admission import Action
 from ..http.keys import HUB, STORE
 from ..progress.session_state import SessionState
+from ..progress.update import Cursor
 from . import php_json, progress_answer, reader_answer, sse_messages, status
 from .event_stream import DeployedEventStream
 from .keys import LAST_SEEN
+from .last_seen import Seen
 from .progress_answer import Answer
 
 #: Below ``/rpa`` (a proxy may strip ``/api``) these names belong to the deployed API, so they are no session ids there.
@@ -27,12 +30,19 @@ _CORS = {
     "Access-Control-Allow-Methods": "GET, POST, PUT, DELETE, OPTIONS",
     "Access-Control-Allow-Headers": "Content-Type, Authorization",
 }
+_NO_STORE = {"Cache-Control": "no-store"}
+#: Stands for the time of the answer in answers that are kept; no robot writes it.
+_AT = secrets.token_hex(16)
 _NO_CACHE = {"Cache-Control": "no-cache, must-revalidate", "Expires": "Mon, 26 Jul 1997 05:00:00 GMT"}
 
 
 def _answer(body: Answer, headers: dict[str, str], status: int = 200) -> web.Response:
+    return _encoded(php_json.pretty(body), headers, status)
+
+
+def _encoded(body: bytes, headers: dict[str, str], status: int = 200) -> web.Response:
     return web.Response(
-        body=php_json.pretty(body),
+        body=body,
         status=status,
         content_type="application/json",
         charset="utf-8",
@@ -44,15 +54,22 @@ def _now() -> str:
     return datetime.now().strftime("%Y-%m-%d %H:%M:%S")
 
 
-async def _look(request: web.Request, session_id: str) -> tuple[SessionState | None, float]:
-    """Return a session's newest known state (None if there is none), and the seconds that its robot has been silent."""
+async def _look(request: web.Request, session_id: str) -> Seen | None:
+    """Return what is known of a session, None if nothing is; what is known already is not read again."""
+    last_seen = request.app[LAST_SEEN]
     try:
-        fresh = await request.app[STORE].read(session_id, 0)
+        known = last_seen.position(session_id)
+        fresh = await request.app[STORE].read(session_id, known.seq)
+        if fresh is not None and fresh.own and not _continues(fresh, known):
+            fresh = await request.app[STORE].read(session_id, 0)
     except StorageUnavailable:  # then the last seen state is the answer
         fresh = None
-    now_s = time.time()
-    seen = request.app[LAST_SEEN].record(session_id, fresh, now_s)
-    return (None, 0.0) if seen is None else (seen.state, seen.silence_s(now_s))
+    return last_seen.record(session_id, fresh, time.time())
+
+
+def _continues(fresh: SessionState, known: Cursor) -> bool:
+    """Tell whether *fresh* has all updates after *known*."""
+    return not known.seq or (fresh.epoch == known.epoch and fresh.since(known) is not None)
 
 
 async def preflight(request: web.Request) -> web.StreamResponse:
@@ -64,17 +81,17 @@ async def api(request: web.Request) -> web.StreamResponse:
     """Answer any request under ``/api/rpa``, or the same under ``/rpa`` or ``/`` if a proxy strips the prefix."""
     if request.method == "OPTIONS":
         return await preflight(request)
-    return _answer(await _body(request), {"Cache-Control": "no-store"})
-
-
-async def _body(request: web.Request) -> Answer:
     path = request.path.removeprefix("/api").removeprefix("/rpa")
     kind, _, rest = path.strip("/").partition("/")
+    if request.method in ("GET", "HEAD") and kind == "progress" and rest:
+        return _encoded(await _progress(request, rest), _NO_STORE)
+    return _answer(await _body(request, kind, rest), _NO_STORE)
+
+
+async def _body(request: web.Request, kind: str, rest: str) -> Answer:
     if request.method not in ("GET", "HEAD"):
         served = request.method in ("POST", "DELETE")
         return progress_answer.unserved(progress_answer.NOT_FOUND if served else progress_answer.NOT_ALLOWED)
-    if kind == "progress" and rest:
-        return await _progress(request, rest)
     if kind == "health" and not rest:
         return {"success": True, "health": await status.health(request.app, _now())}
     if kind == "metrics" and not rest:
@@ -87,13 +104,20 @@ def _words(error: RequestError) -> str:
     return progress_answer.BAD_ID if isinstance(error, BadSessionId) else str(error)
 
 
-async def _progress(request: web.Request, text: str) -> Answer:
+async def _progress(request: web.Request, text: str) -> bytes:
     try:
         session_id = params.admitted(request, Action.READ, session_id=text).session_id
     except RequestError as error:
-        return progress_answer.refusal(_words(error), _now(), error.status)
-    state, silence_s = await _look(request, session_id)
-    return progress_answer.progress(session_id, state, silence_s, _now())
+        return php_json.pretty(progress_answer.refusal(_words(error), _now(), error.status))
+    seen = await _look(request, session_id)
+    if seen is None:
+        return php_json.pretty(progress_answer.progress(session_id, None, _now()))
+    made = seen.answer(
+        "progress",
+        seen.run(time.time()),
+        lambda run: php_json.pretty(progress_answer.progress(session_id, run, _AT)),
+    )
+    return made.replace(_AT.encode(), _now().encode())
 
 
 async def full_progress(request: web.Request) -> web.StreamResponse:
@@ -107,8 +131,15 @@ async def full_progress(request: web.Request) -> web.StreamResponse:
         # get_progress.php ignored its parameter and so never refused a request: its pages expect only status 200.
         status = 200 if request.path == "/get_progress.php" else 400
         return _answer(reader_answer.refusal(reader_answer.NO_ID, now), _NO_CACHE, status)
-    state, silence_s = await _look(request, session_id)
-    return _answer(reader_answer.progress(session_id, state, silence_s, now), _NO_CACHE)
+    seen = await _look(request, session_id)
+    if seen is None:
+        return _answer(reader_answer.waiting(session_id, now), _NO_CACHE)
+    made = seen.answer(
+        "reader",
+        seen.run(time.time()),
+        lambda run: php_json.pretty(reader_answer.progress(session_id, run, _AT)),
+    )
+    return _encoded(made.replace(_AT.encode(), _now().encode()), _NO_CACHE)
 
 
 async def progress_events(request: web.Request) -> web.StreamResponse:
@@ -118,7 +149,8 @@ async def progress_events(request: web.Request) -> web.StreamResponse:
     except BadSessionId as error:
         refusal = {"status": "error", "session_id": request.query.get("session_id", ""), "message": _words(error)}
         return web.Response(body=sse_messages.encode(refusal), content_type="text/event-stream", headers=_CORS)
-    _, silence_s = await _look(request, admitted.session_id)
+    seen = await _look(request, admitted.session_id)
+    silence_s = 0.0 if seen is None else seen.silence_s(time.time())
     session = request.app[HUB].session(admitted.session_id)
     kind = functools.partial(DeployedEventStream, session, silence_s, _now)
     return await event_stream.stream(request, admitted, kind, _CORS, whole=True)

@@ -12,14 +12,13 @@ module contains a word that a page takes for a failure; the robot's texts, estim
 
 from typing import Any, NamedTuple
 
-from ..errors import BadDocument
 from ..progress import redaction
 from ..progress.outcome import PLAN_KEYS, Estado, claims_success, patience_s, price
 from ..progress.session_state import SessionState
 from ..progress.shapes import Coverage, Entry, Estimates, Plan, Snapshot
-from ..progress.snapshot import ESTIMATES_KEY, EVENTS, entry_of, estado, is_number, with_names
-from ..progress.update import Update
+from ..progress.snapshot import ESTIMATES_KEY, estado, with_names
 from . import php_json
+from .digest import Digest
 from .outcomes import DeployedWords, deployed_words
 
 #: An answer, or a part of one.
@@ -30,8 +29,6 @@ NOT_ALLOWED = "Método não permitido"
 BAD_ID = "Session ID inválido"
 WAITING = "Aguardando início da execução"
 _MANUAL = "Cotação manual necessária"
-#: How many of the latest entries an answer has.
-_SHOWN = 10
 #: The entries whose extra data pages get, since it is the estimates and the plans.
 _MILESTONES = ("estimativas", "final")
 
@@ -42,13 +39,13 @@ class RunView(NamedTuple):
     Attributes:
         state: the state of the session.
         estado: the run's meaning, considering how long the robot has been silent.
-        entries: the robot's latest reports, about HISTORY at most, in order; empty if the robot keeps no history.
-        step: the furthest step in *entries*, or the snapshot's step if there is none.
+        history: what the robot has reported; empty if the robot keeps no history.
+        step: the furthest step in *history*, or the snapshot's step if there is none.
     """
 
     state: SessionState
     estado: Estado
-    entries: list[Entry]
+    history: Digest
     step: float
 
     @property
@@ -65,25 +62,16 @@ class RunView(NamedTuple):
         return self.words.status == "success"
 
 
-def look(state: SessionState, silence_s: float) -> RunView:
-    """Make the RunView of a state; *silence_s*: how long the robot has been silent, in seconds."""
-    updates = [] if state.sparse else state.updates
-    entries = [entry for entry in map(_entry, updates) if entry is not None]
-    steps = [int(entry["etapa"]) for entry in entries if is_number(entry["etapa"])]
-    total = state.snapshot["total_etapas"]
-    step = min(max(0, *steps), total) if steps else state.snapshot["etapa_atual"]
-    return RunView(state, estado(state.snapshot, silence_s), entries, step)
+def look(state: SessionState, silence_s: float, history: Digest) -> RunView:
+    """Make the RunView of a state.
 
-
-def _entry(update: Update) -> Entry | None:
-    """Return the entry of an update; None for an update that only begins like one of our tracker's."""
-    try:
-        entry = entry_of(update.data)
-        step_or_word = is_number(entry["etapa"]) or entry["etapa"] in EVENTS
-    except (BadDocument, LookupError, TypeError, AttributeError):
-        return None
-    texts = (entry["timestamp"], entry["status"], entry["mensagem"] or "")
-    return entry if step_or_word and all(isinstance(text, str) for text in texts) else None
+    Args:
+        silence_s: how long the robot has been silent, in seconds.
+        history: of the same run, up to the state.
+    """
+    snapshot = state.snapshot
+    step = snapshot["etapa_atual"] if history.step is None else min(history.step, snapshot["total_etapas"])
+    return RunView(state, estado(snapshot, silence_s), history, step)
 
 
 def percent(run: RunView) -> float:
@@ -111,13 +99,7 @@ def message(run: RunView) -> str:
         return f"Sem notícias do robô há mais de {minutes:.0f} minutos"
     if run.estado == Estado.COTACAO_MANUAL and claims_success(run.snapshot["status"]):
         return _MANUAL
-    text = "" if run.entries else run.snapshot["mensagem"]
-    for entry in run.entries:
-        if entry["etapa"] != "erro":
-            text = entry["mensagem"]
-        if entry["etapa"] == "final":
-            break
-    return redaction.text(text or "")
+    return redaction.text((run.history.text if run.history.count else run.snapshot["mensagem"]) or "")
 
 
 def estimates(run: RunView) -> Estimates | None:
@@ -149,7 +131,7 @@ def result(run: RunView) -> Answer | None:
     if not run.snapshot["final"]:
         return None
     end = run.state.end
-    last = next((entry for entry in reversed(run.entries) if entry["etapa"] == "final"), None)
+    last = run.history.final
     at = end.at if end else last["timestamp"] if last else run.snapshot["timestamp_atualizacao"]
     word = end.status if end else last["status"] if last else run.snapshot["status"]
     body: Answer = {
@@ -169,7 +151,7 @@ def _priced(plan: Plan) -> Answer:
 
 
 def timeline(run: RunView) -> list[Answer]:
-    """Return the last _SHOWN entries, redacted; extra data only of milestones, see extra()."""
+    """Return the last SHOWN entries, redacted; extra data only of milestones, see extra()."""
     return [
         {
             "etapa": entry["etapa"],
@@ -179,7 +161,7 @@ def timeline(run: RunView) -> list[Answer]:
             "dados_extra": extra(entry),
             "erro": redaction.redact(entry.get("erro")),
         }
-        for entry in run.entries[-_SHOWN:]
+        for entry in run.history.latest
     ]
 
 
@@ -189,16 +171,15 @@ def extra(entry: Entry) -> Any:
     return php_json.decoded(redaction.redact(found)) if found is not None and entry["etapa"] in _MILESTONES else None
 
 
-def progress(session_id: str, state: SessionState | None, silence_s: float, now: str) -> Answer:
+def progress(session_id: str, run: RunView | None, now: str) -> Answer:
     """Build the answer of ``/api/rpa/progress/{session}``.
 
     Args:
         session_id: the requested session.
-        state: None if nothing is known of the session. The answer is a 200 even then, because a 404 stops some pages.
-        silence_s: how long the robot has been silent, in seconds.
+        run: None if nothing is known of the session. The answer is a 200 even then, because a 404 stops some pages.
         now: ``YYYY-MM-DD HH:MM:SS``, the server's local time.
     """
-    body = _initial() if state is None else _progress(look(state, silence_s))
+    body = _initial() if run is None else _progress(run)
     top = body.pop("top", body["status"])
     phase = body["mensagem"] if body["etapa_atual"] else ""  # a page that expects a number here takes "" for 0
     return {
@@ -226,7 +207,7 @@ def _progress(run: RunView) -> Answer:
         "estimativas": {"capturadas": found is not None, "dados": php_json.decoded(found)},
         "resultados_finais": {"rpa_finalizado": run.succeeded, "dados": result(run)},
         "timeline": timeline(run),
-        "source": "history" if run.entries else "progress",
+        "source": "history" if run.history.count else "progress",
         **_other_names(step, word, text),
         "top": run.words.top_level or word,
     }

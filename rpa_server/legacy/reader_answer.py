@@ -11,7 +11,6 @@ from datetime import datetime
 from typing import Any
 
 from ..progress import redaction
-from ..progress.session_state import SessionState
 from ..progress.shapes import Coverage, Entry, Plan, Snapshot
 from ..progress.snapshot import ESTIMATES_KEY
 from . import php_json, progress_answer
@@ -19,8 +18,6 @@ from .progress_answer import Answer, RunView
 
 NO_ID = "Session ID obrigatório"
 _WAITING = "Aguardando início..."
-#: How many of the latest entries ``timeline`` has.
-_SHOWN = 10
 _NO_ESTIMATES = {
     "capturadas": False,
     "encontradas": False,
@@ -30,20 +27,19 @@ _NO_ESTIMATES = {
 }
 
 
-def progress(session_id: str, state: SessionState | None, silence_s: float, now: datetime) -> Answer:
+def progress(session_id: str, run: RunView, at: str) -> Answer:
     """Build the answer of the older readers.
 
     Args:
         session_id: the requested session.
-        state: None if nothing is known of the session.
-        silence_s: how long the robot has been silent, in seconds.
-        now: the server's local time.
+        at: ``YYYY-MM-DD HH:MM:SS``, the server's local time.
     """
-    at = now.strftime("%Y-%m-%d %H:%M:%S")
-    if state is None:
-        return {"success": True, "data": _initial(session_id, now), "timestamp": at}
-    data = _data(session_id, progress_answer.look(state, silence_s))
-    return {"success": True, "data": {**data, "timestamp": at}}
+    return {"success": True, "data": {**_data(session_id, run), "timestamp": at}}
+
+
+def waiting(session_id: str, now: datetime) -> Answer:
+    """Build the answer for a session of which nothing is known; *now*: the server's local time."""
+    return {"success": True, "data": _initial(session_id, now), "timestamp": now.strftime("%Y-%m-%d %H:%M:%S")}
 
 
 def refusal(text: str, now: datetime) -> Answer:
@@ -66,12 +62,12 @@ def _data(session_id: str, run: RunView) -> Answer:
         "erros": _errors(run),
         "session_id": session_id,
         "historico": progress_answer.timeline(run),
-        "timeline": [_brief(entry) for entry in run.entries[-_SHOWN:]],
-        "historico_count": len(run.entries),
+        "timeline": [_brief(entry) for entry in run.history.latest],
+        "historico_count": run.history.count,
         "estimativas": _estimates(run),
         "resultados_finais": _results(session_id, run),
-        "source": "history" if run.entries else "progress",
-        "file_used": f"{'history' if run.entries else 'progress'}_{session_id}.json",
+        "source": "history" if run.history.count else "progress",
+        "file_used": f"{'history' if run.history.count else 'progress'}_{session_id}.json",
         "tempo_decorrido": _passed_s(snapshot),
     }
 
@@ -84,12 +80,11 @@ def _extra(run: RunView) -> Any:
 
 
 def _errors(run: RunView) -> list[Any]:
-    if not run.entries:
+    if not run.history.count:
         return [redaction.redact(error) for error in run.snapshot["erros"]]
     return [
         redaction.redact({"etapa": entry["etapa"], "erro": entry["erro"], "timestamp": entry["timestamp"]})
-        for entry in run.entries
-        if entry.get("erro")
+        for entry in run.history.errors
     ]
 
 
@@ -102,7 +97,7 @@ def _estimates(run: RunView) -> Answer:
     found = progress_answer.estimates(run)
     if found is None:
         return _NO_ESTIMATES
-    entry = next((entry for entry in run.entries if entry["etapa"] == "estimativas"), None)
+    entry = run.history.estimates
     at = entry["timestamp"] if entry else found.get("timestamp")
     words = {
         "status": entry["status"] if entry else "completed",

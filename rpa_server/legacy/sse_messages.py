@@ -7,7 +7,6 @@ before it closes, and reconnects for ever.
 """
 
 from ..progress import redaction
-from ..progress.session_state import SessionState
 from ..progress.shapes import Estimates
 from ..progress.snapshot import ESTIMATES_KEY
 from . import php_json, progress_answer
@@ -32,19 +31,16 @@ def timeout(session_id: str) -> Answer:
     return {"status": "timeout", "session_id": session_id, "message": "Timeout atingido"}
 
 
-def of(session_id: str, state: SessionState, silence_s: float, now: str) -> list[Answer]:
-    """Return the messages for a state.
+def of(session_id: str, run: RunView, now: str) -> list[Answer]:
+    """Return the messages for a run.
 
     While the run goes on that is its progress; after a success its progress and ``completed``; otherwise only ``error``
     or ``timeout``.
 
     Args:
         session_id: the session.
-        state: the known state.
-        silence_s: how long the robot has been silent, in seconds.
         now: ``YYYY-MM-DD HH:MM:SS``, the server's local time.
     """
-    run = progress_answer.look(state, silence_s)
     last = run.words.last
     if last is None:
         return [_progress(session_id, run, now)]
