@@ -9,7 +9,6 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
-from datetime import datetime
 from typing import Any, NamedTuple
 
 import pytest
@@ -23,7 +22,7 @@ from rpa_server.progress.documents import from_history
 from rpa_server.progress.outcome import SILENCE_S
 from rpa_server.progress.redis_documents import from_redis
 from tests.support import deployed, pages, recordings
-from tests.support.answers import CASES, NOW, Case, answered, ours
+from tests.support.answers import CASES, NOW, Case, answered, ours, run_of
 from tests.support.deployed import Document
 from tests.support.examples import examples
 from tests.support.server import ROOT
@@ -414,7 +413,7 @@ def test_any_run_is_answered_in_the_deployed_shape(entries: list[Document], tota
         state = from_history("s1", document)
     except BadDocument:
         return
-    answer = json.loads(php_json.pretty(progress_answer.progress("s1", state, silence_s, NOW)))
+    answer = json.loads(php_json.pretty(progress_answer.progress("s1", run_of(state, silence_s), NOW)))
     progress = answer["progress"]
     assert list(progress)[:9] == [
         "etapa_atual", "total_etapas", "percentual", "status", "mensagem", "estimativas", "resultados_finais", "timeline",
@@ -463,7 +462,7 @@ def test_what_only_looks_like_ours_is_answered_all_the_same(
     except BadDocument:
         return
     assert state is not None
-    assert json.loads(php_json.pretty(progress_answer.progress("s1", state, 0.0, NOW)))["success"] is True
-    assert json.loads(php_json.pretty(reader_answer.progress("s1", state, 0.0, datetime(2026, 1, 15))))["success"] is True
-    for message in sse_messages.of("s1", state, 0.0, NOW):
+    assert json.loads(php_json.pretty(progress_answer.progress("s1", run_of(state), NOW)))["success"] is True
+    assert json.loads(php_json.pretty(reader_answer.progress("s1", run_of(state), NOW)))["success"] is True
+    for message in sse_messages.of("s1", run_of(state), NOW):
         assert json.loads(php_json.compact(message))["session_id"] == "s1"

@@ -13,11 +13,12 @@ from rpa_server.errors import BadDocument
 from rpa_server.legacy import php_json, reader_answer
 from rpa_server.progress.documents import from_history
 from tests.support import pages, recordings
-from tests.support.answers import CASES, Case, answered, states
+from tests.support.answers import CASES, Case, answered, run_of, states
 from tests.support.examples import examples
 from tests.support.recordings import Document
 
 NOW = datetime(2026, 1, 15, 9, 30)
+AT = "2026-01-15 09:30:00"
 #: The keys under ``data`` in the answer of ``get_progress_completo.php``, in order.
 KEYS = [
     "etapa_atual", "total_etapas", "percentual", "status", "mensagem", "timestamp_inicio", "timestamp_atualizacao",
@@ -32,7 +33,12 @@ PLAN = [
 
 def ours(case: Case) -> Document:
     """Return the server's answer for a case, decoded from its bytes."""
-    answer: Document = json.loads(php_json.pretty(reader_answer.progress("s1", states(case), case.stale_s, NOW)))
+    state = states(case)
+    if state is None:
+        made = reader_answer.waiting("s1", NOW)
+    else:
+        made = reader_answer.progress("s1", run_of(state, case.stale_s), AT)
+    answer: Document = json.loads(php_json.pretty(made))
     return answer
 
 
@@ -120,7 +126,7 @@ def test_any_run_is_answered_in_this_shape(entries: list[Any], total: int) -> No
         state = from_history("s1", {"timestamp_inicio": "2026-01-15T09:30:00", "total_etapas": total, "historico": entries})
     except BadDocument:
         return
-    data = json.loads(php_json.pretty(reader_answer.progress("s1", state, 0.0, NOW)))["data"]
+    data = json.loads(php_json.pretty(reader_answer.progress("s1", run_of(state), AT)))["data"]
     assert list(data) == [*KEYS, "tempo_decorrido", "timestamp"]
     assert 0 <= data["etapa_atual"] <= total
     assert 0 <= data["percentual"] <= 100

@@ -8,7 +8,7 @@ import pytest
 from rpa_server.legacy import sse_messages
 from rpa_server.progress.outcome import SILENCE_AFTER_FAILURE_S
 from tests.support import pages, recordings
-from tests.support.answers import CASES, Case, states
+from tests.support.answers import CASES, Case, run_of, states
 
 NOW = "2026-01-15 09:30:00"
 
@@ -19,7 +19,7 @@ def messages_of(case: Case) -> list[dict[str, Any]]:
     assert state is not None
     return [
         json.loads(sse_messages.encode(message).removeprefix(b"data: "))
-        for message in sse_messages.of("s1", state, case.stale_s, NOW)
+        for message in sse_messages.of("s1", run_of(state, case.stale_s), NOW)
     ]
 
 

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from rpa_server.legacy import php_json, progress_answer
+from rpa_server.legacy.digest import Digest
+from rpa_server.legacy.progress_answer import RunView
 from rpa_server.progress.file_documents import from_files
 from rpa_server.progress.session_state import SessionState
 from tests.support import deployed, recordings
@@ -85,9 +87,16 @@ def states(case: Case) -> SessionState | None:
     return state
 
 
+def run_of(state: SessionState, silence_s: float = 0.0) -> RunView:
+    """Return the run of a state as answers show it after a silence of *silence_s* seconds."""
+    return progress_answer.look(state, silence_s, Digest.of(state))
+
+
 def ours(case: Case) -> Document:
     """Return the server's answer to ``/api/rpa/progress/s1``, decoded from its bytes."""
-    answer: Document = json.loads(php_json.pretty(progress_answer.progress("s1", states(case), case.stale_s, NOW)))
+    state = states(case)
+    run = None if state is None else run_of(state, case.stale_s)
+    answer: Document = json.loads(php_json.pretty(progress_answer.progress("s1", run, NOW)))
     return answer
 
 

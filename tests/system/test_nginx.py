@@ -398,8 +398,8 @@ async def test_while_the_server_is_away_no_deployed_page_stops(tmp_path: Path, h
             session = "unknown" if "unknown" in path else "old"
             at = datetime.strptime(body["timestamp"], "%Y-%m-%d %H:%M:%S")
             full = "session=" in path
-            api = progress_answer.progress(session, None, 0.0, body["timestamp"])
-            assert body == (reader_answer.progress(session, None, 0.0, at) if full else api)
+            api = progress_answer.progress(session, None, body["timestamp"])
+            assert body == (reader_answer.waiting(session, at) if full else api)
             assert pages.stopping(body, full) == []
 
 

@@ -475,9 +475,9 @@ async def _assert_deployed_down(http: aiohttp.ClientSession, address: str) -> No
         body = await response.json()
     at = datetime.strptime(body["timestamp"], "%Y-%m-%d %H:%M:%S")
     if full:
-        waiting = reader_answer.progress("a", None, 0.0, at)
+        waiting = reader_answer.waiting("a", at)
     else:
-        waiting = progress_answer.progress("a", None, 0.0, body["timestamp"])
+        waiting = progress_answer.progress("a", None, body["timestamp"])
     assert body == waiting
     assert pages.stopping(body, full) == []
     async with http.options(address, headers={"Access-Control-Request-Headers": "content-type"}) as response:
