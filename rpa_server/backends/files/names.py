@@ -9,6 +9,9 @@ import re
 from ...progress.session_id import is_session_id
 
 KINDS = ("progress", "history", "result", "session")
+#: The kinds of files that are watched and listed, see session_of_file(). The session file is not: a robot that ends a run
+#: writes the result file, too.
+WATCHED = ("progress", "history", "updates", "result")
 _FILE = re.compile(rf"({'|'.join(KINDS)})_(.+)\.json|(updates)_(.+)\.jsonl")
 
 

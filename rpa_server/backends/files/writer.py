@@ -1,8 +1,8 @@
 """Writes one run to ``rpa_data/``, for the tracker. File names and shapes are the deployed ones; writes are atomic.
 
-A run of up to HISTORY updates is stored completely in its history document. A longer run continues in a journal, one
-line per update, so that not every update rewrites HISTORY entries; the history document is then rewritten at most once
-a second, and at the end.
+A short run is stored completely in its history document. A long one, see json_files.is_long(), continues in a journal,
+one line per update, so that not every update rewrites the whole history; the history document is then rewritten at most
+once a second, and at the end.
 """
 
 import time
@@ -33,22 +33,18 @@ class FileWriter:
         self._epoch = ""
         self._encoded: deque[bytes] = deque(maxlen=HISTORY)  # the history's entries as JSON, each encoded only once
         self._encoded_seq = self._journalled = 0
-        self._cleaned = False
         self._history_due_s = 0.0
 
     def write(self, run: Run) -> None:
         """Write the run's documents; raises OSError."""
-        if not self._cleaned:
-            self._cleaned = True
-            json_files.remove_abandoned(self._directory)
         if run.epoch != self._epoch:
             self._forget(run.epoch)
         self._encode(run)
         documents: dict[str, dict[str, Any] | bytes] = {**run.brief_documents()}
         now_s = time.monotonic()
-        if run.seq > HISTORY:
+        if long := bool(self._journalled) or json_files.is_long(run.seq, self._encoded):
             self._journal(run)
-        if run.seq <= HISTORY or now_s >= self._history_due_s or run.snapshot["final"]:
+        if not long or now_s >= self._history_due_s or run.snapshot["final"]:
             self._history_due_s = now_s + _HISTORY_EVERY_S
             documents["history"] = json_files.encode_history(run.history_head(), self._encoded)
         json_files.write_all(self._directory, run.session_id, documents)
@@ -67,9 +63,7 @@ class FileWriter:
     def _journal(self, run: Run) -> None:
         self._directory.mkdir(parents=True, exist_ok=True)
         fresh = [update for update in run.updates if update.seq > self._journalled]
-        json_files.append_lines(
-            self._directory / journal_name(run.session_id), (update.raw for update in fresh)
-        )
+        json_files.append_lines(self._directory / journal_name(run.session_id), (update.raw for update in fresh))
         self._journalled = run.seq
 
     def read(self, session_id: str) -> SessionState | None:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from rpa_server.backends.files import json_files
+from rpa_server.backends.files import changes as changes_module
 from rpa_server.backends.files import store as store_module
 from rpa_server.backends.files.names import file_name
 from rpa_server.backends.files.store import FileStore
@@ -62,6 +63,11 @@ def put(data_dir: Path, **documents: Any) -> None:
     data_dir.mkdir(exist_ok=True)
     for kind, document in documents.items():
         path(data_dir, kind).write_text(json.dumps(document, ensure_ascii=False, indent=2), encoding="utf-8")
+
+
+def age(file: Path, seconds: float) -> None:
+    """Make *file* look as if it had been written *seconds* ago."""
+    os.utime(file, (time.time() - seconds,) * 2)
 
 
 async def known(store: FileStore) -> SessionState:
@@ -185,13 +191,13 @@ async def test_what_has_been_broken_for_a_while_is_looked_at_once(
     for each in (file, other):
         os.utime(each, (time.time() - 2,) * 2)
     reads: list[Path] = []
-    read = json_files.read
+    load = json_files.load
 
-    def noted(path: Path) -> dict[str, Any] | None:
+    def noted(path: Path) -> bytes | None:
         reads.append(path)
-        return read(path)
+        return load(path)
 
-    monkeypatch.setattr(json_files, "read", noted)
+    monkeypatch.setattr(json_files, "load", noted)
     for _ in range(3):
         assert await store.read(SESSION) is good
         assert await store.read("other") is None
@@ -267,20 +273,22 @@ async def test_an_unchanged_file_is_not_read_again(
 ) -> None:
     """A state is cached until its files change."""
     write(data_dir, Robot(steps=2))
+    for file in data_dir.iterdir():
+        age(file, 1)
     first = await known(store)
     reads: list[Path] = []
-    monkeypatch.setattr(json_files, "read", reads.append)
+    monkeypatch.setattr(json_files, "load", reads.append)
     assert await known(store) is first
     assert reads == []
 
 
 async def test_a_history_that_stays_torn_does_not_stop_the_session(store: FileStore, data_dir: Path) -> None:
-    """If the history has been torn for 2 s, by a killed writer or a full disk, the state is read from the snapshot."""
+    """If the history has been torn for 6 s, by a killed writer or a full disk, the state is read from the snapshot."""
     put(data_dir, progress=OLD_PROGRESS, history=OLD_HISTORY)
     await known(store)
     torn = path(data_dir, "history")
     torn.write_bytes(torn.read_bytes()[:40])
-    os.utime(torn, (time.time() - 2,) * 2)
+    os.utime(torn, (time.time() - 6,) * 2)
     put(data_dir, progress={**OLD_PROGRESS, "mensagem": "Tela 9 concluída"})
     assert (await known(store)).snapshot["mensagem"] == "Tela 9 concluída"
 
@@ -337,15 +345,16 @@ async def test_only_so_many_states_are_kept(
     """Only the sessions that were read last are cached; an earlier one is read from its files again."""
     monkeypatch.setattr(store_module, "_KEPT", 3)
     for number in range(5):
-        path(data_dir, "progress", f"s{number}").write_text(json.dumps(OLD_PROGRESS))
+        (file := path(data_dir, "progress", f"s{number}")).write_text(json.dumps(OLD_PROGRESS))
+        age(file, 1)
         await store.read(f"s{number}")
     reads: list[str] = []
 
-    def read(file: Path) -> dict[str, Any]:
+    def load(file: Path) -> bytes:
         reads.append(file.name)
-        return OLD_PROGRESS
+        return json.dumps(OLD_PROGRESS).encode()
 
-    monkeypatch.setattr(json_files, "read", read)
+    monkeypatch.setattr(json_files, "load", load)
     for number in (4, 3, 2):
         await store.read(f"s{number}")
     assert reads == []
@@ -440,7 +449,7 @@ async def test_numbers_that_are_taken_are_refused(store: FileStore) -> None:
 @pytest.fixture
 def looked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Check every 50 ms, not every second, whether the path still leads to the watched directory."""
-    monkeypatch.setattr(store_module, "_LOOK_MS", 50)
+    monkeypatch.setattr(changes_module, "_LOOK_MS", 50)
 
 
 @contextlib.asynccontextmanager
@@ -449,7 +458,7 @@ async def changes(data_dir: Path) -> AsyncIterator[list[set[str]]]:
     found: list[set[str]] = []
 
     async def collect() -> None:
-        async for names in FileStore(data_dir).changes():
+        async for names in FileStore(data_dir).changes(list):
             found.append(names)
 
     task = asyncio.create_task(collect())
