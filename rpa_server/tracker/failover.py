@@ -26,6 +26,7 @@ from ..errors import BadDocument
 from ..log import RateLimit
 from ..progress.run import Run
 from ..progress.session_state import SessionState, later
+from ..progress.update import HISTORY
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +48,8 @@ class Failover:
 
     Attributes:
         lock: must be acquired to change the run or write it.
-        lost: number of writes that no store accepted; Redis may still get their updates later.
+        lost: number of updates that are stored nowhere now; those that may still be stored later are no longer counted
+            once they are.
     """
 
     def __init__(self, client: Any, data_dir: Path | None) -> None:
@@ -61,6 +63,7 @@ class Failover:
         self._asking: threading.Thread | None = None
         self._loss_limit, self._refusal_limit = RateLimit(), RateLimit()
         self._forbidden = False  # True once it was logged that Redis forbids scripts
+        self._stored = self._gone = 0  # ``seq`` up to which the run is stored; updates that will never be
         self._spilled = False  # the files have updates that Redis lacks
         self._doomed: str | None = None  # a session to delete in Redis once it answers
         _failovers.add(self)
@@ -79,7 +82,8 @@ class Failover:
         if self._redis is None and self._files is None:
             return  # there is no store: the robot asked for none, or the reason was logged at the start
         with self.lock:
-            self._run = run
+            if run is not self._run:
+                self._run, self._stored = run, run.base
             if not self._write_redis(run):
                 self._write_files(run)
 
@@ -134,6 +138,7 @@ class Failover:
                 logger.warning("Redis does not take updates (%s, %d times more before); files take them.", error, more)
             self._fail()
             return False
+        self._count_stored(run)
         return True
 
     def _log_forbidden(self, error: Exception) -> bool:
@@ -146,16 +151,26 @@ class Failover:
 
     def _write_files(self, run: Run) -> None:
         if self._files is None:
-            self._lose("there is no data directory")
+            self._count_lost(run, "there is no data directory")
             return
         try:
             self._files.write(run)
-            self._spilled = True
         except (OSError, ValueError) as error:
-            self._lose(str(error))
+            self._count_lost(run, str(error))
+        except Exception as error:  # whatever it is and whoever handles it, the update is stored nowhere
+            self._count_lost(run, repr(error))
+            raise
+        else:
+            self._spilled = True
+            self._count_stored(run)
 
-    def _lose(self, reason: str) -> None:
-        self.lost += 1
+    def _count_stored(self, run: Run) -> None:
+        """Record that a store has all updates of *run*, but for those that the run itself has dropped by now."""
+        self._gone += max(0, run.seq - HISTORY - self._stored)
+        self._stored, self.lost = run.seq, self._gone
+
+    def _count_lost(self, run: Run, reason: str) -> None:
+        self.lost = self._gone + run.seq - self._stored
         if self._loss_limit.allow(time.monotonic()) is not None:
             logger.error(
                 "An update could not be stored anywhere (%s); %d so far. The robot goes on.", reason, self.lost
@@ -210,6 +225,8 @@ class Failover:
                 if call is None:
                     self._breaker.succeeded()
                     self._forbidden = False
+                    if self._run is not None:
+                        self._count_stored(self._run)
                     self._clean_up()
                     break
             self._redis.send(call, deadline_s)

@@ -105,7 +105,7 @@ class ProgressTracker:
 
     @property
     def lost(self) -> int:
-        """How many writes no store accepted; Redis may still get their updates later."""
+        """How many updates are stored nowhere now; a later write, or Redis once it answers again, may still store them."""
         return self._failover.lost
 
     @_never_raises

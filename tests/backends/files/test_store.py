@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from rpa_server.backends.files import json_files
 from rpa_server.backends.files import changes as changes_module
+from rpa_server.backends.files import json_files
 from rpa_server.backends.files import store as store_module
 from rpa_server.backends.files.names import file_name
 from rpa_server.backends.files.store import FileStore
