@@ -55,7 +55,7 @@ class Changes:
         threads: runs what blocks.
 
     Attributes:
-        deaf: why no changes are reported by the kernel, None while they are.
+        deaf: one sentence that says why the kernel reports no changes, None while it does.
     """
 
     def __init__(self, directory: Path, last_read: Callable[[str], Signature | None], threads: Executor) -> None:
@@ -142,7 +142,7 @@ class Changes:
                 self._directory, reason, _OFTEN_S,
             )  # fmt: skip
             self._add(set())
-        self.deaf = reason
+        self.deaf = f"Changed files are not reported ({reason}); those of watched sessions are looked at."
         self._doubted.set()  # ends the long pause between two looks
 
     # -- looks at watched sessions
