@@ -59,6 +59,28 @@ async def test_with_redis_it_is_ready(serve: Serve, redis_process: RedisServer) 
     assert await ask(client, "/health/ready") == (200, {"status": "ok", "redis": "ok", "files": SOUND})
 
 
+async def test_b14_without_files_and_redis_it_is_unavailable(
+    serve: Serve, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """If there is no Redis and the directory can't be made, ``/health/ready`` is 503 ``unavailable`` with the reason."""
+    (tmp_path / "file").write_text("")
+    client = await serve(data_dir=str(tmp_path / "file" / "rpa_data"))
+    status, body = await ask(client, "/health/ready")
+    assert (status, body["status"]) == (503, "unavailable")
+    assert "can't be listed (Not a directory)" in body["reason"]
+    assert str(tmp_path) not in json.dumps(body)
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+async def test_with_redis_alone_it_is_degraded(serve: Serve, redis_process: RedisServer, tmp_path: Path) -> None:
+    """If Redis works and the directory does not, ``/health/ready`` is 200 ``degraded`` with the reason."""
+    (tmp_path / "file").write_text("")
+    client = await serve(redis_url=redis_process.url, data_dir=str(tmp_path / "file" / "rpa_data"))
+    status, body = await ask(client, "/health/ready")
+    assert (status, body["status"], body["redis"]) == (200, "degraded", "ok")
+    assert body["files"]["writing"] in body["reason"]
+
+
 async def test_without_its_redis_it_is_degraded(serve: Serve, redis_process: RedisServer) -> None:
     """While Redis is down ``/health/ready`` is 200 ``degraded`` with the reason; once Redis is back it is ``ok``."""
     client = await serve(redis_url=redis_process.url)
