@@ -149,19 +149,20 @@ class Changes:
 
     async def _look(self, watched: Callable[[], Collection[str]]) -> None:
         loop = asyncio.get_running_loop()
-        pause_s, doubts = _SELDOM_S, 0
+        pause_s, least_s, doubts = _SELDOM_S, 0.0, 0
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(pause_s):
                     await self._doubted.wait()
-                    await asyncio.sleep(delay(doubts + 1, _SOON_S, _SELDOM_S, random.random()))
+                    await asyncio.sleep(max(least_s, delay(doubts + 1, _SOON_S, _SELDOM_S, random.random())))
             self._doubted.clear()
             began_s = time.monotonic()
             changed = await loop.run_in_executor(self._threads, self._compare, list(watched()))
             if changed:
                 self._add(changed)
             doubts = doubts + 1 if changed else 0
-            pause_s = max(_SELDOM_S if self.deaf is None else _OFTEN_S, (time.monotonic() - began_s) / _SHARE)
+            least_s = (time.monotonic() - began_s) / _SHARE
+            pause_s = max(_SELDOM_S if self.deaf is None else _OFTEN_S, least_s)
 
     def _compare(self, session_ids: list[str]) -> set[str]:
         """Return those of the sessions whose files are not those that were read, or seen at the last look."""

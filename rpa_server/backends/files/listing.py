@@ -49,6 +49,7 @@ class Listing:
         """
         if self._reading is None or (self._reading.done() and time.monotonic() >= self._fresh_until_s):
             self._reading = asyncio.get_running_loop().run_in_executor(self._thread, self._read)
+            self._reading.add_done_callback(_retrieved)
         try:
             listed = await asyncio.shield(self._reading)  # a caller that goes away does not stop it for the others
         except OSError as error:
@@ -71,6 +72,12 @@ class Listing:
             took_s = time.monotonic() - began_s
             self._fresh_until_s = 0.0 if took_s < _SHORT_S else time.monotonic() + _WORTH * took_s
         return sorted(found.items(), key=lambda item: item[1], reverse=True)
+
+
+def _retrieved(reading: asyncio.Future[_Listed]) -> None:
+    """Keep asyncio from logging an exception for which every caller came and went."""
+    if not reading.cancelled():
+        reading.exception()
 
 
 def _changed_ns(file: os.DirEntry[str]) -> int | None:
