@@ -128,7 +128,7 @@ def build(settings: Settings, socket_path: Path | None = None) -> web.Applicatio
 
 def _add_backends(app: web.Application, settings: Settings) -> None:
     data_dir = Path(settings.data_dir)
-    if data_dir.exists() and not data_dir.is_dir():
+    if os.path.exists(data_dir) and not os.path.isdir(data_dir):  # noqa: PTH110, PTH112 - Path's raise PermissionError
         raise ConfigError(f"The setting in RPA_DATA_DIR is wrong: {data_dir} is not a directory.")
     files = FileStore(data_dir)
     redis = None if settings.redis_url is None else RedisStore(client(settings.redis_url))

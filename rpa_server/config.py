@@ -4,7 +4,10 @@ The tracker and the server read the same file and the same variables, and no oth
 value is an error of one sentence; no value is corrected silently.
 """
 
+import functools
+import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,6 +83,30 @@ def _check_redis_url(url: str) -> None:
         raise ValidationError(f"redis-py does not take an option of the address ({error}).") from None
 
 
+class _Directory(fields.String):
+    """The path of a directory; ``~`` becomes the home of the user that runs the process, as in a shell."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        text = os.path.expanduser(super()._deserialize(value, attr, data, **kwargs))  # noqa: PTH111 - Path's may raise
+        if any(ord(character) < 32 or ord(character) == 127 for character in text):
+            raise ValidationError(
+                "It has a control character, as Windows line ends leave it; write the directory's path without one."
+            )
+        if text.startswith("~"):
+            raise ValidationError("The home directory that ~ stands for is not known; write the whole path.")
+        return text
+
+
+@functools.cache
+def working_directory() -> str:
+    """Return the directory in which this process first asked: a robot may change its own between two trackers.
+
+    Raises:
+        OSError: there is no working directory any more.
+    """
+    return str(Path.cwd())
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """All settings; the name of a field that has a unit ends with it.
@@ -89,7 +116,7 @@ class Settings:
         port: port to listen on, 0 for any free one.
         max_connections: limit for open WebSockets, event streams and waiting polls together; further ones are refused.
         redis_url: ``redis://``, ``rediss://`` or ``unix://`` address; None: store in files only.
-        data_dir: directory of the JSON files, relative to the working directory.
+        data_dir: directory of the JSON files; a relative one becomes absolute here, see working_directory().
         exit_flush_s: how many seconds a robot's process may take at its end to hand in what Redis lacks; 0 for none.
         heartbeat_s: seconds between heartbeats on an open stream.
         allowed_origins: origins whose pages may read, in the form that origins.parse() returns; pages of the server's
@@ -104,6 +131,10 @@ class Settings:
     exit_flush_s: float = 5.0
     heartbeat_s: float = 15.0
     allowed_origins: tuple[str, ...] = (origins.ANY,)
+
+    def __post_init__(self) -> None:
+        with suppress(OSError):
+            object.__setattr__(self, "data_dir", str(Path(working_directory(), self.data_dir)))
 
 
 class _Server(Schema):
@@ -136,7 +167,7 @@ class _File(Schema):
     server = fields.Nested(_Server, load_default=dict)
     redis = fields.Nested(_Redis, load_default=dict, allow_none=True)
     redis_url = _RedisUrl()
-    data_dir = fields.String(validate=validate.Length(min=1))
+    data_dir = _Directory(validate=validate.Length(min=1))
     exit_flush_s = fields.Float(validate=validate.Range(min=0, max=600))
 
 
@@ -180,7 +211,9 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         return safejson.load_object(path.read_bytes())
     except OSError as error:
-        raise ConfigError(f"The settings file {path} can't be read ({error.strerror}); RPA_CONFIG names it.") from None
+        raise ConfigError(
+            f"The settings file {path} can't be read ({error.strerror}); RPA_CONFIG names it."
+        ) from None
     except BadDocument as error:
         raise ConfigError(f"The settings file {path} can't be used: {error}") from None
 

@@ -8,6 +8,7 @@ refusals of their own (legacy/).
 RpaError
 ├── ConfigError          a setting is wrong: the server exits with status 2
 ├── BadDocument          a document can't be read: it is skipped or refused
+│   └── Unreadable       a file can't be read now, but may be sound
 ├── StorageUnavailable   a store can't be read or written now
 └── RequestError         a request can't be served as it is, or not now
     ├── BadRequest
@@ -48,6 +49,10 @@ class ConfigError(RpaError):
 
 class BadDocument(RpaError):
     """A document, stored or received, is incomplete, not JSON, or not of the expected shape."""
+
+
+class Unreadable(BadDocument):
+    """A file can't be read now, for example because the process has no descriptor left; its content may be sound."""
 
 
 class StorageUnavailable(RpaError):

@@ -8,6 +8,7 @@ import pytest
 import redis
 from xdist.scheduler import LoadScopeScheduling
 
+from rpa_server import config
 from tests.support import examples, scripts
 from tests.support.application import Connect, Serve, starter
 from tests.support.server import RedisServer, Server, redis_server, running
@@ -43,6 +44,12 @@ class ByModule(LoadScopeScheduling):  # type: ignore[misc]
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByModule:
     return ByModule(config, log)
+
+
+@pytest.fixture(autouse=True)
+def own_working_directory() -> None:
+    """Let relative data directories be those of the test's working directory, not of an earlier test's."""
+    config.working_directory.cache_clear()
 
 
 @pytest.fixture

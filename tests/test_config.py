@@ -102,7 +102,7 @@ def _assert_all_differ(found: Settings) -> None:
         ("RPA_PORT", "9001", "port", 9001),
         ("RPA_MAX_CONNECTIONS", "3", "max_connections", 3),
         ("RPA_HEARTBEAT_S", "1", "heartbeat_s", 1.0),
-        ("RPA_DATA_DIR", "other", "data_dir", "other"),
+        ("RPA_DATA_DIR", "other", "data_dir", str(Path.cwd() / "other")),
         ("RPA_ALLOWED_ORIGINS", "none", "allowed_origins", ()),
         ("RPA_REDIS_URL", "unix:///run/redis.sock", "redis_url", "unix:///run/redis.sock"),
         ("REDIS_HOST", "elsewhere", "redis_url", "redis://elsewhere:6379/0"),
@@ -155,6 +155,9 @@ def test_other_variables_are_not_looked_at() -> None:
         ("RPA_HEARTBEAT_S", "inf"),
         ("RPA_HEARTBEAT_S", "3601"),
         ("RPA_HEARTBEAT_S", "soon"),
+        ("RPA_DATA_DIR", "rpa_data\r"),
+        ("RPA_DATA_DIR", "rpa\tdata"),
+        ("RPA_DATA_DIR", "~nobody-of-this-name/rpa_data"),
         ("RPA_ALLOWED_ORIGINS", "https://a.example/"),
         ("RPA_ALLOWED_ORIGINS", "https://a.example, *"),
         ("RPA_ALLOWED_ORIGINS", "null"),
@@ -309,6 +312,33 @@ def test_the_packaged_file_is_the_one_in_conf() -> None:
     assert load({"RPA_CONFIG": str(ROOT / "conf" / "websocket_config.json")}) == load({})
     assert {key: content["server"][key] for key in PLAN["server"]} == PLAN["server"]
     assert content["redis"] == PLAN["redis"]
+
+
+def test_c10_a_relative_directory_stays_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relative data directory is one of the first working directory, also in settings that are loaded later."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    assert load({}).data_dir == str(tmp_path / "rpa_data")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert load({"RPA_DATA_DIR": "files"}).data_dir == str(tmp_path / "files")
+    assert Settings().data_dir == str(tmp_path / "rpa_data")
+
+
+def test_c10_a_tilde_is_the_home_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``~`` in the data directory is the home of the user that runs the process, in the file as in the environment."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert load({"RPA_DATA_DIR": "~/rpa"}).data_dir == str(tmp_path / "rpa")
+    assert load(settings_file(tmp_path, {"data_dir": "~"})).data_dir == str(tmp_path)
+
+
+def test_c10_without_a_working_directory_the_setting_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the working directory was deleted, a relative data directory stays as it is and an absolute one is used."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert load({}).data_dir == "rpa_data"
+    assert load({"RPA_DATA_DIR": "/srv/rpa"}).data_dir == "/srv/rpa"
 
 
 def test_settings_cannot_be_changed() -> None:

@@ -14,6 +14,7 @@ TABLE = {
     "RpaError": (500, "internal", False),
     "ConfigError": (500, "internal", False),
     "BadDocument": (500, "internal", False),
+    "Unreadable": (500, "internal", False),
     "StorageUnavailable": (503, "storage_unavailable", True),
     "RequestError": (400, "bad_request", False),
     "BadRequest": (400, "bad_request", False),

@@ -3,7 +3,7 @@
 A new backend is a folder beside this module; docs/architecture.rst lists what else has to know it.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, Callable, Collection
 from typing import Protocol
 
 from ..progress.run import Run
@@ -56,11 +56,14 @@ class Store(Protocol):
 class Notifier(Protocol):
     """Reports which sessions changed, for backends that don't deliver the updates themselves."""
 
-    def changes(self) -> AsyncIterator[set[str]]:
-        """Yield the ids of sessions that changed, for ever.
+    def changes(self, watched: Callable[[], Collection[str]]) -> AsyncGenerator[set[str], None]:
+        """Yield the ids of sessions that changed, or whose last read did not find their newest state, for ever.
 
         An empty set is yielded each time notifications start or resume: changes before that may have been missed, so
         the caller must read every watched session.
+
+        Args:
+            watched: returns the ids of the sessions that somebody watches, for a backend that must look at each.
         """
 
 

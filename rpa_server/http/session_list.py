@@ -13,7 +13,7 @@ from ..backends.base import Store
 from ..errors import StorageUnavailable
 from ..progress.session_state import SessionState
 
-#: Two readers, so that a broken file, which is retried for 20 ms, does not delay the other sessions.
+#: Two readers, so that a broken file, which is retried for a moment, does not delay the other sessions.
 _READERS = 2
 #: Seconds between two background reads, so that other requests are served in between.
 _PAUSE_S = 0.01

@@ -28,6 +28,7 @@ from ..errors import BadDocument
 from ..log import RateLimit
 from ..progress.run import Run
 from ..progress.session_state import SAME_CLOCK_S, SessionState, later
+from ..progress.update import HISTORY
 from .courier import courier
 
 logger = logging.getLogger(__name__)
@@ -64,6 +65,7 @@ class Failover:
         self._announced = ""  # the other run that the log has told of
         self._loss_limit, self._refusal_limit = RateLimit(), RateLimit()
         self._forbidden = False  # True once it was logged that Redis forbids scripts
+        self._gone = 0  # updates that will never be stored
         self._spilled = False  # the files have updates that Redis lacks
         self._doomed: str | None = None  # a session to delete in Redis once it answers
         self._renew_lock()
@@ -90,13 +92,26 @@ class Failover:
 
     @property
     def lost(self) -> int:
-        """How many updates are stored nowhere, while they should be."""
+        """How many updates are stored nowhere now; most may still be, by a later write or once Redis answers."""
         run = self._run
         if run is None or (self._redis is None and self._files is None):
             return 0
         if self._not_current is not None and self._not_current.waiting:
             return 0
-        return max(0, run.seq - max(0 if store is None else store.stored for store in (self._redis, self._files)))
+        return self._gone + run.seq - self._kept()
+
+    def _kept(self) -> int:
+        """Return the number up to which some store has the run."""
+        return max(0 if store is None else store.stored for store in (self._redis, self._files))
+
+    def _count_gone(self, kept: int) -> None:
+        """Count the updates that the run itself had dropped before a store took the others.
+
+        Args:
+            kept: what _kept() returned before.
+        """
+        if self._run is not None and self._kept() > kept:
+            self._gone += max(0, self._run.seq - HISTORY - kept)
 
     @property
     def pending(self) -> int:
@@ -124,8 +139,10 @@ class Failover:
             return  # there is no store: the robot asked for none, or the reason was logged at the start
         with courier.undisturbed(), self.lock:
             self._run, self._not_current = run, None
+            kept = self._kept()
             if not self._write_redis(run) and not (self._not_current and self._not_current.waiting):
                 self._write_files(run)
+            self._count_gone(kept)
 
     def release(self) -> None:
         """Let the courier end once nothing is pending: the tracker is gone."""
@@ -277,6 +294,7 @@ class Failover:
             self._redis.delete(self._doomed)
             self._doomed = None
         deadline_s = time.monotonic() + writer.PATIENCE_S
+        kept = self._kept()
         while True:
             with self.lock:  # released while send() waits for Redis, so that the robot's thread does not wait
                 self._set_clock()
@@ -284,6 +302,7 @@ class Failover:
                 if call is None and self._handed_over():
                     self._breaker.succeeded()
                     self._forbidden = False
+                    self._count_gone(kept)
                     break
             if call is not None:
                 try:

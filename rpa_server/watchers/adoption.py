@@ -67,7 +67,10 @@ class Adoption:
         for session_id, changed_ns in await self._files.changed(_MOST_SESSIONS, TTL_S):
             if changed_ns in (self._settled.get(session_id), self._others.get(session_id)):
                 continue
-            state = await self._files.read(session_id, 0)
+            try:
+                state = await self._files.read(session_id, 0)
+            except StorageUnavailable:  # this session's files alone can't be read now; the next look tries again
+                continue
             if state is None or not state.own or not state.updates:
                 self._others[session_id] = changed_ns
                 continue

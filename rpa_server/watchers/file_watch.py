@@ -1,5 +1,7 @@
 """Passes changes to the hub from a backend that reports changed sessions, but no updates: today the files."""
 
+from contextlib import aclosing
+
 from ..backends.base import Notifier
 from ..delivery.hub import Hub
 
@@ -18,8 +20,12 @@ class FileWatch:
 
     async def run(self) -> None:
         """Pass the backend's notifications on, for ever."""
-        async for session_ids in self._notifier.changes():
-            if not session_ids:  # notifications began or resumed: earlier changes may have been missed, see Notifier
-                self._hub.all_changed()
-            for session_id in session_ids:
-                self._hub.changed(session_id)
+        async with aclosing(self._notifier.changes(self._watched)) as changes:
+            async for session_ids in changes:
+                if not session_ids:  # notifications began or resumed: earlier changes may have been missed, see Notifier
+                    self._hub.all_changed()
+                for session_id in session_ids:
+                    self._hub.changed(session_id)
+
+    def _watched(self) -> list[str]:
+        return [session.session_id for session in self._hub.watched()]

@@ -21,5 +21,5 @@ async def test_every_store_can_stand_for_another(tmp_path: Path) -> None:
 async def test_files_notify(tmp_path: Path) -> None:
     """FileStore is a Notifier: changes() first yields an empty set, which means that every session must be read."""
     notifier: Notifier = FileStore(tmp_path / "rpa_data")
-    changes = notifier.changes()
+    changes = notifier.changes(list)
     assert await anext(changes) == set()

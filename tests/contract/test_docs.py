@@ -36,6 +36,7 @@ def test_every_setting_is_in_the_shipped_file() -> None:
     document = json.loads((ROOT / "conf" / "websocket_config.json").read_text())
     shown = {**document["server"], "data_dir": document["data_dir"]}
     shown["allowed_origins"] = (shown["allowed_origins"],)
+    shown["data_dir"] = str(Path.cwd() / shown["data_dir"])
     defaults = config.Settings()
     for setting in fields(config.Settings):
         if setting.name != "redis_url":

@@ -21,9 +21,10 @@ from rpa_server.backends.files import json_files
 from rpa_server.backends.files.json_files import ABANDONED_S
 from rpa_server.backends.files.names import file_name
 from rpa_server.tracker import ProgressTracker
+from tests.support import recordings
 from tests.support.faults.robots import Plan, Robots, working
 from tests.support.faults.table import Row
-from tests.support.server import ROOT, Server
+from tests.support.server import ROOT, Server, until
 from tests.support.timing import fast_enough
 
 pytestmark = pytest.mark.faults
@@ -244,6 +245,111 @@ async def test_H3_huge_files(
     record(Row("H3 files of 50 MB", more=f"at most {most} bytes read, {len(spoiler.wrong)} wrong"))
     assert spoiler.wrong == []
     assert most <= 1_000_000
+
+
+# -- viewers of files that are rewritten, torn and large
+
+
+class Seen(NamedTuple):
+    """What one viewer received: its messages without the heartbeats."""
+
+    messages: list[dict[str, object]]
+
+    def count(self, kind: str) -> int:
+        return sum(message["type"] == kind for message in self.messages)
+
+
+@asynccontextmanager
+async def viewer(server: Server, session_id: str) -> AsyncIterator[Seen]:
+    """Watch a session during the block."""
+    seen = Seen([])
+
+    async def watch(stream: aiohttp.ClientWebSocketResponse) -> None:
+        async for message in stream:
+            seen.messages.append(json.loads(message.data))
+
+    async with client() as http, http.ws_connect(f"{server.url}/rpa/{session_id}", protocols=["rpa.v1"]) as stream:
+        watching = asyncio.create_task(watch(stream))
+        await until(lambda: seen.messages)
+        try:
+            yield seen
+        finally:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+
+
+def _history(count: int) -> dict[str, object]:
+    """Return a deployed robot's history of *count* steps, a second each."""
+    times = [f"2026-01-05T10:00:{number:02}.000000" for number in range(count + 1)]
+    entry = {"status": "executando", "dados_extra": None, "erro": None}
+    steps = range(1, count + 1)
+    entries = [{**entry, "etapa": step, "mensagem": f"Tela {step}", "timestamp": times[step]} for step in steps]
+    ends = {"timestamp_inicio": times[0], "timestamp_fim": times[-1]}
+    return {"session_id": "s", **ends, "total_etapas": 15, "historico": entries}
+
+
+async def test_b4_viewers_follow_a_robot_that_was_killed(data_dir: Path, server: Server) -> None:
+    """If a robot is killed while it rewrites its history, viewers get the last step from its snapshot."""
+    data_dir.mkdir(exist_ok=True)
+    history, progress = data_dir / "history_s.json", data_dir / "progress_s.json"
+    history.write_text(json.dumps(_history(4)))
+    progress.write_text(json.dumps(recordings.progress_of(_history(4))))
+    async with viewer(server, "s") as seen:
+        assert seen.messages[0]["type"] == "sync"
+        progress.write_text(json.dumps(recordings.progress_of(_history(5))))
+        history.write_text(json.dumps(_history(5))[:100])
+        await until(lambda: "Tela 5" in json.dumps(seen.messages), 20)
+
+
+async def test_b4_viewers_follow_a_robot_with_large_updates(
+    data_dir: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 20 updates of 1 MB each viewers get the last one and the end, without a reset."""
+    monkeypatch.setenv("RPA_DATA_DIR", str(data_dir))
+    tracker = ProgressTracker(session_id="s", tipo="json")
+    async with viewer(server, "s") as seen:
+        for number in range(1, 21):
+            tracker.update_progress(number % 15, f"Tela {number}", {"texto": "x" * 1_000_000})
+            await until(lambda: seen.messages[-1].get("mensagem") == f"Tela {number}")  # noqa: B023 - called at once
+        tracker.finalizar("success")
+        await until(lambda: seen.messages[-1].get("final"))
+    assert (seen.count("reset"), tracker.lost) == (0, 0)
+
+
+async def test_b6_viewers_of_a_busy_history_get_updates(data_dir: Path, server: Server) -> None:
+    """While a robot rewrites its history in place, at times with seconds between its parts, nobody is reset."""
+    data_dir.mkdir(exist_ok=True)
+    history, progress = data_dir / "history_s.json", data_dir / "progress_s.json"
+    history.write_text(json.dumps(_history(1)))
+    progress.write_text(json.dumps(recordings.progress_of(_history(1))))
+    async with client() as http, viewer(server, "s") as seen:
+        for count in range(2, 32):
+            progress.write_text(json.dumps(recordings.progress_of(_history(count))))
+            text = json.dumps(_history(count))
+            with history.open("w") as file:
+                file.write(text[:80])
+                file.flush()
+                await asyncio.sleep(1.3 if count in (10, 20) else 0.02)
+                if count in (10, 20):  # a poll reads the files, too
+                    await http.get(f"{server.url}/api/sessions/s")
+                file.write(text[80:])
+            await asyncio.sleep(0.02)
+        await until(lambda: seen.messages[-1].get("mensagem") == "Tela 31")
+    assert (seen.count("sync"), seen.count("reset")) == (1, 0)
+    numbers = [message["seq"] for message in seen.messages if message["type"] == "progress_update"]
+    assert numbers == list(range(2, 32))
+
+
+async def test_c6_links_are_not_served(data_dir: Path, server: Server, tmp_path: Path) -> None:
+    """A link in the directory to a progress file elsewhere is a session that nobody knows."""
+    data_dir.mkdir(exist_ok=True)
+    (tmp_path / "progress_elsewhere.json").write_text(json.dumps(recordings.progress_of(_history(3))))
+    (data_dir / "progress_linked.json").symlink_to(tmp_path / "progress_elsewhere.json")
+    async with client() as http:
+        async with http.get(f"{server.url}/api/sessions/linked") as response:
+            assert response.status == 404
+        async with http.get(f"{server.url}/api/sessions") as response:
+            assert (await response.json())["sessions"] == []
 
 
 # -- H4: reading during writes

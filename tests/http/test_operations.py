@@ -18,6 +18,9 @@ from tests.support.application import Client, Serve, native, post, receive
 from tests.support.server import RedisServer, until
 from tests.support.sessions import SESSION
 
+#: What readiness says of a directory that can be used.
+SOUND = {"reading": "ok", "writing": "ok", "hearing": "ok"}
+
 
 async def ask(client: Client, address: str) -> tuple[int, dict[str, Any]]:
     async with client.get(address) as response:
@@ -47,13 +50,35 @@ async def test_a_running_server_is_alive(serve: Serve) -> None:
 
 async def test_on_files_alone_it_is_ready(serve: Serve) -> None:
     """``/health/ready`` is 200 ``ok`` if the settings name no Redis."""
-    assert await ask(await serve(), "/health/ready") == (200, {"status": "ok", "redis": "none"})
+    assert await ask(await serve(), "/health/ready") == (200, {"status": "ok", "redis": "none", "files": SOUND})
 
 
 async def test_with_redis_it_is_ready(serve: Serve, redis_process: RedisServer) -> None:
     """The server is ready at the first request: start-up waits for the subscription to Redis."""
     client = await serve(redis_url=redis_process.url)
-    assert await ask(client, "/health/ready") == (200, {"status": "ok", "redis": "ok"})
+    assert await ask(client, "/health/ready") == (200, {"status": "ok", "redis": "ok", "files": SOUND})
+
+
+async def test_b14_without_files_and_redis_it_is_unavailable(
+    serve: Serve, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """If there is no Redis and the directory can't be made, ``/health/ready`` is 503 ``unavailable`` with the reason."""
+    (tmp_path / "file").write_text("")
+    client = await serve(data_dir=str(tmp_path / "file" / "rpa_data"))
+    status, body = await ask(client, "/health/ready")
+    assert (status, body["status"]) == (503, "unavailable")
+    assert "can't be listed (Not a directory)" in body["reason"]
+    assert str(tmp_path) not in json.dumps(body)
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+async def test_with_redis_alone_it_is_degraded(serve: Serve, redis_process: RedisServer, tmp_path: Path) -> None:
+    """If Redis works and the directory does not, ``/health/ready`` is 200 ``degraded`` with the reason."""
+    (tmp_path / "file").write_text("")
+    client = await serve(redis_url=redis_process.url, data_dir=str(tmp_path / "file" / "rpa_data"))
+    status, body = await ask(client, "/health/ready")
+    assert (status, body["status"], body["redis"]) == (200, "degraded", "ok")
+    assert body["files"]["writing"] in body["reason"]
 
 
 async def test_without_its_redis_it_is_degraded(serve: Serve, redis_process: RedisServer) -> None:
@@ -64,7 +89,7 @@ async def test_without_its_redis_it_is_degraded(serve: Serve, redis_process: Red
     assert (status, body["redis"]) == (200, "down")
     assert body["reason"]
     redis_process.start()
-    assert await becomes(client, "/health/ready", "status", "ok") == (200, {"status": "ok", "redis": "ok"})
+    assert await becomes(client, "/health/ready", "status", "ok") == (200, {"status": "ok", "redis": "ok", "files": SOUND})
 
 
 async def test_refused_by_redis_it_is_not_ready(

@@ -3,6 +3,7 @@
 import json
 import logging
 import math
+import os
 import subprocess
 import sys
 import tempfile
@@ -18,6 +19,8 @@ import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from rpa_server.backends.files import json_files
+from rpa_server.progress.update import HISTORY
 from rpa_server.tracker import (
     ProgressTracker,
     RedisProgressTracker,
@@ -445,6 +448,51 @@ def test_wrong_setting_costs_a_line_in_the_log_and_no_exception(
     tracker.update_progress(1)
     assert verificar_redis_disponivel() in (True, False)
     assert any(variable in record.getMessage() for record in caplog.records)
+
+
+def test_c10_a_robot_that_changes_directory_keeps_its_files_in_one_place(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """With a relative data directory every tracker of a process writes to the same one, wherever the robot goes."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RPA_DATA_DIR", "files")
+    (tmp_path / "downloads").mkdir()
+    first = ProgressTracker(session_id="first", tipo="json")
+    monkeypatch.chdir(tmp_path / "downloads")
+    first.update_progress(1)
+    ProgressTracker(session_id="second", tipo="json").update_progress(1)
+    assert stored(tmp_path / "files", "progress", "first")["etapa_atual"] == 1
+    assert stored(tmp_path / "files", "progress", "second")["etapa_atual"] == 1
+    assert list((tmp_path / "downloads").iterdir()) == []
+
+
+def test_c11_a_long_run_needs_no_pread(monkeypatch: pytest.MonkeyPatch, data_dir: Path) -> None:
+    """Where Python has no os.pread(), on Windows, a run of more than HISTORY updates is stored to its end."""
+    monkeypatch.delattr(os, "pread")
+    tracker = ProgressTracker(session_id="s", tipo="json")
+    for number in range(HISTORY + 5):
+        tracker.update_progress(1, str(number))
+    tracker.finalizar("success")
+    assert tracker.lost == 0
+    again = ProgressTracker.carregar_sessao("s", tipo="json")
+    assert again is not None
+    progress = again.get_progress()
+    assert (progress["seq"], progress["status"]) == (HISTORY + 7, "success")
+
+
+def test_c11_what_a_writer_should_not_raise_counts_as_lost(monkeypatch: pytest.MonkeyPatch, data_dir: Path) -> None:
+    """An update that is stored nowhere is counted, whatever kept it from the files."""
+    tracker = ProgressTracker(session_id="s", tipo="json")
+
+    def fails(*args: object) -> None:
+        raise AttributeError("there is no such function here")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(json_files, "write", fails)
+        tracker.update_progress(1)
+        assert tracker.lost == 1
+    tracker.update_progress(2)
+    assert tracker.lost == 0
 
 
 # -- arguments that no robot should pass

@@ -118,3 +118,22 @@ async def test_a_viewer_that_is_behind_is_looked_after_until_it_is_not(monkeypat
     task.cancel()
     assert failures < 0
     assert session.final
+
+
+async def test_files_that_cannot_be_read_delay_no_other_session(data_dir: Path, redis_process: RedisServer) -> None:
+    """A session whose files can't be read now keeps no other session from being adopted."""
+    for name in ("dead", "unreadable"):
+        json_files.write_all(data_dir, name, Robot(steps=3).run.documents())
+    files, read = FileStore(data_dir), FileStore(data_dir).read
+
+    async def sometimes(session_id: str) -> SessionState | None:
+        if session_id == "unreadable":
+            raise StorageUnavailable("The session's files can't be read now.")
+        return await read(session_id)
+
+    files.read = sometimes  # type: ignore[method-assign]
+    store = RedisStore(client(redis_process.url))
+    async with contextlib.aclosing(store):
+        adoption = Adoption(files, store)
+        await adoption._look()
+    assert adoption.adopted == 1

@@ -9,6 +9,9 @@ import re
 from ...progress.session_id import is_session_id
 
 KINDS = ("progress", "history", "result", "session")
+#: The kinds of files that are watched and listed, see session_of_file(). The session file is not: a robot that ends a run
+#: writes the result file, too.
+WATCHED = ("progress", "history", "updates", "result")
 _FILE = re.compile(rf"({'|'.join(KINDS)})_(.+)\.json|(updates)_(.+)\.jsonl")
 
 
@@ -25,6 +28,12 @@ def journal_name(session_id: str) -> str:
 def lock_name(session_id: str) -> str:
     """Return the name of the file that writers of the session lock."""
     return f".{session_id}.lock"
+
+
+def session_of_lock(name: str) -> str | None:
+    """Return the session id in the name of a lock, None for any other name."""
+    session_id = name.removeprefix(".").removesuffix(".lock")
+    return session_id if name == lock_name(session_id) and is_session_id(session_id) else None
 
 
 def session_of_file(name: str) -> tuple[str, str] | None:

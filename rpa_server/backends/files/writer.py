@@ -1,8 +1,8 @@
 """Writes one run to ``rpa_data/``, for the tracker. File names and shapes are the deployed ones; writes are atomic.
 
-A run of up to HISTORY updates is stored completely in its history document. A longer run continues in a journal, one
-line per update, so that not every update rewrites HISTORY entries; the history document is then rewritten at most once
-a second, and at the end.
+A short run is stored completely in its history document. A long one, see json_files.is_long(), continues in a journal,
+one line per update, so that not every update rewrites the whole history; the history document is then rewritten at most
+once a second, and at the end.
 
 Several processes may write a session: another run, or the same run in a forked child. So each write holds the session's
 lock and first looks whether the snapshot is still the one that it wrote last.
@@ -42,7 +42,6 @@ class FileWriter:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self._cleaned = False
         self._lock_of = ""
         self._lock = SessionLock(directory, self._lock_of)
         self._begin("")
@@ -50,7 +49,7 @@ class FileWriter:
     def _begin(self, epoch: str) -> None:
         self._epoch = epoch
         self.stored = 0
-        self._ours: json_files.Signature | None = None  # of the snapshot that this object wrote last
+        self._ours: json_files.FileSignature | None = None  # of the snapshot that this object wrote last
         self._history_due_s = 0.0
         self._renumber(0)
 
@@ -75,9 +74,6 @@ class FileWriter:
             NotCurrent: the files have a run that this one must not replace.
             OSError: the files can't be written, or another process keeps their lock.
         """
-        if not self._cleaned:
-            self._cleaned = True
-            json_files.remove_abandoned(self.directory)
         if run.epoch != self._epoch:
             self._begin(run.epoch)
             self.stored = run.base
@@ -93,13 +89,13 @@ class FileWriter:
         self._encode(run)
         documents: dict[str, dict[str, Any] | bytes] = {**run.brief_documents()}
         now_s = time.monotonic()
-        if run.seq > HISTORY:
+        if long := bool(self._journalled) or json_files.is_long(run.seq, self._encoded):
             self._journal(run)
-        if run.seq <= HISTORY or now_s >= self._history_due_s or run.snapshot["final"]:
+        if not long or now_s >= self._history_due_s or run.snapshot["final"]:
             self._history_due_s = now_s + _HISTORY_EVERY_S
             documents["history"] = json_files.encode_history(run.history_head(), self._encoded)
         json_files.write_all(self.directory, run.session_id, documents)
-        self._ours = json_files.signature(self._snapshot(run.session_id))
+        self._ours = json_files.file_signature(self._snapshot(run.session_id))
         self.stored = run.seq
 
     def _snapshot(self, session_id: str) -> Path:
@@ -112,7 +108,7 @@ class FileWriter:
 
     def _join_others(self, run: Run, settled: int) -> None:
         """Take over what other writers of the run have stored; raise NotCurrent if another run may not be replaced."""
-        signature = json_files.signature(self._snapshot(run.session_id))
+        signature = json_files.file_signature(self._snapshot(run.session_id))
         if signature is None or signature == self._ours:
             return
         try:
@@ -171,7 +167,7 @@ class FileWriter:
         with self._locked(run.session_id):
             self._join_others(run, run.seq)
             if run.seq > before:
-                self._ours = json_files.signature(self._snapshot(run.session_id))
+                self._ours = json_files.file_signature(self._snapshot(run.session_id))
                 return False
             json_files.remove_all(self.directory, run.session_id)
         self._begin("")

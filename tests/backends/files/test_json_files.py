@@ -1,13 +1,13 @@
 """Reading and writing the JSON files and the journal of a session."""
 
 import asyncio
+import contextlib
 import errno
 import json
 import os
 import threading
 import time
 import tracemalloc
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,18 @@ from rpa_server import safejson
 from rpa_server.backends.files import json_files
 from rpa_server.backends.files.names import KINDS, file_name, journal_name, session_of_file
 from rpa_server.backends.files.store import FileStore
-from rpa_server.backends.files.writer import FileWriter
 from rpa_server.errors import BadDocument
-from rpa_server.progress.run import Run
 from tests.support.recordings import json_objects
+from tests.support.server import until
+
+
+@pytest.fixture(params=[False, True], ids=["", "no O_NOFOLLOW"])
+def without_nofollow(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Run the test twice, the second time as on a platform without O_NOFOLLOW."""
+    if request.param:
+        monkeypatch.setattr(json_files, "_FLAGS", json_files._FLAGS & ~json_files._NOFOLLOW)
+        monkeypatch.setattr(json_files, "_NOFOLLOW", 0)
+    return bool(request.param)
 
 
 def names(directory: Path) -> list[str]:
@@ -229,18 +237,16 @@ def test_what_killed_writers_left_is_removed(tmp_path: Path, monkeypatch: pytest
     json_files.remove_abandoned(tmp_path / "nowhere")
 
 
-def test_who_begins_to_work_in_a_directory_cleans_it_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A robot's first write and a server's first watch of a directory delete abandoned temporary files in it."""
-    litter(tmp_path, monkeypatch, json_files.ABANDONED_S + 5)
-    FileWriter(tmp_path).write(Run("s2", "e", datetime(2026, 1, 1), 15))
-    assert not list(tmp_path.glob(".*"))
+def test_the_server_cleans_a_directory_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server's first watch of a directory deletes abandoned temporary files in it."""
     litter(tmp_path, monkeypatch, json_files.ABANDONED_S + 5)
 
     async def watch() -> None:
-        await anext(FileStore(tmp_path).changes())
+        async with contextlib.aclosing(FileStore(tmp_path).changes(list)) as changes:
+            await anext(changes)
+            await until(lambda: not list(tmp_path.glob(".*")))
 
     asyncio.run(watch())
-    assert not list(tmp_path.glob(".*"))
 
 
 def test_the_longest_session_id_makes_a_file_name_that_fits(tmp_path: Path) -> None:
@@ -280,6 +286,63 @@ def test_removing_takes_every_file_of_the_session_and_no_other(tmp_path: Path) -
 
 
 # -- journals
+
+
+def test_c6_a_journal_that_is_a_link_is_not_appended_to(tmp_path: Path, without_nofollow: bool) -> None:
+    """A link in the journal's place is neither read nor appended to, but replaced by a file."""
+    (target := tmp_path / "target").write_bytes(b"theirs\n")
+    path = tmp_path / "updates_s1.jsonl"
+    path.symlink_to(target)
+    with pytest.raises(BadDocument, match="link"):
+        json_files.last_lines(path)
+    json_files.append_lines(path, [b"ours"])
+    assert target.read_bytes() == b"theirs\n"
+    assert json_files.last_lines(path) == [b"ours"]
+    assert not path.is_symlink()
+
+
+def test_c6_a_document_that_is_a_link_is_not_read(tmp_path: Path, without_nofollow: bool) -> None:
+    """A link to a document elsewhere is a BadDocument that says so, and write() replaces the link, not its target."""
+    (target := tmp_path / "target").write_bytes(b'{"n": 1}')
+    path = tmp_path / "progress_s1.json"
+    path.symlink_to(target)
+    with pytest.raises(BadDocument, match="link"):
+        json_files.read(path)
+    json_files.write(path, {"n": 2})
+    assert (json_files.read(path), target.read_bytes()) == ({"n": 2}, b'{"n": 1}')
+
+
+def test_c11_lines_are_appended_without_pread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where Python has no os.pread(), on Windows, lines are appended, and half a line is ended."""
+    monkeypatch.delattr(os, "pread")
+    path = tmp_path / "updates_s1.jsonl"
+    json_files.append_lines(path, [b"one"])
+    path.write_bytes(path.read_bytes() + b"tw")
+    json_files.append_lines(path, [b"three"])
+    assert json_files.last_lines(path) == [b"one", b"tw", b"three"]
+
+
+def test_b4_of_a_journal_with_large_lines_more_is_read(tmp_path: Path) -> None:
+    """Of a journal whose last USUAL_BYTES have few lines, JOURNAL_BYTES are read."""
+    path = tmp_path / "updates_s1.jsonl"
+    lines = [b"%d" % number + b"x" * 300_000 for number in range(20)]
+    json_files.append_lines(path, lines)
+    found = json_files.last_lines(path)
+    assert len(found) == json_files.JOURNAL_BYTES // 300_004
+    assert found == lines[-len(found) :]
+
+
+@pytest.mark.parametrize("size", [10, 100_000, 3_000_000, 5_000_000])
+def test_b4_a_history_is_never_larger_than_what_is_read(tmp_path: Path, size: int) -> None:
+    """A history leaves out its oldest entries beyond HISTORY_BYTES, and is valid even if it has none left."""
+    entries = [b'{"n": %d, "x": "%b"}' % (number, b"x" * size) for number in range(50)]
+    path = tmp_path / "history_s1.json"
+    json_files.write(path, json_files.encode_history({"session_id": "s1"}, entries))
+    document = json_files.read(path)
+    assert document is not None
+    numbers = [entry["n"] for entry in document["historico"]]
+    assert numbers == list(range(50))[50 - len(numbers) :]
+    assert len(numbers) == min(50, json_files.HISTORY_BYTES // len(entries[-1]))
 
 
 def test_lines_are_read_back_in_order(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from rpa_server.backends.files import changes as changes_module
 from rpa_server.backends.files import json_files
 from rpa_server.backends.files import store as store_module
 from rpa_server.backends.files.names import file_name
@@ -62,6 +64,11 @@ def put(data_dir: Path, **documents: Any) -> None:
     data_dir.mkdir(exist_ok=True)
     for kind, document in documents.items():
         path(data_dir, kind).write_text(json.dumps(document, ensure_ascii=False, indent=2), encoding="utf-8")
+
+
+def age(file: Path, seconds: float) -> None:
+    """Make *file* look as if it had been written *seconds* ago."""
+    os.utime(file, (time.time() - seconds,) * 2)
 
 
 async def known(store: FileStore) -> SessionState:
@@ -185,13 +192,13 @@ async def test_what_has_been_broken_for_a_while_is_looked_at_once(
     for each in (file, other):
         os.utime(each, (time.time() - 2,) * 2)
     reads: list[Path] = []
-    read = json_files.read
+    load = json_files.load
 
-    def noted(path: Path) -> dict[str, Any] | None:
+    def noted(path: Path) -> bytes | None:
         reads.append(path)
-        return read(path)
+        return load(path)
 
-    monkeypatch.setattr(json_files, "read", noted)
+    monkeypatch.setattr(json_files, "load", noted)
     for _ in range(3):
         assert await store.read(SESSION) is good
         assert await store.read("other") is None
@@ -267,20 +274,22 @@ async def test_an_unchanged_file_is_not_read_again(
 ) -> None:
     """A state is cached until its files change."""
     write(data_dir, Robot(steps=2))
+    for file in data_dir.iterdir():
+        age(file, 1)
     first = await known(store)
     reads: list[Path] = []
-    monkeypatch.setattr(json_files, "read", reads.append)
+    monkeypatch.setattr(json_files, "load", reads.append)
     assert await known(store) is first
     assert reads == []
 
 
 async def test_a_history_that_stays_torn_does_not_stop_the_session(store: FileStore, data_dir: Path) -> None:
-    """If the history has been torn for 2 s, by a killed writer or a full disk, the state is read from the snapshot."""
+    """If the history has been torn for 6 s, by a killed writer or a full disk, the state is read from the snapshot."""
     put(data_dir, progress=OLD_PROGRESS, history=OLD_HISTORY)
     await known(store)
     torn = path(data_dir, "history")
     torn.write_bytes(torn.read_bytes()[:40])
-    os.utime(torn, (time.time() - 2,) * 2)
+    os.utime(torn, (time.time() - 6,) * 2)
     put(data_dir, progress={**OLD_PROGRESS, "mensagem": "Tela 9 concluída"})
     assert (await known(store)).snapshot["mensagem"] == "Tela 9 concluída"
 
@@ -315,6 +324,132 @@ async def test_a_changed_file_is_read_again(store: FileStore, data_dir: Path, wa
     assert (await known(store)).snapshot["mensagem"] == text
 
 
+@pytest.mark.parametrize("document", [OLD_PROGRESS, OLD_HISTORY], ids=["progress", "history"])
+async def test_b5_a_first_file_is_never_of_1970(
+    store: FileStore, data_dir: Path, monkeypatch: pytest.MonkeyPatch, document: dict[str, Any]
+) -> None:
+    """If a session's first file appears while it is read, the state has the file's own time."""
+    signature, kind = json_files.signature, "history" if document is OLD_HISTORY else "progress"
+    calls = 0
+
+    def late(directory: Path, session_id: str) -> json_files.Signature:
+        nonlocal calls
+        calls += 1
+        found = signature(directory, session_id)
+        if calls == 1:
+            put(data_dir, **{kind: document})
+        return found
+
+    monkeypatch.setattr(json_files, "signature", late)
+    state = await known(store)
+    assert state.written_s == path(data_dir, kind).stat().st_mtime_ns / 1e9
+
+
+async def test_b5_the_time_is_that_of_what_was_read(
+    store: FileStore, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that is replaced during each attempt to read it gives a state with a time no later than its content's."""
+    put(data_dir, progress=OLD_PROGRESS)
+    age(path(data_dir, "progress"), 100)
+    load, written = json_files.load, 0
+
+    def replaced(file: Path) -> bytes | None:
+        nonlocal written
+        data = load(file)
+        if file.name.startswith("progress"):
+            written += 1
+            put(data_dir, progress={**OLD_PROGRESS, "mensagem": str(written)})
+            age(file, 100 - written)
+        return data
+
+    with monkeypatch.context() as patch:
+        patch.setattr(json_files, "load", replaced)
+        state = await known(store)
+    assert state.written_s is not None
+    times: dict[str | None, int] = {str(number): 100 - number for number in range(written + 1)}
+    times["Tela 2 concluída"] = 100
+    assert state.written_s <= time.time() - times[state.snapshot["mensagem"]]
+    assert (await known(store)).snapshot["mensagem"] == str(written)
+
+
+async def test_b6_a_history_that_is_emptied_for_seconds_stays_the_same_run(store: FileStore, data_dir: Path) -> None:
+    """While a robot encodes its history, having emptied the file, the run stays the one that pages know."""
+    put(data_dir, progress=OLD_PROGRESS, history=OLD_HISTORY)
+    good = await known(store)
+    path(data_dir, "history").write_text("")
+    put(data_dir, progress={**OLD_PROGRESS, "mensagem": "Tela 3", "etapa_atual": 3})
+    for kind in ("history", "progress"):
+        age(path(data_dir, kind), 3)
+    assert (await known(store)).cursor == good.cursor
+    entries: Any = OLD_HISTORY["historico"]
+    third = {**entries[0], "etapa": 3, "mensagem": "Tela 3"}
+    put(data_dir, history={**OLD_HISTORY, "historico": [*entries, third]})
+    state = await known(store)
+    assert state.cursor == Cursor(good.epoch, 3)
+    assert state.since(good.cursor)
+
+
+async def test_b6_a_first_read_waits_for_a_history_in_the_making(store: FileStore, data_dir: Path) -> None:
+    """A first read that finds the history torn waits for it, since the snapshot alone would be another run."""
+    put(data_dir, progress=OLD_PROGRESS, history=OLD_HISTORY)
+    whole = path(data_dir, "history").read_bytes()
+    path(data_dir, "history").write_bytes(whole[:50])
+    reading = asyncio.create_task(store.read(SESSION))
+    await asyncio.sleep(0.05)
+    assert not reading.done()
+    path(data_dir, "history").write_bytes(whole)
+    state = await reading
+    assert state is not None
+    assert state.epoch.startswith("h")
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.EIO, errno.EACCES, errno.ESTALE])
+async def test_a_failure_to_read_is_not_taken_for_an_answer(
+    store: FileStore, data_dir: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """If a file can't be read now, read() raises or returns the last good state, and reads it anew the next time."""
+    put(data_dir, progress=OLD_PROGRESS)
+    age(path(data_dir, "progress"), 100)
+
+    def fails(*args: Any) -> int:
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", fails)
+        with pytest.raises(StorageUnavailable):
+            await store.read(SESSION)
+    good = await known(store)
+    put(data_dir, progress={**OLD_PROGRESS, "mensagem": "Tela 3"})
+    age(path(data_dir, "progress"), 99)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", fails)
+        assert await store.read(SESSION) is good
+    assert (await known(store)).snapshot["mensagem"] == "Tela 3"
+
+
+@pytest.mark.parametrize("kind", ["progress", "history", "result", "session"])
+async def test_c6_a_link_is_not_followed(store: FileStore, data_dir: Path, tmp_path: Path, kind: str) -> None:
+    """A link to a file elsewhere is neither read nor listed; the session's other files are."""
+    (elsewhere := tmp_path / "elsewhere.json").write_text(json.dumps(OLD_HISTORY if kind == "history" else OLD_PROGRESS))
+    path(data_dir, kind).symlink_to(elsewhere)
+    os.utime(path(data_dir, kind), (time.time() - 9,) * 2, follow_symlinks=False)
+    assert await store.read(SESSION) is None
+    assert await store.sessions(10) == []
+    if kind != "progress":
+        put(data_dir, progress={**OLD_PROGRESS, "mensagem": "ours"})
+        assert (await known(store)).snapshot["mensagem"] == "ours"
+
+
+async def test_c6_the_directory_may_be_a_link(data_dir: Path, tmp_path: Path) -> None:
+    """Files are read, written and listed in a directory that is a link."""
+    (tmp_path / "real").mkdir()
+    data_dir.symlink_to(tmp_path / "real")
+    store = FileStore(data_dir)
+    assert await store.append(Robot(steps=2).run)
+    assert (await known(store)).seq == 2
+    assert await store.sessions(10) == [SESSION]
+
+
 async def test_deleted_files_are_forgotten(store: FileStore, data_dir: Path) -> None:
     """After a session's files were deleted read() returns None, although the state was cached."""
     write(data_dir, Robot(steps=2))
@@ -337,15 +472,16 @@ async def test_only_so_many_states_are_kept(
     """Only the sessions that were read last are cached; an earlier one is read from its files again."""
     monkeypatch.setattr(store_module, "_KEPT", 3)
     for number in range(5):
-        path(data_dir, "progress", f"s{number}").write_text(json.dumps(OLD_PROGRESS))
+        (file := path(data_dir, "progress", f"s{number}")).write_text(json.dumps(OLD_PROGRESS))
+        age(file, 1)
         await store.read(f"s{number}")
     reads: list[str] = []
 
-    def read(file: Path) -> dict[str, Any]:
+    def load(file: Path) -> bytes:
         reads.append(file.name)
-        return OLD_PROGRESS
+        return json.dumps(OLD_PROGRESS).encode()
 
-    monkeypatch.setattr(json_files, "read", read)
+    monkeypatch.setattr(json_files, "load", load)
     for number in (4, 3, 2):
         await store.read(f"s{number}")
     assert reads == []
@@ -434,13 +570,27 @@ async def test_numbers_that_are_taken_are_refused(store: FileStore) -> None:
     assert (await known(store)).seq == 3
 
 
+async def test_b4_a_large_run_is_continued_in_the_journal(store: FileStore, data_dir: Path) -> None:
+    """Of 20 updates of 1 MB each, published one by one, every one is read, and no document is larger than readers take."""
+    robot = Robot()
+    for number in range(1, 21):
+        run = Run.resume(SESSION, state) if (state := await store.read(SESSION)) is not None else robot.run
+        run.step(number % 15, "x" * 1_000_000, robot.run_time())
+        before = None if state is None else state.cursor
+        assert await store.append(run)
+        found = await known(store)
+        assert found.seq == number
+        assert before is None or len(found.since(before) or ()) == 1
+    assert max(file.stat().st_size for file in data_dir.glob("*.json")) < json_files.MAX_BYTES // 2
+
+
 # -- changes
 
 
 @pytest.fixture
 def looked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Check every 50 ms, not every second, whether the path still leads to the watched directory."""
-    monkeypatch.setattr(store_module, "_LOOK_MS", 50)
+    monkeypatch.setattr(changes_module, "_LOOK_MS", 50)
 
 
 @contextlib.asynccontextmanager
@@ -449,7 +599,7 @@ async def changes(data_dir: Path) -> AsyncIterator[list[set[str]]]:
     found: list[set[str]] = []
 
     async def collect() -> None:
-        async for names in FileStore(data_dir).changes():
+        async for names in FileStore(data_dir).changes(list):
             found.append(names)
 
     task = asyncio.create_task(collect())
