@@ -10,7 +10,8 @@ from ..backends.redis import writer
 from ..errors import ConfigError
 from ..progress.session_id import is_session_id
 from .courier import courier
-from .failover import OFFLINE, Failover
+from .failover import Failover
+from .notices import OFFLINE
 
 logger = logging.getLogger(__name__)
 
