@@ -33,7 +33,8 @@ TIMEOUT_S = 1.0
 _LISTED = 1000
 #: How many calls use a connection at the same time: reading a thousand sessions must not take a thousand descriptors.
 _CONNECTIONS = 16
-#: This module relies on these options, so they override the address: timeouts, no retries, replies as bytes in RESP2.
+#: This module relies on these options, so they override the address: timeouts, no retries, replies as bytes in RESP2 and
+#: in the shapes that they always had, a connection for each of the _CONNECTIONS.
 _OPTIONS: dict[str, Any] = {
     "socket_connect_timeout": TIMEOUT_S,
     "socket_timeout": TIMEOUT_S,
@@ -41,6 +42,8 @@ _OPTIONS: dict[str, Any] = {
     "health_check_interval": 0,
     "protocol": 2,
     "decode_responses": False,
+    "legacy_responses": True,
+    "max_connections": None,
 }
 
 #: The exceptions that redis.asyncio may raise if Redis is broken, refuses, or disappears.

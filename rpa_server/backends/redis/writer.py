@@ -33,7 +33,7 @@ class RedisWriter:
         client: a ``redis.Redis``; its address and credentials are used, its timeouts and retries are not.
 
     Raises:
-        AttributeError: *client* is not a ``redis.Redis``.
+        AttributeError, TypeError: *client* is not a ``redis.Redis``.
     """
 
     def __init__(self, client: Any) -> None:

@@ -12,6 +12,8 @@ import pytest
 from rpa_server.backends.base import TTL_S
 from rpa_server.backends.redis.names import SESSIONS_KEY, channel, history_key, progress_key
 from rpa_server.backends.redis.store import RedisStore, client
+from rpa_server.backends.redis.writer import RedisWriter, connect
+from rpa_server.config import load
 from rpa_server.errors import StorageUnavailable
 from rpa_server.progress.run import Run
 from rpa_server.progress.update import HISTORY, Cursor
@@ -251,6 +253,30 @@ async def test_an_address_changes_no_bound(redis_process: RedisServer) -> None:
             assert time.monotonic() - began_s < 2.5
         finally:
             redis_process.signal(signal.SIGCONT)
+
+
+@pytest.mark.parametrize(
+    "option",
+    ["protocol=3", "socket_timeout=-1", "socket_connect_timeout=nan", "socket_read_size=1", "socket_keepalive=yes", "db=3",
+     "retry_on_timeout=yes", "max_connections=1", "health_check_interval=1", "legacy_responses=no", "decode_responses=yes",
+     "encoding=latin-1", "client_name=robot", "username=default", "port=1"],
+)  # fmt: skip
+async def test_b12_no_option_that_is_taken_fails_later(redis_process: RedisServer, option: str) -> None:
+    """With each option of an address that the settings take, server and robot store and read, many calls at once."""
+    url = load({"RPA_REDIS_URL": f"redis://127.0.0.1:{redis_process.port}?{option}"}).redis_url
+    assert url is not None
+    async with contextlib.aclosing(RedisStore(client(url))) as store:
+        robot = await fill(store, Robot(steps=2))
+        states = await asyncio.gather(*(store.read(SESSION) for _ in range(20)))
+        assert {state and state.seq for state in states} == {2}
+        assert await store.sessions(5) == [SESSION]
+        assert (await store.written([SESSION]))[0]
+        robot.step()
+        writer = RedisWriter(connect(url))
+        writer.open()
+        writer.write(robot.run)
+        assert (state := writer.read(SESSION)) and state.seq == 3
+        writer.close()
 
 
 async def test_scripts_may_be_flushed(store: RedisStore, redis_process: RedisServer) -> None:
