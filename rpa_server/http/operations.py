@@ -2,8 +2,9 @@
 
 from aiohttp import web
 
+from ..errors import StorageUnavailable
 from .errors import answer
-from .keys import FIGURES, METRICS, SUBSCRIBER
+from .keys import FIGURES, METRICS, REDIS, SUBSCRIBER
 
 
 async def live(request: web.Request) -> web.StreamResponse:
@@ -12,11 +13,17 @@ async def live(request: web.Request) -> web.StreamResponse:
 
 
 async def ready(request: web.Request) -> web.StreamResponse:
-    """Answer ``ok``, ``degraded`` while only files are served, or 503 if Redis refuses us, which waiting can't cure."""
-    subscriber = request.app[SUBSCRIBER]
-    if subscriber is None:
+    """Answer ``ok``, ``degraded`` while files do what Redis can't, or 503 if Redis refuses us, which waiting can't cure."""
+    subscriber, redis = request.app[SUBSCRIBER], request.app[REDIS]
+    if subscriber is None or redis is None:
         return answer({"status": "ok", "redis": "none"})
     if subscriber.active.is_set() and not subscriber.refused:
+        try:
+            refusal = await redis.refusal()
+        except StorageUnavailable as error:
+            return answer({"status": "degraded", "redis": "down", "reason": str(error)})
+        if refusal is not None:
+            return answer({"status": "degraded", "redis": "read_only", "reason": refusal})
         return answer({"status": "ok", "redis": "ok"})
     body = {"status": "degraded", "redis": "down", "reason": subscriber.reason}
     if subscriber.refused:

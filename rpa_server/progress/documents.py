@@ -164,12 +164,12 @@ def _with_journal(state: SessionState, journal: list[Update | None]) -> SessionS
 def from_redis(
     session_id: str, raw: bytes | None, stream: list[bytes], result: bytes | None = None, session: bytes | None = None
 ) -> SessionState | None:
-    """Build the state from the snapshot and the stream's payloads, both read in one transaction.
+    """Build the state from the snapshot and the stream's payloads.
 
     Args:
         session_id: a checked session id.
         raw: the snapshot, None if the key does not exist.
-        stream: raw updates, in order.
+        stream: raw updates, in order, read after the snapshot: it may have more updates, or another run's.
         result, session: the end documents, used only for a deployed robot; unreadable ones are ignored.
 
     Returns:

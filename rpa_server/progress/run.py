@@ -8,7 +8,7 @@ from collections import deque
 from datetime import datetime
 from typing import Any, Self, cast
 
-from .session_state import SessionState
+from .session_state import SessionState, later
 from .shapes import (
     Entry,
     Estimates,
@@ -63,6 +63,17 @@ class Run:
         if ends:
             run.result = run._result(ends[-1]["status"], ends[-1]["timestamp"], ends[-1]["dados_extra"])
         return run
+
+    def outrun_by(self, stored: SessionState) -> bool:
+        """Tell whether another writer stored something after this run was resumed.
+
+        An earlier state is no reason: what came after it is in another store, which refused the next update.
+        """
+        if stored.epoch == self.epoch:
+            return stored.seq > self.base
+        if self.replaces or not self.base:
+            return not self.replaces
+        return later(stored, SessionState(self.epoch, self.base, self.snapshot)) is stored
 
     def start(self, now: datetime) -> Update:
         """Record the beginning of the run, as an ``inicio`` entry."""

@@ -208,18 +208,20 @@ class FileStore:
         """Write the documents of *run*; see Store.append()."""
         async with self._writing:
             state = await self.read(run.session_id)
-            if state is not None and (state.seq != run.base if state.epoch == run.epoch else not run.replaces):
+            if state is not None and run.outrun_by(state):
                 return False
+            behind = state is None or state.cursor != (run.epoch, run.base)
             try:
-                await asyncio.to_thread(self._write, run)
+                await asyncio.to_thread(self._write, run, behind)
             except OSError as error:
                 raise StorageUnavailable(f"{self._directory} can't be written ({error.strerror}).") from None
             return True
 
-    def _write(self, run: Run) -> None:
+    def _write(self, run: Run, behind: bool) -> None:
+        """Write *run*, with all updates that it has if the files are *behind* the state that it was resumed from."""
         if run.seq > HISTORY:
             self._directory.mkdir(parents=True, exist_ok=True)
-            fresh = run.updates if run.base <= HISTORY else run.added()
+            fresh = run.updates if behind or run.base <= HISTORY else run.added()
             json_files.append_lines(self._journal(run.session_id), (update.raw for update in fresh))
         json_files.write_all(self._directory, run.session_id, run.documents())
 

@@ -25,7 +25,7 @@ from ...progress.session_state import SessionState
 from ...progress.update import Cursor, Update, own_update
 from ..base import TTL_S
 from . import append as script
-from .names import SESSIONS_KEY, history_key, progress_key, result_key, session_key
+from .names import PROBE_KEY, SESSIONS_KEY, history_key, progress_key, result_key, session_key
 
 logger = logging.getLogger(__name__)
 
@@ -93,12 +93,14 @@ class RedisStore:
 
     async def read(self, session_id: str) -> SessionState | None:
         """Return the current state of a session, None if nothing is stored or the snapshot can't be understood."""
-        async with self._asking("read"), self._client.pipeline(transaction=True) as pipeline:
+        async with self._asking("read"), self._client.pipeline(transaction=False) as pipeline:
+            # No transaction: Redis refuses MULTI when its memory is full. A writer may come in between, so each command
+            # may only see more than the one before it: no time later than the snapshot, no stream that lacks its update.
+            pipeline.pttl(progress_key(session_id))
             pipeline.get(progress_key(session_id))
             pipeline.xrange(history_key(session_id))
-            pipeline.pttl(progress_key(session_id))
             pipeline.mget(result_key(session_id), session_key(session_id))
-            raw, stream, left_ms, ends = await pipeline.execute()
+            left_ms, raw, stream, ends = await pipeline.execute()
         try:
             state = from_redis(session_id, raw, [fields.get(b"data", b"") for _, fields in stream], *ends)
         except BadDocument as error:
@@ -154,9 +156,9 @@ class RedisStore:
         """Append the updates added to *run* since it was resumed; see Store.append()."""
         mode: script.Mode = "exact" if run.base else "over" if run.replaces else "new"
         answer = await self._store(run, run.added(), mode)
-        if answer.gap and run.base and not answer.seq:  # Redis has nothing of this run: it was only in files
+        if answer.gap and answer.seq < run.base:  # Redis lacks updates of this run: they are only in files
             answer = await self._store(run, list(run.updates), run.base)
-            if answer.gap and not answer.seq:  # *run* no longer has its first updates
+            if answer.gap and answer.seq < run.base:  # *run* no longer has the first of them
                 return await self.replay(run)
         return not answer.gap
 
@@ -180,6 +182,19 @@ class RedisStore:
             except redis.exceptions.NoScriptError:  # Redis was restarted or its scripts were flushed
                 reply = await self._client.eval(script.SCRIPT, len(call.keys), *call.keys, *call.args)
             return script.answer(reply)
+
+    async def refusal(self) -> str | None:
+        """Write a key that nobody reads; return why Redis refuses that, full memory for example, None if it does not.
+
+        Raises:
+            StorageUnavailable: Redis does not answer.
+        """
+        async with self._asking("written"):
+            try:
+                await self._client.set(PROBE_KEY, b"", px=1)
+            except redis.ResponseError as error:
+                return f"Redis serves reads, but refuses to write ({error}); what is published over HTTP goes to files."
+        return None
 
     async def warn_of_eviction(self) -> None:
         """Log a warning if Redis may evict any key, a running session's too, when its memory is full."""

@@ -167,6 +167,54 @@ async def test_sessions_are_listed_newest_first(store: RedisStore, redis_process
     assert await store.sessions(10) == ["a", "c", "b"]
 
 
+async def test_b7_a_full_redis_is_read(store: RedisStore, redis_process: RedisServer) -> None:
+    """If Redis' memory is full and it evicts nothing, every read works, of a tracker, too, and so does deleting."""
+    robot = await fill(store, Robot(steps=5))
+    with redis_process.client() as connection:
+        connection.config_set("maxmemory", "1")
+    state = await store.read(SESSION)
+    assert state is not None
+    assert (state.cursor, len(state.updates)) == (Cursor("aaaa", 5), 5)
+    assert await store.sessions(5) == [SESSION]
+    assert await store.positions([SESSION]) == {SESSION: Cursor("aaaa", 5)}
+    writer = RedisWriter(connect(redis_process.url))
+    writer.open()
+    state = writer.read(SESSION)
+    assert state is not None
+    assert state.updates[-1].raw == robot.run.updates[-1].raw
+    writer.delete(SESSION)
+    assert await store.read(SESSION) is None
+    writer.close()
+
+
+async def test_b7_what_is_read_during_writes_belongs_together(store: RedisStore, redis_process: RedisServer) -> None:
+    """Snapshot, position and updates read while runs are written agree with each other, without a transaction."""
+
+    async def write(made: RedisStore) -> None:
+        for epoch in ("aaaa", "bbbb", "cccc"):
+            robot = Robot(epoch)
+            robot.run.replaces = True
+            for _ in range(60):
+                robot.step()
+                assert await made.replay(robot.run)
+                robot.run.replaces = False
+
+    async with contextlib.aclosing(RedisStore(client(redis_process.url))) as other:
+        task = asyncio.create_task(write(other))
+        found: set[Cursor] = set()
+        while not task.done():
+            state = await store.read(SESSION)
+            if state is not None:
+                found.add(state.cursor)
+                assert [update.cursor for update in state.updates] == [
+                    Cursor(state.epoch, seq) for seq in range(state.seq - len(state.updates) + 1, state.seq + 1)
+                ]
+                if state.updates:
+                    assert state.updates[-1].data["mensagem"] == state.snapshot["mensagem"]
+        await task
+    assert len(found) > 20
+
+
 # -- writing
 
 
