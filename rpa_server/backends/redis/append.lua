@@ -31,10 +31,12 @@ for seq = math.max(first, last + 1), first + count - 1 do
 end
 redis.call('ZADD', KEYS[2], ARGV[6], ARGV[7])
 
--- Stream and set expire after the ttl, a day; renewing it, and removing old sessions, at every tenth update is enough.
+-- Renewed at every update, as SET does for the documents: under volatile-ttl Redis evicts what expires first.
+redis.call('EXPIRE', KEYS[1], ARGV[4])
+redis.call('EXPIRE', KEYS[2], ARGV[4])
+
+-- Removing old sessions at every tenth update is enough.
 if gap or count > 1 or last % 10 == 0 then
-  redis.call('EXPIRE', KEYS[1], ARGV[4])
   redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', tonumber(ARGV[6]) - tonumber(ARGV[4]))
-  redis.call('EXPIRE', KEYS[2], ARGV[4])
 end
 return {'ok', first + count - 1}

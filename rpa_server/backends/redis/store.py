@@ -46,6 +46,9 @@ _OPTIONS: dict[str, Any] = {
     "max_connections": None,
 }
 
+#: Under the policies of Redis that are not among these, sessions are evicted although other keys were not used for longer.
+_SAFE_POLICIES = ("allkeys-lru", "allkeys-lfu", "allkeys-lrm", "noeviction")
+
 #: The exceptions that redis.asyncio may raise if Redis is broken, refuses, or disappears.
 ERRORS = (redis.RedisError, OSError, EOFError, ValueError, RuntimeError, AttributeError)
 
@@ -197,7 +200,7 @@ class RedisStore:
         return None
 
     async def warn_of_eviction(self) -> None:
-        """Log a warning if Redis may evict any key, a running session's too, when its memory is full."""
+        """Log a warning if Redis, once its memory is full, may evict running sessions before keys that nobody uses."""
         try:
             async with self._asking("asked for its memory policy"):
                 memory: Any = await self._client.info("memory")
@@ -205,10 +208,10 @@ class RedisStore:
             logger.info("%s", error)
             return
         policy = str(memory.get("maxmemory_policy", ""))
-        if policy.startswith("allkeys") and memory.get("maxmemory"):
+        if policy not in _SAFE_POLICIES and memory.get("maxmemory"):
             logger.warning(
-                "Redis evicts any key when its memory is full (maxmemory-policy %s), a running session's too; "
-                "volatile-ttl or noeviction is safer.",
+                "Redis may evict sessions that are still running when its memory is full (maxmemory-policy %s): "
+                "take allkeys-lru, which evicts what was not used for longest, or noeviction.",
                 policy,
             )
 

@@ -394,10 +394,11 @@ async def test_a_redis_that_refuses_is_reported(redis_process: RedisServer) -> N
 
 @pytest.mark.parametrize(
     ("policy", "megabytes", "warned"),
-    [("allkeys-lru", 8, True), ("allkeys-random", 8, True), ("allkeys-lru", 0, False), ("volatile-ttl", 8, False),
-     ("noeviction", 8, False)],
+    [("allkeys-lru", 8, False), ("allkeys-lfu", 8, False), ("noeviction", 8, False), ("volatile-ttl", 8, True),
+     ("volatile-lru", 8, True), ("volatile-lfu", 8, True), ("volatile-random", 8, True), ("allkeys-random", 8, True),
+     ("volatile-ttl", 0, False)],
 )  # fmt: skip
-async def test_a_redis_that_evicts_live_sessions_is_warned_of(
+async def test_b16_a_redis_that_evicts_live_sessions_is_warned_of(
     store: RedisStore,
     redis_process: RedisServer,
     caplog: pytest.LogCaptureFixture,
@@ -405,7 +406,7 @@ async def test_a_redis_that_evicts_live_sessions_is_warned_of(
     megabytes: int,
     warned: bool,
 ) -> None:
-    """Only if Redis may evict any key (allkeys-* and a memory limit) a warning with the policy's name is logged."""
+    """Only if Redis has a memory limit and evicts live sessions early a warning with the policy's name is logged."""
     with redis_process.client() as connection:
         connection.config_set("maxmemory-policy", policy)
         connection.config_set("maxmemory", f"{megabytes}mb")
