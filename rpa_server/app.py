@@ -46,6 +46,7 @@ from .legacy.last_seen import LastSeen
 from .legacy.session_counts import SessionCounts
 from .origins import Origins
 from .routes import add_routes
+from .serving import endings
 from .serving.descriptors import descriptor_limit, open_descriptors
 from .serving.idle_guard import IdleGuard, short_log
 from .serving.keys import IDLE_GUARD
@@ -120,7 +121,7 @@ def build(settings: Settings, socket_path: Path | None = None) -> web.Applicatio
     siblings = Siblings(app[METRICS].values, socket_path)
     app[FIGURES] = siblings.totals
     app.on_response_prepare.extend([_harden, cors.add_headers])
-    app.cleanup_ctx.extend([short_log, siblings.serve, _keep_connections, _watch_files, _subscribe])
+    app.cleanup_ctx.extend([endings.on_hangup, short_log, siblings.serve, _keep_connections, _watch_files, _subscribe])
     app.on_shutdown.extend([lambda _: app[HUB].close(), lambda _: app[SESSION_COUNTS].close()])
     add_routes(app)
     return app

@@ -1,6 +1,7 @@
 """Settings from a file and the environment."""
 
 import dataclasses
+import inspect
 import json
 import re
 from pathlib import Path
@@ -194,6 +195,66 @@ def test_an_address_that_redis_py_refuses_is_refused_here(url: str) -> None:
     assert "RPA_REDIS_URL" in refused({"RPA_REDIS_URL": url})
 
 
+@pytest.mark.parametrize(
+    "url",
+    ["redis://h?db=-1", "redis://h/-1", "redis://h/0/1", "redis://h/1_0", "redis://h?port=99999", "redis://h?port=-1",
+     "redis://h?client_name=a%20b", "redis://h?client_name=rob%C3%B4", "redis://h?encoding=nope", "redis://h?encoding=utf-16",
+     "redis://h?encoding_errors=nope", "redis://h?socket_read_size=0", "redis://h?max_connections=-1",
+     "redis://h?retry_on_error=TimeoutError", "redis://h?redis_connect_func=x", "redis://h?credential_provider=x",
+     "redis://h?event_dispatcher=x", "redis://h?socket_keepalive_options=x", "redis://h?socket_type=1",
+     "redis://h?maintenance_state=x", "redis://h?himport_registry=x", "redis://h?connection_class=x", "redis://h?timeout=3",
+     "rediss://h?connection_class=x", "redis://h?ssl_cert_reqs=CERT_NONE", "redis://h?ssl_cert_reqs=none",
+     "rediss://h?ssl_cert_reqs=NONE", "rediss://h?ssl_min_version=5", "rediss://h?ssl_min_version=TLSv1_2",
+     "rediss://h?ssl_ciphers=nope", "rediss://h?ssl_keyfile=/x.key", "rediss://h?ssl_ca_data=nope",
+     "rediss://h?ssl_include_verify_flags=nope", "rediss://h?ssl_include_verify_flags=__class__",
+     "rediss://h?ssl_validate_ocsp=yes", "redis://" + "a" * 70, "redis://a..b", "redis://a%00b", "unix:///a%00b",
+     "unix:///r.sock?socket_keepalive=yes", "unix:///r.sock?host=h", "redis://h?path=/r.sock", "redis+socket:///r.sock",
+     "redis-sentinel://h", "redis:/h", "redis:h"],
+)  # fmt: skip
+def test_b12_an_address_that_would_fail_later_is_refused_at_start(url: str) -> None:
+    """What redis-py takes at first, but can't use once it connects, is refused in one sentence, too."""
+    assert "RPA_REDIS_URL" in refused({"RPA_REDIS_URL": url})
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["redis://:12#3@h", "redis://user#x@h", "redis://user?x@h", "redis://user:12?x@h", "redis://h/0#x", "redis://h?db=",
+     "redis://h?db=1&db=2", "redis://h?flag", "redis://h/0\n", "redis://h\t", "unix://run/redis.sock"],
+)  # fmt: skip
+def test_b12_no_part_of_an_address_is_left_out(url: str) -> None:
+    """A part that redis-py would silently leave out, often the end of a password, is refused."""
+    assert "RPA_REDIS_URL" in refused({"RPA_REDIS_URL": url})
+
+
+def test_b12_every_option_of_redis_py_is_known() -> None:
+    """Each option of redis-py's classes is one that an address may give, or an object, or of one class only."""
+    import redis
+    import redis.asyncio as aio
+
+    def options(*classes: type) -> set[str]:
+        made = (each for found in classes for each in found.__mro__ if each.__module__.startswith("redis."))
+        return {name for each in made for name in inspect.signature(each).parameters}
+
+    blocking = options(redis.Connection, redis.SSLConnection, redis.UnixDomainSocketConnection, redis.ConnectionPool)
+    waiting = options(aio.Connection, aio.SSLConnection, aio.UnixDomainSocketConnection, aio.ConnectionPool)
+    objects = {
+        "connection_class", "credential_provider", "driver_info", "event_dispatcher", "himport_registry",
+        "maint_notifications_config", "maint_notifications_pool_handler", "maintenance_notification_hash",
+        "maintenance_state", "orig_host_address", "orig_socket_connect_timeout", "orig_socket_timeout",
+        "oss_cluster_maint_notifications_handler", "parser", "parser_class", "redis_connect_func", "retry",
+        "retry_on_error", "socket_keepalive_options", "socket_type",
+    }  # fmt: skip
+    rest = {"self", "args", "kwargs", "connection_kwargs"}
+    assert (blocking & waiting) - rest - objects == config._REDIS_OPTIONS
+
+
+@pytest.mark.parametrize("url", ["REDIS://h:1/2", "Rediss://h", "UNIX:///Run/R.sock"])
+def test_b13_a_scheme_may_be_in_capitals(url: str) -> None:
+    """The scheme of an address may be in capitals, as in any URL; the rest stays as it is."""
+    scheme, _, rest = url.partition(":")
+    assert load({"RPA_REDIS_URL": url}).redis_url == f"{scheme.lower()}:{rest}"
+
+
 def test_a_wrong_option_is_named() -> None:
     """A wrong option of the address is named, but no password, in whichever part of the address it is."""
     assert "'passwort'" in refused({"RPA_REDIS_URL": "redis://localhost?passwort=segredo"})
@@ -212,7 +273,13 @@ def test_a_redis_host_that_is_no_host_is_refused(host: str) -> None:
     "url",
     ["redis://localhost", "redis://user:pw@host:1/5", "rediss://host", "unix:///tmp/r.sock?db=1", "redis://[::1]:6379",
      "redis://host?protocol=3", "redis://host?socket_timeout=2.5&socket_keepalive=yes", "redis://host?client_name=robot",
-     "rediss://host?ssl_check_hostname=no&ssl_cert_reqs=none", "rediss://host?ssl_ca_certs=/etc/ca.pem"],
+     "rediss://host?ssl_check_hostname=no&ssl_cert_reqs=none", "rediss://host?ssl_ca_certs=/etc/ca.pem",
+     "redis://host/", "redis://host/0/", "redis://?host=h", "redis://h?port=7000", "unix://user:pw@/tmp/r.sock", "redis://ação.example",
+     "unix://?path=/tmp/r.sock", "redis://:p%23%3F%40%2F@host", "redis://h?max_connections=1", "redis://h?legacy_responses=no",
+     "redis://h?decode_responses=yes&encoding=latin-1&encoding_errors=replace", "redis://h?socket_timeout=nan",
+     "redis://h?retry_on_timeout=yes&health_check_interval=3", "redis://h?socket_read_size=1", "redis://h?username=u&password=p",
+     "rediss://h?ssl_cert_reqs=optional&ssl_min_version=771", "rediss://h?ssl_ciphers=ECDHE%2BAESGCM",
+     "rediss://h?ssl_include_verify_flags=VERIFY_X509_STRICT,VERIFY_X509_PARTIAL_CHAIN", "rediss://h?ssl_ca_path=/etc"],
 )  # fmt: skip
 def test_addresses_of_redis_pass_untouched(url: str) -> None:
     """An address that redis-py accepts becomes the setting unchanged."""

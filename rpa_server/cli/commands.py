@@ -19,7 +19,7 @@ from ..backends.redis import writer
 from ..errors import BadDocument, BadSessionId, ConfigError
 from ..progress.outcome import Estado
 from ..progress.session_id import check_session_id
-from ..serving import listener
+from ..serving import endings, listener
 from ..serving.bind import CannotListen, PortTaken, bind
 from ..serving.siblings import socket_path
 from ..serving.supervisor import Supervisor
@@ -39,7 +39,7 @@ def cli() -> None:
 @click.option("--port", type=click.IntRange(0, 65535), help="Port, 0 for a free one; else RPA_PORT, else 8080.")
 @click.option("--workers", "count", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes on the port.")
 @click.option("--log-level", type=click.Choice(log.LEVELS), default="INFO", help="DEBUG tells of every connection.")
-@click.option("--socket", "path", type=click.Path(path_type=Path), hidden=True, help="Unix socket for the other processes.")
+@click.option("--socket", "path", type=click.Path(path_type=Path), hidden=True, help="For the supervisor's processes.")
 def serve(host: str | None, port: int | None, count: int, log_level: str, path: Path | None) -> None:
     """Run the server."""
     settings = config.load(os.environ)
@@ -52,11 +52,11 @@ def serve(host: str | None, port: int | None, count: int, log_level: str, path: 
     if count > 1:
         _supervise(settings, count, log_level)
     else:
-        _run(
-            app.build(settings, path),
-            _bind(settings.host, settings.port, share=path is not None),
-            None if path else settings.host,
-        )
+        built = app.build(settings, path)
+        if path is not None:
+            built.cleanup_ctx.append(endings.with_supervisor)
+        sockets = _bind(settings.host, settings.port, share=path is not None)
+        _run(built, sockets, None if path else settings.host)
 
 
 def _supervise(settings: config.Settings, count: int, log_level: str) -> None:

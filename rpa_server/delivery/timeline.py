@@ -53,7 +53,7 @@ class Timeline:
 
     __slots__ = (
         *("_damage", "_folded", "_heads", "_heartbeat_ms", "_last_step", "_next_head", "_session_id", "_state"),
-        *("_welcome", "_welcome_until_s"),
+        *("_torn", "_welcome", "_welcome_until_s"),
     )
 
     def __init__(self, session_id: str, heartbeat_ms: int) -> None:
@@ -65,6 +65,7 @@ class Timeline:
         self._last_step: tuple[object, object] | None = None  # of the last unnumbered update, see _step()
         self._heads = b""  # template of the heads of this run's updates, see update.heads()
         self._next_head: bytes | None = None  # first bytes of the next update; None after a read, until accept() took one
+        self._torn = False  # the snapshot lacks an update that could not be folded; see adopt()
         self._welcome: Welcome | None = None  # shared by clients that join before _welcome_until_s
         self._welcome_until_s = 0.0
 
@@ -168,8 +169,17 @@ class Timeline:
         return state is not None and update.epoch == state.epoch and update.seq == state.seq + 1
 
     def adopt(self, fresh: SessionState | None) -> Change | None:
-        """Adopt a stored state if it is ahead of what is known; return None if it is not."""
+        """Adopt a stored state if it is ahead of what is known; return None if it is not.
+
+        Of a state at the same position the snapshot is taken if an update on the way there could not be folded; clients
+        are reset, since those that joined meanwhile got a snapshot without that update.
+        """
         known = self._state
+        if fresh is not None and known is not None and fresh.cursor == known.cursor:
+            self._fold()
+            if self._torn:
+                known.snapshot, self._torn, self._welcome = fresh.snapshot, False, None
+                return Change(None)
         if fresh is not None and known is not None:
             self._extend(known, fresh)
             fresh = advance(known, fresh)
@@ -181,6 +191,7 @@ class Timeline:
             missed = [update for update in fresh.updates if _step(update) != self._last_step]
         self._state = replace(fresh, updates=fresh.updates[-HISTORY:])
         self._folded = fresh.seq
+        self._torn = False
         self._next_head = None
         self._welcome = None
         return Change(missed)
@@ -213,7 +224,7 @@ class Timeline:
             for update in pending:
                 state.snapshot = reduce(state.snapshot, entry_of(update.data))
         except (BadDocument, LookupError, TypeError, ValueError) as error:
-            self._damage = error
+            self._damage, self._torn = error, True
 
 
 def _step(update: Update) -> tuple[object, object]:

@@ -2,9 +2,11 @@
 
 from aiohttp import web
 
+from ..backends.redis.store import RedisStore
 from ..backends.redis.subscription import Subscriber
+from ..errors import StorageUnavailable
 from .errors import answer
-from .keys import FIGURES, FILES, METRICS, SUBSCRIBER
+from .keys import FIGURES, FILES, METRICS, REDIS, SUBSCRIBER
 
 
 async def live(request: web.Request) -> web.StreamResponse:
@@ -18,24 +20,33 @@ async def ready(request: web.Request) -> web.StreamResponse:
     The status is ``ok``; ``degraded`` if something else serves in place of what fails; or 503: ``misconfigured`` if Redis
     refuses us, which waiting can't cure, ``unavailable`` if neither Redis nor files can be read.
     """
-    subscriber, files = request.app[SUBSCRIBER], await request.app[FILES].health()
-    redis = "none" if subscriber is None else _redis(subscriber)
-    failures = [subscriber.reason] if subscriber is not None and redis != "ok" else []
+    files = await request.app[FILES].health()
+    redis, reason = await _redis(request.app[SUBSCRIBER], request.app[REDIS])
+    failures = [reason] if reason else []
     failures += [reason for reason in files.values() if reason != "ok"]
     body = {"status": "degraded" if failures else "ok", "redis": redis, "files": files}
     if failures:
         body["reason"] = " ".join(failures)
     if redis == "refused":
         return answer({**body, "status": "misconfigured"}, 503)
-    if redis != "ok" and files["reading"] != "ok":
+    if redis in ("none", "down") and files["reading"] != "ok":
         return answer({**body, "status": "unavailable"}, 503)
     return answer(body)
 
 
-def _redis(subscriber: Subscriber) -> str:
+async def _redis(subscriber: Subscriber | None, redis: RedisStore | None) -> tuple[str, str]:
+    """Return a word for the state of Redis, and what is wrong, ``""`` if nothing is."""
+    if subscriber is None or redis is None:
+        return "none", ""
     if subscriber.refused:
-        return "refused"
-    return "ok" if subscriber.active.is_set() else "down"
+        return "refused", subscriber.reason
+    if not subscriber.active.is_set():
+        return "down", subscriber.reason
+    try:
+        refusal = await redis.refusal()
+    except StorageUnavailable as error:
+        return "down", str(error)
+    return ("ok", "") if refusal is None else ("read_only", refusal)
 
 
 async def metrics(request: web.Request) -> web.StreamResponse:

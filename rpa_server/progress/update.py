@@ -1,7 +1,7 @@
 """One update of a run, and the cursor that names its position.
 
 Pure. An update is kept as bytes. The bytes that our tracker made are relayed unchanged; relaying parses only their
-head, which has the cursor.
+head, which has the cursor. Only of bytes with another head, as a tracker of another version may write it, all is parsed.
 
 Invariant: the head of an update is defined once, in HEAD; both writing and parsing are derived from it.
 """
@@ -11,14 +11,14 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from .. import safejson
-from ..errors import BadCursor
+from ..errors import BadCursor, BadDocument
 from .shapes import UpdateMessage
 
 #: How many of a run's latest updates are kept in its history document; memory and the Redis stream may have a few more.
 HISTORY = 500
 
 #: The first bytes of every update of our tracker, so that routing an update needs no JSON parser. New keys must follow
-#: ``final``, since servers of older versions expect exactly this head.
+#: ``final``: with any other head an update costs a parser, and servers of version 1.0 take it for another writer's.
 HEAD = '{"type":"progress_update","epoch":"%s","seq":%d,"final":%s,'
 _HEAD_KEYS = ("type", "epoch", "seq", "final")
 #: The keys that follow the head; append.lua reads them there.
@@ -26,6 +26,19 @@ _ORIGIN_KEYS = ("began", "writer")
 _HEAD_BYTES = HEAD.encode()
 _HEAD_FIELDS = ("([0-9A-Za-z]{1,64})", "([1-9][0-9]{0,15})", "(true|false)")
 _HEAD_PATTERN = re.compile((re.escape(HEAD).replace("%d", "%s") % _HEAD_FIELDS).encode())
+#: The types of the other required keys of an UpdateMessage: nobody's update but ours has all of them and the head's.
+_TYPES: dict[str, tuple[type, ...]] = {
+    "estado": (str,),
+    "session_id": (str,),
+    "evento": (str,),
+    "etapa": (int, float),
+    "total_etapas": (int,),
+    "percentual": (int, float),
+    "status": (str,),
+    "mensagem": (str, type(None)),
+    "timestamp": (str,),
+    "dados_extra": (dict,),
+}
 _JSON_BOOL = {False: b"false", True: b"true"}
 
 # Integers, because testing bytes for an integer with ``in`` is faster than for a bytes object.
@@ -109,12 +122,33 @@ def heads(epoch: str) -> bytes:
 
 
 def own_update(raw: bytes) -> Update | None:
-    """Parse only the head of an update of our tracker; None for another writer's bytes, or if is_whole() is false."""
+    """Parse an update of our tracker, only its head if that is HEAD; None for another writer's bytes.
+
+    Also None if is_whole() is false. With another head all required keys of an UpdateMessage must be there, each of its
+    type: another writer may well have an ``epoch`` or a ``seq`` of its own.
+    """
     match = _HEAD_PATTERN.match(raw)
-    if match is None or not is_whole(raw):
+    if match is None:
+        return _by_all_keys(raw) if b'"epoch"' in raw else None
+    if not is_whole(raw):
         return None
     epoch, seq, final = match.groups()
     return Update(raw, epoch.decode(), int(seq), final == b"true")
+
+
+def _by_all_keys(raw: bytes) -> Update | None:
+    try:
+        data = safejson.load_object(raw) if is_whole(raw) else {}
+    except BadDocument:
+        return None
+    epoch, seq, final = data.get("epoch"), data.get("seq"), data.get("final")
+    if data.get("type") != "progress_update" or type(epoch) is not str or type(seq) is not int or type(final) is not bool:
+        return None
+    if any(type(data.get(key, ...)) not in types for key, types in _TYPES.items()):
+        return None
+    if _HEAD_PATTERN.fullmatch(_HEAD_BYTES % (epoch.encode("utf-8", "replace"), seq, _JSON_BOOL[final])) is None:
+        return None
+    return Update(raw, epoch, seq, final)
 
 
 def is_whole(raw: bytes) -> bool:

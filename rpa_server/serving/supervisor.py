@@ -1,7 +1,8 @@
 """Runs several server processes on one port.
 
 The kernel distributes new connections among the processes (SO_REUSEPORT). They share only the stores, like servers on
-several machines. A process that dies is restarted; SIGTERM is passed on, and all processes are waited for.
+several machines. A process that dies is restarted; SIGTERM is passed on, and all processes are waited for. Should this
+process be killed, they end by themselves: the standard input of each is a pipe whose other end is only here.
 """
 
 import asyncio
@@ -13,6 +14,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from ..backoff import delay
+from .endings import signals
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +26,7 @@ _DRAIN_S = 8.0
 
 
 class Supervisor:
-    """Keeps processes running until SIGTERM or SIGINT.
+    """Keeps processes running until SIGTERM, SIGINT or SIGHUP.
 
     Args:
         commands: one command line for each process.
@@ -38,7 +40,7 @@ class Supervisor:
     async def run(self) -> None:
         """Start all processes, restart those that die, stop them together."""
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in signals():
             loop.add_signal_handler(number, self._stopping.set)
         keepers = [asyncio.create_task(self._keep(command)) for command in self._commands]
         await self._stopping.wait()
@@ -56,9 +58,7 @@ class Supervisor:
         while not self._stopping.is_set():
             began = time.monotonic()
             # In a session of its own (setsid), so that Ctrl-C reaches only this process, which passes it on as SIGTERM.
-            process = await asyncio.create_subprocess_exec(
-                *command, stdin=asyncio.subprocess.DEVNULL, start_new_session=True
-            )
+            process = await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.PIPE, start_new_session=True)
             self._running.add(process)
             if self._stopping.is_set():
                 process.terminate()

@@ -291,5 +291,5 @@ def _writer(client: Any) -> writer.RedisWriter | None:
     try:
         return writer.RedisWriter(client)
     except writer.ERRORS as error:
-        logger.error("The Redis client can't be used (%r), so files are: hand in a redis.Redis.", error)
+        logger.error("The Redis client can't be used (%s), so files are: hand in a redis.Redis.", error)
         return None

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rpa_server.delivery.timeline import FRESH_S, Timeline, Verdict
+from rpa_server.delivery.timeline import FRESH_S, Change, Timeline, Verdict
 from rpa_server.progress.session_state import SessionState
 from rpa_server.progress.update import HISTORY, START, Cursor, Update
 from tests.support.sessions import SESSION, Robot
@@ -75,6 +75,22 @@ def test_an_update_that_can_not_be_folded_is_reported_once() -> None:
     assert timeline.state is not None
     assert isinstance(timeline.take_damage(), LookupError)
     assert timeline.take_damage() is None
+
+
+def test_b19_the_stored_snapshot_stands_in_for_what_could_not_be_folded() -> None:
+    """After an update that can't be folded a read at the same position, or a later one, brings the snapshot."""
+    robot = Robot(steps=2)
+    timeline = known(robot)
+    behind = robot.state()
+    robot.finish()
+    assert timeline.accept(damaged(3)) is Verdict.NEXT
+    assert timeline.adopt(behind) is None
+    assert timeline.state is not None
+    assert timeline.state.snapshot["final"] is False
+    assert timeline.adopt(robot.state()) == Change(None)
+    assert timeline.state.snapshot == robot.run.snapshot
+    assert timeline.final
+    assert timeline.adopt(robot.state()) is None
 
 
 def test_what_is_kept_is_bounded_and_the_snapshot_has_it_all() -> None:

@@ -6,6 +6,7 @@ import errno
 import json
 import logging
 import resource
+import signal
 from pathlib import Path
 from typing import Any
 from unittest.mock import ANY
@@ -15,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from rpa_server.serving.descriptors import open_descriptors
 from tests.support.application import Client, Serve, native, post, receive
-from tests.support.server import RedisServer, until
+from tests.support.server import RedisServer, free_port, until
 from tests.support.sessions import SESSION
 
 #: What readiness says of a directory that can be used.
@@ -123,6 +124,42 @@ async def test_where_redis_forbids_scripts_it_is_not_ready(
     assert "Traceback" not in caplog.text
 
 
+@pytest.mark.parametrize("why", ["memory", "replica"])
+async def test_b7_a_redis_that_refuses_to_write_is_told(serve: Serve, redis_process: RedisServer, why: str) -> None:
+    """While Redis refuses writes ``/health/ready`` is 200 ``degraded`` with the reason; reads and streams go on."""
+    client = await serve(redis_url=redis_process.url)
+    await post(client, etapa=1)
+    await post(client, status_final="success")
+    with redis_process.client() as connection:
+        if why == "memory":
+            connection.config_set("maxmemory", "1")
+        else:
+            connection.replicaof("127.0.0.1", str(free_port()))
+        status, body = await ask(client, "/health/ready")
+        assert (status, body["status"], body["redis"]) == (200, "degraded", "read_only")
+        assert {"memory": "maxmemory", "replica": "read only replica"}[why] in body["reason"]
+        for address in (f"/api/sessions/{SESSION}", f"/api/rpa/progress/{SESSION}", "/api/sessions"):
+            async with client.get(address) as response:
+                assert response.status == 200
+                assert SESSION in await response.text()
+        async with native(client) as stream:
+            assert (await receive(stream))["snapshot"]["final"] is True
+        connection.config_set("maxmemory", "0")
+        connection.replicaof("NO", "ONE")
+    assert await ask(client, "/health/ready") == (200, {"status": "ok", "redis": "ok"})
+
+
+async def test_b7_a_redis_that_has_just_hung_is_told(serve: Serve, redis_process: RedisServer) -> None:
+    """A Redis that does not answer is told by the first check, before its subscription is given up."""
+    client = await serve(redis_url=redis_process.url)
+    redis_process.signal(signal.SIGSTOP)
+    try:
+        status, body = await ask(client, "/health/ready")
+    finally:
+        redis_process.signal(signal.SIGCONT)
+    assert (status, body["status"], body["redis"]) == (200, "degraded", "down")
+
+
 async def test_the_password_is_never_shown(serve: Serve, redis_process: RedisServer) -> None:
     """The reason in ``/health/ready`` why Redis refuses the server does not contain the password."""
     url = redis_process.url.replace("redis://", "redis://:hush@")
@@ -137,10 +174,10 @@ async def test_a_redis_that_may_drop_live_sessions_is_reported_at_start(
 ) -> None:
     """If Redis may evict sessions that are still running, a warning is logged when the server starts."""
     with redis_process.client() as connection:
-        connection.config_set("maxmemory-policy", "allkeys-lru")
+        connection.config_set("maxmemory-policy", "volatile-ttl")
         connection.config_set("maxmemory", "8mb")
     await serve(redis_url=redis_process.url)
-    assert "evicts any key" in caplog.text
+    assert "may evict sessions that are still running" in caplog.text
 
 
 # -- figures

@@ -8,15 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
+from aiohttp import WSMsgType
 
 from rpa_server.backends.files import json_files
 from rpa_server.backends.files.names import file_name
+from rpa_server.backends.redis import append
 from rpa_server.delivery import hub
 from rpa_server.delivery import session as session_module
+from rpa_server.delivery.websocket import FINISHED
 from rpa_server.http import admission
 from rpa_server.http.keys import PUBLISHER
 from rpa_server.progress import schemas
-from tests.support.application import Client, Serve, hub_of, post, stored
+from rpa_server.progress.update import Update, make_update
+from tests.support.application import Client, Serve, hub_of, native, post, receive, stored
 from tests.support.server import RedisServer, until
 from tests.support.sessions import SESSION, Robot
 from tests.support.timing import within
@@ -316,3 +321,36 @@ async def test_the_list_is_for_this_machine_alone(serve: Serve, header: str) -> 
         assert response.status == 403
         body = await response.json()
         assert (body["type"], body["code"], body["temporary"]) == ("error", "forbidden", False)
+
+
+@pytest.mark.parametrize("key", ["mensagem", "timestamp"])
+async def test_b19_a_poll_agrees_with_the_stream_about_an_update_that_lacks_a_key(
+    serve: Serve, redis_process: RedisServer, key: str
+) -> None:
+    """If the last update lacks a key, the stream ends, and polls and pages that come then get the stored snapshot."""
+    client = await serve(redis_url=redis_process.url)
+    robot = Robot(steps=2)
+
+    def write(connection: redis.Redis, *updates: Update) -> None:
+        call = append.call(SESSION, updates, robot.run.brief_documents(), time.time())
+        connection.eval(append.SCRIPT, len(call.keys), *call.keys, *call.args)
+
+    with redis_process.client() as connection:
+        write(connection, *robot.run.updates)
+        async with native(client) as stream:
+            await receive(stream)
+            write(connection, robot.step())
+            await receive(stream)
+            end = robot.finish()
+            lacking = {name: value for name, value in end.data.items() if name != key}
+            write(connection, make_update(lacking))
+            assert (await receive(stream))["final"] is True
+            async with native(client) as late:
+                while (message := await receive(late))["snapshot"]["estado"] != "sucesso":
+                    assert message["type"] == "sync"
+            for _ in range(2):
+                snapshot = (await poll(client))[1]["snapshot"]
+                assert (snapshot["final"], snapshot["estado"], snapshot["percentual"]) == (True, "sucesso", 100.0)
+            while (frame := await stream.receive(timeout=30)).type is WSMsgType.TEXT:
+                assert frame.json()["snapshot"]["final"] is True
+            assert frame.data == FINISHED

@@ -275,6 +275,28 @@ async def test_without_redis_the_files_take_it(serve: Serve, data_dir: Path, red
         assert (await receive(stream))["etapa"] == 4
 
 
+async def test_b7_what_a_full_redis_refuses_goes_to_files_and_back(
+    serve: Serve, data_dir: Path, redis_process: RedisServer
+) -> None:
+    """While Redis is full posts go to files, again and again, whatever is left there; all updates reach a page in order."""
+    client = await serve(redis_url=redis_process.url)
+    stored(data_dir, Robot("0ld", steps=3))  # of an earlier day
+    await post(client, etapa=0, mensagem="outra")
+    (seen,) = [await post(client, etapa=1)]
+    number = seen["seq"]
+    async with native(client) as stream:
+        await receive(stream)
+        with redis_process.client() as connection:
+            for etapa in range(2, 10):
+                full = etapa % 4 in (2, 3)
+                connection.config_set("maxmemory", "1" if full else "0")
+                assert (await post(client, etapa=etapa))["seq"] == number + etapa - 1
+                update = await receive(stream)
+                assert (update["type"], update["seq"], update["etapa"]) == ("progress_update", number + etapa - 1, etapa)
+                length: Any = connection.xlen(f"rpa:history:{SESSION}")
+                assert (length < update["seq"]) is full
+
+
 async def test_without_redis_nobody_numbers_a_run_that_may_be_there(serve: Serve, redis_process: RedisServer) -> None:
     """A run that only Redis has is not begun anew while Redis is down: the answer is 503, which is temporary."""
     client = await serve(redis_url=redis_process.url)

@@ -23,6 +23,7 @@ from rpa_server.progress.update import HISTORY, START, Cursor
 from tests.support import recordings
 from tests.support.examples import examples
 from tests.support.recordings import Document, any_entries, json_values
+from tests.support.sessions import SESSION, Robot
 from tests.support.states import assert_sound, make, seqs
 
 
@@ -349,6 +350,17 @@ def test_a_stream_of_another_run_is_no_history() -> None:
     found = from_redis("s1", raw, holed)
     assert found is not None
     assert seqs(found.updates) == [5, 6]
+
+
+def test_b7_a_stream_ahead_of_the_snapshot_gives_the_snapshots_position() -> None:
+    """A stream that was read after the snapshot, and has later updates, gives those that led to the snapshot."""
+    robot = Robot(steps=5)
+    raw = safejson.dumps(robot.run.documents()["progress"])
+    robot.steps(3)
+    state = from_redis(SESSION, raw, [update.raw for update in robot.run.updates])
+    assert state is not None
+    assert state.cursor == Cursor("aaaa", 5)
+    assert [update.seq for update in state.updates] == [1, 2, 3, 4, 5]
 
 
 def test_an_evicted_snapshot_is_rebuilt_from_a_whole_stream_only() -> None:

@@ -1,6 +1,9 @@
 """Cursors as text, and updates as bytes."""
 
 import contextlib
+import json
+import re
+from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
@@ -8,9 +11,10 @@ from hypothesis import strategies as st
 
 from rpa_server import safejson
 from rpa_server.errors import BadCursor, BadDocument
-from rpa_server.progress.shapes import Entry
+from rpa_server.progress import update as update_module
+from rpa_server.progress.shapes import Entry, UpdateMessage
 from rpa_server.progress.snapshot import begin, describe, reduce, update_of
-from rpa_server.progress.update import START, Cursor, Update, head, own_update, parse_cursor
+from rpa_server.progress.update import HEAD, START, Cursor, Update, head, make_update, own_update, parse_cursor
 from tests.support.recordings import ENTRIES
 
 EPOCHS = st.from_regex(r"[0-9A-Za-z]{1,64}", fullmatch=True)
@@ -107,8 +111,62 @@ HEAD_OF_7 = b'{"type":"progress_update","epoch":"a1","seq":7,"final":false,'
     ],
 )
 def test_an_update_of_somebody_elses_is_not_taken_for_ours(raw: bytes) -> None:
-    """own_update() is None unless the bytes begin with exactly our tracker's head and are one line ending in ``}``."""
+    """own_update() is None if the bytes begin with another head and lack a key, or are not one line ending in ``}``."""
     assert own_update(raw) is None
+
+
+def full(**changes: Any) -> dict[str, Any]:
+    """Return an update of our tracker with *changes*; a key that becomes ``...`` is left out."""
+    entry: Entry = {"etapa": 3, "timestamp": "t", "status": "executando", "mensagem": "Tela 3", "dados_extra": None}
+    data: dict[str, Any] = {**describe(reduce(begin("s1", "t", 15), entry), entry, "a1", 7), **changes}
+    return {key: value for key, value in data.items() if value is not ...}
+
+
+ANEW = {
+    "a key in front": safejson.dumps({"writer": "w", **full()}),
+    "a key in the head": safejson.dumps({"type": 0, "epoch": 0, "writer": "w", "seq": 0, **full()}),
+    "another order": safejson.dumps(dict(reversed(full().items()))),
+    "blanks": json.dumps(full()).encode(),
+    "blanks around": b" " + safejson.dumps(full()),
+    "no text": safejson.dumps({"v": 2, **full(mensagem=None)}),
+    "the end": safejson.dumps({"v": 2, **full(final=True, evento="final", resultado={})}),
+}
+
+
+@pytest.mark.parametrize("raw", ANEW.values(), ids=ANEW.keys())
+def test_b20_an_update_with_another_head_is_still_ours(raw: bytes) -> None:
+    """Whatever stands before or between the keys of the head, an update with all required keys is read as ours."""
+    update = own_update(raw)
+    assert update is not None
+    assert update.cursor == ("a1", 7)
+    assert update.final is (b'"final":true' in raw)
+    assert update.raw is raw
+
+
+@pytest.mark.parametrize("key", sorted(UpdateMessage.__required_keys__))
+def test_b20_with_another_head_every_key_must_be_right(key: str) -> None:
+    """With another head an update that lacks a required key, or has one of a wrong type, is another writer's."""
+    wrong: tuple[Any, ...] = (..., [], 1 if key == "final" else True)
+    for value in wrong:
+        assert own_update(safejson.dumps({"v": 2, **full(**{key: value})})) is None
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"epoch": ""}, {"epoch": "a-1"}, {"epoch": "a" * 65}, {"epoch": "\u00e9"}, {"epoch": 5}, {"seq": 0}, {"seq": -7},
+     {"seq": 7.0}, {"seq": "7"}, {"seq": 10**16}, {"seq": True}, {"type": "reset"}],
+)  # fmt: skip
+def test_b20_with_another_head_the_cursor_must_be_one(changes: dict[str, Any]) -> None:
+    """With another head a position that no cursor can carry makes an update another writer's."""
+    assert own_update(safejson.dumps({"v": 2, **full(**changes)})) is None
+
+
+def test_b20_new_keys_stand_behind_the_head() -> None:
+    """The head is the first keys of UpdateMessage and of each update; any key that is added stands behind ``final``."""
+    keys = list(UpdateMessage.__annotations__)
+    assert keys[:4] == list(full())[:4] == re.findall(r'"(\w+)":', HEAD) == ["type", "epoch", "seq", "final"]
+    assert make_update({"new": 1, **full()}).raw.startswith(head("a1", 7))
+    assert UpdateMessage.__required_keys__ == {*keys[:4], *update_module._TYPES}
 
 
 @given(st.binary(max_size=80) | st.binary(max_size=20).map(lambda tail: HEAD_OF_7 + tail + b"}"))

@@ -16,7 +16,9 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.support.server import PATIENCE_S, ROOT, free_port, wait_until
+from rpa_server.delivery.websocket import RESTART
+from rpa_server.delivery.wire.websocket import ws_close
+from tests.support.server import PATIENCE_S, ROOT, CommandServer, Server, free_port, running, wait_until
 from tests.support.timing import within
 
 PROCESSES = 2
@@ -93,6 +95,34 @@ def streams(port: int) -> Iterator[list[socket.socket]]:
         yield opened
 
 
+@contextlib.contextmanager
+def pages(port: int) -> Iterator[list[socket.socket]]:
+    """Keep eight WebSockets open during the block; yield them after the handshake."""
+    with contextlib.ExitStack() as stack:
+        opened = []
+        for number in range(8):
+            page = stack.enter_context(socket.create_connection(("127.0.0.1", port), 5))
+            page.sendall(
+                f"GET /rpa/s{number} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+                "Sec-WebSocket-Protocol: rpa.v1\r\n\r\n".encode()
+            )
+            assert page.recv(4096).startswith(b"HTTP/1.1 101")
+            opened.append(page)
+        yield opened
+
+
+def dismissed(page: socket.socket) -> bool:
+    """Read a WebSocket to its end; tell whether it ended with the close frame of a restart."""
+    received = bytearray()
+    while not received.endswith(ws_close(RESTART, "restart")):
+        data = page.recv(65536)
+        if not data:
+            return False
+        received += data
+    return True
+
+
 def connections_of(pid: int, port: int) -> int:
     """Return how many established connections to the port a process has."""
     connections = psutil.Process(pid).net_connections("tcp")
@@ -130,6 +160,69 @@ def test_a_signal_ends_all_in_order(workers: Workers) -> None:
     assert workers.process.returncode == 0
     assert not any(psutil.pid_exists(pid) for pid in pids)
     within(took_s, 5)
+
+
+def test_b11_a_hangup_ends_all_in_order(workers: Workers) -> None:
+    """On SIGHUP, which a closed terminal sends, streams and processes end as on SIGTERM."""
+    pids = workers.pids()
+    with pages(workers.port) as opened:
+        workers.process.send_signal(signal.SIGHUP)
+        workers.process.wait(PATIENCE_S)
+        assert all(map(dismissed, opened))
+    assert workers.process.returncode == 0
+    assert not any(psutil.pid_exists(pid) for pid in pids)
+
+
+def test_b11_processes_end_with_their_supervisor(workers: Workers) -> None:
+    """If the supervisor is killed, its processes end their streams in order, end, and leave the port free."""
+    pids = workers.pids()
+    with pages(workers.port) as opened:
+        workers.process.kill()
+        workers.process.wait(PATIENCE_S)
+        assert all(map(dismissed, opened))
+    wait_until(lambda: not any(psutil.pid_exists(pid) for pid in pids), 5)
+    socket.create_server(("127.0.0.1", workers.port)).close()
+    assert workers.log.read_text().count("The supervisor has ended") == PROCESSES
+
+
+def test_b11_a_supervisor_killed_at_once_leaves_no_process(data_dir: Path) -> None:
+    """Processes that are still starting when their supervisor is killed end, too, and never listen."""
+    port = free_port()
+    command = [sys.executable, "-m", "rpa_server", "serve", "--workers", "2", "--host", "127.0.0.1", "--port", str(port)]
+    environ = {**os.environ, "PYTHONPATH": str(ROOT), "RPA_REDIS_URL": "none", "RPA_DATA_DIR": str(data_dir)}
+    with data_dir.with_name("killed.log").open("wb") as log:
+        supervisor = psutil.Popen(command, env=environ, stdout=log, stderr=log)
+        wait_until(lambda: len(supervisor.children()) == PROCESSES)
+        children = supervisor.children()
+        supervisor.kill()
+        supervisor.wait(PATIENCE_S)
+    wait_until(lambda: not any(child.is_running() for child in children))
+    socket.create_server(("127.0.0.1", port)).close()
+
+
+@pytest.mark.parametrize("kind", [CommandServer, Server])
+def test_b11_a_single_process_ends_in_order_on_a_hangup(data_dir: Path, kind: type[Server]) -> None:
+    """On SIGHUP a server without workers ends as on SIGTERM, in both ways to start one."""
+    server = kind(data_dir).start()
+    with pages(server.port) as opened:
+        os.kill(server.pid, signal.SIGHUP)
+        assert all(map(dismissed, opened))
+    assert server.wait() == 0
+
+
+class Unhangable(CommandServer):
+    def command(self) -> list[str]:
+        return ["nohup", *super().command()]
+
+
+def test_b11_under_nohup_a_hangup_is_nothing(data_dir: Path) -> None:
+    """A server that was started with ``nohup`` serves on after a SIGHUP."""
+    with running(Unhangable(data_dir)) as server, pages(server.port) as opened:
+        os.kill(server.pid, signal.SIGHUP)
+        opened[0].settimeout(0.5)
+        with pytest.raises(TimeoutError):
+            dismissed(opened[0])
+        assert server.listens()
 
 
 def test_a_taken_port_is_an_error(data_dir: Path) -> None:

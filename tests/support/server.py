@@ -207,6 +207,13 @@ class Server(Listener):
         wait_until(self.listens, wait_s)
         return self
 
+    def wait(self) -> int:
+        """Wait until the process has ended by itself; return its exit status."""
+        assert self._process is not None
+        status = self._process.wait(PATIENCE_S)
+        self._process = None
+        return status
+
     def stop(self, timeout_s: float = PATIENCE_S) -> float:
         """End the process with SIGTERM; return the seconds it took."""
         if self._process is None:

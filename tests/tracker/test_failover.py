@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 import fakeredis
 import pytest
 import redis
+import redis.asyncio
 
 from rpa_server.backends.files import json_files
 from rpa_server.backends.files.names import journal_name
@@ -234,6 +235,36 @@ def test_client_of_any_kind_is_used_with_its_own_address_and_credentials(
                 assert loaded.get_progress()["seq"] == 2
         finally:
             unix.kill()
+
+
+@pytest.mark.parametrize("kind", ["asyncio", "fake asyncio", "asyncio pool", "address", "class"])
+def test_b13_a_client_that_is_none_is_said_in_one_sentence(
+    kind: str, data_dir: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of a client that a tracker can't use, an asyncio one for example, one error tells; reports go to files."""
+    makers: dict[str, Callable[[], Any]] = {
+        "asyncio": redis.asyncio.Redis,
+        "fake asyncio": fakeredis.FakeAsyncRedis,
+        "asyncio pool": lambda: redis.Redis(connection_pool=redis.asyncio.ConnectionPool()),  # type: ignore[arg-type]
+        "address": lambda: "redis://localhost",
+        "class": lambda: redis.Redis,
+    }
+    tracker = ProgressTracker(session_id=SID, redis_client=makers[kind]())
+    tracker.update_progress(1)
+    assert (tracker.backend, tracker.lost) == ("json", 0)
+    assert documents(data_dir)["progress"]["seq"] == 2
+    told = [record.getMessage() for record in caplog.records if record.levelname != "INFO"]
+    assert len(told) == 1
+    assert told[0].startswith("The Redis client can't be used (")
+    assert told[0].endswith("hand in a redis.Redis.")
+    assert ("asyncio" in told[0]) is ("asyncio" in kind)
+
+
+def test_b13_an_address_in_capitals_is_used(mortal: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With ``REDIS://`` in capitals a tracker writes to that Redis."""
+    monkeypatch.setenv("RPA_REDIS_URL", mortal.url.replace("redis:", "REDIS:"))
+    tracker = ProgressTracker(session_id=SID)
+    assert tracker.backend == "redis"
 
 
 def test_client_made_by_fakeredis_works_too(data_dir: Path) -> None:

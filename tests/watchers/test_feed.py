@@ -272,12 +272,28 @@ def test_a_message_of_another_writer_can_only_be_an_update_without_a_cursor(forg
     assert "seq" not in message
 
 
-def test_an_update_of_ours_that_was_written_anew_has_no_cursor() -> None:
-    """An update of ours that was encoded anew is not recognised as ours: it can't move the clients' position."""
-    spaced = json.dumps(json.loads(Robot().step().raw)).encode()
-    message = json.loads(unnumbered_update(spaced).raw)
-    assert "epoch" not in message
-    assert "seq" not in message
+async def test_b20_an_update_of_ours_that_was_written_anew_keeps_its_position() -> None:
+    """An update of ours with another head, as a newer tracker may write it, is delivered in its place, each once."""
+    line = await Line().open()
+    for _ in range(4):
+        update = line.robot.step()
+        line.feed.message(CHANNEL, json.dumps({"writer": "w", **update.data}).encode())
+        line.feed.message(CHANNEL, update.raw)
+    last = line.robot.finish()
+    line.feed.message(CHANNEL, json.dumps({"writer": "w", **last.data}).encode())
+    assert line.viewer.seqs == [2, 3, 4, 5, 6]
+    assert line.counts == (9, 0, 0)
+    assert line.session.final
+    assert line.viewer.count("reset") == 0
+
+
+async def test_b20_a_number_of_somebody_elses_moves_nothing() -> None:
+    """A message of another writer that has an epoch and a number of its own is delivered without them."""
+    line = await Line().open()
+    line.feed.message(CHANNEL, json.dumps({"epoch": "aaaa", "seq": 2, "final": True, **PLAN}).encode())
+    assert line.viewer.got[-1] == ("update", None)
+    assert line.counts == (1, 1, 0)
+    assert not line.session.final
 
 
 def test_the_largest_message_of_another_writer_is_a_megabyte() -> None:

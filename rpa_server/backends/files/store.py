@@ -189,10 +189,13 @@ class FileStore:
 
 
 def _may_write(run: Run, state: SessionState) -> bool:
-    """Tell whether *run* follows *state*, or may replace it; anything else was written since *run* was resumed."""
+    """Tell whether *run* follows *state*, or may replace it; anything else was written since *run* was resumed.
+
+    An earlier state of the run may be followed: what came after it is in another store, which refused the next update.
+    """
     if state.epoch == run.epoch:
-        return state.seq == run.base
-    return not run.base and may_replace(run.claim(1), state.claim, state.silence_s(time.time()))
+        return state.seq <= run.base
+    return may_replace(run.claim(run.base + 1), state.claim, state.silence_s(time.time()))
 
 
 def _last_seq(journal: Path, epoch: str) -> int:

@@ -90,10 +90,10 @@ for seq = math.max(first, last + 1), first + count - 1 do
 end
 redis.call('ZADD', KEYS[2], string.format('%.6f', now), session)
 
--- Stream and set expire after the ttl, a day; renewing it, and removing old sessions, at every tenth update is enough.
-if gap or count > 1 or last % 10 == 0 then
-  redis.call('EXPIRE', KEYS[1], ttl)
-  redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now - ttl)
-  redis.call('EXPIRE', KEYS[2], ttl)
-end
+-- Renewed at every update, like the documents': policies that evict what expires first must not take a live session's.
+redis.call('EXPIRE', KEYS[1], ttl)
+redis.call('EXPIRE', KEYS[2], ttl)
+
+-- Removing old sessions at every tenth update is enough.
+if gap or count > 1 or last % 10 == 0 then redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now - ttl) end
 return {'ok', first + count - 1}

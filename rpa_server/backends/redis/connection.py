@@ -14,6 +14,7 @@ Only socket_of() and transport_of() use private attributes of redis-py; tests/ba
 the versions of redis-py that were checked.
 """
 
+import inspect
 import os
 import socket
 import time
@@ -53,19 +54,24 @@ def _response_error(text: str) -> redis.ResponseError:
 
 
 class BoundedConnection:
-    """A connection made by a redis-py connection pool, but never returned to the pool.
+    """A connection as a redis-py connection pool makes them, but not one of the pool's, whose number may be limited.
 
     Args:
         pool: supplies host, password and TLS; its timeouts and retries are not used.
+
+    Raises:
+        TypeError: the pool is redis.asyncio's.
     """
 
     def __init__(self, pool: Any) -> None:
         self._pool = pool
         self._renew()
+        if inspect.iscoroutinefunction(self._connection.connect):
+            raise TypeError("it is an asyncio client, and a tracker blocks")
 
     def _renew(self) -> None:
         self._pid = os.getpid()
-        connection = self._pool.make_connection()
+        connection = self._pool.connection_class(**self._pool.connection_kwargs)
         connection.socket_connect_timeout = CONNECT_TIMEOUT_S
         connection.socket_timeout = TIMEOUT_S
         connection.retry = Retry(NoBackoff(), 0)

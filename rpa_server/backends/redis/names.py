@@ -9,6 +9,7 @@ import re
 from ...progress.session_id import SESSION_ID, is_session_id
 
 SESSIONS_KEY = "rpa:sessions"
+PROBE_KEY = "rpa:probe"
 CHANNEL_PREFIX = "rpa_progress:"
 CHANNEL_PATTERN = CHANNEL_PREFIX + "*"
 PROBE_CHANNEL_PREFIX = "rpa_probe:"

@@ -28,12 +28,13 @@ from ..base import TTL_S
 from . import append as script
 from .connection import Command
 from .link import TIMEOUT_S, Link
-from .names import SESSIONS_KEY, history_key, progress_key, result_key, session_key
+from .names import PROBE_KEY, SESSIONS_KEY, history_key, progress_key, result_key, session_key
 
 logger = logging.getLogger(__name__)
 
 _LISTED = 1000
-#: This module relies on these options, so they override the address: timeouts, no retries, replies as bytes in RESP2.
+#: This module relies on these options, so they override the address: timeouts, no retries, replies as bytes in RESP2 and
+#: in the shapes that they always had.
 _OPTIONS: dict[str, Any] = {
     "socket_connect_timeout": TIMEOUT_S,
     "socket_timeout": TIMEOUT_S,
@@ -41,7 +42,12 @@ _OPTIONS: dict[str, Any] = {
     "health_check_interval": 0,
     "protocol": 2,
     "decode_responses": False,
+    "legacy_responses": True,
+    "max_connections": None,
 }
+
+#: Under the policies of Redis that are not among these, sessions are evicted although other keys were not used for longer.
+_SAFE_POLICIES = ("allkeys-lru", "allkeys-lfu", "allkeys-lrm", "noeviction")
 
 #: The exceptions that redis.asyncio may raise if Redis is broken, refuses, or disappears.
 ERRORS = (redis.RedisError, OSError, EOFError, ValueError, RuntimeError, AttributeError)
@@ -102,10 +108,12 @@ class RedisStore:
         """
         asked_s = time.time()
         key = progress_key(session_id)
-        commands: list[Command] = [("GET", key), ("PTTL", key), ("TIME",)]
+        # A writer may come in between, so each command may only see more than the one before it: no time later than the
+        # snapshot, no stream that lacks its update. A transaction would need memory, which a full Redis does not have.
+        commands: list[Command] = [("TIME",), ("PTTL", key), ("GET", key)]
         if after is not None:
             commands.append(("XRANGE", history_key(session_id), after + 1, "+"))
-        raw, left_ms, clock, *streams = await self._reply("read", *commands)
+        clock, left_ms, raw, *streams = await self._reply("read", *commands)
         try:
             state = await self._state(session_id, raw, _updates(streams[0]) if streams else [])
         except BadDocument as error:
@@ -162,7 +170,7 @@ class RedisStore:
     async def append(self, run: Run) -> bool:
         """Append the updates added to *run* since it was resumed; see Store.append()."""
         answer = await self._store(run, run.added(), "append" if run.base else "new")
-        if answer.kind == "gap" and run.base and not answer.seq:  # Redis has nothing of this run: it was only in files
+        if answer.kind == "gap" and answer.seq < run.base:  # Redis lacks updates of this run: they are only in files
             return await self.hand_in(run)
         return answer.kind == "ok"
 
@@ -205,18 +213,29 @@ class RedisStore:
             raise StorageUnavailable(f"Redis can't be written ({reply}).")
         return script.answer(reply)
 
+    async def refusal(self) -> str | None:
+        """Write a key that nobody reads; return why Redis refuses that, full memory for example, None if it does not.
+
+        Raises:
+            StorageUnavailable: Redis does not answer.
+        """
+        (reply,) = await self._ask("written", ("SET", PROBE_KEY, b"", "PX", 1))
+        if isinstance(reply, redis.ResponseError):
+            return f"Redis serves reads, but refuses to write ({reply}); what is published over HTTP goes to files."
+        return None
+
     async def warn_of_eviction(self) -> None:
-        """Log a warning if Redis may evict any key, a running session's too, when its memory is full."""
+        """Log a warning if Redis, once its memory is full, may evict running sessions before keys that nobody uses."""
         try:
             memory: Any = await self._client.info("memory")
         except ERRORS as error:
             logger.info("Redis can't be asked for its memory policy (%s).", error)
             return
         policy = str(memory.get("maxmemory_policy", ""))
-        if policy.startswith("allkeys") and memory.get("maxmemory"):
+        if policy not in _SAFE_POLICIES and memory.get("maxmemory"):
             logger.warning(
-                "Redis evicts any key when its memory is full (maxmemory-policy %s), a running session's too; "
-                "volatile-ttl or noeviction is safer.",
+                "Redis may evict sessions that are still running when its memory is full (maxmemory-policy %s): "
+                "take allkeys-lru, which evicts what was not used for longest, or noeviction.",
                 policy,
             )
 

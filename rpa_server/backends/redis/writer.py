@@ -37,7 +37,7 @@ class RedisWriter:
         stored: number of the last update of the run that Redis is known to have, 0 if it has none.
 
     Raises:
-        AttributeError: *client* is not a ``redis.Redis``.
+        AttributeError, TypeError: *client* is not a ``redis.Redis``.
     """
 
     def __init__(self, client: Any) -> None:
@@ -123,32 +123,26 @@ class RedisWriter:
         except redis.exceptions.NoScriptError:
             return ask(deadline_s, "EVAL", append.SCRIPT, len(call.keys), *call.keys, *call.args)
 
-    def _transaction(self, commands: list[tuple[Any, ...]], deadline_s: float) -> list[Any]:
-        """Run commands as one transaction and return their replies, or raise the first error among these."""
-        framed: list[Command] = [("MULTI",), *commands, ("EXEC",)]
-        replies: list[Any] = self._connection.ask_all(deadline_s, framed)[-1]
-        for reply in replies:
-            if isinstance(reply, redis.ResponseError):
-                raise reply
-        return replies
-
     def read(self, session_id: str) -> SessionState | None:
-        """Return the stored state of a session, None if nothing is stored; raise BadDocument or one of ERRORS."""
+        """Return the stored state of a session, None if nothing is stored; raise BadDocument or one of ERRORS.
+
+        Without a transaction, like RedisStore.read(): the stream is read after the snapshot.
+        """
         return self._read(session_id, time.monotonic() + TIMEOUT_S)
 
     def _read(self, session_id: str, deadline_s: float) -> SessionState | None:
-        commands = [
+        commands: list[Command] = [
             ("GET", progress_key(session_id)),
             ("XRANGE", history_key(session_id), "-", "+"),
         ]
-        raw, stream = self._transaction(commands, deadline_s)
+        raw, stream = self._connection.ask_all(deadline_s, commands)
         return from_redis(session_id, raw, [_fields(pairs).get(b"data", b"") for _, pairs in stream])
 
     def delete(self, session_id: str) -> None:
         """Delete every key of a session; raise one of ERRORS."""
         keys = (progress_key, history_key, result_key, session_key)
-        commands = [("DEL", *(key(session_id) for key in keys)), ("ZREM", SESSIONS_KEY, session_id)]
-        self._transaction(commands, time.monotonic() + TIMEOUT_S)
+        commands: list[Command] = [("DEL", *(key(session_id) for key in keys)), ("ZREM", SESSIONS_KEY, session_id)]
+        self._connection.ask_all(time.monotonic() + TIMEOUT_S, commands)
         self.stored = 0
 
 

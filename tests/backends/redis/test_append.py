@@ -196,10 +196,10 @@ def test_a_long_run_keeps_at_least_its_newest_updates_and_not_many_more(client: 
     assert stored(client)[-HISTORY:] == expected(made, 1200 - HISTORY + 1, 1200)
 
 
-def test_every_key_is_gone_a_day_after_the_last_update(client: redis.Redis) -> None:
-    """Updates 1, 11, 21 … of a run, and each call with several updates, renew the expiry of every key to a day."""
+def test_b16_every_key_is_gone_a_day_after_the_last_update(client: redis.Redis) -> None:
+    """Each call, of one update or of several, renews the expiry of every key to a day."""
     made = make(24, end=True)
-    for first, last in ((1, 1), (2, 10), (11, 11), (12, 13), (14, 20), (21, 21)):
+    for first, last in ((1, 1), (2, 2), (3, 3), (4, 10), (11, 11), (12, 13), (14, 14), (15, 15), (16, 20), (21, 21)):
         put(client, append.call("s1", part(made, first, last), made.documents(), NOW_S))
         keys: Any = client.keys("*")
         assert len(keys) == 5

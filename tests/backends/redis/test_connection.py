@@ -178,6 +178,17 @@ def test_a_forked_robot_does_not_use_its_parents_socket(redis_process: RedisServ
     connection.close()
 
 
+def test_b12_a_pool_without_a_connection_left_is_enough(redis_process: RedisServer) -> None:
+    """A robot's client may be limited to one connection and use it: ours is not one of the pool's."""
+    with redis.Redis(port=redis_process.port, max_connections=1) as client:
+        used = client.connection_pool.get_connection()
+        connection = BoundedConnection(client.connection_pool)
+        connection.open()
+        assert connection.ask(soon(), "PING") == b"PONG"
+        connection.close()
+        client.connection_pool.release(used)
+
+
 # -- private attributes of redis-py
 
 

@@ -12,6 +12,8 @@ import pytest
 from rpa_server.backends.base import TTL_S
 from rpa_server.backends.redis.names import SESSIONS_KEY, channel, history_key, progress_key
 from rpa_server.backends.redis.store import RedisStore, client
+from rpa_server.backends.redis.writer import RedisWriter, connect
+from rpa_server.config import load
 from rpa_server.errors import StorageUnavailable
 from rpa_server.progress.run import Run
 from rpa_server.progress.update import HISTORY, Cursor
@@ -165,6 +167,54 @@ async def test_sessions_are_listed_newest_first(store: RedisStore, redis_process
     assert await store.sessions(10) == ["a", "c", "b"]
 
 
+async def test_b7_a_full_redis_is_read(store: RedisStore, redis_process: RedisServer) -> None:
+    """If Redis' memory is full and it evicts nothing, every read works, of a tracker, too, and so does deleting."""
+    robot = await fill(store, Robot(steps=5))
+    with redis_process.client() as connection:
+        connection.config_set("maxmemory", "1")
+    state = await store.read(SESSION)
+    assert state is not None
+    assert (state.cursor, len(state.updates)) == (Cursor("aaaa", 5), 5)
+    assert await store.sessions(5) == [SESSION]
+    assert await store.positions([SESSION]) == {SESSION: Cursor("aaaa", 5)}
+    writer = RedisWriter(connect(redis_process.url))
+    writer.open()
+    state = writer.read(SESSION)
+    assert state is not None
+    assert state.updates[-1].raw == robot.run.updates[-1].raw
+    writer.delete(SESSION)
+    assert await store.read(SESSION) is None
+    writer.close()
+
+
+async def test_b7_what_is_read_during_writes_belongs_together(store: RedisStore, redis_process: RedisServer) -> None:
+    """Snapshot, position and updates read while runs are written agree with each other, without a transaction."""
+
+    async def write(made: RedisStore) -> None:
+        for epoch in ("aaaa", "bbbb", "cccc"):
+            robot = Robot(epoch)
+            robot.run.replaces = True
+            for _ in range(60):
+                robot.step()
+                assert await made.replay(robot.run)
+                robot.run.replaces = False
+
+    async with contextlib.aclosing(RedisStore(client(redis_process.url))) as other:
+        task = asyncio.create_task(write(other))
+        found: set[Cursor] = set()
+        while not task.done():
+            state = await store.read(SESSION)
+            if state is not None:
+                found.add(state.cursor)
+                assert [update.cursor for update in state.updates] == [
+                    Cursor(state.epoch, seq) for seq in range(state.seq - len(state.updates) + 1, state.seq + 1)
+                ]
+                if state.updates:
+                    assert state.updates[-1].data["mensagem"] == state.snapshot["mensagem"]
+        await task
+    assert len(found) > 20
+
+
 # -- writing
 
 
@@ -253,6 +303,30 @@ async def test_an_address_changes_no_bound(redis_process: RedisServer) -> None:
             redis_process.signal(signal.SIGCONT)
 
 
+@pytest.mark.parametrize(
+    "option",
+    ["protocol=3", "socket_timeout=-1", "socket_connect_timeout=nan", "socket_read_size=1", "socket_keepalive=yes", "db=3",
+     "retry_on_timeout=yes", "max_connections=1", "health_check_interval=1", "legacy_responses=no", "decode_responses=yes",
+     "encoding=latin-1", "client_name=robot", "username=default", "port=1"],
+)  # fmt: skip
+async def test_b12_no_option_that_is_taken_fails_later(redis_process: RedisServer, option: str) -> None:
+    """With each option of an address that the settings take, server and robot store and read, many calls at once."""
+    url = load({"RPA_REDIS_URL": f"redis://127.0.0.1:{redis_process.port}?{option}"}).redis_url
+    assert url is not None
+    async with contextlib.aclosing(RedisStore(client(url))) as store:
+        robot = await fill(store, Robot(steps=2))
+        states = await asyncio.gather(*(store.read(SESSION) for _ in range(20)))
+        assert {state and state.seq for state in states} == {2}
+        assert await store.sessions(5) == [SESSION]
+        assert (await store.written([SESSION]))[0]
+        robot.step()
+        writer = RedisWriter(connect(url))
+        writer.open()
+        writer.write(robot.run)
+        assert (state := writer.read(SESSION)) and state.seq == 3
+        writer.close()
+
+
 async def test_scripts_may_be_flushed(store: RedisStore, redis_process: RedisServer) -> None:
     """If Redis lost the cached script, by SCRIPT FLUSH or a restart, append() sends it again."""
     robot = await fill(store, Robot(steps=2))
@@ -320,10 +394,11 @@ async def test_a_redis_that_refuses_is_reported(redis_process: RedisServer) -> N
 
 @pytest.mark.parametrize(
     ("policy", "megabytes", "warned"),
-    [("allkeys-lru", 8, True), ("allkeys-random", 8, True), ("allkeys-lru", 0, False), ("volatile-ttl", 8, False),
-     ("noeviction", 8, False)],
+    [("allkeys-lru", 8, False), ("allkeys-lfu", 8, False), ("noeviction", 8, False), ("volatile-ttl", 8, True),
+     ("volatile-lru", 8, True), ("volatile-lfu", 8, True), ("volatile-random", 8, True), ("allkeys-random", 8, True),
+     ("volatile-ttl", 0, False)],
 )  # fmt: skip
-async def test_a_redis_that_evicts_live_sessions_is_warned_of(
+async def test_b16_a_redis_that_evicts_live_sessions_is_warned_of(
     store: RedisStore,
     redis_process: RedisServer,
     caplog: pytest.LogCaptureFixture,
@@ -331,7 +406,7 @@ async def test_a_redis_that_evicts_live_sessions_is_warned_of(
     megabytes: int,
     warned: bool,
 ) -> None:
-    """Only if Redis may evict any key (allkeys-* and a memory limit) a warning with the policy's name is logged."""
+    """Only if Redis has a memory limit and evicts live sessions early a warning with the policy's name is logged."""
     with redis_process.client() as connection:
         connection.config_set("maxmemory-policy", policy)
         connection.config_set("maxmemory", f"{megabytes}mb")

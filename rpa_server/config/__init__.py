@@ -5,96 +5,21 @@ value is an error of one sentence; no value is corrected silently.
 """
 
 import functools
-import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
-from . import assets, origins, safejson
-from .errors import BadDocument, ConfigError, explain
+from .. import assets, origins, safejson
+from ..errors import BadDocument, ConfigError, explain
+from .fields import Directory, Origins, RedisUrl, Whole
 
 _PORT = validate.Range(min=0, max=65535)
 _HOST = validate.Regexp(r"[A-Za-z0-9._:-]+\Z", error="Not a host name or address.")
-_REDIS_URL = "use redis://host:port/db, rediss://…, unix://path or none."
-
-
-class _Whole(fields.Integer):
-    """A whole number, from JSON or from the environment; 80.5 and ``true`` are refused, not converted."""
-
-    def _validated(self, value: Any) -> Any:
-        if isinstance(value, bool) or (isinstance(value, float) and not value.is_integer()):
-            raise self.make_error("invalid", input=value)
-        return super()._validated(value)
-
-
-class _Origins(fields.Field[tuple[str, ...]]):
-    """A list of origins, or one text with the origins separated by commas; becomes what origins.parse() returns."""
-
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> tuple[str, ...]:
-        entries = value.split(",") if isinstance(value, str) else value
-        if not isinstance(entries, list) or not all(isinstance(entry, str) for entry in entries):
-            raise ValidationError("Not a list of origins.")
-        try:
-            return origins.parse(entries)
-        except ValueError as error:
-            raise ValidationError(f"{error}.") from None
-
-
-class _RedisUrl(fields.String):
-    """An address that redis-py accepts, or the word ``none``, which becomes None."""
-
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str | None:  # type: ignore[override]
-        url = super()._deserialize(value, attr, data, **kwargs)
-        if url.strip().lower() == "none":
-            return None
-        _check_redis_url(url)
-        return url
-
-
-def _check_redis_url(url: str) -> None:
-    """Raise ValidationError unless redis-py accepts *url* and every option in it.
-
-    Also refuses what redis-py would silently replace by a default: a missing host or path, port 0, and a database that
-    is not a number.
-    """
-    import redis  # imported only here: settings without a redis_url do not need it
-    import redis.asyncio
-
-    try:
-        options = redis.connection.parse_url(url)
-        split = urlsplit(url)
-        ports = {split.port, int(options.get("port", 6379))}
-    except ValueError:  # the error's text may contain the password
-        raise ValidationError(_REDIS_URL) from None
-    local = split.scheme == "unix"
-    if not options.get("path" if local else "host") or 0 in ports:
-        raise ValidationError(_REDIS_URL)
-    if not (local or split.path in ("", "/") or split.path.strip("/").isdecimal()):
-        raise ValidationError(_REDIS_URL)
-    try:
-        for pool in (redis.ConnectionPool, redis.asyncio.ConnectionPool):  # the tracker's class, the server's class
-            pool.from_url(url).make_connection()
-    except Exception as error:  # redis-py passes unknown options to the connection class, which may raise anything
-        raise ValidationError(f"redis-py does not take an option of the address ({error}).") from None
-
-
-class _Directory(fields.String):
-    """The path of a directory; ``~`` becomes the home of the user that runs the process, as in a shell."""
-
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
-        text = os.path.expanduser(super()._deserialize(value, attr, data, **kwargs))  # noqa: PTH111 - Path's may raise
-        if any(ord(character) < 32 or ord(character) == 127 for character in text):
-            raise ValidationError(
-                "It has a control character, as Windows line ends leave it; write the directory's path without one."
-            )
-        if text.startswith("~"):
-            raise ValidationError("The home directory that ~ stands for is not known; write the whole path.")
-        return text
 
 
 @functools.cache
@@ -142,10 +67,10 @@ class _Server(Schema):
         unknown = RAISE
 
     host = fields.String(validate=validate.Length(min=1))
-    port = _Whole(validate=_PORT)
-    max_connections = _Whole(validate=validate.Range(min=1))
+    port = Whole(validate=_PORT)
+    max_connections = Whole(validate=validate.Range(min=1))
     heartbeat_s = fields.Float(validate=validate.Range(min=0.1, max=3600))
-    allowed_origins = _Origins()
+    allowed_origins = Origins()
 
 
 class _Redis(Schema):
@@ -153,8 +78,8 @@ class _Redis(Schema):
         unknown = RAISE
 
     host = fields.String(validate=_HOST)
-    port = _Whole(validate=validate.Range(min=1, max=65535))
-    db = _Whole(validate=validate.Range(min=0))
+    port = Whole(validate=validate.Range(min=1, max=65535))
+    db = Whole(validate=validate.Range(min=0))
     password = fields.String(allow_none=True)
 
 
@@ -166,8 +91,8 @@ class _File(Schema):
 
     server = fields.Nested(_Server, load_default=dict)
     redis = fields.Nested(_Redis, load_default=dict, allow_none=True)
-    redis_url = _RedisUrl()
-    data_dir = _Directory(validate=validate.Length(min=1))
+    redis_url = RedisUrl()
+    data_dir = Directory(validate=validate.Length(min=1))
     exit_flush_s = fields.Float(validate=validate.Range(min=0, max=600))
 
 
@@ -211,9 +136,7 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         return safejson.load_object(path.read_bytes())
     except OSError as error:
-        raise ConfigError(
-            f"The settings file {path} can't be read ({error.strerror}); RPA_CONFIG names it."
-        ) from None
+        raise ConfigError(f"The settings file {path} can't be read ({error.strerror}); RPA_CONFIG names it.") from None
     except BadDocument as error:
         raise ConfigError(f"The settings file {path} can't be used: {error}") from None
 
