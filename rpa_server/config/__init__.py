@@ -16,7 +16,7 @@ from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
 from .. import assets, origins, safejson
 from ..errors import BadDocument, ConfigError, explain
-from .fields import Directory, Origins, RedisUrl, Whole
+from .values import Directory, Origins, RedisUrl, Whole
 
 _PORT = validate.Range(min=0, max=65535)
 _HOST = validate.Regexp(r"[A-Za-z0-9._:-]+\Z", error="Not a host name or address.")
