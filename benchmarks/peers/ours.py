@@ -1,7 +1,6 @@
 """rpa-server, started in one of its two documented ways: ``python -m aiohttp.web`` or ``rpa-server serve``."""
 
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -28,9 +27,7 @@ class Ours(Peer):
         more: further options.
     """
 
-    def __init__(
-        self, name: str, title: str, arguments: Sequence[str], port_option: str, more: Sequence[str] = ()
-    ) -> None:
+    def __init__(self, name: str, title: str, arguments: Sequence[str], port_option: str, more: Sequence[str] = ()) -> None:
         self.name = name
         self.title = title
         self._arguments = arguments
@@ -71,6 +68,6 @@ def _store(client: redis.Redis, numbers: range, updates: int) -> None:
     with client.pipeline(transaction=False) as pipeline:
         for number in numbers:
             run = stored(session_id(number), updates)
-            call = append.call(run.session_id, run.added(), run.documents(), time.time())
+            call = append.call(run, run.added())
             pipeline.evalsha(append.SHA, len(call.keys), *call.keys, *call.args)
         pipeline.execute()

@@ -21,11 +21,10 @@ from watchfiles import Change, awatch
 from ...errors import BadDocument, StorageUnavailable
 from ...log import RateLimit
 from ...progress.documents import from_files
-from ...progress.order import may_replace
 from ...progress.run import Run
 from ...progress.session_state import SessionState, supersede
 from ...progress.update import HISTORY
-from ..base import TTL_S
+from ..base import TTL_S, takes
 from . import json_files
 from .lock import SessionLock
 from .names import file_name, journal_name, session_of_file
@@ -46,7 +45,7 @@ _LOOK_MS = 1000
 _WATCHED = ("progress", "history", "updates", "result")
 _RUNNING, _ENDS = ("progress", "history"), ("result", "session")
 
-_Signature = tuple[tuple[int, int, int] | None, ...]
+_Signature = tuple[json_files.Signature | None, ...]
 
 
 class _Read(NamedTuple):
@@ -104,7 +103,7 @@ class FileStore:
             BadDocument: a document is broken, perhaps because it is just being written; a retry may find it complete.
         """
         paths = [*(self._path(kind, session_id) for kind in (*_RUNNING, *_ENDS)), self._journal(session_id)]
-        signature = tuple(map(_signature, paths))
+        signature = tuple(map(json_files.signature, paths))
         if kept is not None and kept.signature == signature:
             return kept
         before = kept.state if kept else None
@@ -155,7 +154,7 @@ class FileStore:
             session=documents["session"],
         )
         running = [*(self._path(kind, session_id) for kind in _RUNNING), self._journal(session_id)]
-        if state is None and any(map(_signature, running)):
+        if state is None and any(map(json_files.signature, running)):
             raise failure
         return state
 
@@ -196,7 +195,7 @@ class FileStore:
         try:
             for path in self._directory.iterdir():
                 name = session_of_file(path.name)
-                signature = _signature(path)
+                signature = json_files.signature(path)
                 if name is not None and name[0] in _WATCHED and signature is not None and signature[0] >= oldest_ns:
                     found[name[1]] = max(signature[0], found.get(name[1], 0))
         except FileNotFoundError:
@@ -214,14 +213,17 @@ class FileStore:
                 raise StorageUnavailable(f"{self._directory} can't be written ({error.strerror}).") from None
 
     def _append(self, run: Run) -> bool:
-        with SessionLock(self._directory, run.session_id).held():
+        lock = SessionLock(self._directory, run.session_id)
+        with lock.held():
             try:
                 state = self._read(run.session_id, self._kept.get(run.session_id), last_try=True).state
             except BadDocument:  # a deployed robot's files, which no lock protects
                 state = None
-            if state is not None and not _may_write(run, state):
+            if state is not None and not takes(state, run, time.time()):
                 return False
             self._write(run)
+            if run.snapshot["final"]:
+                lock.remove()
             return True
 
     async def clock_ahead_s(self) -> float:
@@ -264,13 +266,6 @@ class FileStore:
                         break
 
 
-def _may_write(run: Run, state: SessionState) -> bool:
-    """Tell whether *run* follows *state*, or may replace it; anything else was written since *run* was resumed."""
-    if state.epoch == run.epoch:
-        return state.seq == run.base
-    return not run.base and may_replace(run.claim(1), state.claim, state.silence_s(time.time()))
-
-
 def _counts(change: Change, path: str) -> bool:
     named = session_of_file(path.rpartition("/")[2])
     return named is not None and named[0] in _WATCHED
@@ -278,14 +273,6 @@ def _counts(change: Change, path: str) -> bool:
 
 def _is_settled(changed_ns: int) -> bool:
     return time.time_ns() - changed_ns > _SETTLED_NS
-
-
-def _signature(path: Path) -> tuple[int, int, int] | None:
-    try:
-        stat = path.stat()
-    except OSError:
-        return None
-    return stat.st_mtime_ns, stat.st_size, stat.st_ino
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from rpa_server import safejson
 from rpa_server.backends.files import json_files
-from rpa_server.backends.files.names import KINDS, file_name, journal_name, session_of_file
+from rpa_server.backends.files.names import KINDS, file_name, journal_name, lock_name, session_of_file
 from rpa_server.backends.files.store import FileStore
 from rpa_server.backends.files.writer import FileWriter
 from rpa_server.errors import BadDocument
@@ -208,7 +208,7 @@ def litter(directory: Path, monkeypatch: pytest.MonkeyPatch, age_s: float) -> Pa
     with monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr(os, "replace", kill)
         json_files.write(directory / "progress_s1.json", {"n": 1})
-    (left,) = directory.glob(".*")
+    (left,) = directory.glob(".*.tmp")
     then = time.time() - age_s
     os.utime(left, (then, then))
     return left
@@ -233,14 +233,14 @@ def test_who_begins_to_work_in_a_directory_cleans_it_up(tmp_path: Path, monkeypa
     """A robot's first write and a server's first watch of a directory delete abandoned temporary files in it."""
     litter(tmp_path, monkeypatch, json_files.ABANDONED_S + 5)
     FileWriter(tmp_path).write(Run("s2", "e", datetime(2026, 1, 1), 15))
-    assert not list(tmp_path.glob(".*"))
+    assert [path.name for path in tmp_path.glob(".*")] == [lock_name("s2")]
     litter(tmp_path, monkeypatch, json_files.ABANDONED_S + 5)
 
     async def watch() -> None:
         await anext(FileStore(tmp_path).changes())
 
     asyncio.run(watch())
-    assert not list(tmp_path.glob(".*"))
+    assert [path.name for path in tmp_path.glob(".*")] == [lock_name("s2")]
 
 
 def test_the_longest_session_id_makes_a_file_name_that_fits(tmp_path: Path) -> None:
