@@ -12,6 +12,8 @@ EPOCH = "5f0c9a1be2d34c77"
 FIRST = 2
 
 _BEGAN = datetime(2025, 10, 9, 19, 19, 39, 930000)
+_BEGAN_MS = 1_760_048_379_930
+_WRITER = "1be2d34c"
 _TIME = 1111111111111111
 #: The text of every step.
 TEXT = "Selecionando tipo de veículo"
@@ -24,7 +26,7 @@ def session_id(number: int) -> str:
 
 def stored(name: str, updates: int = 1) -> Run:
     """Return a run of *updates* updates, as the tracker would have stored it before anything is published."""
-    run = Run(name, EPOCH, _BEGAN)
+    run = Run(name, EPOCH, _BEGAN, 15, _BEGAN_MS, _WRITER)
     run.start(_BEGAN)
     extend(run, updates - 1)
     return run
@@ -48,7 +50,7 @@ _TEMPLATE = _template()
 
 
 def message(name: bytes, number: int, sent_us: int) -> bytes:
-    """Return update *number* of the session *name*: about 400 bytes.
+    """Return update *number* of the session *name*: about 450 bytes.
 
     Args:
         sent_us: the time of sending, in microseconds since 1970.

@@ -70,9 +70,10 @@ def test_every_setting_can_be_set_in_the_file(tmp_path: Path) -> None:
         },
         "redis_url": "rediss://:secret@example:6380/3",
         "data_dir": "/srv/rpa",
+        "exit_flush_s": 1.5,
     }
     found = load(settings_file(tmp_path, content))
-    assert found == Settings("0.0.0.0", 9000, 7, "rediss://:secret@example:6380/3", "/srv/rpa", 2.5, ORIGINS)
+    assert found == Settings("0.0.0.0", 9000, 7, "rediss://:secret@example:6380/3", "/srv/rpa", 1.5, 2.5, ORIGINS)
     _assert_all_differ(found)
 
 
@@ -85,9 +86,10 @@ def test_every_setting_can_be_set_in_the_environment() -> None:
         "RPA_HEARTBEAT_S": "0.5",
         "RPA_REDIS_URL": "none",
         "RPA_DATA_DIR": "/srv/rpa",
+        "RPA_EXIT_FLUSH_S": "0",
         "RPA_ALLOWED_ORIGINS": "https://a.example, *.b.example",
     })  # fmt: skip
-    assert found == Settings("0.0.0.0", 0, 7, None, "/srv/rpa", 0.5, ORIGINS)
+    assert found == Settings("0.0.0.0", 0, 7, None, "/srv/rpa", 0.0, 0.5, ORIGINS)
     _assert_all_differ(found)
 
 
@@ -104,6 +106,7 @@ def _assert_all_differ(found: Settings) -> None:
         ("RPA_MAX_CONNECTIONS", "3", "max_connections", 3),
         ("RPA_HEARTBEAT_S", "1", "heartbeat_s", 1.0),
         ("RPA_DATA_DIR", "other", "data_dir", str(Path.cwd() / "other")),
+        ("RPA_EXIT_FLUSH_S", "0.5", "exit_flush_s", 0.5),
         ("RPA_ALLOWED_ORIGINS", "none", "allowed_origins", ()),
         ("RPA_REDIS_URL", "unix:///run/redis.sock", "redis_url", "unix:///run/redis.sock"),
         ("REDIS_HOST", "elsewhere", "redis_url", "redis://elsewhere:6379/0"),
@@ -125,7 +128,7 @@ def test_every_variable_is_tested_here() -> None:
     """This list has every variable; a new one also needs a valid and a wrong value in the other tests."""
     assert set(config.ENVIRONMENT) == {
         "RPA_HOST", "RPA_PORT", "RPA_MAX_CONNECTIONS", "RPA_HEARTBEAT_S", "RPA_DATA_DIR", "RPA_REDIS_URL",
-        "RPA_ALLOWED_ORIGINS",
+        "RPA_ALLOWED_ORIGINS", "RPA_EXIT_FLUSH_S",
         "REDIS_HOST", "REDIS_PORT", "REDIS_DB", "REDIS_PASSWORD",
     }  # fmt: skip
 
@@ -159,6 +162,9 @@ def test_other_variables_are_not_looked_at() -> None:
         ("RPA_DATA_DIR", "rpa_data\r"),
         ("RPA_DATA_DIR", "rpa\tdata"),
         ("RPA_DATA_DIR", "~nobody-of-this-name/rpa_data"),
+        ("RPA_EXIT_FLUSH_S", "-1"),
+        ("RPA_EXIT_FLUSH_S", "nan"),
+        ("RPA_EXIT_FLUSH_S", "601"),
         ("RPA_ALLOWED_ORIGINS", "https://a.example/"),
         ("RPA_ALLOWED_ORIGINS", "https://a.example, *"),
         ("RPA_ALLOWED_ORIGINS", "null"),

@@ -2,7 +2,6 @@
 
 import contextlib
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -115,7 +114,7 @@ def _call(updates: int, more: int = 0) -> bytes:
     if more:
         run.base = run.seq
         extend(run, more)
-    call = append.call(run.session_id, run.added(), run.documents(), time.time())
+    call = append.call(run, run.added())
     parts = [part if isinstance(part, bytes) else str(part).encode() for part in (*call.keys, *call.args)]
     return command(b"EVALSHA", append.SHA.encode(), b"%d" % len(call.keys), *parts)
 

@@ -6,6 +6,8 @@ A new backend is a folder beside this module; docs/architecture.rst lists what e
 from collections.abc import AsyncGenerator, Callable, Collection
 from typing import Protocol
 
+from ..progress.order import may_replace
+from ..progress.outcome import SILENCE_S
 from ..progress.run import Run
 from ..progress.session_state import SessionState
 
@@ -45,12 +47,30 @@ class Store(Protocol):
         """Store the updates added to *run* since it was resumed, or all of a new run.
 
         Returns:
-            True; False, with nothing stored, if another writer stored something first. The caller then has to resume
-            the run anew from what read() returns.
+            True; False, with nothing stored, if another writer stored something first, or if there is a run that goes
+            on and a new *run* was not decided to replace it (``follows``). The caller then has to resume the run anew
+            from what read() returns.
         """
 
     async def clock_ahead_s(self) -> float:
         """Return how many seconds the store's clock, which orders runs, is ahead of this computer's."""
+
+
+def takes(state: SessionState, run: Run, now_s: float) -> bool:
+    """Tell whether a store that has *state* takes *run*, see Store.append(); append.lua has the same rules for Redis.
+
+    An earlier state of the run may be followed: what came after it is in another store, which refused the next update.
+
+    Args:
+        now_s: seconds since 1970, by this computer's clock.
+    """
+    if state.epoch == run.epoch:
+        return state.seq <= run.base
+    silence_s = state.silence_s(now_s)
+    if run.base:
+        return may_replace(run.claim(run.base + 1), state.claim, silence_s)
+    expected = state.epoch == run.follows or state.snapshot["final"] or silence_s >= SILENCE_S
+    return expected and may_replace(run.claim(1), state.claim, silence_s)
 
 
 class Notifier(Protocol):

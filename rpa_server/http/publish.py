@@ -79,6 +79,7 @@ class Publisher:
             began_ms = max(began_ms, (state.began or 0) + 1)
         now = datetime.now()
         run = Run(session_id, secrets.token_hex(8), now, publication["total_etapas"], began_ms, self._writer)
+        run.follows = "" if state is None else state.epoch
         run.start(now)
         return run
 

@@ -42,6 +42,7 @@ class Run:
         stepped: True once a step was recorded.
         entries: the last HISTORY elements of ``historico``.
         updates: the last HISTORY updates.
+        follows: epoch of the run that this new one was decided to replace, ``""`` for none; see Store.append().
         version: changes when updates that were recorded already get another number or another ``began``.
         result: the result document without ``epoch`` and ``seq``, None before the end.
     """
@@ -53,6 +54,7 @@ class Run:
         self.epoch = epoch
         self.began = began
         self.writer = writer
+        self.follows = ""
         self.version = 0
         self._clear(begin(session_id, started.isoformat(), max(total, 1)))
 
@@ -73,7 +75,8 @@ class Run:
         return run
 
     def _follow(self, state: SessionState) -> None:
-        """Continue after *state*."""
+        """Continue after *state*, and take over its ``began``, which other writers and readers know already."""
+        self.began = state.began or self.began
         self._clear(state.snapshot.copy())
         self.seq = self.base = state.seq
         self.stepped = state.stepped

@@ -8,14 +8,16 @@ from rpa_server.backends.files.store import FileStore
 from rpa_server.backends.merged import MergedStore
 from rpa_server.backends.redis.store import RedisStore, client
 
+METHODS = ("read", "sessions", "append", "clock_ahead_s")
+
 
 async def test_every_store_can_stand_for_another(tmp_path: Path) -> None:
-    """FileStore, RedisStore and MergedStore are stores: read(), sessions() and append() are coroutine functions."""
+    """FileStore, RedisStore and MergedStore are stores: the methods of each are coroutine functions."""
     files: Store = FileStore(tmp_path)
     redis: Store = RedisStore(client("redis://127.0.0.1:1/0"))
     merged: Store = MergedStore([redis, files])
     for store in (files, redis, merged):
-        assert all(inspect.iscoroutinefunction(getattr(store, name)) for name in ("read", "sessions", "append"))
+        assert all(inspect.iscoroutinefunction(getattr(store, name)) for name in METHODS)
 
 
 async def test_files_notify(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ class Shelf:
         failure: the exception that every call raises, None to raise nothing.
         appended: the runs that were stored.
         refuses: True to make append() return False, as if another writer had stored something first.
+        ahead_s: what clock_ahead_s() returns.
     """
 
     def __init__(self, state: SessionState | None = None, names: tuple[str, ...] = ()) -> None:
@@ -33,6 +34,7 @@ class Shelf:
         self.failure: Exception | None = None
         self.appended: list[Run] = []
         self.refuses = False
+        self.ahead_s = 0.0
 
     def _fail(self) -> None:
         if self.failure is not None:
@@ -52,6 +54,10 @@ class Shelf:
             return False
         self.appended.append(run)
         return True
+
+    async def clock_ahead_s(self) -> float:
+        self._fail()
+        return self.ahead_s
 
 
 def failing(error: Exception | None = None) -> Shelf:
@@ -143,7 +149,7 @@ async def test_what_could_not_be_asked_for_is_not_unknown() -> None:
 async def test_without_any_store_it_is_reported() -> None:
     """If both stores fail, every call raises StorageUnavailable."""
     store = MergedStore([failing(), failing()])
-    for call in (store.read(SESSION), store.sessions(5), store.append(Robot(steps=1).run)):
+    for call in (store.read(SESSION), store.sessions(5), store.append(Robot(steps=1).run), store.clock_ahead_s()):
         with pytest.raises(StorageUnavailable):
             await call
 
@@ -205,6 +211,16 @@ async def test_a_refusal_is_not_taken_elsewhere() -> None:
     first.refuses = True
     assert not await MergedStore([first, second]).append(Robot(steps=1).run)
     assert second.appended == []
+
+
+async def test_the_clock_is_that_of_the_store_that_would_be_written() -> None:
+    """clock_ahead_s() is the first store's, and the second one's while the first fails: that store orders a new run."""
+    first, second = Shelf(), Shelf()
+    first.ahead_s, second.ahead_s = 7200.0, 1.0
+    store = MergedStore([first, second])
+    assert await store.clock_ahead_s() == 7200.0
+    first.failure = StorageUnavailable("on purpose")
+    assert await store.clock_ahead_s() == 1.0
 
 
 # -- real stores

@@ -227,7 +227,7 @@ def test_messages_are_the_trackers_own() -> None:
     assert update is not None
     assert update.cursor == (state.epoch, state.seq + 1)
     assert update.data["session_id"] == "bench-000007"
-    assert 380 < len(raw) < 430
+    assert 420 < len(raw) < 470
 
 
 def test_answers_are_counted_wherever_they_are_cut() -> None:

@@ -13,7 +13,7 @@ from aiohttp import ClientResponse
 from rpa_server.delivery import session
 from tests.support.application import Client, Serve, hub_of, post, store_of, stored
 from tests.support.server import until
-from tests.support.sessions import SESSION, Robot
+from tests.support.sessions import HTTP, SESSION, Robot
 
 EVENTS = f"/events/{SESSION}"
 PLAIN = f"/rpa_progress_sse.php?session_id={SESSION}"
@@ -245,9 +245,7 @@ async def test_a_restart_ends_the_response(serve: Serve) -> None:
         await closing
 
 
-async def test_a_restart_while_the_store_is_slow_ends_everything(
-    serve: Serve, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_restart_while_the_store_is_slow_ends_everything(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     """A stream whose session is still being read delays neither the end of other streams nor that of the server."""
     client = await serve()
     hub = hub_of(client)
@@ -334,7 +332,7 @@ async def test_a_head_request_has_no_body(serve: Serve, address: str) -> None:
 
 async def test_the_plans_script_gets_updates_alone(serve: Serve, data_dir: Path) -> None:
     """``/rpa_progress_sse.php`` sends the stored state as an update and then the updates, without a sync."""
-    stored(data_dir, Robot(steps=3))
+    stored(data_dir, Robot(steps=3, writer=HTTP))
     client = await serve()
     for address in (PLAIN, f"/rpa_progress_sse.php?session={SESSION}"):
         async with listen(client, address) as stream:

@@ -12,21 +12,22 @@ from typing import Any
 
 import pytest
 
-from rpa_server.backends.base import Store
+from rpa_server.backends.base import TTL_S, Store
 from rpa_server.backends.files.names import file_name
 from rpa_server.backends.files.store import FileStore
 from rpa_server.backends.merged import MergedStore
+from rpa_server.backends.redis.names import SESSIONS_KEY, progress_key
 from rpa_server.backends.redis.store import RedisStore, client
 from rpa_server.errors import Conflict, StorageUnavailable
 from rpa_server.http.publish import Publisher
 from rpa_server.progress import schemas
-from rpa_server.progress.outcome import SILENCE_S
+from rpa_server.progress.outcome import SILENCE_AFTER_FAILURE_S, SILENCE_S
 from rpa_server.progress.run import Run
 from rpa_server.progress.session_state import SessionState
 from rpa_server.progress.update import HISTORY, Cursor
 from tests.support import recordings
 from tests.support.server import RedisServer
-from tests.support.sessions import SESSION, Robot
+from tests.support.sessions import HTTP, SESSION, Robot
 
 
 def publication(**body: Any) -> dict[str, Any]:
@@ -227,25 +228,23 @@ async def test_two_servers_at_once_go_on_with_a_run_that_only_the_files_know(
             name = f"s{number}"
             began = await Publisher(FileStore(data_dir)).publish(name, publication(etapa=1))
             stores = [MergedStore([redis, FileStore(data_dir)]) for redis in (first, second)]
-            cursors = await asyncio.gather(
-                *(Publisher(store).publish(name, publication(etapa=2)) for store in stores)
-            )
+            cursors = await asyncio.gather(*(Publisher(store).publish(name, publication(etapa=2)) for store in stores))
             assert sorted(cursors) == [Cursor(began.epoch, began.seq + 1), Cursor(began.epoch, began.seq + 2)]
             assert await first.positions([name]) == {name: max(cursors)}
 
 
 async def test_a_run_longer_than_its_history_goes_on(data_dir: Path, redis_process: RedisServer) -> None:
     """A run of more updates than are kept continues its numbers, in the files and in Redis."""
-    robot = Robot(steps=HISTORY + 20)
+    robot = Robot(steps=HISTORY + 20, writer=HTTP)
     async with redis_store(redis_process) as redis:
         stores: list[Store] = [FileStore(data_dir), redis]
         for store in stores:
             run = Run.resume(SESSION, robot.state())
             run.base = 0
             if isinstance(store, RedisStore):
-                await store.replay(run)
+                assert await store.hand_in(run)
             else:
-                await store.append(run)
+                assert await store.append(run)
             cursor = await Publisher(store).publish(SESSION, publication(etapa=3))
             assert cursor == Cursor("aaaa", HISTORY + 21)
 
@@ -302,6 +301,95 @@ async def test_behind_another_robots_run_a_new_one_of_ours_begins(data_dir: Path
     assert (await state(store)).cursor == cursor
 
 
+# -- the run of a tracker
+
+STEP, ERROR, END = {"etapa": 4}, {"erro": "x"}, {"status_final": "success", "dados_finais": {"plano_recomendado": {}}}
+
+
+async def tracked(store: Store, ended: bool = False) -> SessionState:
+    """Store a run of a tracker, not published over HTTP; return its state."""
+    robot = Robot(steps=3, writer="a1b2c3d4")
+    if ended:
+        robot.finish()
+    assert await store.append(robot.run)
+    return await state(store)
+
+
+def silenced(data_dir: Path, request: pytest.FixtureRequest, seconds: float) -> None:
+    """Make the last write of the session *seconds* older than it is."""
+    if data_dir.exists():
+        then_s = time.time() - seconds
+        for path in data_dir.iterdir():
+            os.utime(path, (then_s, then_s))
+        return
+    with request.getfixturevalue("redis_process").client() as connected:
+        connected.zincrby(SESSIONS_KEY, -seconds, SESSION)
+        connected.expire(progress_key(SESSION), TTL_S - round(seconds))
+
+
+@pytest.mark.parametrize("body", [STEP, {"etapa": 0}, ERROR, END], ids=str)
+async def test_e2_nobody_speaks_for_a_live_tracker(store: Store, body: dict[str, Any]) -> None:
+    """Publishing anything to a session whose tracker is at work raises Conflict, and the run stays as it was."""
+    before = await tracked(store)
+    with pytest.raises(Conflict):
+        await Publisher(store).publish(SESSION, publication(**body))
+    after = await state(store)
+    assert (after.cursor, after.snapshot) == (before.cursor, before.snapshot)
+    assert [update.raw for update in after.updates] == [update.raw for update in before.updates]
+
+
+@pytest.mark.parametrize("over", ["ended", "expired"])
+@pytest.mark.parametrize("body", [ERROR, END], ids=str)
+async def test_e2_nobody_ends_a_trackers_run_that_is_over(
+    store: Store, data_dir: Path, request: pytest.FixtureRequest, body: dict[str, Any], over: str
+) -> None:
+    """An error or an end published behind a tracker's run raises Conflict: it would replace that run's result."""
+    before = await tracked(store, ended=over == "ended")
+    silenced(data_dir, request, 0 if over == "ended" else SILENCE_S + 1)
+    with pytest.raises(Conflict):
+        await Publisher(store).publish(SESSION, publication(**body))
+    after = await state(store)
+    assert (after.cursor, after.snapshot) == (before.cursor, before.snapshot)
+
+
+@pytest.mark.parametrize("over", ["ended", "expired"])
+async def test_e2_a_step_behind_a_trackers_run_begins_a_new_one(
+    store: Store, data_dir: Path, request: pytest.FixtureRequest, over: str
+) -> None:
+    """A step published behind a tracker's run that has ended or expired begins a run of its own, which goes on."""
+    before = await tracked(store, ended=over == "ended")
+    silenced(data_dir, request, 0 if over == "ended" else SILENCE_S + 1)
+    cursor = await Publisher(store).publish(SESSION, publication(**STEP))
+    assert (cursor.epoch != before.epoch, cursor.seq) == (True, 2)
+    end = await Publisher(store).publish(SESSION, publication(**END))
+    assert end == Cursor(cursor.epoch, 3)
+    assert (await state(store)).cursor == end
+
+
+async def test_e2_a_run_silent_after_a_failure_is_over_for_publications(
+    store: Store, data_dir: Path, request: pytest.FixtureRequest
+) -> None:
+    """A step begins a new run as soon as the tracker's run counts as failed, long before any silence does that."""
+    robot = Robot(steps=1, writer="a1b2c3d4")
+    robot.step("Tela 2 falhou")
+    assert await store.append(robot.run)
+    silenced(data_dir, request, SILENCE_AFTER_FAILURE_S + 5)
+    cursor = await Publisher(store).publish(SESSION, publication(**STEP))
+    assert (cursor.epoch != "aaaa", cursor.seq) == (True, 2)
+    assert (await state(store)).cursor == cursor
+
+
+async def test_two_servers_begin_one_run_behind_a_finished_one(data_dir: Path, redis_process: RedisServer) -> None:
+    """Two simultaneous first publications behind an ended run lose nothing: both are in one new run."""
+    async with redis_store(redis_process) as first, redis_store(redis_process) as second:
+        for stores in ((first, second), (FileStore(data_dir), FileStore(data_dir))):
+            await tracked(stores[0], ended=True)
+            cursors = await asyncio.gather(*(Publisher(store).publish(SESSION, publication(etapa=1)) for store in stores))
+            current = await state(stores[1])
+            assert {cursor.epoch for cursor in cursors} == {current.epoch}
+            assert sorted(cursor.seq for cursor in cursors) == [2, 3]
+
+
 class Contested:
     """A store in which another writer is always faster."""
 
@@ -320,6 +408,9 @@ class Contested:
     async def append(self, run: Run) -> bool:
         self.tries += 1
         return False
+
+    async def clock_ahead_s(self) -> float:
+        return 0.0
 
 
 async def test_a_session_that_others_keep_writing_is_given_up() -> None:

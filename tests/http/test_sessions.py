@@ -23,7 +23,7 @@ from rpa_server.progress import schemas
 from rpa_server.progress.update import Update, make_update
 from tests.support.application import Client, Serve, hub_of, native, post, receive, stored
 from tests.support.server import RedisServer, until
-from tests.support.sessions import SESSION, Robot
+from tests.support.sessions import HTTP, SESSION, Robot
 from tests.support.timing import within
 
 POLL = f"/api/sessions/{SESSION}"
@@ -68,9 +68,7 @@ async def test_a_poll_is_stored_by_no_cache(serve: Serve, data_dir: Path) -> Non
 
 
 @pytest.mark.parametrize(("after", "expected"), [("aaaa:1", [2, 3]), ("aaaa:3", []), ("0", [1, 2, 3])])
-async def test_behind_a_cursor_come_its_updates(
-    serve: Serve, data_dir: Path, after: str, expected: list[int]
-) -> None:
+async def test_behind_a_cursor_come_its_updates(serve: Serve, data_dir: Path, after: str, expected: list[int]) -> None:
     """A poll with a cursor gets every update after it, each once and in order."""
     stored(data_dir, Robot(steps=3))
     status, body, _ = await poll(await serve(), after=after)
@@ -103,7 +101,7 @@ async def test_an_unknown_session_is_404_and_may_come(serve: Serve) -> None:
 
 async def test_what_is_known_is_304(serve: Serve, data_dir: Path) -> None:
     """A poll with the current ETag is answered 304 without a body until there is something new."""
-    stored(data_dir, Robot(steps=3))
+    stored(data_dir, Robot(steps=3, writer=HTTP))
     client = await serve()
     _, _, etag = await poll(client)
     status, body, again = await poll(client, etag)
@@ -128,7 +126,7 @@ async def test_another_tag_is_answered_in_full(serve: Serve, data_dir: Path, eta
 @pytest.mark.parametrize("after", ["aaaa:3", None])
 async def test_a_wait_ends_at_once_with_a_change(serve: Serve, data_dir: Path, after: str | None) -> None:
     """A waiting poll, by cursor or by ETag, is answered as soon as the robot reports something."""
-    stored(data_dir, Robot(steps=3))
+    stored(data_dir, Robot(steps=3, writer=HTTP))
     client = await serve()
     etag = None if after else (await poll(client))[2]
     query = {"after": after} if after else {}
@@ -176,9 +174,7 @@ async def test_what_there_is_is_not_waited_for(serve: Serve, data_dir: Path, aft
     assert (status, body["seq"]) == (200, 3)
 
 
-async def test_behind_the_end_nobody_waits_for_long(
-    serve: Serve, data_dir: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_behind_the_end_nobody_waits_for_long(serve: Serve, data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A poll of a finished run is answered without waiting, even if the client has everything."""
     monkeypatch.setattr(session_module, "GRACE_S", 0.1)
     robot = Robot(steps=3)

@@ -11,7 +11,7 @@ import pytest
 from rpa_server.http.admission import MAX_BODY
 from tests.support.application import ESTIMATES, Client, Serve, native, post, receive, stored
 from tests.support.server import RedisServer, Server, SocketWatcher, running, until, watching
-from tests.support.sessions import SESSION, Robot
+from tests.support.sessions import HTTP, SESSION, Robot
 
 PUBLISH = f"/api/sessions/{SESSION}/events"
 
@@ -266,7 +266,7 @@ async def test_without_any_store_the_answer_is_503(serve: Serve, data_dir: Path)
 
 async def test_without_redis_the_files_take_it(serve: Serve, data_dir: Path, redis_process: RedisServer) -> None:
     """While Redis is down, a run that is in the files continues there, and pages see it."""
-    stored(data_dir, Robot(steps=3))
+    stored(data_dir, Robot(steps=3, writer=HTTP))
     redis_process.kill()
     client = await serve(redis_url=redis_process.url)
     async with native(client) as stream:

@@ -31,7 +31,7 @@ from tests.support.application import (
     stored,
 )
 from tests.support.server import EventWatcher, RedisServer, Server, SocketWatcher, running, until, watching
-from tests.support.sessions import SESSION, Robot
+from tests.support.sessions import HTTP, SESSION, Robot
 from tests.support.timing import within
 
 # -- native: the first message
@@ -72,7 +72,7 @@ async def test_a_known_session_is_synced_with_its_snapshot(serve: Serve, data_di
 @pytest.mark.parametrize(("after", "seqs"), [("aaaa:3", [4, 5]), ("aaaa:5", []), ("0", [1, 2, 3, 4, 5])])
 async def test_a_cursor_is_continued(serve: Serve, data_dir: Path, after: str, seqs: list[int]) -> None:
     """A client with a cursor gets the updates after it, each once and in order, and then the live ones."""
-    stored(data_dir, Robot(steps=5))
+    stored(data_dir, Robot(steps=5, writer=HTTP))
     client = await serve()
     async with native(client, after=after) as stream:
         message = await receive(stream)
@@ -350,9 +350,7 @@ async def test_sigterm_ends_a_busy_server_quickly(data_dir: Path) -> None:
 
 @pytest.mark.usefixtures("short_grace")
 @pytest.mark.parametrize("headers", ["", "Sec-WebSocket-Protocol: rpa.v1\r\n"], ids=["plain", "native"])
-async def test_who_stays_behind_the_end_does_not_hold_up_a_restart(
-    serve: Serve, data_dir: Path, headers: str
-) -> None:
+async def test_who_stays_behind_the_end_does_not_hold_up_a_restart(serve: Serve, data_dir: Path, headers: str) -> None:
     """A client that stays connected after its run has ended, and sends nothing, delays a restart by less than 5 s."""
     robot = Robot(steps=3)
     robot.finish()
@@ -460,7 +458,7 @@ async def test_a_slow_client_gets_everything_in_order(serve: Serve, data_dir: Pa
 @pytest.mark.parametrize("path", PLAIN)
 async def test_the_plain_dialect_begins_with_the_stored_state(serve: Serve, data_dir: Path, path: str) -> None:
     """Without the subprotocol the stored state comes first, as an update and without a sync; then updates follow."""
-    stored(data_dir, Robot(steps=5))
+    stored(data_dir, Robot(steps=5, writer=HTTP))
     client = await serve()
     async with plain(client, path) as stream:
         assert stream.protocol is None

@@ -41,6 +41,9 @@ class Shelf:
     async def append(self, run: Run) -> bool:
         raise NotImplementedError
 
+    async def clock_ahead_s(self) -> float:
+        raise NotImplementedError
+
 
 class Clock:
     """A clock that the test sets."""

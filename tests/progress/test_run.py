@@ -111,15 +111,15 @@ def test_there_is_at_least_one_step(total: int) -> None:
 
 
 def test_documents_have_the_deployed_shapes_plus_the_cursor() -> None:
-    """Snapshot and history have every deployed key and beside them only the cursor, ``estado`` and ``final``."""
+    """Snapshot and history have every deployed key, and beside them only the cursor, the order, and what the run means."""
     made = make(3)
     documents = made.documents()
     assert set(documents) == {"progress", "history"}
     expected = recordings.progress_of(recordings.ALL["success"])
-    assert set(documents["progress"]) - set(expected) == {"epoch", "seq", "estado", "final"}
+    assert set(documents["progress"]) - set(expected) == {"epoch", "seq", "estado", "final", "began", "stepped", "writer"}
     assert set(expected) <= set(documents["progress"])
     deployed = recordings.ALL["success"]
-    assert set(documents["history"]) - set(deployed) == {"epoch", "seq"}
+    assert set(documents["history"]) - set(deployed) == {"epoch", "seq", "began"}
     for entry in documents["history"]["historico"]:
         assert set(deployed["historico"][0]) <= set(entry)
     for document in documents.values():

@@ -18,7 +18,8 @@ from tests.support.states import BEGAN, assert_sound, make, seqs
 def state_of(made: Run, kept: int | None = None) -> SessionState:
     """Return the state in a store that has the run's last *kept* updates; None for all of them."""
     updates = list(made.updates)
-    return SessionState(made.epoch, made.seq, made.snapshot, updates if kept is None else updates[len(updates) - kept :])
+    updates = updates if kept is None else updates[len(updates) - kept :]
+    return SessionState(made.epoch, made.seq, made.snapshot, updates, began=made.began, stepped=made.stepped)
 
 
 # -- cursors

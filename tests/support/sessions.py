@@ -19,6 +19,10 @@ from rpa_server.progress.update import Cursor, Update, own_update
 SESSION = "2d4c17d1"
 AnyClient = TypeVar("AnyClient", bound=Client)
 BEGAN = datetime(2025, 10, 9, 19, 19, 39)
+#: The same by the store's clock, which is three hours ahead of the robot's.
+BEGAN_MS = 1_760_048_379_000
+#: A writer's id as a server writes it for a robot that publishes over HTTP.
+HTTP = "http5f0c9a1b"
 
 
 class Robot:
@@ -28,10 +32,12 @@ class Robot:
         epoch: the epoch of the run.
         steps: how many steps to report at once.
         minute: how many minutes after BEGAN the run begins.
+        writer: who writes it; HTTP lets a server go on with the run when something is published over HTTP.
     """
 
-    def __init__(self, epoch: str = "aaaa", steps: int = 0, minute: int = 0) -> None:
-        self.run = Run(SESSION, epoch, BEGAN + timedelta(minutes=minute))
+    def __init__(self, epoch: str = "aaaa", steps: int = 0, minute: int = 0, writer: str = "") -> None:
+        began = BEGAN_MS + minute * 60_000
+        self.run = Run(SESSION, epoch, BEGAN + timedelta(minutes=minute), 15, began, writer)
         self.steps(steps)
 
     def step(self, text: str = "") -> Update:
@@ -50,7 +56,10 @@ class Robot:
 
     def state(self) -> SessionState:
         """Return the state that a store reads if it has every update reported so far."""
-        return SessionState(self.run.epoch, self.run.seq, self.run.snapshot.copy(), list(self.run.updates))
+        run = self.run
+        state = SessionState(run.epoch, run.seq, run.snapshot.copy(), list(run.updates), began=run.began)
+        state.stepped, state.writer = run.stepped, run.writer
+        return state
 
 
 class SlowStore:

@@ -9,11 +9,13 @@ from rpa_server.progress.snapshot import begin
 from rpa_server.progress.update import Update, parse_cursor
 
 BEGAN = datetime(2026, 1, 15, 9, 30)
+#: The same by the store's clock.
+BEGAN_MS = 1_768_480_200_000
 
 
 def make(steps: int, epoch: str = "aaaa", minute: int = 0) -> Run:
     """Return a run of our tracker with *steps* updates after its first one."""
-    made = Run("s1", epoch, BEGAN + timedelta(minutes=minute))
+    made = Run("s1", epoch, BEGAN + timedelta(minutes=minute), 15, BEGAN_MS + minute * 60_000, "f1")
     made.start(BEGAN)
     for number in range(1, steps + 1):
         made.step(number % 15, f"Passo {number}", BEGAN + timedelta(seconds=number), {"passo": number})

@@ -23,7 +23,7 @@ import redis
 import redis.asyncio
 
 from rpa_server.backends.files import json_files
-from rpa_server.backends.files.names import journal_name
+from rpa_server.backends.files.names import journal_name, lock_name
 from rpa_server.tracker import ProgressTracker, failover, verificar_redis_disponivel
 from tests.support.server import ROOT, RedisServer, wait_until
 from tests.support.timing import within
@@ -153,7 +153,7 @@ def full_run(tracker: ProgressTracker) -> int:
 
 
 def test_published_updates_carry_their_cursor_and_what_they_mean(client: redis.Redis) -> None:
-    """Each update is published once, in order, as in the stream, with its cursor, ``estado`` and ``final`` first."""
+    """Each update is published once, in order, as in the stream, with its cursor, its run's order and ``estado`` first."""
     with Listener(client) as listener:
         count = full_run(ProgressTracker(session_id=SID, redis_client=client))
         heard = listener.heard(count)
@@ -164,7 +164,7 @@ def test_published_updates_carry_their_cursor_and_what_they_mean(client: redis.R
     assert {update["estado"] for update in heard[1:-1]} == {"executando"}
     assert heard[-1]["estado"] == "sucesso"
     for update in heard:
-        assert list(update)[:5] == ["type", "epoch", "seq", "final", "estado"]
+        assert list(update)[:7] == ["type", "epoch", "seq", "final", "began", "writer", "estado"]
         assert (update["type"], update["session_id"]) == ("progress_update", SID)
         assert {"evento", "etapa", "total_etapas", "percentual", "status", "mensagem", "timestamp"} <= set(update)
     words = ["inicio", "progresso", "progresso", "estimativas", "erro", "final"]
@@ -313,9 +313,7 @@ def test_two_threads_number_without_holes(client: redis.Redis, data_dir: Path) -
 
 
 def _files(directory: Path) -> dict[str, tuple[bytes, int, int]]:
-    return {
-        path.name: (path.read_bytes(), path.stat().st_mtime_ns, path.stat().st_ino) for path in directory.iterdir()
-    }
+    return {path.name: (path.read_bytes(), path.stat().st_mtime_ns, path.stat().st_ino) for path in directory.iterdir()}
 
 
 @pytest.mark.parametrize("ended", [False, True])
@@ -499,10 +497,8 @@ def test_what_was_deleted_while_redis_was_frozen_is_gone_when_it_goes_on(mortal:
 # -- files that can't be written
 
 
-def test_disk_that_refuses_costs_updates_and_no_exception(
-    data_dir: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Lost updates are counted, and logged once per tracker, until the first successful write stores the whole run."""
+def test_disk_that_refuses_costs_updates_and_no_exception(data_dir: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Updates that are stored nowhere count as lost until the first successful write to files, which has them all."""
     data_dir.write_text("a file where the directory should be")
     tracker = ProgressTracker(session_id=SID)
     for number in range(20):
@@ -554,7 +550,7 @@ def test_full_disk_leaves_the_last_good_documents_and_no_rubbish(data_dir: Path)
     assert "Traceback" not in done.stderr
     assert done.stderr.count("could not be stored") == 1
     names = {path.name for path in data_dir.iterdir()}
-    assert names <= {f"{kind}_s.json" for kind in ("progress", "history", "result", "session")}
+    assert names <= {lock_name("s"), *(f"{kind}_s.json" for kind in ("progress", "history", "result", "session"))}
     history = documents(data_dir)["history"]
     assert [entry["seq"] for entry in history["historico"]] == list(range(1, history["seq"] + 1))
     assert documents(data_dir)["progress"]["session_id"] == "s"
@@ -622,9 +618,7 @@ def test_robot_that_forks_while_it_reports_does_not_hang(data_dir: Path) -> None
 # -- a Redis that dies, returns or refuses
 
 
-def test_redis_that_dies_in_mid_run_hands_over_to_files_and_takes_the_run_back(
-    mortal: RedisServer, data_dir: Path
-) -> None:
+def test_redis_that_dies_in_mid_run_hands_over_to_files_and_takes_the_run_back(mortal: RedisServer, data_dir: Path) -> None:
     """Files are used from a failing call on; when Redis returns it gets what it lacks, and the files are deleted."""
     watch = Stopwatch()
     tracker = watch("new", ProgressTracker, session_id=SID)
@@ -668,9 +662,7 @@ def test_run_that_ends_while_redis_is_dead_gets_there_when_it_returns(mortal: Re
         assert connected.exists(f"rpa:result:{SID}") == 1
 
 
-def test_redis_that_comes_after_the_tracker_gets_the_whole_run(
-    monkeypatch: pytest.MonkeyPatch, data_dir: Path
-) -> None:
+def test_redis_that_comes_after_the_tracker_gets_the_whole_run(monkeypatch: pytest.MonkeyPatch, data_dir: Path) -> None:
     """A tracker that began with files changes to Redis once there is one, and stores the whole run there."""
     late = RedisServer()
     monkeypatch.setenv("RPA_REDIS_URL", late.url)
@@ -1060,9 +1052,7 @@ def line(backend: RedisServer) -> Iterator[tuple[SlowLine, redis.Redis]]:
         yield slow, given
 
 
-def test_no_call_blocks_on_a_slow_line(
-    line: tuple[SlowLine, redis.Redis], client: redis.Redis, data_dir: Path
-) -> None:
+def test_no_call_blocks_on_a_slow_line(line: tuple[SlowLine, redis.Redis], client: redis.Redis, data_dir: Path) -> None:
     """With 0.4 s before each reply no call takes 1 s, though some calls wait for several replies."""
     watch = Stopwatch()
     slow, given = line

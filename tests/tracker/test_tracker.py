@@ -125,7 +125,7 @@ def test_positional_and_keyword_arguments_of_every_method_mean_the_same(data_dir
 
     def timeless(value: Any) -> Any:
         if isinstance(value, dict):
-            own = ("epoch", "session_id")
+            own = ("epoch", "session_id", "began")
             return {k: timeless(v) for k, v in value.items() if k not in own and not k.startswith("timestamp")}
         return [timeless(item) for item in value] if isinstance(value, list) else value
 
@@ -718,9 +718,11 @@ _scalars = (
 )
 _anything = st.recursive(
     _scalars,
-    lambda inner: st.lists(inner, max_size=4)
-    | st.dictionaries(st.text(max_size=5) | st.integers() | st.none() | st.binary(max_size=3), inner, max_size=4)
-    | st.tuples(inner),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.text(max_size=5) | st.integers() | st.none() | st.binary(max_size=3), inner, max_size=4)
+        | st.tuples(inner)
+    ),
     max_leaves=12,
 )
 

@@ -19,11 +19,10 @@ from typing import Any, TypeVar
 from ... import safejson
 from ...errors import BadDocument, StorageUnavailable, Unreadable
 from ...log import RateLimit
-from ...progress.order import may_replace
 from ...progress.run import Run
 from ...progress.session_state import SessionState
 from ...progress.update import own_update
-from ..base import TTL_S
+from ..base import TTL_S, takes
 from . import json_files
 from .changes import Changes
 from .health import Health
@@ -146,14 +145,17 @@ class FileStore:
                 raise StorageUnavailable(f"{self._directory} can't be written ({error.strerror}).") from None
 
     def _append(self, run: Run) -> bool:
-        with SessionLock(self._directory, run.session_id).held():
+        lock = SessionLock(self._directory, run.session_id)
+        with lock.held():
             try:
                 state = self._reader.read(run.session_id, self._kept.get(run.session_id), last_try=True).state
             except BadDocument:  # a deployed robot's files, which no lock protects
                 state = None
-            if state is not None and not _may_write(run, state):
+            if state is not None and not takes(state, run, time.time()):
                 return False
             self._write(run)
+            if run.snapshot["final"]:
+                lock.remove()
             return True
 
     async def clock_ahead_s(self) -> float:
@@ -186,16 +188,6 @@ class FileStore:
         """Return the signature with which a session was read last, see Changes; called in a thread."""
         kept = self._kept.get(session_id)
         return None if kept is None else kept.signature if kept.holds(kept.signature) else ()
-
-
-def _may_write(run: Run, state: SessionState) -> bool:
-    """Tell whether *run* follows *state*, or may replace it; anything else was written since *run* was resumed.
-
-    An earlier state of the run may be followed: what came after it is in another store, which refused the next update.
-    """
-    if state.epoch == run.epoch:
-        return state.seq <= run.base
-    return may_replace(run.claim(run.base + 1), state.claim, state.silence_s(time.time()))
 
 
 def _last_seq(journal: Path, epoch: str) -> int:

@@ -67,8 +67,9 @@ def call(run: Run, updates: Sequence[Update], mode: Mode = "append") -> Call:
     Args:
         updates: contiguous, at least one.
         mode: whether to write if updates before the first one are not stored. ``append``: no. ``over``: yes, and drop
-            the stored ones. ``new``: only if nothing at all is stored, not even of another run. Updates that are stored
-            already are skipped. Unless the call is refused, it drops the updates of another run.
+            the stored ones. ``new``: as ``append``, and only if nothing is stored of this run, and another one is the
+            one that it ``follows``, has ended or is silent. Updates that are stored already are skipped. Unless the
+            call is refused, it drops the updates of another run.
     """
     documents = run.brief_documents()
     kinds = [kind for kind in _KEYS if kind in documents]
@@ -81,6 +82,7 @@ def call(run: Run, updates: Sequence[Update], mode: Mode = "append") -> Call:
         int(claim.final),
         updates[0].seq,
         mode,
+        run.follows,
         TTL_S,
         HISTORY,
         round(SILENCE_S),

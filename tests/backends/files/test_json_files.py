@@ -216,7 +216,7 @@ def litter(directory: Path, monkeypatch: pytest.MonkeyPatch, age_s: float) -> Pa
     with monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr(os, "replace", kill)
         json_files.write(directory / "progress_s1.json", {"n": 1})
-    (left,) = directory.glob(".*")
+    (left,) = directory.glob(".*.tmp")
     then = time.time() - age_s
     os.utime(left, (then, then))
     return left

@@ -42,8 +42,8 @@ async def fill(store: RedisStore, robot: Robot) -> Robot:
     return robot
 
 
-def resumed(robot: Robot) -> Run:
-    return Run.resume(SESSION, robot.state())
+def resumed(robot: Robot, writer: str = "") -> Run:
+    return Run.resume(SESSION, robot.state(), writer)
 
 
 # -- reading
@@ -156,11 +156,12 @@ async def test_times_of_writing_are_read_in_one_go(store: RedisStore, redis_proc
 
 async def test_sessions_are_listed_newest_first(store: RedisStore, redis_process: RedisServer) -> None:
     """sessions() returns the most recently written session first, and leaves out invalid ids."""
-    for name in ("a", "b", "c", "a"):
-        robot = Robot(f"run{time.monotonic_ns()}", steps=1)
+    for name, final in (("a", True), ("b", False), ("c", False), ("a", False)):
+        robot = Robot(f"run{time.monotonic_ns()}", steps=1, minute=not final)
         robot.run.session_id = name
-        robot.run.replaces = True
-        await store.append(robot.run)
+        if final:
+            robot.finish()
+        assert await store.append(robot.run)
     assert await store.sessions(2) == ["a", "c"]
     with redis_process.client() as connection:
         connection.zadd(SESSIONS_KEY, {"../x": time.time() + 9, b"\xff": time.time() + 9})
@@ -243,7 +244,7 @@ async def test_every_key_expires(store: RedisStore, redis_process: RedisServer) 
 async def test_numbers_that_are_taken_are_refused(store: RedisStore) -> None:
     """If another writer has continued the run since it was resumed, append() returns False and writes nothing."""
     robot = await fill(store, Robot(steps=2))
-    mine, theirs = resumed(robot), resumed(robot)
+    mine, theirs = resumed(robot, "a"), resumed(robot, "b")
     for run in (mine, theirs):
         run.step(3, "x", robot.run_time())
     assert await store.append(theirs)
@@ -258,7 +259,7 @@ async def test_writers_at_once_take_each_number_once(redis_process: RedisServer)
         for made in stores:
             await stack.enter_async_context(contextlib.aclosing(made))
         robot = await fill(stores[0], Robot(steps=2))
-        runs = [resumed(robot) for _ in stores]
+        runs = [resumed(robot, f"w{number}") for number in range(len(stores))]
         for run in runs:
             run.step(3, "x", robot.run_time())
         done = await asyncio.gather(*(made.append(run) for made, run in zip(stores, runs, strict=True)))
