@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rpa_server import config
-from rpa_server.config import Settings, load
+from rpa_server.config import Settings, load, values
 from rpa_server.errors import ConfigError
 from tests.support.server import ROOT
 
@@ -251,7 +251,7 @@ def test_b12_every_option_of_redis_py_is_known() -> None:
         "retry_on_error", "socket_keepalive_options", "socket_type",
     }  # fmt: skip
     rest = {"self", "args", "kwargs", "connection_kwargs"}
-    assert (blocking & waiting) - rest - objects == config._REDIS_OPTIONS
+    assert (blocking & waiting) - rest - objects == values._REDIS_OPTIONS
 
 
 @pytest.mark.parametrize("url", ["REDIS://h:1/2", "Rediss://h", "UNIX:///Run/R.sock"])

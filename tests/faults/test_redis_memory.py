@@ -140,8 +140,8 @@ def put(client: redis.Redis, robots: Iterable[Robot], last: int = 0) -> None:
     """Write the runs as their trackers would: all of their updates or, if *last* is given, so many."""
     for robot in robots:
         updates = list(robot.run.updates)[-last:]
-        call = append.call(robot.run.session_id, updates, robot.run.brief_documents(), time.time())
-        assert not append.answer(client.eval(append.SCRIPT, len(call.keys), *call.keys, *call.args)).gap
+        call = append.call(robot.run, updates)
+        assert append.answer(client.eval(append.SCRIPT, len(call.keys), *call.keys, *call.args)).kind == "ok"
 
 
 async def pause(fleet: Sequence[Robots], word: str) -> None:

@@ -409,9 +409,6 @@ class Contested:
         self.tries += 1
         return False
 
-    async def clock_ahead_s(self) -> float:
-        return 0.0
-
 
 async def test_a_session_that_others_keep_writing_is_given_up() -> None:
     """If another writer is faster at every attempt, publish() gives up and raises StorageUnavailable."""

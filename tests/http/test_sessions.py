@@ -328,7 +328,7 @@ async def test_b19_a_poll_agrees_with_the_stream_about_an_update_that_lacks_a_ke
     robot = Robot(steps=2)
 
     def write(connection: redis.Redis, *updates: Update) -> None:
-        call = append.call(SESSION, updates, robot.run.brief_documents(), time.time())
+        call = append.call(robot.run, updates)
         connection.eval(append.SCRIPT, len(call.keys), *call.keys, *call.args)
 
     with redis_process.client() as connection:

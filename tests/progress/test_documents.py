@@ -582,10 +582,10 @@ def test_nothing_of_the_form_is_taken_from_a_deployed_robots_files() -> None:
     }  # fmt: skip
     result = {"status": "success", "timestamp_fim": "2099-01-01T00:00:00", "dados_finais": {**recordings.plans(), **_FORM}}
     read = [
-        documents.from_files("s", None, history),
-        documents.from_files("s", snapshot, None),
-        documents.from_files("s", oldest, None, result=result),
-        documents.from_redis("s", json.dumps(snapshot).encode(), []),
+        from_files("s", None, history),
+        from_files("s", snapshot, None),
+        from_files("s", oldest, None, result=result),
+        from_redis("s", json.dumps(snapshot).encode(), []),
     ]
     for state in read:
         assert not re.search("444.777|Maria|ABC1D23", _texts_of(state))

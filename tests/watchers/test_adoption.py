@@ -110,7 +110,7 @@ async def test_a_viewer_that_is_behind_is_looked_after_until_it_is_not(monkeypat
         failures -= 1
         if failures >= 0:
             raise StorageUnavailable("not now")
-        return await read(session_id)
+        return await read(session_id, after)
 
     monkeypatch.setattr(store, "read", failing)
     task = asyncio.create_task(PositionCheck(hub, UpToDate(robot)).run())
@@ -126,10 +126,10 @@ async def test_files_that_cannot_be_read_delay_no_other_session(data_dir: Path, 
         json_files.write_all(data_dir, name, Robot(steps=3).run.documents())
     files, read = FileStore(data_dir), FileStore(data_dir).read
 
-    async def sometimes(session_id: str) -> SessionState | None:
+    async def sometimes(session_id: str, after: int | None = None) -> SessionState | None:
         if session_id == "unreadable":
             raise StorageUnavailable("The session's files can't be read now.")
-        return await read(session_id)
+        return await read(session_id, after)
 
     files.read = sometimes  # type: ignore[method-assign]
     store = RedisStore(client(redis_process.url))

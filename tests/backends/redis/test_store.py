@@ -194,17 +194,15 @@ async def test_b7_what_is_read_during_writes_belongs_together(store: RedisStore,
     async def write(made: RedisStore) -> None:
         for epoch in ("aaaa", "bbbb", "cccc"):
             robot = Robot(epoch)
-            robot.run.replaces = True
             for _ in range(60):
                 robot.step()
-                assert await made.replay(robot.run)
-                robot.run.replaces = False
+                assert await made.hand_in(robot.run)
 
     async with contextlib.aclosing(RedisStore(client(redis_process.url))) as other:
         task = asyncio.create_task(write(other))
         found: set[Cursor] = set()
         while not task.done():
-            state = await store.read(SESSION)
+            state = await store.read(SESSION, 0)
             if state is not None:
                 found.add(state.cursor)
                 assert [update.cursor for update in state.updates] == [
