@@ -34,7 +34,7 @@ def test_every_variable_is_in_the_readme() -> None:
 def test_every_setting_is_in_the_shipped_file() -> None:
     """conf/websocket_config.json shows every setting, with its default."""
     document = json.loads((ROOT / "conf" / "websocket_config.json").read_text())
-    shown = {**document["server"], "data_dir": document["data_dir"]}
+    shown = {**document["server"], **{key: document[key] for key in ("data_dir", "exit_flush_s")}}
     shown["allowed_origins"] = (shown["allowed_origins"],)
     shown["data_dir"] = str(Path.cwd() / shown["data_dir"])
     defaults = config.Settings()
