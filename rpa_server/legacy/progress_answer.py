@@ -12,13 +12,11 @@ module contains a word that a page takes for a failure; the robot's texts, estim
 
 from typing import Any, NamedTuple
 
-from ..errors import BadDocument
 from ..progress import redaction
 from ..progress.outcome import PLAN_KEYS, Estado, claims_success, patience_s, price
 from ..progress.session_state import SessionState
 from ..progress.shapes import Coverage, Entry, Estimates, Plan, Snapshot
-from ..progress.snapshot import ESTIMATES_KEY, EVENTS, entry_of, estado, is_number, with_names
-from ..progress.update import Update
+from ..progress.snapshot import ESTIMATES_KEY, EVENTS, entries_of, estado, is_number, with_names
 from . import php_json
 from .outcomes import DeployedWords, deployed_words
 
@@ -68,22 +66,11 @@ class RunView(NamedTuple):
 def look(state: SessionState, silence_s: float) -> RunView:
     """Make the RunView of a state; *silence_s*: how long the robot has been silent, in seconds."""
     updates = [] if state.sparse else state.updates
-    entries = [entry for entry in map(_entry, updates) if entry is not None]
+    entries = [entry for entry in entries_of(updates) if is_number(entry["etapa"]) or entry["etapa"] in EVENTS]
     steps = [int(entry["etapa"]) for entry in entries if is_number(entry["etapa"])]
     total = state.snapshot["total_etapas"]
     step = min(max(0, *steps), total) if steps else state.snapshot["etapa_atual"]
     return RunView(state, estado(state.snapshot, silence_s), entries, step)
-
-
-def _entry(update: Update) -> Entry | None:
-    """Return the entry of an update; None for an update that only begins like one of our tracker's."""
-    try:
-        entry = entry_of(update.data)
-        step_or_word = is_number(entry["etapa"]) or entry["etapa"] in EVENTS
-    except (BadDocument, LookupError, TypeError, AttributeError):
-        return None
-    texts = (entry["timestamp"], entry["status"], entry["mensagem"] or "")
-    return entry if step_or_word and all(isinstance(text, str) for text in texts) else None
 
 
 def percent(run: RunView) -> float:

@@ -277,6 +277,7 @@ def from_progress(session_id: str, document: Document) -> SessionState:
         snapshot["timestamp_inicio"] = snapshot["timestamp_atualizacao"]
     snapshot["etapa_atual"] = _whole(snapshot["etapa_atual"])
     snapshot["estado"] = Estado(snapshot["estado"])
+    snapshot["final"] = snapshot["final"] is True
     if cursor is not None:
         return SessionState(cursor.epoch, cursor.seq, snapshot)
     return _sparse(session_id, snapshot, deployed.is_old(document), None)

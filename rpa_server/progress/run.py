@@ -18,7 +18,7 @@ from .shapes import (
     StoredResult,
     StoredSession,
 )
-from .snapshot import begin, entry_of, is_number, reduce, status_of, update_of
+from .snapshot import begin, entries_of, is_number, reduce, status_of, update_of
 from .update import HISTORY, Update
 
 
@@ -58,7 +58,7 @@ class Run:
         run.seq = run.base = state.seq
         run.snapshot = state.snapshot.copy()
         run.updates.extend(state.updates)
-        run.entries.extend(entry_of(update.data) for update in state.updates)
+        run.entries.extend(entries_of(state.updates))
         ends = [entry for entry in run.entries if entry["etapa"] == "final"]
         if ends:
             run.result = run._result(ends[-1]["status"], ends[-1]["timestamp"], ends[-1]["dados_extra"])

@@ -45,9 +45,17 @@ class Feed:
             channel: ``rpa_progress:<session>``.
             raw: the message.
         """
-        if self._hub.take(channel[_PREFIX_SIZE:], raw):
-            self.received += 1
-            return
+        try:
+            if self._hub.take(channel[_PREFIX_SIZE:], raw):
+                self.received += 1
+            else:
+                self._look(channel, raw)
+        except Exception as error:
+            if self._drop(f"it could not be handled ({type(error).__name__})"):
+                logger.exception("A message from Redis could not be handled.")
+
+    def _look(self, channel: bytes, raw: bytes) -> None:
+        """Handle a message that is not exactly the next update of a watched session."""
         session_id = session_of_channel(channel)
         if session_id is None:
             self._drop("the channel names no session")
@@ -73,11 +81,13 @@ class Feed:
         if session_id is not None:
             self._hub.written(session_id)
 
-    def _drop(self, reason: str) -> None:
+    def _drop(self, reason: str) -> bool:
+        """Count a dropped message; tell whether it was logged."""
         self.garbage += 1
         suppressed = self._dropped_log.allow(time.monotonic())
         if suppressed is not None:
             logger.warning("Dropped a message from Redis: %s (%d more before).", reason, suppressed)
+        return suppressed is not None
 
 
 def unnumbered_update(raw: bytes) -> Update:

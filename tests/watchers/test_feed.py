@@ -62,7 +62,7 @@ _END = Robot(steps=3).finish().raw
 #: Messages that may follow a run's first update, in any order: its next ones, another run's, an end, damaged ones.
 _MESSAGES = [
     *_RUN, *_OTHER, _END, _RUN[2][:-1], _RUN[2][:-3] + b"\xff}", _RUN[2].replace(b'"mensagem"', b'\n"mensagem"'),
-    _RUN[2].replace(b'"final":false,', b'"final":maybe,'), _RUN[2] + b"}", json.dumps(PLAN).encode(), b"",
+    _RUN[2].replace(b'"final":false,', b'"final":maybe,'), json.dumps(PLAN).encode(), b"",
 ]  # fmt: skip
 
 
@@ -203,6 +203,16 @@ async def test_what_only_looks_like_ours_spoils_no_session(raw: bytes) -> None:
     await settle()
     assert line.session.welcome().snapshot is not None
     assert joined.check() == line.robot.run.updates[-1].cursor
+
+
+async def test_e7_an_error_of_ours_costs_one_message(caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever fails while a message is handled, the subscription goes on: the message is counted, the error logged."""
+    line = await Line().open()
+    line.viewer.write = lambda frame: 1 / 0  # type: ignore[method-assign, assignment, return-value]
+    for update in line.robot.steps(3):
+        line.feed.message(CHANNEL, update.raw)
+    assert line.feed.garbage == 3
+    assert [record.levelno for record in caplog.records] == [logging.WARNING, logging.ERROR]
 
 
 async def test_garbage_is_logged_now_and_then(caplog: pytest.LogCaptureFixture) -> None:
