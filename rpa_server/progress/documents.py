@@ -12,10 +12,11 @@ from typing import Any, TypeVar, cast
 from .. import safejson
 from ..errors import BadCursor, BadDocument
 from . import deployed, redaction, schemas
+from .limits import Room
 from .outcome import Estado
 from .session_state import SessionState, derived_epoch, sparse_state
 from .shapes import Snapshot, StoredHistory
-from .snapshot import begin, entry_of, reduce, update_of
+from .snapshot import begin, entry_of, reduce
 from .update import HISTORY, Cursor, Update, own_update, parse_cursor
 
 Document = dict[str, Any]
@@ -237,11 +238,11 @@ def from_history(session_id: str, document: Document) -> SessionState:
     started = history["timestamp_inicio"]
     epoch = cursor.epoch if cursor else derived_epoch("h", session_id, started)
     snapshot = begin(session_id, started, history["total_etapas"])
-    updates = []
-    for seq, entry in enumerate(entries, 1):
-        snapshot = reduce(snapshot, entry)
-        if seq > len(entries) - HISTORY:
-            updates.append(update_of(snapshot, entry, epoch, seq))
+    old, room, updates = max(0, len(entries) - HISTORY), Room(), []
+    snapshot = functools.reduce(reduce, entries[:old], snapshot)
+    for seq, entry in enumerate(entries[old:], old + 1):
+        _, snapshot, update = room.record(snapshot, entry, epoch, seq)
+        updates.append(update)
     return SessionState(epoch, len(entries), snapshot, updates)
 
 
@@ -276,8 +277,7 @@ def from_progress(session_id: str, document: Document) -> SessionState:
     if not snapshot["timestamp_inicio"]:
         snapshot["timestamp_inicio"] = snapshot["timestamp_atualizacao"]
     snapshot["etapa_atual"] = _whole(snapshot["etapa_atual"])
-    snapshot["estado"] = Estado(snapshot["estado"])
-    snapshot["final"] = snapshot["final"] is True
+    snapshot["estado"], snapshot["final"] = Estado(snapshot["estado"]), snapshot["final"] is True
     if cursor is not None:
         return SessionState(cursor.epoch, cursor.seq, snapshot)
     return _sparse(session_id, snapshot, deployed.is_old(document), None)

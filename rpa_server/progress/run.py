@@ -8,6 +8,7 @@ from collections import deque
 from datetime import datetime
 from typing import Any, Self, cast
 
+from .limits import Room
 from .session_state import SessionState
 from .shapes import (
     Entry,
@@ -18,7 +19,7 @@ from .shapes import (
     StoredResult,
     StoredSession,
 )
-from .snapshot import begin, entries_of, is_number, reduce, status_of, update_of
+from .snapshot import begin, entries_of, is_number, status_of
 from .update import HISTORY, Update
 
 
@@ -36,7 +37,7 @@ class Run:
         base: ``seq`` at which the run was resumed, 0 for a new one.
         snapshot: the current state; each update replaces the object and never modifies it.
         entries: the last HISTORY elements of ``historico``.
-        updates: the last HISTORY updates.
+        updates: the last HISTORY updates, at most HISTORY_BYTES of them.
         replaces: set to True by the caller to let a store replace an earlier run of the session with this one.
         result: the result document without ``epoch`` and ``seq``, None before the end.
     """
@@ -49,6 +50,7 @@ class Run:
         self.entries: deque[Entry] = deque(maxlen=HISTORY)
         self.updates: deque[Update] = deque(maxlen=HISTORY)
         self.replaces = False
+        self._room = Room()
         self.result: StoredResult | None = None
 
     @classmethod
@@ -118,7 +120,8 @@ class Run:
         """
         updates = [self.error(error, "finalizacao", now)] if error else []
         updates.append(self._record(self._entry("final", now, status, f"RPA {status}", data, error)))
-        self.result = self._result(status, now.isoformat(), data)
+        entry = self.entries[-1]
+        self.result = self._result(entry["status"], entry["timestamp"], entry.get("dados_extra"))
         return updates
 
     def _result(self, status: str, time: str, data: dict[str, Any] | None) -> StoredResult:
@@ -159,11 +162,14 @@ class Run:
     def _record(self, entry: Entry) -> Update:
         self.seq += 1
         entry["seq"] = self.seq
-        self.entries.append(entry)
-        self.snapshot = reduce(self.snapshot, entry)
-        update = update_of(self.snapshot, entry, self.epoch, self.seq)
-        self.updates.append(update)
+        entry, self.snapshot, update = self._room.record(self.snapshot, entry, self.epoch, self.seq)
+        self._room.keep(self.entries, self.updates, entry, update)
         return update
+
+    @property
+    def cut(self) -> int:
+        """How many updates were too large and were cut to their scalars, see limits.py."""
+        return self._room.cut
 
     def added(self) -> list[Update]:
         """Return the updates recorded since the run was resumed, at most the last HISTORY ones."""

@@ -23,6 +23,8 @@ EVENTS: frozenset[Evento] = frozenset({"inicio", "estimativas", "erro", "final"}
 #: The key of the estimates in ``dados_extra``; the deployed robot named it after step 5, which captures them.
 ESTIMATES_KEY = "estimativas_tela_5"
 
+#: How many of a run's latest errors a snapshot has.
+MOST_ERRORS = 100
 # Integers from this one on are not steps: without a limit, JSON's integers may be too large to become a float.
 _MAX_STEP = 10**9
 
@@ -117,7 +119,7 @@ def _add_error(after: Snapshot, entry: Entry) -> None:
         "contexto": entry.get("contexto") or "",
         "timestamp": entry["timestamp"],
     }
-    after["erros"] = [*after["erros"], record]
+    after["erros"] = [*after["erros"][1 - MOST_ERRORS :], record]
 
 
 def _end(after: Snapshot, entry: Entry) -> None:

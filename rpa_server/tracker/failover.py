@@ -26,6 +26,7 @@ from ..errors import BadDocument
 from ..log import RateLimit
 from ..progress.run import Run
 from ..progress.session_state import SessionState, later
+from ..progress.update import MAX_UPDATE_BYTES
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +60,8 @@ class Failover:
         self._random = random.Random().random  # not random.random: a robot may have seeded that generator
         self._run: Run | None = None
         self._asking: threading.Thread | None = None
-        self._loss_limit, self._refusal_limit = RateLimit(), RateLimit()
+        self._loss_limit, self._refusal_limit, self._cut_limit = RateLimit(), RateLimit(), RateLimit()
+        self._cut = 0  # how many updates of the run had been cut at the last write
         self._forbidden = False  # True once it was logged that Redis forbids scripts
         self._spilled = False  # the files have updates that Redis lacks
         self._doomed: str | None = None  # a session to delete in Redis once it answers
@@ -76,12 +78,22 @@ class Failover:
 
     def write(self, run: Run) -> None:
         """Store everything of *run* that is not stored yet."""
+        self._tell_cut(run)
         if self._redis is None and self._files is None:
             return  # there is no store: the robot asked for none, or the reason was logged at the start
         with self.lock:
             self._run = run
             if not self._write_redis(run):
                 self._write_files(run)
+
+    def _tell_cut(self, run: Run) -> None:
+        told, self._cut = self._cut, run.cut
+        if run.cut > told and self._cut_limit.allow(time.monotonic()) is not None:
+            logger.warning(
+                "An update was larger than %d bytes and was cut to its short values (%d so far); keep large data away.",
+                MAX_UPDATE_BYTES,
+                run.cut,
+            )
 
     def read(self, session_id: str) -> SessionState | None:
         """Return the current state of a session, None if nothing is stored."""

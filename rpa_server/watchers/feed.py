@@ -13,12 +13,10 @@ from ..delivery.hub import Hub
 from ..errors import BadDocument
 from ..log import RateLimit
 from ..progress import redaction, schemas
-from ..progress.update import Update, own_update
+from ..progress.update import MAX_UPDATE_BYTES, Update, own_update
 
 logger = logging.getLogger(__name__)
 
-#: Ten times the largest message that was recorded from a robot; larger unnumbered ones are dropped.
-MAX_BYTES = 1024 * 1024
 #: Keys that only our own writers may set: the kind of message, its position, whether the run is over.
 _RESERVED = ("type", "epoch", "seq", "final", "estado")
 _PREFIX_SIZE = len(CHANNEL_PREFIX)
@@ -98,8 +96,8 @@ def unnumbered_update(raw: bytes) -> Update:
     Raises:
         BadDocument: the message is too large, no JSON object, or not of the plan's shape.
     """
-    if len(raw) > MAX_BYTES:
-        raise BadDocument(f"It is larger than {MAX_BYTES} bytes.")
+    if len(raw) > MAX_UPDATE_BYTES:
+        raise BadDocument(f"It is larger than {MAX_UPDATE_BYTES} bytes.")
     data = redaction.redact(schemas.unnumbered_update(safejson.load_object(raw)))
     message = {"type": "progress_update", **{key: value for key, value in data.items() if key not in _RESERVED}}
     return Update(safejson.dumps(message), None, 0, False)

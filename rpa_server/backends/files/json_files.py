@@ -17,12 +17,13 @@ from typing import Any
 
 from ... import safejson
 from ...errors import BadDocument
+from ...progress.limits import HISTORY_BYTES
 from ...progress.update import HISTORY
 from .names import KINDS, file_name, journal_name, session_of_file
 
-#: A larger document is not read; any recorded history of HISTORY updates is far smaller.
-MAX_BYTES = 16 * 1024 * 1024
-#: How many bytes at the end of a journal are read: enough for HISTORY updates of 2.1 kB each.
+#: A larger document is not read; our writers' history documents have a quarter of it at most.
+MAX_BYTES = 4 * HISTORY_BYTES
+#: How many bytes at the end of a journal are read: enough for HISTORY updates of 2.1 kB each, or four of full size.
 JOURNAL_BYTES = HISTORY * 2100
 #: A temporary file older than this many seconds was abandoned: writing one takes milliseconds.
 ABANDONED_S = 600.0

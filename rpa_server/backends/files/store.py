@@ -24,7 +24,7 @@ from ...log import RateLimit
 from ...progress.documents import from_files
 from ...progress.run import Run
 from ...progress.session_state import SessionState, supersede
-from ...progress.update import HISTORY
+from ...progress.update import own_update
 from ..base import TTL_S
 from . import json_files
 from .names import file_name, journal_name, session_of_file
@@ -217,10 +217,11 @@ class FileStore:
             return True
 
     def _write(self, run: Run) -> None:
-        if run.seq > HISTORY:
+        if run.seq > len(run.entries):
             self._directory.mkdir(parents=True, exist_ok=True)
-            fresh = run.updates if run.base <= HISTORY else run.added()
-            json_files.append_lines(self._journal(run.session_id), (update.raw for update in fresh))
+            path = self._journal(run.session_id)
+            known = _last_seq(path, run.epoch)
+            json_files.append_lines(path, (update.raw for update in run.updates if update.seq > known))
         json_files.write_all(self._directory, run.session_id, run.documents())
 
     async def changes(self) -> AsyncIterator[set[str]]:
@@ -259,6 +260,12 @@ def _counts(change: Change, path: str) -> bool:
 
 def _is_settled(changed_ns: int) -> bool:
     return time.time_ns() - changed_ns > _SETTLED_NS
+
+
+def _last_seq(journal: Path, epoch: str) -> int:
+    """Return the number of the last update in a journal, 0 if that is of another run than *epoch*."""
+    last = next(map(own_update, reversed(json_files.last_lines(journal))), None)
+    return last.seq if last is not None and last.epoch == epoch else 0
 
 
 def _signature(path: Path) -> tuple[int, int, int] | None:

@@ -1,8 +1,8 @@
 """Writes one run to ``rpa_data/``, for the tracker. File names and shapes are the deployed ones; writes are atomic.
 
-A run of up to HISTORY updates is stored completely in its history document. A longer run continues in a journal, one
-line per update, so that not every update rewrites HISTORY entries; the history document is then rewritten at most once
-a second, and at the end.
+A run of up to HISTORY updates is stored completely in its history document, unless they are very large. A longer run
+continues in a journal, one line per update, so that not every update rewrites all entries; the history document is then
+rewritten at most once a second, and at the end.
 """
 
 import time
@@ -46,9 +46,10 @@ class FileWriter:
         self._encode(run)
         documents: dict[str, dict[str, Any] | bytes] = {**run.brief_documents()}
         now_s = time.monotonic()
-        if run.seq > HISTORY:
+        complete = run.seq <= len(run.entries)
+        if not complete:
             self._journal(run)
-        if run.seq <= HISTORY or now_s >= self._history_due_s or run.snapshot["final"]:
+        if complete or now_s >= self._history_due_s or run.snapshot["final"]:
             self._history_due_s = now_s + _HISTORY_EVERY_S
             documents["history"] = json_files.encode_history(run.history_head(), self._encoded)
         json_files.write_all(self._directory, run.session_id, documents)
@@ -63,6 +64,8 @@ class FileWriter:
         lacking = min(run.seq - self._encoded_seq, len(run.entries))
         self._encoded.extend(safejson.dumps(run.entries[index]) for index in range(-lacking, 0))
         self._encoded_seq = run.seq
+        while len(self._encoded) > len(run.entries):
+            self._encoded.popleft()
 
     def _journal(self, run: Run) -> None:
         self._directory.mkdir(parents=True, exist_ok=True)
