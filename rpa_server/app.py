@@ -165,7 +165,8 @@ def _metrics(app: web.Application) -> Metrics:
     metrics.add("clients_aborted", "Clients dropped for taking nothing", lambda: hub.counters.aborted)
     metrics.add("messages_received", "Updates that came from Redis", lambda: feed.received)
     metrics.add("messages_foreign", "Updates that another writer than our tracker published", lambda: feed.unnumbered)
-    metrics.add("messages_garbage", "Messages that were dropped", lambda: feed.garbage)
+    metrics.add("messages_garbage", "Messages that were dropped", lambda: feed.garbage + hub.counters.damaged)
+    metrics.add("updates_cut", "Posted updates that were cut to their short values", lambda: app[PUBLISHER].cut)
     if (subscriber := app[SUBSCRIBER]) is not None:
         metrics.add("subscription_losses", "Times that the subscription to Redis was lost", lambda: subscriber.losses)
     metrics.add("files_broken", "Reads that found no usable file", lambda: files.broken)

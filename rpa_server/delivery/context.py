@@ -75,11 +75,13 @@ class Counters:
         delivered: updates written to clients, except those that begin() sends to a joining client.
         resets: resets sent to clients, see Client.reset().
         aborted: lagging clients that were aborted because they accepted no data.
+        damaged: updates that only began like one of our tracker's, or took the number of another one.
     """
 
     delivered: int = 0
     resets: int = 0
     aborted: int = 0
+    damaged: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,7 @@ class SessionContext:
         counters: incremented for each delivery, reset and abort.
         laggards: serves lagging clients.
         heartbeat_ms: milliseconds between two heartbeats on a stream, as announced to clients.
-        on_read_error: called with the exception when a read fails, or when an update can't be folded into the snapshot.
+        on_read_error: called with the exception when a read fails, or when an update turns out to be none.
     """
 
     store: ReadsSessions

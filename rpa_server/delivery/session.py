@@ -63,8 +63,9 @@ class Session:
         return state
 
     def _check_damage(self) -> None:
-        """Re-read the store if an update could not be folded into the snapshot, see Timeline.take_damage()."""
+        """Re-read the store if something passed for an update and is none, see Timeline.take_damage()."""
         if (damage := self._timeline.take_damage()) is not None:
+            self._context.counters.damaged += 1
             self._context.on_read_error(damage)
             self.changed()
 
@@ -188,10 +189,11 @@ class Session:
         """Handle an update: deliver it if it is next or unnumbered, drop it if it was seen, else read the store."""
         self.mark.heard = True
         verdict = self._timeline.accept(update)
+        self._check_damage()
         if verdict is Verdict.AHEAD:
             keep(self._early, update)
             self.changed()
-        elif verdict is not Verdict.SEEN:
+        elif verdict in (Verdict.NEXT, Verdict.UNNUMBERED):
             self._deliver(update)
             if update.final and verdict is Verdict.NEXT:
                 self._end_soon()

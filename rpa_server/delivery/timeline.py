@@ -1,9 +1,11 @@
 """The known state of one session: its snapshot, its position, and how an update or a read changes them.
 
-Pure: no clock, no socket. Updates are parsed only to be folded, or to compare the steps of unnumbered ones.
+Pure: no clock, no socket. offer() takes a message by its first bytes alone, so anybody who can publish can make one pass
+for the next update. It is found out when it can't be folded, or when the real one of its number arrives. Then the state
+is in doubt, and the next read of the run replaces it.
 
-Invariants: the position never goes back within a run; the kept updates are contiguous and end at the position; only
-adopt() and _append() change the position, and both renew what is derived from it (_next_head, _welcome).
+Invariants: the position never goes back within a run that is not in doubt; the kept updates are contiguous and end at the
+position; only adopt() and _append() change the position, and both renew what is derived from it (_next_head, _welcome).
 """
 
 from dataclasses import replace
@@ -13,7 +15,7 @@ from typing import NamedTuple
 from ..errors import BadDocument
 from ..progress.session_state import SessionState, advance, joined
 from ..progress.shapes import View
-from ..progress.snapshot import entry_of, reduce
+from ..progress.snapshot import damage_of, entry_of, reduce
 from ..progress.update import HISTORY, START, Cursor, Update, heads, is_whole
 from .wire.welcome import Welcome
 
@@ -31,6 +33,7 @@ class Verdict(Enum):
     UNNUMBERED = "of a writer that does not number: deliver it"
     SEEN = "known already: drop it"
     AHEAD = "of another run or behind a gap: read the store"
+    DAMAGED = "the next one by its first bytes alone: drop it, read the store"
 
 
 class Change(NamedTuple):
@@ -52,8 +55,8 @@ class Timeline:
     """
 
     __slots__ = (
-        *("_damage", "_folded", "_heads", "_heartbeat_ms", "_last_step", "_next_head", "_session_id", "_state"),
-        *("_torn", "_welcome", "_welcome_until_s"),
+        *("_damage", "_doubtful", "_folded", "_heads", "_heartbeat_ms", "_last_step", "_next_head", "_session_id"),
+        *("_state", "_welcome", "_welcome_until_s"),
     )
 
     def __init__(self, session_id: str, heartbeat_ms: int) -> None:
@@ -61,11 +64,11 @@ class Timeline:
         self._heartbeat_ms = heartbeat_ms
         self._state: SessionState | None = None
         self._folded = 0  # ``seq`` of the last update folded into the snapshot
-        self._damage: Exception | None = None  # why an update could not be folded
+        self._damage: BadDocument | None = None  # why something that passed for an update is none
+        self._doubtful = False  # an update that was taken is none of the run's: until adopt() replaced the state
         self._last_step: tuple[object, object] | None = None  # of the last unnumbered update, see _step()
         self._heads = b""  # template of the heads of this run's updates, see update.heads()
         self._next_head: bytes | None = None  # first bytes of the next update; None after a read, until accept() took one
-        self._torn = False  # the snapshot lacks an update that could not be folded; see adopt()
         self._welcome: Welcome | None = None  # shared by clients that join before _welcome_until_s
         self._welcome_until_s = 0.0
 
@@ -95,8 +98,8 @@ class Timeline:
             return False
         return bool(state.updates[-1].final if state.seq > self._folded else state.snapshot["final"])
 
-    def take_damage(self) -> Exception | None:
-        """Return, once, why an update could not be folded: the caller must re-read the store. None if none failed."""
+    def take_damage(self) -> BadDocument | None:
+        """Return, once, why something that passed for an update is none: the caller must re-read the store; else None."""
         damage, self._damage = self._damage, None
         return damage
 
@@ -159,7 +162,11 @@ class Timeline:
         if state is None or update.epoch != state.epoch or update.seq > state.seq + 1:
             return Verdict.AHEAD
         if update.seq <= state.seq:
+            self._compare(state, update)
             return Verdict.SEEN
+        if (damage := damage_of(update)) is not None:
+            self._damage = damage
+            return Verdict.DAMAGED
         self._append(state, update)
         return Verdict.NEXT
 
@@ -169,29 +176,22 @@ class Timeline:
         return state is not None and update.epoch == state.epoch and update.seq == state.seq + 1
 
     def adopt(self, fresh: SessionState | None) -> Change | None:
-        """Adopt a stored state if it is ahead of what is known; return None if it is not.
-
-        Of a state at the same position the snapshot is taken if an update on the way there could not be folded; clients
-        are reset, since those that joined meanwhile got a snapshot without that update.
-        """
+        """Adopt a stored state if it is ahead of what is known, or that is in doubt; return None if neither is true."""
+        self._fold()  # shows whether the state is in doubt
         known = self._state
-        if fresh is not None and known is not None and fresh.cursor == known.cursor:
-            self._fold()
-            if self._torn:
-                known.snapshot, self._torn, self._welcome = fresh.snapshot, False, None
-                return Change(None)
-        if fresh is not None and known is not None:
+        replaced = self._doubtful and known is not None and fresh is not None and fresh.epoch == known.epoch
+        if fresh is not None and known is not None and not replaced:
             self._extend(known, fresh)
             fresh = advance(known, fresh)
         if fresh is None or fresh is known:
             return None
-        missed = fresh.since(START if known is None else known.cursor)
+        missed = None if replaced else fresh.since(START if known is None else known.cursor)
         if fresh.sparse and (known is None or known.epoch == fresh.epoch):
             # A robot that writes snapshots may publish the same step as well; pages get it once.
             missed = [update for update in fresh.updates if _step(update) != self._last_step]
         self._state = replace(fresh, updates=fresh.updates[-HISTORY:])
         self._folded = fresh.seq
-        self._torn = False
+        self._doubtful = False
         self._next_head = None
         self._welcome = None
         return Change(missed)
@@ -220,11 +220,20 @@ class Timeline:
         if state is None or state.seq == self._folded:
             return
         pending, self._folded = state.updates[self._folded - state.seq :], state.seq
-        try:
-            for update in pending:
+        for update in pending:
+            try:
                 state.snapshot = reduce(state.snapshot, entry_of(update.data))
-        except (BadDocument, LookupError, TypeError, ValueError) as error:
-            self._damage, self._torn = error, True
+            except BadDocument as error:
+                self._doubt(error)
+
+    def _compare(self, state: SessionState, update: Update) -> None:
+        """Doubt the state if it has another update than *update* under its number."""
+        kept = state.updates[update.seq - state.seq - 1 :][:1] if state.seq - update.seq < len(state.updates) else ()
+        if any(known.raw != update.raw for known in kept):
+            self._doubt(BadDocument(f"There are two updates {update.cursor}."))
+
+    def _doubt(self, reason: BadDocument) -> None:
+        self._damage, self._doubtful = reason, True
 
 
 def _step(update: Update) -> tuple[object, object]:

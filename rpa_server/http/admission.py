@@ -20,10 +20,10 @@ from ..delivery.wire import handshake
 from ..errors import BadCursor, BadRequest, Forbidden, RequestError, UpgradeRequired
 from ..origins import Origins, same_host
 from ..progress.session_id import check_session_id
-from ..progress.update import Cursor, parse_cursor
+from ..progress.update import MAX_UPDATE_BYTES, Cursor, parse_cursor
 
-#: The most bytes that the body of a request may have.
-MAX_BODY = 64 * 1024
+#: The most bytes that the body of a request may have: an update's.
+MAX_BODY = MAX_UPDATE_BYTES
 #: The most seconds that a poll or the list may wait.
 MAX_WAIT_S = 25.0
 #: Headers that proxies add to a request.

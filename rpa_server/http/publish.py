@@ -34,10 +34,14 @@ class Publisher:
 
     Args:
         store: where runs are stored.
+
+    Attributes:
+        cut: number of updates that were too large together with their run, and were cut to their short values.
     """
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self.cut = 0
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._writer = _HTTP + secrets.token_hex(4)
 
@@ -65,6 +69,7 @@ class Publisher:
                 run = await self._run(session_id, state, publication)
                 _add(run, publication)
                 if await self._store.append(run):
+                    self.cut += run.cut
                     return Cursor(run.epoch, run.seq)
                 await asyncio.sleep(random.random() * _PAUSE_S)
         raise StorageUnavailable("Other writers keep writing this session; one robot should.")

@@ -14,7 +14,7 @@ from ..errors import BadCursor, BadDocument, BadRequest, SessionNotFound, TooLar
 from ..progress import schemas
 from ..progress.session_state import Document
 from ..progress.shapes import PollAnswer, UpdateMessage
-from ..progress.update import Cursor, parse_cursor
+from ..progress.update import Cursor, Update, parse_cursor
 from . import params
 from .admission import MAX_BODY, Action
 from .errors import answer
@@ -87,16 +87,24 @@ def _answer(session: Session, cursor: Cursor | None, known: Cursor | None) -> we
     headers = {"ETag": f'W/"{state.cursor}"', "Cache-Control": "no-cache, no-store"}
     if known == state.cursor:
         return web.Response(status=304, headers=headers)
-    missed = None if cursor is None else state.since(cursor)
+    missed = None if cursor is None else _objects(state.since(cursor))
     body: PollAnswer = {
         "session_id": session.session_id,
         "epoch": state.epoch,
         "seq": state.seq,
         "recovered": missed is not None,
         "snapshot": state.view(state.silence_s(time.time())),
-        "updates": [cast(UpdateMessage, update.data) for update in missed or ()],
+        "updates": missed or [],
     }
     return answer(body, headers=headers)
+
+
+def _objects(updates: list[Update] | None) -> list[UpdateMessage] | None:
+    """Parse updates; None if there are none, or one of them only begins like an update."""
+    try:
+        return None if updates is None else [cast(UpdateMessage, update.data) for update in updates]
+    except BadDocument:
+        return None
 
 
 async def list_sessions(request: web.Request) -> web.StreamResponse:

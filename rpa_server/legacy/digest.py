@@ -6,10 +6,9 @@ Pure. Reading 500 stored updates takes longer than the rest of an answer, and a 
 from collections import deque
 from collections.abc import Iterable
 
-from ..errors import BadDocument
 from ..progress.session_state import SessionState
 from ..progress.shapes import Entry
-from ..progress.snapshot import EVENTS, entry_of, is_number
+from ..progress.snapshot import EVENTS, entries_of, is_number
 from ..progress.update import Update
 
 #: How many of the latest entries answers have.
@@ -50,8 +49,8 @@ class Digest:
     def add(self, update: Update) -> None:
         """Add an update; one that only begins like our tracker's counts for nothing."""
         self.seq = update.seq
-        entry = _entry(update)
-        if entry is None:
+        entry = next(iter(entries_of([update])), None)
+        if entry is None or not (is_number(entry["etapa"]) or entry["etapa"] in EVENTS):
             return
         self.count += 1
         self.latest.append(entry)
@@ -67,13 +66,3 @@ class Digest:
         if etapa == "final":
             self.final = entry
 
-
-def _entry(update: Update) -> Entry | None:
-    """Return the entry of an update; None for an update that only begins like one of our tracker's."""
-    try:
-        entry = entry_of(update.data)
-        step_or_word = is_number(entry["etapa"]) or entry["etapa"] in EVENTS
-    except (BadDocument, LookupError, TypeError, AttributeError):
-        return None
-    texts = (entry["timestamp"], entry["status"], entry["mensagem"] or "")
-    return entry if step_or_word and all(isinstance(text, str) for text in texts) else None

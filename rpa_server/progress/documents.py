@@ -13,10 +13,11 @@ from typing import Any, TypeVar, cast
 
 from ..errors import BadCursor, BadDocument
 from . import deployed, redaction, schemas
+from .limits import Room
 from .outcome import Estado
 from .session_state import SessionState, derived_epoch, sparse_state
 from .shapes import Snapshot, StoredHistory, StoredProgress
-from .snapshot import begin, entry_of, is_number, reduce, update_of
+from .snapshot import begin, entry_of, is_number, reduce
 from .update import HISTORY, Cursor, Update, parse_cursor
 
 Document = dict[str, Any]
@@ -103,11 +104,11 @@ def from_history(session_id: str, document: Document) -> SessionState:
     epoch = cursor.epoch if cursor else derived_epoch("h", session_id, started)
     began = whole_ms(document.get("began")) if cursor else None
     snapshot = begin(session_id, started, history["total_etapas"])
-    updates = []
-    for seq, entry in enumerate(entries, 1):
-        snapshot = reduce(snapshot, entry)
-        if seq > len(entries) - HISTORY:
-            updates.append(update_of(snapshot, entry, epoch, seq, began))
+    old, room, updates = max(0, len(entries) - HISTORY), Room(), []
+    snapshot = functools.reduce(reduce, entries[:old], snapshot)
+    for seq, entry in enumerate(entries[old:], old + 1):
+        _, snapshot, update = room.record(snapshot, entry, epoch, seq, began)
+        updates.append(update)
     state = SessionState(epoch, len(entries), snapshot, updates, began=began)
     if cursor:
         state.stepped = any(is_number(entry["etapa"]) for entry in entries)
@@ -149,7 +150,7 @@ def from_progress(session_id: str, document: Document) -> SessionState:
     if not snapshot["timestamp_inicio"]:
         snapshot["timestamp_inicio"] = snapshot["timestamp_atualizacao"]
     snapshot["etapa_atual"] = _whole(snapshot["etapa_atual"])
-    snapshot["estado"] = Estado(snapshot["estado"])
+    snapshot["estado"], snapshot["final"] = Estado(snapshot["estado"]), snapshot["final"] is True
     if cursor is not None:
         state = SessionState(cursor.epoch, cursor.seq, snapshot, began=whole_ms(document.get("began")))
         state.stepped = bool(document.get("stepped", True))

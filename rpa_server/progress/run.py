@@ -8,6 +8,7 @@ from collections import deque
 from datetime import datetime
 from typing import Any, Self, cast
 
+from .limits import Room
 from .order import Claim
 from .session_state import SessionState
 from .shapes import (
@@ -19,7 +20,7 @@ from .shapes import (
     StoredResult,
     StoredSession,
 )
-from .snapshot import begin, entry_of, is_number, reduce, status_of, update_of
+from .snapshot import begin, entries_of, is_number, status_of
 from .update import HISTORY, Update, make_update
 
 
@@ -41,7 +42,7 @@ class Run:
         snapshot: the current state; each update replaces the object and never modifies it.
         stepped: True once a step was recorded.
         entries: the last HISTORY elements of ``historico``.
-        updates: the last HISTORY updates.
+        updates: the last HISTORY updates, at most HISTORY_BYTES of them.
         follows: epoch of the run that this new one was decided to replace, ``""`` for none; see Store.append().
         version: changes when updates that were recorded already get another number or another ``began``.
         result: the result document without ``epoch`` and ``seq``, None before the end.
@@ -56,10 +57,12 @@ class Run:
         self.writer = writer
         self.follows = ""
         self.version = 0
+        self._room = Room()
         self._clear(begin(session_id, started.isoformat(), max(total, 1)))
 
     def _clear(self, snapshot: Snapshot) -> None:
         self.seq = self.base = 0
+        self._room = Room(self._room.cut)
         self.snapshot = snapshot
         self.stepped = False
         self.entries: deque[Entry] = deque(maxlen=HISTORY)
@@ -81,7 +84,7 @@ class Run:
         self.seq = self.base = state.seq
         self.stepped = state.stepped
         self.updates.extend(state.updates)
-        self.entries.extend(entry_of(update.data) for update in state.updates)
+        self.entries.extend(entries_of(state.updates))
         ends = [entry for entry in self.entries if entry["etapa"] == "final"]
         if ends:
             self.result = self._result(ends[-1])
@@ -95,7 +98,7 @@ class Run:
             state: the stored state of this run, with its updates.
             first: number of the first update of this run that may not be stored; those before it are stored.
         """
-        known = {_identity(entry_of(update.data)) for update in state.updates}
+        known = set(map(_identity, entries_of(state.updates)))
         lacking = [entry for entry in self.entries if entry["seq"] >= first and _identity(entry) not in known]
         self._follow(state)
         self.version += 1
@@ -110,9 +113,8 @@ class Run:
         """
         known = set(map(_identity, self.entries))
         oldest = self.entries[0]["seq"] if self.entries else 1  # what came before is known, but not kept
-        for update in state.updates:
-            entry = entry_of(update.data)
-            if update.seq >= oldest and _identity(entry) not in known:
+        for entry in entries_of(state.updates):
+            if entry["seq"] >= oldest and _identity(entry) not in known:
                 self._record(entry)
 
     def rebase(self, began: int) -> None:
@@ -222,15 +224,18 @@ class Run:
     def _record(self, entry: Entry) -> Update:
         self.seq += 1
         entry["seq"] = self.seq
-        self.entries.append(entry)
-        self.snapshot = reduce(self.snapshot, entry)
+        entry, self.snapshot, update = self._room.record(self.snapshot, entry, self.epoch, self.seq, self.began)
+        self._room.keep(self.entries, self.updates, entry, update)
         self.stepped = self.stepped or is_number(entry["etapa"])
         if entry["etapa"] == "final":
             self.result = self._result(entry)
             self._ended = self._ended or self.seq
-        update = update_of(self.snapshot, entry, self.epoch, self.seq, self.began)
-        self.updates.append(update)
         return update
+
+    @property
+    def cut(self) -> int:
+        """How many updates were too large and were cut to their scalars, see limits.py."""
+        return self._room.cut
 
     def added(self) -> list[Update]:
         """Return the updates recorded since the run was resumed, at most the last HISTORY ones."""

@@ -17,12 +17,12 @@ from datetime import datetime
 from typing import Any
 
 from .. import safejson
-from . import deployed
+from . import deployed, limits
 from .order import Claim, may_replace
 from .outcome import PLAN_KEYS
 from .shapes import Entry, Snapshot, View
 from .snapshot import ESTIMATES_KEY, update_of, view
-from .update import Cursor, Update
+from .update import MAX_UPDATE_BYTES, Cursor, Update
 
 #: A JSON object of any shape, read-only; objects of a known shape are in shapes.py.
 Document = Mapping[str, Any]
@@ -148,10 +148,13 @@ def sparse_state(
 
     Args:
         epoch, seq: the position.
-        snapshot: as deployed.conclude() has left it, with ``estado`` and ``final``.
+        snapshot: as deployed.conclude() has left it, with ``estado`` and ``final``; cut if it is too large.
         end: see SessionState.
         content: see SessionState; None to hash *snapshot*.
     """
+    encoded = safejson.dumps(snapshot) if content is None else b""
+    if len(encoded) > MAX_UPDATE_BYTES:
+        snapshot = limits.fitting(snapshot)
     extra = snapshot["dados_extra"]
     entry: Entry = {
         "etapa": "final" if snapshot["final"] else snapshot["etapa_atual"],
@@ -162,7 +165,7 @@ def sparse_state(
         "dados_extra": {key: extra[key] for key in PLAN_KEYS if key in extra} if snapshot["final"] else None,
     }
     update = update_of(snapshot, entry, epoch, seq)
-    content = hash(safejson.dumps(snapshot)) if content is None else content
+    content = hash(encoded) if content is None else content
     return SessionState(epoch, seq, snapshot, [update], sparse=True, end=end, content=content)
 
 

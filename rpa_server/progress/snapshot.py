@@ -8,9 +8,12 @@ estimates are replaced only by newer estimates.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any, TypeGuard, cast
 
+from ..errors import BadDocument
+from . import soundness
 from .outcome import PLAN_KEYS, Estado, outcome, silent
 from .shapes import Coverage, Entry, ErrorRecord, Estimates, Evento, Result, Snapshot, UpdateMessage, View
 from .update import Update, make_update
@@ -20,6 +23,8 @@ EVENTS: frozenset[Evento] = frozenset({"inicio", "estimativas", "erro", "final"}
 #: The key of the estimates in ``dados_extra``; the deployed robot named it after step 5, which captures them.
 ESTIMATES_KEY = "estimativas_tela_5"
 
+#: How many of a run's latest errors a snapshot has.
+MOST_ERRORS = 100
 # Integers from this one on are not steps: without a limit, JSON's integers may be too large to become a float.
 _MAX_STEP = 10**9
 
@@ -63,11 +68,7 @@ def status_of(etapa: float, total: int) -> str:
 
 
 def reduce(snapshot: Snapshot, entry: Entry) -> Snapshot:
-    """Return the snapshot after *entry*; *snapshot* is not modified.
-
-    Raises:
-        LookupError, TypeError: the entry comes from an update that only begins like one of our tracker's.
-    """
+    """Return the snapshot after *entry*; *snapshot* is not modified."""
     after: Snapshot = {**snapshot, "timestamp_atualizacao": entry["timestamp"]}
     _EFFECTS.get(entry["etapa"], _step)(after, entry)
     estimates = entry.get("estimativas")
@@ -118,7 +119,7 @@ def _add_error(after: Snapshot, entry: Entry) -> None:
         "contexto": entry.get("contexto") or "",
         "timestamp": entry["timestamp"],
     }
-    after["erros"] = [*after["erros"], record]
+    after["erros"] = [*after["erros"][1 - MOST_ERRORS :], record]
 
 
 def _end(after: Snapshot, entry: Entry) -> None:
@@ -194,14 +195,17 @@ def entry_of(update: UpdateMessage | dict[str, Any]) -> Entry:
     """Return the entry from which describe() built *update*.
 
     Raises:
-        LookupError, TypeError: the update only begins like one of our tracker's.
+        BadDocument: the update only begins like one of our tracker's: a key is missing, or has a wrong type.
     """
+    soundness.check(update)
+    if not is_number(update["etapa"]):
+        raise BadDocument("The update's step is no number.")
     event = update["evento"]
     extra: Any = update["dados_extra"] or None
     if event == "estimativas":
         extra = update.get("estimativas")
     elif event == "final":
-        extra = update["resultado"] or None
+        extra = update.get("resultado") or None
     entry: Entry = {
         "etapa": update["etapa"] if event == "progresso" else event,
         "timestamp": update["timestamp"],
@@ -218,6 +222,24 @@ def entry_of(update: UpdateMessage | dict[str, Any]) -> Entry:
     if event == "progresso" and "estimativas" in update:
         entry["estimativas"] = update["estimativas"]
     return entry
+
+
+def entries_of(updates: Iterable[Update]) -> list[Entry]:
+    """Return the entries of *updates*, leaving out updates that only begin like one of our tracker's."""
+    entries = []
+    for update in updates:
+        with suppress(BadDocument):
+            entries.append(entry_of(update.data))
+    return entries
+
+
+def damage_of(update: Update) -> BadDocument | None:
+    """Return why *update* only begins like one of our tracker's, None for a real one."""
+    try:
+        entry_of(update.data)
+    except BadDocument as error:
+        return error
+    return None
 
 
 def estado(snapshot: Snapshot, silence_s: float = 0.0) -> Estado:

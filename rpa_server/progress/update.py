@@ -16,6 +16,9 @@ from .shapes import UpdateMessage
 
 #: How many of a run's latest updates are kept in its history document; memory and the Redis stream may have a few more.
 HISTORY = 500
+#: The most bytes that an update may have, wherever it comes in: no writer of ours stores a larger one (limits.py), and no
+#: reader takes one. Ten times the largest update of any recorded run.
+MAX_UPDATE_BYTES = 256 * 1024
 
 #: The first bytes of every update of our tracker, so that routing an update needs no JSON parser. New keys must follow
 #: ``final``: with any other head an update costs a parser, and servers of version 1.0 take it for another writer's.
@@ -152,11 +155,11 @@ def _by_all_keys(raw: bytes) -> Update | None:
 
 
 def is_whole(raw: bytes) -> bool:
-    """Tell whether *raw*, which begins like an update, is one line of UTF-8 and ends like a JSON object.
+    """Tell whether *raw*, which begins like an update, is not too large, is one line of UTF-8 and ends like an object.
 
     A frame that is not UTF-8 makes every browser close the connection; a line break would split an event.
     """
-    if raw[-1] != _BRACE or _LF in raw or _CR in raw:
+    if len(raw) > MAX_UPDATE_BYTES or raw[-1] != _BRACE or _LF in raw or _CR in raw:
         return False
     try:
         raw.decode()

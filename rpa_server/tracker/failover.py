@@ -95,6 +95,7 @@ class Failover:
 
     def write(self, run: Run) -> None:
         """Store everything of *run* that is not stored yet."""
+        self._notices.cut(run.cut)
         if not self._stores.any:
             return  # there is no store: the robot asked for none, or the reason was logged at the start
         with courier.undisturbed(), self.lock:

@@ -9,6 +9,7 @@ import time
 from ..backends.base import NotCurrent
 from ..backends.redis import append, writer
 from ..log import RateLimit
+from ..progress.update import MAX_UPDATE_BYTES
 
 logger = logging.getLogger(__name__)
 
@@ -21,6 +22,7 @@ class Notices:
 
     def __init__(self) -> None:
         self._losses, self._failures, self._refusals = RateLimit(), RateLimit(), RateLimit()
+        self._cuts, self._cut = RateLimit(), 0
         self._forbidden = False  # True once it was logged that Redis forbids scripts
         self._other_run = ""  # the run that was reported to be the current one
 
@@ -52,6 +54,16 @@ class Notices:
             logger.error("%s; files take the updates until then.", append.FORBIDDEN)
         self._forbidden = self._forbidden or forbidden
         return forbidden
+
+    def cut(self, count: int) -> None:
+        """Updates were cut; *count*: how many were so far."""
+        told, self._cut = self._cut, count
+        if count > told and self._cuts.allow(time.monotonic()) is not None:
+            logger.warning(
+                "An update was larger than %d bytes and was cut to its short values (%d so far); keep large data away.",
+                MAX_UPDATE_BYTES,
+                count,
+            )
 
     def lost(self, reason: str, count: int) -> None:
         """An update is stored nowhere; *count*: how many are."""

@@ -115,6 +115,11 @@ class ProgressTracker:
         """How many updates are stored nowhere, neither in Redis nor in files; 0 if there is to be no store."""
         return self._failover.lost
 
+    @property
+    def cut(self) -> int:
+        """How many updates of the run were too large to be stored whole; only their short values were."""
+        return self._run.cut
+
     @_never_raises
     def update_progress(self, etapa: float, mensagem: str = "", dados_extra: dict[str, Any] | None = None) -> None:
         """Report a step.
@@ -122,8 +127,9 @@ class ProgressTracker:
         Args:
             etapa: the step's number; fractions such as 5.5 are fine.
             mensagem: what the visitor reads; if empty, ``Etapa <n>``.
-            dados_extra: any JSON object; merged into the extra data of earlier steps. Pages get it unchanged (only the
-                deployed addresses redact it), so it must not contain the visitor's form data.
+            dados_extra: any JSON object; merged into the extra data of earlier steps. Of more than 256 kB, alone or with
+                what was merged before, only the short values are kept. Pages get it unchanged (only the deployed
+                addresses redact it), so it must not contain the visitor's form data.
         """
         with self._lock:
             self._run.step(etapa, arguments.message(mensagem, etapa), datetime.now(), arguments.plain_object(dados_extra))

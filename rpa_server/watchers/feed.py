@@ -13,12 +13,10 @@ from ..delivery.hub import Hub
 from ..errors import BadDocument
 from ..log import RateLimit
 from ..progress import redaction, schemas
-from ..progress.update import Update, own_update
+from ..progress.update import MAX_UPDATE_BYTES, Update, own_update
 
 logger = logging.getLogger(__name__)
 
-#: Ten times the largest message that was recorded from a robot; larger unnumbered ones are dropped.
-MAX_BYTES = 1024 * 1024
 #: Keys that only our own writers may set: the kind of message, its position, whether the run is over.
 _RESERVED = ("type", "epoch", "seq", "final", "estado")
 _PREFIX_SIZE = len(CHANNEL_PREFIX)
@@ -45,9 +43,17 @@ class Feed:
             channel: ``rpa_progress:<session>``.
             raw: the message.
         """
-        if self._hub.take(channel[_PREFIX_SIZE:], raw):
-            self.received += 1
-            return
+        try:
+            if self._hub.take(channel[_PREFIX_SIZE:], raw):
+                self.received += 1
+            else:
+                self._look(channel, raw)
+        except Exception as error:
+            if self._drop(f"it could not be handled ({type(error).__name__})"):
+                logger.exception("A message from Redis could not be handled.")
+
+    def _look(self, channel: bytes, raw: bytes) -> None:
+        """Handle a message that is not exactly the next update of a watched session."""
         session_id = session_of_channel(channel)
         if session_id is None:
             self._drop("the channel names no session")
@@ -73,11 +79,13 @@ class Feed:
         if session_id is not None:
             self._hub.written(session_id)
 
-    def _drop(self, reason: str) -> None:
+    def _drop(self, reason: str) -> bool:
+        """Count a dropped message; tell whether it was logged."""
         self.garbage += 1
         suppressed = self._dropped_log.allow(time.monotonic())
         if suppressed is not None:
             logger.warning("Dropped a message from Redis: %s (%d more before).", reason, suppressed)
+        return suppressed is not None
 
 
 def unnumbered_update(raw: bytes) -> Update:
@@ -88,8 +96,8 @@ def unnumbered_update(raw: bytes) -> Update:
     Raises:
         BadDocument: the message is too large, no JSON object, or not of the plan's shape.
     """
-    if len(raw) > MAX_BYTES:
-        raise BadDocument(f"It is larger than {MAX_BYTES} bytes.")
+    if len(raw) > MAX_UPDATE_BYTES:
+        raise BadDocument(f"It is larger than {MAX_UPDATE_BYTES} bytes.")
     data = redaction.redact(schemas.unnumbered_update(safejson.load_object(raw)))
     message = {"type": "progress_update", **{key: value for key, value in data.items() if key not in _RESERVED}}
     return Update(safejson.dumps(message), None, 0, False)

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rpa_server.delivery.timeline import FRESH_S, Change, Timeline, Verdict
+from rpa_server.errors import BadDocument
 from rpa_server.progress.session_state import SessionState
 from rpa_server.progress.update import HISTORY, START, Cursor, Update
 from tests.support.sessions import SESSION, Robot
@@ -24,6 +25,14 @@ def damaged(seq: int) -> Update:
     """Return an update that begins and ends like one of ours and can't be folded."""
     raw = b'{"type":"progress_update","epoch":"aaaa","seq":%d,"final":false,"status":5}' % seq
     return Update(raw, "aaaa", seq, False)
+
+
+def fooled(robot: Robot) -> Timeline:
+    """Return a timeline that has what *robot* did so far and one more step, and then took a damaged update for the next."""
+    timeline = known(robot)
+    timeline.accept(robot.step())
+    assert timeline.offer(damaged(robot.run.seq + 1).raw) is not None
+    return timeline
 
 
 # -- updates
@@ -68,12 +77,52 @@ def test_every_update_has_its_verdict() -> None:
 
 
 def test_an_update_that_can_not_be_folded_is_reported_once() -> None:
-    """An update that can't be folded moves the position; take_damage() returns the reason once, after the fold."""
-    timeline = known(Robot(steps=2))
-    assert timeline.accept(damaged(3)) is Verdict.NEXT
+    """What is taken by its first bytes moves the position; once it was folded, take_damage() says that it is no update."""
+    timeline = fooled(Robot(steps=2))
+    assert timeline.cursor == Cursor("aaaa", 4)
     assert timeline.take_damage() is None  # it has not been folded yet
     assert timeline.state is not None
-    assert isinstance(timeline.take_damage(), LookupError)
+    assert isinstance(timeline.take_damage(), BadDocument)
+    assert timeline.take_damage() is None
+
+
+def test_e7_a_state_with_damage_is_replaced_by_the_next_read() -> None:
+    """After an update that can't be folded the store's state is taken, even if it is behind, and clients are reset."""
+    robot = Robot(steps=2)
+    timeline = fooled(robot)
+    change = timeline.adopt(robot.state())
+    assert change is not None
+    assert change.missed is None
+    assert timeline.cursor == Cursor("aaaa", 3)
+    assert timeline.adopt(robot.state()) is None, "replaced once"
+
+
+def test_e7_a_state_with_damage_is_not_replaced_by_an_earlier_run() -> None:
+    """A store that has only an earlier run of the session replaces nothing; the next read of this run does."""
+    robot = Robot(steps=2, minute=1)
+    timeline = fooled(robot)
+    assert timeline.adopt(Robot("bbbb", steps=5).state()) is None
+    assert timeline.adopt(robot.state()) is not None
+
+
+def test_e7_what_is_parsed_before_it_is_taken_moves_nothing() -> None:
+    """After a read, an update that can't be folded is dropped at once: take_damage() says so, the state stays."""
+    timeline = known(Robot(steps=2))
+    assert timeline.accept(damaged(3)) is Verdict.DAMAGED
+    assert isinstance(timeline.take_damage(), BadDocument)
+    assert timeline.cursor == Cursor("aaaa", 2)
+    assert timeline.adopt(Robot(steps=2).state()) is None
+
+
+def test_e7_another_update_of_the_same_number_brings_doubt() -> None:
+    """If the real update of a number comes after a forged one, the store is asked; the same one again is no reason."""
+    robot = Robot(steps=2)
+    timeline, real = known(robot), robot.step()
+    assert timeline.accept(Robot(steps=2).step("forged")) is Verdict.NEXT
+    assert timeline.accept(real) is Verdict.SEEN
+    assert timeline.take_damage() is not None
+    assert timeline.adopt(robot.state()) is not None
+    assert [timeline.accept(update) for update in robot.run.updates] == [Verdict.SEEN] * 3
     assert timeline.take_damage() is None
 
 

@@ -205,17 +205,17 @@ def step_of(size: int) -> bytes:
     return begin + b"x" * (size - len(begin) - len(end)) + end
 
 
-async def test_a_body_of_64_kib_is_taken(client: Client) -> None:
-    """A body of exactly 64 KiB, the largest allowed, is accepted."""
+async def test_a_body_of_256_kib_is_taken(client: Client) -> None:
+    """A body of exactly 256 KiB, the largest allowed, is accepted."""
     body = step_of(MAX_BODY)
-    assert len(body) == MAX_BODY == 64 * 1024
+    assert len(body) == MAX_BODY == 256 * 1024
     async with client.post(PUBLISH, data=body, headers={"Content-Type": "application/json"}) as response:
         assert response.status == 201
 
 
 @pytest.mark.parametrize("chunked", [False, True])
 async def test_a_larger_body_is_refused(client: Client, chunked: bool) -> None:
-    """A body of one byte more than 64 KiB is answered 413 ``too_large``, with or without a Content-Length."""
+    """A body of one byte more than 256 KiB is answered 413 ``too_large``, with or without a Content-Length."""
     body = step_of(MAX_BODY + 1)
 
     async def stream() -> Any:

@@ -127,3 +127,16 @@ def test_what_is_nested_too_deeply_is_left_out() -> None:
     for _ in range(900):
         value = [value]
     assert safejson.dumps(redaction.redact(value)) == b"[" * 50 + b"null" + b"]" * 50
+
+
+@pytest.mark.parametrize("mark", ["\u0301", "\u0301\u0316", "\u0344", "\u200b"])
+@pytest.mark.parametrize("count", [1, 50, 20_000])
+def test_e1_marks_in_a_name_hide_nothing(mark: str, count: int) -> None:
+    """A personal field is removed, however many combining marks are in its name."""
+    names = ("cpf" + mark * count, mark * count + "cpf", "c" + mark * count + "pf")
+    assert redaction.redact(dict.fromkeys(names, "11144477735 de Maria")) == {}
+
+
+def test_e1_a_name_that_is_too_long_is_removed() -> None:
+    """A field whose name has more than 200 characters is removed, whatever the name says; one of 200 is kept."""
+    assert redaction.redact({"x" * 201: "kept?", "x" * 200: "kept"}) == {"x" * 200: "kept"}

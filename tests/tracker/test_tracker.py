@@ -752,3 +752,27 @@ def test_any_sequence_of_odd_calls_leaves_a_sound_run(calls: list[tuple[str, Any
         check_stored(Path(directory))
         assert stored(Path(directory), "progress")["final"] is True
         assert tracker.lost == 0
+
+
+# -- what is too large
+
+
+@pytest.mark.parametrize("with_redis", [True, False])
+def test_c4_a_huge_update_is_cut_counted_and_told(
+    client: redis.Redis, data_dir: Path, caplog: pytest.LogCaptureFixture, with_redis: bool
+) -> None:
+    """Of 10 MB only the short values are stored, ``cut`` counts that, the log has one line, and the run goes on."""
+    tracker = ProgressTracker(session_id="s", redis_client=client if with_redis else None, tipo="auto")
+    for step in (1, 2, 3):
+        tracker.update_progress(step, f"Tela {step}", {"html": "x" * 10_000_000, "numero": step})
+    tracker.update_progress(4, "Tela 4", {"numero": 4})
+    assert (tracker.cut, tracker.lost) == (3, 0)
+    assert (tracker.get_progress()["mensagem"], tracker.get_progress()["dados_extra"]["numero"]) == ("Tela 4", 4)
+    told = [record for record in caplog.records if "was cut" in record.getMessage()]
+    assert [record.levelno for record in told] == [logging.WARNING]
+    if with_redis:
+        entries: Any = client.xrange("rpa:history:s")
+        assert max(len(fields[b"data"]) for _, fields in entries) < 2000
+        assert len(entries) == 5
+    else:
+        assert steps(data_dir) == ["inicio", 1, 2, 3, 4]

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from rpa_server.delivery.session import Session
 from rpa_server.errors import BadDocument
-from rpa_server.watchers.feed import MAX_BYTES, Feed, unnumbered_update
+from rpa_server.progress.update import MAX_UPDATE_BYTES
+from rpa_server.watchers.feed import Feed, unnumbered_update
 from tests.support.sessions import SESSION, ManualClock, Robot, SlowStore, Viewer, make_hub, settle, watch
 
 CHANNEL = f"rpa_progress:{SESSION}".encode()
@@ -62,7 +63,7 @@ _END = Robot(steps=3).finish().raw
 #: Messages that may follow a run's first update, in any order: its next ones, another run's, an end, damaged ones.
 _MESSAGES = [
     *_RUN, *_OTHER, _END, _RUN[2][:-1], _RUN[2][:-3] + b"\xff}", _RUN[2].replace(b'"mensagem"', b'\n"mensagem"'),
-    _RUN[2].replace(b'"final":false,', b'"final":maybe,'), _RUN[2] + b"}", json.dumps(PLAN).encode(), b"",
+    _RUN[2].replace(b'"final":false,', b'"final":maybe,'), json.dumps(PLAN).encode(), b"",
 ]  # fmt: skip
 
 
@@ -165,7 +166,7 @@ GARBAGE = {
     "extras that are none": b'{"dados_extra": []}',
     "estimates that are none": b'{"estimativas": "x"}',
     "too deep": b'{"a":' * 100_000,
-    "too large": b'{"mensagem": "%b"}' % (b"x" * MAX_BYTES),
+    "too large": b'{"mensagem": "%b"}' % (b"x" * MAX_UPDATE_BYTES),
 }
 
 
@@ -203,6 +204,16 @@ async def test_what_only_looks_like_ours_spoils_no_session(raw: bytes) -> None:
     await settle()
     assert line.session.welcome().snapshot is not None
     assert joined.check() == line.robot.run.updates[-1].cursor
+
+
+async def test_e7_an_error_of_ours_costs_one_message(caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever fails while a message is handled, the subscription goes on: the message is counted, the error logged."""
+    line = await Line().open()
+    line.viewer.write = lambda frame: 1 / 0  # type: ignore[method-assign, assignment, return-value]
+    for update in line.robot.steps(3):
+        line.feed.message(CHANNEL, update.raw)
+    assert line.feed.garbage == 3
+    assert [record.levelno for record in caplog.records] == [logging.WARNING, logging.ERROR]
 
 
 async def test_garbage_is_logged_now_and_then(caplog: pytest.LogCaptureFixture) -> None:
@@ -297,10 +308,10 @@ async def test_b20_a_number_of_somebody_elses_moves_nothing() -> None:
 
 
 def test_the_largest_message_of_another_writer_is_a_megabyte() -> None:
-    """Another writer's message may have MAX_BYTES; with one more byte it is a BadDocument."""
+    """Another writer's message may have MAX_UPDATE_BYTES; with one more byte it is a BadDocument."""
     raw = b'{"mensagem":"%b"}'
-    fits = raw % (b"x" * (MAX_BYTES - len(raw) + 2))
-    assert len(fits) == MAX_BYTES
+    fits = raw % (b"x" * (MAX_UPDATE_BYTES - len(raw) + 2))
+    assert len(fits) == MAX_UPDATE_BYTES
     unnumbered_update(fits)
     with pytest.raises(BadDocument):
         unnumbered_update(fits + b" ")

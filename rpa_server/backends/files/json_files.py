@@ -19,15 +19,16 @@ from typing import Any
 
 from ... import safejson
 from ...errors import BadDocument, Unreadable
+from ...progress.limits import HISTORY_BYTES
 from ...progress.update import HISTORY
 from ..base import TTL_S
 from .names import KINDS, file_name, journal_name, lock_name, session_of_file, session_of_lock
 
-#: A larger document is not read; any recorded history of HISTORY updates is far smaller.
-MAX_BYTES = 16 * 1024 * 1024
-#: What is written in one document or read of one journal, so that reading it takes tens of milliseconds at most: a history
-#: document leaves out its oldest entries, and of a journal only the end is read. HISTORY updates of 8 kB each fit.
-HISTORY_BYTES = JOURNAL_BYTES = MAX_BYTES // 4
+#: What is read of one journal, at its end. A history document of this size is written at most: it leaves out its oldest
+#: entries, so that reading it takes tens of milliseconds.
+JOURNAL_BYTES = HISTORY_BYTES
+#: A larger document is not read.
+MAX_BYTES = 4 * HISTORY_BYTES
 #: HISTORY updates of a usual size. A larger history is continued in a journal, since each update would rewrite it; and this
 #: much of a journal is read first.
 USUAL_BYTES = HISTORY * 2100

@@ -5,6 +5,7 @@ delivery/event_stream.py send these messages as frames and as events.
 """
 
 from ... import safejson
+from ...errors import BadDocument
 from ...progress.shapes import ResetMessage, SyncMessage
 from ...progress.snapshot import with_names
 from ...progress.update import Update
@@ -66,14 +67,17 @@ def plain_message(welcome: Welcome) -> bytes | None:
 
 
 def estimates_message(update: Update) -> bytes | None:
-    """Build the extra message of the plan's dialect for an update with estimates, None for an update without.
+    """Build the extra message of the plan's dialect for an update with estimates, None for any other update.
 
     The page scripts of the plan print ``cobertura.nome``, but the deployed robot writes ``nome_cobertura``: the message
     has both.
     """
     if _ESTIMATES_KEY not in update.raw:
         return None
-    data = update.data
+    try:
+        data = update.data
+    except BadDocument:  # it only begins like an update: nobody parses it before it is delivered
+        return None
     estimates = data.get("estimativas")
     if not isinstance(estimates, dict):
         return None

@@ -20,6 +20,7 @@ from rpa_server.backends.files import json_files
 from rpa_server.backends.files.names import KINDS, file_name, journal_name, session_of_file
 from rpa_server.backends.files.store import FileStore
 from rpa_server.errors import BadDocument
+from rpa_server.progress.limits import HISTORY_BYTES
 from tests.support.recordings import json_objects
 from tests.support.server import until
 
@@ -342,7 +343,7 @@ def test_b4_a_history_is_never_larger_than_what_is_read(tmp_path: Path, size: in
     assert document is not None
     numbers = [entry["n"] for entry in document["historico"]]
     assert numbers == list(range(50))[50 - len(numbers) :]
-    assert len(numbers) == min(50, json_files.HISTORY_BYTES // len(entries[-1]))
+    assert len(numbers) == min(50, HISTORY_BYTES // len(entries[-1]))
 
 
 def test_lines_are_read_back_in_order(tmp_path: Path) -> None:
