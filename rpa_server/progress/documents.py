@@ -11,7 +11,7 @@ from typing import Any, TypeVar, cast
 
 from .. import safejson
 from ..errors import BadCursor, BadDocument
-from . import deployed, redaction, schemas
+from . import deployed, moments, redaction, schemas
 from .outcome import Estado
 from .session_state import SessionState, derived_epoch, sparse_state
 from .shapes import Snapshot, StoredHistory
@@ -88,7 +88,7 @@ def from_files(
     found = _running(session_id, progress, history, journal)
     if found is None:
         return _ended(session_id, result, session)
-    end = deployed.end_of(result, session, found.started)
+    end = deployed.end_of(result, session, found.started, found.epoch if found.own else None)
     if found.sparse and progress is not None:
         return _sparse(session_id, found.snapshot, deployed.is_old(progress), end)
     if end is not None and found.snapshot["final"]:
@@ -129,7 +129,7 @@ def _is_newer(full: SessionState, brief: SessionState) -> bool:
     """Tell whether a history is of a newer run than a snapshot, which every writer writes at each update."""
     if full.own and brief.own:
         return full.claim.is_newer(brief.claim)
-    return not full.own and not brief.own and full.started > brief.started
+    return not full.own and not brief.own and moments.is_before(brief.started, full.started)
 
 
 def _line(raw: bytes) -> Update | None:
@@ -147,7 +147,7 @@ def _further(progress: Document, cursor: Cursor | None, full: SessionState) -> b
     """Tell whether a snapshot is newer than the history *full* or of another run; *cursor*: own_cursor(progress)."""
     if cursor is not None:
         return cursor.epoch != full.epoch or cursor.seq > full.seq
-    return str(progress.get("timestamp_inicio") or "") > full.started
+    return moments.is_before(full.started, progress.get("timestamp_inicio"))
 
 
 def _first(history: Document) -> int:
@@ -329,8 +329,8 @@ def _sparse(session_id: str, snapshot: Snapshot, old: bool, end: deployed.End | 
         end: what the end documents report, None if they report no end.
     """
     epoch = derived_epoch("s", session_id, "" if old else str(snapshot["timestamp_inicio"]))
-    deployed.conclude(snapshot, end)
-    return sparse_state(epoch, deployed.seq_of(snapshot, old), snapshot, end)
+    is_untimed = deployed.conclude(snapshot, end)
+    return sparse_state(epoch, deployed.seq_of(snapshot, old) + is_untimed, snapshot, end)
 
 
 def _whole(number: float) -> float:

@@ -26,6 +26,8 @@ def sync_message(welcome: Welcome) -> bytes:
             "seq": seq,
             "recovered": welcome.recovered,
             "snapshot": welcome.snapshot,
+            "idade_ms": welcome.ages.idade_ms,
+            "duracao_ms": welcome.ages.duracao_ms,
             "heartbeat_ms": welcome.heartbeat_ms,
         }
         encoded = welcome.messages["sync"] = safejson.dumps(message)
