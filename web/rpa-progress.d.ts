@@ -69,7 +69,7 @@ interface RPAUpdate {
   contexto?: string;
 }
 
-/** The state of the session after an update. A snapshot is never changed: the next update makes a new one. */
+/** The state of the session after an update, and how old it is. A snapshot is never changed: ask for a new one. */
 interface RPASnapshot {
   readonly epoch: string | null | undefined;
   readonly seq: number;
@@ -82,6 +82,10 @@ interface RPASnapshot {
   readonly mensagem?: string | null;
   readonly timestamp_inicio?: string;
   readonly timestamp_atualizacao?: string;
+  /** ms since the robot's last report, when this was asked for; the robot's own times are for people to read. */
+  readonly idade_ms: number;
+  /** ms since the run began, when this was asked for. */
+  readonly duracao_ms: number;
   readonly dados_extra: { readonly [key: string]: unknown };
   readonly erros: readonly { erro: string; contexto: string; timestamp: string }[];
   readonly estado: RPAEstado;

@@ -178,7 +178,7 @@ class Session:
 
     def take(self, raw: bytes) -> bool:
         """Fast path: deliver a raw message if it is exactly the next update; False leaves it to publish()."""
-        update = self._timeline.offer(raw)
+        update = self._timeline.offer(raw, self._context.clock.wall_s())
         if update is None:
             return False
         self.mark.heard = True
@@ -188,7 +188,7 @@ class Session:
     def publish(self, update: Update) -> None:
         """Handle an update: deliver it if it is next or unnumbered, drop it if it was seen, else read the store."""
         self.mark.heard = True
-        verdict = self._timeline.accept(update)
+        verdict = self._timeline.accept(update, self._context.clock.wall_s())
         self._check_damage()
         if verdict is Verdict.AHEAD:
             keep(self._early, update)

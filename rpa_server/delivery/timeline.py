@@ -14,13 +14,12 @@ from typing import NamedTuple
 
 from ..errors import BadDocument
 from ..progress.session_state import SessionState, advance, joined
-from ..progress.shapes import View
-from ..progress.snapshot import damage_of, entry_of, reduce
+from ..progress.snapshot import NO_AGES, damage_of, entry_of, reduce
 from ..progress.update import HISTORY, START, Cursor, Update, heads, is_whole
 from .wire.welcome import Welcome
 
-#: For how many seconds joining clients share one Welcome; no longer, because its ``estado`` depends on the robot's
-#: silence, which grows while nothing is written.
+#: For how many seconds joining clients share one Welcome; no longer, because its ages grow while nothing is written,
+#: and its ``estado`` depends on the robot's silence.
 FRESH_S = 0.5
 #: A list of updates is cut down to HISTORY only when it reaches this length, so that cutting is rare.
 _MOST = HISTORY + 64
@@ -114,11 +113,6 @@ class Timeline:
             return False
         return 0 < state.seq - cursor.seq <= _MOST and state.since(cursor) is None
 
-    def view(self, wall_s: float) -> View | None:
-        """Return the snapshot as pages get it at *wall_s* (seconds since 1970), None while nothing is known."""
-        state = self.state
-        return None if state is None else state.view(state.silence_s(wall_s))
-
     def shared_welcome(self, now_s: float) -> Welcome | None:
         """Return the Welcome that clients share at *now_s* (steady seconds), None if a new one must be made."""
         return self._welcome if now_s <= self._welcome_until_s else None
@@ -135,26 +129,33 @@ class Timeline:
         state = self._state
         if cursor is not None and state is not None:
             at = Cursor(state.epoch, cursor.seq)  # a cursor without an epoch means "from the beginning"
-            return Welcome(self._session_id, self._heartbeat_ms, at, None, recovered=True)
+            return Welcome(self._session_id, self._heartbeat_ms, at, None, state.ages(wall_s), recovered=True)
         if (known := self.shared_welcome(now_s)) is not None:
             return known
-        made = Welcome(self._session_id, self._heartbeat_ms, self.cursor, self.view(wall_s))
+        state = self.state
+        view = None if state is None else state.view(wall_s)
+        ages = NO_AGES if state is None else state.ages(wall_s)
+        made = Welcome(self._session_id, self._heartbeat_ms, self.cursor, view, ages)
         self._welcome, self._welcome_until_s = made if shared else None, now_s + FRESH_S
         return made
 
     # -- changing the state
 
-    def offer(self, raw: bytes) -> Update | None:
-        """Fast path: accept a raw message if it is exactly the next update; None leaves it to accept()."""
+    def offer(self, raw: bytes, wall_s: float) -> Update | None:
+        """Fast path: accept a raw message if it is exactly the next update; None leaves it to accept().
+
+        Args:
+            wall_s: when it arrived, seconds since 1970.
+        """
         state = self._state
         if self._next_head is None or state is None or not raw.startswith(self._next_head) or not is_whole(raw):
             return None
         update = Update(raw, state.epoch, state.seq + 1, False)
-        self._append(state, update)
+        self._append(state, update, wall_s)
         return update
 
-    def accept(self, update: Update) -> Verdict:
-        """Accept an update if it is the next one, and return how it relates to the position."""
+    def accept(self, update: Update, wall_s: float) -> Verdict:
+        """Accept an update if it is the next one, and return how it relates to the position; *wall_s* as in offer()."""
         state = self._state
         if update.epoch is None:
             self._last_step = _step(update)
@@ -167,7 +168,7 @@ class Timeline:
         if (damage := damage_of(update)) is not None:
             self._damage = damage
             return Verdict.DAMAGED
-        self._append(state, update)
+        self._append(state, update, wall_s)
         return Verdict.NEXT
 
     def follows(self, update: Update) -> bool:
@@ -202,9 +203,9 @@ class Timeline:
         if fresh.epoch == known.epoch and fresh.seq <= known.seq and len(known.updates) >= known.seq - fresh.seq:
             known.updates = joined(fresh, known)
 
-    def _append(self, state: SessionState, update: Update) -> None:
+    def _append(self, state: SessionState, update: Update, wall_s: float) -> None:
         state.seq = update.seq
-        state.written_s = None  # None: written just now
+        state.written_s = wall_s + state.ahead_s  # it was written a moment before it arrived
         state.updates.append(update)
         if self._next_head is None:  # made only now: most sessions that are read never get an update
             self._heads = heads(state.epoch)

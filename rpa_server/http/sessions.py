@@ -93,7 +93,7 @@ def _answer(session: Session, cursor: Cursor | None, known: Cursor | None) -> we
         "epoch": state.epoch,
         "seq": state.seq,
         "recovered": missed is not None,
-        "snapshot": state.view(state.silence_s(time.time())),
+        "snapshot": state.view(time.time()),
         "updates": missed or [],
     }
     return answer(body, headers=headers)
@@ -112,7 +112,7 @@ async def list_sessions(request: web.Request) -> web.StreamResponse:
     patience_s = max(_LIST_S, params.admitted(request, Action.LIST).wait_s)
     states, unread = await request.app[SESSION_LIST].states(_LIST_SIZE, patience_s)
     now_s = time.time()
-    briefs = [_brief(state.view(state.silence_s(now_s))) for state in states]
+    briefs = [_brief(state.view(now_s)) for state in states]
     briefs.sort(key=lambda brief: str(brief["timestamp_atualizacao"]), reverse=True)
     return answer({"sessions": briefs, "unread": unread})
 

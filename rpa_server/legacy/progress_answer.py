@@ -13,10 +13,11 @@ module contains a word that a page takes for a failure; the robot's texts, estim
 from typing import Any, NamedTuple
 
 from ..progress import redaction
+from ..progress.coverages import with_names
 from ..progress.outcome import PLAN_KEYS, Estado, claims_success, patience_s, price
 from ..progress.session_state import SessionState
 from ..progress.shapes import Coverage, Entry, Estimates, Plan, Snapshot
-from ..progress.snapshot import ESTIMATES_KEY, estado, with_names
+from ..progress.snapshot import ESTIMATES_KEY, estado
 from . import php_json
 from .digest import Digest
 from .outcomes import DeployedWords, deployed_words

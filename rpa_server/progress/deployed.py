@@ -6,13 +6,14 @@ also decides whether the run of a snapshot has ended: ``status`` alone does not 
 writes ``concluido`` when its last step begins, minutes before the end, and again after the end.
 
 Invariants: ``final`` is set only if the robot itself ended the run; within a run ``final``, ``percentual``, estimates
-and plans never go back; an end whose time is before the run's start belongs to an earlier run and is ignored.
+and plans never go back; an end of an earlier run is ignored, as its time shows or, where that can't be compared, its
+session document.
 """
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from . import redaction
+from . import moments, redaction
 from .outcome import PLAN_KEYS, Estado, is_end, outcome
 from .shapes import Snapshot
 from .snapshot import ESTIMATES_KEY, is_number
@@ -21,12 +22,15 @@ Document = dict[str, Any]
 
 #: seq_of() measures from this time, earlier than any real run, for older snapshots, which do not say when their run
 #: began.
-_BEFORE_ALL = "2020-01-01T00:00:00"
+_BEFORE_ALL = datetime(2020, 1, 1)
 #: seq_of() cuts longer durations to this one (31 years, in microseconds): a cursor's ``seq`` has at most 16 digits.
 _LONGEST_US = 10**15
+_MICROSECOND = timedelta(microseconds=1)
 #: The keys under which different generations of the robot put a step's extra data, in the order in which they are
 #: tried.
 _EXTRA_KEYS = ("dados_extra", "dados_extras", "details", "dados")
+#: What two notes of one run's beginning may differ by.
+_SAME_START = timedelta(seconds=5)
 #: The ``contexto`` of an error with which the robot ended the run.
 _FINISHING = "finalizacao"
 
@@ -36,7 +40,7 @@ class End(NamedTuple):
 
     Attributes:
         status: the robot's word for the end, any that outcome.is_end() accepts: ``success``, ``error``, ``warning`` …
-        at: time of the end, ISO 8601 in the robot's local time.
+        at: time of the end, ISO 8601; in the robot's local time unless it has a zone.
         data: the robot's final data, redacted: the plans of a shapes.Result and any other keys; may be empty.
     """
 
@@ -51,10 +55,13 @@ def in_todays_shape(document: Document) -> Document:
     v3.4.0 and v3.5.0 wrote the text under ``status`` and the extra data under ``details`` or ``dados_extras``; a third
     kind wrote neither a status nor a percentage. All of them have ``timestamp``, the time of the last change; none has
     the time when the run began, which _began() derives.
+
+    v3.5.0 has ``timestamp`` in seconds since 1970, and the same moment by the robot's local clock in ``created_at``:
+    the two show the robot's zone, in which its end documents are. Where they don't, the times get the zone UTC.
     """
     if not is_old(document):
         return document
-    changed = _moment(document["timestamp"])
+    changed = _changed(document)
     details = next((extra for key in _EXTRA_KEYS if isinstance(extra := document.get(key), dict)), {})
     plans = details.get("planos")
     return {
@@ -77,8 +84,12 @@ def _share(etapa: Any, total: Any) -> float:
     return etapa / total * 100 if is_number(etapa) and is_number(total) and total > 0 else 0.0
 
 
-def _moment(value: float | str) -> str:
-    return value if isinstance(value, str) else datetime.fromtimestamp(value).isoformat()
+def _changed(document: Document) -> str:
+    value = document["timestamp"]
+    moment = moments.read(value)
+    if moment is None or moment.tzinfo is None:
+        return str(value)
+    return moments.local(moment, document.get("created_at")).isoformat()
 
 
 def _began(document: Document, changed: str) -> str:
@@ -86,18 +97,20 @@ def _began(document: Document, changed: str) -> str:
 
     ``created_at`` is only used without a duration, since v3.5.0 writes the time of the last change there.
     """
-    passed = document.get("tempo_decorrido")
-    if isinstance(passed, (int, float)):
-        return (datetime.fromisoformat(changed) - timedelta(seconds=passed)).isoformat()
+    elapsed = document.get("tempo_decorrido")
+    moment = moments.read(changed)
+    if isinstance(elapsed, (int, float)) and moment is not None:
+        return (moment - timedelta(seconds=elapsed)).isoformat()
     return str(document.get("created_at") or changed)
 
 
-def end_of(result: Document | None, session: Document | None, started: str) -> End | None:
-    """Return the end that a result or a session document reports, None if neither does.
+def end_of(result: Document | None, session: Document | None, started: str, epoch: str | None = None) -> End | None:
+    """Return the end that a result or a session document reports of a run, None if neither does.
 
     Args:
         result, session: the documents, None for a missing one; the result document is used if both report an end.
-        started: when the run began; an end before that belongs to an earlier run under the same id.
+        started: when the run began; ``""`` if the end documents are all that there is of it.
+        epoch: the run's epoch if our tracker wrote it, else None.
     """
     for document in (result, session):
         if document is None:
@@ -105,29 +118,71 @@ def end_of(result: Document | None, session: Document | None, started: str) -> E
         status = document.get("status") or document.get("status_final")
         at = document.get("timestamp_fim") or document.get("finished_at")
         data = document.get("dados_finais") or document.get("resultado_json")
-        if isinstance(status, str) and isinstance(at, str) and is_end(status) and at >= started:
-            return End(status, at, redaction.redact(data) if isinstance(data, dict) else {})
+        if not isinstance(status, str) or not is_end(status) or not _is_time(at):
+            continue
+        if not started or _is_of_run(document, at, session, started, epoch):
+            return End(status, moments.text(at), redaction.redact(data) if isinstance(data, dict) else {})
     return None
+
+
+def _is_time(value: object) -> bool:
+    return isinstance(value, (str, int, float)) and not isinstance(value, bool)
+
+
+def _is_of_run(document: Document, at: object, session: Document | None, started: str, epoch: str | None) -> bool:
+    """Tell whether an end document is of the run that began at *started*, and not of an earlier one under its id.
+
+    Our tracker wrote the run's epoch into its documents. All others are compared by their times. An end whose time can't
+    be compared with the run's counts, unless the session document beside it is of an earlier run, or of one that began
+    after that end: a session document has both its times from one clock.
+
+    Args:
+        at: the time of the end.
+    """
+    if isinstance(own := document.get("epoch"), str):
+        return own == epoch
+    begun = _start(session)
+    if document is session and begun == started:
+        return True  # even if the robot's clock went back meanwhile
+    if moments.passed(started, at) is not None:
+        return not moments.is_before(at, started)
+    return not (moments.is_before(at, started) or moments.is_before(at, begun) or moments.is_before(_late(begun), started))
+
+
+def _start(session: Document | None) -> object:
+    """Return when the run of a session document began, as the robot wrote it; None if it did not."""
+    return None if session is None else session.get("timestamp_inicio") or session.get("start_time")
+
+
+def _late(begun: object) -> object:
+    """Return *begun* plus what two notes of one beginning may differ by: v3.5.0 calculates one of them."""
+    moment = moments.read(begun)
+    return None if moment is None else (moment + _SAME_START).isoformat()
 
 
 def start_of(result: Document | None, session: Document | None) -> str:
     """Return when a run with only end documents began: the start that they name, else the end, else ``""``."""
     keys = ("timestamp_inicio", "start_time", "timestamp_fim", "finished_at")
     values = (document.get(key) for key in keys for document in (session, result) if document)
-    return next((moment for moment in values if isinstance(moment, str)), "")
+    return next((moments.text(value) for value in values if _is_time(value)), "")
 
 
-def conclude(snapshot: Snapshot, end: End | None) -> None:
+def conclude(snapshot: Snapshot, end: End | None) -> bool:
     """Decide whether the run of a deployed robot's snapshot has ended, and how; *snapshot* is modified.
 
     Args:
         end: what end_of() returned for the run, None if there is no end document.
+
+    Returns:
+        True if *end* brought something of which the snapshot's time of change tells nothing: seq_of() needs one more.
     """
+    changed = snapshot["timestamp_atualizacao"]
+    is_news = False
     status = str(snapshot["status"])
     snapshot["etapa_atual"] = min(max(snapshot["etapa_atual"], 0), snapshot["total_etapas"])
     snapshot["estado"] = Estado.EXECUTANDO
     if end is not None:
-        _take_over(snapshot, end)
+        is_news = _take_over(snapshot, end)
         status = end.status
     elif not is_end(status) and _finished(snapshot["erros"]):
         status = "error"  # the robot ended the run with an error and then overwrote the status
@@ -136,15 +191,23 @@ def conclude(snapshot: Snapshot, end: End | None) -> None:
     if snapshot["final"]:
         snapshot["estado"] = outcome(status, None, snapshot["erros"], snapshot["dados_extra"])
         snapshot["etapa_atual"], snapshot["percentual"] = snapshot["total_etapas"], 100.0
+    return is_news and snapshot["timestamp_atualizacao"] == changed
 
 
-def _take_over(snapshot: Snapshot, end: End) -> None:
-    """Merge an end document into the snapshot, which may be older: the robot writes one file after the other."""
+def _take_over(snapshot: Snapshot, end: End) -> bool:
+    """Merge an end document into the snapshot, which may be older: the robot writes one file after the other.
+
+    Returns:
+        True if the document has something that the snapshot lacks.
+    """
     lacking = lacking_plans(snapshot, end)
-    if lacking or not is_end(str(snapshot["status"])):
-        snapshot["timestamp_atualizacao"] = max(str(snapshot["timestamp_atualizacao"]), end.at)
+    is_news = bool(lacking) or not is_end(str(snapshot["status"]))
+    changed = snapshot["timestamp_atualizacao"]
+    if is_news and moments.passed(changed, end.at) is not None and moments.is_before(changed, end.at):
+        snapshot["timestamp_atualizacao"] = end.at
     snapshot["dados_extra"] = {**snapshot["dados_extra"], **lacking}
     snapshot["status"] = end.status
+    return is_news
 
 
 def lacking_plans(snapshot: Snapshot, end: End) -> Document:
@@ -177,14 +240,14 @@ def keep_seen(before: Snapshot, after: Snapshot) -> None:
 def seq_of(snapshot: Snapshot, old: bool) -> int:
     """Return a ``seq`` for a snapshot without one: the run's duration at its last change, in microseconds, plus 1.
 
-    It is 1 if the times can't be parsed.
+    It is 1 if the times can't be read or compared.
 
     Args:
         old: True to measure from _BEFORE_ALL, since the snapshot does not say when the run began; see is_old().
     """
-    started = _BEFORE_ALL if old else str(snapshot["timestamp_inicio"])
-    try:
-        passed = datetime.fromisoformat(str(snapshot["timestamp_atualizacao"])) - datetime.fromisoformat(started)
-    except (ValueError, TypeError):
-        return 1
-    return min(max(0, round(passed.total_seconds() * 1_000_000)), _LONGEST_US) + 1
+    changed = moments.read(snapshot["timestamp_atualizacao"])
+    if old and changed is not None:
+        lasted: timedelta | None = changed - (_BEFORE_ALL.replace(tzinfo=UTC) if changed.tzinfo else _BEFORE_ALL)
+    else:
+        lasted = moments.passed(snapshot["timestamp_inicio"], changed)
+    return 1 if lasted is None else min(max(0, round(lasted / _MICROSECOND)), _LONGEST_US) + 1

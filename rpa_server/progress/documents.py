@@ -188,8 +188,8 @@ def sparse(session_id: str, snapshot: Snapshot, old: bool, end: deployed.End | N
         end: what the end documents report, None if they report no end.
     """
     epoch = derived_epoch("s", session_id, "" if old else str(snapshot["timestamp_inicio"]))
-    deployed.conclude(snapshot, end)
-    return sparse_state(epoch, deployed.seq_of(snapshot, old), snapshot, end)
+    is_untimed = deployed.conclude(snapshot, end)
+    return sparse_state(epoch, deployed.seq_of(snapshot, old) + is_untimed, snapshot, end)
 
 
 def _whole(number: float) -> float:

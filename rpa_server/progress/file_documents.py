@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from .. import safejson
 from ..errors import BadDocument
-from . import deployed
+from . import deployed, moments
 from .documents import (
     Document,
     errors_as_bad_document,
@@ -55,7 +55,7 @@ def from_files(
     found = _running(session_id, progress, history, journal)
     if found is None:
         return _ended(session_id, result, session)
-    end = deployed.end_of(result, session, found.started)
+    end = deployed.end_of(result, session, found.started, found.epoch if found.own else None)
     if found.sparse and progress is not None:
         return sparse(session_id, found.snapshot, deployed.is_old(progress), end)
     if end is not None and found.snapshot["final"]:
@@ -96,7 +96,7 @@ def _is_newer(full: SessionState, brief: SessionState) -> bool:
     """Tell whether a history is of a newer run than a snapshot, which every writer writes at each update."""
     if full.own and brief.own:
         return full.claim.is_newer(brief.claim)
-    return not full.own and not brief.own and full.started > brief.started
+    return not full.own and not brief.own and moments.is_before(brief.started, full.started)
 
 
 def _line(raw: bytes) -> Update | None:
@@ -114,7 +114,7 @@ def _further(progress: Document, cursor: Cursor | None, full: SessionState) -> b
     """Tell whether a snapshot is newer than the history *full* or of another run; *cursor*: own_cursor(progress)."""
     if cursor is not None:
         return cursor.epoch != full.epoch or cursor.seq > full.seq
-    return str(progress.get("timestamp_inicio") or "") > full.started
+    return moments.is_before(full.started, progress.get("timestamp_inicio"))
 
 
 def _first(history: Document) -> int:

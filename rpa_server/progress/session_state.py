@@ -13,15 +13,14 @@ never goes back; ``updates`` has no gaps and ends at the position.
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from typing import Any
 
 from .. import safejson
-from . import deployed, limits
+from . import deployed, limits, moments
 from .order import Claim, may_replace
 from .outcome import PLAN_KEYS
 from .shapes import Entry, Snapshot, View
-from .snapshot import ESTIMATES_KEY, update_of, view
+from .snapshot import ESTIMATES_KEY, NO_AGES, Ages, update_of, view
 from .update import MAX_UPDATE_BYTES, Cursor, Update
 
 #: A JSON object of any shape, read-only; objects of a known shape are in shapes.py.
@@ -75,9 +74,22 @@ class SessionState:
         """When the run began, ISO 8601 in the robot's local time."""
         return str(self.snapshot["timestamp_inicio"])
 
-    def view(self, silence_s: float = 0.0) -> View:
-        """Return the snapshot as pages get it; *silence_s*: how long the robot has been silent, see silence_s()."""
-        return view(self.snapshot, self.epoch, self.seq, silence_s)
+    def view(self, now_s: float | None = None) -> View:
+        """Return the snapshot as pages get it at *now_s* (seconds since 1970, by this computer's clock).
+
+        Without *now_s* the robot counts as not silent, and the view says nothing of how old it is.
+        """
+        ages = NO_AGES if now_s is None else self.ages(now_s)
+        silence_s = 0.0 if now_s is None else self.silence_s(now_s)
+        return view(self.snapshot, self.epoch, self.seq, silence_s, ages)
+
+    def ages(self, now_s: float) -> Ages:
+        """Return how long ago, at *now_s*, the robot last reported and its run began, both by the store's clock."""
+        since_ms = round((now_s + self.ahead_s) * 1000)
+        return Ages(
+            None if self.written_s is None else round(self.silence_s(now_s) * 1000),
+            None if self.began is None else max(0, since_ms - self.began),
+        )
 
     def silence_s(self, now_s: float) -> float:
         """Return the seconds from the last write to *now_s* (seconds since 1970, by this computer's clock).
@@ -97,11 +109,8 @@ class SessionState:
 
     def _lasted_s(self) -> float:
         """Return how long the run lasted until its last change, by its robot's clock; 0 if that can't be told."""
-        try:
-            changed = datetime.fromisoformat(str(self.snapshot["timestamp_atualizacao"]))
-            return max(0.0, (changed - datetime.fromisoformat(self.started)).total_seconds())
-        except (ValueError, TypeError):
-            return 0.0
+        lasted = moments.passed(self.started, self.snapshot["timestamp_atualizacao"])
+        return 0.0 if lasted is None else max(0.0, lasted.total_seconds())
 
     @property
     def claim(self) -> Claim:
@@ -194,7 +203,8 @@ def supersede(known: SessionState, fresh: SessionState) -> SessionState:
     snapshot = fresh.snapshot.copy()
     deployed.keep_seen(known.snapshot, snapshot)
     seq = max(fresh.seq, known.seq + 1) if fresh.epoch == known.epoch else fresh.seq
-    return replace(sparse_state(fresh.epoch, seq, snapshot, fresh.end, fresh.content), written_s=fresh.written_s)
+    state = sparse_state(fresh.epoch, seq, snapshot, fresh.end, fresh.content)
+    return replace(state, written_s=fresh.written_s, ahead_s=fresh.ahead_s, began=fresh.began)
 
 
 def _kept(known: SessionState, newest: SessionState | None) -> SessionState:
@@ -204,7 +214,7 @@ def _kept(known: SessionState, newest: SessionState | None) -> SessionState:
 def _written_later(known: SessionState, fresh: SessionState) -> bool:
     if known.written_s is not None and fresh.written_s is not None and known.written_s != fresh.written_s:
         return fresh.written_s > known.written_s
-    return fresh.seq > known.seq if fresh.epoch == known.epoch else fresh.started > known.started
+    return fresh.seq > known.seq if fresh.epoch == known.epoch else moments.is_before(known.started, fresh.started)
 
 
 def later(one: SessionState | None, other: SessionState | None) -> SessionState | None:
@@ -217,7 +227,7 @@ def later(one: SessionState | None, other: SessionState | None) -> SessionState 
         return one or other
     if one.epoch != other.epoch:
         if not one.own and not other.own:
-            return max(one, other, key=lambda state: (state.started, not state.sparse, state.seq, state.epoch))
+            return max(one, other, key=_foreign_order)
         earlier, newer = (one, other) if other.claim.is_newer(one.claim) else (other, one)
         return newer if may_replace(newer.claim, earlier.claim, _apart_s(earlier, newer)) else earlier
     ahead, behind = (one, other) if one.seq >= other.seq else (other, one)
@@ -226,6 +236,10 @@ def later(one: SessionState | None, other: SessionState | None) -> SessionState 
     if len(ahead.updates) >= ahead.seq - behind.seq and behind.updates:
         merged.updates = joined(behind, ahead)
     return merged
+
+
+def _foreign_order(state: SessionState) -> tuple[float, bool, int, str]:
+    return moments.rank(state.started), not state.sparse, state.seq, state.epoch
 
 
 def _apart_s(earlier: SessionState, newer: SessionState) -> float:

@@ -2,8 +2,9 @@
 
 Only types, no code. Conventions for all of them:
 
-* A time is ISO 8601 text in the robot's local time, without a zone, to the microsecond. It is compared only with other
-  times of the same session, never with the server's clock.
+* A time is ISO 8601 text in the robot's local time, without a zone, to the microsecond; deployed robots have other
+  forms, see moments.py. It is for people to read, and is compared only with other times of the same session, never with
+  the server's or a visitor's clock: pages get ``idade_ms`` and ``duracao_ms`` to count on from.
 * A price is text as the insurer's page showed it: ``R$4.631,57``, ``R$ 4.025,00`` with a no-break space, or ``N/A``.
 * *Tracker* means rpa_server.tracker, or the server itself on behalf of a robot that publishes over HTTP. *Deployed
   robot* means one that writes its files or Redis keys without our tracker: these have no ``epoch``, ``seq``, ``estado``
@@ -42,7 +43,7 @@ class Coverage(TypedDict, total=False):
 
     indice: int  # 1, 2, 3 …
     nome_cobertura: str
-    nome: str  # the same text as ``nome_cobertura``; snapshot.with_names() adds it for pages that read this key
+    nome: str  # the same text as ``nome_cobertura``; coverages.with_names() adds it for pages that read this key
     valores: PriceRange
     beneficios: list[Benefit]
     texto_completo: str
@@ -127,6 +128,8 @@ class View(Snapshot):
 
     epoch: str | None
     seq: int
+    idade_ms: int | None  # milliseconds since the robot's last report; null if the store can't tell
+    duracao_ms: int | None  # milliseconds since the run began; null if that is not known
     estimativas: Estimates | None
     resultado: Result | None  # null before the end, or if there are no plans
 
@@ -246,6 +249,8 @@ class SyncMessage(TypedDict):
     seq: int  # 0 while nothing is known
     recovered: bool  # every update after the client's cursor follows
     snapshot: View | None  # null if the updates follow, or if nothing is known
+    idade_ms: int | None  # as in View; of the newest update, also if that one is still to follow
+    duracao_ms: int | None  # as in View
     heartbeat_ms: int  # milliseconds between the server's heartbeats
 
 

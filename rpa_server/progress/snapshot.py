@@ -10,12 +10,12 @@ estimates are replaced only by newer estimates.
 import math
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import Any, TypeGuard, cast
+from typing import Any, NamedTuple, TypeGuard, cast
 
 from ..errors import BadDocument
 from . import soundness
 from .outcome import PLAN_KEYS, Estado, outcome, silent
-from .shapes import Coverage, Entry, ErrorRecord, Estimates, Evento, Result, Snapshot, UpdateMessage, View
+from .shapes import Entry, ErrorRecord, Estimates, Evento, Result, Snapshot, UpdateMessage, View
 from .update import Update, make_update
 
 #: The values of ``etapa`` with which an entry is not a step; the update of the entry has the value as ``evento``.
@@ -254,12 +254,29 @@ def estado(snapshot: Snapshot, silence_s: float = 0.0) -> Estado:
     return silent(snapshot["etapa_atual"], text, snapshot["erros"], silence_s) or snapshot["estado"]
 
 
-def view(snapshot: Snapshot, epoch: str | None, seq: int, silence_s: float = 0.0) -> View:
+class Ages(NamedTuple):
+    """How old what a page gets is when it is made, by the clock of the store; pages count on from there.
+
+    Attributes:
+        idade_ms: milliseconds since the robot last reported something; None if the store can't tell.
+        duracao_ms: milliseconds since the run began; None if that is not known.
+    """
+
+    idade_ms: int | None
+    duracao_ms: int | None
+
+
+#: Of a snapshot without a time at which it is shown, or while nothing is known.
+NO_AGES = Ages(None, None)
+
+
+def view(snapshot: Snapshot, epoch: str | None, seq: int, silence_s: float = 0.0, ages: Ages = NO_AGES) -> View:
     """Return the snapshot as pages get it: with its position, and with estimates and result under keys of their own.
 
     Args:
         epoch, seq: the position of the snapshot.
         silence_s: how long the robot has been silent, in seconds, see estado().
+        ages: how old the snapshot is.
     """
     extra = snapshot["dados_extra"]
     result = cast("Result", {key: extra[key] for key in PLAN_KEYS if key in extra})
@@ -268,22 +285,8 @@ def view(snapshot: Snapshot, epoch: str | None, seq: int, silence_s: float = 0.0
         "estado": estado(snapshot, silence_s),
         "epoch": epoch,
         "seq": seq,
+        "idade_ms": ages.idade_ms,
+        "duracao_ms": ages.duracao_ms,
         "estimativas": cast("Estimates", estimates) if isinstance(estimates := extra.get(ESTIMATES_KEY), dict) else None,
         "resultado": result if result and snapshot["final"] else None,
     }
-
-
-def with_names(estimates: Estimates | dict[str, Any]) -> Estimates:
-    """Copy *estimates* so that every coverage has both ``nome`` and ``nome_cobertura``: pages read either."""
-    copied = cast("Estimates", {**estimates})
-    items = copied.get("coberturas_detalhadas")
-    if isinstance(items, list):
-        copied["coberturas_detalhadas"] = [_named(item) for item in items]
-    return copied
-
-
-def _named(item: Coverage) -> Coverage:
-    if not isinstance(item, dict):  # a robot may put anything into the list
-        return item
-    name = item.get("nome") or item.get("nome_cobertura") or ""
-    return {**item, "nome": name, "nome_cobertura": item.get("nome_cobertura") or name}

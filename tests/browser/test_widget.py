@@ -1,12 +1,30 @@
 """The widget in another site's page, with a real server: every state, lost connections, a reload."""
 
+import os
 import re
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+import aiohttp
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Browser, expect
 
-from tests.support.browser.stage import MARKS, PLANS, PRICELESS, STATES, UNREAD, Stage, findings_of_axe
+from rpa_server.backends.files import json_files
+from rpa_server.progress.run import Run
+from tests.support.browser.stage import (
+    MARKS,
+    PLANS,
+    PRICELESS,
+    STATES,
+    UNREAD,
+    EmbeddingSite,
+    Stage,
+    findings_of_axe,
+    watched,
+)
+from tests.support.server import Server
 
 pytestmark = MARKS
 
@@ -142,6 +160,66 @@ async def test_a_late_step_is_shown_and_the_bar_still_waits_for_it(stage: Stage)
     await expect(stage.part("steps")).to_have_text("Etapa 9 de 15")
     await expect(stage.part("status")).not_to_contain_text("etapa 8")
     assert late <= int((await stage.part("percent").inner_text()).rstrip("%"))
+
+
+def write_run(data_dir: Path, session: str, ago_s: float, silent_s: float) -> None:
+    """Write the files of a robot in UTC whose run began *ago_s* ago, and that is silent for *silent_s*, in step 8."""
+    now_s = time.time()
+    began = datetime.fromtimestamp(now_s - ago_s, UTC).replace(tzinfo=None)
+    run = Run(session, "a1", began, began=round((now_s - ago_s) * 1000))
+    run.start(began)
+    last = ago_s - silent_s
+    for step, seconds in enumerate([1, 2, 3, 4, 4.1, 4.2, last - 8, last - 7]):
+        run.step(step, f"Passo {step}", began + timedelta(seconds=seconds))
+    run.step(8, "Passo 8", began + timedelta(seconds=last - 6))
+    run.step(8, "Ainda no passo 8", began + timedelta(seconds=last))
+    data_dir.mkdir(exist_ok=True)
+    json_files.write_all(data_dir, session, run.documents())
+    for path in data_dir.iterdir():
+        os.utime(path, (now_s - silent_s, now_s - silent_s))
+
+
+async def shown(stage: Stage) -> tuple[int, int]:
+    """Return what the page shows: the bar's percentage, and the seconds of the run."""
+    await expect(stage.part("steps")).to_have_text("Etapa 8 de 15")
+    clock = re.findall(r"\d+", await stage.part("elapsed").inner_text())
+    seconds = sum(int(part) * unit for part, unit in zip(reversed(clock), (1, 60, 3600), strict=False))
+    return int((await stage.part("percent").inner_text()).rstrip("%")), seconds
+
+
+@pytest.mark.parametrize("transport", ["websocket", "sse", "polling"])
+@pytest.mark.parametrize("zone", ["America/Sao_Paulo", "Asia/Tokyo"])
+async def test_a12_a_reload_in_mid_step_takes_nothing_back(
+    browser: Browser, http: aiohttp.ClientSession, tmp_path: Path, zone: str, transport: str
+) -> None:
+    """With robot and server in UTC and the visitor elsewhere, a page that comes 25 s into a silence shows the run's true
+    time, and after a reload neither its time nor its bar has gone back.
+    """
+    server = Server(tmp_path / "rpa_data", RPA_ALLOWED_ORIGINS="*", TZ="UTC").start()
+    site = EmbeddingSite(server.url)
+    await site.start()
+    context = await browser.new_context(viewport={"width": 640, "height": 400}, timezone_id=zone)
+    try:
+        async with watched(context) as page:
+            stage = Stage(http, site, page)
+            write_run(tmp_path / "rpa_data", stage.session, 61, 25)
+            await stage.open(f'show="bar,steps,eta" transport="{transport}"')
+            percent, seconds = await shown(stage)
+            await page.screenshot(path=tmp_path / "before.png")
+            assert 61 <= seconds < 76
+            for _ in range(2):
+                await page.reload()
+                again, later = await shown(stage)
+                assert percent <= again < 70 and seconds <= later < 90
+            await page.screenshot(path=tmp_path / "after.png")
+            await page.evaluate("sessionStorage.clear()")
+            await page.reload()
+            again, later = await shown(stage)
+            assert percent <= again < 70 and seconds <= later < 90
+    finally:
+        await context.close()
+        await site.stop()
+        server.stop()
 
 
 async def test_a_reload_goes_on_where_it_was(stage: Stage) -> None:

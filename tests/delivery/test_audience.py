@@ -6,6 +6,7 @@ from typing import Any, cast
 from rpa_server.delivery.audience import Audience
 from rpa_server.delivery.context import Counters, SessionContext
 from rpa_server.delivery.wire.welcome import Welcome
+from rpa_server.progress.snapshot import NO_AGES
 from rpa_server.progress.update import Update
 from tests.support.sessions import SESSION, ManualClock, Robot, Viewer
 
@@ -18,7 +19,7 @@ def make() -> tuple[Audience, Counters]:
 
 
 def welcome() -> Welcome:
-    return Welcome(SESSION, 15_000, None, None)
+    return Welcome(SESSION, 15_000, None, None, NO_AGES)
 
 
 def begin(audience: Audience, viewer: Viewer) -> Viewer:

@@ -112,7 +112,7 @@ async def test_a_native_socket_gets_updates_untouched() -> None:
 
 
 async def test_a_native_socket_is_synced_with_the_whole_state() -> None:
-    """A sync has the session, its position and snapshot, the heartbeat, whether it is recovered, and nothing else."""
+    """A sync has the session, position, snapshot, ages, heartbeat, whether it is recovered, and nothing else."""
     wire, robot = Wire(), Robot(steps=3)
     session = await known(robot)
     NativeSocket(wire).sync(session.welcome())
@@ -124,6 +124,8 @@ async def test_a_native_socket_is_synced_with_the_whole_state() -> None:
         "seq": 3,
         "recovered": False,
         "snapshot": session.welcome().snapshot,
+        "idade_ms": None,
+        "duracao_ms": None,
         "heartbeat_ms": 15000,
     }
 

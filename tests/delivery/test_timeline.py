@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from rpa_server.delivery.timeline import FRESH_S, Change, Timeline, Verdict
 from rpa_server.errors import BadDocument
 from rpa_server.progress.session_state import SessionState
+from rpa_server.progress.snapshot import Ages
 from rpa_server.progress.update import HISTORY, START, Cursor, Update
 from tests.support.sessions import SESSION, Robot
 
@@ -30,8 +31,8 @@ def damaged(seq: int) -> Update:
 def fooled(robot: Robot) -> Timeline:
     """Return a timeline that has what *robot* did so far and one more step, and then took a damaged update for the next."""
     timeline = known(robot)
-    timeline.accept(robot.step())
-    assert timeline.offer(damaged(robot.run.seq + 1).raw) is not None
+    timeline.accept(robot.step(), 0.0)
+    assert timeline.offer(damaged(robot.run.seq + 1).raw, 0.0) is not None
     return timeline
 
 
@@ -42,9 +43,9 @@ def test_the_very_next_update_is_taken_by_its_bytes() -> None:
     """Once an update was accepted, offer() recognises the next one by its first bytes, without parsing it."""
     robot = Robot(steps=2)
     timeline = known(robot)
-    assert timeline.accept(robot.step()) is Verdict.NEXT
+    assert timeline.accept(robot.step(), 0.0) is Verdict.NEXT
     update = robot.step()
-    taken = timeline.offer(update.raw)
+    taken = timeline.offer(update.raw, 0.0)
     assert taken is not None
     assert (taken.cursor, taken.raw) == (update.cursor, update.raw)
     assert timeline.cursor == Cursor("aaaa", 4)
@@ -55,10 +56,10 @@ def test_what_is_not_the_next_update_is_left_alone(steps: int) -> None:
     """offer() returns None for a seen update, one ahead, and a truncated next one, and changes nothing."""
     robot = Robot(steps=2)
     timeline = known(robot)
-    timeline.accept(robot.step())
+    timeline.accept(robot.step(), 0.0)
     ahead = robot.steps(3)
     raw = ahead[0].raw[:-2] if steps < 0 else (robot.run.updates[2] if steps == 0 else ahead[1]).raw
-    assert timeline.offer(raw) is None
+    assert timeline.offer(raw, 0.0) is None
     assert timeline.cursor == Cursor("aaaa", 3)
 
 
@@ -68,12 +69,12 @@ def test_every_update_has_its_verdict() -> None:
     timeline = known(robot)
     following = robot.steps(3)
     verdicts = [
-        timeline.accept(update)
+        timeline.accept(update, 0.0)
         for update in (following[1], following[0], following[0], Robot("bbbb", steps=1).step(), damaged(1))
     ]
     assert verdicts == [Verdict.AHEAD, Verdict.NEXT, Verdict.SEEN, Verdict.AHEAD, Verdict.SEEN]
-    assert timeline.accept(Update(b'{"etapa":3,"mensagem":"x"}', None, 0, False)) is Verdict.UNNUMBERED
-    assert Timeline(SESSION, 1).accept(following[0]) is Verdict.AHEAD
+    assert timeline.accept(Update(b'{"etapa":3,"mensagem":"x"}', None, 0, False), 0.0) is Verdict.UNNUMBERED
+    assert Timeline(SESSION, 1).accept(following[0], 0.0) is Verdict.AHEAD
 
 
 def test_an_update_that_can_not_be_folded_is_reported_once() -> None:
@@ -108,7 +109,7 @@ def test_e7_a_state_with_damage_is_not_replaced_by_an_earlier_run() -> None:
 def test_e7_what_is_parsed_before_it_is_taken_moves_nothing() -> None:
     """After a read, an update that can't be folded is dropped at once: take_damage() says so, the state stays."""
     timeline = known(Robot(steps=2))
-    assert timeline.accept(damaged(3)) is Verdict.DAMAGED
+    assert timeline.accept(damaged(3), 0.0) is Verdict.DAMAGED
     assert isinstance(timeline.take_damage(), BadDocument)
     assert timeline.cursor == Cursor("aaaa", 2)
     assert timeline.adopt(Robot(steps=2).state()) is None
@@ -118,24 +119,20 @@ def test_e7_another_update_of_the_same_number_brings_doubt() -> None:
     """If the real update of a number comes after a forged one, the store is asked; the same one again is no reason."""
     robot = Robot(steps=2)
     timeline, real = known(robot), robot.step()
-    assert timeline.accept(Robot(steps=2).step("forged")) is Verdict.NEXT
-    assert timeline.accept(real) is Verdict.SEEN
+    assert timeline.accept(Robot(steps=2).step("forged"), 0.0) is Verdict.NEXT
+    assert timeline.accept(real, 0.0) is Verdict.SEEN
     assert timeline.take_damage() is not None
     assert timeline.adopt(robot.state()) is not None
-    assert [timeline.accept(update) for update in robot.run.updates] == [Verdict.SEEN] * 3
+    assert [timeline.accept(update, 0.0) for update in robot.run.updates] == [Verdict.SEEN] * 3
     assert timeline.take_damage() is None
 
 
 def test_b19_the_stored_snapshot_stands_in_for_what_could_not_be_folded() -> None:
     """After an update that can't be folded a read at the same position, or a later one, brings the snapshot."""
     robot = Robot(steps=2)
-    timeline = known(robot)
-    behind = robot.state()
-    robot.finish()
-    assert timeline.accept(damaged(3)) is Verdict.NEXT
-    assert timeline.adopt(behind) is None
+    timeline = fooled(robot)
     assert timeline.state is not None
-    assert timeline.state.snapshot["final"] is False
+    robot.finish()
     assert timeline.adopt(robot.state()) == Change(None)
     assert timeline.state.snapshot == robot.run.snapshot
     assert timeline.final
@@ -146,9 +143,9 @@ def test_what_is_kept_is_bounded_and_the_snapshot_has_it_all() -> None:
     """A timeline keeps fewer than 2 * HISTORY updates, and its snapshot includes those that were dropped."""
     robot = Robot(steps=1)
     timeline = known(robot)
-    timeline.accept(robot.run.error("Placa recusada", "", robot.run_time()))
+    timeline.accept(robot.run.error("Placa recusada", "", robot.run_time()), 0.0)
     for update in robot.steps(2 * HISTORY):
-        timeline.accept(update)
+        timeline.accept(update, 0.0)
     state = timeline.state
     assert state is not None
     assert HISTORY <= len(state.updates) < 2 * HISTORY
@@ -162,7 +159,7 @@ def test_a_read_that_brings_nothing_new_is_no_change() -> None:
     """adopt() is None for a read that finds nothing, the known state, or an earlier one."""
     robot = Robot(steps=2)
     timeline, before = known(robot), robot.state()
-    timeline.accept(robot.step())
+    timeline.accept(robot.step(), 0.0)
     assert [timeline.adopt(state) for state in (None, before, robot.state())] == [None, None, None]
     assert timeline.cursor == Cursor("aaaa", 3)
 
@@ -196,7 +193,7 @@ def test_a_crowd_shares_one_welcome_until_something_moves() -> None:
     assert timeline.welcome(None, FRESH_S, 0.0, shared=True) is first
     assert timeline.welcome(None, FRESH_S + 0.1, 0.0, shared=True) is not first
     last = timeline.welcome(None, FRESH_S + 0.1, 0.0, shared=True)
-    timeline.accept(robot.step())
+    timeline.accept(robot.step(), 0.0)
     moved = timeline.welcome(None, FRESH_S + 0.1, 0.0, shared=True)
     assert (last.at, moved.at) == (Cursor("aaaa", 2), Cursor("aaaa", 3))
 
@@ -211,6 +208,43 @@ def test_a_welcome_tells_the_silence() -> None:
     early, late = timeline.welcome(None, 0.0, 1001.0), timeline.welcome(None, 9.0, 5000.0)
     assert early.snapshot is not None and late.snapshot is not None
     assert (early.snapshot["estado"], late.snapshot["estado"]) == ("executando", "expirado")
+
+
+def test_a12_a_welcome_tells_how_old_the_state_is() -> None:
+    """A Welcome tells the age of the robot's last report and of its run, by the clock of the store, which is ahead."""
+    state = Robot(steps=2).state()
+    state.written_s, state.ahead_s, state.began = 1_000_010.0, 10.0, 999_910_000
+    timeline = Timeline(SESSION, 15_000)
+    timeline.adopt(state)
+    welcome = timeline.welcome(None, 0.0, 1_000_025.5)
+    assert welcome.ages == Ages(25_500, 125_500)
+    assert welcome.snapshot is not None
+    assert (welcome.snapshot["idade_ms"], welcome.snapshot["duracao_ms"]) == welcome.ages
+    assert timeline.welcome(Cursor("aaaa", 1), 0.0, 1_000_025.5).ages == welcome.ages
+
+
+@pytest.mark.parametrize("fast", [False, True])
+def test_a12_a_live_update_is_as_old_as_its_arrival(fast: bool) -> None:
+    """After a live update the age counts from its arrival, the duration from the beginning all the same."""
+    robot = Robot(steps=2)
+    state = robot.state()
+    state.written_s, state.ahead_s, state.began = 1_000_010.0, 10.0, 999_910_000
+    timeline = Timeline(SESSION, 15_000)
+    timeline.adopt(state)
+    timeline.accept(robot.step(), 1_000_020.0)
+    if fast:
+        timeline.offer(robot.step().raw, 1_000_020.0)
+    timeline.adopt(robot.state())  # a read that finds nothing new does not make it younger
+    assert timeline.welcome(None, 0.0, 1_000_045.0).ages == Ages(25_000, 145_000)
+
+
+def test_a12_ages_that_are_not_known_are_none() -> None:
+    """Without times of the store, and while nothing is known, no age is told."""
+    for timeline in (Timeline(SESSION, 15_000), known(Robot(steps=2))):
+        assert timeline.state is None or timeline.state.written_s is None
+        if timeline.state is not None:
+            timeline.state.began = None
+        assert timeline.welcome(None, 0.0, 5.0).ages == Ages(None, None)
 
 
 def test_a_cursor_that_says_from_the_beginning_is_given_its_run() -> None:
@@ -246,13 +280,13 @@ class Course:
         self.record(0)
 
     def offer(self, number: int) -> None:
-        if self.wire and (taken := self.timeline.offer(self.wire[number % len(self.wire)].raw)) is not None:
+        if self.wire and (taken := self.timeline.offer(self.wire[number % len(self.wire)].raw, 0.0)) is not None:
             self._follow(taken)
 
     def accept(self, number: int) -> None:
         if self.wire:
             update = self.wire[number % len(self.wire)]
-            if self.timeline.accept(update) is Verdict.NEXT:
+            if self.timeline.accept(update, 0.0) is Verdict.NEXT:
                 self._follow(update)
 
     def adopt(self, number: int) -> None:

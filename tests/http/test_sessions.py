@@ -58,6 +58,43 @@ async def test_a_poll_is_the_whole_state(serve: Serve, data_dir: Path) -> None:
     assert "aaaa:3" in etag
 
 
+@pytest.mark.parametrize("query", [{}, {"after": "aaaa:2"}])
+async def test_a12_a_poll_tells_how_old_it_is(serve: Serve, data_dir: Path, query: dict[str, str]) -> None:
+    """A snapshot has the milliseconds since the robot's last report and since the run began, by the store's clock."""
+    client = await serve()
+    robot = Robot()
+    robot.run.rebase(round((time.time() - 61) * 1000))
+    robot.steps(3)
+    stored(data_dir, robot)
+    for path in data_dir.iterdir():
+        os.utime(path, (time.time() - 25, time.time() - 25))
+    for _ in range(2):
+        _, body, etag = await poll(client, **query)
+        assert 25_000 <= body["snapshot"]["idade_ms"] < 40_000
+        assert 61_000 <= body["snapshot"]["duracao_ms"] < 76_000
+    assert (await poll(client, etag))[0] == 304
+
+
+async def test_a12_a_stream_tells_how_old_the_run_is(serve: Serve, data_dir: Path) -> None:
+    """The sync tells both ages, with the whole state and without; after a live update the age begins anew."""
+    client = await serve()
+    robot = stored(data_dir, Robot(steps=3))
+    for path in data_dir.iterdir():
+        os.utime(path, (time.time() - 25, time.time() - 25))
+    async with native(client) as stream:
+        whole = await receive(stream)
+        async with native(client, after="aaaa:1") as other:
+            rest = await receive(other)
+        assert min(whole["idade_ms"], whole["snapshot"]["idade_ms"], rest["idade_ms"]) >= 25_000
+        assert min(whole["duracao_ms"], whole["snapshot"]["duracao_ms"], rest["duracao_ms"]) >= 25_000
+        hub_of(client).publish(SESSION, robot.step())
+        await receive(stream)
+        async with native(client) as other:
+            fresh = await receive(other)
+        assert fresh["seq"] == 4
+        assert fresh["idade_ms"] < 20_000 < fresh["duracao_ms"]
+
+
 async def test_a_poll_is_stored_by_no_cache(serve: Serve, data_dir: Path) -> None:
     """The headers of a poll's answer forbid caches to store it and browsers to guess its type."""
     stored(data_dir, Robot(steps=3))

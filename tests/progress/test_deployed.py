@@ -1,5 +1,7 @@
 """How the deployed robot's snapshots and end documents, of all its generations, are interpreted."""
 
+import time
+from collections.abc import Iterator
 from typing import Any, cast
 
 import pytest
@@ -177,3 +179,150 @@ def test_a_snapshot_is_numbered_by_how_long_its_run_has_lasted() -> None:
     assert deployed.seq_of(changed, False) == 8
     assert deployed.seq_of(changed, True) > 10**14
     assert deployed.seq_of(snapshot(timestamp_atualizacao="ontem"), False) == 1
+
+
+# -- times of an end
+
+
+@pytest.mark.parametrize(
+    ("at", "counts"),
+    [
+        ("2025-10-09 19:19:39", True),
+        ("2025-10-09 19:19:39.123456", True),
+        ("2025-10-09 19:17:59", False),
+        (1760048379, True),
+        (1760048379123, True),
+        ("1760048379", True),
+        ("2025-10-09T22:19:39Z", True),
+        ("2025-10-10T00:19:39+02:00", True),
+        ("2025-10-08T22:19:39Z", False),
+        ("há pouco", True),
+    ],
+)
+def test_a10_an_end_counts_in_whatever_form_its_time_is(at: object, counts: bool) -> None:
+    """A run that began at 19:18 has ended if the end document's time means a later moment, or one that can't be
+    compared; a time that is earlier in every zone is an earlier run's.
+    """
+    progress = {**recordings.progress_of(recordings.ALL["success"]), "timestamp_inicio": "2025-10-09T19:18:00.5"}
+    progress |= {"status": "executando", "timestamp_atualizacao": "2025-10-09T19:19:38.5", "etapa_atual": 15}
+    result = {"status": "success", "timestamp_fim": at, "dados_finais": recordings.plans(), "session_id": "s1"}
+    found = from_files("s1", progress, None, result=result)
+    assert found is not None
+    assert found.view()["estado"] == ("sucesso" if counts else "executando")
+    before = from_files("s1", progress, None)
+    assert before is not None
+    assert (found.seq > before.seq) is counts
+
+
+@pytest.mark.parametrize("form", ["2025-10-09T22:18:00Z", "2025-10-09T19:18:00-03:00"])
+def test_a10_offsets_are_compared_as_moments(form: str) -> None:
+    """Of a run whose times have zones, an end in another zone counts if it is the later moment."""
+    end = {"status": "success", "timestamp_fim": "2025-10-10T00:19:39+02:00"}
+    assert deployed.end_of(end, None, form) is not None
+    assert deployed.end_of({**end, "timestamp_fim": "2025-10-10T00:17:39+02:00"}, None, form) is None
+    assert deployed.end_of({**end, "timestamp_fim": 1760048279}, None, form) is None
+
+
+@pytest.mark.parametrize(
+    ("begun", "counts"),
+    [("2025-10-09 19:18:00", True), ("2025-10-09T19:17:59.995", True), ("2025-10-09T18:00:00", False), (None, True)],
+)
+def test_a10_where_times_cant_be_compared_the_session_document_shows_the_run(begun: str | None, counts: bool) -> None:
+    """An end whose zone is unknown counts unless the session document beside it began before the run did."""
+    result = {"status": "success", "timestamp_fim": "2025-10-09T22:19:39Z"}
+    session = {"timestamp_inicio": begun, "timestamp_fim": "2025-10-09T22:19:39Z", "status": "success"}
+    assert (deployed.end_of(result, session, "2025-10-09T19:18:00") is not None) is counts
+    assert (deployed.end_of(None, session, "2025-10-09T19:18:00") is not None) is counts
+
+
+def test_a10_a_session_document_of_this_very_beginning_is_this_runs() -> None:
+    """A session document with the run's own beginning ends the run, even if the robot's clock went back meanwhile."""
+    session = {"timestamp_inicio": "2025-10-09T00:10:00", "timestamp_fim": "2025-10-08T23:30:00", "status": "success"}
+    assert deployed.end_of(None, session, "2025-10-09T00:10:00") is not None
+    assert deployed.end_of(None, session, "2025-10-09T00:20:00") is None
+
+
+@pytest.mark.parametrize("at", ["2001-01-01T00:00:00", "2025-10-09T19:19:39", 5])
+def test_a10_an_end_document_with_an_epoch_is_that_runs(at: object) -> None:
+    """Our tracker's end documents name their run: they count for it, whatever their times, and for no other."""
+    result = {"status": "success", "timestamp_fim": at, "epoch": "aaaa", "seq": 9}
+    assert deployed.end_of(result, None, "2025-10-09T19:18:00", "aaaa") is not None
+    assert deployed.end_of(result, None, "2000-01-01T00:00:00", "bbbb") is None
+    assert deployed.end_of(result, None, "2000-01-01T00:00:00") is None
+    assert deployed.end_of(result, None, "") is not None
+
+
+@pytest.mark.parametrize("started", ["2025-10-09 19:18:00", "2025-10-09T19:18:00.5", "1760048279"])
+def test_a10_ends_alone_are_a_run_in_any_form(started: str) -> None:
+    """With only end documents left, the run's times are told whatever their form."""
+    session = {"timestamp_inicio": started, "timestamp_fim": 1760048379, "status": "success", "total_etapas": 15}
+    found = from_files("s1", None, None, session=session)
+    assert found is not None
+    assert (found.view()["estado"], found.seq > 0) == ("sucesso", True)
+
+
+def test_a10_a_later_run_is_later_in_any_form() -> None:
+    """A snapshot of a later run wins over a history, and a history over an earlier snapshot, as times tell."""
+    history = recordings.ALL["success"]
+    began = history["timestamp_inicio"].replace("T", " ")
+    progress = {**recordings.progress_of(history), "timestamp_inicio": began}
+    found = from_files("s1", progress, history)
+    assert found is not None and not found.sparse
+    later = {**progress, "timestamp_inicio": "2099-01-01 00:00:00", "timestamp_atualizacao": "2099-01-01 00:00:01"}
+    found = from_files("s1", later, history)
+    assert found is not None and found.sparse
+
+
+# -- zones
+
+
+@pytest.fixture(params=["UTC", "America/Sao_Paulo", "Asia/Tokyo"])
+def zone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let this computer be in a zone."""
+    monkeypatch.setenv("TZ", request.param)
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+def brasilia(**more: Any) -> Document:
+    """Return a snapshot of v3.5.0 as a robot in Brasília wrote it at 18:08:47, 12.5 s into its run."""
+    return {**V350, "timestamp": 1758748127.115589, "created_at": "2025-09-24T18:08:47.115589", **more}
+
+
+@pytest.mark.usefixtures("zone")
+def test_a11_v350_is_read_in_its_own_zone() -> None:
+    """Epoch ``timestamp``, local ``finished_at``: wherever the server is, a success with a price is one."""
+    result = {**RESULT350, "finished_at": "2025-09-24T18:11:57.223034"}
+    found = from_files("s1", brasilia(), None, result=result)
+    assert found is not None
+    assert found.view()["estado"] == "sucesso"
+    assert found.view()["resultado"] == recordings.plans()
+    assert found.started == "2025-09-24T18:08:34.615589"
+    assert found.snapshot["timestamp_atualizacao"] == "2025-09-24T18:11:57.223034"
+    assert found.seq == 180_900_717_223_035
+
+
+@pytest.mark.usefixtures("zone")
+@pytest.mark.parametrize("created", ["2025-09-24T18:08:47.115589", None], ids=["zone known", "zone unknown"])
+def test_a11_an_end_of_an_earlier_v350_run_is_none(created: str | None) -> None:
+    """The result of an earlier run under the id does not end this one: times show it, or the session document."""
+    result = {**RESULT350, "finished_at": "2025-09-24T18:05:00"}
+    session = {"start_time": "2025-09-24T18:08:34.61", "status": "running", "created_at": "2025-09-24T18:08:34.62"}
+    found = from_files("s1", brasilia(created_at=created), None, result=result, session=session)
+    assert found is not None
+    assert found.view()["estado"] == "executando"
+
+
+@pytest.mark.usefixtures("zone")
+@pytest.mark.parametrize("created", [None, "2025-09-24T18:07:00", "ontem"])
+def test_a11_without_a_zone_the_end_counts(created: str | None) -> None:
+    """Where nothing shows the zone, times are not compared: the run has ended, and its numbers go on."""
+    running = from_files("s1", brasilia(created_at=created), None)
+    result = {**RESULT350, "finished_at": "2025-09-24T18:11:57.223034"}
+    found = from_files("s1", brasilia(created_at=created), None, result=result)
+    assert found is not None and running is not None
+    assert found.view()["estado"] == "sucesso"
+    assert (found.epoch, found.seq) == (running.epoch, running.seq + 1)
+    assert found.snapshot["timestamp_atualizacao"] == "2025-09-24T21:08:47.115589+00:00"

@@ -294,6 +294,7 @@ def test_a_view_has_the_keys_of_the_contract() -> None:
     assert set(snapshots.view(begin(), None, 0)) == {
         "session_id", "etapa_atual", "total_etapas", "percentual", "status", "mensagem", "timestamp_inicio",
         "timestamp_atualizacao", "dados_extra", "erros", "epoch", "seq", "estado", "final", "estimativas", "resultado",
+        "idade_ms", "duracao_ms",
     }  # fmt: skip
 
 

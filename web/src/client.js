@@ -38,12 +38,12 @@ const methods = (client, coordinator, emitter) => ({
   reconnect() {
     coordinator._reconnect();
   },
-  snapshot: () => coordinator._run._snapshot,
+  snapshot: () => coordinator._intake._snapshot,
   async done() {
     while (!coordinator._run._isFinal && client.state !== 'closed') await emitter._events().next();
     const failure = coordinator._reporter._failure;
     if (failure || !coordinator._run._isFinal) throw failure || new RPAError('closed');
-    return coordinator._run._snapshot;
+    return coordinator._intake._snapshot;
   },
   stats: () => coordinator._stats(),
   [Symbol.asyncIterator]: () => emitter._events(),

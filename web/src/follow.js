@@ -4,6 +4,7 @@
 // has the two separately; and when the run can't be followed any more, the view does not say that the run failed. After
 // the end of following no timer is left.
 
+import { stepAge } from './ages.js';
 import { RPAProgressClient } from './client.js';
 import { DemoSocket } from './demo-socket.js';
 import { isQuote } from './outcome.js';
@@ -58,12 +59,12 @@ class FollowedRun {
     this._client.disconnect();
   }
 
-  /** Return the snapshot; its number of steps is the page's if given, but at least the step reached. */
+  /** Return the snapshot with the age of its step; its number of steps is the page's if given, but at least the step. */
   _snapshot() {
     const snapshot = this._client.snapshot();
     if (!snapshot) return snapshot;
     const steps = this._steps || snapshot.total_etapas;
-    return { ...snapshot, total_etapas: Math.max(steps, snapshot.etapa_atual) };
+    return { ...snapshot, total_etapas: Math.max(steps, snapshot.etapa_atual), _stepMs: stepAge(snapshot) };
   }
 
   _takeIn(kind, detail) {
@@ -88,7 +89,7 @@ class FollowedRun {
 
   _progress(snapshot, update) {
     if (snapshot.epoch !== this._model._epoch) this._log.length = 0;
-    this._model = applySnapshot(this._model, { ...snapshot, erro: update.erro }, Date.now());
+    this._model = applySnapshot(this._model, { ...snapshot, erro: update.erro });
     this._log.push([plainText(update.timestamp).slice(11, 19), plainText(update.mensagem)]);
   }
 
@@ -112,10 +113,9 @@ class FollowedRun {
   _view() {
     const { _get: get } = this;
     const snapshot = this._snapshot();
-    const now = Date.now();
-    if (snapshot && !this._isLostForGood) this._model = advance(this._model, snapshot, now);
+    if (snapshot && !this._isLostForGood) this._model = advance(this._model, snapshot);
     const view = describe(this._model, snapshot ?? {}, this._lang);
-    this._addConnection(view, now);
+    this._addConnection(view, Date.now());
     if ((this._isErrorTaken && view.on.error) || get('on-error') === 'event') view.erro = '';
     if (this._isResultTaken) view.plans = [];
     return { ...view, log: this._log, lang: this._lang, onRetry: () => this._retry(), contact: get('contact-url') };

@@ -39,12 +39,14 @@ export class ResumeStore {
     this._save(this._transportKey, name);
   }
 
+  /** Return the stored snapshot, null for none, and its times, see ages.js. */
   _loadSnapshot() {
-    return this._load(this._snapshotKey);
+    const stored = this._load(this._snapshotKey);
+    return stored?.[1] instanceof Array ? stored : [null];
   }
 
-  /** Store *snapshot* for a reload; a run that has ended is removed, so it is not resumed. */
-  _saveSnapshot(snapshot) {
-    this._save(this._snapshotKey, snapshot.final ? null : snapshot);
+  /** Store *snapshot* and its *times* for a reload; a run that has ended is removed, so it is not resumed. */
+  _saveSnapshot(snapshot, times) {
+    this._save(this._snapshotKey, snapshot.final ? null : [snapshot, times]);
   }
 }

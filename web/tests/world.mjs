@@ -97,8 +97,9 @@ export class Clock {
 
 /** The server: the updates of one session, and the streams that get them. Messages are as in docs/api.rst. */
 export class Server {
-  constructor(history = 500) {
+  constructor(history = 500, now = Date.now) {
     this.history = history;
+    this.now = now;
     this.begin('5f0c9a1be2d34c77');
     this.listeners = new Set();
     this.heartbeat = 15000;
@@ -107,7 +108,13 @@ export class Server {
   begin(epoch) {
     this.epoch = epoch;
     this.updates = [];
+    this.beganAt = undefined;
     this.sparse = false;
+  }
+
+  /** Return how old the run is. */
+  ages() {
+    return { idade_ms: this.now() - this.reportedAt, duracao_ms: this.now() - this.beganAt };
   }
 
   get seq() {
@@ -127,6 +134,8 @@ export class Server {
       timestamp: `2025-10-09T19:19:${String(seq % 60).padStart(2, '0')}`, dados_extra: {}, ...more,
     };
     this.updates.push(update);
+    this.reportedAt = this.now();
+    this.beganAt ??= this.reportedAt;
     this.listeners.forEach((listener) => listener(update));
     return update;
   }
@@ -145,7 +154,7 @@ export class Server {
       session_id: 's', epoch: this.epoch, seq: this.seq, etapa_atual: last.etapa, total_etapas: 15, percentual: last.percentual,
       status: last.status, mensagem: steps[steps.length - 1]?.mensagem, timestamp_inicio: this.updates[0].timestamp, timestamp_atualizacao: last.timestamp,
       dados_extra: {}, erros: [], estado: end?.estado ?? last.estado, final: Boolean(end), estimativas: null,
-      resultado: end?.resultado?.plano_recomendado ? end.resultado : null,
+      resultado: end?.resultado?.plano_recomendado ? end.resultado : null, ...this.ages(),
     };
   }
 
@@ -165,7 +174,7 @@ export class Server {
     const missed = this.since(cursor);
     const at = missed ? { epoch: this.epoch, seq: this.seq - missed.length } : { epoch: this.updates.length ? this.epoch : null, seq: this.seq };
     return [
-      { type: 'sync', session_id: 's', ...at, recovered: Boolean(missed), snapshot: missed ? null : this.snapshot(), heartbeat_ms: this.heartbeat },
+      { type: 'sync', session_id: 's', ...at, recovered: Boolean(missed), snapshot: missed ? null : this.snapshot(), ...this.ages(), heartbeat_ms: this.heartbeat },
       ...(missed ?? []),
     ];
   }
@@ -194,7 +203,7 @@ export class Server {
 export class World {
   constructor(seed = 1) {
     this.clock = new Clock();
-    this.server = new Server();
+    this.server = new Server(500, this.clock.now);
     this.random = seeded(seed);
     this.latency = 20;
     this.up = true;

@@ -6,8 +6,8 @@ delivery/event_stream.py send these messages as frames and as events.
 
 from ... import safejson
 from ...errors import BadDocument
+from ...progress.coverages import with_names
 from ...progress.shapes import ResetMessage, SyncMessage
-from ...progress.snapshot import with_names
 from ...progress.update import Update
 from .welcome import Welcome
 
@@ -27,6 +27,8 @@ def sync_message(welcome: Welcome) -> bytes:
             "seq": seq,
             "recovered": welcome.recovered,
             "snapshot": welcome.snapshot,
+            "idade_ms": welcome.ages.idade_ms,
+            "duracao_ms": welcome.ages.duracao_ms,
             "heartbeat_ms": welcome.heartbeat_ms,
         }
         encoded = welcome.messages["sync"] = safejson.dumps(message)

@@ -13,7 +13,8 @@ from rpa_server.delivery.wire.messages import reset_message, sync_message
 from rpa_server.delivery.wire.sse import event, update_event
 from rpa_server.delivery.wire.websocket import plain_frames, update_frame, ws_text
 from rpa_server.delivery.wire.welcome import Welcome
-from rpa_server.progress.snapshot import with_names
+from rpa_server.progress.coverages import with_names
+from rpa_server.progress.snapshot import NO_AGES
 from rpa_server.progress.update import Cursor, Update, make_update
 
 SIZES = [0, 1, 125, 126, 127, 65535, 65536, 70000]
@@ -165,7 +166,7 @@ def test_an_unnumbered_update_is_framed_by_its_bytes() -> None:
 
 def test_clients_that_share_a_first_message_share_its_bytes() -> None:
     """A Welcome is encoded once as a sync and once as a reset, however many clients share it."""
-    welcome = Welcome("s1", 15_000, Cursor("a1", 7), None)
+    welcome = Welcome("s1", 15_000, Cursor("a1", 7), None, NO_AGES)
     assert sync_message(welcome) is sync_message(welcome)
     assert reset_message(welcome) is reset_message(welcome)
     assert [json.loads(make(welcome))["type"] for make in (sync_message, reset_message)] == ["sync", "reset"]
