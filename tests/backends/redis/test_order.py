@@ -135,9 +135,9 @@ class Line(RedisWriter):
             raise redis.TimeoutError("The reply is lost.")
         return reply
 
-    def _transaction(self, commands: list[tuple[Any, ...]], deadline_s: float) -> list[Any]:
+    def _read(self, session_id: str, deadline_s: float) -> SessionState | None:
         self._check()
-        return super()._transaction(commands, deadline_s)
+        return super()._read(session_id, deadline_s)
 
     def _check(self) -> None:
         if self.down:
@@ -169,7 +169,7 @@ class Process:
         self.line = None if client is None else Line(client)
         self.failover = failover.Failover(None, directory)
         if self.line is not None:
-            self.failover._redis = self.line
+            self.failover._stores.redis = self.line
             self.ask()
         self.run = Run(SID, "none", STARTED)
         self.known: list[str] = []
@@ -184,7 +184,7 @@ class Process:
     def write(self) -> bool:
         """Write the run; tell whether no store has said that another run is the current one."""
         self.failover.write(self.run)
-        return self.failover._not_current is None
+        return self.failover._stores.not_current is None
 
     def close(self) -> None:
         if self.line is not None:
@@ -309,16 +309,16 @@ class Writers(RuleBasedStateMachine):
 
     def copy(self, parent: Process, child: Process) -> None:
         """Give the child's writers what the parent's know."""
-        for store, theirs in ((parent.line, child.line), (parent.failover._files, child.failover._files)):
+        for store, theirs in ((parent.line, child.line), (parent.failover._stores.files, child.failover._stores.files)):
             if store is not None and theirs is not None:
                 for name in ("_epoch", "stored", "_theirs", "_ours", "_version", "_encoded_seq", "_journalled"):
                     if hasattr(store, name):
                         setattr(theirs, name, getattr(store, name))
-        if parent.failover._files is not None and child.failover._files is not None:
-            child.failover._files._encoded = parent.failover._files._encoded.copy()
+        if parent.failover._stores.files is not None and child.failover._stores.files is not None:
+            child.failover._stores.files._encoded = parent.failover._stores.files._encoded.copy()
             child.run.version = parent.run.version
         child.failover._spilled = parent.failover._spilled
-        child.failover._run = child.run if parent.failover._run is not None else None
+        child.failover._stores.run = child.run if parent.failover._stores.run is not None else None
 
     def report(self, process: Process, now: datetime) -> None:
         """Write what was recorded at *now*."""
@@ -448,7 +448,7 @@ class BothStores(Writers):
     @rule(process=consumes(Writers.processes))
     def die(self, process: Process) -> None:
         """A process is killed; nobody but its files knows what it had not sent."""
-        if process.failover._not_current is not None and process.failover._not_current.waiting:
+        if process.failover._stores.not_current is not None and process.failover._stores.not_current.waiting:
             self.displaced.add(process.run.epoch)  # what waited for the first step is gone
         self.alive.remove(process)
         process.close()
