@@ -13,7 +13,8 @@ FIRST = 2
 
 _BEGAN = datetime(2025, 10, 9, 19, 19, 39, 930000)
 _BEGAN_MS = 1_760_048_379_930
-_WRITER = "1be2d34c"
+#: A server goes on with the runs of a writer like this when something is published over HTTP.
+_WRITER = "http1be2"
 _TIME = 1111111111111111
 #: The text of every step.
 TEXT = "Selecionando tipo de veículo"

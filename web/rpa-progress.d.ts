@@ -52,6 +52,10 @@ interface RPAUpdate {
   /** Missing or null in an update that neither our tracker nor the server's POST published. */
   epoch?: string | null;
   seq?: number;
+  /** When the run began, in milliseconds since 1970, by the clock of the server's store; in updates of our tracker. */
+  began?: number;
+  /** Who reported the update: a robot that forks is two writers. In updates of our tracker. */
+  writer?: string;
   session_id?: string;
   evento?: 'inicio' | 'progresso' | 'estimativas' | 'erro' | 'final';
   etapa: number;

@@ -73,7 +73,7 @@ class Stand:
         self.store = RedisStore(client(redis.url))
 
     async def robot(self, session_id: str, steps: int) -> Run:
-        run = Run(session_id, EPOCH, NOW)
+        run = Run(session_id, EPOCH, NOW, writer="http0")
         run.start(NOW)
         for number in range(1, steps):
             run.step(number, f"Tela {number}", NOW)

@@ -7,6 +7,7 @@ common WebSockets itself.
 import asyncio
 import contextlib
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -287,14 +288,23 @@ async def exchange(server: Server, sent: bytes, messages: int) -> Answer:
         headers = {name.lower(): value for name, value in pairs if name != "Date"}
         answer = Answer(int(status.split()[1]), headers, [], b"")
         if answer.status == 101:
-            return answer._replace(frames=await first(reader, frames, messages))
+            return answer._replace(frames=_ageless(await first(reader, frames, messages)))
         if sent.startswith(b"HEAD") or answer.status in (204, 304):
             return answer
         if "content-length" in headers:
-            return answer._replace(body=await reader.readexactly(int(headers["content-length"])))
-        return answer._replace(frames=await first(reader, events, messages))
+            body = await reader.readexactly(int(headers["content-length"]))
+            return answer._replace(body=_AGES.sub(rb"\1", body))
+        return answer._replace(frames=_ageless(await first(reader, events, messages)))
     finally:
         writer.transport.abort()
+
+
+#: How old a run is depends on the moment of the answer.
+_AGES = re.compile(rb'("(?:idade|duracao)_ms":)[0-9]+')
+
+
+def _ageless(messages: list[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
+    return [(opcode, _AGES.sub(rb"\1", data)) for opcode, data in messages]
 
 
 async def first(

@@ -252,7 +252,7 @@ async def test_a_restart_while_the_store_is_slow_ends_everything(serve: Serve, m
     async with listen(client, "/events/other") as stream:
         await stream.event()
 
-        async def read(session_id: str) -> None:
+        async def read(session_id: str, after: int | None = None) -> None:
             await asyncio.sleep(3)
 
         monkeypatch.setattr(store_of(client), "read", read)

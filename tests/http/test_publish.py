@@ -53,7 +53,7 @@ async def store(request: pytest.FixtureRequest, data_dir: Path) -> AsyncIterator
 
 
 async def state(store: Store) -> SessionState:
-    current = await store.read(SESSION)
+    current = await store.read(SESSION, 0)
     assert current is not None
     return current
 

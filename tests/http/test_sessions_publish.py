@@ -280,7 +280,7 @@ async def test_b7_what_a_full_redis_refuses_goes_to_files_and_back(
 ) -> None:
     """While Redis is full posts go to files, again and again, whatever is left there; all updates reach a page in order."""
     client = await serve(redis_url=redis_process.url)
-    stored(data_dir, Robot("0ld", steps=3))  # of an earlier day
+    stored(data_dir, Robot("0ld", steps=3, writer=HTTP))  # of an earlier day
     await post(client, etapa=0, mensagem="outra")
     (seen,) = [await post(client, etapa=1)]
     number = seen["seq"]

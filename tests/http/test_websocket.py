@@ -50,6 +50,8 @@ async def test_an_unknown_session_is_synced_with_nothing(serve: Serve) -> None:
             "recovered": False,
             "snapshot": None,
             "heartbeat_ms": 7000,
+            "idade_ms": None,
+            "duracao_ms": None,
         }
         await post(client, etapa=1, mensagem="Tela 1")
         updates = [await receive(stream) for _ in range(2)]
@@ -287,7 +289,7 @@ async def test_a_socket_is_answered_once_its_session_was_read(serve: Serve, monk
     client = await serve()
     read = asyncio.Event()
 
-    async def wait(session_id: str) -> None:
+    async def wait(session_id: str, after: int | None = None) -> None:
         await read.wait()
 
     monkeypatch.setattr(store_of(client), "read", wait)

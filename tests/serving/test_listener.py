@@ -18,6 +18,7 @@ from rpa_server.http import params
 from rpa_server.http.admission import Admitted, Request, Rules, admit
 from rpa_server.http.keys import HUB, STORE
 from rpa_server.progress.session_state import SessionState
+from rpa_server.progress.snapshot import NO_AGES
 from rpa_server.serving import idle_guard, listener
 from rpa_server.serving.keys import IDLE_GUARD
 from rpa_server.serving.listener import Listener, serve
@@ -103,8 +104,11 @@ async def listening(data_dir: Path, **settings: object) -> AsyncIterator[Listeni
         (f"/rpa/{SESSION}".encode(), b"/status/"),
     ],
 )
-async def test_the_answer_is_the_one_that_aiohttp_would_give(data_dir: Path, changed: tuple[bytes, bytes]) -> None:
+async def test_the_answer_is_the_one_that_aiohttp_would_give(
+    data_dir: Path, changed: tuple[bytes, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The listener answers a request with the same bytes as aiohttp's handlers, except for the ``Date`` header."""
+    monkeypatch.setattr(SessionState, "ages", lambda state, now_s: NO_AGES)  # they grow from answer to answer
     stored(data_dir, Robot(steps=3))
     async with listening(data_dir, allowed_origins=("https://www.example.com",)) as here:
         request = KNOWN.replace(*changed)
@@ -181,8 +185,8 @@ async def test_what_comes_while_the_session_is_read_is_not_missed(
         store, go = here.app[STORE], asyncio.Event()
         read = store.read
 
-        async def slowly(session_id: str) -> SessionState | None:
-            state = await read(session_id)
+        async def slowly(session_id: str, after: int | None = None) -> SessionState | None:
+            state = await read(session_id, after)
             await go.wait()
             return state
 
@@ -259,7 +263,7 @@ async def test_a_handshake_that_waits_at_the_end_gets_no_frame(data_dir: Path, m
         hub = here.app[HUB]
         go = asyncio.Event()
 
-        async def never(session_id: str) -> SessionState | None:
+        async def never(session_id: str, after: int | None = None) -> SessionState | None:
             await go.wait()
             return None
 

@@ -12,7 +12,7 @@ import os
 import secrets
 import stat
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -100,9 +100,9 @@ def encode_history(head: dict[str, Any], entries: Sequence[bytes]) -> bytes:
     return b'%b,\n  "historico": [\n    %b\n  ]\n}' % (safejson.dumps_lines(head)[:-1], lines)
 
 
-def is_long(seq: int, entries: Iterable[bytes]) -> bool:
+def is_long(seq: int, entries: Collection[bytes]) -> bool:
     """Tell whether a run of *seq* updates, the latest with these *entries*, is continued in a journal."""
-    return seq > HISTORY or sum(map(len, entries)) > USUAL_BYTES
+    return seq > min(HISTORY, len(entries)) or sum(map(len, entries)) > USUAL_BYTES
 
 
 def write(path: str | Path, document: dict[str, Any] | bytes) -> None:

@@ -155,6 +155,8 @@ class RedisStore:
         """
         keys = map(history_key, session_ids)
         newest = await self._ask("read", *(("XREVRANGE", key, "+", "-", "COUNT", 1) for key in keys))
+        if newest and all(isinstance(entries, redis.ResponseError) for entries in newest):
+            raise StorageUnavailable(f"Redis can't be read ({newest[0]}).")
         found = {}
         for session_id, entries in zip(session_ids, newest, strict=True):
             updates = _updates(entries) if isinstance(entries, list) else []

@@ -17,7 +17,7 @@ NOW = datetime(2025, 10, 9, 19, 19, 39)
 @pytest.mark.parametrize("bytes_each", [1_000_000, 250_000, 100_000])
 async def test_c4_whatever_a_run_attaches_the_server_can_read_it(tmp_path: Path, bytes_each: int) -> None:
     """After every update, however large, the server has read up to it, with updates that lead there."""
-    run, writer, store = Run("s", "aaaa", NOW), FileWriter(tmp_path), FileStore(tmp_path)
+    run, writer, store = Run("s", "aaaa", NOW, 15, 1_768_469_400_000, "robot"), FileWriter(tmp_path), FileStore(tmp_path)
     for number in range(60):
         run.step(number % 15, f"Tela {number}", NOW, {"html": "x" * bytes_each})
         writer.write(run)
@@ -32,7 +32,7 @@ async def test_c4_whatever_a_run_attaches_the_server_can_read_it(tmp_path: Path,
 async def test_c4_so_it_is_if_the_run_is_posted(tmp_path: Path, bytes_each: int) -> None:
     """The same of a run that the server writes for a robot: its journal has each update once, in order."""
     store = FileStore(tmp_path)
-    run = Run("s", "aaaa", NOW)
+    run = Run("s", "aaaa", NOW, 15, 1_768_469_400_000, "robot")
     for number in range(40):
         run.step(number % 15, f"Tela {number}", NOW, {"html": "x" * bytes_each})
         assert await store.append(run)

@@ -52,7 +52,7 @@ def resumed(robot: Robot, writer: str = "") -> Run:
 async def test_what_was_appended_is_read(store: RedisStore) -> None:
     """The cursor, snapshot and updates of an appended run are read back unchanged."""
     robot = await fill(store, Robot(steps=5))
-    state = await store.read(SESSION)
+    state = await store.read(SESSION, 0)
     assert state is not None
     assert state.cursor == Cursor("aaaa", 5)
     assert state.snapshot == robot.run.snapshot
@@ -74,7 +74,7 @@ async def test_a_long_run_keeps_its_position_and_its_last_updates(store: RedisSt
         robot.run = run
         robot.steps(HISTORY - 1)
         assert await store.append(run)
-    state = await store.read(SESSION)
+    state = await store.read(SESSION, 0)
     assert state is not None
     assert state.cursor == Cursor("aaaa", 4 * (HISTORY - 1))
     assert state.snapshot == robot.run.snapshot
@@ -173,7 +173,7 @@ async def test_b7_a_full_redis_is_read(store: RedisStore, redis_process: RedisSe
     robot = await fill(store, Robot(steps=5))
     with redis_process.client() as connection:
         connection.config_set("maxmemory", "1")
-    state = await store.read(SESSION)
+    state = await store.read(SESSION, 0)
     assert state is not None
     assert (state.cursor, len(state.updates)) == (Cursor("aaaa", 5), 5)
     assert await store.sessions(5) == [SESSION]
