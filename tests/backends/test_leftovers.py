@@ -8,6 +8,7 @@ import redis
 
 from rpa_server.backends import leftovers
 from rpa_server.backends.files.writer import FileWriter
+from rpa_server.backends.redis import append
 from rpa_server.backends.redis.writer import RedisWriter
 from rpa_server.progress.run import Run
 from rpa_server.progress.session_state import SessionState
@@ -102,3 +103,25 @@ def test_broken_files_stop_nobody_else(client: redis.Redis, data_dir: Path) -> N
     leftovers.hand_in_marked(data_dir, RedisWriter(client))
     assert read(client) is not None
     assert {path.name for path in (data_dir / ".unsent").iterdir()} == {"broken"}
+
+
+def test_what_is_added_meanwhile_is_handed_in_too(client: redis.Redis, data_dir: Path) -> None:
+    """If another writer of the run adds an update while the run is handed in, no file goes before Redis has that, too."""
+    run = left(data_dir)
+
+    class Meanwhile(RedisWriter):
+        added = False
+
+        def send(self, call: append.Call, deadline_s: float) -> None:
+            super().send(call, deadline_s)
+            if not self.added:
+                self.added = True
+                run.writer = "w2"
+                run.error("tarde", "", STARTED)
+                FileWriter(data_dir).write(run)
+
+    leftovers.hand_in_marked(data_dir, Meanwhile(client))
+    state = read(client)
+    assert state is not None
+    assert [update.data["mensagem"] for update in state.updates][-1] == "Erro: tarde"
+    assert list(data_dir.iterdir()) == []
