@@ -574,3 +574,28 @@ def test_no_order_of_outages_loses_doubles_or_mixes_updates(server: RedisServer,
         redis = server
 
     try_all(OnBoth, monkeypatch, 130)
+
+
+def test_what_a_dead_child_left_is_stored_by_its_parent(server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A parent that hands over its files stores what a forked child has added to them during the outage."""
+
+    class OnBoth(BothStores):
+        redis = server
+
+    monkeypatch.setattr(failover, "courier", NoCourier())
+    state = OnBoth()
+    parent = state.start(hour=0, passed_ms=0)
+    state.go_on(parent, ["step"], hour=0)
+    child = state.fork(parent)
+    for process in (parent, child):
+        state.cut(process)
+        state.go_on(process, ["step"], hour=0)
+    state.die(child)
+    state.recover(parent)
+    assert state.remote is not None
+    found = state.read(state.remote)
+    assert found is not None
+    assert times(found) == state.reported[found.epoch]
+    assert len(times(found)) == 4
+    assert list(state.directory.iterdir()) == []
+    state.teardown()
