@@ -6,7 +6,7 @@ delivery/event_stream.py send these messages as frames and as events.
 
 from ... import safejson
 from ...progress.shapes import ResetMessage, SyncMessage
-from ...progress.snapshot import with_names
+from ...progress.snapshot import NO_AGES, with_names
 from ...progress.update import Update
 from .welcome import Welcome
 
@@ -57,7 +57,7 @@ def plain_message(welcome: Welcome) -> bytes | None:
         return None
     message = {
         "type": "progress_update",
-        **view,
+        **{key: value for key, value in view.items() if key not in NO_AGES._fields},
         "etapa": view["etapa_atual"],
         "timestamp": view["timestamp_atualizacao"],
     }
