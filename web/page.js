@@ -25,7 +25,7 @@ const stepText = (etapa, total) => { // rounded down: 5.5 is an extra screen of 
   if (!Number.isFinite(etapa)) return '';
   return etapa < 1 ? 'Preparação' : `Etapa ${Math.floor(etapa)}${total ? ` de ${text(total)}` : ''}`;
 };
-const clock = (stamp) => /T(\d\d:\d\d:\d\d)/.exec(text(stamp))?.[1] ?? ''; // stamps have no zone: not converted
+const clock = (stamp) => /[T ](\d\d:\d\d:\d\d)/.exec(text(stamp))?.[1] ?? ''; // stamps have no zone: not converted
 const isSession = (id) => /^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/.test(id) && !id.includes('..');
 
 // ---- one run, shown by the widget

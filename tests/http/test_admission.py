@@ -75,6 +75,8 @@ def get(path: str, *changes: dict[str, str] | dict[str, None], method: str = "GE
     return request(path, PLAIN_GET, *changes, method=method, rest=rest)
 
 
+#: How old the run is when a snapshot or a sync is sent.
+AGE = re.compile(rb'"(idade|duracao)_ms":\d+,')
 #: By name: a request, the status, and a part of the error's code, of the stream's first message or of the body.
 Table = dict[str, tuple[bytes, int, str]]
 
@@ -288,23 +290,14 @@ async def exchange(server: Server, sent: bytes, messages: int) -> Answer:
         headers = {name.lower(): value for name, value in pairs if name != "Date"}
         answer = Answer(int(status.split()[1]), headers, [], b"")
         if answer.status == 101:
-            return answer._replace(frames=_ageless(await first(reader, frames, messages)))
+            return answer._replace(frames=await first(reader, frames, messages))
         if sent.startswith(b"HEAD") or answer.status in (204, 304):
             return answer
         if "content-length" in headers:
-            body = await reader.readexactly(int(headers["content-length"]))
-            return answer._replace(body=_AGES.sub(rb"\1", body))
-        return answer._replace(frames=_ageless(await first(reader, events, messages)))
+            return answer._replace(body=await reader.readexactly(int(headers["content-length"])))
+        return answer._replace(frames=await first(reader, events, messages))
     finally:
         writer.transport.abort()
-
-
-#: How old a run is depends on the moment of the answer.
-_AGES = re.compile(rb'("(?:idade|duracao)_ms":)[0-9]+')
-
-
-def _ageless(messages: list[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
-    return [(opcode, _AGES.sub(rb"\1", data)) for opcode, data in messages]
 
 
 async def first(
@@ -349,9 +342,18 @@ def first_word(answer: Answer) -> str:
     return answer.body.decode()
 
 
+def ageless(answer: Answer) -> Answer:
+    """Return *answer* without how old the run was at that moment."""
+    frames = [(opcode, AGE.sub(b"", data)) for opcode, data in answer.frames]
+    body = AGE.sub(b"", answer.body)
+    headers = answer.headers if body == answer.body else {**answer.headers, "content-length": str(len(body))}
+    return answer._replace(frames=frames, body=body, headers=headers)
+
+
 async def same_answer(servers: Servers, sent: bytes, messages: int = 1) -> Answer:
     """Send a request to both servers and check that the answers are the same; return the answer."""
-    by_aiohttp, by_command = await asyncio.gather(*(exchange(server, sent, messages) for server in servers))
+    answers = await asyncio.gather(*(exchange(server, sent, messages) for server in servers))
+    by_aiohttp, by_command = (ageless(answer) for answer in answers)
     assert by_aiohttp == by_command
     return by_aiohttp
 

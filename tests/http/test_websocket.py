@@ -49,6 +49,8 @@ async def test_an_unknown_session_is_synced_with_nothing(serve: Serve) -> None:
             "seq": 0,
             "recovered": False,
             "snapshot": None,
+            "idade_ms": None,
+            "duracao_ms": None,
             "heartbeat_ms": 7000,
             "idade_ms": None,
             "duracao_ms": None,

@@ -8,6 +8,7 @@ from ... import safejson
 from ...errors import BadDocument
 from ...progress.coverages import with_names
 from ...progress.shapes import ResetMessage, SyncMessage
+from ...progress.snapshot import NO_AGES
 from ...progress.update import Update
 from .welcome import Welcome
 
@@ -58,7 +59,7 @@ def plain_message(welcome: Welcome) -> bytes | None:
         return None
     message = {
         "type": "progress_update",
-        **view,
+        **{key: value for key, value in view.items() if key not in NO_AGES._fields},
         "etapa": view["etapa_atual"],
         "timestamp": view["timestamp_atualizacao"],
     }
