@@ -52,8 +52,6 @@ async def test_an_unknown_session_is_synced_with_nothing(serve: Serve) -> None:
             "idade_ms": None,
             "duracao_ms": None,
             "heartbeat_ms": 7000,
-            "idade_ms": None,
-            "duracao_ms": None,
         }
         await post(client, etapa=1, mensagem="Tela 1")
         updates = [await receive(stream) for _ in range(2)]

@@ -264,7 +264,7 @@ class Writers(RuleBasedStateMachine):
         return STARTED + timedelta(hours=hour, microseconds=next(self.names))
 
     def read(self, store: Store) -> SessionState | None:
-        return self.runner.run(store.read(SID))
+        return self.runner.run(store.read(SID, 0))
 
     # -- what may happen
 
