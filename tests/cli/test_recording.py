@@ -22,7 +22,7 @@ SAMPLES = ROOT.parent / "shared" / "samples"
 #: The real recordings; [None] if they are missing, so that one test is skipped and says so.
 SAMPLE_NAMES: list[str | None] = [*sorted(path.name for path in SAMPLES.glob("history_*.json"))] or [None]
 #: Keys that only our tracker's documents have, and then keys that differ between two equal runs.
-OURS = ("epoch", "seq", "estado", "final")
+OURS = ("epoch", "seq", "estado", "final", "began", "stepped", "writer")
 TIMES = ("timestamp", "timestamp_inicio", "timestamp_atualizacao", "timestamp_fim")
 
 

@@ -53,7 +53,7 @@ for line in sys.stdin:
 """
 
 
-class Robot:
+class RobotProcess:
     """A robot's process.
 
     Args:
@@ -148,8 +148,8 @@ class Place:
         url = self.environ["RPA_REDIS_URL"]
         self.servers = [self._programs.enter_context(running(Server(self.data_dir, url))) for _ in range(2)]
 
-    def robot(self, zone: str = UTC, ahead_s: float = 0.0, environ: dict[str, str] | None = None) -> Robot:
-        robot = Robot(environ or self.environ, zone, ahead_s)
+    def robot(self, zone: str = UTC, ahead_s: float = 0.0, environ: dict[str, str] | None = None) -> RobotProcess:
+        robot = RobotProcess(environ or self.environ, zone, ahead_s)
         self._programs.callback(robot.end)
         return robot
 
