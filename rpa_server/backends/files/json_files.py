@@ -30,7 +30,8 @@ ABANDONED_S = 600.0
 #: same names.
 _WRITER = secrets.token_hex(4)
 _numbers = itertools.count()
-
+#: The name of the file that shows the file system's clock; no session's files have it.
+_CLOCK = "clock"
 
 #: Modification time in nanoseconds, size and inode of a file: it was not written as long as these stay the same.
 Signature = tuple[int, int, int]
@@ -50,7 +51,7 @@ def clock_ms(directory: Path) -> int:
 
     Runs in files are ordered by this clock, since it is the same for every process that uses the directory.
     """
-    path = f"{directory}{os.sep}.clock.{_WRITER}{os.getpid():x}{next(_numbers):x}.tmp"
+    path = f"{directory}{os.sep}.{_CLOCK}.{_WRITER}{os.getpid():x}{next(_numbers):x}.tmp"
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o666)
     try:
         return os.fstat(descriptor).st_mtime_ns // 1_000_000
@@ -111,7 +112,8 @@ def remove_abandoned(directory: Path) -> None:
         for path in directory.glob(".*.tmp"):
             target = path.name[1:].rsplit(".", 2)[0]
             with suppress(OSError):  # another process may delete the same files
-                if session_of_file(target) is not None and path.stat().st_mtime < oldest_s:
+                ours = target == _CLOCK or session_of_file(target) is not None
+                if ours and path.stat().st_mtime < oldest_s:
                     path.unlink()
 
 
