@@ -337,8 +337,9 @@ async def test_C6_gap_beyond_history(
 
 
 def lacking(state: dict[str, Any], stored: dict[str, Any]) -> dict[str, Any]:
-    """Return what of *stored* a client's state lacks or contradicts; ``silencio_s`` grows meanwhile and is ignored."""
-    return {key: value for key, value in stored.items() if key != "silencio_s" and state.get(key) != value}
+    """Return what of *stored* a client's state lacks or contradicts; its ages grow meanwhile and are ignored."""
+    ages = ("idade_ms", "duracao_ms")
+    return {key: value for key, value in stored.items() if key not in ages and state.get(key) != value}
 
 
 @FULL

@@ -476,11 +476,11 @@ async def test_H4_writers_killed(tmp_path: Path, data_dir: Path, server: Server,
         for session_id in sessions:
             async with http.get(f"{server.url}/api/sessions/{session_id}") as response:
                 assert response.status == 200
-    left = list(data_dir.glob(".*"))
+    left = list(data_dir.glob(".*.tmp"))
     for path in left:
         os.utime(path, (time.time() - ABANDONED_S - 1,) * 2)
     json_files.remove_abandoned(data_dir)
-    still = list(data_dir.glob(".*"))
+    still = list(data_dir.glob(".*.tmp"))
     record(
         Row(
             f"H4 writers killed x{times}",

@@ -91,10 +91,11 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
 async def answer(
     http: aiohttp.ClientSession, address: str, method: str = "GET", **headers: str
 ) -> tuple[int, dict[str, list[str]], Any]:
-    """Return the status, the headers in MATTER, and the body with its times masked."""
+    """Return the status, the headers in MATTER, and the body with its times and ages masked."""
     sent = {name.replace("_", "-"): value for name, value in headers.items()}
     async with http.request(method, URL(address, encoded=True), headers=sent) as response:
         text = re.sub(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d", "…", await response.text())
+        text = re.sub(r'_ms":\d+', '_ms":…', text)
         found = {name: response.headers.getall(name) for name in MATTER if name in response.headers}
         return response.status, found, text
 

@@ -342,7 +342,7 @@ UNNUMBERED: dict[str, dict[str, Any]] = {
     "unordered": {"zebra": 1, "mensagem": None, "etapa": "cinco", "apple": {"b": {}, "a": []}},
     "fraction": {"etapa": 5.5},
     "empty": {},
-    "long": {"etapa": 1, "mensagem": "ç" * 100_000},
+    "long": {"etapa": 1, "mensagem": "ç" * 40_000},
 }
 
 

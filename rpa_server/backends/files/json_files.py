@@ -24,8 +24,7 @@ from ...progress.update import HISTORY
 from ..base import TTL_S
 from .names import KINDS, file_name, journal_name, lock_name, session_of_file, session_of_lock
 
-#: What is read of one journal, at its end. A history document of this size is written at most: it leaves out its oldest
-#: entries, so that reading it takes tens of milliseconds.
+#: What is read of one journal, at its end, and the most that is written in a history document, by leaving out old entries.
 JOURNAL_BYTES = HISTORY_BYTES
 #: A larger document is not read.
 MAX_BYTES = 4 * HISTORY_BYTES
@@ -47,6 +46,7 @@ _LINK_ERRORS = (errno.ELOOP, errno.EMLINK)
 #: With these the file itself is to blame; with any other, such as EMFILE or EIO, it may be sound.
 _FILE_ERRORS = (*_LINK_ERRORS, errno.EINVAL, errno.EISDIR, errno.ENOTDIR, errno.ENXIO)
 
+_CLOCK = "clock"  # name of the file that shows the file system's clock; no session's files have it
 #: Modification time in ns, size and inode of a file: it was not written as long as these stay the same.
 FileSignature = tuple[int, int, int]
 #: That of each file of a session, see signature(); None for a missing file.
@@ -73,7 +73,7 @@ def clock_ms(directory: Path) -> int:
 
     Runs in files are ordered by this clock, since it is the same for every process that uses the directory.
     """
-    path = f"{directory}{os.sep}.clock.{_WRITER}{os.getpid():x}{next(_numbers):x}.tmp"
+    path = f"{directory}{os.sep}.{_CLOCK}.{_WRITER}{os.getpid():x}{next(_numbers):x}.tmp"
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o666)
     try:
         return os.fstat(descriptor).st_mtime_ns // 1_000_000
@@ -154,8 +154,9 @@ def remove_abandoned(directory: Path) -> None:
 def _longest_s(name: str) -> float | None:
     """Return how many seconds a file of this name may be there; None for any that belongs to a session for good."""
     if name.startswith(".") and name.endswith(".tmp"):
-        return ABANDONED_S if session_of_file(name[1:].rsplit(".", 2)[0]) is not None else None
-    return TTL_S if session_of_lock(name) is not None else None
+        target = name[1:].rsplit(".", 2)[0]
+        return ABANDONED_S if target == _CLOCK or session_of_file(target) else None
+    return TTL_S if session_of_lock(name) else None
 
 
 def check_writable(directory: Path) -> None:

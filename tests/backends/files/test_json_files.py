@@ -238,6 +238,21 @@ def test_what_killed_writers_left_is_removed(tmp_path: Path, monkeypatch: pytest
     json_files.remove_abandoned(tmp_path / "nowhere")
 
 
+def test_the_clock_is_the_file_systems_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """clock_ms() tells the time at which the file system would date a file; what a killed process left is swept."""
+    assert abs(json_files.clock_ms(tmp_path) / 1000 - time.time()) < 30
+    assert names(tmp_path) == []
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "unlink", lambda path: None)
+        json_files.clock_ms(tmp_path)
+    (left,) = tmp_path.glob(".*.tmp")
+    json_files.remove_abandoned(tmp_path)
+    assert names(tmp_path) == [left.name]
+    os.utime(left, (0, 0))
+    json_files.remove_abandoned(tmp_path)
+    assert names(tmp_path) == []
+
+
 def test_the_server_cleans_a_directory_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server's first watch of a directory deletes abandoned temporary files in it."""
     litter(tmp_path, monkeypatch, json_files.ABANDONED_S + 5)

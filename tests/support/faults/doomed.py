@@ -11,6 +11,8 @@ import signal
 import sys
 import time
 
+import filelock  # noqa: F401 - a robot's first write loads it, which takes longer than some of these robots live
+
 from rpa_server.tracker import ProgressTracker
 
 _LIFE_S = (0.002, 0.06)
