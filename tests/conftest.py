@@ -1,5 +1,6 @@
 """Fixtures that several test modules share, and the distribution of the tests among pytest-xdist's processes."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from tests.support.application import Connect, Serve, starter
 from tests.support.server import RedisServer, Server, redis_server, running
 
 examples.register()
+# A runner that was started under nohup ignores it, and so would every program that it starts.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 _FAULTS = Path(__file__).parent / "faults"
 

@@ -25,6 +25,10 @@ FRESH_S = 0.5
 _MOST = HISTORY + 64
 
 
+#: How many of the last unnumbered steps are remembered, to recognise them in a snapshot.
+_STEPS = 16
+
+
 class Verdict(Enum):
     """How an update relates to the current position."""
 
@@ -54,8 +58,8 @@ class Timeline:
     """
 
     __slots__ = (
-        *("_damage", "_doubtful", "_folded", "_heads", "_heartbeat_ms", "_last_step", "_next_head", "_session_id"),
-        *("_state", "_welcome", "_welcome_until_s"),
+        *("_damage", "_doubtful", "_folded", "_heads", "_heartbeat_ms", "_next_head", "_session_id"),
+        *("_state", "_steps", "_welcome", "_welcome_until_s"),
     )
 
     def __init__(self, session_id: str, heartbeat_ms: int) -> None:
@@ -65,7 +69,7 @@ class Timeline:
         self._folded = 0  # ``seq`` of the last update folded into the snapshot
         self._damage: BadDocument | None = None  # why something that passed for an update is none
         self._doubtful = False  # an update that was taken is none of the run's: until adopt() replaced the state
-        self._last_step: tuple[object, object] | None = None  # of the last unnumbered update, see _step()
+        self._steps: tuple[tuple[object, object], ...] = ()  # of the last unnumbered updates, see _step()
         self._heads = b""  # template of the heads of this run's updates, see update.heads()
         self._next_head: bytes | None = None  # first bytes of the next update; None after a read, until accept() took one
         self._welcome: Welcome | None = None  # shared by clients that join before _welcome_until_s
@@ -158,7 +162,7 @@ class Timeline:
         """Accept an update if it is the next one, and return how it relates to the position; *wall_s* as in offer()."""
         state = self._state
         if update.epoch is None:
-            self._last_step = _step(update)
+            self._steps = (*self._steps[1 - _STEPS :], _step(update))
             return Verdict.UNNUMBERED
         if state is None or update.epoch != state.epoch or update.seq > state.seq + 1:
             return Verdict.AHEAD
@@ -188,8 +192,9 @@ class Timeline:
             return None
         missed = None if replaced else fresh.since(START if known is None else known.cursor)
         if fresh.sparse and (known is None or known.epoch == fresh.epoch):
-            # A robot that writes snapshots may publish the same step as well; pages get it once.
-            missed = [update for update in fresh.updates if _step(update) != self._last_step]
+            # A robot that writes snapshots may publish the same steps as well, and go on while its snapshot is read;
+            # pages get each step once.
+            missed = [update for update in fresh.updates if _step(update) not in self._steps]
         self._state = replace(fresh, updates=fresh.updates[-HISTORY:])
         self._folded = fresh.seq
         self._doubtful = False

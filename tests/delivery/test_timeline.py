@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 
 from rpa_server.delivery.timeline import FRESH_S, Change, Timeline, Verdict
 from rpa_server.errors import BadDocument
+from rpa_server.progress.documents import from_progress
 from rpa_server.progress.session_state import SessionState
 from rpa_server.progress.snapshot import Ages
 from rpa_server.progress.update import HISTORY, START, Cursor, Update
+from tests.support import recordings
 from tests.support.sessions import SESSION, Robot
 
 
@@ -137,6 +139,22 @@ def test_b19_the_stored_snapshot_stands_in_for_what_could_not_be_folded() -> Non
     assert timeline.state.snapshot == robot.run.snapshot
     assert timeline.final
     assert timeline.adopt(robot.state()) is None
+
+
+def test_a_step_that_is_read_after_the_next_one_came_is_not_told_again() -> None:
+    """A robot that publishes and writes snapshots may go on while one is read: its earlier step is recognised."""
+    timeline = Timeline(SESSION, 1)
+    for step in (6, 7, 8):
+        raw = b'{"etapa":%d,"mensagem":"Tela %d"}' % (step, step)
+        assert timeline.accept(Update(raw, None, 0, False), 0.0) is Verdict.UNNUMBERED
+    for step, told in ((7, []), (8, []), (9, [9])):
+        document = {**recordings.progress_of(recordings.ALL["stuck"]), "etapa_atual": step, "total_etapas": 15}
+        document["mensagem"] = f"Tela {step}"
+        document["timestamp_atualizacao"] = f"2026-01-15T10:00:{step:02}"
+        change = timeline.adopt(from_progress(SESSION, document))
+        assert change is not None
+        assert change.missed is not None
+        assert [update.data["etapa"] for update in change.missed] == told
 
 
 def test_what_is_kept_is_bounded_and_the_snapshot_has_it_all() -> None:
