@@ -149,7 +149,7 @@ def test_a_step_that_is_read_after_the_next_one_came_is_not_told_again() -> None
         assert timeline.accept(Update(raw, None, 0, False), 0.0) is Verdict.UNNUMBERED
     for step, told in ((7, []), (8, []), (9, [9])):
         document = {**recordings.progress_of(recordings.ALL["stuck"]), "etapa_atual": step, "total_etapas": 15}
-        document["mensagem"] = f"Tela {step}"
+        document |= {"mensagem": f"Tela {step}", "timestamp_inicio": "2026-01-15T09:00:00"}
         document["timestamp_atualizacao"] = f"2026-01-15T10:00:{step:02}"
         change = timeline.adopt(from_progress(SESSION, document))
         assert change is not None
