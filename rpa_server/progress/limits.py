@@ -31,6 +31,7 @@ _OBJECT_BYTES = 16 * 1024
 #: What is left of the texts of an entry that was cut, in characters; POST takes no longer ones.
 _LONGEST_TEXT = 2000
 _TEXTS = ("status", "mensagem", "erro", "contexto")
+_OBJECTS = ("dados_extra", "estimativas")
 
 
 class Room:
@@ -121,6 +122,13 @@ def scalars(value: Mapping[str, Any], plans_only: bool = False) -> dict[str, Any
             break
         left[key] = short
     return left
+
+
+def fitting_message(message: dict[str, Any]) -> dict[str, Any]:
+    """Return what is left of an unnumbered update that is larger than MAX_UPDATE_BYTES."""
+    texts = {key: text[:_LONGEST_TEXT] for key in _TEXTS if isinstance(text := message.get(key), str)}
+    objects = {key: scalars(item) for key in _OBJECTS if isinstance(item := message.get(key), dict)}
+    return {**scalars(message), **texts, **objects}
 
 
 def fitting(snapshot: Snapshot) -> Snapshot:

@@ -12,7 +12,7 @@ from ..backends.redis.names import CHANNEL_PREFIX, session_of_channel, session_o
 from ..delivery.hub import Hub
 from ..errors import BadDocument
 from ..log import RateLimit
-from ..progress import redaction, schemas
+from ..progress import limits, redaction, schemas
 from ..progress.update import MAX_UPDATE_BYTES, Update, own_update
 
 logger = logging.getLogger(__name__)
@@ -20,6 +20,8 @@ logger = logging.getLogger(__name__)
 #: Keys that only our own writers may set: the kind of message, its position, whether the run is over.
 _RESERVED = ("type", "epoch", "seq", "final", "estado")
 _PREFIX_SIZE = len(CHANNEL_PREFIX)
+#: A larger message of another program is not parsed. It may be larger than an update, since escaped letters take more.
+_PARSED_BYTES = 4 * MAX_UPDATE_BYTES
 
 
 class Feed:
@@ -91,13 +93,18 @@ class Feed:
 def unnumbered_update(raw: bytes) -> Update:
     """Build an update from an unnumbered message: redacted, ``type`` added, reserved keys removed, all others kept.
 
+    If it is larger than MAX_UPDATE_BYTES, only its short values are kept.
+
     Numbered messages are not redacted: whoever calls our tracker, or posts, decides what they contain.
 
     Raises:
         BadDocument: the message is too large, no JSON object, or not of the plan's shape.
     """
-    if len(raw) > MAX_UPDATE_BYTES:
-        raise BadDocument(f"It is larger than {MAX_UPDATE_BYTES} bytes.")
+    if len(raw) > _PARSED_BYTES:
+        raise BadDocument(f"It is larger than {_PARSED_BYTES} bytes.")
     data = redaction.redact(schemas.unnumbered_update(safejson.load_object(raw)))
     message = {"type": "progress_update", **{key: value for key, value in data.items() if key not in _RESERVED}}
-    return Update(safejson.dumps(message), None, 0, False)
+    encoded = safejson.dumps(message)
+    if len(encoded) > MAX_UPDATE_BYTES:
+        encoded = safejson.dumps(limits.fitting_message(message))
+    return Update(encoded, None, 0, False)

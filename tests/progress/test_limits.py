@@ -134,7 +134,17 @@ def test_c4_no_reader_takes_what_no_writer_may_write() -> None:
     assert own_update(update.raw[:-1] + b" " * (MAX_UPDATE_BYTES - len(update.raw)) + b"}") is not None
     assert own_update(update.raw[:-1] + b" " * (MAX_UPDATE_BYTES - len(update.raw) + 1) + b"}") is None
     with pytest.raises(BadDocument, match="larger"):
-        unnumbered_update(b'{"mensagem":"%b"}' % (b"x" * MAX_UPDATE_BYTES))
+        unnumbered_update(b'{"mensagem":"%b"}' % (b"x" * 4 * MAX_UPDATE_BYTES))
+
+
+def test_c4_what_another_program_publishes_is_cut() -> None:
+    """A message of another program keeps its step, its text and its short values, whatever else makes it too large."""
+    given = {"etapa": 3, "mensagem": "Tela 3", "dados_extra": {"html": HUGE[:300_000], "n": 1}, "lista": [HUGE[:300_000]]}
+    update = unnumbered_update(safejson.dumps(given))
+    assert len(update.raw) <= MAX_UPDATE_BYTES
+    assert (update.data["type"], update.data["etapa"], update.data["mensagem"]) == ("progress_update", 3, "Tela 3")
+    assert (update.data["dados_extra"]["n"], "lista" in update.data) == (1, False)
+    assert NOTE_KEY in update.data["dados_extra"]
 
 
 def test_c4_what_a_deployed_robot_left_is_cut_when_it_is_read() -> None:
