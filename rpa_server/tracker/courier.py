@@ -52,6 +52,8 @@ class Courier:
         self._lock = threading.RLock()  # a signal handler may interrupt the thread that has it
         self._calls = 0  # of the tracker, under way in the main thread
         self._signal = 0  # the signal that waits for the end of such a call
+        self._added = threading.Event()
+        self._again: set[int] = set()  # the errands given since the last look at them
         self._errands: dict[int, Errand] = {}  # by id(): an errand lives at least until it is done
         self._thread: threading.Thread | None = None
         self._deadline_s: float | None = None  # set once the process ends
@@ -60,6 +62,8 @@ class Courier:
         """Make attempts for *errand* until it needs none; False if no thread can be started now."""
         with self._lock:
             self._errands[id(errand)] = errand
+            self._again.add(id(errand))
+            self._added.set()
             if self._thread is not None and self._thread.is_alive():
                 return True
             thread = threading.Thread(target=self._work, name="rpa-tracker-redis")
@@ -67,6 +71,7 @@ class Courier:
                 thread.start()
             except RuntimeError as error:  # a limit of the system, or the interpreter is ending
                 del self._errands[id(errand)]
+                self._again.discard(id(errand))
                 logger.warning("Redis can't be asked again now, because no thread can be started (%s).", error)
                 return False
             self._thread = thread
@@ -75,10 +80,14 @@ class Courier:
     def _work(self) -> None:
         while errands := self._left():
             for errand in errands:
-                if self._is_over() or not errand.ask():
-                    with self._lock:
+                with self._lock:
+                    self._again.discard(id(errand))
+                needed = not self._is_over() and errand.ask()
+                with self._lock:
+                    if not needed and id(errand) not in self._again:  # not given again since ask() began
                         self._errands.pop(id(errand), None)
-            time.sleep(_LOOK_S)
+            self._added.wait(_LOOK_S)  # a new errand is begun at once: its robot waits for the first attempt
+            self._added.clear()
 
     def _left(self) -> list[Errand]:
         """Return the errands to run; none once the process ends and its time is up, or nothing is pending."""

@@ -152,9 +152,10 @@ async def test_a_sync_of_an_unknown_session_is_empty() -> None:
 async def test_a_native_reset_has_the_whole_state() -> None:
     """A reset has the position and the snapshot at that position."""
     wire, session = Wire(), await known(Robot(steps=3))
-    NativeSocket(wire).reset(session.welcome())
+    welcome = session.welcome()
+    NativeSocket(wire).reset(welcome)
     assert wire.frames() == [
-        {"type": "reset", "session_id": SESSION, "epoch": "aaaa", "seq": 3, "snapshot": session.welcome().snapshot}
+        {"type": "reset", "session_id": SESSION, "epoch": "aaaa", "seq": 3, "snapshot": welcome.snapshot}
     ]
 
 
