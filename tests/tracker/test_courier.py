@@ -32,7 +32,7 @@ def courier() -> Iterator[Courier]:
     """A courier of the test's own; its thread ends with its last errand."""
     made = Courier()
     yield made
-    wait_until(lambda: not any(thread.name == "rpa-tracker-redis" for thread in threading.enumerate()), 5)
+    wait_until(lambda: made._thread is None, 5)
 
 
 def test_an_errand_is_run_until_it_needs_no_more_attempts(courier: Courier) -> None:
