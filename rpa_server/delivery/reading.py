@@ -57,9 +57,12 @@ class Reading:
         return self._task
 
     async def _run(self, read: Read) -> None:
+        wanted: int | None = None  # what was wanted of an earlier read stays so: whoever waits goes on after the last one
         try:
             while self._stale:
                 self._stale = False
+                if wanted is not None:
+                    self.want(Cursor("", wanted))
                 wanted, self._wanted = self._wanted, None
                 if await read(wanted):
                     self.loaded = True
